@@ -1,0 +1,36 @@
+# `make drive` opens the window, `make test` checks everything. Both make .venv and install what they need into it.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+ARGS ?=
+
+.PHONY: drive test lint clean
+.DEFAULT_GOAL := drive
+
+drive: $(VENV)/.drive
+	@$(BIN)/neuralsim drive $(ARGS)
+
+test: $(VENV)/.dev lint
+	$(BIN)/python -m pytest $(ARGS)
+
+lint: $(VENV)/.dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+$(BIN)/python:
+	@$(PYTHON) -c 'import sys; v = sys.version_info; sys.exit(0 if (3, 10) <= v < (3, 13) else \
+	  f"NeuralSim needs Python 3.10 to 3.12, this is {v.major}.{v.minor}: call make PYTHON=python3.12 drive")'
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.drive: requirements.txt pyproject.toml | $(BIN)/python
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --editable .
+	@touch $@
+
+$(VENV)/.dev: $(VENV)/.drive requirements/train.txt requirements/dev.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements/train.txt -r requirements/dev.txt
+	@touch $@
+
+clean:
+	rm -rf $(VENV) build *.egg-info
