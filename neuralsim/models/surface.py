@@ -1,0 +1,190 @@
+"""What the engine knows about each pixel's surface, as planes for the painter: instance edges, sketch and tint.
+
+In training, sketch and tint are taken from real pictures (``neuralsim/training/data.py``). Here they are functions of
+the surface point alone: the same wall has the same windows and colour from everywhere and on every return, at no cost
+in memory. Everything is plain tensor arithmetic, exported inside the model's one graph; coordinates stay fp32.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from neuralsim.models.classes import CARLA_TO_CHANNEL, CHANNELS, Channel
+
+_TEXELS = 128  # period of the noise, in cells
+_MOVERS = (Channel.VEHICLE, Channel.PERSON, Channel.CYCLE)
+
+#: Amplitude of the surface noise in the sketch of each class (movers have none: they carry their own shape).
+_NOISE = {
+    Channel.ROAD: 0.16, Channel.SIDEWALK: 0.3, Channel.BUILDING: 0.16, Channel.BARRIER: 0.3, Channel.VEGETATION: 0.75,
+    Channel.TERRAIN: 0.4, Channel.SKY: 0.45, Channel.OTHER: 0.3, Channel.ROAD_LINE: 0.12,
+}  # fmt: skip
+
+
+def noise_texture(seed: int = 1) -> Tensor:
+    """f32 (1, 1, 129, 129): periodic value noise of unit variance, first row and column repeated at the end."""
+    rng = np.random.default_rng(seed)
+    values = np.clip(rng.standard_normal((_TEXELS, _TEXELS)), -2.0, 2.0)
+    return torch.from_numpy(np.pad(values, (0, 1), mode="wrap").astype(np.float32))[None, None]
+
+
+def facade_table(seed: int = 2) -> Tensor:
+    """f32 (256, 4), by hashed instance: storey height (m), bay width (m), window share of a bay, ground floor (m)."""
+    rng = np.random.default_rng(seed)
+    columns = (
+        rng.uniform(2.7, 3.4, 256),
+        rng.uniform(1.7, 3.0, 256),
+        rng.uniform(0.38, 0.62, 256),
+        rng.uniform(2.9, 3.6, 256),
+    )
+    return torch.from_numpy(np.stack(columns, 1).astype(np.float32))
+
+
+class Surface(nn.Module):
+    """Planes of one frame from tag, instance, depth, camera and style.
+
+    ``palette`` f32 (3, 256, 3): colours by hashed instance for vehicles, persons and cycles (mean colours, -0.5..0.5);
+    ``facades`` f32 (256, 3): what each building adds to the style's façade colour.
+    """
+
+    channel_of_tag: Tensor
+    texture: Tensor
+    facade: Tensor
+    amplitude: Tensor
+    mover_row: Tensor
+    palette: Tensor
+    facades: Tensor
+
+    def __init__(self, palette: np.ndarray, facades: np.ndarray) -> None:
+        super().__init__()
+        amplitude = torch.zeros(CHANNELS)
+        for channel, value in _NOISE.items():
+            amplitude[channel] = value
+        mover = torch.full((CHANNELS,), -1, dtype=torch.int64)
+        for row, channel in enumerate(_MOVERS):
+            mover[channel] = row
+        self.register_buffer("channel_of_tag", torch.from_numpy(CARLA_TO_CHANNEL.astype(np.int64)))
+        self.register_buffer("texture", noise_texture())
+        self.register_buffer("facade", facade_table())
+        self.register_buffer("amplitude", amplitude)
+        self.register_buffer("mover_row", mover)
+        self.register_buffer("palette", torch.from_numpy(np.asarray(palette, np.float32)))
+        self.register_buffer("facades", torch.from_numpy(np.asarray(facades, np.float32)))
+
+    def forward(
+        self, tag: Tensor, instance: Tensor, depth: Tensor, camera: Tensor, style: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """Channel map i64 (1, H, W) and the painter's extra planes f32 (1, 5, H, W).
+
+        tag u8 (1, H, W); instance u16 or i32 (1, H, W); depth f32 (1, H, W) m; camera f32 (20,): pose 4x4 row by row
+        (world <- camera), then fx, fy, cx, cy in pixels; style f32 (CHANNELS, 3): mean colour of each class, -0.5..0.5.
+        """
+        label = self.channel_of_tag[tag.to(torch.int64)]
+        code = torch.remainder(instance.to(torch.int64) * 97 + 31, 256)
+        point, ray = self._points(depth, camera)
+        footprint = depth / camera[16]
+        sketch = self._noise(label, point, ray, footprint) * self.amplitude[label] + self._facade(
+            label, code, point, footprint
+        )
+        edge = self._edges(label, instance.to(torch.float32))
+        tint = self._tint(label, code, style)
+        return label, torch.cat([edge, sketch.clamp(-1.0, 1.0)[:, None], tint], 1)
+
+    def _points(self, depth: Tensor, camera: Tensor) -> tuple[Tensor, Tensor]:
+        """World points f32 (1, 3, H, W) of the pixels, and their rays' world directions of unit forward length."""
+        _, height, width = depth.shape
+        x = (torch.arange(width, dtype=torch.float32, device=depth.device) + 0.5 - camera[18]) / camera[16]
+        y = (torch.arange(height, dtype=torch.float32, device=depth.device) + 0.5 - camera[19]) / camera[17]
+        pose = camera[:16].reshape(4, 4)
+        # camera axes: x forward, y right, z up
+        across = pose[:3, 1].reshape(1, 3, 1, 1) * x.reshape(1, 1, 1, -1)
+        down = -pose[:3, 2].reshape(1, 3, 1, 1) * y.reshape(1, 1, -1, 1)
+        ray = pose[:3, 0].reshape(1, 3, 1, 1) + across + down
+        return pose[:3, 3].reshape(1, 3, 1, 1) + depth[:, None] * ray, ray
+
+    @staticmethod
+    def _along(point: Tensor) -> Tensor:
+        """(1, H, W) bool: the surface runs along world x rather than y, seen across the screen."""
+        step = (point[:, :2, :, 1:] - point[:, :2, :, :-1]).abs()
+        step = F.avg_pool2d(F.pad(step, (0, 1, 0, 0), mode="replicate"), 3, 1, 1)
+        return step[:, 0] > step[:, 1]
+
+    def _noise(self, label: Tensor, point: Tensor, ray: Tensor, footprint: Tensor) -> Tensor:
+        """Value noise on world lattices whose cells are about 2 and 8 pixel footprints, (1, H, W).
+
+        Cell sizes are powers of two metres; the two neighbouring ones are blended and renormalised, so that nothing
+        pops as one drives closer. Sampled at half size: its finest cell is two pixels anyway.
+        """
+        point, ray, footprint = point[:, :, ::2, ::2], ray[:, :, ::2, ::2], footprint[:, ::2, ::2]
+        small = label[:, ::2, ::2]
+        flat = (
+            (small == Channel.ROAD)
+            | (small == Channel.SIDEWALK)
+            | (small == Channel.TERRAIN)
+            | (small == Channel.ROAD_LINE)
+        )
+        sky = small == Channel.SKY
+        along = torch.where(self._along(point), point[:, 0], point[:, 1])
+        dome = 40.0 / (ray[:, 2].clamp(min=0.0) + 0.12)
+        a = torch.where(flat, point[:, 0], along)
+        b = torch.where(flat, point[:, 1], point[:, 2])
+        a = torch.where(sky, ray[:, 0] * dome, a)
+        b = torch.where(sky, ray[:, 1] * dome, b)
+        footprint = torch.where(sky, torch.full_like(footprint, 1.2), footprint)
+        level = torch.log2(footprint.clamp(min=1e-3) * 3.0)
+        low = torch.floor(level)
+        share = level - low
+        gain = torch.rsqrt(share.square() + (1 - share).square())
+        total = torch.zeros_like(a)
+        for octave, weight in ((0, 0.7), (2, 0.7)):
+            near = self._lookup(a, b, torch.pow(2.0, low + octave))
+            far = self._lookup(a, b, torch.pow(2.0, low + octave + 1))
+            total = total + weight * gain * ((1 - share) * near + share * far)
+        return F.interpolate(total[:, None], scale_factor=2.0, mode="bilinear", align_corners=False)[:, 0]
+
+    def _lookup(self, a: Tensor, b: Tensor, cell: Tensor) -> Tensor:
+        u, v = a / (cell * _TEXELS), b / (cell * _TEXELS)
+        grid = torch.stack([u - torch.floor(u), v - torch.floor(v)], -1) * 2.0 - 1.0
+        return F.grid_sample(self.texture, grid, mode="bilinear", padding_mode="border", align_corners=True)[:, 0]
+
+    def _facade(self, label: Tensor, code: Tensor, point: Tensor, footprint: Tensor) -> Tensor:
+        """Sketch of storeys and bays on upright building surfaces: dark windows, lighter wall, (1, H, W)."""
+        table = self.facade[code]
+        storey, bay, share, ground = table[..., 0], table[..., 1], table[..., 2], table[..., 3]
+        rise = point[:, :, 1:] - point[:, :, :-1]
+        rise = F.pad(rise, (0, 0, 0, 1), mode="replicate").abs()
+        upright = (rise[:, 2] > rise[:, 0] + rise[:, 1]).to(torch.float32)
+        height = point[:, 2]
+        along = torch.where(self._along(point), point[:, 0], point[:, 1])
+        shop = (height < ground).to(torch.float32)
+        row = torch.where(height < ground, height / ground, (height - ground) / storey)
+        column = along / (bay * (1.0 + shop))
+        u = (column - torch.floor(column) - 0.5).abs()
+        v = (row - torch.floor(row) - 0.55).abs()
+        half = 0.5 * share * (1.0 + 0.4 * shop)
+        soft_u = footprint / bay * 1.2 + 0.02
+        soft_v = footprint / storey * 1.2 + 0.02
+        inside = torch.sigmoid((half - u) / soft_u * 3.0) * torch.sigmoid((0.30 - v) / soft_v * 3.0)
+        fade = (1.6 - footprint * 4.0 / bay).clamp(0.0, 1.0)
+        pattern = (0.22 - 1.0 * inside) * fade * upright
+        return torch.where(label == Channel.BUILDING, pattern, torch.zeros_like(pattern))
+
+    @staticmethod
+    def _edges(label: Tensor, instance: Tensor) -> Tensor:
+        """f32 (1, 1, H, W): outlines of separate movers."""
+        x = instance[:, None]
+        differs = F.max_pool2d(x, 3, 1, 1) != -F.max_pool2d(-x, 3, 1, 1)
+        mover = (label == Channel.VEHICLE) | (label == Channel.PERSON) | (label == Channel.CYCLE)
+        return (differs & mover[:, None]).to(torch.float32)
+
+    def _tint(self, label: Tensor, code: Tensor, style: Tensor) -> Tensor:
+        tint = style[label]
+        tint = tint + self.facades[code] * (label == Channel.BUILDING)[..., None].to(torch.float32)
+        row = self.mover_row[label]
+        own = self.palette.reshape(-1, 3)[row.clamp(min=0) * 256 + code]
+        # the style's vehicle row is the light that falls on every mover: 0 = as photographed
+        own = own + style[Channel.VEHICLE]
+        return torch.where((row >= 0)[..., None], own, tint).permute(0, 3, 1, 2)

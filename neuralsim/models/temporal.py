@@ -1,0 +1,73 @@
+"""The whole model as one graph: bytes of the frame in, bytes of the picture out, state inside.
+
+vid2vid (Wang et al., NeurIPS 2018) composes x_t = (1 - m_t) * w(x_{t-1}) + m_t * h_t: warp what is known, paint what
+is new. The engine gives the warp exactly; the mask follows from it (what was outside the frame or belonged to another
+class is new). Two bounds make drift impossible: at least ``refresh`` of every pixel is painted anew, and the past is
+clipped to what the map alone would paint here (mean and deviation of a 5x5 neighbourhood, as in temporal anti-aliasing;
+Karis, SIGGRAPH 2014).
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from neuralsim.models.generator import Painter
+from neuralsim.models.surface import Surface
+
+
+class TemporalGenerator(nn.Module):
+    """``step(tag, instance, motion, depth, camera, style, state...) -> (rgb, state...)``."""
+
+    INPUTS = ("tag", "instance", "motion", "depth", "camera", "style", "past_rgb", "past_label")
+    OUTPUTS = ("rgb", "next_rgb", "next_label")
+
+    def __init__(self, surface: Surface, painter: Painter, refresh: float = 0.2, spread: float = 1.25) -> None:
+        super().__init__()
+        self.surface, self.painter, self.refresh, self.spread = surface, painter, refresh, spread
+
+    def forward(
+        self,
+        tag: Tensor,
+        instance: Tensor,
+        motion: Tensor,
+        depth: Tensor,
+        camera: Tensor,
+        style: Tensor,
+        past_rgb: Tensor,
+        past_label: Tensor,
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """One frame.
+
+        tag u8 (H, W), instance u16 (H, W), motion f16 (H, W, 2) px, depth f32 (H, W) m, camera f32 (20,), style f32
+        (CHANNELS, 3), past_rgb f32 (1, 3, H, W) in [-1, 1], past_label f32 (1, 1, H, W) (-1: no past) ->
+        rgb u8 (H, W, 3), next_rgb, next_label.
+        """
+        label, extra = self.surface(tag[None], instance[None], depth[None], camera, style)
+        painted = self.painter(label, extra)
+        here = label.to(torch.float32)[:, None]
+        grid = self.sampling_grid(motion[None].to(torch.float32))
+        past = F.grid_sample(past_rgb, grid, mode="bicubic", padding_mode="border", align_corners=False)
+        past_here = F.grid_sample(past_label, grid, mode="nearest", padding_mode="border", align_corners=False)
+        inside = (grid.abs() < 1.0).all(-1)[:, None]
+        known = (inside & (past_here == here)).to(torch.float32)
+        known = 1.0 - F.max_pool2d(1.0 - known, 3, 1, 1)  # the rim of what is new is blurred by the warp
+        mean = F.avg_pool2d(painted, 5, 1, 2, count_include_pad=False)
+        spread = F.avg_pool2d(painted.square(), 5, 1, 2, count_include_pad=False) - mean.square()
+        spread = self.spread * torch.sqrt(spread.clamp(min=1e-5)) + 0.01
+        past = torch.minimum(torch.maximum(past, mean - spread), mean + spread)
+        out = painted + (past - painted) * ((1.0 - self.refresh) * known)
+        out = out.clamp(-1.0, 1.0)
+        rgb = (out[0].permute(1, 2, 0) * 127.5 + 128.0).clamp(0.0, 255.0).to(torch.uint8)
+        return rgb, out, here
+
+    @staticmethod
+    def sampling_grid(motion: Tensor) -> Tensor:
+        """Sampling grid f32 (1, H, W, 2) in [-1, 1] for backward ``motion`` (1, H, W, 2) in pixels."""
+        _, height, width, _ = motion.shape
+        y = torch.arange(height, dtype=torch.float32, device=motion.device)[:, None] + 0.5
+        x = torch.arange(width, dtype=torch.float32, device=motion.device)[None, :] + 0.5
+        u = (x + motion[0, :, :, 0]) * (2.0 / width) - 1.0
+        v = (y + motion[0, :, :, 1]) * (2.0 / height) - 1.0
+        return torch.stack([u, v], -1)[None]
