@@ -1,0 +1,230 @@
+"""The training loop: real pictures first, simulator frames beside them when there are some.
+
+One step paints a batch and updates the painter (adversarial, feature and pixel losses), then the discriminator on the
+features of that same batch. Everything needed to go on after a kill lies in ``last.safetensors`` + ``last.json``.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from neuralsim.models.classes import CHANNELS
+from neuralsim.models.discriminator import Discriminator, Features
+from neuralsim.models.generator import Painter, PainterConfig
+from neuralsim.training.data import Example, Picture, stream
+from neuralsim.training.losses import feature_distance, hinge_discriminator, hinge_generator
+from neuralsim.training.simulated import Pair, pairs
+
+
+@dataclass
+class TrainConfig:
+    """Everything a run depends on."""
+
+    out: str = "runs/street-rt"
+    camvid: str = ""  # folder with train/ and test/ (val is for evaluation alone)
+    cityscapes: str = ""  # folder with clip0.. and stills
+    simulated: str = ""  # folder of .npz frame pairs made by neuralsim.training.simulated
+    width: int = 512  # px
+    height: int = 256  # px
+    batch: int = 2
+    steps: int = 20_000
+    rate: float = 2e-4  # Adam
+    warmup: int = 100  # steps until the full rate, also after a resume
+    ema: float = 0.998
+    adversarial: float = 1.0
+    features: float = 4.0
+    pixels: float = 2.0
+    simulated_every: int = 0  # 0: real pictures only; n: every n-th step paints simulator frames
+    equivariance: float = 4.0  # L1 between a painted simulator frame and the warped one before
+    save_every: int = 100
+    minutes: float = 0.0  # stop after this long, 0 = by steps
+    seed: int = 0
+
+
+def one_hot(label: Tensor) -> Tensor:
+    """i64 (N, H, W) -> f32 (N, CHANNELS, H, W)."""
+    return F.one_hot(label, CHANNELS).permute(0, 3, 1, 2).float().contiguous(memory_format=torch.channels_last)
+
+
+def collate(examples: list[Example]) -> tuple[Tensor, Tensor, Tensor]:
+    """Labels i64, extra planes, images in [-1, 1]."""
+    label = torch.from_numpy(np.stack([e.label for e in examples]).astype(np.int64))
+    planes = torch.from_numpy(np.stack([e.planes for e in examples]))
+    image = torch.from_numpy(np.stack([e.image for e in examples])).float() / 127.5 - 1
+    channels_last = torch.channels_last
+    return label, planes.contiguous(memory_format=channels_last), image.contiguous(memory_format=channels_last)
+
+
+def warp(image: Tensor, motion: Tensor, mode: str = "bilinear") -> Tensor:
+    """image (N, C, H, W) sampled at each pixel plus ``motion`` (N, H, W, 2), pixels: last frame seen from this one."""
+    _, _, height, width = image.shape
+    ys = torch.arange(height, dtype=torch.float32, device=image.device) + 0.5
+    xs = torch.arange(width, dtype=torch.float32, device=image.device) + 0.5
+    x = (xs[None, None, :] + motion[..., 0]) * (2.0 / width) - 1.0
+    y = (ys[None, :, None] + motion[..., 1]) * (2.0 / height) - 1.0
+    return F.grid_sample(image, torch.stack([x, y], -1), mode=mode, padding_mode="border", align_corners=False)
+
+
+class Trainer:
+    """Painter, its moving average, discriminator and optimisers of one run."""
+
+    def __init__(self, config: TrainConfig, painter: PainterConfig | None = None, device: str = "cpu") -> None:
+        torch.manual_seed(config.seed)
+        self.config, self.device, self.step = config, device, 0
+        self.painter = Painter(painter)
+        self.average = Painter(painter).requires_grad_(False)
+        self.average.load_state_dict(self.painter.state_dict())
+        self.judge = Discriminator(CHANNELS)
+        self.features = Features()
+        for module in (self.painter, self.average, self.judge, self.features):
+            module.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.painter_adam = torch.optim.Adam(self.painter.parameters(), config.rate, (0.0, 0.99))
+        self.judge_adam = torch.optim.Adam(self.judge.parameters(), config.rate, (0.0, 0.99))
+        self.started = 0
+
+    def _update(self, network: nn.Module, adam: torch.optim.Adam, loss: Tensor) -> None:
+        adam.zero_grad(set_to_none=True)
+        loss.backward()
+        nn.utils.clip_grad_norm_(network.parameters(), 10.0)
+        rate = self.config.rate * min(1.0, (self.step - self.started + 1) / self.config.warmup)
+        for group in adam.param_groups:
+            group["lr"] = rate
+        adam.step()
+
+    def real_step(self, label: Tensor, planes: Tensor, image: Tensor) -> dict[str, float]:
+        """One step on labelled real pictures."""
+        c = self.config
+        labels = one_hot(label)
+        with torch.autocast(self.device, torch.bfloat16):
+            with torch.no_grad():
+                real = self.features(image)
+            self.judge.requires_grad_(False)
+            painted = self.painter(label, planes)
+            fake = self.features(painted)
+            adversarial = hinge_generator(self.judge(fake, painted, labels))
+            feature = feature_distance(fake, real)
+            pixel = (painted - image).abs().float().mean()
+            loss = c.adversarial * adversarial + c.features * feature + c.pixels * pixel
+        self._update(self.painter, self.painter_adam, loss)
+        judge = self.judge_step(real, image, labels, [f.detach() for f in fake], painted.detach(), labels)
+        self.after_step()
+        return {"adv": adversarial.item(), "feat": feature.item(), "pix": pixel.item(), "judge": judge}
+
+    def judge_step(
+        self,
+        real: list[Tensor],
+        image: Tensor,
+        labels: Tensor,
+        fake: list[Tensor],
+        painted: Tensor,
+        fake_labels: Tensor,
+    ) -> float:
+        """One step of the discriminator on features that the painter's step has computed already."""
+        self.judge.requires_grad_(True)
+        with torch.autocast(self.device, torch.bfloat16):
+            loss = hinge_discriminator(self.judge(real, image, labels), self.judge(fake, painted, fake_labels))
+        self._update(self.judge, self.judge_adam, loss)
+        return loss.item()
+
+    def simulated_step(self, batch: list[Pair], label: Tensor, image: Tensor) -> dict[str, float]:
+        """One step on neighbouring simulator frames: adversarial without a paired picture, and equivariant in time."""
+        c = self.config
+        sim_label = torch.cat([torch.stack([p.label[i] for p in batch]) for i in (0, 1)])
+        extra = torch.cat([torch.stack([p.extra[i] for p in batch]) for i in (0, 1)])
+        extra = extra.contiguous(memory_format=torch.channels_last)
+        labels, sim_labels = one_hot(label), one_hot(sim_label[len(batch) :])
+        motion = torch.stack([p.motion for p in batch])
+        visible = torch.stack([p.visible for p in batch])
+        with torch.autocast(self.device, torch.bfloat16):
+            with torch.no_grad():
+                real = self.features(image)
+            self.judge.requires_grad_(False)
+            both = self.painter(sim_label, extra)
+            first, painted = both.chunk(2)
+            fake = self.features(painted)
+            adversarial = hinge_generator(self.judge(fake, painted, sim_labels))
+            moved = warp(first.float(), motion)
+            steady = ((painted.float() - moved).abs() * visible).sum() / (3 * visible.sum() + 1)
+            # the tint is a promise about the mean colour: nothing else ties the simulator's colours to it
+            promise = extra[len(batch) :, -3:] * 2
+            colour = (F.avg_pool2d(painted.float(), 16) - F.avg_pool2d(promise.float(), 16)).abs().mean()
+            loss = c.adversarial * adversarial + c.equivariance * steady + c.pixels * colour
+        self._update(self.painter, self.painter_adam, loss)
+        judge = self.judge_step(real, image, labels, [f.detach() for f in fake], painted.detach(), sim_labels)
+        self.after_step()
+        return {"sim_adv": adversarial.item(), "steady": steady.item(), "colour": colour.item(), "judge": judge}
+
+    @torch.no_grad()
+    def after_step(self) -> None:
+        """Moving average of the painter, with a short memory while the run is young."""
+        self.step += 1
+        decay = min(self.config.ema, self.step / (self.step + 10.0))
+        for mean, value in zip(self.average.parameters(), self.painter.parameters(), strict=True):
+            mean.lerp_(value, 1.0 - decay)
+
+    def save(self, folder: Path) -> None:
+        """Write ``last.safetensors`` and ``last.json`` so that a kill at any moment leaves a whole pair."""
+        tensors: dict[str, Tensor] = {}
+        for name, module in (("painter", self.painter), ("average", self.average), ("judge", self.judge)):
+            tensors |= {f"{name}.{k}": v.contiguous() for k, v in module.state_dict().items()}
+        for name, adam in (("painter_adam", self.painter_adam), ("judge_adam", self.judge_adam)):
+            for index, state in adam.state_dict()["state"].items():
+                tensors |= {f"{name}.{index}.{k}": torch.as_tensor(v).contiguous() for k, v in state.items()}
+        folder.mkdir(parents=True, exist_ok=True)
+        meta = {"step": str(self.step), "painter": json.dumps(self.painter.config.as_dict())}
+        save_file({k: v.clone() for k, v in tensors.items()}, folder / "last.tmp", metadata=meta)
+        (folder / "last.tmp").replace(folder / "last.safetensors")
+        (folder / "last.json").write_text(json.dumps({"step": self.step, "config": asdict(self.config)}))
+
+    def resume(self, folder: Path) -> None:
+        """Go on from what ``save`` wrote. Raises FileNotFoundError when there is nothing."""
+        tensors = load_file(folder / "last.safetensors")
+
+        def part(prefix: str) -> dict[str, Tensor]:
+            return {k[len(prefix) + 1 :]: v for k, v in tensors.items() if k.startswith(prefix + ".")}
+
+        for name, module in (("painter", self.painter), ("average", self.average), ("judge", self.judge)):
+            module.load_state_dict(part(name))
+        for name, adam in (("painter_adam", self.painter_adam), ("judge_adam", self.judge_adam)):
+            state: dict[int, dict[str, Tensor]] = {}
+            for key, value in part(name).items():
+                index, field = key.split(".", 1)
+                state.setdefault(int(index), {})[field] = value
+            if state:
+                adam.load_state_dict({"state": state, "param_groups": adam.state_dict()["param_groups"]})
+        self.step = self.started = int(json.loads((folder / "last.json").read_text())["step"])
+
+
+def train(
+    trainer: Trainer, pictures: list[Picture], weights: np.ndarray, report: Callable[[int, dict[str, float]], None]
+) -> None:
+    """Run ``trainer`` to its number of steps (or minutes), saving as it goes; ``report(step, losses)`` every step."""
+    c = trainer.config
+    folder = Path(c.out)
+    source = stream(pictures, weights, c.width, c.height, c.seed + trainer.step)
+    simulated = pairs(Path(c.simulated), c.seed + trainer.step) if c.simulated_every else None
+    end = time.monotonic() + c.minutes * 60 if c.minutes else float("inf")
+    while trainer.step < c.steps and time.monotonic() < end:
+        label, planes, image = collate([next(source) for _ in range(c.batch)])
+        if simulated is not None and trainer.step % c.simulated_every == 0:
+            losses = trainer.simulated_step([next(simulated) for _ in range(c.batch)], label, image)
+        else:
+            losses = trainer.real_step(label, planes, image)
+        if not all(np.isfinite(v) for v in losses.values()):
+            raise FloatingPointError(
+                f"step {trainer.step}: loss is not finite; {folder}/last.safetensors is the last good state"
+            )
+        report(trainer.step, losses)
+        if trainer.step % c.save_every == 0:
+            trainer.save(folder)
+    trainer.save(folder)
