@@ -1,0 +1,382 @@
+"""The compiled inner loops of the rasteriser: what to draw, triangles into the visibility buffer, planes out of it.
+
+Camera space is UE's: x along the optical axis, y right, z up. A pixel (row i, column j) looks along the ray
+(1, (j + 0.5 - cx) / f, -(i + 0.5 - cy) / f). The visibility buffer holds 1 / depth, which is linear over a triangle in
+the picture (its plane n . p = d gives 1 / x = n . ray / d), and the number of the triangle in front.
+
+All kernels are single-threaded and without fast-math: equal input gives equal bytes, and triangles that share an edge
+share every pixel on it exactly once.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numba import njit
+
+NEAR_PLANE = 0.06  # m; nearer surfaces are cut off
+TILE = 8  # pixels, side of an occlusion tile
+
+_options = {"cache": True, "nogil": True, "error_model": "numpy"}
+
+
+@njit(**_options)
+def select(boxes, part_of, matrices, object_of, tan_x, tan_y, far, chosen, order_key):  # type: ignore[no-untyped-def]
+    """Fill ``chosen`` with the candidates in view and ``order_key`` with their nearest depths; returns the count.
+
+    ``boxes`` f64 (P, 6): centre and half size of each part; candidate c is part ``part_of[c]`` under
+    ``matrices[object_of[c]]`` (camera <- local).
+    """
+    count = 0
+    normals = np.empty((4, 3))
+    for c in range(len(part_of)):
+        m = matrices[object_of[c]]
+        b = boxes[part_of[c]]
+        px = m[0, 0] * b[0] + m[0, 1] * b[1] + m[0, 2] * b[2] + m[0, 3]
+        ex = abs(m[0, 0]) * b[3] + abs(m[0, 1]) * b[4] + abs(m[0, 2]) * b[5]
+        if px + ex < NEAR_PLANE or px - ex > far:
+            continue
+        for k in range(3):
+            normals[0, k] = tan_x * m[0, k] - m[1, k]
+            normals[1, k] = tan_x * m[0, k] + m[1, k]
+            normals[2, k] = tan_y * m[0, k] - m[2, k]
+            normals[3, k] = tan_y * m[0, k] + m[2, k]
+        inside = True
+        for s in range(4):
+            axis = 1 if s < 2 else 2
+            tangent = tan_x if s < 2 else tan_y
+            sign = -1.0 if s % 2 == 0 else 1.0
+            n = normals[s]
+            offset = tangent * m[0, 3] + sign * m[axis, 3]
+            middle = n[0] * b[0] + n[1] * b[1] + n[2] * b[2] + offset
+            reach = abs(n[0]) * b[3] + abs(n[1]) * b[4] + abs(n[2]) * b[5]
+            if middle + reach < 0.0:
+                inside = False
+                break
+        if inside:
+            chosen[count] = c
+            order_key[count] = px - ex
+            count += 1
+    return count
+
+
+@njit(**_options)
+def _occluded(b, m, focal, width, height, nearness, tiles):  # type: ignore[no-untyped-def]
+    """True when the box ``b`` is behind what is drawn already, all over the rectangle of tiles that it covers.
+
+    ``tiles`` holds a lower bound of each tile's 1 / depth, brought up to date only where it does not decide.
+    """
+    left, right, top, bottom = 1e30, -1e30, 1e30, -1e30
+    nearest = 1e30
+    for corner in range(8):
+        x = b[0] + (b[3] if corner & 1 else -b[3])
+        y = b[1] + (b[4] if corner & 2 else -b[4])
+        z = b[2] + (b[5] if corner & 4 else -b[5])
+        depth = m[0, 0] * x + m[0, 1] * y + m[0, 2] * z + m[0, 3]
+        if depth < 0.5:
+            return False
+        nearest = min(nearest, depth)
+        u = focal * (m[1, 0] * x + m[1, 1] * y + m[1, 2] * z + m[1, 3]) / depth
+        v = -focal * (m[2, 0] * x + m[2, 1] * y + m[2, 2] * z + m[2, 3]) / depth
+        left, right = min(left, u), max(right, u)
+        top, bottom = min(top, v), max(bottom, v)
+    bound = np.float32(1.0 / nearest)
+    i0, i1 = int(max(top + height / 2.0, 0.0)) // TILE, int(min(bottom + height / 2.0, height - 1.0)) // TILE
+    j0, j1 = int(max(left + width / 2.0, 0.0)) // TILE, int(min(right + width / 2.0, width - 1.0)) // TILE
+    for i in range(i0, i1 + 1):
+        for j in range(j0, j1 + 1):
+            if tiles[i, j] > bound:
+                continue
+            low = np.float32(1e30)
+            for y in range(i * TILE, min(i * TILE + TILE, height)):
+                for x in range(j * TILE, min(j * TILE + TILE, width)):
+                    low = min(low, nearness[y * width + x])
+                if low <= bound:
+                    return False
+            tiles[i, j] = low
+    return True
+
+
+@njit(inline="always", **_options)
+def _fill(nearness, ids, width, height, number, ax, ay, bx, by, cx, cy, plane_x, plane_y, plane_1):  # type: ignore[no-untyped-def]
+    """Rasterise one projected triangle. 1 / depth at pixel (x, y) is plane_x * x + plane_y * y + plane_1.
+
+    Row by row between the two edges' crossings. An edge's crossing is computed from its ends in order of height, in the
+    same way for both triangles that share it, and a pixel belongs to the span from ceil(left - 0.5) to before
+    ceil(right - 0.5): neither gaps nor double pixels. Returns the number of pixels inside the triangle.
+    """
+    if by < ay or (by == ay and bx < ax):
+        ax, ay, bx, by = bx, by, ax, ay
+    if cy < by or (cy == by and cx < bx):
+        bx, by, cx, cy = cx, cy, bx, by
+    if by < ay or (by == ay and bx < ax):
+        ax, ay, bx, by = bx, by, ax, ay
+    first = int(np.ceil(max(ay - 0.5, 0.0)))
+    last = int(np.ceil(min(cy - 0.5, float(height))))
+    if first >= last:
+        return 0
+    long_slope = (cx - ax) / (cy - ay)
+    high_slope = (bx - ax) / (by - ay) if by > ay else 0.0
+    low_slope = (cx - bx) / (cy - by) if cy > by else 0.0
+    wide = float(width)
+    step = np.float32(plane_x)
+    covered = 0
+    for y in range(first, last):
+        middle = y + 0.5
+        one = ax + (middle - ay) * long_slope
+        two = ax + (middle - ay) * high_slope if middle < by else bx + (middle - by) * low_slope
+        left, right = min(one, two), max(one, two)
+        start = int(np.ceil(min(max(left - 0.5, 0.0), wide)))
+        stop = int(np.ceil(min(max(right - 0.5, 0.0), wide)))
+        if start >= stop:
+            continue
+        base = np.float32(plane_x * start + plane_y * y + plane_1)
+        covered += stop - start
+        offset = np.uint64(y * width + start)  # unsigned: numba then leaves out Python's wrap-around of indices
+        for k in range(np.uint64(stop - start)):
+            value = base + step * np.float32(k)
+            closer = value > nearness[offset + k]
+            nearness[offset + k] = value if closer else nearness[offset + k]
+            ids[offset + k] = number if closer else ids[offset + k]
+    return covered
+
+
+@njit(**_options)
+def draw(  # type: ignore[no-untyped-def]
+    vertices, triangles, tags, instances, solid, colours, paint, parts, boxes,
+    part_of, matrices, object_of, object_colours, object_instances, order, keys, far_level,
+    focal, light, width, height, nearness, ids, tiles, points, source, owner, label, shaded, with_rgb,
+):  # fmt: skip
+    """Draw the chosen candidates, front to back, without hidden ones; returns 1 + the number of triangles used.
+
+    ``parts`` i32 (P, 8): first vertex, first vertex of level ALWAYS, end of ALWAYS, end; first triangle, first of
+    ALWAYS, end of ALWAYS, end. ``light`` f64 (12,): directions of sun and up in camera space, sun and ambient RGB.
+    Fills ``nearness`` and ``ids`` (H * W), and per used triangle, from number 1, ``source`` (its index), ``owner`` (its
+    matrix), ``label`` (tag * 65536 + instance) and ``shaded`` (RGB, (3, n)). Number 0 is the sky.
+    """
+    cx, cy = width / 2.0, height / 2.0
+    used = 1
+    clip = np.empty((4, 3))
+    flat = np.empty((4, 2))
+    vx, vy, vz = vertices[0], vertices[1], vertices[2]
+    ahead, right, above, column, row = points[0], points[1], points[2], points[3], points[4]
+    for position in range(len(order)):
+        c = order[position]
+        part = part_of[c]
+        o = object_of[c]
+        m = matrices[o]
+        if _occluded(boxes[part], m, focal, width, height, nearness, tiles):
+            continue
+        distant = keys[position] > far_level
+        v0 = parts[part, 1] if distant else parts[part, 0]
+        v1 = parts[part, 3] if distant else parts[part, 2]
+        t0 = parts[part, 5] if distant else parts[part, 4]
+        t1 = parts[part, 7] if distant else parts[part, 6]
+        m00, m01, m02, m03 = m[0, 0], m[0, 1], m[0, 2], m[0, 3]
+        m10, m11, m12, m13 = m[1, 0], m[1, 1], m[1, 2], m[1, 3]
+        m20, m21, m22, m23 = m[2, 0], m[2, 1], m[2, 2], m[2, 3]
+        for k in range(np.uint64(v1 - v0)):
+            v = np.uint64(v0) + k
+            x, y, z = np.float64(vx[v]), np.float64(vy[v]), np.float64(vz[v])
+            px = m00 * x + m01 * y + m02 * z + m03
+            py = m10 * x + m11 * y + m12 * z + m13
+            pz = m20 * x + m21 * y + m22 * z + m23
+            ahead[k] = px
+            right[k] = py
+            above[k] = pz
+            inverse = focal / px
+            column[k] = cx + py * inverse
+            row[k] = cy - pz * inverse
+        for t in range(t0, t1):
+            a, b, d = np.uint64(triangles[t, 0] - v0), np.uint64(triangles[t, 1] - v0), np.uint64(triangles[t, 2] - v0)
+            xa, xb, xd = ahead[a], ahead[b], ahead[d]
+            low = min(xa, xb, xd)
+            whole = low >= NEAR_PLANE
+            corners = 3
+            if whole:
+                ua, ub, ud = column[a], column[b], column[d]
+                wa, wb, wd = row[a], row[b], row[d]
+                if solid[t] and (ub - ua) * (wd - wa) < (ud - ua) * (wb - wa):  # the back of a closed body
+                    continue
+                if max(ua, ub, ud) <= 0.5 or min(ua, ub, ud) >= width - 0.5:
+                    continue
+                bottom = max(wa, wb, wd)
+                top = min(wa, wb, wd)
+                if bottom <= 0.5 or top >= height - 0.5 or np.ceil(top - 0.5) >= np.ceil(bottom - 0.5):
+                    continue
+                if np.ceil(min(ua, ub, ud) - 0.5) >= np.ceil(max(ua, ub, ud) - 0.5):
+                    continue
+            else:
+                if max(xa, xb, xd) < NEAR_PLANE:
+                    continue
+                # Sutherland-Hodgman against x = NEAR_PLANE; always from the inner to the outer corner of an edge, so
+                # that both triangles of an edge get the same new corner.
+                corners = 0
+                for k in range(3):
+                    p = triangles[t, k] - v0
+                    q = triangles[t, (k + 1) % 3] - v0
+                    if ahead[p] >= NEAR_PLANE:
+                        for r in range(3):
+                            clip[corners, r] = points[r, p]
+                        corners += 1
+                    if (ahead[p] >= NEAR_PLANE) != (ahead[q] >= NEAR_PLANE):
+                        if ahead[p] < NEAR_PLANE:
+                            p, q = q, p
+                        share = (ahead[p] - NEAR_PLANE) / (ahead[p] - ahead[q])
+                        clip[corners, 0] = NEAR_PLANE
+                        for r in range(1, 3):
+                            clip[corners, r] = points[r, p] + share * (points[r, q] - points[r, p])
+                        corners += 1
+                for k in range(corners):
+                    flat[k, 0] = cx + focal * clip[k, 1] / clip[k, 0]
+                    flat[k, 1] = cy - focal * clip[k, 2] / clip[k, 0]
+            ya, yb, yd = right[a], right[b], right[d]
+            za, zb, zd = above[a], above[b], above[d]
+            e1x, e1y, e1z = xb - xa, yb - ya, zb - za
+            e2x, e2y, e2z = xd - xa, yd - ya, zd - za
+            nx = e1y * e2z - e1z * e2y
+            ny = e1z * e2x - e1x * e2z
+            nz = e1x * e2y - e1y * e2x
+            distance = nx * xa + ny * ya + nz * za
+            size = np.sqrt(nx * nx + ny * ny + nz * nz)
+            if abs(distance) <= 1e-7 * size or size == 0.0:  # seen edge-on
+                continue
+            inverse = 1.0 / distance
+            plane_x = ny * inverse / focal
+            plane_y = -nz * inverse / focal
+            plane_1 = nx * inverse + (0.5 - cx) * plane_x + (0.5 - cy) * plane_y
+            if whole:
+                covered = _fill(nearness, ids, width, height, used, ua, wa, ub, wb, ud, wd, plane_x, plane_y, plane_1)
+            else:
+                covered = 0
+                for k in range(2, corners):
+                    covered += _fill(
+                        nearness, ids, width, height, used, flat[0, 0], flat[0, 1],
+                        flat[k - 1, 0], flat[k - 1, 1], flat[k, 0], flat[k, 1], plane_x, plane_y, plane_1,
+                    )  # fmt: skip
+            if covered == 0:
+                continue
+            source[used] = t
+            owner[used] = o
+            label[used] = np.uint32(tags[t]) << 16 | np.uint32(object_instances[o] if o else instances[t])
+            if with_rgb:
+                facing = -1.0 / size if distance > 0.0 else 1.0 / size  # the side that is seen
+                sun = max((nx * light[0] + ny * light[1] + nz * light[2]) * facing, 0.0)
+                sky = 0.7 + 0.3 * (nx * light[3] + ny * light[4] + nz * light[5]) * facing
+                for r in range(3):
+                    albedo = float(object_colours[o, r]) if paint[t] else float(colours[t, r])
+                    shaded[r, used] = min(albedo * (light[6 + r] * sun + light[9 + r] * sky), 255.0)
+            used += 1
+    return used
+
+
+@njit(**_options)
+def _previous_of(vertices, triangles, t, before, now, then, result):  # type: ignore[no-untyped-def]
+    """Linear map from a ray of this frame to the triangle's point in the previous camera, for bodies that change shape.
+
+    With corners p0 p1 p2 in this camera (columns of P) and q0 q1 q2 in the previous one (Q), the point of ray r is
+    P b with weights b proportional to P^-1 r, and was at Q b: the map is Q P^-1, up to the scale that projection
+    removes.
+    """
+    p = np.empty((3, 3))
+    q = np.empty((3, 3))
+    for k in range(3):
+        v, w = triangles[t, k], triangles[before, k]
+        for r in range(3):
+            p[r, k] = now[r, 3]
+            q[r, k] = then[r, 3]
+            for s in range(3):
+                p[r, k] += now[r, s] * vertices[s, v]
+                q[r, k] += then[r, s] * vertices[s, w]
+    for r in range(3):  # rows of P^-1 times its determinant: cross products of the columns
+        u, w = (r + 1) % 3, (r + 2) % 3
+        cx = p[1, u] * p[2, w] - p[2, u] * p[1, w]
+        cy = p[2, u] * p[0, w] - p[0, u] * p[2, w]
+        cz = p[0, u] * p[1, w] - p[1, u] * p[0, w]
+        determinant = cx * p[0, r] + cy * p[1, r] + cz * p[2, r]
+        for k in range(3):
+            if r == 0:
+                result[k, 0] = result[k, 1] = result[k, 2] = 0.0
+            result[k, 0] += q[k, r] * cx / determinant
+            result[k, 1] += q[k, r] * cy / determinant
+            result[k, 2] += q[k, r] * cz / determinant
+
+
+@njit(**_options)
+def resolve(  # type: ignore[no-untyped-def]
+    nearness, ids, source, owner, label, shaded, vertices, triangles, shift, matrices, previous, warps, focal, sky, up,
+    rows, tag, instance, depth, motion, rgb, with_rgb,
+):  # fmt: skip
+    """All planes from the visibility buffer (H, W).
+
+    ``warps`` f64 (N, 3, 4): previous camera <- camera, through each object's motion (0: the static world). ``shift``
+    i32 (N,): triangles from the part drawn to the part of the previous frame, nonzero where the body changes shape
+    (then ``matrices`` and ``previous``, cameras <- local, are used). ``sky`` f64 (7,): horizon RGB, zenith RGB, haze
+    distance (m). ``rows`` f32 (2, W): room to work.
+    """
+    height, width = nearness.shape
+    f, cx, cy = np.float32(focal), np.float32(width / 2.0), np.float32(height / 2.0)
+    limit = np.float32(30000.0)  # keeps motion inside f16 where the point was beside or behind the previous camera
+    half, one, least = np.float32(0.5), np.float32(1.0), np.float32(1e-4)
+    haze = np.float32(sky[6])
+    h0, h1, h2 = np.float32(sky[0]), np.float32(sky[1]), np.float32(sky[2])
+    local = np.empty((3, 3))
+    line, veil = rows[0], rows[1]
+    for x in range(width):
+        line[x] = (np.float32(x) + half - cx) / f
+    for i in range(height):
+        iz, number = nearness[i], ids[i]
+        rz = -(np.float32(i) + half - cy) / f
+        middle = np.float32(i) + half
+        moved = motion[i]
+        j = 0
+        while j < width:
+            first = number[j]
+            o = owner[first]
+            stop = j + 1  # the run of pixels that share one map to the previous frame
+            last = first
+            while stop < width and (number[stop] == last or (owner[number[stop]] == o and shift[o] == 0)):
+                last = number[stop]
+                stop += 1
+            if shift[o] != 0:
+                t = source[first]
+                _previous_of(vertices, triangles, t, t + shift[o], matrices[o], previous[o], local)
+                a00, a01 = np.float32(local[0, 1]), np.float32(local[0, 0] + local[0, 2] * rz)
+                a10, a11 = np.float32(local[1, 1]), np.float32(local[1, 0] + local[1, 2] * rz)
+                a20, a21 = np.float32(local[2, 1]), np.float32(local[2, 0] + local[2, 2] * rz)
+                b0 = b1 = b2 = np.float32(0.0)
+            else:
+                w = warps[o]
+                a00, a01, b0 = np.float32(w[0, 1]), np.float32(w[0, 0] + w[0, 2] * rz), np.float32(w[0, 3])
+                a10, a11, b1 = np.float32(w[1, 1]), np.float32(w[1, 0] + w[1, 2] * rz), np.float32(w[1, 3])
+                a20, a21, b2 = np.float32(w[2, 1]), np.float32(w[2, 0] + w[2, 2] * rz), np.float32(w[2, 3])
+            for k in range(np.uint64(stop - j)):
+                x = np.uint64(j) + k
+                n, ry = iz[x], line[x]
+                inverse = f / max(a01 + a00 * ry + b0 * n, least)
+                du = cx + inverse * (a11 + a10 * ry + b1 * n) - (np.float32(x) + half)
+                dv = cy - inverse * (a21 + a20 * ry + b2 * n) - middle
+                moved[x, 0] = min(max(du, -limit), limit)
+                moved[x, 1] = min(max(dv, -limit), limit)
+            j = stop
+        far, tag_row, instance_row = depth[i], tag[i], instance[i]
+        for x in range(np.uint64(width)):
+            far[x] = min(one / max(iz[x], np.float32(1e-9)), np.float32(1000.0))
+            both = label[np.uint32(number[x])]
+            tag_row[x] = np.uint8(both >> 16)
+            instance_row[x] = np.uint16(both)
+        if with_rgb:
+            picture = rgb[i]
+            for x in range(np.uint64(width)):
+                veil[x] = one / (one + haze * iz[x])
+            for x in range(np.uint64(width)):
+                number_here = np.uint32(number[x])
+                share = veil[x]
+                c0, c1, c2 = shaded[0, number_here], shaded[1, number_here], shaded[2, number_here]
+                if number_here == 0:
+                    ry = line[x]
+                    slope = (up[0] + up[1] * ry + up[2] * rz) / np.sqrt(one + ry * ry + rz * rz)
+                    c0, c1, c2 = np.float32(sky[3]), np.float32(sky[4]), np.float32(sky[5])
+                    share = one - np.float32(min(max(slope * 1.6, 0.0), 1.0))
+                picture[x, 0] = np.uint8(np.int32(c0 + (h0 - c0) * share))
+                picture[x, 1] = np.uint8(np.int32(c1 + (h1 - c1) * share))
+                picture[x, 2] = np.uint8(np.int32(c2 + (h2 - c2) * share))
