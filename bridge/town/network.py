@@ -1,0 +1,238 @@
+"""The lanes of an OpenDRIVE map as arrays: sampled once through ``carla.Map``, then no client call per tick.
+
+The XML tells which roads, sections and lanes there are; where they lie, how wide they are, what is painted beside them
+and where they lead is asked of ``carla.Map``, so that town, bridge and a real CARLA agree. Axes are UE's.
+"""
+
+from __future__ import annotations
+
+import xml.etree.ElementTree as ET
+from dataclasses import dataclass, field
+
+import carla
+import numpy as np
+
+STEP = 1.5  # distance between samples of a lane, metres
+SIGNAL_TYPE = "1000001"
+
+#: OpenDRIVE lane types that are asphalt: everything vehicles may stand on.
+ASPHALT = frozenset(
+    [
+        "driving",
+        "parking",
+        "shoulder",
+        "stop",
+        "bidirectional",
+        "entry",
+        "exit",
+        "onRamp",
+        "offRamp",
+        "connectingRamp",
+        "biking",
+        "border",
+        "restricted",
+        "special1",
+        "special2",
+        "special3",
+        "bus",
+        "taxi",
+        "HOV",
+        "mwyEntry",
+        "mwyExit",
+        "roadWorks",
+    ]
+)
+
+
+@dataclass
+class Marking:
+    """The paint on one edge of a lane: kind ("solid", "broken", ...), width (m) and whether it is yellow."""
+
+    kind: str
+    width: float
+    yellow: bool
+
+
+@dataclass
+class Lane:
+    """One lane of one lane section, sampled in its direction of travel.
+
+    ``centre``, ``left`` and ``right`` f64 (N, 3), metres; ``width`` f64 (N,); ``length`` m along the centre;
+    ``junction`` is the OpenDRIVE junction it lies in, -1 outside; ``next`` are indices of the lanes it leads to.
+    """
+
+    road: int
+    section: int
+    id: int
+    kind: str
+    junction: int
+    centre: np.ndarray
+    left: np.ndarray
+    right: np.ndarray
+    width: np.ndarray
+    left_marking: Marking | None
+    right_marking: Marking | None
+    speed: float  # limit, m/s
+    next: list[int] = field(default_factory=list)
+
+    @property
+    def length(self) -> float:
+        return float(np.linalg.norm(np.diff(self.centre, axis=0), axis=1).sum())
+
+
+@dataclass(frozen=True)
+class Signal:
+    """A traffic light of the map: where it stands, which way it faces and whom it stops."""
+
+    id: str
+    group: int  # signals of equal group are green together
+    cycle: int  # groups of equal cycle take turns
+    position: np.ndarray  # f64 (3,), foot of its pole
+    yaw: float  # degrees, direction of travel of those it stops
+    lanes: tuple[int, ...]  # indices of the driving lanes whose end it guards
+    stop: float  # distance of its stop line from the end of those lanes, metres
+
+
+class Network:
+    """All lanes of a map.
+
+    Raises:
+        ValueError: `carla.Map` cannot read the text, or there is no lane to drive on.
+    """
+
+    def __init__(self, name: str, opendrive: str) -> None:
+        try:
+            root = ET.fromstring(opendrive)
+            self.map = carla.Map(name, opendrive)
+        except (ET.ParseError, RuntimeError) as error:
+            raise ValueError(f"{name}: not an OpenDRIVE map that CARLA can read ({error})") from None
+        self.lanes: list[Lane] = []  # driving lanes first, in order of road, section, lane
+        self.others: list[Lane] = []  # parking lanes, pavements, ...
+        self._last: list[carla.Waypoint] = []  # of each driving lane
+        for road in root.iter("road"):
+            self._read_road(road)
+        if not self.lanes:
+            raise ValueError(f"{name}: the map has no driving lane, so nobody can drive there: choose another file")
+        self.index = {(lane.road, lane.section, lane.id): k for k, lane in enumerate(self.lanes)}
+        self._connect()
+        self.signals = self._signals(root)
+        self.crosswalks = self._crosswalks()
+
+    def _read_road(self, road: ET.Element) -> None:
+        number, length = int(road.get("id", "-1")), float(road.get("length", "0"))
+        junction = int(road.get("junction", "-1"))
+        speed = _speed(road)
+        sections = road.findall("./lanes/laneSection")
+        starts = [float(section.get("s", "0")) for section in sections] + [length]
+        for k, section in enumerate(sections):
+            lo, hi = starts[k] + 1e-3, starts[k + 1] - 1e-3
+            if hi - lo < 0.02:
+                continue
+            at = np.linspace(lo, hi, max(2, int(np.ceil((hi - lo) / STEP)) + 1))
+            for element in section.iter("lane"):
+                lane_id, kind = int(element.get("id", "0")), element.get("type", "none")
+                if lane_id == 0 or kind in ("none", "rail", "tram"):
+                    continue
+                order = at if lane_id < 0 else at[::-1]
+                points = [self.map.get_waypoint_xodr(number, lane_id, float(s)) for s in order]
+                points = [point for point in points if point is not None]
+                if len(points) < 2:
+                    continue
+                lane = self._sample(points, kind, junction, speed)
+                if kind in ("driving", "bidirectional"):
+                    self.lanes.append(lane)
+                    self._last.append(points[-1])
+                else:
+                    self.others.append(lane)
+
+    def _sample(self, points: list[carla.Waypoint], kind: str, junction: int, speed: float) -> Lane:
+        poses = [point.transform for point in points]
+        centre = np.array([(pose.location.x, pose.location.y, pose.location.z) for pose in poses])
+        yaw = np.radians([pose.rotation.yaw for pose in poses])
+        width = np.array([point.lane_width for point in points])
+        aside = np.stack([-np.sin(yaw), np.cos(yaw), np.zeros_like(yaw)], axis=1) * (width / 2)[:, None]
+        middle = points[len(points) // 2]
+        return Lane(
+            road=middle.road_id,
+            section=middle.section_id,
+            id=middle.lane_id,
+            kind=kind,
+            junction=junction,
+            centre=centre,
+            left=centre - aside,
+            right=centre + aside,
+            width=width,
+            left_marking=_marking(middle.left_lane_marking),
+            right_marking=_marking(middle.right_lane_marking),
+            speed=speed,
+        )
+
+    def _connect(self) -> None:
+        for k, (lane, last) in enumerate(zip(self.lanes, self._last, strict=True)):
+            for distance in (0.05, 0.5, 1.5):
+                keys = {(w.road_id, w.section_id, w.lane_id) for w in last.next(distance)}
+                found = {self.index[key] for key in keys if key in self.index}
+                if found - {k}:
+                    lane.next = sorted(found - {k})
+                    break
+
+    def _signals(self, root: ET.Element) -> list[Signal]:
+        controllers: dict[str, int] = {}
+        for number, controller in enumerate(root.findall("controller")):
+            for control in controller.findall("control"):
+                controllers[control.get("signalId", "")] = number
+        before: dict[int, list[int]] = {}
+        for k, lane in enumerate(self.lanes):
+            for other in lane.next:
+                before.setdefault(other, []).append(k)
+        found = []
+        for mark in sorted(self.map.get_all_landmarks_of_type(SIGNAL_TYPE), key=lambda mark: (len(mark.id), mark.id)):
+            sign = -1 if mark.orientation == carla.LandmarkOrientation.Positive else 1
+            place = mark.transform.location
+            position = np.array([place.x, place.y, place.z])
+            lanes = [k for k, lane in enumerate(self.lanes) if lane.road == mark.road_id and lane.id * sign > 0]
+            if any(self.lanes[k].junction >= 0 for k in lanes):
+                lanes = sorted({other for k in lanes for other in before.get(k, [])})
+            lanes = [k for k in lanes if any(self.lanes[n].junction >= 0 for n in self.lanes[k].next)]
+            if not lanes:
+                continue
+            lane = self.lanes[lanes[0]]
+            heading = lane.centre[-1] - lane.centre[-2]
+            yaw = float(np.degrees(np.arctan2(heading[1], heading[0])))
+            ahead = float((lane.centre[-1] - position) @ heading / np.linalg.norm(heading))
+            junction = next(self.lanes[n].junction for n in lane.next if self.lanes[n].junction >= 0)
+            group = controllers.get(mark.id, 10_000 + junction * 2 + int(abs(np.sin(np.radians(yaw))) > 0.7))
+            stop = ahead + 1.0 if 0.0 < ahead < 15.0 else 0.5
+            found.append(Signal(mark.id, group, junction, position, yaw, tuple(lanes), stop))
+        return found
+
+    def _crosswalks(self) -> list[np.ndarray]:
+        """Polygons f64 (N, 3) of the zebra crossings; `carla.Map` closes each by repeating its first point."""
+        polygons: list[np.ndarray] = []
+        current: list[tuple[float, float, float]] = []
+        for place in self.map.get_crosswalks():
+            point = (place.x, place.y, place.z)
+            if len(current) > 2 and np.allclose(point, current[0], atol=1e-3):
+                polygons.append(np.array(current))
+                current = []
+            else:
+                current.append(point)
+        return polygons
+
+
+def _speed(road: ET.Element) -> float:
+    """The road's speed limit in m/s; 50 km/h where it says none."""
+    element = road.find("./type/speed")
+    try:
+        value = float(element.get("max", "50")) if element is not None else 50.0
+    except ValueError:
+        return 50.0 / 3.6
+    unit = element.get("unit", "m/s") if element is not None else "km/h"
+    return value * {"km/h": 1 / 3.6, "mph": 0.44704}.get(unit, 1.0)
+
+
+def _marking(mark: carla.LaneMarking | None) -> Marking | None:
+    if mark is None or mark.type in (carla.LaneMarkingType.NONE, carla.LaneMarkingType.Other):
+        return None
+    width = mark.width if 0.05 <= mark.width <= 0.5 else 0.13
+    return Marking(str(mark.type).rsplit(".", 1)[-1].lower(), float(width), mark.color == carla.LaneMarkingColor.Yellow)

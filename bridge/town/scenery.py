@@ -1,0 +1,431 @@
+"""What stands beside the roads of any map: houses on the frontages, gardens, walls, fences, hedges, trees.
+
+Everything is placed along the kerb rings of `Ground` and checked against an occupancy grid, so that nothing ever
+stands on a lane or a pavement. Street furniture and parked cars are in ``furniture``.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import cv2
+import numpy as np
+from numba import njit
+
+from bridge.tags import Tag
+from bridge.town.blocks import KERB, Ground, Ring, along, inside, offset
+from bridge.town.houses import Builder, Frame, box, church, house
+from bridge.town.meshes import Mesh
+from bridge.town.network import Network
+
+CELL = 0.5  # m, of the occupancy grid
+BELT = (58.0, 95.0)  # m, woods around the town that close the horizon
+TREE_KINDS = ("lime", "plane", "birch", "poplar")
+
+#: Characters of a piece of street: set-back, storeys, width of a house, gap between houses (m), share of open plots.
+STYLES: dict[str, tuple[tuple[float, float], tuple[int, int], tuple[float, float], tuple[float, float], float]] = {
+    "terrace": ((0.0, 0.4), (2, 3), (5.0, 8.0), (0.0, 0.0), 0.05),
+    "gardens": ((2.2, 4.5), (2, 3), (7.5, 12.0), (1.5, 5.0), 0.12),
+    "urban": ((0.0, 0.8), (3, 5), (9.0, 17.0), (0.0, 0.0), 0.06),
+    "mixed": ((0.0, 2.5), (1, 4), (6.0, 13.0), (0.0, 3.5), 0.2),
+    "green": ((1.5, 4.0), (1, 3), (8.0, 14.0), (3.0, 9.0), 0.5),
+}
+
+SHARES = (0.24, 0.24, 0.22, 0.12, 0.18)  # of the styles
+
+
+@dataclass
+class Prop:
+    """One of the things that stand many times in a town: a template's name, its place (m) and yaw (degrees), its
+    paint."""
+
+    kind: str
+    x: float
+    y: float
+    z: float
+    yaw: float
+    colour: tuple[int, int, int] = (128, 128, 128)
+    scale: float = 1.0
+
+
+@dataclass
+class Scenery:
+    """`mesh`: what is built in one piece, in world coordinates; `props`; `boxes` f64 (N, 5): what one can run into
+    (x, y, yaw in radians, half sizes); `buildings`: how many instances the mesh uses."""
+
+    mesh: Mesh
+    props: list[Prop]
+    boxes: np.ndarray
+    buildings: int
+
+
+@dataclass
+class Site:
+    """A town being dressed: what has been placed so far, and where there is room."""
+
+    network: Network
+    ground: Ground
+    rng: np.random.Generator
+    first_instance: int
+    builder: Builder = field(default_factory=Builder)
+    props: list[Prop] = field(default_factory=list)
+    boxes: list[tuple[float, float, float, float, float]] = field(default_factory=list)
+    buildings: int = 0
+
+    def __post_init__(self) -> None:
+        ground = self.ground
+        self.low = ground.low - 40.0
+        size = np.ceil((ground.high + 40.0 - self.low) / CELL).astype(int)
+        self.taken = np.zeros((size[1], size[0]), np.uint8)
+        for ring in sorted(ground.rings, key=lambda ring: not ring.outer):
+            self._fill(offset(ring.points, ring.pavement)[:, :2], int(ring.outer))
+
+    def _fill(self, polygon: np.ndarray, value: int) -> None:
+        cells = np.round((polygon - self.low) / CELL * 16 - 8).astype(np.int32)
+        cv2.fillPoly(self.taken, [cells], value, cv2.LINE_8, 4)
+
+    def free(self, corners: np.ndarray) -> bool:
+        """Whether a parallelogram (4, 2) has room; a little overlap at its rim is forgiven."""
+        return bool(_free(self.taken, *self.low.tolist(), corners))
+
+    def occupied(self, x: float, y: float) -> bool:
+        """Whether something stands at a point, or the town ends there."""
+        i, j = int((y - self.low[1]) / CELL), int((x - self.low[0]) / CELL)
+        inside_grid = 0 <= i < self.taken.shape[0] and 0 <= j < self.taken.shape[1]
+        return not inside_grid or bool(self.taken[i, j])
+
+    def claim(self, corners: np.ndarray, solid: bool = True) -> None:
+        """Take the room of a parallelogram (4, 2); `solid` makes it an obstacle."""
+        self._fill(corners, 2)
+        if solid:
+            a, b = corners[1] - corners[0], corners[3] - corners[0]
+            middle = corners[:4].mean(0)
+            self.boxes.append(
+                (*middle, float(np.arctan2(a[1], a[0])), float(np.hypot(*a)) / 2, float(np.hypot(*b)) / 2)
+            )
+
+    def post(self, x: float, y: float, half: float = 0.1) -> None:
+        """An obstacle as small as a pole."""
+        self.boxes.append((x, y, 0.0, half, half))
+
+    def instance(self) -> int:
+        self.buildings += 1
+        return self.first_instance + self.buildings - 1
+
+
+@njit(cache=True, nogil=True)
+def _free(taken, x, y, corners):  # type: ignore[no-untyped-def]
+    ax, ay = corners[1, 0] - corners[0, 0], corners[1, 1] - corners[0, 1]
+    bx, by = corners[3, 0] - corners[0, 0], corners[3, 1] - corners[0, 1]
+    n, m = max(2, int(np.hypot(ax, ay) / 0.7)), max(2, int(np.hypot(bx, by) / 0.7))
+    for a in range(n + 1):
+        u = 0.04 + 0.92 * a / n
+        for b in range(m + 1):
+            v = 0.04 + 0.92 * b / m
+            j = int((corners[0, 0] + u * ax + v * bx - x) / CELL)
+            i = int((corners[0, 1] + u * ay + v * by - y) / CELL)
+            if i < 0 or j < 0 or i >= taken.shape[0] or j >= taken.shape[1] or taken[i, j] != 0:
+                return False
+    return True
+
+
+def dress(network: Network, ground: Ground, rng: np.random.Generator, first_instance: int) -> Scenery:
+    """Dress a map. Deterministic by `rng`; instances of buildings count from `first_instance`."""
+    from bridge.town import furniture  # it needs Site
+
+    site = Site(network, ground, rng, first_instance)
+    furniture.reserve(site)
+    if ground.rings:
+        _church(site)
+    for ring in ground.rings:
+        _frontage(site, ring)
+    furniture.furnish(site)
+    _woods(site)
+    boxes = np.array(site.boxes, np.float64).reshape(-1, 5)
+    return Scenery(site.builder.mesh(), site.props, boxes, site.buildings)
+
+
+@dataclass
+class Line:
+    """A closed frontage, one sample a metre: places, units along and inward (away from the road)."""
+
+    points: np.ndarray
+    forward: np.ndarray
+
+    @property
+    def inward(self) -> np.ndarray:
+        return np.stack([-self.forward[:, 1], self.forward[:, 0]], axis=1)
+
+
+def frontage(ring: Ring, distance: float) -> Line:
+    """The kerb line moved inwards, about one sample a metre."""
+    points = along(offset(ring.points, distance), 1.0)
+    step = np.roll(points[:, :2], -2, axis=0) - np.roll(points[:, :2], 2, axis=0)
+    return Line(points, step / np.maximum(np.linalg.norm(step, axis=1), 1e-9)[:, None])
+
+
+def _frontage(site: Site, ring: Ring) -> None:
+    """Plots along one ring: a house, a garden or something green on each."""
+    rng, line = site.rng, frontage(ring, ring.pavement + 0.05)
+    count, at, bare = len(line.points), 0, 0  # `bare` metres before `at` have got nothing yet
+    style, left = "terrace", 0.0
+    while at < count - 3:
+        if left <= 0.0:
+            style, left = str(rng.choice(list(STYLES), p=SHARES)), float(rng.uniform(25.0, 80.0))
+        back, storeys, widths, gaps, empty = STYLES[style]
+        wanted = round(float(rng.uniform(*widths)))
+        built = 0
+        if rng.random() >= empty:
+            setback, high = float(rng.uniform(*back)), int(rng.integers(storeys[0], storeys[1] + 1))
+            for width in (wanted, int(wanted * 0.75), int(wanted * 0.55)):
+                if width >= 4 and at + width < count + 2 and _plot(site, line, at, width, style, setback, high):
+                    built = width
+                    break
+            step = built or 2
+        else:
+            step = max(3, wanted // 2)
+        if built:
+            _boundary(site, line, at - bare, bare, str(rng.choice(["hedge", "wall", "fence", "trees"])))
+            bare = 0
+            gap = round(float(rng.uniform(*gaps)))
+            _boundary(site, line, at + built, gap, str(rng.choice(["wall", "fence", "hedge", "garage", "open"])))
+            step += gap
+        else:
+            bare += step
+            if bare >= 14:
+                _boundary(site, line, at + step - bare, bare, str(rng.choice(["hedge", "wall", "fence", "trees"])))
+                bare = 0
+        at += step
+        left -= step
+    _boundary(site, line, at - bare, bare, "hedge")
+
+
+def _frame(site: Site, line: Line, at: int, width: int, back: float) -> tuple[Frame, float, np.ndarray]:
+    """Frame of a plot whose front lies `back` metres behind its chord, its width (m), and its corners up to the
+    front."""
+    n = len(line.points)
+    a, b = line.points[at % n], line.points[(at + width) % n]
+    chord = b[:2] - a[:2]
+    size = float(np.linalg.norm(chord))
+    forward = chord / max(size, 1e-6)
+    inward = np.array([-forward[1], forward[0]])
+    between = line.points[np.arange(at, at + width + 1) % n, :2] - a[:2]
+    bulge = max(0.0, float((between @ inward).max()))  # a front never reaches over its own pavement
+    front = a[:2] + inward * (back + bulge)
+    z = float(min(a[2], b[2])) + KERB - 0.02
+    return Frame(np.array([front[0], front[1], z]), forward, inward), size, inward
+
+
+def _plot(site: Site, line: Line, at: int, width: int, style: str, back: float, storeys: int) -> bool:
+    """Try to build a house on a plot, with what lies in front of it."""
+    rng = site.rng
+    depth = float(rng.uniform(8.0, 12.5))
+    frame, size, inward = _frame(site, line, at, width, back)
+    if size < 0.8 * width:  # the frontage turns a corner here
+        return False
+    corners = _corners(frame, 0.0, size, 0.0, depth)
+    for shift in (0.0, 0.5, 1.0, 1.8, 2.6):
+        moved = corners + inward * shift
+        if site.free(moved):
+            break
+    else:
+        return False
+    frame.origin[:2] += inward * shift
+    house(site.builder, frame, size, depth, storeys, rng, site.instance(), style == "urban")
+    site.claim(moved)
+    room = back + shift
+    if room < 1.3:
+        strip = _corners(frame, -0.2, size + 0.2, -room - 0.2, 0.3)
+        site.builder.quads(_lifted(strip, frame.origin[2] + 0.012)[None], Tag.SIDEWALK, (140, 134, 128))
+        if rng.random() < 0.2:
+            _stand(site, frame, float(rng.uniform(0.5, size - 0.5)), -0.4, str(rng.choice(["bin", "bin brown"])))
+    else:
+        _front_garden(site, frame, size, room)
+    return True
+
+
+def _front_garden(site: Site, frame: Frame, size: float, room: float) -> None:
+    """Path, boundary and a few plants before a house that stands back."""
+    rng = site.rng
+    gate = float(rng.uniform(0.15, 0.75)) * size
+    path = _corners(frame, gate, gate + 1.2, -room - 0.1, 0.0)
+    site.builder.quads(_lifted(path, frame.origin[2] + 0.012)[None], Tag.SIDEWALK, (140, 134, 128))
+    kind = str(
+        rng.choice(
+            ["low wall", "hedge low", "hedge", "fence", "railing", "none"], p=(0.25, 0.2, 0.15, 0.16, 0.12, 0.12)
+        )
+    )
+    for start, stop in ((0.0, gate - 0.1), (gate + 1.3, size)):
+        _barrier(site, frame, start, stop, -room + 0.2, kind)
+    for _ in range(int(rng.integers(0, 3))):
+        x, y = float(rng.uniform(0.5, max(size - 0.5, 0.6))), -float(rng.uniform(0.6, max(room - 0.5, 0.7)))
+        if abs(x - gate - 0.6) > 1.1:
+            _stand(site, frame, x, y, f"bush {int(rng.integers(2))}", scale=float(rng.uniform(0.5, 1.1)))
+    if room > 2.6 and rng.random() < 0.3:
+        _stand(
+            site,
+            frame,
+            float(rng.uniform(1.0, max(size - 1.0, 1.1))),
+            -room * 0.5,
+            f"young {int(rng.integers(3))}",
+            trunk=0.1,
+        )
+    if rng.random() < 0.3:
+        _stand(site, frame, gate + 1.7, -0.5, str(rng.choice(["bin", "bin brown"])))
+
+
+def _boundary(site: Site, line: Line, at: int, width: int, kind: str) -> None:
+    """What closes a plot without a house: a wall, a fence, a hedge, a garage; trees behind it."""
+    rng = site.rng
+    if width < 1:
+        return
+    frame, size, _ = _frame(site, line, at, width, 0.1)
+    if size < 0.85 * width and width > 3:  # round a corner: in two parts
+        _boundary(site, line, at, width // 2, kind)
+        _boundary(site, line, at + width // 2, width - width // 2, kind)
+        return
+    if size < 1.0:
+        return
+    if kind == "garage" and size > 2.6 and site.free(_corners(frame, 0.0, size, 1.0, 7.0)):
+        box(
+            site.builder,
+            frame,
+            (0, 1.0, -0.2),
+            (size, 7.0, float(rng.uniform(2.4, 3.0))),
+            Tag.BUILDING,
+            (176, 170, 160),
+            site.instance(),
+        )
+        site.claim(_corners(frame, 0.0, size, 1.0, 7.0))
+        drive = _corners(frame, 0.0, size, -0.2, 1.0)
+        site.builder.quads(_lifted(drive, frame.origin[2] + 0.012)[None], Tag.SIDEWALK, (140, 134, 128))
+        return
+    _barrier(
+        site,
+        frame,
+        0.0,
+        size,
+        0.1,
+        {"wall": "wall", "fence": "fence", "hedge": "hedge high", "trees": "railing"}.get(kind, "none"),
+    )
+    spots = int(max(1, size // 4)) if kind != "open" else 1
+    for _ in range(spots):
+        x, y = float(rng.uniform(0.0, size)), float(rng.uniform(2.0, 9.0))
+        kinds = ("lime", "birch", "young", "plane") if kind == "trees" else ("lime", "birch", "young", "poplar")
+        _stand(
+            site,
+            frame,
+            x,
+            y,
+            f"{rng.choice(kinds)} {int(rng.integers(3))}",
+            scale=float(rng.uniform(0.8, 1.1)),
+            trunk=0.25,
+        )
+
+
+def _barrier(site: Site, frame: Frame, start: float, stop: float, y: float, kind: str) -> None:
+    """A wall, hedge, fence or railing along a stretch of a plot's street side."""
+    length = stop - start
+    if kind == "none" or length < 0.6:
+        return
+    if kind in ("wall", "low wall"):
+        high = float(site.rng.uniform(1.7, 2.4)) if kind == "wall" else float(site.rng.uniform(0.5, 1.0))
+        colour = ((150, 96, 76), (158, 152, 142), (186, 180, 168))[int(site.rng.integers(3))]
+        box(site.builder, frame, (start, y - 0.14, -0.2), (stop, y + 0.14, high), Tag.WALL, colour)
+    else:
+        count = max(1, round(length / 2.0))
+        yaw = float(np.degrees(np.arctan2(frame.along[1], frame.along[0])))
+        for k in range(count):
+            px, py, pz = frame.at(np.array([start + (k + 0.5) * length / count, y, 0.0])).tolist()
+            site.props.append(Prop(kind, px, py, pz, yaw))
+    corners = _corners(frame, start, stop, y - 0.2, y + 0.2)
+    site.claim(corners)
+
+
+def _stand(site: Site, frame: Frame, x: float, y: float, kind: str, scale: float = 1.0, trunk: float = 0.0) -> None:
+    px, py, pz = frame.at(np.array([x, y, 0.0])).tolist()
+    if trunk and site.occupied(px, py):
+        return
+    yaw = float(site.rng.uniform(0.0, 360.0))
+    if kind.startswith("bin"):
+        yaw = float(np.degrees(np.arctan2(-frame.inward[1], -frame.inward[0])))
+    site.props.append(Prop(kind, px, py, pz, yaw, scale=scale))
+    if trunk:
+        site.post(px, py, trunk)
+
+
+def _church(site: Site) -> None:
+    """One church, in the block nearest to the middle of the town."""
+    middle = (site.ground.low + site.ground.high) / 2
+    rings = [ring for ring in site.ground.rings if not ring.outer]
+    if not rings:
+        return
+    ring = min(rings, key=lambda ring: float(np.linalg.norm(ring.points[:, :2].mean(0) - middle)))
+    line = frontage(ring, ring.pavement + 3.0)
+    for at in range(0, len(line.points), 7):
+        frame, size, _ = _frame(site, line, at, 16, 0.0)
+        if size > 15.0 and site.free(_corners(frame, 0.0, 16.0, 0.0, 35.0)):
+            church(site.builder, frame, site.rng, site.instance())
+            site.claim(_corners(frame, 2.0, 14.0, 0.0, 34.0))
+            return
+
+
+def _woods(site: Site) -> None:
+    """Trees in the yards behind the houses and around the town, and a belt that closes the horizon."""
+    rng, ground = site.rng, site.ground
+    for ring in ground.rings:
+        low, high = ring.points[:, :2].min(0), ring.points[:, :2].max(0)
+        if ring.outer:
+            low, high = low - 36.0, high + 36.0
+        area = float(np.prod(high - low))
+        points = low + rng.uniform(0.0, 1.0, (int(area / (700.0 if ring.outer else 230.0)), 2)) * (high - low)
+        line = offset(ring.points, ring.pavement + (9.0 if ring.outer else 7.0))[:, :2]
+        points = points[inside(points, line) != ring.outer]
+        square = np.array([(-1.5, -1.5), (1.5, -1.5), (1.5, 1.5), (-1.5, 1.5)])
+        points = points[[site.free(point + square) for point in points]] if len(points) else points
+        heights = ground.heights(points) if len(points) else np.zeros(0)
+        for (x, y), z in zip(points.tolist(), heights.tolist(), strict=True):
+            kind = TREE_KINDS[int(rng.integers(len(TREE_KINDS)))]
+            site.props.append(
+                Prop(
+                    f"{kind} {int(rng.integers(3))}",
+                    x,
+                    y,
+                    z + KERB - 0.03,
+                    float(rng.uniform(0, 360)),
+                    scale=float(rng.uniform(0.75, 1.1)),
+                )
+            )
+            site.post(x, y, 0.25)
+    for ring in ground.rings:
+        if ring.outer:
+            _belt(site, ring)
+
+
+def _belt(site: Site, ring: Ring) -> None:
+    """The silhouette of woods around the town: two uneven bands of foliage behind each other."""
+    hull = cv2.convexHull(ring.points[:, None, :2].astype(np.float32))[:, 0].astype(float)
+    if _turns_right(hull):
+        hull = hull[::-1]
+    for distance, tall in zip(BELT, (7.0, 12.0), strict=True):
+        line = along(offset(np.column_stack([hull, np.zeros(len(hull))]), -distance), 5.0)
+        heights = site.ground.heights(line[:, :2])
+        top = tall * site.rng.uniform(0.6, 1.25, len(line))
+        a = np.column_stack([line[:, :2], heights - 1.0])
+        b = np.column_stack([line[:, :2], heights + top])
+        quads = np.stack([a, np.roll(a, -1, 0), np.roll(b, -1, 0), b], axis=1)
+        site.builder.quads(quads, Tag.VEGETATION, (70, 96, 48))
+
+
+def _turns_right(line: np.ndarray) -> bool:
+    x, y = line.T
+    return float(x @ np.roll(y, -1) - np.roll(x, -1) @ y) < 0.0
+
+
+def _corners(frame: Frame, x0: float, x1: float, y0: float, y1: float) -> np.ndarray:
+    """World corners (4, 2) of a rectangle in a plot's coordinates."""
+    return frame.at(np.array([(x0, y0, 0.0), (x1, y0, 0.0), (x1, y1, 0.0), (x0, y1, 0.0)]))[:, :2]
+
+
+def _lifted(corners: np.ndarray, z: float) -> np.ndarray:
+    return np.column_stack([corners, np.full(len(corners), z)])

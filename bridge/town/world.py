@@ -1,0 +1,489 @@
+"""The town as its server serves it: actors in, ticks, pictures out. It knows nothing of sockets or CARLA's wire."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+
+from bridge.town import library, scenery, towns
+from bridge.town.actors import Actor, Blueprint, Transform
+from bridge.town.blocks import KERB, Ground
+from bridge.town.driven import BRAKE_LIGHT, Collision, Driven
+from bridge.town.lanes import LaneTable
+from bridge.town.lights import Light, Lights
+from bridge.town.meshes import merge
+from bridge.town.network import Network
+from bridge.town.people_meshes import KINDS, PHASES
+from bridge.town.prop_meshes import traffic_light_bulbs
+from bridge.town.raster import Planes, Scene
+from bridge.town.roads import ground_mesh
+from bridge.town.stage import Poses, Stage, matrices_of
+from bridge.town.templates import ARM, templates
+from bridge.town.traffic import FAR as VEHICLES_WITHIN
+from bridge.town.traffic import Traffic
+from bridge.town.vehicles import SPECS, Drive, Obstacles, overlap
+from bridge.town.walkers import FAR as WALKERS_WITHIN
+from bridge.town.walkers import STRIDE, Walkers
+
+JAM = 25.0  # s, who waits that long behind a driver's back turns up elsewhere
+FIRST_SCENERY = 10_001  # instances of scenery begin here; those of actors are their ids
+
+WEATHER = {
+    "cloudiness": 20.0, "precipitation": 0.0, "precipitation_deposits": 0.0, "wind_intensity": 10.0,
+    "sun_azimuth_angle": 40.0, "sun_altitude_angle": 48.0, "fog_density": 0.0, "fog_distance": 0.75, "fog_falloff": 0.1,
+    "wetness": 0.0, "scattering_intensity": 1.0, "mie_scattering_scale": 0.03, "rayleigh_scattering_scale": 0.0331,
+    "dust_storm": 0.0,
+}  # fmt: skip
+
+
+class World:
+    """A town with its traffic. The same town, seed and sequence of calls give the same state and planes, bit for bit.
+
+    Raises:
+        ValueError: unknown town, or a file that is no drivable OpenDRIVE map.
+    """
+
+    def __init__(self, town: str = "oldtown", seed: int = 0, vehicles: int = 20, walkers: int = 12) -> None:
+        self.seed = seed
+        self.name, self.opendrive = towns.load(town, seed)
+        self.network = Network(self.name, self.opendrive)
+        self.map = self.network.map
+        self.ground = Ground(self.network)
+        self.frame, self.time, self.delta = 0, 0.0, 0.0
+        self.weather = dict(WEATHER)
+        self.actors: dict[int, Actor] = {}
+        self.light_of: dict[int, Light] = {}  # by actor id
+        self._blueprints = library.blueprints(list(templates().vehicles))
+        self._rng = np.random.default_rng([seed, 1])
+        self._next_id = 1
+        self._strides: dict[int, float] = {}  # metres walked by walkers that a client moves
+        self._mounts: dict[int, np.ndarray] = {}  # pose of a sensor in its parent
+
+        things = scenery.dress(self.network, self.ground, np.random.default_rng([seed, 2]), FIRST_SCENERY)
+        self.props = things.props
+        self._solid = Obstacles(things.boxes)
+        self._driven = Driven(self.actors, self.ground, self._solid)
+        self._drives = self._driven.drives
+        scene = Scene(merge([ground_mesh(self.network, self.ground), things.mesh]), templates().meshes)
+        self._stage = Stage(scene, things.props, FIRST_SCENERY + things.buildings)
+        self.spectator = self._add(library.SPECTATOR, {}, self._overview())
+        self.lights = Lights(self.network, self._make_lights(), self._rng)
+        self._populate(vehicles, walkers)
+        self._refresh()
+        self._stage.remember(self._poses())
+
+    # Actors -------------------------------------------------------------------------------------------------------
+
+    def blueprints(self) -> list[Blueprint]:
+        return list(self._blueprints.values())
+
+    def spawn_points(self) -> list[Transform]:
+        """Poses in driving lanes outside junctions, more than 8 m apart, the same for every world of this town."""
+        points: list[Transform] = []
+        for lane in self.network.lanes:
+            if lane.junction >= 0 or lane.length < 22.0:
+                continue
+            at = np.concatenate([[0.0], np.cumsum(np.linalg.norm(np.diff(lane.centre, axis=0), axis=1))])
+            for where in np.linspace(8.0, at[-1] - 12.0, max(1, int((at[-1] - 20.0) // 24.0)) + 1).tolist():
+                x, y, z = (float(np.interp(where, at, lane.centre[:, k])) for k in range(3))
+                bx, by = (float(np.interp(where + 0.5, at, lane.centre[:, k])) for k in range(2))
+                points.append(Transform(x, y, z + 0.2, 0.0, float(np.degrees(np.arctan2(by - y, bx - x)))))
+        order = np.random.default_rng(len(points)).permutation(len(points))
+        chosen: list[Transform] = []
+        for k in order:
+            if all((points[k].x - p.x) ** 2 + (points[k].y - p.y) ** 2 > 64.0 for p in chosen):
+                chosen.append(points[k])
+        return chosen
+
+    def spawn(self, blueprint_id: str, attributes: dict[str, str], transform: Transform, parent: int = 0) -> Actor:
+        """A new actor; with a `parent`, `transform` is relative to it. Traffic makes way for driven vehicles.
+
+        Raises:
+            ValueError: unknown blueprint or parent, or something solid is there.
+        """
+        blueprint = self._blueprints.get(blueprint_id)
+        if blueprint is None:
+            raise ValueError(f"unknown blueprint {blueprint_id!r}: ask the blueprint library for those there are")
+        if parent and parent not in self.actors:
+            raise ValueError(f"cannot attach to actor {parent}: there is none with this id")
+        values = {attribute.id: attribute.value for attribute in blueprint.attributes} | attributes
+        if blueprint_id.startswith("vehicle."):
+            return self._spawn_vehicle(blueprint, values, transform)
+        if blueprint_id.startswith("walker."):
+            return self._spawn_walker(blueprint, values, transform)
+        actor = self._add(blueprint, values, transform, parent)
+        self._mounts[actor.id] = transform.matrix()
+        self._place_sensors()
+        return actor
+
+    def destroy(self, actor_id: int) -> bool:
+        """Remove an actor and what is attached to it; False when there is none. Lights and the spectator stay."""
+        actor = self.actors.get(actor_id)
+        if actor is None or actor_id in self.light_of or actor is self.spectator:
+            return False
+        for child in [other.id for other in self.actors.values() if other.parent == actor_id]:
+            self.destroy(child)
+        if actor_id in self._npcs:
+            self.traffic.remove(self._npcs.index(actor_id))
+            self._npcs.remove(actor_id)
+        if actor_id in self._people:
+            self.walkers.remove(self._people.index(actor_id))
+            self._people.remove(actor_id)
+        self._driven.remove(actor_id)
+        self._strides.pop(actor_id, None)
+        self._mounts.pop(actor_id, None)
+        del self.actors[actor_id]
+        self._stage.changed()
+        return True
+
+    def set_transform(self, actor_id: int, transform: Transform) -> None:
+        """Put an actor somewhere else at once. Raises ValueError for an unknown id."""
+        actor = self._get(actor_id)
+        drive = self.take_over(actor_id) if actor_id in self._npcs else self._drives.get(actor_id)
+        if drive is not None:
+            drive.x, drive.y, drive.yaw = transform.x, transform.y, float(np.radians(transform.yaw))
+            transform = Transform(
+                transform.x,
+                transform.y,
+                self.ground.level(transform.x, transform.y, transform.z),
+                0.0,
+                transform.yaw,
+                0.0,
+            )
+            self._driven.add(actor_id, drive)
+            self._make_way(drive.x, drive.y, actor.extent[0])
+            self._gather(at_once=True)
+        if actor_id in self._mounts and actor.parent:
+            self._mounts[actor_id] = np.linalg.inv(self.actors[actor.parent].transform.matrix()) @ transform.matrix()
+        elif actor_id in self._mounts:
+            self._mounts[actor_id] = transform.matrix()
+        _assign(actor.transform, transform)
+        self._refresh()
+
+    def set_velocity(self, actor_id: int, velocity: tuple[float, float, float]) -> None:
+        """Give a driven vehicle a speed: the share of `velocity` (m/s, world) along it. Raises ValueError for an
+        unknown id."""
+        actor = self._get(actor_id)
+        actor.velocity[:] = velocity
+        drive = self._drives.get(actor_id)
+        if drive is not None:
+            drive.speed = float(np.cos(drive.yaw) * velocity[0] + np.sin(drive.yaw) * velocity[1])
+            drive.turn = drive.slip = 0.0
+
+    def set_light(self, actor_id: int, state: str) -> None:
+        """Set a traffic light to "red", "yellow" or "green". Raises ValueError for other states and other actors."""
+        if actor_id not in self.light_of:
+            raise ValueError(f"actor {actor_id} is not a traffic light")
+        self.lights.set(self.light_of[actor_id], state)
+        self._show_lights()
+
+    def walk(self, actor_id: int, direction: tuple[float, float, float], speed: float) -> None:
+        """Let a spawned walker go: `direction` in the world, `speed` in m/s, until told otherwise. Raises
+        ValueError."""
+        actor = self._get(actor_id)
+        if actor_id not in self._strides:
+            raise ValueError(f"actor {actor_id} is not a walker that a client spawned")
+        size = max(float(np.linalg.norm(direction)), 1e-6)
+        actor.velocity[:] = np.array(direction) / size * float(np.clip(speed, 0.0, 6.0)) * (size > 1e-3)
+
+    # Time ---------------------------------------------------------------------------------------------------------
+
+    def tick(self, delta: float) -> None:
+        """One step of `delta` seconds of everything there is."""
+        self._stage.remember(self._poses())
+        self.lights.step(delta)
+        self._driven.step(delta)
+        self._gather()
+        others = self._bodies()
+        self.traffic.step(delta, self.lights.state, others, self._rng)
+        self.walkers.step(delta, others)
+        for actor_id, walked in self._strides.items():
+            actor = self.actors[actor_id]
+            speed = float(np.hypot(actor.velocity[0], actor.velocity[1]))
+            self._strides[actor_id] = walked + speed * delta
+            actor.transform.x += float(actor.velocity[0]) * delta
+            actor.transform.y += float(actor.velocity[1]) * delta
+            actor.transform.z = self.ground.level(actor.transform.x, actor.transform.y, actor.transform.z)
+            if speed > 0.1:
+                actor.transform.yaw = float(np.degrees(np.arctan2(actor.velocity[1], actor.velocity[0])))
+        self.frame += 1
+        self.time += delta
+        self.delta = delta
+        self._refresh(delta)
+
+    def events(self) -> list[Collision]:
+        """Collisions of the last tick."""
+        return self._driven.events
+
+    def capture(self, camera_id: int, rgb: bool = False) -> Planes:
+        """What a camera sees now; motion is towards the previous tick.
+
+        Cameras of equal size, field of view and pose share one picture per tick. `Planes.rgb` is filled when one of
+        them is an rgb camera, or when asked. Planes are valid until the next tick. Raises ValueError for other
+        actors.
+        """
+        actor = self._get(camera_id)
+        view = self._view(actor)
+        if view is None:
+            raise ValueError(f"actor {camera_id} is not a camera")
+        rgb = rgb or any(
+            other.blueprint.id == "sensor.camera.rgb" and self._view(other) == view for other in self.actors.values()
+        )
+        hide = 0
+        if actor.parent:  # a car is not seen from its own seat or bonnet, but from a camera that follows it
+            follows = self._mounts[camera_id][0, 3] < -1.2 * self.actors[actor.parent].extent[0]
+            hide = 0 if follows else actor.parent
+        sun = (self.weather["sun_altitude_angle"], self.weather["sun_azimuth_angle"])
+        return self._stage.picture(self._poses(), camera_id, view, sun, hide, rgb)
+
+    # Inside -------------------------------------------------------------------------------------------------------
+
+    def _get(self, actor_id: int) -> Actor:
+        if actor_id not in self.actors:
+            raise ValueError(f"there is no actor {actor_id}: it was destroyed or never spawned")
+        return self.actors[actor_id]
+
+    def _add(self, blueprint: Blueprint, attributes: dict[str, str], transform: Transform, parent: int = 0) -> Actor:
+        actor = Actor(self._next_id, blueprint, attributes, replace(transform), parent=parent)
+        self._next_id += 1
+        self.actors[actor.id] = actor
+        self._stage.changed()
+        return actor
+
+    def _shaped(self, actor: Actor, template: str) -> Actor:
+        actor.template = templates().index[template]
+        actor.extent, actor.box_offset = templates().extent(template)
+        return actor
+
+    def _overview(self) -> Transform:
+        middle = (self.ground.low + self.ground.high) / 2
+        return Transform(float(middle[0]), float(middle[1]), 120.0, -60.0, 0.0, 0.0)
+
+    def _make_lights(self) -> list[Light]:
+        lights = []
+        for signal in self.network.signals:
+            arm = ARM if len(signal.lanes) > 1 else 0.0
+            x, y, z = signal.position.tolist()
+            pose = Transform(x, y, z + (0.0 if self.ground.asphalt(x, y) else KERB), 0.0, signal.yaw + 180.0)
+            actor = self._shaped(self._add(library.TRAFFIC_LIGHT, {}, pose), f"light {arm:g} red")
+            matrix = pose.matrix()
+            bulbs = {
+                state: np.array(places) @ matrix[:3, :3].T + matrix[:3, 3]
+                for state, places in traffic_light_bulbs(arm).items()
+            }
+            lights.append(Light(actor.id, signal.id, signal.group, signal.cycle, signal.lanes, bulbs))
+            self.light_of[actor.id] = lights[-1]
+        return lights
+
+    def _populate(self, vehicles: int, walkers: int) -> None:
+        """Put the town's own vehicles and walkers into it."""
+        rng, book = self._rng, templates()
+        base = {name: library.BASE_TYPES.get(name, "car") for name in book.vehicles}
+        share = {"car": 1.0, "van": 1.3, "truck": 0.8, "bus": 0.8, "motorcycle": 0.35, "bicycle": 0.2}
+        names = list(base)
+        weights = np.array([share[base[name]] for name in names])
+        chosen = [names[k] for k in rng.choice(len(names), vehicles, p=weights / weights.sum())]
+        self._npcs: list[int] = []
+        for name in chosen:
+            blueprint = self._blueprints[name]
+            values = {attribute.id: attribute.value for attribute in blueprint.attributes}
+            values["color"] = str(rng.choice(library.PAINTS))
+            self._npcs.append(self._shaped(self._add(blueprint, values, Transform()), name).id)
+        sizes = np.array([self.actors[k].extent for k in self._npcs]).reshape(-1, 3) * 2
+        spread = np.array([SPECS[base[name]].wheelbase for name in chosen])
+        self.traffic = Traffic(LaneTable(self.network), sizes[:, 0], sizes[:, 1], sizes[:, 0] * spread)
+        slow = np.array([0.4 if base[name] == "bicycle" else 1.0 for name in chosen])
+        self.traffic.scatter(rng, slow)
+
+        kinds = list(library.WALKERS)
+        picked = [kinds[k] for k in rng.choice(len(kinds), walkers, p=np.array([0.35, 0.3, 0.25, 0.1]))]
+        self.walkers = Walkers(
+            self.ground, walkers, np.array([KINDS[library.WALKERS[name]].scale for name in picked]), rng
+        )
+        self._people: list[int] = []
+        for name in picked[: len(self.walkers)]:
+            blueprint = self._blueprints[name]
+            values = {attribute.id: attribute.value for attribute in blueprint.attributes}
+            values["color"] = ",".join(str(v) for v in rng.integers(30, 200, 3))
+            self._people.append(
+                self._shaped(self._add(blueprint, values, Transform()), f"{library.WALKERS[name]} 0").id
+            )
+
+    def _spawn_vehicle(self, blueprint: Blueprint, values: dict[str, str], transform: Transform) -> Actor:
+        half, _ = templates().extent(blueprint.id)
+        x, y, yaw = transform.x, transform.y, float(np.radians(transform.yaw))
+        blocked = self._solid.hit(x, y, yaw, half[0], half[1])[0] >= 0
+        for other in self.actors.values():
+            if other.template < 0 or other.id in self._npcs or other.id in self.light_of:
+                continue
+            place = other.transform
+            apart = overlap(
+                x, y, yaw, half[0], half[1],
+                place.x, place.y, np.radians(place.yaw), other.extent[0], other.extent[1],
+            )  # fmt: skip
+            blocked |= apart[0] > 0.0 and abs(place.z - transform.z) < 3.0
+        if blocked:
+            raise ValueError("Spawn failed because of collision at spawn position")
+        self._make_way(x, y, half[0])
+        actor = self._shaped(self._add(blueprint, values, transform), blueprint.id)
+        actor.transform = Transform(x, y, self.ground.level(x, y, transform.z), 0.0, transform.yaw, 0.0)
+        spec = SPECS[library.BASE_TYPES.get(blueprint.id, "car")]
+        self._driven.add(actor.id, Drive(spec, 2 * half[0], x, y, yaw))
+        self._gather(at_once=True)
+        self._refresh()
+        return actor
+
+    def _make_way(self, x: float, y: float, half: float) -> None:
+        """Send the town's own vehicles elsewhere from round a place where somebody is about to appear."""
+        drives = np.array([(drive.x, drive.y) for drive in self._drives.values()] + [(x, y)])
+        for k in np.flatnonzero(np.hypot(*(self.traffic.poses[:, :2] - (x, y)).T) < 16.0 + half):
+            self.traffic.replace(int(k), self._rng, drives)
+
+    def _gather(self, at_once: bool = False) -> None:
+        """Keep the town lively where somebody drives: who has been left far behind reappears ahead, one at a time."""
+        if not self._drives:
+            return
+        drives = list(self._drives.values())
+        for crowd, far in ((self.traffic, VEHICLES_WITHIN), (self.walkers, WALKERS_WITHIN)):
+            count = len(crowd)
+            for i in range(count) if at_once else (self.frame % count,) if count else ():
+                away = [float(np.hypot(crowd.poses[i, 0] - drive.x, crowd.poses[i, 1] - drive.y)) for drive in drives]
+                drive = drives[int(np.argmin(away))]
+                forward = np.array([np.cos(drive.yaw), np.sin(drive.yaw)])
+                focus = np.array([drive.x, drive.y])
+                behind = float((crowd.poses[i, :2] - focus) @ forward) < -25.0
+                jammed = crowd is self.traffic and behind and self.traffic.waited[i] > JAM
+                if min(away) > far + 15.0 or jammed:
+                    if at_once:
+                        crowd.bring(i, self._rng, focus, 0 * forward - 1e-9, 25.0)
+                    else:
+                        crowd.bring(i, self._rng, focus, forward, 0.45 * far)
+
+    def take_over(self, actor_id: int) -> Drive:
+        """Make one of the town's own vehicles obey its `control`. Raises ValueError for other actors."""
+        if actor_id not in self._npcs:
+            raise ValueError(f"actor {actor_id} is not a vehicle of the town's traffic")
+        actor, k = self._get(actor_id), self._npcs.index(actor_id)
+        x, y, _, yaw, _ = self.traffic.poses[k].tolist()
+        spec = SPECS[library.BASE_TYPES.get(actor.blueprint.id, "car")]
+        drive = Drive(spec, 2 * actor.extent[0], x, y, yaw, float(self.traffic.speed[k]))
+        self._driven.add(actor_id, drive)
+        self.traffic.remove(k)
+        self._npcs.remove(actor_id)
+        return drive
+
+    def _spawn_walker(self, blueprint: Blueprint, values: dict[str, str], transform: Transform) -> Actor:
+        if self._solid.hit(transform.x, transform.y, 0.0, 0.25, 0.25)[0] >= 0:
+            raise ValueError("Spawn failed because of collision at spawn position")
+        actor = self._shaped(self._add(blueprint, values, transform), f"{library.WALKERS[blueprint.id]} 0")
+        actor.transform.z = self.ground.level(transform.x, transform.y, transform.z)
+        self._strides[actor.id] = 0.0
+        return actor
+
+    def _bodies(self) -> np.ndarray:
+        """What the town's traffic must heed besides itself: f64 (B, 6) as in `lanes.look_ahead`."""
+        rows = []
+        for actor_id in (*self._drives, *self._strides):
+            actor = self.actors[actor_id]
+            drive = self._drives.get(actor_id)
+            yaw = drive.yaw if drive else float(np.radians(actor.transform.yaw))
+            speed = drive.speed if drive else float(np.hypot(actor.velocity[0], actor.velocity[1]))
+            rows.append((actor.transform.x, actor.transform.y, yaw, actor.extent[0], actor.extent[1], speed))
+        return np.array(rows, np.float64).reshape(-1, 6)
+
+    def _refresh(self, delta: float = 0.0) -> None:
+        """Write what moves by itself back into its actors, then what is attached to anything."""
+        poses, speed, braking = self.traffic.poses, self.traffic.speed, self.traffic.braking
+        for actor_id, (x, y, z, yaw, pitch), v, brakes in zip(
+            self._npcs, poses.tolist(), speed.tolist(), braking.tolist(), strict=True
+        ):
+            actor = self.actors[actor_id]
+            place = actor.transform
+            turned = (np.degrees(yaw) - place.yaw + 180.0) % 360.0 - 180.0
+            place.x, place.y, place.z, place.yaw, place.pitch = (
+                x,
+                y,
+                z,
+                float(np.degrees(yaw)),
+                float(np.degrees(pitch)),
+            )
+            vx, vy = v * float(np.cos(yaw)), v * float(np.sin(yaw))
+            if delta > 0.0:
+                actor.acceleration[:2] = (vx - actor.velocity[0]) / delta, (vy - actor.velocity[1]) / delta
+                actor.angular_velocity[2] = turned / delta
+            actor.velocity[:2] = vx, vy
+            actor.light_state = actor.light_state & ~BRAKE_LIGHT | (BRAKE_LIGHT if brakes else 0)
+        for actor_id, (x, y, z, yaw), v, phase in zip(
+            self._people,
+            self.walkers.poses.tolist(),
+            self.walkers.speed.tolist(),
+            self.walkers.phase.tolist(),
+            strict=True,
+        ):
+            actor = self.actors[actor_id]
+            place = actor.transform
+            place.x, place.y, place.z, place.yaw = x, y, z, float(np.degrees(yaw))
+            actor.velocity[:2] = v * float(np.cos(yaw)), v * float(np.sin(yaw))
+            actor.template = templates().walkers[library.WALKERS[actor.blueprint.id]] + phase
+        for actor_id, walked in self._strides.items():
+            actor = self.actors[actor_id]
+            kind = library.WALKERS[actor.blueprint.id]
+            moving = float(np.hypot(actor.velocity[0], actor.velocity[1])) > 0.1
+            phase = int(walked / (STRIDE * KINDS[kind].scale) * PHASES) % PHASES if moving else 0
+            actor.template = templates().walkers[kind] + phase
+        self._show_lights()
+        self._place_sensors()
+
+    def _show_lights(self) -> None:
+        for light in self.lights.all:
+            actor = self.actors[light.actor]
+            actor.traffic_light_state = light.state
+            arm = ARM if len(light.lanes) > 1 else 0.0
+            actor.template = templates().index[f"light {arm:g} {light.state}"]
+        self._stage.changed()
+
+    def _place_sensors(self) -> None:
+        for actor_id in self._mounts:
+            actor = self.actors[actor_id]
+            if actor.parent:
+                _assign(actor.transform, _transform(self._pose_of(actor)))
+        self._stage.changed()
+
+    def _pose_of(self, actor: Actor) -> np.ndarray:
+        """f64 (4, 4), world <- actor; exact for sensors, which hang on what they are attached to."""
+        if actor.id not in self._mounts:
+            return actor.transform.matrix()
+        mount = self._mounts[actor.id]
+        return self._pose_of(self.actors[actor.parent]) @ mount if actor.parent else mount
+
+    def _poses(self) -> Poses:
+        """Poses of all actors now."""
+        if self._stage.fresh is None:
+            actors = list(self.actors.values())
+            matrices = matrices_of([actor.transform for actor in actors])
+            for k, actor in enumerate(actors):
+                if actor.id in self._mounts:
+                    matrices[k] = self._pose_of(actor)
+            self._stage.fresh = Poses.of(actors, matrices)
+        return self._stage.fresh
+
+    def _view(self, actor: Actor) -> tuple[int, int, float, bytes] | None:
+        if not actor.blueprint.id.startswith("sensor.camera."):
+            return None
+        values = actor.attributes
+        size = int(values["image_size_x"]), int(values["image_size_y"])
+        return (*size, float(values["fov"]), self._pose_of(actor).tobytes())
+
+
+def _assign(target: Transform, source: Transform) -> None:
+    target.x, target.y, target.z = source.x, source.y, source.z
+    target.pitch, target.yaw, target.roll = source.pitch, source.yaw, source.roll
+
+
+def _transform(pose: np.ndarray) -> Transform:
+    """The inverse of `Transform.matrix`."""
+    pitch = float(np.degrees(np.arctan2(pose[2, 0], np.hypot(pose[0, 0], pose[1, 0]))))
+    yaw = float(np.degrees(np.arctan2(pose[1, 0], pose[0, 0])))
+    roll = float(np.degrees(np.arctan2(-pose[2, 1], pose[2, 2])))
+    return Transform(float(pose[0, 3]), float(pose[1, 3]), float(pose[2, 3]), pitch, yaw, roll)
