@@ -1,0 +1,80 @@
+"""From the rasteriser's planes to the pixels that CARLA's cameras send, written straight into send buffers.
+
+Images are BGRA u8, four bytes a pixel, written as one little-endian u32 each. The formulas are CARLA's: tag in R
+(``SemanticSegmentationCamera``), tag in R and id in G + 256 B (``InstanceSegmentationCamera``), depth as
+(R + 256 G + 65536 B) / (2^24 - 1) of 1000 m (``DepthCamera``), optical flow as UE's velocity buffer: how far a surface
+has moved since the previous frame, in normalised device coordinates, x right and y up (carla issue 4795: pixels are
+x * width / 2, y * -height / 2).
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numba import njit
+
+OPAQUE = np.uint32(0xFF000000)
+FAR = 1000.0  # m
+
+
+@njit(cache=True, nogil=True)
+def _rgb(rgb: np.ndarray, out: np.ndarray) -> None:
+    for i in range(out.size):
+        out[i] = OPAQUE | np.uint32(rgb[i, 0]) << 16 | np.uint32(rgb[i, 1]) << 8 | np.uint32(rgb[i, 2])
+
+
+@njit(cache=True, nogil=True)
+def _tag(tag: np.ndarray, out: np.ndarray) -> None:
+    for i in range(out.size):
+        out[i] = OPAQUE | np.uint32(tag[i]) << 16
+
+
+@njit(cache=True, nogil=True)
+def _instance(tag: np.ndarray, instance: np.ndarray, out: np.ndarray) -> None:
+    for i in range(out.size):
+        ident = np.uint32(instance[i])
+        out[i] = OPAQUE | np.uint32(tag[i]) << 16 | (ident & np.uint32(255)) << 8 | ident >> 8
+
+
+@njit(cache=True, nogil=True)
+def _depth(depth: np.ndarray, out: np.ndarray) -> None:
+    scale = 16777215.0 / FAR
+    for i in range(out.size):
+        value = np.uint32(min(max(depth[i], 0.0), FAR) * scale + 0.5)
+        out[i] = OPAQUE | (value & np.uint32(255)) << 16 | (value & np.uint32(0xFF00)) | value >> 16
+
+
+@njit(cache=True, nogil=True)
+def _flow(motion: np.ndarray, across: float, down: float, out: np.ndarray) -> None:
+    for i in range(motion.shape[0]):
+        out[i, 0] = -motion[i, 0] * across
+        out[i, 1] = motion[i, 1] * down
+
+
+def pixel_bytes(kind: str) -> int:
+    """Bytes of one pixel of a camera of this blueprint."""
+    return 8 if kind == "sensor.camera.optical_flow" else 4
+
+
+def encode(kind: str, planes: Any, out: np.ndarray) -> None:
+    """Write the picture of camera blueprint ``kind`` into ``out``, u8 (height * width * ``pixel_bytes``).
+
+    ``planes`` has ``tag`` u8 (H, W), ``instance`` u16 (H, W), ``depth`` f32 (H, W) metres, ``motion`` f32 (H, W, 2)
+    pixels from here to where the surface was, ``rgb`` u8 (H, W, 3) or ``None`` (black).
+    """
+    height, width = planes.tag.shape
+    if kind == "sensor.camera.optical_flow":
+        _flow(planes.motion.reshape(-1, 2), 2.0 / width, 2.0 / height, out.view(np.float32).reshape(-1, 2))
+        return
+    words = out.view(np.uint32)
+    if kind == "sensor.camera.semantic_segmentation":
+        _tag(planes.tag.reshape(-1), words)
+    elif kind == "sensor.camera.instance_segmentation":
+        _instance(planes.tag.reshape(-1), planes.instance.reshape(-1), words)
+    elif kind == "sensor.camera.depth":
+        _depth(planes.depth.reshape(-1), words)
+    elif planes.rgb is None:
+        words.fill(OPAQUE)
+    else:
+        _rgb(planes.rgb.reshape(-1, 3), words)

@@ -1,0 +1,219 @@
+"""msgpack-rpc over TCP, as CARLA's client speaks it (rpclib): framing, dispatch, one thread per connection.
+
+A request is ``[0, id, function, [[fire_and_forget], *arguments]]``, its response ``[1, id, nil, result]``. This file
+knows nothing of towns: a dispatcher gets a ``Call`` and answers it. What arrives is bounded (message size, container
+sizes, number of connections); a client that breaks the protocol or never reads its answers is dropped.
+"""
+
+from __future__ import annotations
+
+import socket
+import struct
+import threading
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Any
+
+import msgpack
+
+LARGEST_MESSAGE = 64 << 20  # bytes; the largest honest one carries an OpenDRIVE file or a batch of commands
+MOST_CONNECTIONS = 64
+SEND_TIMEOUT = 5.0  # s without progress until a client that does not read its answers is dropped
+HALF_TIMEOUT = 5.0  # s without progress until a client that has sent half a message is; between messages it may rest
+DONTWAIT = getattr(socket, "MSG_DONTWAIT", 0)
+
+
+class RpcError(RuntimeError):
+    """Raised by a function that cannot do what was asked; its text becomes the client's ``RuntimeError``."""
+
+
+class Raw:
+    """A result that goes out as it is, without CARLA's ``Response`` around it."""
+
+    def __init__(self, value: Any) -> None:
+        self.value = value
+
+
+def wrap(result: Any) -> Any:
+    """CARLA's ``Response<T>``: ``[[1, value]]``; ``[[False]]`` for functions that return nothing (``None`` here)."""
+    if isinstance(result, Raw):
+        return result.value
+    return [[False]] if result is None else [[1, result]]
+
+
+def wrap_error(text: str) -> Any:
+    """CARLA's ``Response<T>`` with an error. The client reads the same bytes as variant (T) and as optional (void)."""
+    return [[0, [text]]]
+
+
+class Call:
+    """One request. ``answer`` may be called once before the dispatcher returns, to let the client go on early."""
+
+    __slots__ = ("answered", "args", "connection", "ident", "name")
+
+    def __init__(self, connection: Connection, ident: int | None, name: str, args: list[Any]) -> None:
+        self.connection = connection
+        self.ident = ident  # None: a notification, which has no answer
+        self.name = name
+        self.args = args
+        self.answered = False
+
+    def answer(self, result: Any, patient: bool = False) -> None:
+        """Send ``result`` (already wrapped), once.
+
+        A client that is gone or does not read is dropped: at once, or if ``patient`` after ``SEND_TIMEOUT``.
+        """
+        if not self.answered and self.ident is not None:
+            data = msgpack.packb([1, self.ident, None, result])
+            self.answered = True
+            try:
+                self.connection.send(data, patient)
+            except OSError:
+                self.connection.close()
+
+
+Dispatch = Callable[[Call], Any]
+
+
+class Connection:
+    """One client's TCP connection, served by its own thread: requests are executed in the order they came."""
+
+    def __init__(self, server: RpcServer, sock: socket.socket) -> None:
+        self.server = server
+        self.sock = sock
+        self.thread = threading.Thread(target=self._serve, name="rpc", daemon=True)
+
+    def send(self, data: bytes, patient: bool) -> None:
+        """Send all of ``data``; raises ``OSError`` when the client is gone or does not read."""
+        sent = 0
+        if DONTWAIT:
+            try:
+                sent = self.sock.send(data, DONTWAIT)
+            except BlockingIOError:
+                sent = 0
+        if sent == len(data):
+            return
+        if DONTWAIT and not patient:
+            raise OSError("client does not read its answers")
+        self.sock.sendall(memoryview(data)[sent:])
+
+    def close(self) -> None:
+        """End the connection; its thread notices and leaves."""
+        with suppress(OSError):
+            self.sock.shutdown(socket.SHUT_RDWR)
+        self.sock.close()
+
+    def _serve(self) -> None:
+        try:
+            self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            self._limit(socket.SO_SNDTIMEO, SEND_TIMEOUT)
+            self._read()
+        except (OSError, ValueError, msgpack.UnpackException):
+            pass  # gone, or not speaking the protocol: either way this client is dropped and no other notices
+        finally:
+            self.close()
+            self.server.forget(self)
+
+    def _read(self) -> None:
+        unpacker = msgpack.Unpacker(
+            max_buffer_size=LARGEST_MESSAGE,
+            max_array_len=1 << 20,
+            max_map_len=1 << 16,
+            max_ext_len=1 << 16,
+            strict_map_key=False,
+            unicode_errors="replace",
+        )
+        buffer = bytearray(1 << 16)
+        view = memoryview(buffer)
+        fed = done = 0
+        patient = True
+        while count := self.sock.recv_into(buffer):
+            unpacker.feed(view[:count])
+            fed += count
+            for message in unpacker:
+                done = unpacker.tell()
+                self._execute(self._parse(message))
+            if patient != (fed == done):
+                patient = fed == done
+                self._limit(socket.SO_RCVTIMEO, 0 if patient else HALF_TIMEOUT)
+
+    def _limit(self, option: int, seconds: float) -> None:
+        """The kernel's timeout for one direction; Python's own would hold for both."""
+        with suppress(OSError):  # not every system has it
+            self.sock.setsockopt(socket.SOL_SOCKET, option, struct.pack("@ll", int(seconds), int(seconds % 1 * 1e6)))
+
+    def _parse(self, message: Any) -> Call:
+        ident: int | None
+        match message:
+            case [0, int(ident), str(name), [*args]]:
+                pass
+            case [2, str(name), [*args]]:
+                ident = None
+            case _:
+                raise ValueError("not a msgpack-rpc request")
+        if args and isinstance(args[0], list) and len(args[0]) == 1 and isinstance(args[0][0], bool):
+            args = args[1:]  # CARLA's metadata: whether the client will wait. It reads the answer in either case.
+        return Call(self, ident, name, args)
+
+    def _execute(self, call: Call) -> None:
+        try:
+            call.answer(wrap(self.server.dispatch(call)), patient=True)
+        except RpcError as error:
+            call.answer(wrap_error(str(error)), patient=True)
+
+
+class RpcServer:
+    """Listens on ``host:port`` and hands every request to ``dispatch``, in the thread of its connection.
+
+    ``dispatch`` returns the function's result (``None`` for void, ``Raw`` for the few that are not wrapped) or raises
+    ``RpcError``. ``on_close`` is told about every connection that has ended. Raises ``OSError`` when the port is taken.
+    """
+
+    def __init__(
+        self, host: str, port: int, dispatch: Dispatch, on_close: Callable[[Connection], None] = lambda _: None
+    ) -> None:
+        self.dispatch = dispatch
+        self.on_close = on_close
+        self._listener = socket.create_server((host, port), backlog=64)
+        self.port: int = self._listener.getsockname()[1]
+        self._connections: set[Connection] = set()
+        self._lock = threading.Lock()
+        self._thread = threading.Thread(target=self._accept, name="rpc-accept", daemon=True)
+
+    def start(self) -> None:
+        """Begin to accept clients."""
+        self._thread.start()
+
+    def close(self) -> None:
+        """Stop listening and drop every client."""
+        with suppress(OSError):
+            self._listener.shutdown(socket.SHUT_RDWR)  # wakes the thread in accept()
+        self._listener.close()
+        with self._lock:
+            connections = list(self._connections)
+        for connection in connections:
+            connection.close()
+
+    def forget(self, connection: Connection) -> None:
+        """Called by a connection when it has ended."""
+        with self._lock:
+            self._connections.discard(connection)
+        self.on_close(connection)
+
+    def _accept(self) -> None:
+        while True:
+            try:
+                sock, _ = self._listener.accept()
+            except OSError:
+                if self._listener.fileno() < 0:
+                    return
+                continue
+            connection = Connection(self, sock)
+            with self._lock:
+                full = len(self._connections) >= MOST_CONNECTIONS
+                if not full:
+                    self._connections.add(connection)
+            if full:
+                sock.close()
+            else:
+                connection.thread.start()

@@ -1,0 +1,364 @@
+"""The embedded simulator as a process: a ``World`` behind CARLA 0.9.16's wire.
+
+    python -m bridge.town.server --port 2000 --town oldtown --seed 0
+
+One lock guards the world: functions run under it in the thread of their connection, and so does a tick, which first
+sends the snapshot, then lets the client go on, then takes the pictures of that very frame. While no client is
+synchronous the town ticks by itself, 30 times a second.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import signal
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from bridge.town import calls_actors, calls_world, images, structs
+from bridge.town.actors import Actor
+from bridge.town.rpc import Call, Connection, RpcError, RpcServer, wrap
+from bridge.town.situation import Situation
+from bridge.town.streams import StreamServer
+
+RATE = 30.0  # ticks per second when no client is synchronous, and the step of a client that names none
+UPLOADED = "OpenDriveMap"  # CARLA's name for the map that a client sent
+FUNCTIONS: dict[str, Callable[..., Any]] = {**calls_world.FUNCTIONS, **calls_actors.FUNCTIONS}
+
+
+@dataclass
+class Settings:
+    """``carla.WorldSettings`` in the order of the wire. Only the first three change anything here."""
+
+    synchronous_mode: bool = False
+    no_rendering_mode: bool = False
+    fixed_delta_seconds: float | None = None  # s
+    substepping: bool = True
+    max_substep_delta_time: float = 0.01
+    max_substeps: int = 10
+    max_culling_distance: float = 0.0
+    deterministic_ragdolls: bool = True
+    tile_stream_distance: float = 3000.0
+    actor_active_distance: float = 2000.0
+    spectator_as_ego: bool = True
+
+
+@dataclass
+class Sensor:
+    """A sensor actor's place in the streams."""
+
+    kind: str  # its blueprint
+    stream: int
+    period: float  # s between two pictures, 0 = every tick
+    fov: float  # degrees
+    due: float = 0.0  # simulated time of its next picture
+
+
+class TownServer:
+    """Serves the worlds that ``make_world`` (given a town's name or path) builds, the first of them ``town``.
+
+    ``towns`` are the names that clients may load. Port 0 means any free one. Raises ``OSError`` for a port that is
+    taken, ``ValueError`` for a town that cannot be built.
+    """
+
+    def __init__(
+        self,
+        make_world: Callable[[str], Any],
+        town: str,
+        towns: Sequence[str] = (),
+        host: str = "127.0.0.1",
+        port: int = 2000,
+        streaming_port: int = 0,
+    ) -> None:
+        self.lock = threading.RLock()
+        self.rpc = RpcServer(host, port, self._dispatch, self._closed)
+        try:
+            self.streams = StreamServer(host, streaming_port)
+            self.make_world = make_world
+            self.world = make_world(town)
+            # What ``make_world`` calls a town, by the name that clients use: they differ for files.
+            self.towns = {name: name for name in towns} | {self.world.name: town}
+        except BaseException:
+            self.rpc.close()
+            raise
+        self.snapshots = self.streams.open()
+        self.settings = Settings()
+        self.sensors: dict[int, Sensor] = {}
+        self.uploaded = ""  # OpenDRIVE text for the next load of "OpenDriveMap"
+        self._master: Connection | None = None  # whoever asked for synchronous mode
+        self._stop = threading.Event()
+        self._free = threading.Event()  # set while the town ticks by itself
+        self._free.set()
+        self._clock = threading.Thread(target=self._run, name="clock", daemon=True)
+        self._complaints: set[str] = set()
+        self.episode = 0
+        self._adopt(self.world)
+
+    @property
+    def port(self) -> int:
+        """The port that clients connect to."""
+        return self.rpc.port
+
+    def start(self) -> None:
+        """Accept clients and begin to tick."""
+        self.streams.start()
+        self.rpc.start()
+        self._clock.start()
+
+    def close(self) -> None:
+        """Drop every client and stop ticking."""
+        self._stop.set()
+        self._free.set()
+        self.rpc.close()
+        self.streams.close()
+
+    def load(self, town: str) -> None:
+        """Replace the world: ``town`` by its name, "" for the present one anew, ``UPLOADED`` for a client's map."""
+        name = town.rsplit("/", 1)[-1] or self.world.name
+        if name == UPLOADED and self.uploaded:
+            with tempfile.TemporaryDirectory() as folder:
+                path = Path(folder) / f"{UPLOADED}.xodr"
+                path.write_text(self.uploaded, encoding="utf-8")
+                world = self.make_world(str(path))
+        elif name in self.towns:
+            world = self.make_world(self.towns[name])
+        else:
+            raise RpcError(f"no town {town!r} here; there are: {', '.join(self.towns)}")
+        with self.lock:
+            self._adopt(world)
+
+    def _adopt(self, world: Any) -> None:
+        for sensor in self.sensors.values():
+            self.streams.drop(sensor.stream)
+        self.sensors.clear()
+        self.world = world
+        self.situation = Situation(world)
+        self.constant: dict[int, tuple[float, float, float]] = {}  # vehicles that keep a velocity: their own axes, m/s
+        self.episode += 1
+        self._publish_snapshot(world.delta)
+
+    def set_settings(self, settings: Settings, connection: Connection) -> int:
+        """Apply what a client asked for; returns the frame from which it holds."""
+        with self.lock:
+            self.settings = settings
+            self._master = connection if settings.synchronous_mode else None
+            (self._free.clear if settings.synchronous_mode else self._free.set)()
+            return int(self.world.frame)
+
+    @property
+    def delta(self) -> float:
+        """Seconds that one tick lasts."""
+        return self.settings.fixed_delta_seconds or 1.0 / RATE
+
+    def tick(self, then: Callable[[int], None] = lambda _: None) -> None:
+        """One step of everything. ``then`` gets the frame's number after the snapshot and before the pictures."""
+        with self.lock:
+            self.world.tick(self.delta)
+            self._hold_velocities()
+            self._publish_snapshot(self.delta)
+            self._publish_events()
+            then(self.world.frame)
+            self._publish_images()
+
+    def tick_for(self, call: Call) -> None:
+        """Tick at a client's request and answer it as soon as it can go on; asynchronous, it may wait for the next."""
+        if not self.settings.synchronous_mode:
+            call.answer(wrap(self.world.frame + 1))
+            return
+        self.streams.settle(call.connection)
+        self.tick(lambda frame: call.answer(wrap(frame)))
+
+    def watch(self, actor: Actor) -> None:
+        """Give a new sensor its stream."""
+        kind = actor.blueprint.id
+        if kind in structs.SENSOR_TYPES:
+            given = actor.attributes
+            period = max(0.0, float(given.get("sensor_tick", "0") or 0.0))
+            self.sensors[actor.id] = Sensor(kind, self.streams.open(), period, float(given.get("fov", "90")))
+
+    def forget_lost(self) -> None:
+        """Close the streams of sensors that are no longer in the world."""
+        for ident in [ident for ident in self.sensors if ident not in self.world.actors]:
+            self.streams.drop(self.sensors.pop(ident).stream)
+
+    def token(self, actor: int) -> bytes:
+        """The stream token of an actor, empty for all but sensors."""
+        sensor = self.sensors.get(actor)
+        return b"" if sensor is None else self.streams.token(sensor.stream)
+
+    def _hold_velocities(self) -> None:
+        for ident, speed in self.constant.items():
+            if ident in self.world.actors:
+                axes = self.world.actors[ident].transform.matrix()[:3, :3]
+                self.world.set_velocity(ident, axes @ speed)
+
+    def _publish_snapshot(self, delta: float) -> None:
+        world = self.world
+        header = structs.sensor_header(structs.WORLD_OBSERVER, world.frame, world.time, structs.Transform())
+        records = bytes(self.situation.records())
+        about = (self.episode, time.time(), delta, 0, 0, 0)
+        first, state = (structs.EPISODE_HEADER.pack(*about, bits) for bits in (structs.MAP_CHANGED, 0))
+        self.streams.welcome(self.snapshots, (header, first, records))
+        self.streams.publish(self.snapshots, (header, state, records))
+
+    def _publish_events(self) -> None:
+        watching = [
+            (self.world.actors[ident].parent, sensor)
+            for ident, sensor in self.sensors.items()
+            if sensor.kind == "sensor.other.collision" and self.streams.listeners(sensor.stream)
+        ]
+        for event in self.world.events():
+            for parent, sensor in watching:
+                if parent == self.situation.ident(event.actor):
+                    header = self._header(sensor, self.world.actors[parent])
+                    self.streams.publish(sensor.stream, (header, self.situation.pack_collision(event)))
+
+    def _publish_images(self) -> None:
+        if self.settings.no_rendering_mode:
+            return
+        now = self.world.time + 1e-6
+        due = []
+        for ident, sensor in self.sensors.items():
+            if sensor.kind.startswith("sensor.camera.") and sensor.due <= now and self.streams.listeners(sensor.stream):
+                due.append((ident, sensor))
+        for ident, sensor in due:
+            sensor.due += sensor.period
+            if sensor.due <= now:  # its first picture, or its ticks are longer than its period
+                sensor.due = self.world.time + sensor.period
+            try:
+                planes = self.world.capture(ident)
+            except Exception as error:  # one camera that cannot see leaves the others their pictures
+                self._complain(f"camera {ident} failed: {type(error).__name__}: {error}")
+                continue
+            height, width = planes.tag.shape
+            pixels = self.streams.borrow(height * width * images.pixel_bytes(sensor.kind))
+            images.encode(sensor.kind, planes, pixels)
+            header = self._header(sensor, self.world.actors[ident])
+            size = structs.IMAGE_HEADER.pack(width, height, sensor.fov)
+            self.streams.publish(sensor.stream, (header, size), pixels)
+
+    def _header(self, sensor: Sensor, actor: Actor) -> bytes:
+        kind = structs.SENSOR_TYPES[sensor.kind]
+        return structs.sensor_header(kind, self.world.frame, self.world.time, actor.transform)
+
+    def _dispatch(self, call: Call) -> Any:
+        function = FUNCTIONS.get(call.name)
+        if function is None:
+            # Said here too: for many of its functions the client does not wait for an answer.
+            self._complain(f"not supported: {call.name[:80]!r}")
+            raise RpcError(f"not supported by the town: {call.name}")
+        try:
+            if call.name in calls_world.WITHOUT_LOCK:
+                return function(self, call, *call.args)
+            with self.lock:
+                return function(self, call, *call.args)
+        except RpcError:
+            raise
+        except ValueError as error:
+            raise RpcError(f"{call.name}: {error}") from None
+        except Exception as error:  # whatever a client sends, the others keep their server
+            what = f"{type(error).__name__}: {error}"
+            raise RpcError(f"{call.name}: cannot be done with these arguments ({what})") from None
+
+    def _complain(self, text: str) -> None:
+        """Say it on the standard error, once."""
+        if text not in self._complaints and len(self._complaints) < 100:
+            self._complaints.add(text)
+            print(f"town: {text}", file=sys.stderr, flush=True)
+
+    def _closed(self, connection: Connection) -> None:
+        """The client that asked for synchronous mode has gone: time goes on without it."""
+        with self.lock:
+            if connection is self._master:
+                self._master = None
+                self.settings = Settings()
+                self._free.set()
+
+    def _run(self) -> None:
+        due = time.monotonic()
+        while not self._stop.is_set():
+            self._free.wait()
+            # A pause in every turn, however late it is: the others need the lock too.
+            due = max(due + self.delta, time.monotonic() + 0.001)
+            if self._stop.wait(due - time.monotonic()):
+                return
+            with self.lock:
+                if not self._free.is_set():
+                    continue
+                try:
+                    self.tick()
+                except Exception as error:
+                    self._complain(f"a tick failed: {type(error).__name__}: {error}")
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """The command line; returns the exit code. Prints one line when the town is ready."""
+    parser = argparse.ArgumentParser(
+        prog="bridge.town.server",
+        description="The embedded simulator: a small town that CARLA 0.9.16 clients connect to.",
+        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+    )
+    parser.add_argument("--host", default="127.0.0.1", help="address to listen on; who reaches it may drive")
+    parser.add_argument("--port", type=int, default=2000, help="port for clients; 0 = any free one")
+    parser.add_argument("--streaming-port", type=int, default=0, help="port for sensor data; 0 = any free one")
+    parser.add_argument("--town", default="oldtown", help="name of a town, or an OpenDRIVE file (.xodr)")
+    parser.add_argument("--seed", type=int, default=0, help="of the town and everything that moves in it")
+    parser.add_argument("--vehicles", type=int, default=20, help="vehicles that drive by themselves")
+    parser.add_argument("--walkers", type=int, default=12, help="pedestrians")
+    parser.add_argument("--with-parent", action="store_true", help="end when the process that started this one ends")
+    options = parser.parse_args(argv)
+
+    parent = os.getppid()
+    stop = threading.Event()
+
+    ready = threading.Event()
+
+    def end(*_: object) -> None:
+        if not ready.is_set():  # still building the town: nothing to tidy up
+            os._exit(1)
+        stop.set()
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, end)
+    # Threads that wait for each other's lock get it within half a millisecond, not five.
+    sys.setswitchinterval(0.0005)
+    # carla.Map talks to the standard output, which belongs to our one line.
+    console = os.fdopen(os.dup(1), "w")
+    quiet = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(quiet, 1)
+    os.close(quiet)
+    from bridge.town.towns import TOWNS
+    from bridge.town.world import World
+
+    def make_world(town: str) -> World:
+        return World(town, options.seed, options.vehicles, options.walkers)
+
+    try:
+        server = TownServer(make_world, options.town, sorted(TOWNS), options.host, options.port, options.streaming_port)
+    except OSError as error:
+        where = f"{options.host}:{options.port}"
+        print(f"town: cannot listen on {where} ({error.strerror or error}): choose another --port", file=sys.stderr)
+        return 1
+    except (ValueError, OverflowError) as error:
+        print(f"town: {error}", file=sys.stderr)
+        return 1
+    server.start()
+    ready.set()
+    print(f"town: {server.world.name} ready on {options.host}:{server.port}", file=console, flush=True)
+    while not stop.wait(0.25):
+        if options.with_parent and os.getppid() != parent:
+            break
+    server.close()
+    return 0
+
+
+if __name__ == "__main__":
+    code = main()
+    sys.stderr.flush()
+    os._exit(code)  # not held up by a thread that is still drawing a picture
