@@ -52,9 +52,6 @@ class Spade(nn.Module):
         self.norm = PixelNorm() if normalise else nn.Identity()
         self.gamma = nn.Conv2d(condition, channels, 1)
         self.beta = nn.Conv2d(condition, channels, 1)
-        nn.init.zeros_(self.gamma.weight)
-        nn.init.ones_(self.gamma.bias)  # type: ignore[arg-type]
-        nn.init.normal_(self.beta.weight, std=0.05)
 
     def forward(self, x: Tensor, condition: Tensor) -> Tensor:
         return self.norm(x) * self.gamma(condition) + self.beta(condition)
@@ -68,7 +65,6 @@ class SpadeBlock(nn.Module):
         self.spade = Spade(channels, condition, normalise)
         self.conv0 = nn.Conv2d(channels, channels, 3, padding=1)
         self.conv1 = nn.Conv2d(channels, channels, 3, padding=1)
-        nn.init.normal_(self.conv1.weight, std=0.02)
 
     def forward(self, x: Tensor, condition: Tensor) -> Tensor:
         y = self.conv0(F.leaky_relu(self.spade(x, condition), 0.2))
@@ -105,6 +101,22 @@ class Painter(nn.Module):
         self.to_head = nn.Conv2d(dec[0], config.embed, 1)
         self.head = nn.Conv2d(config.embed, config.embed, 3, padding=1)
         self.rgb = nn.Conv2d(config.embed, 3, 1)
+        self._initialise()
+
+    def _initialise(self) -> None:
+        """He initialisation (2015), so that the map still has a voice five levels down; residuals begin small."""
+        for module in self.modules():
+            if isinstance(module, nn.Conv2d):
+                nn.init.kaiming_normal_(module.weight, a=0.2)
+                nn.init.zeros_(cast(Tensor, module.bias))
+        for module in self.modules():
+            if isinstance(module, Spade):
+                nn.init.normal_(module.gamma.weight, std=0.02)
+                nn.init.ones_(cast(Tensor, module.gamma.bias))
+                nn.init.normal_(module.beta.weight, std=0.1)
+            elif isinstance(module, SpadeBlock):
+                nn.init.normal_(module.conv1.weight, std=0.3 / module.conv1.in_channels**0.5 / 3)
+        nn.init.normal_(self.rgb.weight, std=0.02)
 
     def forward(self, label: Tensor, extra: Tensor) -> Tensor:
         embedded = self.label(label).permute(0, 3, 1, 2) + self.extra(extra)

@@ -54,7 +54,7 @@ class Surface(nn.Module):
     texture: Tensor
     facade: Tensor
     amplitude: Tensor
-    mover_row: Tensor
+    table_row: Tensor
     palette: Tensor
     facades: Tensor
 
@@ -63,14 +63,14 @@ class Surface(nn.Module):
         amplitude = torch.zeros(CHANNELS)
         for channel, value in _NOISE.items():
             amplitude[channel] = value
-        mover = torch.full((CHANNELS,), -1, dtype=torch.int64)
-        for row, channel in enumerate(_MOVERS):
-            mover[channel] = row
+        rows = torch.full((CHANNELS,), -1, dtype=torch.int64)
+        for row, channel in enumerate((*_MOVERS, Channel.BUILDING)):
+            rows[channel] = row * 256
         self.register_buffer("channel_of_tag", torch.from_numpy(CARLA_TO_CHANNEL.astype(np.int64)))
         self.register_buffer("texture", noise_texture())
         self.register_buffer("facade", facade_table())
         self.register_buffer("amplitude", amplitude)
-        self.register_buffer("mover_row", mover)
+        self.register_buffer("table_row", rows)
         self.register_buffer("palette", torch.from_numpy(np.asarray(palette, np.float32)))
         self.register_buffer("facades", torch.from_numpy(np.asarray(facades, np.float32)))
 
@@ -181,10 +181,11 @@ class Surface(nn.Module):
         return (differs & mover[:, None]).to(torch.float32)
 
     def _tint(self, label: Tensor, code: Tensor, style: Tensor) -> Tensor:
-        tint = style[label]
-        tint = tint + self.facades[code] * (label == Channel.BUILDING)[..., None].to(torch.float32)
-        row = self.mover_row[label]
-        own = self.palette.reshape(-1, 3)[row.clamp(min=0) * 256 + code]
+        """One table for the frame, so that each pixel is one look-up: movers, then façades, then the other classes."""
         # the style's vehicle row is the light that falls on every mover: 0 = as photographed
-        own = own + style[Channel.VEHICLE]
-        return torch.where((row >= 0)[..., None], own, tint).permute(0, 3, 1, 2)
+        movers = self.palette.reshape(-1, 3) + style[Channel.VEHICLE]
+        facades = self.facades + style[Channel.BUILDING]
+        table = torch.cat([movers, facades, style])
+        own = self.table_row[label]
+        index = torch.where(own >= 0, own + code, label + len(movers) + len(facades))
+        return table[index].permute(0, 3, 1, 2)

@@ -47,7 +47,7 @@ class TemporalGenerator(nn.Module):
         label, extra = self.surface(tag[None], instance[None], depth[None], camera, style)
         painted = self.painter(label, extra)
         here = label.to(torch.float32)[:, None]
-        grid = self.sampling_grid(motion[None].to(torch.float32))
+        grid = self._grid(motion[None].to(torch.float32))
         past = F.grid_sample(past_rgb, grid, mode="bicubic", padding_mode="border", align_corners=False)
         past_here = F.grid_sample(past_label, grid, mode="nearest", padding_mode="border", align_corners=False)
         inside = (grid.abs() < 1.0).all(-1)[:, None]
@@ -63,7 +63,7 @@ class TemporalGenerator(nn.Module):
         return rgb, out, here
 
     @staticmethod
-    def sampling_grid(motion: Tensor) -> Tensor:
+    def _grid(motion: Tensor) -> Tensor:
         """Sampling grid f32 (1, H, W, 2) in [-1, 1] for backward ``motion`` (1, H, W, 2) in pixels."""
         _, height, width, _ = motion.shape
         y = torch.arange(height, dtype=torch.float32, device=motion.device)[:, None] + 0.5

@@ -38,12 +38,15 @@ class TrainConfig:
     height: int = 256  # px
     batch: int = 2
     steps: int = 20_000
-    rate: float = 2e-4  # Adam
+    rate: float = 5e-4  # Adam, painter
+    judge_rate: float = 2e-4  # Adam, discriminator
     warmup: int = 100  # steps until the full rate, also after a resume
     ema: float = 0.998
-    adversarial: float = 1.0
+    adversarial: float = 1.5
+    adversarial_from: int = 150  # step until which the painter only learns to reconstruct
+    adversarial_ramp: int = 600  # steps until the full adversarial weight after that
     features: float = 4.0
-    pixels: float = 2.0
+    pixels: float = 6.0
     simulated_every: int = 0  # 0: real pictures only; n: every n-th step paints simulator frames
     equivariance: float = 4.0  # L1 between a painted simulator frame and the warped one before
     save_every: int = 100
@@ -89,17 +92,23 @@ class Trainer:
         for module in (self.painter, self.average, self.judge, self.features):
             module.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.painter_adam = torch.optim.Adam(self.painter.parameters(), config.rate, (0.0, 0.99))
-        self.judge_adam = torch.optim.Adam(self.judge.parameters(), config.rate, (0.0, 0.99))
+        self.judge_adam = torch.optim.Adam(self.judge.parameters(), config.judge_rate, (0.0, 0.99))
         self.started = 0
 
-    def _update(self, network: nn.Module, adam: torch.optim.Adam, loss: Tensor) -> None:
+    def _update(self, network: nn.Module, adam: torch.optim.Adam, rate: float, loss: Tensor) -> None:
         adam.zero_grad(set_to_none=True)
         loss.backward()
         nn.utils.clip_grad_norm_(network.parameters(), 10.0)
-        rate = self.config.rate * min(1.0, (self.step - self.started + 1) / self.config.warmup)
+        ramp = min(1.0, (self.step - self.started + 1) / self.config.warmup)
         for group in adam.param_groups:
-            group["lr"] = rate
+            group["lr"] = rate * ramp
         adam.step()
+
+    @property
+    def adversarial(self) -> float:
+        """Weight of the adversarial loss now. It grows slowly: at once, it would tear the colours from their tints."""
+        c = self.config
+        return c.adversarial * min(1.0, max(0.0, (self.step - c.adversarial_from) / c.adversarial_ramp))
 
     def real_step(self, label: Tensor, planes: Tensor, image: Tensor) -> dict[str, float]:
         """One step on labelled real pictures."""
@@ -114,8 +123,8 @@ class Trainer:
             adversarial = hinge_generator(self.judge(fake, painted, labels))
             feature = feature_distance(fake, real)
             pixel = (painted - image).abs().float().mean()
-            loss = c.adversarial * adversarial + c.features * feature + c.pixels * pixel
-        self._update(self.painter, self.painter_adam, loss)
+            loss = self.adversarial * adversarial + c.features * feature + c.pixels * pixel
+        self._update(self.painter, self.painter_adam, c.rate, loss)
         judge = self.judge_step(real, image, labels, [f.detach() for f in fake], painted.detach(), labels)
         self.after_step()
         return {"adv": adversarial.item(), "feat": feature.item(), "pix": pixel.item(), "judge": judge}
@@ -133,7 +142,7 @@ class Trainer:
         self.judge.requires_grad_(True)
         with torch.autocast(self.device, torch.bfloat16):
             loss = hinge_discriminator(self.judge(real, image, labels), self.judge(fake, painted, fake_labels))
-        self._update(self.judge, self.judge_adam, loss)
+        self._update(self.judge, self.judge_adam, self.config.judge_rate, loss)
         return loss.item()
 
     def simulated_step(self, batch: list[Pair], label: Tensor, image: Tensor) -> dict[str, float]:
@@ -158,8 +167,8 @@ class Trainer:
             # the tint is a promise about the mean colour: nothing else ties the simulator's colours to it
             promise = extra[len(batch) :, -3:] * 2
             colour = (F.avg_pool2d(painted.float(), 16) - F.avg_pool2d(promise.float(), 16)).abs().mean()
-            loss = c.adversarial * adversarial + c.equivariance * steady + c.pixels * colour
-        self._update(self.painter, self.painter_adam, loss)
+            loss = self.adversarial * adversarial + c.equivariance * steady + c.pixels * colour
+        self._update(self.painter, self.painter_adam, c.rate, loss)
         judge = self.judge_step(real, image, labels, [f.detach() for f in fake], painted.detach(), sim_labels)
         self.after_step()
         return {"sim_adv": adversarial.item(), "steady": steady.item(), "colour": colour.item(), "judge": judge}

@@ -8,11 +8,12 @@ from collections.abc import Sequence
 import numpy as np
 
 from neuralsim.models.classes import CHANNELS, Channel
-from neuralsim.training.data import Picture, objects, tint
+from neuralsim.training.data import LUMA, Picture, objects, tint
 
 #: Style name -> pattern of the picture names it is taken from (recordings made under one light).
 STYLES = {"day": r"^0016E5_0[5-8]", "overcast": r"^Seq05VD", "dusk": r"^0001TP", "aachen": r"^aachen"}
 _ENTRIES = 256
+_LEAVES = 0.85  # brightness of leaves against bare crowns, which let the sky through
 _LEAST_PIXELS = 300  # smaller objects have no colour of their own
 
 
@@ -40,7 +41,18 @@ def styles(pictures: Sequence[Picture]) -> dict[str, np.ndarray]:
         style = np.where(np.isnan(style), everywhere * light, style) / 255.0 - 0.5
         style[movers] = np.minimum(style[Channel.VEHICLE] - (everywhere[Channel.VEHICLE] / 255.0 - 0.5), 0.0)
         out[name] = style.astype(np.float32)
-    return out
+    return _in_leaf(out)
+
+
+def _in_leaf(styles: dict[str, np.ndarray], summer: str = "aachen") -> dict[str, np.ndarray]:
+    """Foliage in each style's light with the hue it has in ``summer``: CamVid was filmed among bare trees."""
+    if summer not in styles:
+        return styles
+    leaf = styles[summer][Channel.VEGETATION] + 0.5
+    for style in styles.values():
+        light = float((style[Channel.VEGETATION] + 0.5) @ LUMA)
+        style[Channel.VEGETATION] = leaf * (_LEAVES * light / float(leaf @ LUMA)) - 0.5
+    return styles
 
 
 def palettes(pictures: Sequence[Picture], seed: int = 0) -> tuple[np.ndarray, np.ndarray]:

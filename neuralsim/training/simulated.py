@@ -14,12 +14,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from bridge.town.actors import Transform
-from bridge.town.raster import Planes
-from bridge.town.world import World
-from neuralsim.models.classes import CARLA_TO_CHANNEL
+from bridge.messages import Frame
+from neuralsim.evaluation.town_drive import TownDrive, still_visible
 from neuralsim.models.surface import Surface
-from neuralsim.models.temporal import TemporalGenerator
 
 
 @dataclass
@@ -61,67 +58,34 @@ def make_pairs(
     """Drive ``count`` pairs out of the town into ``folder``: another car every eight, half a second between two."""
     folder.mkdir(parents=True, exist_ok=True)
     rng = np.random.default_rng(seed)
-    world = World(seed=seed, vehicles=40, walkers=30)
-    for _ in range(60):
-        world.tick(1 / 30)
-    camera = 0
+    town = TownDrive(width, height, seed)
     for number in range(count):
         if number % 8 == 0:
-            if camera:
-                world.destroy(camera)
-            drivers = [a for a in world.actors.values() if a.blueprint.id.startswith("vehicle.")]
-            fov = float(rng.choice([60.0, 70.0, 80.0, 90.0]))
-            attributes = {"image_size_x": str(width), "image_size_y": str(height), "fov": str(fov)}
-            place = Transform(
-                x=rng.uniform(0.2, 1.0), z=rng.uniform(1.25, 1.7), yaw=rng.choice([0.0, 0.0, 12.0, -12.0])
-            )
-            chosen = drivers[rng.integers(len(drivers))].id
-            camera = world.spawn("sensor.camera.instance_segmentation", attributes, place, chosen).id
+            fov, turn = float(rng.choice([60.0, 70.0, 80.0, 90.0])), float(rng.choice([0.0, 0.0, 12.0, -12.0]))
+            town.ride(fov, rng.uniform(0.2, 1.0), rng.uniform(1.25, 1.7), turn)
             style = torch.from_numpy(styles[rng.choice(list(styles))])
-        for _ in range(int(rng.integers(8, 20))):
-            world.tick(1 / 30)
-        frames = []
-        for _ in range(2):
-            world.tick(1 / 30)
-            frames.append(_frame(world.capture(camera), _camera(world, camera, width, height, fov), surface, style))
-        motion = frames[1][3]
-        visible = _visible(frames[0], frames[1])
+        town.skip(int(rng.integers(8, 20)))
+        frames = [town.next(), town.next()]
+        planes = [_planes(frame, surface, style) for frame in frames]
         np.savez_compressed(
             folder / f"{seed:03d}_{number:05d}.npz",
-            label=np.stack([frame[0] for frame in frames]),
-            extra=np.stack([frame[1] for frame in frames]).astype(np.float16),
-            motion=motion.astype(np.float16),
-            visible=visible,
+            label=np.stack([label for label, _ in planes]),
+            extra=np.stack([extra for _, extra in planes]),
+            motion=frames[1].planes["motion"],
+            visible=still_visible(*frames),
         )
 
 
-def _camera(world: World, camera: int, width: int, height: int, fov: float) -> Tensor:
-    focal = width / (2.0 * np.tan(np.radians(fov) / 2.0))
-    pose = world.actors[camera].transform.matrix()
-    values = [*pose.ravel(), focal, focal, width / 2.0, height / 2.0]
-    return torch.tensor(values, dtype=torch.float32)
-
-
-def _frame(planes: Planes, camera: Tensor, surface: Surface, style: Tensor) -> tuple[np.ndarray, ...]:
-    """Label, extra planes, instance and motion of one frame."""
-    tag, instance = planes.tag.copy(), planes.instance.copy()
+def _planes(frame: Frame, surface: Surface, style: Tensor) -> tuple[np.ndarray, np.ndarray]:
+    """Label u8 (H, W) and the painter's extra planes f16 (5, H, W) of one frame."""
+    camera = frame.camera
+    lens = [camera.focal, camera.focal, camera.width / 2.0, camera.height / 2.0]
     with torch.no_grad():
-        _, extra = surface(
-            torch.from_numpy(tag)[None],
-            torch.from_numpy(instance.astype(np.int32))[None],
-            torch.from_numpy(planes.depth.copy())[None],
-            camera,
+        label, extra = surface(
+            torch.from_numpy(frame.planes["tag"])[None],
+            torch.from_numpy(frame.planes["instance"].astype(np.int32))[None],
+            torch.from_numpy(frame.planes["depth"])[None],
+            torch.tensor([*camera.pose.ravel(), *lens], dtype=torch.float32),
             style,
         )
-    return CARLA_TO_CHANNEL[tag], extra[0].numpy(), instance, planes.motion.copy()
-
-
-def _visible(before: tuple[np.ndarray, ...], after: tuple[np.ndarray, ...]) -> np.ndarray:
-    """bool (H, W): this pixel's surface was in the frame before, and is the same object there."""
-    with torch.no_grad():
-        grid = TemporalGenerator.sampling_grid(torch.from_numpy(after[3].astype(np.float32))[None])
-        past = torch.from_numpy(np.stack([before[0], before[2]]).astype(np.float32))[None]
-        warped = torch.nn.functional.grid_sample(past, grid, mode="nearest", align_corners=False)[0].numpy()
-    inside = (grid.abs() < 1.0).all(-1)[0].numpy()
-    same: np.ndarray = inside & (warped[0] == after[0]) & (warped[1] == after[2])
-    return same
+    return label[0].numpy().astype(np.uint8), extra[0].numpy().astype(np.float16)

@@ -1,0 +1,110 @@
+"""How still a model's picture stands on what it shows: ``python -m neuralsim.evaluation.stability --model street-rt``.
+
+Two measures. *Warping error*: a drive through the town, mean absolute difference, of 255, between each picture and
+the one before moved by the exact motion, where the surface is visible in both; with the model's state, without it,
+and without it but with plain smoothing of the output. *Shift test*: map and surfaces moved by a few pixels on the
+screen, painted without state, moved back: what differs hangs on the network's grid. Sharpness (variance of the
+Laplacian) stands beside, because blur wins the first two.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from dataclasses import replace
+
+import numpy as np
+
+from bridge.messages import Frame
+from neuralsim.evaluation.town_drive import TownDrive, still_visible
+from neuralsim.renderer import NeuralRenderer
+
+_SMOOTHING = 0.8  # share of the past in plain output smoothing
+_SHIFTS = (2, 4, 6)  # px
+
+
+def warp(image: np.ndarray, motion: np.ndarray) -> np.ndarray:
+    """f32 (H, W, C): ``image`` of the frame before seen from this one, bilinear, backward ``motion`` (H, W, 2) px."""
+    height, width = motion.shape[:2]
+    x = np.clip(np.arange(width, dtype=np.float32)[None, :] + motion[..., 0], 0, width - 1.001)
+    y = np.clip(np.arange(height, dtype=np.float32)[:, None] + motion[..., 1], 0, height - 1.001)
+    column, row = x.astype(np.int64), y.astype(np.int64)
+    u, v = (x - column)[..., None], (y - row)[..., None]
+    image = image.astype(np.float32)
+    top = image[row, column] * (1 - u) + image[row, column + 1] * u
+    bottom = image[row + 1, column] * (1 - u) + image[row + 1, column + 1] * u
+    return np.asarray(top * (1 - v) + bottom * v)
+
+
+def sharpness(picture: np.ndarray) -> float:
+    """Variance of the 4-neighbour Laplacian of the luminance."""
+    grey = picture.astype(np.float32) @ np.array([0.299, 0.587, 0.114], np.float32)
+    inner = grey[1:-1, 1:-1]
+    return float(np.var(grey[:-2, 1:-1] + grey[2:, 1:-1] + grey[1:-1, :-2] + grey[1:-1, 2:] - 4 * inner))
+
+
+def drive_error(renderer: NeuralRenderer, frames: list[Frame], state: bool, smooth: bool = False) -> dict[str, float]:
+    """Warping error of 255 and sharpness over a drive, with or without the model's state, or with smoothed output."""
+    renderer.reset()
+    errors, sharp = [], []
+    last: np.ndarray | None = None
+    for before, frame in zip([None, *frames], frames, strict=False):
+        if not state:
+            renderer.reset()
+        picture = renderer.render(frame).astype(np.float32)
+        if smooth and last is not None:
+            picture = _SMOOTHING * last + (1 - _SMOOTHING) * picture
+        if before is not None and last is not None:
+            seen = still_visible(before, frame)
+            moved = warp(last, frame.planes["motion"].astype(np.float32))
+            errors.append(float(np.abs(picture - moved)[seen].mean()))
+        sharp.append(sharpness(picture))
+        last = picture
+    return {"warping_error": float(np.mean(errors)), "sharpness": float(np.mean(sharp))}
+
+
+def shift_error(renderer: NeuralRenderer, wide: Frame) -> float:
+    """Mean error, of 255, between pictures of ``wide`` cut out at different columns and moved back onto each other."""
+    width = wide.camera.width - 32
+
+    def paint(offset: int) -> np.ndarray:
+        planes = {key: np.ascontiguousarray(value[:, offset : offset + width]) for key, value in wide.planes.items()}
+        feeds = renderer.feeds(replace(wide, planes=planes))
+        feeds["camera"][18] -= offset  # the principal point stays where it was in the world
+        renderer.reset()
+        return renderer.step(feeds).astype(np.float32)
+
+    still = paint(0)
+    moved = {shift: paint(shift) for shift in _SHIFTS}
+    errors = [np.abs(m[:, 32 : -32 - s] - still[:, 32 + s : -32]).mean() for s, m in moved.items()]
+    return float(np.mean(errors))
+
+
+def main() -> None:
+    """Measure a model and print one JSON line."""
+    parser = argparse.ArgumentParser(description="How still a model's picture stands on what it shows.")
+    parser.add_argument("--model", default="street-rt")
+    parser.add_argument("--runtime", default="auto")
+    parser.add_argument("--frames", type=int, default=90)
+    parser.add_argument("--seed", type=int, default=0)
+    options = parser.parse_args()
+    town = TownDrive(seed=options.seed)
+    town.ride()
+    frames = [town.next() for _ in range(options.frames)]
+    renderer = NeuralRenderer(options.model, options.runtime)
+    print(
+        json.dumps(
+            {
+                "model": renderer.model,
+                "frames": options.frames,
+                "with_state": drive_error(renderer, frames, state=True),
+                "frame_by_frame": drive_error(renderer, frames, state=False),
+                "smoothed": drive_error(renderer, frames, state=False, smooth=True),
+                "shift_error": float(np.mean([shift_error(renderer, frame) for frame in frames[::15]])),
+            }
+        )
+    )
+
+
+if __name__ == "__main__":
+    main()
