@@ -1,1 +1,1 @@
-"""Everything on the simulator's side of ZeroMQ: the link's messages and sockets, the CARLA bridge, the embedded town."""
+"""Everything on the simulator's side of ZeroMQ: messages and sockets, the CARLA bridge, the embedded town."""

@@ -9,6 +9,12 @@ import time
 from types import FrameType
 
 
+def parent_pid() -> int:
+    """The process to die with: as it said itself in NEURALSIM_PARENT, for it may be gone before we are up to ask."""
+    told = os.environ.get("NEURALSIM_PARENT", "")
+    return int(told) if told.isdecimal() else os.getppid()
+
+
 class Lifetime:
     """Turns SIGINT and SIGTERM into ``over``; ``grace`` seconds later the process ends whatever it is doing.
 
@@ -18,7 +24,7 @@ class Lifetime:
     def __init__(self, with_parent: bool = False, grace: float = 0.8) -> None:
         self.over = False
         self._grace = grace
-        self._parent = os.getppid() if with_parent else 0
+        self._parent = parent_pid() if with_parent else 0
         self._told, self._tell = os.pipe()
         os.set_blocking(self._tell, False)
         # A Python handler has to wait until the call that hangs returns; this descriptor is written at once.

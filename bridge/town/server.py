@@ -21,6 +21,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from bridge.lifetime import parent_pid
 from bridge.town import calls_actors, calls_world, images, structs
 from bridge.town.actors import Actor
 from bridge.town.rpc import Call, Connection, RpcError, RpcServer, wrap
@@ -314,7 +315,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--with-parent", action="store_true", help="end when the process that started this one ends")
     options = parser.parse_args(argv)
 
-    parent = os.getppid()
+    parent = parent_pid()
     stop = threading.Event()
 
     ready = threading.Event()

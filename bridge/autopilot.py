@@ -1,0 +1,254 @@
+"""Lane following by waypoints, for any CARLA map: the ego's own driver, without Traffic Manager.
+
+Steering is pure pursuit (Coulter 1992), speed the intelligent driver model (Treiber, Hennecke, Helbing 2000) against
+whatever stands or moves on the path ahead; bends limit it by lateral acceleration. All decisions come from the map, the
+snapshot and a seeded generator: same seed, same drive.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from math import atan, atan2, cos, hypot, inf, pi, sin, sqrt
+
+import carla
+import numpy as np
+
+STEP = 1.0  # m between points of the path
+AHEAD = 55  # points of it
+OFF_PATH = 4.0  # m from the path until it is planned anew
+LATERAL = 2.2  # m/s^2 in bends
+ACCELERATION, BRAKING = 2.0, 2.2  # m/s^2, comfortable
+HEADWAY, GAP = 1.3, 3.0  # s and m behind a leader
+MARGIN = 0.35  # m to the side of what is passed
+PATIENCE = 6.0  # s behind somebody who stands, until squeezing past is tried: two who yield to each other never go on
+
+_AROUND = np.array(
+    [(i, j) for i in (-1.0, 0.0, 1.0) for j in (-1.0, 0.0, 1.0)]
+)  # points of a box, its half sizes as unit
+
+
+@dataclass(frozen=True)
+class Body:
+    """Somebody else on the road, seen from above. Metres, radians, m/s."""
+
+    x: float
+    y: float
+    yaw: float
+    half_length: float
+    half_width: float
+    vx: float
+    vy: float
+    walks: bool = False
+
+
+@dataclass(frozen=True)
+class Halt:
+    """A stop line that must not be crossed now: position in metres, heading of its lane in radians."""
+
+    x: float
+    y: float
+    yaw: float
+    yellow: bool = False
+
+
+@dataclass(frozen=True)
+class Pedals:
+    """Throttle and brake 0 .. 1, steer -1 .. 1."""
+
+    throttle: float
+    steer: float
+    brake: float
+
+
+class Autopilot:
+    """Drives one vehicle along its lane, at junctions one way or another by ``seed``."""
+
+    def __init__(
+        self,
+        town: carla.Map,
+        half_length: float,
+        half_width: float,
+        wheelbase: float,
+        lock: float,  # radians, greatest angle of the front wheels
+        seed: int = 0,
+        cruise: float = 10.0,  # m/s
+    ) -> None:
+        self._map = town
+        self._half_length, self._half_width = half_length, half_width
+        self._wheelbase, self._lock = wheelbase, lock
+        self._random = np.random.default_rng(seed)
+        self._cruise = cruise
+        self._waypoints: list[carla.Waypoint] = []
+        self._xy = np.zeros((0, 2))
+        self._trim = 0.0  # throttle that holds the speed, learnt
+        self._speed = 0.0
+        self._wanted = 0.0
+        self._old_yaw = 0.0
+        self._waited = 0.0  # s of standing, but not at a light
+        self._bend = 0.0  # curvature that the last steering should have given, 1/m
+        self._gain = np.array([0.01, 0.01])  # what it gave over what it should, as a running regression
+
+    def reset(self) -> None:
+        """Forget the path, after a respawn."""
+        self._waypoints.clear()
+        self._bend = 0.0
+
+    def drive(
+        self,
+        x: float,
+        y: float,
+        z: float,
+        yaw: float,
+        speed: float,
+        bodies: Sequence[Body],
+        halts: Sequence[Halt],
+        delta: float,
+    ) -> Pedals:
+        """Pedals and steering for a vehicle at (x, y, z) metres, ``yaw`` radians, ``speed`` m/s.
+
+        ``delta``: seconds since the last call.
+        """
+        self._plan(x, y, z)
+        self._learn_steering(yaw, speed, delta)
+        self._waited = self._waited + delta if abs(speed) < 0.5 else max(0.0, self._waited - 4.0 * delta)
+        if len(self._xy) < 3:
+            return Pedals(0.0, 0.0, 1.0)
+        return self._pedals(self._acceleration(x, y, speed, bodies, halts), self._steer(x, y, yaw, speed), speed, delta)
+
+    def _plan(self, x: float, y: float, z: float) -> None:
+        """Drop what lies behind and extend the path to ``AHEAD`` points."""
+        if self._waypoints:
+            # Compare with the first points only: a path that meets itself would be cut short.
+            distance = np.hypot(self._xy[:12, 0] - x, self._xy[:12, 1] - y)
+            nearest = int(distance.argmin())
+            if distance[nearest] > OFF_PATH:
+                self._waypoints.clear()
+            elif nearest > 1:
+                del self._waypoints[: nearest - 1]
+        if not self._waypoints:
+            start = self._map.get_waypoint(
+                carla.Location(x, y, z), project_to_road=True, lane_type=carla.LaneType.Driving
+            )
+            if start is None:
+                self._xy = np.zeros((0, 2))
+                return
+            self._waypoints.append(start)
+        while len(self._waypoints) < AHEAD:
+            ways = self._waypoints[-1].next(STEP)
+            if not ways:
+                break
+            ways.sort(key=lambda way: (way.road_id, way.lane_id))  # the client's own order may vary
+            self._waypoints.append(ways[int(self._random.integers(len(ways))) if len(ways) > 1 else 0])
+        self._xy = np.array([(w.transform.location.x, w.transform.location.y) for w in self._waypoints])
+
+    def _steer(self, x: float, y: float, yaw: float, speed: float) -> float:
+        """Pure pursuit from the rear axle: curvature 2 sin(alpha) / distance to a point of the path ahead."""
+        rear_x, rear_y = x - 0.5 * self._wheelbase * cos(yaw), y - 0.5 * self._wheelbase * sin(yaw)
+        distance = np.hypot(self._xy[:, 0] - rear_x, self._xy[:, 1] - rear_y)
+        reach = min(max(0.6 * speed, 4.0), 14.0)
+        beyond = np.flatnonzero(distance[: int(3 * reach)] >= reach)
+        target = int(beyond[0]) if len(beyond) else len(distance) - 1
+        dx, dy = self._xy[target] - (rear_x, rear_y)
+        alpha = _wrap(atan2(dy, dx) - yaw)
+        if abs(alpha) > 0.5 * pi:  # the path lies behind: turn round
+            return 1.0 if alpha > 0.0 else -1.0
+        curvature = 2.0 * sin(alpha) / max(hypot(dx, dy), 1.0)
+        lock = self._lock * float(self._gain[0] / self._gain[1]) / (1.0 + (speed / 22.0) ** 2)
+        steer = min(max(atan(self._wheelbase * curvature) / lock, -1.0), 1.0)
+        self._bend = steer * self._lock / (1.0 + (speed / 22.0) ** 2) / self._wheelbase
+        return steer
+
+    def _learn_steering(self, yaw: float, speed: float, delta: float) -> None:
+        """What a server says of its wheels is not what its cars do, least of all at speed: measure it."""
+        turned, self._old_yaw = _wrap(yaw - self._old_yaw), yaw
+        if speed > 2.0 and delta > 0.0 and abs(turned) < 0.2:
+            self._gain = 0.998 * self._gain + (self._bend * turned / (speed * delta), self._bend**2)
+            self._gain[0] = min(max(self._gain[0], 0.3 * self._gain[1]), 2.0 * self._gain[1])
+
+    def _acceleration(self, x: float, y: float, speed: float, bodies: Sequence[Body], halts: Sequence[Halt]) -> float:
+        """m/s^2: the least of what the free road, the bends, those ahead and the lights allow."""
+        best = ACCELERATION * (1.0 - (speed / self._bend_speed()) ** 4)
+        rest, margin = (GAP, MARGIN) if self._waited < PATIENCE else (1.0, 0.1)
+        along = np.arange(len(self._xy)) * STEP - hypot(self._xy[0, 0] - x, self._xy[0, 1] - y)
+        if len(self._xy) < AHEAD:  # a dead end
+            best = min(best, self._follow(speed, 0.0, float(along[-1]) - self._half_length, 2.0))
+        crossing = any(way.is_junction for way in self._waypoints[: int(12.0 + 1.5 * speed)])
+        for body in bodies:
+            gap, leading = self._gap(body, x, y, along, MARGIN if body.walks else margin, crossing)
+            if gap < inf:
+                best = min(best, self._follow(speed, leading, gap, 2.0 if body.walks else rest))
+        heading = np.arctan2(*np.gradient(self._xy, axis=0).T[::-1])
+        for halt in halts:
+            distance = np.hypot(self._xy[:, 0] - halt.x, self._xy[:, 1] - halt.y)
+            k = int(distance.argmin())
+            gap = float(along[k]) - self._half_length
+            if distance[k] > 2.0 or abs(_wrap(heading[k] - halt.yaw)) > 1.0 or gap < -1.5:
+                continue
+            if speed * speed > 2.0 * (5.0 if halt.yellow else 8.0) * max(gap, 0.01):
+                continue  # too late to stop, m/s^2 above
+            best = min(best, self._follow(speed, 0.0, gap, 0.7))
+            self._waited = 0.0
+        return best
+
+    def _bend_speed(self) -> float:
+        """m/s now so that every bend ahead can be taken at ``LATERAL`` after comfortable braking."""
+        headings = np.unwrap(np.arctan2(*np.diff(self._xy, axis=0).T[::-1]))
+        if len(headings) < 6:
+            return self._cruise
+        curvature = np.abs(headings[4:] - headings[:-4]) / (4.0 * STEP)
+        allowed = LATERAL / np.maximum(curvature, 1e-3) + 2.0 * BRAKING * 0.7 * np.arange(len(curvature)) * STEP
+        return max(min(self._cruise, sqrt(float(allowed.min()))), 2.0)
+
+    def _gap(
+        self, body: Body, x: float, y: float, along: np.ndarray, margin: float, crossing: bool
+    ) -> tuple[float, float]:
+        """Free metres to a body in the way (inf: it is not) and its speed along the path.
+
+        Of walkers, and at a crossing of everybody, it counts where they will be, too.
+        """
+        if (body.x - x) ** 2 + (body.y - y) ** 2 > (AHEAD * STEP) ** 2:
+            return inf, 0.0
+        c, s = cos(body.yaw), sin(body.yaw)
+        half = _AROUND * (body.half_length, body.half_width)
+        points = half @ np.array([(c, s), (-s, c)]) + (body.x, body.y)
+        if body.walks or (crossing and hypot(body.vx, body.vy) > 1.0):
+            steps = np.outer((0.0, 0.7, 1.4), (body.vx, body.vy))
+            points = (steps[:, None] + points).reshape(-1, 2)
+        apart = np.hypot(points[:, None, 0] - self._xy[None, :, 0], points[:, None, 1] - self._xy[None, :, 1])
+        nearest = apart.argmin(axis=1)
+        # Points of the path are STEP apart: the distance across is the one to its line.
+        across = np.sqrt(np.maximum(apart.min(axis=1) ** 2 - (0.5 * STEP) ** 2 * 0.33, 0.0))
+        hit = (across < self._half_width + margin) & (nearest > 0) & (nearest < len(along) - 1)
+        if not hit.any():
+            return inf, 0.0
+        k = int(nearest[hit].min())
+        dx, dy = self._xy[min(k + 1, len(self._xy) - 1)] - self._xy[k]
+        length = max(hypot(dx, dy), 1e-6)
+        gap = float(along[k]) - self._half_length
+        return (gap, (body.vx * dx + body.vy * dy) / length) if gap > -self._half_length else (inf, 0.0)
+
+    @staticmethod
+    def _follow(speed: float, leading: float, gap: float, rest: float) -> float:
+        """The interaction term of the intelligent driver model, m/s^2; ``rest`` metres remain when both stand."""
+        wanted = rest + max(
+            0.0, speed * HEADWAY * (leading > 0.5) + speed * (speed - leading) / (2.0 * sqrt(ACCELERATION * BRAKING))
+        )
+        return ACCELERATION * (1.0 - (wanted / max(gap, 0.1)) ** 2) if gap > 0.1 else -8.0
+
+    def _pedals(self, wanted: float, steer: float, speed: float, delta: float) -> Pedals:
+        """Pedals for an acceleration; a trim learns the resistance of this vehicle and this slope."""
+        if delta > 0.0 and speed > 0.5 and self._wanted > -1.0:
+            self._trim += 0.25 * delta * (self._wanted - (speed - self._speed) / delta)
+            self._trim = min(max(self._trim, -0.1), 0.35)
+        self._speed, self._wanted = speed, wanted
+        if wanted < 0.05 and abs(speed) < 0.4:
+            return Pedals(0.0, steer, 0.6)
+        push = wanted / 5.0 + self._trim + 0.03
+        if push >= 0.0:
+            return Pedals(min(push, 0.8), steer, 0.0)
+        return Pedals(0.0, steer, min(-push * 0.7, 1.0))
+
+
+def _wrap(angle: float) -> float:
+    return (angle + pi) % (2.0 * pi) - pi
