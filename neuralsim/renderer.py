@@ -1,0 +1,107 @@
+"""``NeuralRenderer``: a frame of the simulator in, a photoreal picture out."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from bridge.messages import Frame
+from neuralsim import runtimes, zoo
+from neuralsim.runtimes import RuntimeUnavailable
+from neuralsim.zoo import ModelError
+
+__all__ = ["ModelError", "NeuralRenderer", "RuntimeUnavailable"]
+
+_BLEND = 0.08  # share of the way to the chosen style in each frame
+
+
+class NeuralRenderer:
+    """Paints frames with one model, keeping its temporal state between them.
+
+    ``model``: name of a shipped model or a folder with ``card.yaml``; ``runtime``: "auto" or one of
+    ``neuralsim.runtimes.RUNTIMES``; ``size``: (width, height) to load for at once (else at the first frame);
+    ``threads``: CPU threads, None = all. Raises ModelError and RuntimeUnavailable, one line each.
+    """
+
+    def __init__(
+        self,
+        model: str = zoo.DEFAULT,
+        runtime: str = "auto",
+        size: tuple[int, int] | None = None,
+        threads: int | None = None,
+        style: str | None = None,
+    ) -> None:
+        self.card = zoo.load(model)
+        self.model = self.card.name
+        self._wanted, self._threads = runtime, threads
+        self._size: tuple[int, int] | None = None
+        self._session: runtimes.Session | None = None
+        self._last: int | None = None
+        self._style = self._target = self.card.styles[self.card.default_style]
+        if style:
+            self.set_style(style)
+            self._style = self._target
+        if size:
+            self._load(size)
+        elif runtime != "auto" and runtime not in runtimes.available():
+            runtimes.create(runtime, self.card.file, 32, 32)  # raises: says now what is wrong with it
+
+    @property
+    def runtime(self) -> str:
+        """Runtime and precision in use, e.g. "openvino bf16"; the wish until the first frame's size is known."""
+        return self._session.name if self._session else self._wanted
+
+    def set_style(self, name: str) -> None:
+        """Blend over to one of the card's styles within a second or so. Raises ModelError for an unknown one."""
+        if name not in self.card.styles:
+            raise ModelError(f"model {self.model} has no style {name!r}; it has: {', '.join(self.card.styles)}")
+        self._target = self.card.styles[name]
+
+    def reset(self) -> None:
+        """Forget the past, as after a jump of the camera."""
+        self._last = None
+        if self._session:
+            self._session.reset()
+
+    def render(self, frame: Frame) -> np.ndarray:
+        """Paint ``frame``: u8 (H, W, 3) RGB, the caller's to keep.
+
+        Frames come in order; a jump back in simulator time resets the state. Any size: the frame is padded to the
+        model's multiple by repeating its border, and the picture cropped back.
+        """
+        if self._last is not None and frame.sim_frame <= self._last:
+            self.reset()
+        self._last = frame.sim_frame
+        height, width = frame.planes["tag"].shape
+        return self.step(self.feeds(frame))[:height, :width].copy()
+
+    def step(self, feeds: dict[str, np.ndarray]) -> np.ndarray:
+        """Run the graph on what ``feeds`` made: u8 (H, W, 3), padded size, valid until the next step."""
+        assert self._session is not None, "feeds() loads the graph for the frame's size"
+        return self._session.step(feeds)
+
+    def feeds(self, frame: Frame) -> dict[str, np.ndarray]:
+        """The graph's inputs for ``frame``, all but the state; the style moves a step towards the chosen one."""
+        height, width = frame.planes["tag"].shape
+        if self._size != (width, height):
+            self._load((width, height))
+        self._style = self._style + _BLEND * (self._target - self._style)
+        camera = frame.camera
+        lens = (camera.focal, camera.focal, camera.width / 2.0, camera.height / 2.0)
+        feeds = {name: self._fit(frame.planes[name]) for name in ("tag", "instance", "motion", "depth")}
+        feeds["camera"] = np.concatenate([np.asarray(camera.pose, np.float32).ravel(), np.asarray(lens, np.float32)])
+        feeds["style"] = np.ascontiguousarray(self._style, np.float32)
+        return {name: feeds[name] for name in self.card.inputs if name in feeds}
+
+    def _load(self, size: tuple[int, int]) -> None:
+        width, height = size
+        step = self.card.multiple_of
+        self._padded = (-(-height // step) * step, -(-width // step) * step)
+        self._session = runtimes.create(self._wanted, self.card.file, *self._padded, self._threads)
+        self._size = size
+
+    def _fit(self, plane: np.ndarray) -> np.ndarray:
+        height, width = plane.shape[:2]
+        if (height, width) == self._padded:
+            return np.ascontiguousarray(plane)
+        pad = [(0, self._padded[0] - height), (0, self._padded[1] - width)] + [(0, 0)] * (plane.ndim - 2)
+        return np.pad(plane, pad, mode="edge")

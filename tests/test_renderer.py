@@ -1,0 +1,81 @@
+"""The renderer as its users meet it: shipped model in, pictures out, one line for what is wrong."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from bridge.messages import Camera, Frame
+from bridge.tags import Tag
+from neuralsim import runtimes, zoo
+from neuralsim.renderer import ModelError, NeuralRenderer, RuntimeUnavailable
+
+
+def frame(number: int = 1, width: int = 128, height: int = 64) -> Frame:
+    tag = np.full((height, width), Tag.ROAD, np.uint8)
+    tag[: height // 2] = Tag.BUILDING
+    tag[: height // 4] = Tag.SKY
+    planes = {
+        "tag": tag,
+        "instance": np.where(tag == Tag.BUILDING, 12000, 0).astype(np.uint16),
+        "depth": np.where(tag == Tag.SKY, 1000.0, 15.0).astype(np.float32),
+        "motion": np.zeros((height, width, 2), np.float16),
+    }
+    return Frame(number, number, number / 30, Camera(width, height, 70.0, np.eye(4)), planes)
+
+
+@pytest.mark.parametrize("runtime", runtimes.available())
+def test_shipped_model_paints_sky_brighter_than_road(runtime: str) -> None:
+    renderer = NeuralRenderer(runtime=runtime, threads=1)
+    for number in range(1, 4):
+        picture = renderer.render(frame(number))
+    assert picture.shape == (64, 128, 3)
+    assert picture.dtype == np.uint8
+    assert picture[:12].mean() > picture[-16:].mean() + 40
+    assert runtime in renderer.runtime
+
+
+def test_any_size_and_a_change_of_size() -> None:
+    renderer = NeuralRenderer(threads=1)
+    for width, height in ((130, 75), (96, 96)):
+        assert renderer.render(frame(1, width, height)).shape == (height, width, 3)
+
+
+def test_same_frames_same_bytes_and_a_jump_back_forgets() -> None:
+    renderer = NeuralRenderer(threads=1)
+    first = [renderer.render(frame(n)) for n in (1, 2, 3)]
+    again = [renderer.render(frame(n)) for n in (1, 2, 3)]  # simulator time jumps back: the state starts afresh
+    assert all(np.array_equal(a, b) for a, b in zip(first, again, strict=True))
+
+
+def test_styles_of_the_card_change_the_light() -> None:
+    bright, dark = (NeuralRenderer(threads=1, style=s).render(frame()).mean() for s in ("overcast", "dusk"))
+    assert dark < bright - 10
+
+
+def test_bad_models_and_runtimes_are_one_line(tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match=r"shipped are: .*street-rt"):
+        NeuralRenderer(model="no-such-model")
+    with pytest.raises(RuntimeUnavailable, match="known: auto, openvino"):
+        NeuralRenderer(runtime="abacus")
+    with pytest.raises(ModelError, match="no style"):
+        NeuralRenderer(style="sepia")
+    copy = tmp_path / "model"
+    shutil.copytree(zoo.HERE / "street-rt", copy)
+    with (copy / "model.onnx").open("ab") as file:
+        file.write(b"x")
+    with pytest.raises(ModelError, match="sha256"):
+        NeuralRenderer(model=str(copy))
+    (copy / "card.yaml").write_text("name: [")
+    with pytest.raises(ModelError, match="not a readable model card"):
+        NeuralRenderer(model=str(copy))
+
+
+def test_the_drive_path_imports_no_torch() -> None:
+    code = "import sys, neuralsim.renderer, neuralsim.cli, neuralsim.drive.loop; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], timeout=60).returncode == 0
