@@ -1,0 +1,241 @@
+"""``neuralsim ...``: the command line. Heavy modules are imported by the command that needs them."""
+
+from __future__ import annotations
+
+import argparse
+import re
+import runpy
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from neuralsim import __version__
+
+DONE, FAILED, USAGE = 0, 1, 2
+
+
+class _Parser(argparse.ArgumentParser):
+    """Errors are one line: what is wrong and where the help is."""
+
+    def error(self, message: str) -> None:  # type: ignore[override]
+        print(f"{self.prog}: {' '.join(message.split())} (see {self.prog} --help)", file=sys.stderr)
+        raise SystemExit(USAGE)
+
+
+class _Help(argparse.ArgumentDefaultsHelpFormatter):
+    """Shows defaults, but not the ones that say nothing (None, False)."""
+
+    def _get_help_string(self, action: argparse.Action) -> str | None:
+        if action.default is None or action.default is False:
+            return action.help
+        return super()._get_help_string(action)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command; returns the exit code: 0 done, 1 failed, 2 wrong usage."""
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    if arguments and arguments[0] in _PROCESSES:
+        return _process(arguments[0], arguments[1:])
+    parser = _parser()
+    try:
+        options = parser.parse_args(arguments)
+    except SystemExit as end:  # argparse has said why
+        return end.code if isinstance(end.code, int) else USAGE
+    try:
+        return options.run(options)
+    except KeyboardInterrupt:
+        print("neuralsim: interrupted", file=sys.stderr)
+        return FAILED
+    except BrokenPipeError:  # `neuralsim ... | head`
+        sys.stderr.close()
+        return FAILED
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = _Parser(prog="neuralsim", description="Drive CARLA in photoreal pixels.", formatter_class=_Help)
+    parser.add_argument("--version", action="version", version=f"neuralsim {__version__}")
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True, parser_class=_Parser)
+    for name, (summary, add_arguments, run) in _COMMANDS.items():
+        command = commands.add_parser(name, help=summary, description=_sentence(summary), formatter_class=_Help)
+        add_arguments(command)
+        command.set_defaults(run=run)
+    for name, (summary, _) in _PROCESSES.items():  # parsed by the process itself; here for the list
+        commands.add_parser(name, help=summary)
+    return parser
+
+
+def _add_drive(parser: argparse.ArgumentParser) -> None:
+    from neuralsim.drive.options import DriveOptions
+
+    default = DriveOptions()
+    where = parser.add_argument_group("where to drive")
+    where.add_argument("--town", metavar="NAME|FILE.xodr", help=f"town to start (default: {default.town})")
+    where.add_argument(
+        "--carla", metavar="HOST:PORT", type=address, help="a running CARLA server (default: start the embedded town)"
+    )
+    where.add_argument(
+        "--connect", metavar="ENDPOINT", type=endpoint, help="frames of a bridge elsewhere, tcp://HOST:PORT"
+    )
+    where.add_argument("--keys", metavar="FOLDER", type=Path, help="CURVE keys for --connect (`neuralsim keys new`)")
+    where.add_argument("--weather", metavar="PRESET", help="weather to begin with (default: the town's)")
+    where.add_argument("--seed", metavar="N", type=count, default=default.seed, help="of town and traffic")
+    where.add_argument("--vehicles", metavar="N", type=count, help=f"moving vehicles (default: {default.vehicles})")
+    where.add_argument("--walkers", metavar="N", type=count, help=f"pedestrians (default: {default.walkers})")
+    where.add_argument("--autopilot", action="store_true", help="begin with the autopilot on")
+    picture = parser.add_argument_group("picture")
+    picture.add_argument("--model", metavar="NAME", default=default.model, help="model that paints")
+    picture.add_argument("--runtime", metavar="NAME", default=default.runtime, help="what runs the model")
+    picture.add_argument("--size", metavar="WxH", type=size, default="512x256", help="pixels to paint")
+    picture.add_argument(
+        "--fps", metavar="RATE", type=rate, default=f"{default.fps:g}", help="simulated ticks per second"
+    )
+    output = parser.add_argument_group("output")
+    output.add_argument("--headless", action="store_true", help="no window: paint every frame once, in lock-step")
+    output.add_argument("--frames", metavar="N", type=positive, help="end after so many frames")
+    output.add_argument("--record", metavar="FILE.mp4", type=suffixed(".mp4"), help="record what is painted")
+    output.add_argument("--report", metavar="FILE.json", type=suffixed(".json"), help="write what was measured")
+    output.add_argument("--log", metavar="FILE.jsonl", type=suffixed(".jsonl"), help="write the car's state, per frame")
+
+
+def _drive(options: argparse.Namespace) -> int:
+    from neuralsim.drive.options import DriveOptions
+
+    town_only = [name for name in ("town", "vehicles", "walkers") if getattr(options, name) is not None]
+    if options.connect is not None and (options.carla is not None or town_only or options.weather is not None):
+        name = "carla" if options.carla is not None else town_only[0] if town_only else "weather"
+        return _usage(f"--{name} is for the machine where the bridge runs; it cannot go with --connect")
+    if options.carla is not None and town_only:
+        return _usage(f"--{town_only[0]} is for the embedded town; a CARLA server has its own")
+    if options.keys is not None and options.connect is None:
+        return _usage("--keys is for --connect; links within one machine need none")
+    wanted = {name: value for name, value in vars(options).items() if name != "run" and value is not None}
+    from neuralsim.drive.loop import run
+
+    return run(DriveOptions(**wanted))
+
+
+def _add_keys(parser: argparse.ArgumentParser) -> None:
+    actions = parser.add_subparsers(title="actions", metavar="ACTION", required=True, parser_class=_Parser)
+    summary = "make a key pair; copy its folder to both machines"
+    new = actions.add_parser("new", help=summary, description=_sentence(summary), formatter_class=_Help)
+    new.add_argument("folder", metavar="FOLDER", nargs="?", type=Path, default=Path("keys"), help="where to")
+
+
+def _keys(options: argparse.Namespace) -> int:
+    from bridge.transport import LinkError, generate_keys
+
+    try:
+        folder = generate_keys(options.folder)
+    except LinkError as error:
+        print(f"neuralsim: {error}", file=sys.stderr)
+        return FAILED
+    print(f"{folder}: copy this folder to the other machine and give it with --keys on both; keep `secret` secret")
+    return DONE
+
+
+def _add_doctor(parser: argparse.ArgumentParser) -> None:
+    del parser  # no options
+
+
+def _doctor(options: argparse.Namespace) -> int:
+    del options
+    from neuralsim.doctor import examine
+
+    return DONE if examine(print) else FAILED
+
+
+def _process(name: str, arguments: list[str]) -> int:
+    """Be the town or the bridge: its own command line takes the arguments and ends this process."""
+    module = _PROCESSES[name][1]
+    sys.argv = [f"neuralsim {name}", *arguments]
+    runpy.run_module(module, run_name="__main__", alter_sys=True)
+    return DONE
+
+
+def _usage(line: str) -> int:
+    print(f"neuralsim drive: {line}", file=sys.stderr)
+    return USAGE
+
+
+def size(text: str) -> tuple[int, int]:
+    """``WxH`` in pixels, each 32 .. 4096."""
+    match = re.fullmatch(r"(\d{1,5})[xX](\d{1,5})", text)
+    if not match or not all(32 <= int(side) <= 4096 for side in match.groups()):
+        raise argparse.ArgumentTypeError(f"{text!r} is not WIDTHxHEIGHT with 32 to 4096 pixels each, such as 512x256")
+    return int(match[1]), int(match[2])
+
+
+def address(text: str) -> str:
+    """``HOST:PORT``."""
+    match = re.fullmatch(r"[^\s:/]+:(\d{1,5})", text)
+    if not match or not 0 < int(match[1]) < 65536:
+        raise argparse.ArgumentTypeError(f"{text!r} is not HOST:PORT, such as localhost:2000")
+    return text
+
+
+def endpoint(text: str) -> str:
+    """A ZeroMQ endpoint to connect to."""
+    match = re.fullmatch(r"tcp://\S+:(\d{1,5})|ipc://\S+", text)
+    if not match or (match[1] and not 0 < int(match[1]) < 65536):
+        raise argparse.ArgumentTypeError(f"{text!r} is not an endpoint, such as tcp://192.168.1.5:5555")
+    return text
+
+
+def count(text: str) -> int:
+    """A whole number, 0 or more."""
+    if not text.isascii() or not text.isdigit() or len(text) > 9:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of 0 or more")
+    return int(text)
+
+
+def positive(text: str) -> int:
+    """A whole number, 1 or more."""
+    if count(text) == 0:
+        raise argparse.ArgumentTypeError("must be 1 or more")
+    return int(text)
+
+
+def rate(text: str) -> float:
+    """Frames per second, 1 .. 240."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = 0.0
+    if not 1.0 <= value <= 240.0:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a rate from 1 to 240 per second")
+    return value
+
+
+def suffixed(suffix: str) -> Callable[[str], Path]:
+    """A path that ends with ``suffix``."""
+
+    def path(text: str) -> Path:
+        if Path(text).suffix.lower() != suffix:
+            raise argparse.ArgumentTypeError(f"{text!r} must end with {suffix}")
+        return Path(text)
+
+    return path
+
+
+def _sentence(summary: str) -> str:
+    return f"{summary[0].upper()}{summary[1:]}."
+
+
+_Add = Callable[[argparse.ArgumentParser], None]
+_Run = Callable[[argparse.Namespace], int]
+
+#: Command -> (summary, what adds its arguments, what runs it).
+_COMMANDS: dict[str, tuple[str, _Add, _Run]] = {
+    "drive": ("drive through a street that a neural network paints", _add_drive, _drive),
+    "keys": ("keys for links between machines", _add_keys, _keys),
+    "doctor": ("what this machine has, what will be used, what is missing", _add_doctor, _doctor),
+}
+
+#: Processes with a command line of their own -> (summary, module).
+_PROCESSES: dict[str, tuple[str, str]] = {
+    "town": ("the embedded town alone, a CARLA 0.9.16-compatible server", "bridge.town.server"),
+    "bridge": ("the bridge alone, on the simulator's machine", "bridge.carla_bridge"),
+}
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,196 @@
+"""The loop with a window: the newest picture at once, every key at once."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+import time
+from pathlib import Path
+
+from .window import Window, WindowError  # isort: skip (before pygame: it prepares SDL)
+
+import pygame
+
+from neuralsim.recording.mp4 import RecordingError
+
+from .hud import HudState
+from .inputs import Inputs
+from .loop import Drive
+from .options import DriveOptions
+from .session import DriveError, Picture
+
+_BUSY = 0.010  # seconds between looks at the keys while pedals or steering move
+_CALM = 0.050  # otherwise; events and pictures wake the loop up at once
+_REDRAW = 0.1  # seconds between drawings while no new picture comes
+
+
+class WindowDrive(Drive):
+    """Shows pictures and sends what the driver wants; latest wins."""
+
+    def __init__(self, options: DriveOptions) -> None:
+        super().__init__(options, _wake)
+        try:
+            self.window = Window(options.size)
+        except WindowError as error:
+            raise DriveError(str(error)) from None
+        self.hud = self.window.hud
+        self.inputs = Inputs(self._act, self.window.choose, autopilot=options.autopilot)
+        self.state = HudState(model=options.model)
+        self._record_path = options.record  # where the next recording goes; None: none is wanted
+        self._recording_clock = 0.0  # seconds of pauses, taken out of the recording
+        self._resting = False  # the simulation was paused since the last picture
+        self._last: Picture | None = None
+
+    def drive(self) -> None:
+        """Handle events, send controls, show pictures, until the driver leaves."""
+        session, inputs = self.session, self.inputs
+        session.start()
+        begun = looked = time.monotonic()
+        drawn, pause = 0.0, _BUSY
+        try:
+            while not self.done:
+                redraw = self._events(pause)
+                now = time.monotonic()
+                before = inputs.wanted
+                wanted = inputs.control(now - looked, self._last.frame.ego.speed if self._last else 0.0)
+                wanted.rgb = self.window.needs_rgb
+                pause = _CALM if wanted == before else _BUSY
+                looked = now
+                session.paused = wanted.paused
+                self._resting = self._resting or wanted.paused
+                self.controls.send(wanted, session.controls)
+                picture = session.take(0.0)
+                if picture is not None:
+                    self._show(picture)
+                    drawn = now
+                elif session.error is not None:
+                    raise session.error
+                elif self._last is None:
+                    if now - drawn >= _CALM or redraw:
+                        self.window.loading(list(session.steps.items()), now - begun)
+                        drawn = now
+                elif redraw or now - drawn >= _REDRAW:
+                    self._fill_state()
+                    self.window.again(self.state)
+                    drawn = now
+        finally:
+            self.window.close()
+
+    def _events(self, pause: float) -> bool:
+        """Wait for events up to ``pause`` seconds and handle all; True if the window must be drawn again."""
+        redraw = False
+        first = pygame.event.wait(round(pause * 1000))
+        for event in (first, *pygame.event.get()):
+            if event.type == pygame.NOEVENT:
+                continue
+            self.inputs.handle(event)
+            redraw = self.window.handle(event) or event.type == pygame.KEYDOWN or redraw
+        return redraw
+
+    def _show(self, picture: Picture) -> None:
+        if self._last is None:
+            self.hud.notify("Press H for help")
+        else:
+            self._tell_changes(self._last, picture)
+        self._last = picture
+        if self._resting and self.meter.frames:
+            gap = time.monotonic_ns() - self.meter.last
+            self.meter.rest(gap)
+            self._recording_clock += gap / 1e9
+        self._resting = False
+        self._fill_state()
+        self.window.show(picture.frame, picture.neural, self.state)
+        self.shown(picture)
+        self._record(picture)
+
+    def _tell_changes(self, before: Picture, now: Picture) -> None:
+        old, new = before.frame, now.frame
+        if new.weather_name and new.weather_name != old.weather_name:
+            self.hud.notify(f"Weather: {new.weather_name}")
+        if new.ego.collisions > old.ego.collisions:
+            self.hud.notify("Collision")
+
+    def _fill_state(self) -> None:
+        state, session, meter, wanted = self.state, self.session, self.meter, self.inputs.wanted
+        if self._last is not None:
+            state.ego = self._last.frame.ego
+            state.place = "  |  ".join(part for part in (self._town(), self._last.frame.weather_name) if part)
+        state.model, state.runtime = session.model, session.runtime
+        state.fps = meter.rate()
+        state.latency, state.stages = meter.recent()
+        state.frames, state.skipped = meter.frames, meter.dropped
+        state.paused, state.reverse = wanted.paused, wanted.reverse
+        state.recording = self.recorded_seconds if self.recorder is not None else None
+        state.device = self.inputs.device_name
+
+    def _town(self) -> str:
+        options = self.options
+        return options.connect or (f"CARLA at {options.carla}" if options.carla else Path(options.town).stem)
+
+    def _record(self, picture: Picture) -> None:
+        """Hand the picture to the recorder, opening it first where one is wanted."""
+        try:
+            if self._record_path is not None:
+                path, self._record_path = self._record_path, None
+                self._recording_clock = 0.0
+                self.start_recording(path, picture)
+                self.hud.notify(f"Recording to {path}")
+            if self.recorder is not None:
+                self.recorder.write(picture.neural, picture.frame.stamps["displayed"] / 1e9 - self._recording_clock)
+                if self.recorder.error is not None:
+                    raise RecordingError(self.recorder.error)
+        except RecordingError as error:
+            print(f"neuralsim: {error}", file=sys.stderr)
+            self.hud.notify("Recording stopped: see the terminal")
+            self._stop_recording()
+
+    def _stop_recording(self) -> Path | None:
+        if self.recorder is None:
+            return None
+        path = self.recorder.path
+        self.recorder.close()
+        self.recorder = None
+        return path
+
+    def _act(self, command: str) -> None:
+        """Carry out what a key asks for (``Inputs`` has already changed what it says to the bridge)."""
+        wanted = self.inputs.wanted
+        if command == "quit":
+            self.interrupted = True
+        elif command == "help":
+            self.hud.help = not self.hud.help
+        elif command == "hud":
+            self.hud.visible = not self.hud.visible
+        elif command == "record":
+            if self.recorder is None:
+                self._record_path = self.options.recordings / time.strftime("drive-%Y%m%d-%H%M%S.mp4")
+            else:
+                self.hud.notify(f"Saved {self._stop_recording()}")
+        elif command == "screenshot":
+            self._screenshot()
+        elif command == "autopilot":
+            self.hud.notify("Autopilot on" if wanted.autopilot else "Autopilot off: you drive")
+        elif command == "take_over":
+            self.hud.notify("You drive: autopilot off")
+        elif command == "respawn":
+            self.hud.notify("Respawn")
+        elif command == "reverse":
+            self.hud.notify("Reverse" if wanted.reverse else "Forward")
+        elif command == "plugged_in":
+            self.hud.notify(f"{self.inputs.device_name} connected")
+        elif command == "unplugged":
+            self.hud.notify("Controller unplugged")
+
+    def _screenshot(self) -> None:
+        if self._last is None:
+            return
+        try:
+            self.hud.notify(f"Saved {self.window.screenshot(self.options.recordings)}")
+        except OSError as error:
+            self.hud.notify(f"No screenshot: {error}")
+
+
+def _wake() -> None:
+    """Called by the painting thread: let the loop look."""
+    with contextlib.suppress(pygame.error):  # the queue is full or the window is closing: it looks anyway
+        pygame.event.post(pygame.event.Event(pygame.USEREVENT))

@@ -1,0 +1,261 @@
+"""``neuralsim drive``: one loop with a window, one without."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from types import FrameType
+
+from bridge.messages import Control
+from bridge.transport import ControlSender, LinkError
+from neuralsim.recording.mp4 import Mp4Writer, RecordingError
+
+from . import report
+from .options import DriveOptions
+from .processes import ProcessError
+from .progress import Progress
+from .session import DriveError, Picture, Session
+from .telemetry import Telemetry
+
+_HEARTBEAT = 0.09  # seconds after which a control goes out though nothing has changed
+_SAMPLE_MEMORY = 15.0  # seconds
+
+
+class Controls:
+    """Sends controls the moment they change, and at least ten times a second."""
+
+    def __init__(self, meter: report.Meter, keys: Path | None) -> None:
+        self._meter, self._keys = meter, keys
+        self._sender: ControlSender | None = None
+        self._sent = Control(sequence=0)
+        self._at = 0.0
+
+    def send(self, wanted: Control, endpoint: str) -> None:
+        """Send ``wanted`` to ``endpoint`` if it is new or the last one has grown old; "" = nobody there yet."""
+        now = time.monotonic()
+        same = replace(wanted, sequence=0, stamp=0) == replace(self._sent, sequence=0, stamp=0)
+        if not endpoint or (same and now - self._at < _HEARTBEAT):
+            return
+        if self._sender is None:
+            self._sender = ControlSender(endpoint, keys=self._keys)
+        self._sent = replace(wanted, sequence=self._sent.sequence + 1)
+        self._at = now
+        self._sender.send(self._sent)
+        self._meter.sent(self._sent.sequence, self._sent.stamp)
+
+    def close(self, end_bridge: bool) -> None:
+        """Leave the car standing; with ``end_bridge`` the bridge has nobody else to serve and ends."""
+        if self._sender is not None:
+            self._sender.send(Control(self._sent.sequence + 1, brake=1.0, hand_brake=True, quit=end_bridge))
+            time.sleep(0.03)  # the socket closes without lingering; the message has to leave first
+            self._sender.close()
+            self._sender = None
+
+
+class Drive:
+    """What both loops share: the session, the measurement, what is written."""
+
+    def __init__(self, options: DriveOptions, wake: Callable[[], None] = lambda: None) -> None:
+        self.options = options
+        self.meter = report.Meter()
+        self.controls = Controls(self.meter, options.keys)
+        self.session = Session(options, wake)
+        self.recorder: Mp4Writer | None = None
+        self._recorded_since = 0.0
+        self.interrupted = False
+        self._telemetry: Telemetry | None = None
+        self._memory: float | None = None
+        self._memory_sampled = time.monotonic()
+        self._sampler: threading.Thread | None = None
+
+    def run(self) -> None:
+        """Drive until the end; raises one of ``EXPECTED`` where that is not the one that was asked for."""
+        with self._signals():
+            try:
+                check_outputs(self.options)
+                if self.options.log is not None:
+                    self._telemetry = Telemetry(self.options.log)
+                self.drive()
+                self._finish()
+            finally:
+                self.controls.close(end_bridge=self.options.connect is None)
+                self.session.stop()
+                if self.recorder is not None:
+                    self.recorder.close()
+                if self._telemetry is not None:
+                    self._telemetry.close()
+
+    def drive(self) -> None:
+        """The loop; ends when it is done or was interrupted."""
+        raise NotImplementedError
+
+    @property
+    def done(self) -> bool:
+        """Whether the asked number of frames was shown or somebody wants to leave."""
+        return self.interrupted or (self.options.frames is not None and self.meter.frames >= self.options.frames)
+
+    def shown(self, picture: Picture) -> None:
+        """Account for a picture that is on the screen (or with the recorder)."""
+        frame = picture.frame
+        frame.stamps["displayed"] = time.monotonic_ns()
+        if not self.meter.frames:
+            self.meter.start(self.session.painting_since)
+        self.meter.shown(frame)
+        if self._telemetry is not None:
+            self._telemetry.write(frame)
+        now = time.monotonic()
+        if now - self._memory_sampled > _SAMPLE_MEMORY:
+            self._memory_sampled = now
+            self._sampler = threading.Thread(target=self._sample_memory, name="memory", daemon=True)
+            self._sampler.start()
+
+    def start_recording(self, path: Path, picture: Picture) -> None:
+        """Open ``path`` for pictures like this one. :class:`RecordingError` where it cannot."""
+        height, width = picture.neural.shape[:2]
+        self.recorder = Mp4Writer(path, (width, height), rate=self.options.fps, block=self.options.headless)
+        self._recorded_since = time.monotonic()
+
+    @property
+    def recorded_seconds(self) -> float:
+        """How long the recorder has been running, wall clock."""
+        return time.monotonic() - self._recorded_since
+
+    def _sample_memory(self) -> None:
+        found = report.memory_mb([os.getpid()])
+        if found is not None:
+            self._memory = max(self._memory or 0.0, found)
+
+    def _finish(self) -> None:
+        self._sample_memory()
+        path = self.options.report
+        if path is not None and self.meter.frames:
+            report.write(
+                path,
+                self.meter.report(
+                    runtime=self.session.runtime,
+                    model=self.session.model,
+                    size=self.options.size,
+                    wanted_fps=None if self.options.headless else self.options.fps,
+                    memory_mb=self._memory,
+                ),
+            )
+        wanted = self.options.frames
+        if wanted is not None and self.meter.frames < wanted:
+            raise DriveError(f"interrupted after {self.meter.frames} of {wanted} frames")
+
+    @contextlib.contextmanager
+    def _signals(self) -> Iterator[None]:
+        """Ctrl-C and SIGTERM end the loop instead of the process: everything else has to end with it."""
+        if threading.current_thread() is not threading.main_thread():
+            yield
+            return
+
+        def stop(number: int, frame: FrameType | None) -> None:
+            self.interrupted = True
+
+        names = ("SIGINT", "SIGTERM", "SIGHUP")
+        before = {number: signal.signal(number, stop) for name in names if (number := getattr(signal, name, None))}
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+
+class HeadlessDrive(Drive):
+    """No window: every frame is painted once, in lock-step, and handed to the recorder."""
+
+    def drive(self) -> None:
+        session, options = self.session, self.options
+        wanted = Control(sequence=0, autopilot=options.autopilot)
+        progress = Progress(options.frames)
+        try:
+            session.start()
+            while not self.done:
+                self.controls.send(wanted, session.controls)
+                picture = session.take(_HEARTBEAT / 2)
+                if picture is None:
+                    if session.error is not None:
+                        raise session.error
+                    progress.waiting([name for name, done in session.steps.items() if not done])
+                    continue
+                if options.record is not None:
+                    self._record(options.record, picture)
+                self.shown(picture)
+                progress.update(self.meter)
+        finally:
+            progress.close()
+        if self.recorder is not None:
+            self.recorder.close()
+            if self.recorder.error is not None:
+                raise RecordingError(self.recorder.error)
+
+    def _record(self, path: Path, picture: Picture) -> None:
+        if self.recorder is None:
+            self.start_recording(path, picture)
+        if self.recorder is not None and not self.recorder.write(picture.neural, picture.frame.sim_time):
+            raise RecordingError(self.recorder.error or f"recording to {path} stopped")
+
+
+def check_outputs(options: DriveOptions) -> None:
+    """Make the folders of what will be written; :class:`DriveError` now rather than after the drive."""
+    for path in (options.record, options.report, options.log):
+        if path is None:
+            continue
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            new = not path.exists()
+            path.open("ab").close()
+            if new:
+                path.unlink()
+        except OSError as error:
+            raise DriveError(f"cannot write {path}: {(error.strerror or 'unknown reason').lower()}") from None
+
+
+#: What may go wrong without being a mistake of ours: one line says it.
+EXPECTED: tuple[type[BaseException], ...] = (DriveError, ProcessError, LinkError, RecordingError, OSError)
+
+
+def run(options: DriveOptions) -> int:
+    """Drive as ``options`` say; returns the exit code. Errors are one line on stderr."""
+    if not options.headless:
+        from .window import display_available
+
+        if not display_available():
+            return _fail("no display: set DISPLAY or use --headless")
+    try:
+        drive: Drive
+        if options.headless:
+            drive = HeadlessDrive(options)
+        else:
+            from .interactive import WindowDrive
+
+            drive = WindowDrive(options)
+        drive.run()
+        code = 0
+    except _expected() as error:
+        code = _fail(" ".join(str(error).split()) or type(error).__name__)
+    if any(thread.name == "model" for thread in threading.enumerate()):
+        # A compiler that is still at work cannot be cancelled, and must not see the interpreter go away under it.
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
+    return code
+
+
+def _expected() -> tuple[type[BaseException], ...]:
+    renderer = sys.modules.get("neuralsim.renderer")
+    names = ("ModelError", "RuntimeUnavailable")
+    return EXPECTED + tuple(getattr(renderer, name) for name in names if hasattr(renderer, name))
+
+
+def _fail(line: str) -> int:
+    print(f"neuralsim: {line}", file=sys.stderr)
+    return 1

@@ -1,0 +1,31 @@
+"""What ``neuralsim drive`` was asked for."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class DriveOptions:
+    """The options of one drive; None means that the default of whoever acts on it holds."""
+
+    carla: str | None = None  # HOST:PORT of a running server; None: the embedded town
+    connect: str | None = None  # frame endpoint of a bridge elsewhere
+    keys: Path | None = None  # folder with CURVE keys
+    model: str = "street-rt"
+    runtime: str = "auto"
+    size: tuple[int, int] = (512, 256)  # width, height, pixels
+    town: str = "oldtown"  # name or .xodr file
+    weather: str | None = None  # preset
+    seed: int = 0
+    vehicles: int = 20
+    walkers: int = 12
+    fps: float = 30.0  # simulated ticks per second
+    autopilot: bool = False
+    headless: bool = False
+    frames: int | None = None  # end after so many
+    record: Path | None = None  # .mp4
+    report: Path | None = None  # .json
+    log: Path | None = None  # .jsonl, one line per frame
+    recordings: Path = Path("recordings")  # where R and F12 write to

@@ -1,0 +1,186 @@
+"""Town and bridge as child processes: started, watched, and ended together, whatever happens to this one."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import queue
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+_LAST_WORDS = 0.3  # seconds a dying process gets to finish its error line
+_GRACE = 0.9  # seconds from SIGTERM to SIGKILL; quitting takes under two in all
+
+
+class ProcessError(RuntimeError):
+    """A process did not start or ended by itself; the message is its own one-line error."""
+
+
+class Child:
+    """One child process: what it said, whether it is ready, whether it lives."""
+
+    def __init__(self, name: str, arguments: Sequence[str]) -> None:
+        self.name = name
+        # A session of its own: Ctrl-C reaches this process only, which then ends its children in order.
+        self.process = subprocess.Popen(
+            arguments,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            errors="replace",
+            start_new_session=True,
+            env=os.environ | {"NEURALSIM_PARENT": str(os.getpid())},
+        )
+        self._lines: queue.SimpleQueue[str | None] = queue.SimpleQueue()
+        self._errors: deque[str] = deque(maxlen=50)
+        self._readers = [
+            threading.Thread(target=self._read_output, name=f"{name} out", daemon=True),
+            threading.Thread(target=self._read_errors, name=f"{name} err", daemon=True),
+        ]
+        for reader in self._readers:
+            reader.start()
+
+    @property
+    def pid(self) -> int:
+        return self.process.pid
+
+    def wait_ready(self, timeout: float, cancelled: Callable[[], bool]) -> str:
+        """Wait for the first line on its stdout and return it; "" when ``cancelled``; else :class:`ProcessError`."""
+        until = time.monotonic() + timeout
+        while time.monotonic() < until:
+            if cancelled():
+                return ""
+            try:
+                line = self._lines.get(timeout=0.05)
+            except queue.Empty:
+                continue
+            if line is None:
+                raise ProcessError(self.last_words())
+            return line
+        raise ProcessError(f"the {self.name} is not ready after {timeout:.0f} s; its last line: {self.last_words()}")
+
+    def check(self) -> None:
+        """:class:`ProcessError` if it has ended."""
+        if self.process.poll() is not None:
+            raise ProcessError(self.last_words())
+
+    def last_words(self) -> str:
+        """The last line it wrote on stderr, as it is; of a process that said nothing, its exit code."""
+        if self.process.poll() is not None:
+            for reader in self._readers:
+                reader.join(_LAST_WORDS)
+        for line in reversed(self._errors):
+            if line.strip():
+                return line.strip()
+        code = self.process.poll()
+        return f"the {self.name} says nothing" if code is None else f"the {self.name} ended with exit code {code}"
+
+    def _read_output(self) -> None:
+        assert self.process.stdout is not None
+        for line in self.process.stdout:
+            if line.strip():
+                self._lines.put(line.strip())
+        self._lines.put(None)
+
+    def _read_errors(self) -> None:
+        assert self.process.stderr is not None
+        for line in self.process.stderr:
+            self._errors.append(line)
+
+
+class Processes:
+    """The children of one drive and the folder of their sockets; :meth:`stop` ends and removes them all."""
+
+    def __init__(self) -> None:
+        self.children: list[Child] = []
+        self._folder: Path | None = None
+
+    @property
+    def pids(self) -> list[int]:
+        """Process ids of the living ones."""
+        return [child.pid for child in self.children if child.process.poll() is None]
+
+    def start(self, name: str, module: str, *arguments: str) -> Child:
+        """Start ``python -m module ...`` under this very interpreter."""
+        child = Child(name, [sys.executable, "-m", module, *arguments])
+        self.children.append(child)
+        return child
+
+    def check(self) -> None:
+        """:class:`ProcessError` with the one-line error of the first child that has ended."""
+        for child in self.children:
+            child.check()
+
+    def endpoint(self) -> str:
+        """A fresh ZeroMQ endpoint that only this user can reach: ``ipc://`` in a private folder, or loopback TCP."""
+        if sys.platform == "win32":
+            return f"tcp://127.0.0.1:{free_port()}"
+        if self._folder is None:
+            _sweep()
+            self._folder = Path(tempfile.mkdtemp(prefix=f"{_PREFIX}{os.getpid()}-"))
+        return f"ipc://{self._folder}/frames"
+
+    def stop(self) -> None:
+        """End all children: SIGTERM to all at once, SIGKILL for those that stay."""
+        for child in self.children:
+            if child.process.poll() is None:
+                with contextlib.suppress(ProcessLookupError):
+                    child.process.terminate()
+        until = time.monotonic() + _GRACE
+        for child in self.children:
+            try:
+                child.process.wait(max(until - time.monotonic(), 0.0))
+            except subprocess.TimeoutExpired:
+                with contextlib.suppress(ProcessLookupError, PermissionError):
+                    if hasattr(os, "killpg"):
+                        os.killpg(child.pid, signal.SIGKILL)  # its session: what it may have started, too
+                    else:
+                        child.process.kill()
+                child.process.wait()
+        self.children.clear()
+        if self._folder is not None:
+            shutil.rmtree(self._folder, ignore_errors=True)
+            self._folder = None
+
+
+_PREFIX = "neuralsim-"
+
+
+def _sweep() -> None:
+    """Remove socket folders of drives that were killed."""
+    for folder in Path(tempfile.gettempdir()).glob(f"{_PREFIX}[0-9]*-*"):
+        pid = folder.name[len(_PREFIX) :].partition("-")[0]
+        if pid.isdigit() and not alive(int(pid)):
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def alive(pid: int) -> bool:
+    """Whether a process with this id exists."""
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
+
+
+def free_port() -> int:
+    """A TCP port on loopback with the next one free as well (frames and controls), both free a moment ago."""
+    while True:
+        with socket.socket() as first, socket.socket() as second:
+            first.bind(("127.0.0.1", 0))
+            port = first.getsockname()[1]
+            with contextlib.suppress(OSError, OverflowError):
+                second.bind(("127.0.0.1", port + 1))
+                return port

@@ -1,0 +1,56 @@
+"""A progress line on stderr for whoever waits longer than two seconds."""
+
+from __future__ import annotations
+
+import sys
+import time
+
+from .report import Meter
+
+_PATIENCE = 2.0  # seconds before the first word
+_TERMINAL, _FILE = 0.2, 10.0  # seconds between updates: a line that is rewritten, lines that pile up in a log
+_WIDTH = 28  # characters of the bar
+
+
+class Progress:
+    """``frames`` is how many are wanted, None = until somebody stops it."""
+
+    def __init__(self, frames: int | None) -> None:
+        self._wanted = frames
+        self._terminal = sys.stderr.isatty()
+        self._next = time.monotonic() + _PATIENCE
+        self._length = 0  # of the line on the terminal
+
+    def close(self) -> None:
+        """Take the line off the terminal."""
+        if self._length:
+            sys.stderr.write("\r" + " " * self._length + "\r")
+            sys.stderr.flush()
+            self._length = 0
+
+    def waiting(self, steps: list[str]) -> None:
+        """Nothing yet: say what is being waited for."""
+        if self._due() and steps:
+            self._say(f"waiting for: {', '.join(steps)}")
+
+    def update(self, meter: Meter) -> None:
+        """Another frame has been shown."""
+        if not self._due():
+            return
+        count = f"{meter.frames} frames"
+        if self._wanted:
+            full = round(_WIDTH * min(meter.frames / self._wanted, 1.0))
+            count = f"[{'#' * full}{'.' * (_WIDTH - full)}] {meter.frames}/{self._wanted} frames"
+        self._say(f"{count}  {meter.rate():.1f} FPS  {meter.recent()[0]:.0f} ms")
+
+    def _due(self) -> bool:
+        return time.monotonic() >= self._next
+
+    def _say(self, line: str) -> None:
+        self._next = time.monotonic() + (_TERMINAL if self._terminal else _FILE)
+        if self._terminal:
+            sys.stderr.write("\r" + line.ljust(self._length))
+            self._length = len(line)
+        else:
+            sys.stderr.write(line + "\n")
+        sys.stderr.flush()

@@ -1,0 +1,270 @@
+"""Everything behind one drive's picture: the processes, the link, the renderer, and the thread that paints.
+
+The start takes seconds (a town is built, a model compiled), so it happens in the painting thread while the window
+already answers.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Container, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from bridge.messages import Frame
+from bridge.transport import FrameSubscriber, control_endpoint
+
+from . import lamps
+from .options import DriveOptions
+from .processes import Processes
+
+if TYPE_CHECKING:
+    from neuralsim.renderer import NeuralRenderer
+
+_TOWN_READY = 180.0  # seconds; the very first start compiles the rasteriser
+_BRIDGE_READY = 90.0
+_SILENCE = 10.0  # seconds without a frame that end the drive
+
+
+class DriveError(RuntimeError):
+    """The drive cannot begin or go on; the message is one line."""
+
+
+@dataclass
+class Picture:
+    """A frame and what was painted from it, u8 (H, W, 3) RGB, lamps included."""
+
+    frame: Frame
+    neural: np.ndarray
+
+
+class Session(threading.Thread):
+    """Starts everything, then paints frames until :meth:`stop`.
+
+    In lock-step every picture is handed over exactly once and the painting waits for the taker; else a picture that was
+    not taken gives way to the next. ``wake`` is called from this thread whenever something new is there.
+    """
+
+    def __init__(self, options: DriveOptions, wake: Callable[[], None] = lambda: None) -> None:
+        super().__init__(name="paint", daemon=True)
+        self.options = options
+        self.lockstep = options.headless
+        self.error: BaseException | None = None
+        self.steps: dict[str, bool] = {}  # what the start consists of, and what of it is done
+        self.controls = ""  # endpoint for controls, once known
+        self.model, self.runtime = options.model, options.runtime
+        self.painting_since = 0  # ns, set just before the first frame that counts is painted
+        self.paused = False  # set from outside: silence is no failure
+        self.processes = Processes()
+        self._wake = wake
+        self._ending = threading.Event()
+        self._changed = threading.Condition()
+        self._picture: Picture | None = None
+
+    def take(self, timeout: float) -> Picture | None:
+        """The picture that waits, or None after ``timeout`` seconds, or at once when the painting has ended."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._picture is not None or not self.is_painting, timeout)
+            picture, self._picture = self._picture, None
+            self._changed.notify_all()
+            return picture
+
+    @property
+    def is_painting(self) -> bool:
+        """False once the thread has ended or been told to."""
+        return self.error is None and not self._ending.is_set()
+
+    def stop(self) -> None:
+        """End the painting, then all processes; takes under two seconds."""
+        self._ending.set()
+        with self._changed:
+            self._changed.notify_all()
+        self.processes.stop()
+        if self.ident is not None:  # it was started
+            self.join(1.0)
+        self.processes.stop()  # one that was being started meanwhile
+
+    def run(self) -> None:
+        """The thread: start, paint; whatever goes wrong is kept in ``error`` for the main thread to report."""
+        try:
+            self._run()
+        except BaseException as error:  # the main thread raises it
+            if not self._ending.is_set():
+                self.error = error
+        finally:
+            with self._changed:
+                self._changed.notify_all()
+            self._wake()
+
+    def _run(self) -> None:
+        loader = _Loader(self.options, self._step)
+        loader.start()
+        frames = self.options.connect or self._start_simulation(loader)
+        while not loader.finished.wait(0.05):
+            if self._ending.is_set():
+                return
+            self.processes.check()
+        renderer = loader.result()
+        self.model, self.runtime = renderer.model, renderer.runtime
+        if self._ending.is_set():
+            return
+        self.controls = control_endpoint(frames)
+        with FrameSubscriber(frames, keys=self.options.keys, lockstep=self.lockstep) as subscriber:
+            self._step("First frame")
+            self._paint(subscriber, renderer)
+
+    def _start_simulation(self, loader: _Loader) -> str:
+        """Start what is not running elsewhere; returns the endpoint of the frames, "" when stopped meanwhile."""
+        options = self.options
+
+        def cancelled() -> bool:
+            return self._ending.is_set() or loader.failed
+
+        server = options.carla
+        if server is None:
+            name = f"Town {options.town}"
+            self._step(name)
+            town = self.processes.start("town server", "bridge.town.server", *town_arguments(options))
+            line = town.wait_ready(_TOWN_READY, cancelled)
+            if not line:
+                return ""
+            server = line.split()[-1]  # "... ready on HOST:PORT"
+            self._step(name, done=True)
+        name = "Bridge" if options.carla is None else f"Bridge to {options.carla}"
+        self._step(name)
+        frames = self.processes.endpoint()
+        bridge = self.processes.start(
+            "bridge", "bridge.carla_bridge", *bridge_arguments(options, server, frames, lockstep=self.lockstep)
+        )
+        if not bridge.wait_ready(_BRIDGE_READY, cancelled):
+            return ""
+        self._step(name, done=True)
+        return frames
+
+    def _paint(self, subscriber: FrameSubscriber, renderer: NeuralRenderer) -> None:
+        heard = time.monotonic()
+        warm = False
+        while not self._ending.is_set():
+            frame = subscriber.recv(0.1)
+            if frame is None:
+                self.processes.check()
+                if self.paused:
+                    heard = time.monotonic()
+                elif time.monotonic() - heard > _SILENCE:
+                    raise DriveError(self._why_silent(subscriber))
+                continue
+            if "tag" not in frame.planes:
+                raise DriveError("the bridge sends frames without tags: update it")
+            if not warm:
+                renderer.render(frame)  # compiles for this size, fills caches
+                renderer.reset()
+                warm = True
+                self._step("First frame", done=True)
+                if not self.lockstep:
+                    heard = time.monotonic()
+                    continue  # that frame has grown old
+                frame.stamps["received"] = time.monotonic_ns()
+            if not self.painting_since:
+                self.painting_since = frame.stamps["received"]
+            renderer.set_style(style_for(frame.weather, renderer.card.styles, renderer.card.default_style))
+            neural = renderer.render(frame)
+            lamps.draw(neural, frame.lamps, frame.planes.get("depth"))
+            frame.stamps["rendered"] = time.monotonic_ns()
+            self._hand_over(Picture(frame, neural))
+            heard = time.monotonic()
+
+    def _hand_over(self, picture: Picture) -> None:
+        with self._changed:
+            if self.lockstep:
+                self._changed.wait_for(lambda: self._picture is None or self._ending.is_set())
+            elif self._picture is not None:
+                picture.frame.skipped += self._picture.frame.skipped + 1
+            self._picture = picture
+            self._changed.notify_all()
+        self._wake()
+
+    def _why_silent(self, subscriber: FrameSubscriber) -> str:
+        if subscriber.malformed:
+            return f"nothing but damaged messages from the bridge: {subscriber.error}"
+        if self.options.connect:
+            keys = "these keys" if self.options.keys else "no keys"
+            return f"no frame from {self.options.connect} for {_SILENCE:.0f} s: is a bridge running there, with {keys}?"
+        return f"no frame for {_SILENCE:.0f} s: the simulator hangs; start again"
+
+    def _step(self, name: str, done: bool = False) -> None:
+        self.steps[name] = done
+        self._wake()
+
+
+class _Loader(threading.Thread):
+    """Loads the renderer beside the start of the processes. A daemon: quitting does not wait for a compiler."""
+
+    def __init__(self, options: DriveOptions, step: Callable[[str, bool], None]) -> None:
+        super().__init__(name="model", daemon=True)
+        self.finished = threading.Event()
+        self._options, self._step = options, step
+        self._renderer: NeuralRenderer | None = None
+        self._error: BaseException | None = None
+
+    @property
+    def failed(self) -> bool:
+        return self._error is not None
+
+    def run(self) -> None:
+        name = f"Model {self._options.model}"
+        self._step(name, False)
+        try:
+            from neuralsim.renderer import NeuralRenderer
+
+            self._renderer = NeuralRenderer(self._options.model, self._options.runtime, self._options.size)
+            self._step(name, True)
+        except BaseException as error:  # raised again by `result`
+            self._error = error
+        finally:
+            self.finished.set()
+
+    def result(self) -> NeuralRenderer:
+        """The renderer, or its error."""
+        if self._error is not None:
+            raise self._error
+        assert self._renderer is not None
+        return self._renderer
+
+
+def style_for(weather: Mapping[str, float], styles: Container[str], default: str) -> str:
+    """Which of a model's styles fits ``weather`` (carla.WeatherParameters by name): dusk, overcast, day, or default.
+
+    The sun below 12 degrees is dusk, clouds over more than half of the sky, rain or fog are overcast.
+    """
+    if not weather:
+        return default
+    grey = max(weather.get("cloudiness", 0.0), weather.get("precipitation", 0.0), 2.0 * weather.get("fog_density", 0.0))
+    style = "dusk" if weather.get("sun_altitude_angle", 45.0) < 12.0 else "overcast" if grey > 50.0 else "day"
+    return style if style in styles else default
+
+
+def town_arguments(options: DriveOptions) -> list[str]:
+    """Arguments of ``bridge.town.server``."""
+    return [
+        *("--port", "0", "--town", options.town, "--seed", str(options.seed)),
+        *("--vehicles", str(options.vehicles), "--walkers", str(options.walkers), "--with-parent"),
+    ]
+
+
+def bridge_arguments(options: DriveOptions, server: str, frames: str, *, lockstep: bool) -> list[str]:
+    """Arguments of ``bridge.carla_bridge``."""
+    width, height = options.size
+    arguments = [
+        *("--carla", server, "--publish", frames, "--control", control_endpoint(frames)),
+        *("--size", f"{width}x{height}", "--fps", f"{options.fps:g}", "--seed", str(options.seed), "--with-parent"),
+    ]
+    if options.weather:
+        arguments += ["--weather", options.weather]
+    if options.autopilot:
+        arguments.append("--autopilot")
+    if lockstep:
+        arguments += ["--lockstep", "--no-realtime"]
+    return arguments

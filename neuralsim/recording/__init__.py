@@ -1,0 +1,1 @@
+"""Recordings: writers of what was driven."""

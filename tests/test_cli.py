@@ -1,0 +1,125 @@
+"""The command line as a user meets it: a process, its exit code, its one line."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+def neuralsim(*arguments: str, display: str | None = None, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
+    environment = {name: value for name, value in os.environ.items() if name not in ("DISPLAY", "WAYLAND_DISPLAY")}
+    environment["PYTHONPATH"] = str(ROOT)
+    if display:
+        environment["DISPLAY"] = display
+    command = [sys.executable, "-m", "neuralsim", *arguments]
+    return subprocess.run(command, capture_output=True, text=True, timeout=60, env=environment, cwd=cwd, check=False)
+
+
+def test_help_is_quick_and_names_every_command():
+    begun = time.monotonic()
+    done = neuralsim("--help")
+    assert time.monotonic() - begun < 0.6  # 0.05 s alone on a core
+    assert done.returncode == 0
+    assert all(f"    {name} " in done.stdout for name in ("drive", "town", "bridge", "keys", "doctor"))
+
+
+@pytest.mark.parametrize("command", [("drive",), ("keys", "new"), ("doctor",), ("town",), ("bridge",)])
+def test_every_command_has_help(command: tuple[str, ...]):
+    done = neuralsim(*command, "--help")
+    assert done.returncode == 0
+    assert "--help" in done.stdout
+
+
+def test_help_of_drive_shows_defaults():
+    text = neuralsim("drive", "--help").stdout
+    for default in ("oldtown", "street-rt", "auto", "512x256", "20", "12"):
+        assert f"default: {default})" in text, default
+
+
+@pytest.mark.parametrize(
+    ("arguments", "word"),
+    [
+        ((), "COMMAND"),
+        (("fly",), "fly"),
+        (("drive", "--size", "big"), "512x256"),
+        (("drive", "--size", "8x8"), "512x256"),
+        (("drive", "--frames", "0"), "1 or more"),
+        (("drive", "--seed", "-1"), "--seed"),
+        (("drive", "--fps", "nan"), "rate"),
+        (("drive", "--record", "drive.avi"), ".mp4"),
+        (("drive", "--report", "report.txt"), ".json"),
+        (("drive", "--carla", "localhost"), "HOST:PORT"),
+        (("drive", "--connect", "localhost:5555"), "tcp://"),
+        (("drive", "--connect", "tcp://host:5555", "--town", "oldtown"), "--town"),
+        (("drive", "--carla", "host:2000", "--vehicles", "3"), "--vehicles"),
+        (("drive", "--keys", "keys"), "--connect"),
+        (("drive", "--nonsense"), "--nonsense"),
+        (("keys",), "ACTION"),
+    ],
+)
+def test_wrong_usage_is_one_line_and_exit_code_2(arguments: tuple[str, ...], word: str):
+    done = neuralsim(*arguments)
+    assert done.returncode == 2
+    assert done.stdout == ""
+    assert len(done.stderr.splitlines()) == 1
+    assert word in done.stderr
+
+
+def test_no_display_is_said_before_anything_starts():
+    begun = time.monotonic()
+    done = neuralsim("drive")
+    assert done.returncode == 1
+    assert done.stderr == "neuralsim: no display: set DISPLAY or use --headless\n"
+    assert time.monotonic() - begun < 3.0
+
+
+def test_a_display_that_is_not_there_is_one_line():
+    done = neuralsim("drive", display=":4567")
+    assert done.returncode == 1
+    assert len(done.stderr.splitlines()) == 1
+    assert "--headless" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("--model", "no-such"), ("no-such", "street-rt")),
+        (("--runtime", "no-such"), ("no-such", "onnxruntime")),
+        (("--town", "no-such"), ("no-such", "oldtown")),
+        (("--town", "no-such.xodr"), ("no-such.xodr",)),
+        (("--weather", "no-such"), ("no-such",)),
+        (("--carla", "127.0.0.1:9"), ("127.0.0.1:9",)),
+        (("--connect", "tcp://10.1.2.3:5555"), ("--keys",)),
+        (("--report", "/proc/r.json"), ("cannot write /proc/r.json",)),
+        (("--record", "/proc/r.mp4"), ("cannot write /proc/r.mp4",)),
+    ],
+)
+def test_what_is_unknown_or_not_there_is_one_line_and_exit_code_1(arguments: tuple[str, ...], words: tuple[str, ...]):
+    done = neuralsim("drive", "--headless", "--frames", "1", *arguments)
+    assert done.returncode == 1
+    lines = [line for line in done.stderr.splitlines() if not line.startswith("waiting for")]
+    assert len(lines) == 1, done.stderr
+    assert all(word in lines[0] for word in words), lines[0]
+
+
+def test_keys_are_made_once(tmp_path: Path):
+    first = neuralsim("keys", "new", str(tmp_path / "k"))
+    assert first.returncode == 0
+    assert (tmp_path / "k" / "secret").stat().st_mode & 0o777 == 0o600
+    again = neuralsim("keys", "new", str(tmp_path / "k"))
+    assert again.returncode == 1
+    assert len(again.stderr.splitlines()) == 1
+
+
+def test_doctor_examines_everything():
+    done = neuralsim("doctor")
+    assert done.returncode == 0, done.stdout
+    for word in ("Python", "carla", "street-rt", "openvino", "xvfb", "A drive is possible"):
+        assert word in done.stdout

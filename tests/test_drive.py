@@ -1,0 +1,363 @@
+"""The drive without a window: its parts, and the whole loop with real processes."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+
+from bridge import tags
+from bridge.messages import STAMPS, Camera, Frame, Lamp
+from neuralsim.drive import lamps, report, views
+from neuralsim.drive.processes import alive, free_port
+from neuralsim.drive.session import style_for
+from neuralsim.recording.mp4 import Mp4Writer, RecordingError
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+def street(width: int = 128, height: int = 64) -> np.ndarray:
+    """A picture with gradients and edges, u8 (H, W, 3)."""
+    y, x = np.mgrid[:height, :width]
+    picture = np.stack([x * 255 // width, y * 255 // height, (x + y) % 64 * 3], axis=-1).astype(np.uint8)
+    picture[height // 4 : height // 2, : width // 2] = (200, 60, 30)
+    picture[height // 4 : height // 2, width // 2 :] = (30, 190, 90)
+    return picture
+
+
+# Lamps
+
+
+def lit(state: str, kind: str = "traffic_light", size: float = 6.0, depth: float = 20.0) -> Lamp:
+    return Lamp(kind, state, (40.0 - size / 2, 30.0 - size / 2, 40.0 + size / 2, 30.0 + size / 2), depth)
+
+
+@pytest.mark.parametrize(("state", "dominant"), [("red", [0]), ("green", [1]), ("yellow", [0, 1])])
+def test_a_lamp_glows_in_its_colour_where_it_is(state: str, dominant: list[int]):
+    picture = np.full((64, 80, 3), 60, np.uint8)
+    lamps.draw(picture, [lit(state)])
+    colour = picture[30, 40].astype(int)
+    assert colour[dominant].min() > 190
+    assert colour[dominant].min() > max(colour[n] for n in range(3) if n not in dominant) + 30
+    ring = picture[30, 40 + 6].astype(int)
+    assert 60 < ring[dominant].max() < colour[dominant].max()  # the glow fades
+    assert (picture[5, 5] == 60).all()
+
+
+def test_far_lamps_stay_visible_and_edges_do_not_matter():
+    picture = np.full((64, 80, 3), 60, np.uint8)
+    lamps.draw(picture, [Lamp("traffic_light", "red", (10.2, 10.2, 10.3, 10.3), 120.0)])
+    assert picture[10, 10, 0] > 150
+    for box in ((-4.0, -4.0, 2.0, 2.0), (78.0, 60.0, 90.0, 70.0), (-50.0, 0.0, -40.0, 4.0), (9.0, 9.0, 3.0, 3.0)):
+        lamps.draw(picture, [Lamp("brake", "on", box, 5.0)])
+    lamps.draw(picture, [lit("off")])
+
+
+def test_what_stands_before_a_lamp_hides_it():
+    depth = np.full((64, 80), 100.0, np.float32)
+    depth[:, :80] = 5.0
+    picture = np.full((64, 80, 3), 60, np.uint8)
+    lamps.draw(picture, [lit("red", depth=20.0)], depth)
+    assert (picture == 60).all()
+    depth[:, 40:] = 100.0
+    lamps.draw(picture, [lit("red", depth=20.0)], depth)
+    assert picture[30, 41, 0] > 190
+    assert picture[30, 38, 0] < 160
+
+
+# Views
+
+
+def test_views_show_every_plane_in_the_frames_size():
+    height, width = 40, 72
+    motion = np.zeros((height, width, 2), np.float16)
+    motion[:, : width // 2] = (12.0, 0.0)
+    motion[0, 0] = (np.inf, np.nan)
+    planes = {
+        "tag": np.full((height, width), tags.Tag.CAR, np.uint8),
+        "depth": np.linspace(0.0, 1000.0, height * width, dtype=np.float32).reshape(height, width),
+        "motion": motion,
+        "rgb": street(width, height),
+    }
+    frame = Frame(0, 0, 0.0, Camera(width, height, 90.0, np.eye(4)), planes)
+    neural = street(width, height) // 2
+    for view in views.View:
+        if view != views.View.SPLIT:
+            picture = views.picture(view, frame, neural)
+            assert picture is not None
+            assert (picture.shape, picture.dtype) == ((height, width, 3), np.uint8)
+    assert (views.tag_picture(planes["tag"]) == tags.COLOURS[tags.Tag.CAR]).all()
+    brightness = views.depth_picture(planes["depth"]).sum(axis=-1, dtype=int).ravel()
+    assert (np.diff(brightness) <= 0).mean() > 0.99  # near is bright
+    shown = views.motion_picture(motion)
+    assert shown[5, 5].max() > 100 > 40 > shown[5, -1].max(), (shown[5, 5], shown[5, -1])
+    both = views.split(neural, planes["rgb"], 0.25)
+    assert (both[:, :18] == neural[:, :18]).all()
+    assert (both[:, 18:] == planes["rgb"][:, 18:]).all()
+
+
+# Report
+
+
+def test_meter_counts_frames_latency_and_what_bounds_them():
+    meter = report.Meter()
+    ms = 1_000_000
+    begin = 10_000 * ms
+    for n in range(51):
+        capture = begin + n * 40 * ms
+        stamps = [capture + after * ms for after in (0, 10, 11, 15, 53, 55)]
+        frame = Frame(n, n, n * 0.05, Camera(64, 32, 90.0, np.eye(4)), {}, control_seq=n)
+        frame.stamps = dict(zip(STAMPS, stamps, strict=True))
+        frame.skipped = int(n == 7)
+        if n == 0:
+            meter.start(capture + 15 * ms)
+        meter.sent(n, capture - 20 * ms)
+        meter.shown(frame)
+    written = meter.report(runtime="r", model="m", size=(64, 32), wanted_fps=None, memory_mb=1.0)
+    assert (written["frames"], written["dropped"], written["size"]) == (51, 1, "64x32")
+    assert written["fps"] == pytest.approx(51 / (0.04 * 50 + 0.04), rel=1e-3)
+    assert written["latency_ms"] == {"p50": 55.0, "p95": 55.0, "p99": 55.0}
+    assert written["input_to_photon_ms"]["p50"] == 75.0  # type: ignore[index]
+    assert written["stage_ms"]["render"]["p95"] == 38.0  # type: ignore[index]
+    assert written["bound_by"] == "render"
+    assert meter.bound_by(25.0) == "pace"
+    assert meter.rate() == pytest.approx(25.0)
+    seconds = meter.seconds
+    meter.rest(1_000 * ms)
+    assert meter.seconds == pytest.approx(seconds - 1.0)
+
+
+def test_memory_counts_this_process_and_its_children():
+    child = subprocess.Popen([sys.executable, "-c", "x = bytearray(64 << 20); input()"], stdin=subprocess.PIPE)
+    try:
+        time.sleep(0.5)
+        both, alone = report.memory_mb([os.getpid()]), report.memory_mb([child.pid])
+        assert both is not None
+        assert alone is not None
+        assert alone > 60.0
+        assert both > alone + 20.0
+    finally:
+        child.communicate(b"\n")
+
+
+def test_weather_chooses_the_style():
+    styles = ("day", "overcast", "dusk")
+    assert style_for({}, styles, "overcast") == "overcast"
+    assert style_for({"sun_altitude_angle": 60.0, "cloudiness": 10.0}, styles, "overcast") == "day"
+    assert style_for({"sun_altitude_angle": 60.0, "cloudiness": 80.0}, styles, "day") == "overcast"
+    assert style_for({"sun_altitude_angle": 5.0}, styles, "day") == "dusk"
+    assert style_for({"sun_altitude_angle": 5.0}, ("only",), "only") == "only"
+
+
+# MP4
+
+
+def decoded(path: Path) -> list[av.VideoFrame]:
+    with av.open(str(path)) as file:
+        return list(file.decode(video=0))
+
+
+@pytest.mark.parametrize("size", [(128, 64), (127, 63)])
+def test_mp4_keeps_every_frame_its_time_and_its_colours(tmp_path: Path, size: tuple[int, int]):
+    path = tmp_path / "deep" / "t.mp4"
+    writer = Mp4Writer(path, size, rate=20.0, block=True)
+    times = [3.0 + n * 0.05 + (0.4 if n > 20 else 0.0) for n in range(45)]  # a gap, as when frames were skipped
+    for time_ in times:
+        assert writer.write(street(*size), time_)
+    writer.close()
+    assert (writer.error, writer.frames) == (None, 45)
+    frames = decoded(path)
+    assert [frame.time for frame in frames] == pytest.approx([time_ - 3.0 for time_ in times], abs=1e-3)
+    assert (frames[0].width, frames[0].height) == (128, 64)
+    assert (frames[0].colorspace, frames[0].color_range) == (1, 1)  # BT.709, limited
+    luma = frames[-1].to_ndarray()[24]
+    for column, colour in ((30, (200, 60, 30)), (96, (30, 190, 90))):
+        assert luma[column] == pytest.approx(16 + 219 / 255 * np.dot((0.2126, 0.7152, 0.0722), colour), abs=4)
+
+
+def test_mp4_plays_after_kill_9(tmp_path: Path):
+    script = """
+import sys, time, numpy as np
+from neuralsim.recording.mp4 import Mp4Writer
+writer = Mp4Writer(sys.argv[1], (128, 64), rate=20, block=True)
+for n in range(10_000):
+    writer.write(np.full((64, 128, 3), n % 256, np.uint8), n / 20)
+    print(n, flush=True)
+    time.sleep(0.002)
+"""
+    path = tmp_path / "killed.mp4"
+    child = subprocess.Popen([sys.executable, "-c", script, str(path)], stdout=subprocess.PIPE, cwd=ROOT)
+    assert child.stdout is not None
+    written = next(int(line) for line in child.stdout if int(line) >= 200)
+    child.kill()
+    child.communicate()
+    assert len(decoded(path)) >= written - 45  # at most the second that was open, and the queue
+
+
+def test_mp4_says_in_one_line_what_is_wrong(tmp_path: Path):
+    with pytest.raises(RecordingError, match="cannot record to"):
+        Mp4Writer("/proc/nowhere/t.mp4", (64, 64))
+    if Path("/dev/full").exists():
+        writer = Mp4Writer("/dev/full", (64, 64), block=True)
+        noise = np.random.default_rng(0).integers(0, 255, (64, 64, 3), np.uint8)
+        for n in range(400):
+            if not writer.write(noise, n / 20):
+                break
+        writer.close()
+        assert writer.error is not None
+        assert "disk is full" in writer.error
+
+
+# The whole loop
+
+
+class Driven:
+    """`neuralsim drive --headless` as a process of its own."""
+
+    def __init__(self, folder: Path, *arguments: str) -> None:
+        self.log = folder / "log.jsonl"
+        command = [sys.executable, "-m", "neuralsim", "drive", "--headless", "--autopilot", "--log", str(self.log)]
+        self.process = subprocess.Popen(
+            [*command, *arguments],
+            cwd=folder,
+            env=os.environ | {"PYTHONPATH": str(ROOT)},
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
+    def telemetry(self) -> list[dict]:
+        return [json.loads(line) for line in self.log.read_text().splitlines()] if self.log.exists() else []
+
+    def wait_for_frames(self, count: int, timeout: float = 60.0) -> None:
+        until = time.monotonic() + timeout
+        while len(self.telemetry()) < count:
+            if self.process.poll() is not None:
+                raise AssertionError(f"ended too early: {self.process.communicate()[1]}")
+            assert time.monotonic() < until, "no frames"
+            time.sleep(0.1)
+
+    def children(self) -> list[int]:
+        lists = Path(f"/proc/{self.process.pid}/task").glob("*/children")
+        return sorted(int(pid) for text in lists for pid in text.read_text().split())
+
+
+def gone(pids: list[int], within: float) -> bool:
+    until = time.monotonic() + within
+    while any(alive(pid) and "Z" not in Path(f"/proc/{pid}/stat").read_text().split()[2] for pid in pids):
+        if time.monotonic() > until:
+            return False
+        time.sleep(0.05)
+    return True
+
+
+def test_headless_drive_follows_the_road_and_writes_everything(tmp_path: Path):
+    driven = Driven(tmp_path, "--frames", "80", "--size", "256x128", "--record", "d.mp4", "--report", "r.json")
+    errors = driven.process.communicate(timeout=120)[1]
+    assert driven.process.returncode == 0, errors
+    written = json.loads((tmp_path / "r.json").read_text())
+    assert {"frames", "seconds", "fps", "dropped", "latency_ms", "input_to_photon_ms", "stage_ms"} <= written.keys()
+    assert {"runtime", "model", "size", "host", "bound_by", "memory_mb"} <= written.keys()
+    assert (written["frames"], written["dropped"], written["size"]) == (80, 0, "256x128")
+    assert set(written["stage_ms"]) == {"simulate", "pack", "transport", "render", "display"}
+    assert all(set(times) == {"p50", "p95", "p99"} for times in (written["latency_ms"], *written["stage_ms"].values()))
+    assert written["fps"] == pytest.approx(written["frames"] / written["seconds"], rel=0.01)
+    assert 0.0 < written["latency_ms"]["p50"] < 2000.0
+    assert written["memory_mb"] < 2000.0
+    lines = driven.telemetry()
+    assert len(lines) == 80
+    assert [line["sequence"] for line in lines] == list(range(lines[0]["sequence"], lines[0]["sequence"] + 80))
+    assert lines[-1]["speed"] > 1.0
+    assert math.dist((lines[0]["x"], lines[0]["y"]), (lines[-1]["x"], lines[-1]["y"])) > 1.0
+    assert lines[-1]["collisions"] == 0
+    frames = decoded(tmp_path / "d.mp4")
+    assert len(frames) == 80
+    assert float(frames[-1].time or 0) == pytest.approx(lines[-1]["sim_time"] - lines[0]["sim_time"], abs=0.01)
+    assert frames[-1].to_ndarray(format="rgb24").std() > 12.0  # a street, not a blank
+    assert not list(Path(tempfile.gettempdir()).glob(f"neuralsim-{driven.process.pid}-*"))
+
+
+def test_kill_9_leaves_a_playable_recording_and_no_orphans(tmp_path: Path):
+    driven = Driven(tmp_path, "--size", "256x128", "--record", "d.mp4")
+    driven.wait_for_frames(75)
+    children = driven.children()
+    assert len(children) == 2
+    driven.process.kill()
+    driven.process.communicate()
+    assert gone(children, within=3.0)
+    assert len(decoded(tmp_path / "d.mp4")) >= 30
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_ctrl_c_ends_everything_within_two_seconds(tmp_path: Path, number: signal.Signals):
+    driven = Driven(tmp_path, "--size", "256x128", "--record", "d.mp4", "--report", "r.json")
+    if number == signal.SIGINT:
+        driven.wait_for_frames(5)
+    else:
+        time.sleep(2.0)  # still starting
+    children = driven.children()
+    driven.process.send_signal(number)
+    begun = time.monotonic()
+    errors = driven.process.communicate(timeout=10)[1]
+    assert time.monotonic() - begun < 2.0
+    assert driven.process.returncode == 0
+    assert "Traceback" not in errors
+    assert gone(children, within=0.1)
+    if number == signal.SIGINT:
+        assert decoded(tmp_path / "d.mp4")
+        assert json.loads((tmp_path / "r.json").read_text())["frames"] >= 5
+
+
+def test_a_dying_simulator_ends_the_drive_with_one_line(tmp_path: Path):
+    driven = Driven(tmp_path, "--size", "256x128")
+    driven.wait_for_frames(5)
+    children = driven.children()
+    os.kill(children[0], signal.SIGKILL)
+    errors = driven.process.communicate(timeout=30)[1]
+    assert driven.process.returncode == 1
+    lines = [line for line in errors.splitlines() if not (line.startswith("waiting") or " FPS " in line)]
+    assert len(lines) == 1, errors
+    assert gone(children, within=0.1)
+
+
+def started(*arguments: str) -> tuple[subprocess.Popen[str], str]:
+    """A process of ours and the line it prints when it is ready."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", "neuralsim", *arguments],
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+    )
+    assert process.stdout is not None
+    return process, process.stdout.readline().strip()
+
+
+def test_each_process_alone_as_on_several_machines(tmp_path: Path):
+    keys, port = str(tmp_path / "keys"), free_port()
+    subprocess.run([sys.executable, "-m", "neuralsim", "keys", "new", keys], cwd=ROOT, check=True, capture_output=True)
+    town, line = started("town", "--port", "0", "--vehicles", "2", "--walkers", "1")
+    bridge, _ = started(
+        *("bridge", "--carla", line.split()[-1], "--publish", f"tcp://0.0.0.0:{port}", "--keys", keys),
+        *("--size", "128x64", "--lockstep"),
+    )
+    try:
+        options = ("--frames", "12", "--size", "128x64", "--connect", f"tcp://127.0.0.1:{port}", "--keys", keys)
+        driven = Driven(tmp_path, *options)
+        errors = driven.process.communicate(timeout=60)[1]
+        assert driven.process.returncode == 0, errors
+        assert len(driven.telemetry()) == 12
+        assert bridge.poll() is None  # it is not ours to end
+    finally:
+        for process in (bridge, town):
+            process.terminate()
+            process.communicate(timeout=10)
