@@ -35,7 +35,9 @@ def street(height: int = 64, width: int = 96, forward: float = 0.0) -> dict[str,
     depth = torch.where(sky, 1000.0, torch.where(on_wall, distance, ground))
     tag = torch.where(sky, 11, torch.where(on_wall, 3, 1)).to(torch.uint8)
     pose = torch.eye(4)
-    pose[0, 3], pose[2, 3] = forward, camera_height
+    pose[:3, 3] = torch.tensor(
+        [forward - 253.3, 773.1, camera_height]
+    )  # far out, where half precision has no centimetres
     camera = torch.cat([pose.ravel(), torch.tensor([focal, focal, width / 2, height / 2])])
     return {
         "tag": tag,

@@ -40,6 +40,21 @@ def test_shipped_model_paints_sky_brighter_than_road(runtime: str) -> None:
     assert runtime in renderer.runtime
 
 
+def test_runtimes_agree_far_from_the_origin() -> None:
+    """Surface coordinates must stay fp32: half a kilometre out, bf16 has steps of two metres."""
+    far = frame(width=256, height=128)
+    rows = (np.arange(128) + 0.5 - 64)[:, None] / far.camera.focal
+    far.planes["depth"] = np.broadcast_to(np.clip(1.5 / np.maximum(rows, 1e-3), 0.0, 20.0), (128, 256)).astype(
+        np.float32
+    )
+    far.camera.pose[:3, 3] = (-253.3, 473.1, 1.5)
+    pictures = [NeuralRenderer(runtime=name, threads=1).render(far).astype(float) for name in runtimes.available()]
+    assert len(pictures) == 2
+    assert pictures[0].std() > 20
+    psnr = 10 * np.log10(255**2 / np.mean((pictures[0] - pictures[1]) ** 2))
+    assert psnr > 40, f"{psnr:.1f} dB"
+
+
 def test_any_size_and_a_change_of_size() -> None:
     renderer = NeuralRenderer(threads=1)
     for width, height in ((130, 75), (96, 96)):

@@ -143,7 +143,10 @@ class Surface(nn.Module):
             near = self._lookup(a, b, torch.pow(2.0, low + octave))
             far = self._lookup(a, b, torch.pow(2.0, low + octave + 1))
             total = total + weight * gain * ((1 - share) * near + share * far)
-        return F.interpolate(total[:, None], scale_factor=2.0, mode="bilinear", align_corners=False)[:, 0]
+        _, rows, columns = total.shape
+        # twice the size by repetition and a 3x3 mean: OpenVINO runs an Interpolate in bf16, and all before it
+        double = total[:, :, None, :, None].expand(1, rows, 2, columns, 2).reshape(1, 1, rows * 2, columns * 2)
+        return F.avg_pool2d(double, 3, 1, 1, count_include_pad=False)[:, 0]
 
     def _lookup(self, a: Tensor, b: Tensor, cell: Tensor) -> Tensor:
         u, v = a / (cell * _TEXELS), b / (cell * _TEXELS)
