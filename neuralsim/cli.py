@@ -8,6 +8,7 @@ import runpy
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 from neuralsim import __version__
 
@@ -144,6 +145,45 @@ def _doctor(options: argparse.Namespace) -> int:
     return DONE if examine(print) else FAILED
 
 
+def _add_train(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "config", metavar="CONFIG.yaml", type=Path, help="the run, such as docs/training/street-rt.yaml"
+    )
+
+
+def _train(options: argparse.Namespace) -> int:
+    return _with_torch(lambda run: run.run_training(options.config))
+
+
+def _add_export(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("config", metavar="CONFIG.yaml", type=Path, help="the run's config")
+    parser.add_argument(
+        "--out", metavar="FOLDER", type=Path, required=True, help="model folder; its name is the model's"
+    )
+    parser.add_argument(
+        "--licence", required=True, help="terms of the weights, for the card: those of the training data"
+    )
+
+
+def _export(options: argparse.Namespace) -> int:
+    return _with_torch(lambda run: print(run.run_export(options.config, options.out, options.licence)))
+
+
+def _with_torch(task: Callable[[Any], None]) -> int:
+    """Run ``task`` with ``neuralsim.training.run``; what goes wrong is one line."""
+    try:
+        from neuralsim.training import run
+    except ModuleNotFoundError as error:
+        print(f"neuralsim: {error.name} is missing: pip install -r requirements/train.txt", file=sys.stderr)
+        return FAILED
+    try:
+        task(run)
+    except (ValueError, OSError, FloatingPointError) as error:
+        print(f"neuralsim: {error}", file=sys.stderr)
+        return FAILED
+    return DONE
+
+
 def _process(name: str, arguments: list[str]) -> int:
     """Be the town or the bridge: its own command line takes the arguments and ends this process."""
     module = _PROCESSES[name][1]
@@ -228,6 +268,8 @@ _Run = Callable[[argparse.Namespace], int]
 _COMMANDS: dict[str, tuple[str, _Add, _Run]] = {
     "drive": ("drive through a street that a neural network paints", _add_drive, _drive),
     "keys": ("keys for links between machines", _add_keys, _keys),
+    "train": ("train a model (needs the train extra)", _add_train, _train),
+    "export": ("make a trained model one that can be driven in", _add_export, _export),
     "doctor": ("what this machine has, what will be used, what is missing", _add_doctor, _doctor),
 }
 

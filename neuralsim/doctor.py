@@ -23,6 +23,7 @@ _PACKAGES = {  # import name -> (distribution, what it is for)
     "av": ("av", "MP4 recordings"),
     "carla": ("carla", "the bridge"),
     "numba": ("numba", "the embedded town"),
+    "cv2": ("opencv-python-headless", "the embedded town"),
     "scenariogeneration": ("scenariogeneration", "the embedded town"),
 }
 _CARLA = "0.9.16"

@@ -13,6 +13,9 @@ from bridge.town.vehicles import Drive, Obstacles, overlap
 BRAKE_LIGHT = 8  # carla.VehicleLightState.Brake
 
 
+_MIRRORS = 0.15  # metres on each side of a vehicle's box that are mirrors, and give way
+
+
 @dataclass(frozen=True)
 class Collision:
     """Something driven has touched something: `other` is an actor's id, 0 for scenery; `impulse` in N s, world axes."""
@@ -66,7 +69,7 @@ class Driven:
             actor.light_state = actor.light_state & ~BRAKE_LIGHT | (BRAKE_LIGHT if braking else 0)
 
     def _meet(self, actor: Actor, drive: Drive) -> None:
-        half, touched = actor.extent, set()
+        half, touched = _body(actor), set()
         for _ in range(3):
             k, depth, nx, ny = self._solid.hit(drive.x, drive.y, drive.yaw, half[0], half[1])
             if k < 0:
@@ -79,9 +82,10 @@ class Driven:
             place = other.transform
             if abs(place.x - drive.x) > 12.0 or abs(place.y - drive.y) > 12.0 or abs(place.z - actor.transform.z) > 3.0:
                 continue
+            body = _body(other)
             depth, nx, ny = overlap(
                 drive.x, drive.y, drive.yaw, half[0], half[1],
-                place.x, place.y, np.radians(place.yaw), other.extent[0], other.extent[1],
+                place.x, place.y, np.radians(place.yaw), body[0], body[1],
             )  # fmt: skip
             if depth > 0.0:
                 touched.add(other.id)
@@ -107,3 +111,9 @@ class Driven:
         if key not in self._touching[actor.id] and into > 0.05:
             force = drive.spec.mass * into
             self.events.append(Collision(actor.id, max(key, 0), (force * nx, force * ny, 0.0)))
+
+
+def _body(actor: Actor) -> tuple[float, float]:
+    """Half length and half width, metres, of what does not give way."""
+    half_length, half_width, _ = actor.extent
+    return half_length, half_width - (_MIRRORS if half_width > 0.8 else 0.0)

@@ -28,6 +28,7 @@ from bridge.town.rpc import Call, Connection, RpcError, RpcServer, wrap
 from bridge.town.situation import Situation
 from bridge.town.streams import StreamServer
 
+PATIENCE = 2.0  # seconds that a new town waits, after its first call, for that client to go synchronous
 RATE = 30.0  # ticks per second when no client is synchronous, and the step of a client that names none
 UPLOADED = "OpenDriveMap"  # CARLA's name for the map that a client sent
 FUNCTIONS: dict[str, Callable[..., Any]] = {**calls_world.FUNCTIONS, **calls_actors.FUNCTIONS}
@@ -95,7 +96,7 @@ class TownServer:
         self._master: Connection | None = None  # whoever asked for synchronous mode
         self._stop = threading.Event()
         self._free = threading.Event()  # set while the town ticks by itself
-        self._free.set()
+        self._met = threading.Event()  # set by the first call of a client
         self._clock = threading.Thread(target=self._run, name="clock", daemon=True)
         self._complaints: set[str] = set()
         self.episode = 0
@@ -115,6 +116,7 @@ class TownServer:
     def close(self) -> None:
         """Drop every client and stop ticking."""
         self._stop.set()
+        self._met.set()
         self._free.set()
         self.rpc.close()
         self.streams.close()
@@ -249,6 +251,7 @@ class TownServer:
         return structs.sensor_header(kind, self.world.frame, self.world.time, actor.transform)
 
     def _dispatch(self, call: Call) -> Any:
+        self._met.set()
         function = FUNCTIONS.get(call.name)
         if function is None:
             # Said here too: for many of its functions the client does not wait for an answer.
@@ -282,6 +285,12 @@ class TownServer:
                 self._free.set()
 
     def _run(self) -> None:
+        # The first client may want every tick for itself: given a moment to say so, it finds the same town every time.
+        self._met.wait()
+        self._stop.wait(PATIENCE)
+        with self.lock:
+            if not self.settings.synchronous_mode:
+                self._free.set()
         due = time.monotonic()
         while not self._stop.is_set():
             self._free.wait()

@@ -12,6 +12,7 @@ from typing import Any
 
 from bridge.tags import Tag
 from bridge.town.actors import Actor, Blueprint, Transform, VehicleControl
+from bridge.town.vehicles import SPECS
 
 VERSION = "0.9.16"
 
@@ -191,9 +192,10 @@ def physics_control(actor: Actor) -> list[Any]:
     """``carla.VehiclePhysicsControl`` of a plausible car of the actor's size, its wheels at its corners."""
     length, width = actor.extent[0] or 2.3, actor.extent[1] or 0.9
     pose = actor.transform.matrix()
+    spec = SPECS.get(actor.attributes.get("base_type", ""), SPECS["car"])
     wheels = []
     for x, y in ((0.62, -0.85), (0.62, 0.85), (-0.62, -0.85), (-0.62, 0.85)):
-        steer, hand = (70.0, 0.0) if x > 0 else (0.0, 3000.0)
+        steer, hand = (spec.steer, 0.0) if x > 0 else (0.0, 3000.0)
         at = pose @ (x * length, y * width, 0.33, 1.0)
         position = [float(100.0 * each) for each in at[:3]]  # CARLA gives wheels in centimetres
         wheels.append([3.5, 0.25, steer, 33.0, 1500.0, hand, 2.0, 17.0, 1000.0, position])

@@ -112,7 +112,8 @@ class Session(threading.Thread):
         if self._ending.is_set():
             return
         self.controls = control_endpoint(frames)
-        with FrameSubscriber(frames, keys=self.options.keys, lockstep=self.lockstep) as subscriber:
+        # ahead=0: the next tick would only take the cores away from the picture that is being painted
+        with FrameSubscriber(frames, self.options.keys, self.lockstep, ahead=0) as subscriber:
             self._step("First frame")
             self._paint(subscriber, renderer)
 

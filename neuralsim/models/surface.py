@@ -109,8 +109,7 @@ class Surface(nn.Module):
     def _along(point: Tensor) -> Tensor:
         """(1, H, W) bool: the surface runs along world x rather than y, seen across the screen."""
         step = (point[:, :2, :, 1:] - point[:, :2, :, :-1]).abs()
-        step = F.avg_pool2d(F.pad(step, (0, 1, 0, 0), mode="replicate"), 3, 1, 1)
-        return step[:, 0] > step[:, 1]
+        return F.pad(step[:, :1] > step[:, 1:], (0, 1))[:, 0]
 
     def _noise(self, label: Tensor, point: Tensor, ray: Tensor, footprint: Tensor) -> Tensor:
         """Value noise on world lattices whose cells are about 2 and 8 pixel footprints, (1, H, W).
@@ -137,20 +136,21 @@ class Surface(nn.Module):
         level = torch.log2(footprint.clamp(min=1e-3) * 3.0)
         low = torch.floor(level)
         share = level - low
+        place = torch.stack([a, b], -1)
         gain = torch.rsqrt(share.square() + (1 - share).square())
         total = torch.zeros_like(a)
         for octave, weight in ((0, 0.7), (2, 0.7)):
-            near = self._lookup(a, b, torch.pow(2.0, low + octave))
-            far = self._lookup(a, b, torch.pow(2.0, low + octave + 1))
+            near = self._lookup(place, torch.pow(2.0, low + octave))
+            far = self._lookup(place, torch.pow(2.0, low + octave + 1))
             total = total + weight * gain * ((1 - share) * near + share * far)
         _, rows, columns = total.shape
         # twice the size by repetition and a 3x3 mean: OpenVINO runs an Interpolate in bf16, and all before it
         double = total[:, :, None, :, None].expand(1, rows, 2, columns, 2).reshape(1, 1, rows * 2, columns * 2)
         return F.avg_pool2d(double, 3, 1, 1, count_include_pad=False)[:, 0]
 
-    def _lookup(self, a: Tensor, b: Tensor, cell: Tensor) -> Tensor:
-        u, v = a / (cell * _TEXELS), b / (cell * _TEXELS)
-        grid = torch.stack([u - torch.floor(u), v - torch.floor(v)], -1) * 2.0 - 1.0
+    def _lookup(self, place: Tensor, cell: Tensor) -> Tensor:
+        at = place / (cell * _TEXELS)[..., None]
+        grid = (at - torch.floor(at)) * 2.0 - 1.0
         return F.grid_sample(self.texture, grid, mode="bilinear", padding_mode="border", align_corners=True)[:, 0]
 
     def _facade(self, label: Tensor, code: Tensor, point: Tensor, footprint: Tensor) -> Tensor:

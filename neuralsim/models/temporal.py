@@ -66,8 +66,8 @@ class TemporalGenerator(nn.Module):
     def _grid(motion: Tensor) -> Tensor:
         """Sampling grid f32 (1, H, W, 2) in [-1, 1] for backward ``motion`` (1, H, W, 2) in pixels."""
         _, height, width, _ = motion.shape
-        y = torch.arange(height, dtype=torch.float32, device=motion.device)[:, None] + 0.5
-        x = torch.arange(width, dtype=torch.float32, device=motion.device)[None, :] + 0.5
-        u = (x + motion[0, :, :, 0]) * (2.0 / width) - 1.0
-        v = (y + motion[0, :, :, 1]) * (2.0 / height) - 1.0
-        return torch.stack([u, v], -1)[None]
+        y = torch.arange(height, dtype=torch.float32, device=motion.device)[:, None].expand(height, width) + 0.5
+        x = torch.arange(width, dtype=torch.float32, device=motion.device)[None, :].expand(height, width) + 0.5
+        scale = torch.tensor([2.0, 2.0], device=motion.device) / torch.tensor([width, height], device=motion.device)
+        # the pixel grid is a constant of the size: runtimes fold it, and only motion is added per frame
+        return (torch.stack([x, y], -1) + motion) * scale - 1.0
