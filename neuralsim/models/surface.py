@@ -14,6 +14,7 @@ from torch.nn import functional as F
 
 from neuralsim.models.classes import CARLA_TO_CHANNEL, CHANNELS, Channel
 
+_EYE = 1.45  # m, height of the camera over the ground on which the nearest movers stand
 _TEXELS = 128  # period of the noise, in cells
 _MOVERS = (Channel.VEHICLE, Channel.PERSON, Channel.CYCLE)
 
@@ -86,8 +87,11 @@ class Surface(nn.Module):
         code = torch.remainder(instance.to(torch.int64) * 97 + 31, 256)
         point, ray = self._points(depth, camera)
         footprint = depth / camera[16]
-        sketch = self._noise(label, point, ray, footprint) * self.amplitude[label] + self._facade(
-            label, code, point, footprint
+        rise = F.pad(point[:, :, 1:] - point[:, :, :-1], (0, 0, 0, 1), mode="replicate").abs()
+        sketch = (
+            self._noise(label, point, ray, footprint) * self.amplitude[label]
+            + self._facade(label, code, point, rise, footprint)
+            + self._bodies(label, code, point[:, 2] - (camera[11] - _EYE), rise)
         )
         edge = self._edges(label, instance.to(torch.float32))
         tint = self._tint(label, code, style)
@@ -153,12 +157,10 @@ class Surface(nn.Module):
         grid = (at - torch.floor(at)) * 2.0 - 1.0
         return F.grid_sample(self.texture, grid, mode="bilinear", padding_mode="border", align_corners=True)[:, 0]
 
-    def _facade(self, label: Tensor, code: Tensor, point: Tensor, footprint: Tensor) -> Tensor:
+    def _facade(self, label: Tensor, code: Tensor, point: Tensor, rise: Tensor, footprint: Tensor) -> Tensor:
         """Sketch of storeys and bays on upright building surfaces: dark windows, lighter wall, (1, H, W)."""
         table = self.facade[code]
         storey, bay, share, ground = table[..., 0], table[..., 1], table[..., 2], table[..., 3]
-        rise = point[:, :, 1:] - point[:, :, :-1]
-        rise = F.pad(rise, (0, 0, 0, 1), mode="replicate").abs()
         upright = (rise[:, 2] > rise[:, 0] + rise[:, 1]).to(torch.float32)
         height = point[:, 2]
         along = torch.where(self._along(point), point[:, 0], point[:, 1])
@@ -174,6 +176,21 @@ class Surface(nn.Module):
         fade = (1.6 - footprint * 4.0 / bay).clamp(0.0, 1.0)
         pattern = (0.22 - 1.0 * inside) * fade * upright
         return torch.where(label == Channel.BUILDING, pattern, torch.zeros_like(pattern))
+
+    @staticmethod
+    def _bodies(label: Tensor, code: Tensor, height: Tensor, rise: Tensor) -> Tensor:
+        """Sketch of movers by height over the ground (m) and slope: a car's glass and wheels, clothes. (1, H, W)."""
+        steep = rise[:, 2] / (rise[:, 0] + rise[:, 1] + rise[:, 2] + 1e-6)  # 1: upright, 0: level
+        glass = torch.sigmoid((height - 0.93) * 40.0) * torch.sigmoid((1.38 - height) * 40.0)
+        glass = glass * torch.sigmoid((steep - 0.14) * 30.0)
+        wheels = torch.sigmoid((0.34 - height) * 25.0)
+        car = 0.35 * (1.0 - steep) - 1.0 * glass - 0.6 * wheels + 0.1
+        legs = torch.sigmoid((0.9 - height) * 20.0)
+        head = torch.sigmoid((height - 1.5) * 30.0)
+        shade = code.to(torch.float32) * (1.2 / 255.0) - 0.6  # trousers darker or lighter than the jacket
+        person = shade * legs + 0.35 * head
+        nothing = torch.zeros_like(height)
+        return torch.where(label == Channel.VEHICLE, car, torch.where(label == Channel.PERSON, person, nothing))
 
     @staticmethod
     def _edges(label: Tensor, instance: Tensor) -> Tensor:

@@ -17,7 +17,7 @@ import numpy as np
 
 from neuralsim.models.classes import CAMVID_TO_CHANNEL, CHANNELS, CITYSCAPES_TO_CHANNEL, Channel
 
-_SEPARATE = (Channel.VEHICLE, Channel.PERSON, Channel.CYCLE)  # one tint per object, no sketch in the simulator
+_SEPARATE = (Channel.VEHICLE, Channel.PERSON, Channel.CYCLE)  # one tint per object; the simulator draws them coarsely
 
 
 @dataclass
@@ -163,7 +163,7 @@ def sketch(image: np.ndarray, label: np.ndarray, tinted: np.ndarray, rng: np.ran
         hint += rng.uniform(0.0, 0.12) * noise
     keep = rng.random(CHANNELS) > 0.25
     for channel in _SEPARATE:
-        keep[channel] = rng.random() > 0.75
+        keep[channel] = rng.random() > 0.4
     return np.clip(hint, -1.0, 1.0) * keep[label]
 
 

@@ -62,7 +62,7 @@ def make_pairs(
     for number in range(count):
         if number % 8 == 0:
             fov, turn = float(rng.choice([60.0, 70.0, 80.0, 90.0])), float(rng.choice([0.0, 0.0, 12.0, -12.0]))
-            town.ride(fov, rng.uniform(0.2, 1.0), rng.uniform(1.25, 1.7), turn)
+            town.ride(fov, rng.uniform(0.6, 1.4), rng.uniform(1.38, 1.52), turn)
             style = torch.from_numpy(styles[rng.choice(list(styles))])
         town.skip(int(rng.integers(8, 20)))
         frames = [town.next(), town.next()]
