@@ -88,7 +88,10 @@ def _add_drive(parser: argparse.ArgumentParser) -> None:
     picture.add_argument("--runtime", metavar="NAME", default=default.runtime, help="what runs the model")
     picture.add_argument("--size", metavar="WxH", type=size, default="512x256", help="pixels to paint")
     picture.add_argument(
-        "--fps", metavar="RATE", type=rate, default=f"{default.fps:g}", help="simulated ticks per second"
+        "--fps",
+        metavar="RATE",
+        type=rate,
+        help="simulated ticks per second (default: 30; with a window as many of them as this machine can paint)",
     )
     output = parser.add_argument_group("output")
     output.add_argument("--headless", action="store_true", help="no window: paint every frame once, in lock-step")

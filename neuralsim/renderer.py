@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import time
+
 import numpy as np
 
-from bridge.messages import Frame
+from bridge.messages import Camera, Frame
+from bridge.tags import Tag
 from neuralsim import runtimes, zoo
 from neuralsim.runtimes import RuntimeUnavailable
 from neuralsim.zoo import ModelError
@@ -73,6 +76,25 @@ class NeuralRenderer:
         self._last = frame.sim_frame
         height, width = frame.planes["tag"].shape
         return self.step(self.feeds(frame))[:height, :width].copy()
+
+    def seconds_per_step(self, steps: int = 10) -> float:
+        """Shortest of a few steps at the loaded size: what an undisturbed machine needs. Forgets the past."""
+        assert self._size is not None, "no size yet: give one to the constructor or render a frame"
+        width, height = self._size
+        planes: dict[str, np.ndarray] = {
+            "tag": np.full((height, width), Tag.SKY, np.uint8),
+            "instance": np.zeros((height, width), np.uint16),
+            "depth": np.full((height, width), 1000.0, np.float32),
+            "motion": np.zeros((height, width, 2), np.float16),
+        }
+        feeds = self.feeds(Frame(0, 0, 0.0, Camera(width, height, 70.0, np.eye(4)), planes))
+        times = []
+        for _ in range(steps):
+            begun = time.perf_counter()
+            self.step(feeds)
+            times.append(time.perf_counter() - begun)
+        self.reset()
+        return min(times)
 
     def step(self, feeds: dict[str, np.ndarray]) -> np.ndarray:
         """Run the graph on what ``feeds`` made: u8 (H, W, 3), padded size, valid until the next step."""

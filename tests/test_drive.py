@@ -20,7 +20,7 @@ from bridge import tags
 from bridge.messages import STAMPS, Camera, Frame, Lamp
 from neuralsim.drive import lamps, report, views
 from neuralsim.drive.processes import alive, free_port
-from neuralsim.drive.session import style_for
+from neuralsim.drive.session import style_for, sustainable_rate
 from neuralsim.recording.mp4 import Mp4Writer, RecordingError
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -361,3 +361,10 @@ def test_each_process_alone_as_on_several_machines(tmp_path: Path):
         for process in (bridge, town):
             process.terminate()
             process.communicate(timeout=10)
+
+
+def test_the_town_ticks_no_faster_than_the_renderer_can_follow():
+    assert sustainable_rate(0.030, cores=2) == 21.0  # 30 ms of painting, 18 ms of the rest on the same cores
+    assert sustainable_rate(0.030, cores=8) == 30.0
+    assert sustainable_rate(0.005, cores=8) == 30.0
+    assert sustainable_rate(0.5, cores=2) == 10.0  # slower would be no driving

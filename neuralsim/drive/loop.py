@@ -119,7 +119,7 @@ class Drive:
     def start_recording(self, path: Path, picture: Picture) -> None:
         """Open ``path`` for pictures like this one. :class:`RecordingError` where it cannot."""
         height, width = picture.neural.shape[:2]
-        self.recorder = Mp4Writer(path, (width, height), rate=self.options.fps, block=self.options.headless)
+        self.recorder = Mp4Writer(path, (width, height), rate=self.session.fps, block=self.options.headless)
         self._recorded_since = time.monotonic()
 
     @property
@@ -142,7 +142,7 @@ class Drive:
                     runtime=self.session.runtime,
                     model=self.session.model,
                     size=self.options.size,
-                    wanted_fps=None if self.options.headless else self.options.fps,
+                    wanted_fps=None if self.options.headless else self.session.fps,
                     memory_mb=self._memory,
                 ),
             )

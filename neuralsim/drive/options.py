@@ -21,7 +21,7 @@ class DriveOptions:
     seed: int = 0
     vehicles: int = 20
     walkers: int = 12
-    fps: float = 30.0  # simulated ticks per second
+    fps: float | None = None  # simulated ticks per second; None: 30, or with a window what the renderer can follow
     autopilot: bool = False
     headless: bool = False
     frames: int | None = None  # end after so many

@@ -6,6 +6,7 @@ already answers.
 
 from __future__ import annotations
 
+import os
 import threading
 import time
 from collections.abc import Callable, Container, Mapping
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
 
 _TOWN_READY = 180.0  # seconds; the very first start compiles the rasteriser
 _BRIDGE_READY = 90.0
+FULL_RATE = 30.0  # simulated ticks per second
+_TICK = 0.018  # seconds of a core that a frame costs beside its painting: tick, sensors, window
 _SILENCE = 10.0  # seconds without a frame that end the drive
 
 
@@ -57,6 +60,7 @@ class Session(threading.Thread):
         self.controls = ""  # endpoint for controls, once known
         self.model, self.runtime = options.model, options.runtime
         self.painting_since = 0  # ns, set just before the first frame that counts is painted
+        self.fps = options.fps or FULL_RATE  # simulated ticks per second, for sure once there are pictures
         self.paused = False  # set from outside: silence is no failure
         self.processes = Processes()
         self._wake = wake
@@ -134,11 +138,18 @@ class Session(threading.Thread):
                 return ""
             server = line.split()[-1]  # "... ready on HOST:PORT"
             self._step(name, done=True)
+        if options.fps is None and not options.headless:
+            loader.finished.wait()
+            if cancelled():
+                return ""
+            self.fps = sustainable_rate(loader.result().seconds_per_step(), os.cpu_count() or 1)
         name = "Bridge" if options.carla is None else f"Bridge to {options.carla}"
         self._step(name)
         frames = self.processes.endpoint()
         bridge = self.processes.start(
-            "bridge", "bridge.carla_bridge", *bridge_arguments(options, server, frames, lockstep=self.lockstep)
+            "bridge",
+            "bridge.carla_bridge",
+            *bridge_arguments(options, server, frames, fps=self.fps, lockstep=self.lockstep),
         )
         if not bridge.wait_ready(_BRIDGE_READY, cancelled):
             return ""
@@ -235,6 +246,14 @@ class _Loader(threading.Thread):
         return self._renderer
 
 
+def sustainable_rate(step: float, cores: int) -> float:
+    """Ticks per second that a renderer with ``step`` seconds a picture can follow on ``cores``, 10 to 30.
+
+    Ticks that nobody paints only take time from those that somebody does. With few cores, ticking takes it as well.
+    """
+    return float(max(10.0, min(FULL_RATE, round(1.0 / (step + (_TICK if cores < 4 else 0.0))))))
+
+
 def style_for(weather: Mapping[str, float], styles: Container[str], default: str) -> str:
     """Which of a model's styles fits ``weather`` (carla.WeatherParameters by name): dusk, overcast, day, or default.
 
@@ -255,12 +274,12 @@ def town_arguments(options: DriveOptions) -> list[str]:
     ]
 
 
-def bridge_arguments(options: DriveOptions, server: str, frames: str, *, lockstep: bool) -> list[str]:
+def bridge_arguments(options: DriveOptions, server: str, frames: str, *, fps: float, lockstep: bool) -> list[str]:
     """Arguments of ``bridge.carla_bridge``."""
     width, height = options.size
     arguments = [
         *("--carla", server, "--publish", frames, "--control", control_endpoint(frames)),
-        *("--size", f"{width}x{height}", "--fps", f"{options.fps:g}", "--seed", str(options.seed), "--with-parent"),
+        *("--size", f"{width}x{height}", "--fps", f"{fps:g}", "--seed", str(options.seed), "--with-parent"),
     ]
     if options.weather:
         arguments += ["--weather", options.weather]
