@@ -119,14 +119,19 @@ def test_one_graph_for_every_runtime_and_size(generator: TemporalGenerator, runt
         session = runtimes.create(runtime, tmp_path / "model.onnx", height, width, threads=1)
         feeds = {k: v.numpy() for k, v in inputs.items() if not k.startswith("past")}
         feeds["instance"] = feeds["instance"].astype(np.uint16)
+        feeds["motion"][:] = (3.0, -2.0)
+        inputs["motion"] = torch.from_numpy(feeds["motion"])
         state = {k: inputs[k] for k in ("past_rgb", "past_label")}
-        for _ in range(3):
-            rgb = session.step(feeds).astype(float)
+        styles = [inputs["style"], inputs["style"] + 0.3, inputs["style"]]  # so that the past differs from the present
+        for style in styles:
+            rgb = session.step(feeds | {"style": style.numpy()}).astype(float)
             with torch.no_grad():
-                expected, state["past_rgb"], state["past_label"] = generator(**(inputs | state))
+                alone = generator(**(inputs | {"style": style}))[0]
+                expected, state["past_rgb"], state["past_label"] = generator(**(inputs | state | {"style": style}))
             error = ((rgb - expected.numpy()) ** 2).mean()
             psnr = 10 * np.log10(255**2 / max(error, 1e-9))
             assert psnr > (36 if "bf16" in session.name else 45), f"{session.name} {width}x{height}: {psnr:.1f} dB"
+        assert (expected.float() - alone.float()).abs().mean() > 1.0, "the past has to show in the last frame"
 
 
 def test_large_weights_are_stored_as_fp16(generator: TemporalGenerator, tmp_path) -> None:  # type: ignore[no-untyped-def]

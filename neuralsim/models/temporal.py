@@ -66,8 +66,9 @@ class TemporalGenerator(nn.Module):
     def _grid(motion: Tensor) -> Tensor:
         """Sampling grid f32 (1, H, W, 2) in [-1, 1] for backward ``motion`` (1, H, W, 2) in pixels."""
         _, height, width, _ = motion.shape
-        y = torch.arange(height, dtype=torch.float32, device=motion.device)[:, None].expand(height, width) + 0.5
-        x = torch.arange(width, dtype=torch.float32, device=motion.device)[None, :].expand(height, width) + 0.5
-        scale = torch.tensor([2.0, 2.0], device=motion.device) / torch.tensor([width, height], device=motion.device)
-        # the pixel grid is a constant of the size: runtimes fold it, and only motion is added per frame
-        return (torch.stack([x, y], -1) + motion) * scale - 1.0
+        y = (torch.arange(height, dtype=torch.float32, device=motion.device) + 0.5) * (2.0 / height) - 1.0
+        x = (torch.arange(width, dtype=torch.float32, device=motion.device) + 0.5) * (2.0 / width) - 1.0
+        # both are constants of the size, which runtimes fold: per frame, motion is scaled and added
+        pixel = torch.stack([x[1] - x[0], y[1] - y[0]])
+        still = torch.stack([x[None, :].expand(height, width), y[:, None].expand(height, width)], -1)
+        return still + motion * pixel

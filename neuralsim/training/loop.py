@@ -18,10 +18,10 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from neuralsim.models.classes import CHANNELS
+from neuralsim.models.classes import CHANNELS, Channel
 from neuralsim.models.discriminator import Discriminator, Features
 from neuralsim.models.generator import Painter, PainterConfig
-from neuralsim.training.data import Example, Picture, stream
+from neuralsim.training.data import LUMA, Example, Picture, stream
 from neuralsim.training.losses import feature_distance, hinge_discriminator, hinge_generator
 from neuralsim.training.simulated import Pair, pairs
 
@@ -49,6 +49,7 @@ class TrainConfig:
     pixels: float = 6.0
     simulated_every: int = 0  # 0: real pictures only; n: every n-th step paints simulator frames
     equivariance: float = 4.0  # L1 between a painted simulator frame and the warped one before
+    hue: float = 4.0  # L1 between the chroma of a painted simulator frame and of its tint
     save_every: int = 100
     minutes: float = 0.0  # stop after this long, 0 = by steps
     seed: int = 0
@@ -76,6 +77,12 @@ def warp(image: Tensor, motion: Tensor, mode: str = "bilinear") -> Tensor:
     x = (xs[None, None, :] + motion[..., 0]) * (2.0 / width) - 1.0
     y = (ys[None, :, None] + motion[..., 1]) * (2.0 / height) - 1.0
     return F.grid_sample(image, torch.stack([x, y], -1), mode=mode, padding_mode="border", align_corners=False)
+
+
+def _chroma(image: Tensor) -> Tensor:
+    """What is left of (N, 3, H, W) without its luminance."""
+    weights = torch.tensor(LUMA, device=image.device).reshape(1, 3, 1, 1)
+    return image - (image * weights).sum(1, keepdim=True)
 
 
 class Trainer:
@@ -167,11 +174,20 @@ class Trainer:
             # the tint is a promise about the mean colour: nothing else ties the simulator's colours to it
             promise = extra[len(batch) :, -3:] * 2
             colour = (F.avg_pool2d(painted.float(), 16) - F.avg_pool2d(promise.float(), 16)).abs().mean()
-            loss = self.adversarial * adversarial + c.equivariance * steady + c.pixels * colour
+            # and to its hue in every pixel: without a picture to compare with, windows would grow tail lamps
+            still = 1.0 - sim_labels[:, Channel.VEHICLE : Channel.VEHICLE + 1]
+            hue = ((_chroma(painted.float()) - _chroma(promise.float())).abs() * still).mean()
+            loss = self.adversarial * adversarial + c.equivariance * steady + c.pixels * colour + c.hue * hue
         self._update(self.painter, self.painter_adam, c.rate, loss)
         judge = self.judge_step(real, image, labels, [f.detach() for f in fake], painted.detach(), sim_labels)
         self.after_step()
-        return {"sim_adv": adversarial.item(), "steady": steady.item(), "colour": colour.item(), "judge": judge}
+        return {
+            "sim_adv": adversarial.item(),
+            "steady": steady.item(),
+            "colour": colour.item(),
+            "hue": hue.item(),
+            "judge": judge,
+        }
 
     @torch.no_grad()
     def after_step(self) -> None:
