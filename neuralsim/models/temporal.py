@@ -23,7 +23,7 @@ class TemporalGenerator(nn.Module):
     INPUTS = ("tag", "instance", "motion", "depth", "camera", "style", "past_rgb", "past_label")
     OUTPUTS = ("rgb", "next_rgb", "next_label")
 
-    def __init__(self, surface: Surface, painter: Painter, refresh: float = 0.2, spread: float = 1.25) -> None:
+    def __init__(self, surface: Surface, painter: Painter, refresh: float = 0.12, spread: float = 1.5) -> None:
         super().__init__()
         self.surface, self.painter, self.refresh, self.spread = surface, painter, refresh, spread
 
