@@ -7,10 +7,13 @@ features of that same batch. Everything needed to go on after a kill lies in ``l
 from __future__ import annotations
 
 import json
+import queue
+import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import TypeVar, cast
 
 import numpy as np
 import torch
@@ -24,6 +27,8 @@ from neuralsim.models.generator import Painter, PainterConfig
 from neuralsim.training.data import LUMA, Example, Picture, stream
 from neuralsim.training.losses import feature_distance, hinge_discriminator, hinge_generator
 from neuralsim.training.simulated import Pair, pairs
+
+_T = TypeVar("_T")
 
 
 @dataclass
@@ -230,14 +235,33 @@ class Trainer:
         self.step = self.started = int(json.loads((folder / "last.json").read_text())["step"])
 
 
+def ahead(source: Iterator[_T], depth: int = 6) -> Iterator[_T]:
+    """The items of ``source`` in order, made in a thread of its own while the last ones are being learned from."""
+    made: queue.Queue[tuple[_T | None, BaseException | None]] = queue.Queue(depth)
+
+    def make() -> None:
+        try:
+            for item in source:
+                made.put((item, None))
+        except BaseException as error:  # raised where the item is asked for
+            made.put((None, error))
+
+    threading.Thread(target=make, name="data", daemon=True).start()
+    while True:
+        item, error = made.get()
+        if error is not None:
+            raise error
+        yield cast(_T, item)
+
+
 def train(
     trainer: Trainer, pictures: list[Picture], weights: np.ndarray, report: Callable[[int, dict[str, float]], None]
 ) -> None:
     """Run ``trainer`` to its number of steps (or minutes), saving as it goes; ``report(step, losses)`` every step."""
     c = trainer.config
     folder = Path(c.out)
-    source = stream(pictures, weights, c.width, c.height, c.seed + trainer.step)
-    simulated = pairs(Path(c.simulated), c.seed + trainer.step) if c.simulated_every else None
+    source = ahead(stream(pictures, weights, c.width, c.height, c.seed + trainer.step))
+    simulated = ahead(pairs(Path(c.simulated), c.seed + trainer.step)) if c.simulated_every else None
     end = time.monotonic() + c.minutes * 60 if c.minutes else float("inf")
     while trainer.step < c.steps and time.monotonic() < end:
         label, planes, image = collate([next(source) for _ in range(c.batch)])
