@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from math import atan, atan2, cos, hypot, inf, pi, sin, sqrt
+from math import atan, atan2, cos, hypot, inf, pi, radians, sin, sqrt
 
 import carla
 import numpy as np
@@ -62,7 +62,11 @@ class Pedals:
 
 
 class Autopilot:
-    """Drives one vehicle along its lane, at junctions one way or another by ``seed``."""
+    """Drives one vehicle along its lane.
+
+    To be set at any time: ``cruise``, the wanted speed in m/s, and ``turn``, where to go at junctions: "straight",
+    "left", "right" as far as there is such a way, or "any", drawn by ``seed``.
+    """
 
     def __init__(
         self,
@@ -78,8 +82,10 @@ class Autopilot:
         self._half_length, self._half_width = half_length, half_width
         self._wheelbase, self._lock = wheelbase, lock
         self._random = np.random.default_rng(seed)
-        self._cruise = cruise
+        self.cruise = cruise
+        self.turn = "any"
         self._waypoints: list[carla.Waypoint] = []
+        self._places: list[tuple[float, float]] = []  # where the path runs at each waypoint, m
         self._xy = np.zeros((0, 2))
         self._trim = 0.0  # throttle that holds the speed, learnt
         self._speed = 0.0
@@ -91,8 +97,29 @@ class Autopilot:
 
     def reset(self) -> None:
         """Forget the path, after a respawn."""
-        self._waypoints.clear()
+        self._clear()
         self._bend = 0.0
+
+    def change_lane(self, side: str, length: float) -> bool:
+        """Let the path go over to the lane on the "left" or "right" within ``length`` metres.
+
+        False if there is none of the same direction all along, or no path yet; then nothing has changed.
+        """
+        count = int(length / STEP) + 1
+        beside = [w.get_left_lane() if side == "left" else w.get_right_lane() for w in self._waypoints[:count]]
+        if len(beside) < count or not all(
+            other is not None and other.lane_type == carla.LaneType.Driving and other.lane_id * way.lane_id > 0
+            for way, other in zip(self._waypoints, beside, strict=False)
+        ):
+            return False
+        places = []
+        for k, (way, other) in enumerate(zip(self._waypoints[:count], beside, strict=True)):
+            share = k / (count - 1)
+            share = share * share * (3.0 - 2.0 * share)
+            here, there = way.transform.location, other.transform.location
+            places.append((here.x + share * (there.x - here.x), here.y + share * (there.y - here.y)))
+        self._waypoints, self._places = beside, places
+        return True
 
     def drive(
         self,
@@ -123,9 +150,9 @@ class Autopilot:
             distance = np.hypot(self._xy[:12, 0] - x, self._xy[:12, 1] - y)
             nearest = int(distance.argmin())
             if distance[nearest] > OFF_PATH:
-                self._waypoints.clear()
+                self._clear()
             elif nearest > 1:
-                del self._waypoints[: nearest - 1]
+                del self._waypoints[: nearest - 1], self._places[: nearest - 1]
         if not self._waypoints:
             start = self._map.get_waypoint(
                 carla.Location(x, y, z), project_to_road=True, lane_type=carla.LaneType.Driving
@@ -133,14 +160,29 @@ class Autopilot:
             if start is None:
                 self._xy = np.zeros((0, 2))
                 return
-            self._waypoints.append(start)
+            self._append(start)
         while len(self._waypoints) < AHEAD:
             ways = self._waypoints[-1].next(STEP)
             if not ways:
                 break
             ways.sort(key=lambda way: (way.road_id, way.lane_id))  # the client's own order may vary
-            self._waypoints.append(ways[int(self._random.integers(len(ways))) if len(ways) > 1 else 0])
-        self._xy = np.array([(w.transform.location.x, w.transform.location.y) for w in self._waypoints])
+            self._append(self._choose(ways) if len(ways) > 1 else ways[0])
+        self._xy = np.array(self._places).reshape(-1, 2)
+
+    def _choose(self, ways: list[carla.Waypoint]) -> carla.Waypoint:
+        """One of several ways on."""
+        if self.turn == "any":
+            return ways[int(self._random.integers(len(ways)))]
+        aim = {"straight": 0.0, "left": -0.5 * pi, "right": 0.5 * pi}[self.turn]
+        return min(ways, key=lambda way: abs(_wrap(_turned(way) - aim)))
+
+    def _append(self, way: carla.Waypoint) -> None:
+        self._waypoints.append(way)
+        self._places.append((way.transform.location.x, way.transform.location.y))
+
+    def _clear(self) -> None:
+        self._waypoints.clear()
+        self._places.clear()
 
     def _steer(self, x: float, y: float, yaw: float, speed: float) -> float:
         """Pure pursuit from the rear axle: curvature 2 sin(alpha) / distance to a point of the path ahead."""
@@ -195,10 +237,10 @@ class Autopilot:
         """m/s now so that every bend ahead can be taken at ``LATERAL`` after comfortable braking."""
         headings = np.unwrap(np.arctan2(*np.diff(self._xy, axis=0).T[::-1]))
         if len(headings) < 6:
-            return self._cruise
+            return self.cruise
         curvature = np.abs(headings[4:] - headings[:-4]) / (4.0 * STEP)
         allowed = LATERAL / np.maximum(curvature, 1e-3) + 2.0 * BRAKING * 0.7 * np.arange(len(curvature)) * STEP
-        return max(min(self._cruise, sqrt(float(allowed.min()))), 2.0)
+        return max(min(self.cruise, sqrt(float(allowed.min()))), 2.0)
 
     def _gap(
         self, body: Body, x: float, y: float, along: np.ndarray, margin: float, crossing: bool
@@ -248,6 +290,12 @@ class Autopilot:
         if push >= 0.0:
             return Pedals(min(push, 0.8), steer, 0.0)
         return Pedals(0.0, steer, min(-push * 0.7, 1.0))
+
+
+def _turned(way: carla.Waypoint) -> float:
+    """Radians to the right by which the road from ``way`` to its end turns."""
+    end = (way.next_until_lane_end(2.0) or [way])[-1]
+    return _wrap(radians(end.transform.rotation.yaw - way.transform.rotation.yaw))
 
 
 def _wrap(angle: float) -> float:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import json
 import os
 import re
 import socket
@@ -17,28 +18,44 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from math import radians
-from typing import Any
+from typing import Any, Protocol
 
 import carla
+import msgpack
 import numpy as np
 
 from bridge.autopilot import Autopilot
-from bridge.lifetime import Lifetime
+from bridge.lifetime import BridgeError, Lifetime
 from bridge.messages import Control, Ego, Frame
-from bridge.rig import SENSORS, CameraRig, SensorSilent, matrix
+from bridge.options import WEATHERS, parse
+from bridge.rig import CameraRig, SensorSilent, matrix
 from bridge.surroundings import Surroundings
 from bridge.transport import ControlReceiver, FramePublisher, LinkError, control_endpoint
 
 VERSION = "0.9.16"
+FOUR = b"\x94"  # how an answer of CARLA's rpclib begins: a msgpack array of four
 CONNECT = 5.0  # s until a server counts as not there
 PATIENCE = 20.0  # s for a call to a server that is; a real one loads assets in some
 WARM_UP = 60  # ticks until all cameras must deliver
+VERDICT = "scenario over: "  # before the JSON of a scenario's result, the last line on standard output
+PICTURE = 2.0  # s for a camera's first picture: had it to be the next tick's, a drive would not be like the other
+SETTLE = 12  # ticks before a scenario begins
 FIRST = 90.0  # s for the first of them: servers load assets or compile their kernels
-WEATHERS = sorted(name for name in dir(carla.WeatherParameters) if re.match("[A-Z]", name))
 
 
-class BridgeError(RuntimeError):
-    """The bridge cannot go on; one line says what to do."""
+class Director(Protocol):
+    """Who plays a scenario (``scenarios.director``): asked by the bridge before and after each tick."""
+
+    @property
+    def over(self) -> bool: ...
+    @property
+    def actors(self) -> list[Any]: ...
+    def spawn(self, world: carla.World, town: carla.Map) -> Any: ...
+    def begin(self, snapshot: carla.WorldSnapshot) -> None: ...
+    def drive(self, surroundings: Surroundings, delta: float) -> carla.VehicleControl: ...
+    def observe(self, snapshot: carla.WorldSnapshot) -> None: ...
+    def result(self) -> dict[str, Any]: ...
+    def stop(self) -> None: ...
 
 
 class Ratekeeper:
@@ -64,17 +81,31 @@ def connect(address: str) -> carla.Client:
     host, _, port = address.rpartition(":")
     if not host or not port.isdigit() or not 0 < int(port) < 65536:
         raise BridgeError(f"{address!r} is not HOST:PORT")
+    answer = _first_byte(host, int(port))
+    if not answer:
+        raise BridgeError(nobody)
+    if answer != FOUR:  # the client would abort this process over it
+        raise BridgeError(f"what answers at {address} is no CARLA server; is the port right?")
+    client = carla.Client(host, int(port))
+    client.set_timeout(CONNECT)
     try:
-        socket.create_connection((host, int(port)), CONNECT).close()
-        client = carla.Client(host, int(port))
-        client.set_timeout(CONNECT)
         version = client.get_server_version()
-    except (OSError, RuntimeError):
+    except RuntimeError:
         raise BridgeError(nobody) from None
     if version.partition("-")[0] != VERSION:
         raise BridgeError(f"the server at {address} is CARLA {version}, this bridge needs {VERSION}")
     client.set_timeout(PATIENCE)
     return client
+
+
+def _first_byte(host: str, port: int) -> bytes:
+    """Of the answer to the simplest call; none if nobody answers."""
+    try:
+        with socket.create_connection((host, port), CONNECT) as line:
+            line.sendall(msgpack.packb([0, 0, "version", [[False]]]))
+            return line.recv(4096)[:1]
+    except OSError:
+        return b""
 
 
 def watch_server(address: str, over: Callable[[], bool]) -> None:
@@ -87,9 +118,10 @@ def watch_server(address: str, over: Callable[[], bool]) -> None:
         with contextlib.suppress(OSError):
             while line.recv(64):
                 pass
-        if not over():
+        told = over()
+        if not told:
             print(lost(address, "it has ended"), file=sys.stderr, flush=True)
-            os._exit(1)
+        os._exit(int(not told))  # told to end as well: there is nobody left to give anything back to
 
     threading.Thread(target=wait, name="server", daemon=True).start()
 
@@ -105,7 +137,8 @@ class CarlaBridge:
 
     ``size`` (width, height) in pixels, ``fov`` horizontal in degrees, ``fps`` ticks per simulated second, ``planes``
     those always published (``rgb`` comes on demand), ``weather`` a preset of ``carla.WeatherParameters`` or "" to leave
-    it, ``mount`` the camera's place at the vehicle.
+    it, ``mount`` the camera's place at the vehicle. A ``director`` spawns and drives the ego instead of the bridge;
+    ``scenario`` is what its frames are marked with.
     Raises ``BridgeError``, and RuntimeError from the client when the server is lost.
     """
 
@@ -120,8 +153,11 @@ class CarlaBridge:
         planes: Sequence[str] = ("tag", "instance", "depth", "motion"),
         mount: carla.Transform | None = None,
         autopilot: bool = False,
+        director: Director | None = None,
+        scenario: str = "",
     ) -> None:
         self.seed, self.delta = seed, 1.0 / fps
+        self.scenario, self._director = scenario, director
         self.planes = tuple(planes)
         self.control = Control(0, autopilot=autopilot)
         self.sequence = 0
@@ -143,7 +179,10 @@ class CarlaBridge:
         self._world.apply_settings(settings)  # first of all: from here on nothing moves unless told
         self._map = self._world.get_map()
         self._spawn_order = list(np.random.default_rng(self.seed).permutation(len(self._map.get_spawn_points())))
-        self._ego = self._spawn_ego()
+        if self._director is None:
+            self._ego = self._spawn_ego()
+        else:
+            self._ego = self._director.spawn(self._world, self._map)
         self._actors.append(self._ego)
         self._set_weather(weather)
         self._collisions = 0
@@ -154,13 +193,15 @@ class CarlaBridge:
         self._surroundings = Surroundings(self._world, self._ego)
         self._surroundings.update(self._snapshot)
         self._driver = self._hire_driver()
+        if self._director is not None:
+            self._director.begin(self._snapshot)
 
     # The loop's verbs
 
     def obey(self, control: Control) -> None:
         """Take over what the driver wants: pedals by ``drive``; respawn, weather and the rgb plane at once."""
         old, self.control = self.control, control
-        if control.respawn > old.respawn:
+        if control.respawn > old.respawn and self._director is None:
             self.respawn()
         if control.weather > old.weather:
             self._set_weather(WEATHERS[(self._weather_index() + control.weather - old.weather) % len(WEATHERS)])
@@ -170,7 +211,9 @@ class CarlaBridge:
     def drive(self) -> None:
         """Send the pedals of the driver, or of the autopilot, to the server."""
         control = self.control
-        if control.autopilot:
+        if self._director is not None:
+            self._pedals = self._director.drive(self._surroundings, self.delta)
+        elif control.autopilot:
             pose = self._ego_state.get_transform()
             at = pose.location
             pedals = self._driver.drive(
@@ -193,6 +236,8 @@ class CarlaBridge:
         stamps["simulated"] = time.monotonic_ns()
         self._snapshot = self._world.get_snapshot()
         self._surroundings.update(self._snapshot)
+        if self._director is not None:
+            self._director.observe(self._snapshot)
         camera, planes = self._rig.decode(images)
         frame = Frame(
             sequence=self.sequence,
@@ -207,6 +252,7 @@ class CarlaBridge:
             weather_name=self._weather_name,
             objects=self._surroundings.objects(camera, planes),
             lamps=self._surroundings.lamps(camera, planes),
+            scenario=self.scenario,
             seed=self.seed,
         )
         self.sequence += 1
@@ -235,6 +281,9 @@ class CarlaBridge:
                 self._actors += self._rig.actors
             if self._collision_sensor is not None:
                 self._collision_sensor.stop()
+            if self._director is not None:
+                self._director.stop()
+                self._actors += self._director.actors
             self._client.apply_batch_sync([carla.command.DestroyActor(actor.id) for actor in reversed(self._actors)])
             self._actors = []
             self._world.apply_settings(self._old_settings)
@@ -286,9 +335,10 @@ class CarlaBridge:
     def _warm_up(self) -> Any:
         """Tick until every camera delivers."""
         assert self._rig is not None
-        for _ in range(WARM_UP):
-            images = self._rig.gather(self._world.tick(FIRST), FIRST)
-            if self._rig.steady():
+        least = 0 if self._director is None else SETTLE
+        for tick in range(WARM_UP):
+            images = self._rig.gather(self._world.tick(FIRST), FIRST, PICTURE)
+            if self._rig.steady() and tick >= least:
                 self._rig.decode(images)
                 return self._world.get_snapshot()
         raise BridgeError("the server's cameras send nothing; does it run without rendering?")
@@ -318,6 +368,15 @@ class CarlaBridge:
 
     def _weather_index(self) -> int:
         return WEATHERS.index(self._weather_name) if self._weather_name else -1
+
+    @property
+    def over(self) -> bool:
+        """Whether there was a scenario and it has ended."""
+        return self._director is not None and self._director.over
+
+    def verdict(self) -> dict[str, Any]:
+        """What came of the scenario, ready for JSON."""
+        return {} if self._director is None else self._director.result()
 
     @property
     def _ego_state(self) -> Any:
@@ -366,7 +425,7 @@ def run(
             bridge.obey(control)
         return over() or bridge.control.quit
 
-    while not ended() and bridge.sequence != count:
+    while not ended() and bridge.sequence != count and not bridge.over:
         if bridge.control.paused:
             time.sleep(0.02)
             continue
@@ -375,11 +434,32 @@ def run(
         frames.send(bridge.tick())
         if pace is not None:
             pace.keep()
+    if bridge.over:
+        frames.wait(ended)  # lock-step: until the last frame was taken
+
+
+def _settings(options: argparse.Namespace) -> dict[str, Any]:
+    """What the command line says, and where it does not, the scenario. Raises ``BridgeError``."""
+    found = {name: getattr(options, name) for name in ("size", "fov", "fps", "seed", "weather", "planes", "autopilot")}
+    camera = options.camera
+    if options.scenario is not None:
+        # The one import against their direction: the director is a guest in this process, asked in by its file's name.
+        from scenarios.director import Director as Plays
+
+        director = Plays(options.scenario)
+        scenario = director.scenario
+        lens, mount = scenario.camera, scenario.camera.mount
+        wanted = {"size": lens.pixels, "fov": lens.fov, "fps": scenario.fps, "seed": scenario.seed}
+        found |= {name: value for name, value in wanted.items() if found[name] is None}
+        found |= {"director": director, "scenario": director.loaded.id}
+        camera = camera or (mount.x, mount.y, mount.z, mount.pitch)
+    x, y, z, pitch = camera
+    return found | {"mount": carla.Transform(carla.Location(x, y, z), carla.Rotation(pitch))}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command line. Returns 0 when told to end, 1 after a one-line error; wrong usage exits with 2."""
-    options = _parse(arguments)
+    options = parse(arguments, __doc__)
     lifetime = Lifetime(options.with_parent)
     try:
         publish = options.publish
@@ -389,19 +469,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
         ):
             client = connect(options.carla)
             watch_server(options.carla, lambda: lifetime.over)
-            x, y, z, pitch = options.camera
-            mount = carla.Transform(carla.Location(x, y, z), carla.Rotation(pitch))
-            with CarlaBridge(
-                client, options.size, options.fov, options.fps, options.seed, options.weather, options.planes, mount,
-                options.autopilot,
-            ) as bridge:  # fmt: skip
+            with CarlaBridge(client, **_settings(options)) as bridge:
                 print(
                     f"bridge ready: CARLA {VERSION} at {options.carla}, frames on {frames.endpoint}, "
                     f"controls on {controls.endpoint}",
                     flush=True,
                 )
-                pace = None if options.no_realtime else Ratekeeper(options.fps)
+                pace = None if options.no_realtime else Ratekeeper(1.0 / bridge.delta)
                 run(bridge, frames, controls, lambda: lifetime.over, pace, options.frames)
+                if options.scenario is not None:
+                    print(f"{VERDICT}{json.dumps(bridge.verdict())}", flush=True)
     except (BridgeError, LinkError) as error:
         print(error, file=sys.stderr)
         return 1
@@ -411,83 +488,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(lost(options.carla, str(error).partition("\n")[0]), file=sys.stderr)
         return 1
     return 0
-
-
-def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        "bridge", description=__doc__, formatter_class=argparse.ArgumentDefaultsHelpFormatter
-    )
-    add = parser.add_argument
-    add("--carla", default="127.0.0.1:2000", metavar="HOST:PORT", help="the CARLA server")
-    add(
-        "--publish",
-        default="tcp://127.0.0.1:5600",
-        metavar="ENDPOINT",
-        help="where frames are served, tcp:// or ipc://",
-    )
-    add(
-        "--control",
-        default="",
-        metavar="ENDPOINT",
-        help="where controls come in (empty: the next port or path.control)",
-    )
-    add("--keys", metavar="FOLDER", help="CURVE keys; needed for other than loopback addresses")
-    add("--size", type=_size, default=(512, 256), metavar="WxH", help="pixels")
-    add("--fov", type=float, default=70.0, help="horizontal field of view, degrees")
-    add("--fps", type=float, default=30.0, help="ticks per simulated second")
-    add("--seed", type=int, default=0, help="of spawn point and autopilot")
-    add("--weather", type=_weather, default="", metavar="PRESET", help="CARLA preset, e.g. WetSunset (empty: as it is)")
-    add(
-        "--camera",
-        type=_numbers,
-        default=(1.2, 0.0, 1.45, 0.0),
-        metavar="X,Y,Z,PITCH",
-        help="at the vehicle, m and degrees",
-    )
-    add("--planes", type=_planes, default=("tag", "instance", "depth", "motion"), help=f"of {','.join(SENSORS)}")
-    add("--autopilot", action="store_true", help="follow the lane until a control says otherwise")
-    add("--lockstep", action="store_true", help="wait for the receiver: no frame is lost")
-    add("--frames", type=int, metavar="N", help="end after so many")
-    add("--no-realtime", action="store_true", help="as fast as it goes")
-    add("--with-parent", action="store_true", help="end when the parent process does")
-    options = parser.parse_args(arguments)
-    if not 1.0 <= options.fps <= 240.0:
-        parser.error("--fps is 1 to 240")
-    if not 5.0 <= options.fov <= 170.0:
-        parser.error("--fov is 5 to 170 degrees")
-    return options
-
-
-def _size(text: str) -> tuple[int, int]:
-    match = re.fullmatch(r"(\d+)x(\d+)", text)
-    if not match or not all(16 <= int(side) <= 4096 for side in match.groups()):
-        raise argparse.ArgumentTypeError(f"{text!r} is not WIDTHxHEIGHT of 16 to 4096 pixels")
-    return int(match[1]), int(match[2])
-
-
-def _weather(text: str) -> str:
-    known = {name.lower(): name for name in WEATHERS}
-    if text and text.lower() not in known:
-        raise argparse.ArgumentTypeError(f"unknown weather {text!r}; there are {', '.join(WEATHERS)}")
-    return known.get(text.lower(), "")
-
-
-def _planes(text: str) -> tuple[str, ...]:
-    names = tuple(dict.fromkeys(text.split(",")))
-    unknown = [name for name in names if name not in SENSORS]
-    if unknown:
-        raise argparse.ArgumentTypeError(f"unknown plane {unknown[0]!r}; there are {', '.join(SENSORS)}")
-    return names
-
-
-def _numbers(text: str) -> tuple[float, ...]:
-    try:
-        numbers = tuple(float(number) for number in text.split(","))
-    except ValueError:
-        numbers = ()
-    if len(numbers) != 4 or not np.isfinite(numbers).all():
-        raise argparse.ArgumentTypeError(f"{text!r} is not X,Y,Z,PITCH")
-    return numbers
 
 
 if __name__ == "__main__":

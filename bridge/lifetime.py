@@ -9,6 +9,10 @@ import time
 from types import FrameType
 
 
+class BridgeError(RuntimeError):
+    """The bridge cannot go on; one line says what to do."""
+
+
 def parent_pid() -> int:
     """The process to die with: as it said itself in NEURALSIM_PARENT, for it may be gone before we are up to ask."""
     told = os.environ.get("NEURALSIM_PARENT", "")
@@ -22,7 +26,7 @@ class Lifetime:
     """
 
     def __init__(self, with_parent: bool = False, grace: float = 0.8) -> None:
-        self.over = False
+        self._over = threading.Event()
         self._grace = grace
         self._parent = parent_pid() if with_parent else 0
         self._told, self._tell = os.pipe()
@@ -35,12 +39,21 @@ class Lifetime:
         if self._parent:
             threading.Thread(target=self._watch_parent, name="parent", daemon=True).start()
 
+    @property
+    def over(self) -> bool:
+        """Whether the end has been asked for."""
+        return self._over.is_set()
+
+    def wait(self) -> None:
+        """Until ``over``."""
+        self._over.wait()
+
     def _end(self, number: int, frame: FrameType | None) -> None:
-        self.over = True
+        """The thread that reads the descriptor does it: a handler may not touch a lock that this thread waits on."""
 
     def _watch(self) -> None:
         os.read(self._told, 1)
-        self.over = True
+        self._over.set()
         time.sleep(self._grace)
         os._exit(0)
 

@@ -143,16 +143,17 @@ class CameraRig:
         """Whether all wanted cameras deliver."""
         return all(sensor.steady for sensor in self._sensors.values())
 
-    def gather(self, frame: int, timeout: float) -> dict[str, Any]:
+    def gather(self, frame: int, timeout: float, first: float = 0.05) -> dict[str, Any]:
         """The pictures of tick ``frame`` by sensor; a camera that has never delivered yet may be missing.
 
-        Raises ``SensorSilent`` if another one does not come within ``timeout`` seconds.
+        Such a one is waited for ``first`` seconds. Raises ``SensorSilent`` if another one does not come within
+        ``timeout`` seconds.
         """
         until = time.monotonic() + timeout
         images = {}
         # Steady ones first: when they have come, a new one's first picture has, too, or will not.
         for kind, sensor in sorted(self._sensors.items(), key=lambda item: not item[1].steady):
-            image = sensor.take(frame, until if sensor.steady else time.monotonic() + 0.05)
+            image = sensor.take(frame, until if sensor.steady else time.monotonic() + first)
             if image is not None:
                 sensor.steady = True
                 images[kind] = image

@@ -82,11 +82,11 @@ class Surroundings:
                 standing = abs(velocity.x) + abs(velocity.y) < 0.1
                 mover.braking = bool(mover.actor.get_control().brake > 0.02 or slowing or standing)
 
-    def bodies(self) -> list[Body]:
-        """All vehicles and walkers but the ego, seen from above."""
+    def bodies(self, but: int = 0) -> list[Body]:
+        """All vehicles and walkers but the ego and the actor ``but``, seen from above."""
         found = []
-        for mover in self._movers.values():
-            if mover.pose is not None:
+        for ident, mover in self._movers.items():
+            if mover.pose is not None and ident != but:
                 pose, (length, width, _) = mover.pose, mover.extent
                 yaw = atan2(pose[1, 0], pose[0, 0])
                 found.append(Body(pose[0, 3], pose[1, 3], yaw, length, width, *mover.velocity, mover.walks))
@@ -230,7 +230,9 @@ def _tag(actor: carla.Actor) -> int:
 def _stop_lines(light: carla.TrafficLight) -> list[tuple[float, float, float]]:
     """(x, y, yaw in radians) of every lane that the light stops."""
     try:
-        waypoints = light.get_stop_waypoints() or light.get_affected_lane_waypoints()
+        waypoints = list(light.get_stop_waypoints())  # of several lanes side by side it names the outer one alone
+        known = {(way.road_id, way.lane_id) for way in waypoints}
+        waypoints += [w for w in light.get_affected_lane_waypoints() if (w.road_id, w.lane_id) not in known]
     except RuntimeError:  # this server does not tell
         return []
     transforms = [way.transform for way in waypoints]

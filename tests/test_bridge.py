@@ -533,17 +533,22 @@ class TestProcess:
             silent.listen()
             with pytest.raises(BridgeError, match="no CARLA server at 127"):
                 connect(f"127.0.0.1:{silent.getsockname()[1]}")
+        with socket.create_server(("127.0.0.1", 0)) as other:
+            greeting = threading.Thread(target=lambda: other.accept()[0].sendall(b"SSH-2.0-another"), daemon=True)
+            greeting.start()
+            with pytest.raises(BridgeError, match="is no CARLA server; is the port right"):
+                connect(f"127.0.0.1:{other.getsockname()[1]}")
         for wrong in ("somewhere", "localhost:", "localhost:0", "localhost:http"):
             with pytest.raises(BridgeError, match="is not HOST:PORT"):
                 connect(wrong)
 
     def test_another_version_is_named(self):
         def answer() -> None:
-            server.accept()[0].close()  # the bridge's look whether anybody is there
-            with server.accept()[0] as peer:
-                _, number, *_ = msgpack.unpackb(peer.recv(4096))
-                peer.sendall(msgpack.packb([1, number, None, [[1, "0.9.15"]]]))
-                peer.recv(1)
+            for _ in range(2):  # the bridge's look at who is there, then the client
+                with server.accept()[0] as peer:
+                    _, number, *_ = msgpack.unpackb(peer.recv(4096))
+                    peer.sendall(msgpack.packb([1, number, None, [[1, "0.9.15"]]]))
+                    peer.recv(1)
 
         with socket.socket() as server:
             server.bind(("127.0.0.1", 0))

@@ -1,0 +1,1 @@
+"""Scenarios: the language, what plays it inside the bridge, and the scenario files."""

@@ -1,0 +1,286 @@
+"""Plays a scenario inside the bridge's process: called before and after each tick, through the official client alone.
+
+Everybody is spawned before the cameras warm up, in the order of the file, so that they have the same ids every time;
+scenario time begins with the first frame. Decisions come from the snapshot of the tick before and from seeded
+generators: the same file on the same server plays the same.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+from math import radians
+from pathlib import Path
+from typing import Any
+
+import carla
+
+from bridge.autopilot import Halt
+from bridge.surroundings import Surroundings
+from scenarios.drivers import Script, VehicleDriver, WalkerDriver, body
+from scenarios.loader import Loaded, ScenarioError, load
+from scenarios.moment import Moment, State, Touch, holds
+from scenarios.schema import EGO, Actor, Ego, Spawn
+from scenarios.verdict import Watcher
+
+LIFT = {"vehicle": 0.3, "walker": 1.0}  # m above the road at which actors are spawned
+SAME = 0.5  # s: touching the same thing again within is still the same collision
+
+
+class Director:
+    """One play of one scenario file. Raises ``ScenarioError``."""
+
+    def __init__(self, path: str | Path) -> None:
+        self.loaded: Loaded = load(path)
+        self.scenario = self.loaded.scenario
+        self.actors: list[Any] = []  # all that was spawned beside the ego
+        self.over = False
+        self._drivers: dict[str, VehicleDriver] = {}
+        self._walkers: dict[str, WalkerDriver] = {}
+        self._watchers = [Watcher(assertion) for assertion in self.scenario.asserts]
+        self._sensors: list[Any] = []
+        self._heard: list[tuple[int, str, int, str]] = []  # (tick, name, other's id, other's blueprint)
+        self._hearing = threading.Lock()
+        self._touches: list[Touch] = []
+        self._last_touch: dict[tuple[str, int], float] = {}
+        self._names: dict[int, str] = {}
+        self._ids: dict[str, int] = {}
+        self._half: dict[str, tuple[float, float]] = {}
+        self._now: Moment | None = None
+        self._zero = 0.0  # simulated time at the beginning, s
+        self._ended = ""
+
+    # Called by the bridge, in this order
+
+    def spawn(self, world: carla.World, town: carla.Map) -> Any:
+        """Set the weather and spawn everybody; returns the ego."""
+        self._map = town
+        self._set_weather(world)
+        scenario = self.scenario
+        library = world.get_blueprint_library()
+        start = self._waypoint(scenario.ego.spawn, None, "ego")
+        ego = self._spawn_one(world, library, scenario.ego, EGO, scenario.ego.spawn, start, "ego")
+        self._drivers[EGO] = VehicleDriver(
+            ego, town, Script(EGO, scenario.ego.do), scenario.ego.spawn.speed, scenario.seed
+        )
+        for k, actor in enumerate(scenario.actors):
+            way = self._waypoint(actor.spawn, start, "actors", k)
+            made = self._spawn_one(world, library, actor, actor.name, actor.spawn, way, "actors", k)
+            self.actors.append(made)
+            script = Script(actor.name, actor.do)
+            if actor.walks:
+                side = -90.0 if actor.spawn.across > 0.0 else 90.0  # back over the lane it stands beside
+                self._walkers[actor.name] = WalkerDriver(made, script, radians(way.transform.rotation.yaw + side))
+            else:
+                self._drivers[actor.name] = VehicleDriver(
+                    made, town, script, actor.spawn.speed, scenario.seed + 7919 * (k + 1)
+                )
+        for name, driver in self._drivers.items():
+            driver.actor.apply_control(carla.VehicleControl(hand_brake=True, brake=1.0))
+            self._listen(world, library, name, driver.actor)
+        return ego
+
+    def begin(self, snapshot: carla.WorldSnapshot) -> None:
+        """The cameras deliver: time begins, who is to begin moving does."""
+        self._zero = snapshot.timestamp.elapsed_seconds
+        with self._hearing:
+            self._heard.clear()
+        spawns = {EGO: self.scenario.ego.spawn, **{actor.name: actor.spawn for actor in self.scenario.actors}}
+        for name, driver in self._drivers.items():
+            speed = spawns[name].speed
+            if speed > 0.0:
+                state = snapshot.find(driver.actor.id)
+                forward = state.get_transform().get_forward_vector()
+                driver.actor.set_target_velocity(
+                    carla.Vector3D(speed * forward.x, speed * forward.y, speed * forward.z)
+                )
+        self._look(snapshot)
+
+    def drive(self, surroundings: Surroundings, delta: float) -> carla.VehicleControl:
+        """Before a tick: control everybody; returns the ego's pedals, which the bridge applies."""
+        now = self._now
+        assert now is not None, "begin() comes first"
+        halts: Sequence[Halt] = surroundings.halts()
+        ego = body(now.states[EGO])
+        for name, driver in self._drivers.items():
+            if name == EGO:
+                pedals = driver.control(now, surroundings.bodies(), halts, delta)
+            else:
+                others = [*surroundings.bodies(but=self._ids[name]), ego]
+                driver.actor.apply_control(driver.control(now, others, halts, delta))
+        for walker in self._walkers.values():
+            walker.actor.apply_control(walker.control(now))
+        return pedals
+
+    def observe(self, snapshot: carla.WorldSnapshot) -> None:
+        """After a tick: judge, and see whether it is over."""
+        self._look(snapshot)
+        now = self._now
+        assert now is not None
+        for watcher in self._watchers:
+            watcher.watch(now)
+        if now.time >= self.scenario.duration - 1e-6:
+            self._ended = "duration"
+        for k, when in enumerate(self.scenario.end):
+            if not self._ended and holds(when, now):
+                self._ended = f"end[{k}]"
+        self.over = bool(self._ended)
+
+    def stop(self) -> None:
+        """Stop listening; the bridge destroys ``actors``."""
+        for sensor in self._sensors:
+            sensor.stop()
+
+    def result(self) -> dict[str, Any]:
+        """What came of it, ready for JSON: assertions, collisions, seconds and metres of the ego."""
+        assertions = [watcher.result() for watcher in self._watchers]
+        now = self._now
+        return {
+            "scenario": self.loaded.id,
+            "title": self.scenario.title,
+            "ended": self._ended or "early",
+            "passed": bool(self._ended) and all(each["passed"] for each in assertions),
+            "assertions": assertions,
+            "collisions": [{"time": round(t.time, 3), "of": t.of, "with": t.by} for t in self._touches],
+            "sim_seconds": round(now.time, 3) if now else 0.0,
+            "distance": round(now.states[EGO].travelled, 3) if now else 0.0,
+        }
+
+    # Places and actors
+
+    def _waypoint(self, spawn: Spawn, start: carla.Waypoint | None, *key: str | int) -> carla.Waypoint:
+        """The place that a ``spawn`` names, in the middle of its lane."""
+        town, key = self._map, (*key, "spawn")
+        if spawn.point is not None:
+            points = town.get_spawn_points()
+            if spawn.point >= len(points):
+                raise self.loaded.error(f"this map has spawn points 0 to {len(points) - 1}", *key, "point")
+            way = town.get_waypoint(points[spawn.point].location)
+        elif spawn.ahead is not None:
+            assert start is not None
+            way = self._along(start, spawn.ahead)
+            if way is None:
+                raise self.loaded.error(f"the road does not go on for {abs(spawn.ahead):g} m", *key, "ahead")
+        else:
+            way = town.get_waypoint_xodr(spawn.road, spawn.lane, spawn.s)
+            if way is None:
+                raise self.loaded.error(
+                    f"this map has no road {spawn.road} with lane {spawn.lane} at s = {spawn.s:g}", *key, "road"
+                )
+        for _ in range(abs(spawn.lanes)):
+            way = way.get_right_lane() if spawn.lanes > 0 else way.get_left_lane()
+            if way is None:
+                raise self.loaded.error("there is no such lane", *key, "lanes")
+        return way
+
+    @staticmethod
+    def _along(way: carla.Waypoint, metres: float) -> carla.Waypoint | None:
+        """The waypoint so far along the road (negative: back), straight on at junctions."""
+        left = abs(metres)
+        while left > 0.01:
+            ways = way.next(min(left, 2.0)) if metres > 0.0 else way.previous(min(left, 2.0))
+            if not ways:
+                return None
+            yaw = way.transform.rotation.yaw
+            way = min(
+                sorted(ways, key=lambda w: (w.road_id, w.lane_id)),
+                key=lambda w: abs((_far_yaw(w) - yaw + 180.0) % 360.0 - 180.0),
+            )
+            left -= 2.0
+        return way
+
+    def _spawn_one(
+        self,
+        world: carla.World,
+        library: carla.BlueprintLibrary,
+        actor: Ego | Actor,
+        name: str,
+        spawn: Spawn,
+        way: carla.Waypoint,
+        *key: str | int,
+    ) -> Any:
+        found = list(library.filter(actor.blueprint))
+        if len(found) != 1:
+            raise self.loaded.error(f"this server has no blueprint {actor.blueprint}", *key, "blueprint")
+        blueprint = found[0]
+        for attribute, value in (("role_name", "hero" if name == EGO else name), ("color", actor.color)):
+            if value is not None and blueprint.has_attribute(attribute):
+                blueprint.set_attribute(attribute, value)
+        if blueprint.has_attribute("is_invincible"):
+            blueprint.set_attribute("is_invincible", "false")
+        place, right = way.transform, way.transform.get_right_vector()
+        place.location += carla.Location(
+            spawn.across * right.x, spawn.across * right.y, LIFT[actor.blueprint.partition(".")[0]]
+        )
+        place.rotation.yaw += spawn.turned
+        made = world.try_spawn_actor(blueprint, place)
+        if made is None:
+            at = f"x {place.location.x:.1f}, y {place.location.y:.1f}"
+            raise self.loaded.error(f"something is in the way at {at}; choose another place", *key, "spawn")
+        extent = made.bounding_box.extent
+        self._half[name] = extent.x, extent.y
+        self._names[made.id], self._ids[name] = name, made.id
+        return made
+
+    def _set_weather(self, world: carla.World) -> None:
+        wanted = self.scenario.weather
+        weather = getattr(carla.WeatherParameters, wanted.preset) if wanted.preset else world.get_weather()
+        for name in type(wanted).model_fields:
+            value = getattr(wanted, name)
+            if name != "preset" and value is not None:
+                setattr(weather, name, value)
+        world.set_weather(weather)
+
+    # Looking
+
+    def _listen(self, world: carla.World, library: carla.BlueprintLibrary, name: str, actor: Any) -> None:
+        def hear(event: Any) -> None:
+            other = event.other_actor
+            with self._hearing:
+                self._heard.append(
+                    (event.frame, name, other.id if other else 0, other.type_id if other else "static.scenery")
+                )
+
+        sensor = world.spawn_actor(library.find("sensor.other.collision"), carla.Transform(), attach_to=actor)
+        self.actors.append(sensor)
+        self._sensors.append(sensor)
+        sensor.listen(hear)
+
+    def _look(self, snapshot: carla.WorldSnapshot) -> None:
+        time = snapshot.timestamp.elapsed_seconds - self._zero
+        before = self._now.states if self._now else {}
+        states = {}
+        for ident, name in self._names.items():
+            found = snapshot.find(ident)
+            if found is None:
+                raise ScenarioError(f"{self.loaded.path}: {name} is gone: somebody destroyed it or loaded another map")
+            pose, velocity = found.get_transform(), found.get_velocity()
+            at, old = pose.location, before.get(name)
+            gone = old.travelled + ((at.x - old.x) ** 2 + (at.y - old.y) ** 2) ** 0.5 if old else 0.0
+            states[name] = State(
+                at.x, at.y, at.z, radians(pose.rotation.yaw), velocity.x, velocity.y, *self._half[name], gone
+            )
+        self._take_touches(snapshot.frame, time)
+        self._now = Moment(time, states, self._touches, self._road_of)
+
+    def _take_touches(self, frame: int, time: float) -> None:
+        """Collisions of the tick before this one: those of this tick may still be on their way to us."""
+        with self._hearing:
+            come = sorted(event for event in self._heard if event[0] < frame)
+            self._heard = [event for event in self._heard if event[0] >= frame]
+        for _, name, ident, blueprint in come:
+            if time - self._last_touch.get((name, ident), -9.0) > SAME:
+                self._touches.append(Touch(time, name, self._names.get(ident, blueprint)))
+            self._last_touch[name, ident] = time
+
+    def _road_of(self, name: str) -> int:
+        assert self._now is not None
+        state = self._now.states[name]
+        way = self._map.get_waypoint(carla.Location(state.x, state.y, state.z))
+        return way.road_id if way is not None else -1
+
+
+def _far_yaw(way: carla.Waypoint) -> float:
+    """Where the road leads from here: the heading some metres on."""
+    on = way.next(8.0)
+    return float((on[0] if on else way).transform.rotation.yaw)

@@ -1,0 +1,126 @@
+"""Where everybody is at one tick, and what conditions say about it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from math import cos, hypot, inf, sin
+
+from scenarios.schema import EGO, When
+
+
+@dataclass(frozen=True)
+class State:
+    """An actor seen from above: metres, radians, m/s; ``travelled`` metres since the beginning."""
+
+    x: float
+    y: float
+    z: float
+    yaw: float
+    vx: float
+    vy: float
+    half_length: float
+    half_width: float
+    travelled: float = 0.0
+
+    @property
+    def speed(self) -> float:
+        return hypot(self.vx, self.vy)
+
+    def ahead(self, other: State) -> tuple[float, float]:
+        """Metres from this actor to ``other``: forward, to the right."""
+        dx, dy = other.x - self.x, other.y - self.y
+        c, s = cos(self.yaw), sin(self.yaw)
+        return dx * c + dy * s, dy * c - dx * s
+
+
+@dataclass(frozen=True)
+class Touch:
+    """A collision: when (s), who, with whom (a name of the scenario or a blueprint)."""
+
+    time: float
+    of: str
+    by: str
+
+
+@dataclass(frozen=True)
+class Moment:
+    """One tick. ``road_of`` looks up the road that an actor is on."""
+
+    time: float
+    states: Mapping[str, State]
+    touches: Sequence[Touch]  # all so far
+    road_of: Callable[[str], int] = field(repr=False)
+
+
+def holds(when: When, now: Moment, me: str = EGO, begun: float = 0.0) -> bool:
+    """Whether all conditions hold; ``me`` is whose they are, ``begun`` when the step before began."""
+    states = now.states
+    if when.time is not None and now.time < when.time - 1e-6:
+        return False
+    if when.after is not None and now.time - begun < when.after - 1e-6:
+        return False
+    if (near := when.distance) is not None:
+        a, b = states[near.of or me], states[near.to]
+        if not _between(hypot(a.x - b.x, a.y - b.y), near.above, near.below):
+            return False
+    if (moving := when.speed) is not None and not _between(states[moving.of or me].speed, moving.above, moving.below):
+        return False
+    if (gone := when.travelled) is not None and states[gone.of or me].travelled < gone.above:
+        return False
+    if (at := when.position) is not None:
+        who = at.of or me
+        if at.road is not None and now.road_of(who) != at.road:
+            return False
+        if at.x is not None and at.y is not None and hypot(states[who].x - at.x, states[who].y - at.y) > at.within:
+            return False
+    return _hit(when, now, me)
+
+
+def gap(a: State, b: State) -> float:
+    """Free metres between the outlines of two actors, 0 where they touch."""
+    corners_a, corners_b = _corners(a), _corners(b)
+    return 0.0 if _overlap(a, b) else min(_apart(corners_a, corners_b), _apart(corners_b, corners_a))
+
+
+def _between(value: float, above: float | None, below: float | None) -> bool:
+    return (above is None or value > above) and (below is None or value < below)
+
+
+def _hit(when: When, now: Moment, me: str) -> bool:
+    wanted = when.collision
+    return wanted is None or any(
+        touch.of == (wanted.of or me) and wanted.by in (None, touch.by) for touch in now.touches
+    )
+
+
+def _corners(state: State) -> list[tuple[float, float]]:
+    c, s = cos(state.yaw), sin(state.yaw)
+    sides = ((1, 1), (1, -1), (-1, -1), (-1, 1))
+    half = [(i * state.half_length, j * state.half_width) for i, j in sides]
+    return [(state.x + u * c - v * s, state.y + u * s + v * c) for u, v in half]
+
+
+def _overlap(a: State, b: State) -> bool:
+    """Separating axes of two boxes."""
+    corners_a, corners_b = _corners(a), _corners(b)
+    for yaw in (a.yaw, b.yaw):
+        for ux, uy in ((cos(yaw), sin(yaw)), (-sin(yaw), cos(yaw))):
+            on_a = [x * ux + y * uy for x, y in corners_a]
+            on_b = [x * ux + y * uy for x, y in corners_b]
+            if max(on_a) < min(on_b) or max(on_b) < min(on_a):
+                return False
+    return True
+
+
+def _apart(points: list[tuple[float, float]], corners: list[tuple[float, float]]) -> float:
+    """Least distance from any of the points to the edges of a polygon."""
+    least = inf
+    for k, (x1, y1) in enumerate(corners):
+        x0, y0 = corners[k - 1]
+        dx, dy = x1 - x0, y1 - y0
+        length = dx * dx + dy * dy
+        for x, y in points:
+            t = min(max(((x - x0) * dx + (y - y0) * dy) / length, 0.0), 1.0) if length else 0.0
+            least = min(least, hypot(x - x0 - t * dx, y - y0 - t * dy))
+    return least

@@ -1,0 +1,233 @@
+"""The scenario language: files that are right, mistakes with file, line and key, conditions and assertions."""
+
+from __future__ import annotations
+
+from math import pi
+from pathlib import Path
+
+import carla
+import numpy as np
+import pytest
+
+from bridge.autopilot import Autopilot
+from bridge.town import towns
+from scenarios.loader import ScenarioError, load
+from scenarios.moment import Moment, State, Touch, gap, holds
+from scenarios.schema import Assertion, When, json_schema
+from scenarios.verdict import Watcher
+
+FOLDER = Path(__file__).parents[1] / "scenarios"
+FILES = sorted(FOLDER.glob("*.yaml"))
+
+GOOD = """\
+title: Test
+duration: 5
+ego:
+  spawn: {point: 0}
+  do:
+    - follow_lane: {speed: 8}
+actors:
+  - name: other
+    blueprint: vehicle.audi.tt
+    spawn: {ahead: 20}
+assert:
+  - no_collision: ego
+"""
+
+
+def write(folder: Path, text: str) -> Path:
+    path = folder / "drive.yaml"
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+@pytest.mark.parametrize("path", FILES, ids=[path.stem for path in FILES])
+def test_every_scenario_file_is_right(path: Path):
+    loaded = load(path)
+    assert loaded.id == path.stem
+    assert 10.0 <= loaded.scenario.duration <= 20.0
+    assert loaded.scenario.asserts
+
+
+def test_there_are_the_scenes_of_daily_driving():
+    wanted = {"following", "cut_in", "overtaking", "junction_with_lights", "pedestrian_crossing", "emergency_brake"}
+    assert wanted <= {path.stem for path in FILES}
+
+
+def test_the_json_schema_is_the_one_committed():
+    committed = (FOLDER / "schema.json").read_text(encoding="utf-8")
+    assert json_schema() == committed, "write scenarios.schema.json_schema() to scenarios/schema.json"
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "line", "words"),
+    [
+        ("speed: 8", "sped: 8", 6, "ego.do[0].follow_lane.sped: unknown key; did you mean speed?"),
+        ("speed: 8", "speed: fast", 6, "ego.do[0].follow_lane.speed: "),
+        ("speed: 8", "speed: .nan", 6, "ego.do[0].follow_lane.speed: "),
+        ("speed: 8", "speed: true", 6, "ego.do[0].follow_lane.speed: "),
+        ("{speed: 8}", "{}", 6, "ego.do[0].follow_lane.speed: is missing"),
+        ("duration: 5", "duration: -1", 2, "duration: "),
+        ("duration: 5\n", "", 1, "duration: is missing"),
+        ("{point: 0}", "{point: 0, ahead: 3}", 4, "ego.spawn: needs exactly one of"),
+        ("{point: 0}", "{road: 3, lane: 1}", 4, "ego.spawn: needs road, lane and s together"),
+        ("{point: 0}", "{ahead: 5}", 4, "ego.spawn.ahead: is relative to the ego itself"),
+        ("no_collision: ego", "no_collision: nobody", 12, "assert[0].no_collision: there is no actor 'nobody'"),
+        ("no_collision: ego", "no_colision: ego", 12, "assert[0].no_colision: unknown key; did you mean no_collision?"),
+        ("vehicle.audi.tt", "audi", 9, "actors[0].blueprint: 'audi' is not of the form"),
+        ("{ahead: 20}", "{ahead: 20}\n    do: [{cross: {}}]", 11, "actors[0].do[0].cross: is not for vehicles"),
+        ("speed: 8}", "speed: 8}\n    - stop: {}", 7, "ego.do[1]: never begins"),
+        ("duration: 5", "duration: 5\nduration: 6", 3, "duration: given twice, first in line 2"),
+        ("duration: 5", "duration: [5", 3, "not YAML"),
+        ("duration: 5", "duration: 5\ntown: nowhere.xodr", 3, "town: "),
+        ("duration: 5", "duration: 5\nweather: {preset: Sunny}", 3, "weather.preset: "),
+        ("title: Test", "title: &a [*a]", 1, "nested too deeply"),
+    ],
+)
+def test_a_mistake_is_named_with_file_line_and_key(tmp_path: Path, old: str, new: str, line: int, words: str):
+    path = write(tmp_path, GOOD.replace(old, new))
+    with pytest.raises(ScenarioError) as caught:
+        load(path)
+    message = str(caught.value)
+    assert message.startswith(f"{path}:{line}: "), message
+    assert words in message
+    assert "\n" not in message
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b"\xff\xfe\x00", b"- 1\n- 2\n", b"hello", b"%YAML 9\n---", b"!!python/none {}"]
+)
+def test_what_is_no_scenario_is_refused_in_one_line(tmp_path: Path, content: bytes):
+    path = tmp_path / "drive.yaml"
+    path.write_bytes(content)
+    with pytest.raises(ScenarioError) as caught:
+        load(path)
+    assert str(path) in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_the_digest_changes_with_the_file(tmp_path: Path):
+    first = load(write(tmp_path, GOOD)).digest
+    assert load(write(tmp_path, GOOD)).digest == first
+    assert load(write(tmp_path, GOOD + "# more\n")).digest != first
+
+
+# Conditions and assertions
+
+
+def car(x: float = 0.0, y: float = 0.0, yaw: float = 0.0, speed: float = 0.0, travelled: float = 0.0) -> State:
+    return State(x, y, 0.0, yaw, speed, 0.0, 2.0, 1.0, travelled)
+
+
+def moment(time: float, touches: tuple[Touch, ...] = (), **states: State) -> Moment:
+    return Moment(time, states, touches, lambda name: 7)
+
+
+def test_gaps_are_between_outlines():
+    assert gap(car(), car(10.0)) == pytest.approx(6.0)
+    assert gap(car(), car(3.0)) == 0.0
+    assert gap(car(), car(10.0, 0.0, pi / 2)) == pytest.approx(7.0)
+    assert gap(car(), car(7.0, 6.0)) == pytest.approx(5.0)  # corner to corner, 3-4-5
+
+
+def test_conditions_hold_together_or_not_at_all():
+    now = moment(5.0, (Touch(4.0, "ego", "other"),), ego=car(speed=8.0, travelled=30.0), other=car(20.0))
+
+    def check(**when: object) -> bool:
+        return holds(When.model_validate(when), now, "other", begun=3.0)
+
+    assert check(time=5)
+    assert not check(time=5.1)
+    assert check(after=2)
+    assert not check(after=2.1)
+    assert check(distance={"below": 21})
+    assert not check(distance={"above": 21})
+    assert check(speed={"of": "ego", "above": 7, "below": 9})
+    assert not check(speed={"above": 1})  # of the other: it stands
+    assert check(travelled={"of": "ego", "above": 30})
+    assert check(position={"x": 18, "y": 0, "within": 3})
+    assert not check(position={"of": "ego", "x": 18, "y": 0, "within": 3})
+    assert check(position={"road": 7})
+    assert check(collision={"of": "ego"})
+    assert check(collision={"of": "ego", "with": "other"})
+    assert not check(collision={"with": "ego"})
+    assert not check(time=5, distance={"below": 3})
+
+
+@pytest.mark.parametrize(
+    ("assertion", "passed", "value"),
+    [
+        ({"no_collision": "ego"}, True, 0.0),
+        ({"max_speed": {"value": 10}}, True, 10.0),
+        ({"max_speed": {"value": 9}}, False, 10.0),
+        ({"max_speed": {"value": 9, "until": 1}}, True, 8.0),
+        ({"min_speed": {"value": 1}}, False, 0.0),
+        ({"reaches_speed": {"value": 9}}, True, 10.0),
+        ({"travels": {"least": 20}}, True, 24.0),
+        ({"travels": {"most": 20}}, False, 24.0),
+        ({"keeps_distance": {"to": "other", "least": 2}}, True, 2.0),
+        ({"keeps_distance": {"to": "other", "least": 3}}, False, 2.0),
+        ({"stops_before": {"to": "other", "least": 1}}, True, 2.0),
+        ({"stops_before": {"of": "other", "to": "ego", "least": 1}}, False, 2.0),  # the ego is behind it
+        ({"stands": {"least": 1}}, True, 1.0),
+        ({"stands": {"least": 2}}, False, 1.0),
+        ({"passes": {"other": "other"}}, False, -6.0),
+    ],
+)
+def test_assertions_can_pass_and_fail(assertion: dict, passed: bool, value: float):
+    watcher = Watcher(Assertion.model_validate(assertion))
+    for time, x, speed in ((0.0, 0.0, 8.0), (1.0, 8.0, 8.0), (2.0, 16.0, 10.0), (3.0, 24.0, 0.0), (4.0, 24.0, 0.0)):
+        watcher.watch(moment(time, ego=car(x, speed=speed, travelled=x), other=car(30.0)))
+    result = watcher.result()
+    assert result["passed"] is passed
+    assert result["value"] == pytest.approx(value)
+
+
+def test_a_collision_counts_for_both():
+    for name in ("ego", "other"):
+        watcher = Watcher(Assertion.model_validate({"no_collision": name}))
+        watcher.watch(moment(1.0, (Touch(1.0, "ego", "other"),), ego=car(), other=car(3.0)))
+        assert not watcher.result()["passed"]
+
+
+# What scenarios need of the autopilot
+
+
+@pytest.fixture(scope="module")
+def road() -> carla.Map:
+    return carla.Map(*towns.load("oldtown", 3))
+
+
+def drive(pilot: Autopilot, x: float, y: float, yaw: float, metres: float) -> tuple[float, float]:
+    """Where a point that follows the pilot's path comes to."""
+    for _ in range(int(metres)):
+        pilot.drive(x, y, 0.0, yaw, 8.0, (), (), 0.1)
+        target = pilot._xy[2]
+        yaw = float(np.arctan2(target[1] - y, target[0] - x))
+        x, y = x + float(np.cos(yaw)), y + float(np.sin(yaw))
+    return x, y
+
+
+def test_a_lane_change_leads_to_the_neighbouring_lane(road: carla.Map):
+    start = road.get_waypoint_xodr(16, -2, 10.0)
+    at, yaw = start.transform.location, float(np.radians(start.transform.rotation.yaw))
+    pilot = Autopilot(road, 2.4, 0.95, 2.87, 0.7)
+    assert not pilot.change_lane("left", 20.0)  # it has no path yet
+    pilot.drive(at.x, at.y, at.z, yaw, 8.0, (), (), 0.1)
+    assert not pilot.change_lane("right", 20.0)  # there is the kerb
+    assert pilot.change_lane("left", 20.0)
+    x, y = drive(pilot, at.x, at.y, yaw, 30)
+    lane = road.get_waypoint(carla.Location(x, y, 0.0))
+    assert (lane.road_id, lane.lane_id) == (16, -1)
+    assert np.hypot(lane.transform.location.x - x, lane.transform.location.y - y) < 0.4
+
+
+@pytest.mark.parametrize(("turn", "least", "most"), [("left", -120, -50), ("right", 50, 120), ("straight", -40, 40)])
+def test_the_way_at_a_junction_can_be_chosen(road: carla.Map, turn: str, least: float, most: float):
+    start = road.get_waypoint_xodr(9, -1, 140.0)
+    at, yaw = start.transform.location, start.transform.rotation.yaw
+    pilot = Autopilot(road, 2.4, 0.95, 2.87, 0.7)
+    pilot.turn = turn
+    x, y = drive(pilot, at.x, at.y, float(np.radians(yaw)), 75)
+    end = road.get_waypoint(carla.Location(x, y, 0.0)).transform.rotation.yaw
+    assert least < (end - yaw + 180.0) % 360.0 - 180.0 < most
