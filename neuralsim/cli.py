@@ -10,17 +10,10 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from bridge.arguments import USAGE, Parser, count, crowd
 from neuralsim import __version__
 
-DONE, FAILED, USAGE = 0, 1, 2
-
-
-class _Parser(argparse.ArgumentParser):
-    """Errors are one line: what is wrong and where the help is."""
-
-    def error(self, message: str) -> None:  # type: ignore[override]
-        print(f"{self.prog}: {' '.join(message.split())} (see {self.prog} --help)", file=sys.stderr)
-        raise SystemExit(USAGE)
+DONE, FAILED = 0, 1
 
 
 class _Help(argparse.ArgumentDefaultsHelpFormatter):
@@ -53,9 +46,9 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = _Parser(prog="neuralsim", description="Drive CARLA in photoreal pixels.", formatter_class=_Help)
+    parser = Parser(prog="neuralsim", description="Drive CARLA in photoreal pixels.", formatter_class=_Help)
     parser.add_argument("--version", action="version", version=f"neuralsim {__version__}")
-    commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True, parser_class=_Parser)
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True, parser_class=Parser)
     for name, (summary, add_arguments, run) in _COMMANDS.items():
         command = commands.add_parser(name, help=summary, description=_sentence(summary), formatter_class=_Help)
         add_arguments(command)
@@ -80,8 +73,8 @@ def _add_drive(parser: argparse.ArgumentParser) -> None:
     where.add_argument("--keys", metavar="FOLDER", type=Path, help="CURVE keys for --connect (`neuralsim keys new`)")
     where.add_argument("--weather", metavar="PRESET", help="weather to begin with (default: the town's)")
     where.add_argument("--seed", metavar="N", type=count, default=default.seed, help="of town and traffic")
-    where.add_argument("--vehicles", metavar="N", type=count, help=f"moving vehicles (default: {default.vehicles})")
-    where.add_argument("--walkers", metavar="N", type=count, help=f"pedestrians (default: {default.walkers})")
+    where.add_argument("--vehicles", metavar="N", type=crowd, help=f"moving vehicles (default: {default.vehicles})")
+    where.add_argument("--walkers", metavar="N", type=crowd, help=f"pedestrians (default: {default.walkers})")
     where.add_argument("--autopilot", action="store_true", help="begin with the autopilot on")
     picture = parser.add_argument_group("picture")
     picture.add_argument("--model", metavar="NAME", default=default.model, help="model that paints")
@@ -105,9 +98,9 @@ def _drive(options: argparse.Namespace) -> int:
     from neuralsim.drive.options import DriveOptions
 
     town_only = [name for name in ("town", "vehicles", "walkers") if getattr(options, name) is not None]
-    if options.connect is not None and (options.carla is not None or town_only or options.weather is not None):
-        name = "carla" if options.carla is not None else town_only[0] if town_only else "weather"
-        return _usage(f"--{name} is for the machine where the bridge runs; it cannot go with --connect")
+    elsewhere = [name for name in ("carla", *town_only, "weather", "fps") if getattr(options, name) is not None]
+    if options.connect is not None and elsewhere:
+        return _usage(f"--{elsewhere[0]} is for the machine where the bridge runs; it cannot go with --connect")
     if options.carla is not None and town_only:
         return _usage(f"--{town_only[0]} is for the embedded town; a CARLA server has its own")
     if options.keys is not None and options.connect is None:
@@ -118,8 +111,75 @@ def _drive(options: argparse.Namespace) -> int:
     return run(DriveOptions(**wanted))
 
 
+def _add_record(parser: argparse.ArgumentParser) -> None:
+    from neuralsim.record.options import FORMATS, PLANES, RecordOptions
+
+    default = RecordOptions(Path())
+    parser.add_argument("scenarios", metavar="SCENARIO", nargs="+", type=suffixed(".yaml"), help="scenario files")
+    parser.add_argument("--out", metavar="DIR", type=Path, required=True, help="each goes into DIR/<its file's stem>/")
+    parser.add_argument(
+        "--planes", metavar="LIST", type=listed(PLANES), default=",".join(default.planes), help=f"of {','.join(PLANES)}"
+    )
+    parser.add_argument(
+        "--format",
+        metavar="LIST",
+        dest="formats",
+        type=listed(FORMATS),
+        default=",".join(default.formats),
+        help=f"of {','.join(FORMATS)}",
+    )
+    parser.add_argument("--jobs", metavar="N", type=positive, default=default.jobs, help="scenarios at the same time")
+    parser.add_argument("--again", action="store_true", help="record what has been recorded already, too")
+    parser.add_argument(
+        "--carla", metavar="HOST:PORT", type=address, help="a running CARLA server (default: start embedded towns)"
+    )
+    parser.add_argument("--model", metavar="NAME", default=default.model, help="model that paints")
+    parser.add_argument("--runtime", metavar="NAME", default=default.runtime, help="what runs the model")
+    parser.add_argument("--size", metavar="WxH", type=size, help="pixels (default: the scenario's)")
+
+
+def _record(options: argparse.Namespace) -> int:
+    from neuralsim.record.options import RecordOptions
+    from neuralsim.record.recorder import run
+
+    if options.carla is not None and options.jobs > 1:
+        return _usage("one CARLA server plays one scenario at a time: --jobs cannot go with --carla", "record")
+    wanted = {name: value for name, value in vars(options).items() if name not in ("run", "scenarios")}
+    return run(options.scenarios, RecordOptions(**wanted))
+
+
+def _add_export_recording(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("file", metavar="FILE.mcap", type=suffixed(".mcap"), help="a recording, whole or cut short")
+    parser.add_argument(
+        "--format", metavar="LIST", dest="formats", type=listed(("mp4", "frames")), default="mp4", help="of mp4,frames"
+    )
+    parser.add_argument("--out", metavar="DIR", type=Path, required=True, help="DIR/video.mp4, DIR/frames/")
+
+
+def _export_recording(options: argparse.Namespace) -> int:
+    from neuralsim.drive.progress import Progress
+    from neuralsim.recording.export import export_mp4
+    from neuralsim.recording.frames import export_frames
+    from neuralsim.recording.mp4 import RecordingError
+
+    made: list[str] = []
+    progress = Progress(None)
+    try:
+        for name in options.formats:
+            target = options.out / ("video.mp4" if name == "mp4" else "frames")
+            frames = (export_mp4 if name == "mp4" else export_frames)(options.file, target, progress.exported)
+            made.append(f"{target}: {frames} frames")
+    except RecordingError as error:
+        print(f"neuralsim: {error}", file=sys.stderr)
+        return FAILED
+    finally:
+        progress.close()
+        print("\n".join(made))
+    return DONE
+
+
 def _add_keys(parser: argparse.ArgumentParser) -> None:
-    actions = parser.add_subparsers(title="actions", metavar="ACTION", required=True, parser_class=_Parser)
+    actions = parser.add_subparsers(title="actions", metavar="ACTION", required=True, parser_class=Parser)
     summary = "make a key pair; copy its folder to both machines"
     new = actions.add_parser("new", help=summary, description=_sentence(summary), formatter_class=_Help)
     new.add_argument("folder", metavar="FOLDER", nargs="?", type=Path, default=Path("keys"), help="where to")
@@ -138,14 +198,45 @@ def _keys(options: argparse.Namespace) -> int:
 
 
 def _add_doctor(parser: argparse.ArgumentParser) -> None:
-    del parser  # no options
+    parser.add_argument(
+        "file", metavar="FILE.mcap", nargs="?", type=suffixed(".mcap"), help="a recording: is it whole?"
+    )
+    parser.add_argument(
+        "--recover", metavar="NEW.mcap", type=suffixed(".mcap"), help="write what can be read of FILE into a whole file"
+    )
 
 
 def _doctor(options: argparse.Namespace) -> int:
-    del options
+    if options.file is not None:
+        return _examine_recording(options.file, options.recover)
+    if options.recover is not None:
+        return _usage("--recover is for a recording: name it first", "doctor")
     from neuralsim.doctor import examine
 
     return DONE if examine(print) else FAILED
+
+
+def _examine_recording(file: Path, target: Path | None) -> int:
+    """Say what is in a recording and whether it is whole; with a ``target``, make it so."""
+    from neuralsim.recording.export import examine, recover
+    from neuralsim.recording.mp4 import RecordingError
+
+    try:
+        health = examine(file)
+        span = f"{health.begin:.2f} to {health.end:.2f} s"
+        print(f"{file}: {health.frames} whole frames, {span}, {', '.join(health.topics)}")
+        if health.problem:
+            print(f"{file}: {health.problem}; the frames above can be read")
+        if target is not None:
+            recover(file, target)
+            print(f"{target}: written, whole")
+            return DONE
+        if health.problem:
+            print(f"make a whole file of them: neuralsim doctor {file} --recover NEW.mcap")
+    except RecordingError as error:
+        print(f"neuralsim: {error}", file=sys.stderr)
+        return FAILED
+    return FAILED if health.problem else DONE
 
 
 def _add_train(parser: argparse.ArgumentParser) -> None:
@@ -195,8 +286,8 @@ def _process(name: str, arguments: list[str]) -> int:
     return DONE
 
 
-def _usage(line: str) -> int:
-    print(f"neuralsim drive: {line}", file=sys.stderr)
+def _usage(line: str, command: str = "drive") -> int:
+    print(f"neuralsim {command}: {line}", file=sys.stderr)
     return USAGE
 
 
@@ -224,13 +315,6 @@ def endpoint(text: str) -> str:
     return text
 
 
-def count(text: str) -> int:
-    """A whole number, 0 or more."""
-    if not text.isascii() or not text.isdigit() or len(text) > 9:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of 0 or more")
-    return int(text)
-
-
 def positive(text: str) -> int:
     """A whole number, 1 or more."""
     if count(text) == 0:
@@ -247,6 +331,19 @@ def rate(text: str) -> float:
     if not 1.0 <= value <= 240.0:
         raise argparse.ArgumentTypeError(f"{text!r} is not a rate from 1 to 240 per second")
     return value
+
+
+def listed(known: Sequence[str]) -> Callable[[str], tuple[str, ...]]:
+    """A comma-separated list of words out of ``known``, each once, in that order."""
+
+    def words(text: str) -> tuple[str, ...]:
+        given = text.split(",")
+        unknown = [word for word in given if word not in known]
+        if unknown:
+            raise argparse.ArgumentTypeError(f"unknown {unknown[0]!r}; there are {', '.join(known)}")
+        return tuple(word for word in known if word in given)
+
+    return words
 
 
 def suffixed(suffix: str) -> Callable[[str], Path]:
@@ -270,6 +367,8 @@ _Run = Callable[[argparse.Namespace], int]
 #: Command -> (summary, what adds its arguments, what runs it).
 _COMMANDS: dict[str, tuple[str, _Add, _Run]] = {
     "drive": ("drive through a street that a neural network paints", _add_drive, _drive),
+    "record": ("record scenarios: every frame once, in lock-step", _add_record, _record),
+    "export-recording": ("a recording in other formats", _add_export_recording, _export_recording),
     "keys": ("keys for links between machines", _add_keys, _keys),
     "train": ("train a model (needs the train extra)", _add_train, _train),
     "export": ("make a trained model one that can be driven in", _add_export, _export),

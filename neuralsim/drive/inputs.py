@@ -133,6 +133,11 @@ class Device:
         """-1 .. 1 outside the dead zone, 0 inside, continuous at its edge."""
         return dead_zone(self.values.get(self.axes.steer, 0.0))
 
+    @property
+    def pressed(self) -> bool:
+        """Whether a foot is on a pedal: half pressed, for a resting one trembles."""
+        return max(self.pedal(self.axes.throttle), self.pedal(self.axes.brake)) > 0.5
+
     def pedal(self, axis: int) -> float:
         """0 .. 1, how far the pedal or trigger is pressed."""
         rest = self.axes.rest
@@ -180,7 +185,7 @@ class Inputs:
             self._held.clear()  # the key's release goes to another window
         elif event.type == pygame.JOYAXISMOTION and self._from_device(event):
             self.device.values[event.axis] = event.value  # type: ignore[union-attr]
-            if self.wanted.autopilot and abs(event.value) > 0.5 and event.axis == self.device.axes.throttle:  # type: ignore[union-attr]
+            if self.wanted.autopilot and self.device.pressed:  # type: ignore[union-attr]
                 self._take_over()
         elif event.type == pygame.JOYBUTTONDOWN and self._from_device(event):
             if event.button == 0:

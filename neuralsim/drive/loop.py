@@ -15,7 +15,9 @@ from types import FrameType
 
 from bridge.messages import Control
 from bridge.transport import ControlSender, LinkError
-from neuralsim.recording.mp4 import Mp4Writer, RecordingError
+from neuralsim.recording.mp4 import Mp4Writer, RecordingError, reason
+from neuralsim.runtimes import RuntimeUnavailable
+from neuralsim.zoo import ModelError
 
 from . import report
 from .options import DriveOptions
@@ -70,6 +72,7 @@ class Drive:
         self.recorder: Mp4Writer | None = None
         self._recorded_since = 0.0
         self.interrupted = False
+        self._size = options.size  # of the pictures; that of the bridge where it is somebody else's
         self._telemetry: Telemetry | None = None
         self._memory: float | None = None
         self._memory_sampled = time.monotonic()
@@ -105,6 +108,7 @@ class Drive:
         """Account for a picture that is on the screen (or with the recorder)."""
         frame = picture.frame
         frame.stamps["displayed"] = time.monotonic_ns()
+        self._size = frame.camera.width, frame.camera.height
         if not self.meter.frames:
             self.meter.start(self.session.painting_since)
         self.meter.shown(frame)
@@ -141,7 +145,7 @@ class Drive:
                 self.meter.report(
                     runtime=self.session.runtime,
                     model=self.session.model,
-                    size=self.options.size,
+                    size=self._size,
                     wanted_fps=None if self.options.headless else self.session.fps,
                     memory_mb=self._memory,
                 ),
@@ -220,7 +224,7 @@ def check_outputs(options: DriveOptions) -> None:
 
 
 #: What may go wrong without being a mistake of ours: one line says it.
-EXPECTED: tuple[type[BaseException], ...] = (DriveError, ProcessError, LinkError, RecordingError, OSError)
+EXPECTED = (DriveError, ProcessError, LinkError, RecordingError, ModelError, RuntimeUnavailable, OSError)
 
 
 def run(options: DriveOptions) -> int:
@@ -240,8 +244,8 @@ def run(options: DriveOptions) -> int:
             drive = WindowDrive(options)
         drive.run()
         code = 0
-    except _expected() as error:
-        code = _fail(" ".join(str(error).split()) or type(error).__name__)
+    except EXPECTED as error:
+        code = _fail(_words(error))
     if any(thread.name == "model" for thread in threading.enumerate()):
         # A compiler that is still at work cannot be cancelled, and must not see the interpreter go away under it.
         sys.stdout.flush()
@@ -250,10 +254,11 @@ def run(options: DriveOptions) -> int:
     return code
 
 
-def _expected() -> tuple[type[BaseException], ...]:
-    renderer = sys.modules.get("neuralsim.renderer")
-    names = ("ModelError", "RuntimeUnavailable")
-    return EXPECTED + tuple(getattr(renderer, name) for name in names if hasattr(renderer, name))
+def _words(error: BaseException) -> str:
+    """One line of what an error says; of the system's own, without its number."""
+    if isinstance(error, OSError) and error.errno:
+        return f"{error.filename}: {reason(error)}" if error.filename else reason(error)
+    return " ".join(str(error).split()) or type(error).__name__
 
 
 def _fail(line: str) -> int:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+TAGS = "tags"  # as a model: paint every pixel in its class's colour, without a network
+
 
 @dataclass(frozen=True)
 class DriveOptions:
@@ -28,4 +30,6 @@ class DriveOptions:
     record: Path | None = None  # .mp4
     report: Path | None = None  # .json
     log: Path | None = None  # .jsonl, one line per frame
+    scenario: Path | None = None  # .yaml that the bridge plays
+    planes: tuple[str, ...] | None = None  # that the bridge sends; None: what painting needs
     recordings: Path = Path("recordings")  # where R and F12 write to

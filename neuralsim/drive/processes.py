@@ -18,6 +18,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 _LAST_WORDS = 0.3  # seconds a dying process gets to finish its error line
+_LONGEST = 64  # bytes of the temporary folder's name: a socket's path has 107
 _GRACE = 0.9  # seconds from SIGTERM to SIGKILL; quitting takes under two in all
 
 
@@ -69,6 +70,13 @@ class Child:
             return line
         raise ProcessError(f"the {self.name} is not ready after {timeout:.0f} s; its last line: {self.last_words()}")
 
+    def said(self) -> str | None:
+        """The next line of its stdout that nobody has read yet, None while there is none."""
+        try:
+            return self._lines.get_nowait()
+        except queue.Empty:
+            return None
+
     def check(self) -> None:
         """:class:`ProcessError` if it has ended."""
         if self.process.poll() is not None:
@@ -76,7 +84,8 @@ class Child:
 
     def last_words(self) -> str:
         """The last line it wrote on stderr, as it is; of a process that said nothing, its exit code."""
-        if self.process.poll() is not None:
+        with contextlib.suppress(subprocess.TimeoutExpired):  # it lives, and has not closed its output to end
+            self.process.wait(_LAST_WORDS)
             for reader in self._readers:
                 reader.join(_LAST_WORDS)
         for line in reversed(self._errors):
@@ -123,7 +132,7 @@ class Processes:
 
     def endpoint(self) -> str:
         """A fresh ZeroMQ endpoint that only this user can reach: ``ipc://`` in a private folder, or loopback TCP."""
-        if sys.platform == "win32":
+        if sys.platform == "win32" or len(os.fsencode(tempfile.gettempdir())) > _LONGEST:
             return f"tcp://127.0.0.1:{free_port()}"
         if self._folder is None:
             _sweep()
@@ -138,15 +147,14 @@ class Processes:
                     child.process.terminate()
         until = time.monotonic() + _GRACE
         for child in self.children:
-            try:
+            with contextlib.suppress(subprocess.TimeoutExpired):
                 child.process.wait(max(until - time.monotonic(), 0.0))
-            except subprocess.TimeoutExpired:
-                with contextlib.suppress(ProcessLookupError, PermissionError):
-                    if hasattr(os, "killpg"):
-                        os.killpg(child.pid, signal.SIGKILL)  # its session: what it may have started, too
-                    else:
-                        child.process.kill()
-                child.process.wait()
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                if hasattr(os, "killpg"):
+                    os.killpg(child.pid, signal.SIGKILL)  # its session: what it may have started, too
+                else:
+                    child.process.kill()
+            child.process.wait()
         self.children.clear()
         if self._folder is not None:
             shutil.rmtree(self._folder, ignore_errors=True)

@@ -35,13 +35,26 @@ class Progress:
 
     def update(self, meter: Meter) -> None:
         """Another frame has been shown."""
-        if not self._due():
-            return
-        count = f"{meter.frames} frames"
+        if self._due():
+            self._show(meter.frames, f"{meter.rate():.1f} FPS  {meter.recent()[0]:.0f} ms")
+
+    def count(self, frames: int, fps: float) -> None:
+        """So many are done, at this rate."""
+        if self._due():
+            left = f"  {(self._wanted - frames) / fps:.0f} s left" if self._wanted and fps > 0.0 else ""
+            self._show(frames, f"{fps:.1f} FPS{left}")
+
+    def exported(self, frames: int) -> None:
+        """So many are done."""
+        if self._due():
+            self._show(frames, "written")
+
+    def _show(self, frames: int, words: str) -> None:
+        count = f"{frames} frames"
         if self._wanted:
-            full = round(_WIDTH * min(meter.frames / self._wanted, 1.0))
-            count = f"[{'#' * full}{'.' * (_WIDTH - full)}] {meter.frames}/{self._wanted} frames"
-        self._say(f"{count}  {meter.rate():.1f} FPS  {meter.recent()[0]:.0f} ms")
+            full = round(_WIDTH * min(frames / self._wanted, 1.0))
+            count = f"[{'#' * full}{'.' * (_WIDTH - full)}] {frames}/{self._wanted} frames"
+        self._say(f"{count}  {words}")
 
     def _due(self) -> bool:
         return time.monotonic() >= self._next

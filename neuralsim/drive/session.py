@@ -6,7 +6,6 @@ already answers.
 
 from __future__ import annotations
 
-import os
 import threading
 import time
 from collections.abc import Callable, Container, Mapping
@@ -19,16 +18,20 @@ from bridge.messages import Frame
 from bridge.transport import FrameSubscriber, control_endpoint
 
 from . import lamps
-from .options import DriveOptions
-from .processes import Processes
+from .options import TAGS, DriveOptions
+from .processes import Child, Processes
+from .report import cores
 
 if TYPE_CHECKING:
     from neuralsim.renderer import NeuralRenderer
+
+    from .tag_painter import TagPainter
 
 _TOWN_READY = 180.0  # seconds; the very first start compiles the rasteriser
 _BRIDGE_READY = 90.0
 FULL_RATE = 30.0  # simulated ticks per second
 _TICK = 0.018  # seconds of a core that a frame costs beside its painting: tick, sensors, window
+_VERDICT = "scenario over: "  # how the bridge's last line begins
 _SILENCE = 10.0  # seconds without a frame that end the drive
 
 
@@ -62,7 +65,9 @@ class Session(threading.Thread):
         self.painting_since = 0  # ns, set just before the first frame that counts is painted
         self.fps = options.fps or FULL_RATE  # simulated ticks per second, for sure once there are pictures
         self.paused = False  # set from outside: silence is no failure
+        self.verdict = ""  # JSON of what came of the scenario, once it is over
         self.processes = Processes()
+        self._bridge: Child | None = None
         self._wake = wake
         self._ending = threading.Event()
         self._changed = threading.Condition()
@@ -142,11 +147,11 @@ class Session(threading.Thread):
             loader.finished.wait()
             if cancelled():
                 return ""
-            self.fps = sustainable_rate(loader.result().seconds_per_step(), os.cpu_count() or 1)
+            self.fps = sustainable_rate(loader.result().seconds_per_step(), cores())
         name = "Bridge" if options.carla is None else f"Bridge to {options.carla}"
         self._step(name)
         frames = self.processes.endpoint()
-        bridge = self.processes.start(
+        bridge = self._bridge = self.processes.start(
             "bridge",
             "bridge.carla_bridge",
             *bridge_arguments(options, server, frames, fps=self.fps, lockstep=self.lockstep),
@@ -156,12 +161,15 @@ class Session(threading.Thread):
         self._step(name, done=True)
         return frames
 
-    def _paint(self, subscriber: FrameSubscriber, renderer: NeuralRenderer) -> None:
+    def _paint(self, subscriber: FrameSubscriber, renderer: NeuralRenderer | TagPainter) -> None:
         heard = time.monotonic()
         warm = False
         while not self._ending.is_set():
             frame = subscriber.recv(0.1)
             if frame is None:
+                if self._scenario_over():
+                    self._ending.set()  # every frame has been painted
+                    return
                 self.processes.check()
                 if self.paused:
                     heard = time.monotonic()
@@ -170,6 +178,7 @@ class Session(threading.Thread):
                 continue
             if "tag" not in frame.planes:
                 raise DriveError("the bridge sends frames without tags: update it")
+            renderer.set_style(style_for(frame.weather, renderer.card.styles, renderer.card.default_style))
             if not warm:
                 renderer.render(frame)  # compiles for this size, fills caches
                 renderer.reset()
@@ -181,12 +190,24 @@ class Session(threading.Thread):
                 frame.stamps["received"] = time.monotonic_ns()
             if not self.painting_since:
                 self.painting_since = frame.stamps["received"]
-            renderer.set_style(style_for(frame.weather, renderer.card.styles, renderer.card.default_style))
             neural = renderer.render(frame)
             lamps.draw(neural, frame.lamps, frame.planes.get("depth"))
             frame.stamps["rendered"] = time.monotonic_ns()
             self._hand_over(Picture(frame, neural))
             heard = time.monotonic()
+
+    def _scenario_over(self) -> bool:
+        """Whether the bridge has said what came of its scenario."""
+        if self.options.scenario is None or self._bridge is None:
+            return False
+        ended = self._bridge.process.poll() is not None
+        if ended:
+            self._bridge.last_words()  # waits until all that it said is here
+        while (line := self._bridge.said()) is not None:
+            if line.startswith(_VERDICT):
+                self.verdict = line[len(_VERDICT) :]
+                return True
+        return False
 
     def _hand_over(self, picture: Picture) -> None:
         with self._changed:
@@ -218,7 +239,7 @@ class _Loader(threading.Thread):
         super().__init__(name="model", daemon=True)
         self.finished = threading.Event()
         self._options, self._step = options, step
-        self._renderer: NeuralRenderer | None = None
+        self._renderer: NeuralRenderer | TagPainter | None = None
         self._error: BaseException | None = None
 
     @property
@@ -229,16 +250,22 @@ class _Loader(threading.Thread):
         name = f"Model {self._options.model}"
         self._step(name, False)
         try:
-            from neuralsim.renderer import NeuralRenderer
+            if self._options.model == TAGS:
+                from .tag_painter import TagPainter
 
-            self._renderer = NeuralRenderer(self._options.model, self._options.runtime, self._options.size)
+                self._renderer = TagPainter()
+            else:
+                from neuralsim.renderer import NeuralRenderer
+
+                size = None if self._options.connect else self._options.size  # the bridge's own, with its first frame
+                self._renderer = NeuralRenderer(self._options.model, self._options.runtime, size)
             self._step(name, True)
         except BaseException as error:  # raised again by `result`
             self._error = error
         finally:
             self.finished.set()
 
-    def result(self) -> NeuralRenderer:
+    def result(self) -> NeuralRenderer | TagPainter:
         """The renderer, or its error."""
         if self._error is not None:
             raise self._error
@@ -281,6 +308,10 @@ def bridge_arguments(options: DriveOptions, server: str, frames: str, *, fps: fl
         *("--carla", server, "--publish", frames, "--control", control_endpoint(frames)),
         *("--size", f"{width}x{height}", "--fps", f"{fps:g}", "--seed", str(options.seed), "--with-parent"),
     ]
+    if options.scenario is not None:
+        arguments += ["--scenario", str(options.scenario)]
+    if options.planes is not None:
+        arguments += ["--planes", ",".join(options.planes)]
     if options.weather:
         arguments += ["--weather", options.weather]
     if options.autopilot:

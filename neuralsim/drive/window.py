@@ -66,6 +66,7 @@ class Window:
         self._aspect = size[0] / size[1]
         self._frame: Frame | None = None
         self._neural: np.ndarray | None = None
+        self._missing = False  # the frame does not carry the plane of the view
 
     @property
     def needs_rgb(self) -> bool:
@@ -74,10 +75,11 @@ class Window:
 
     @property
     def title_of_view(self) -> str:
-        """What the HUD calls the view."""
+        """What the HUD calls the view; says so where the neural picture stands in for it."""
+        name = NAMES[self.view]
         if self.view == View.SPLIT:
-            return f"{NAMES[View.NEURAL]}  |  {NAMES[self.split_right]}"
-        return NAMES[self.view]
+            name = f"{NAMES[View.NEURAL]}  |  {NAMES[self.split_right]}"
+        return f"{name}: not in this frame" if self._missing else name
 
     def choose(self, view: View) -> None:
         """Show ``view``; the split view chosen again changes its right side."""
@@ -185,12 +187,12 @@ class Window:
                 pygame.draw.polygon(self._surface, (20, 24, 30), points)
 
     def _picture(self, frame: Frame, neural: np.ndarray) -> np.ndarray:
-        """The chosen view; the neural picture stands in for a plane that is not there yet."""
-        if self.view == View.SPLIT:
-            right = picture(self.split_right, frame, neural)
-            return neural if right is None else split(neural, right, self._divider)
-        shown = picture(self.view, frame, neural)
-        return np.ascontiguousarray(neural if shown is None else shown)
+        """The chosen view; the neural picture stands in for a plane that is not there (yet)."""
+        shown = picture(self.split_right if self.view == View.SPLIT else self.view, frame, neural)
+        self._missing = shown is None
+        if shown is None:
+            return neural
+        return split(neural, shown, self._divider) if self.view == View.SPLIT else np.ascontiguousarray(shown)
 
 
 def _icon() -> pygame.Surface:

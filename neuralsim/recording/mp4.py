@@ -57,7 +57,7 @@ class Mp4Writer:
             )
             self._stream = self._open_stream(rate)
         except (OSError, av.error.FFmpegError) as error:
-            raise RecordingError(f"cannot record to {self.path}: {_reason(error)}") from None
+            raise RecordingError(f"cannot record to {self.path}: {reason(error)}") from None
         self._thread = threading.Thread(target=self._encode_all, name="mp4", daemon=True)
         self._thread.start()
 
@@ -120,7 +120,7 @@ class Mp4Writer:
                 self._file.mux(packet)
             self._file.close()
         except Exception as error:  # whatever it is: a silent encoder would make `write` wait for ever
-            self.error = f"recording to {self.path} stopped: {_reason(error)}"
+            self.error = f"recording to {self.path} stopped: {reason(error)}"
             with contextlib.suppress(OSError, ValueError, av.error.FFmpegError):  # already reported
                 self._file.close()
             while not self._queue.empty():  # let a waiting `write` or `close` go on
@@ -140,7 +140,8 @@ class Mp4Writer:
         self.frames += 1
 
 
-def _reason(error: BaseException) -> str:
+def reason(error: BaseException) -> str:
+    """Why a file cannot be written, in words."""
     number = getattr(error, "errno", None)
     if number == errno.ENOSPC:
         return "the disk is full; free some space and start again"

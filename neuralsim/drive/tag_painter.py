@@ -1,0 +1,42 @@
+"""What stands in for the network when nobody wants its pictures: every pixel in the colour of its class."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from bridge.messages import Frame
+
+from .options import TAGS
+from .views import tag_picture
+
+
+@dataclass(frozen=True)
+class _Card:
+    """As much of a model's card as painting asks for."""
+
+    styles: dict[str, list[float]] = field(default_factory=lambda: {"day": []})
+    default_style: str = "day"
+
+
+class TagPainter:
+    """``NeuralRenderer``'s interface without a network; it has no state."""
+
+    model = TAGS
+    runtime = "none"
+    card = _Card()
+
+    def set_style(self, name: str) -> None:
+        """There is but one."""
+
+    def reset(self) -> None:
+        """Nothing is remembered."""
+
+    def render(self, frame: Frame) -> np.ndarray:
+        """u8 (H, W, 3) RGB, CARLA's palette."""
+        return tag_picture(frame.planes["tag"])
+
+    def seconds_per_step(self) -> float:
+        """As good as nothing."""
+        return 1e-3

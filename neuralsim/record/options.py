@@ -1,0 +1,29 @@
+"""What ``neuralsim record`` was asked for."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+PLANES = ("tag", "instance", "depth", "motion", "rgb", "neural")
+FORMATS = ("mcap", "mp4", "frames")
+
+
+@dataclass(frozen=True)
+class RecordOptions:
+    """The options of one call, for all its scenarios."""
+
+    out: Path
+    planes: tuple[str, ...] = ("tag", "instance", "depth", "motion", "neural")
+    formats: tuple[str, ...] = ("mcap", "mp4")
+    model: str = "street-rt"
+    runtime: str = "auto"
+    size: tuple[int, int] | None = None  # width, height, pixels; None: the scenario's
+    carla: str | None = None  # HOST:PORT of a running server; None: an embedded town for each scenario
+    jobs: int = 1  # scenarios at the same time
+    again: bool = False  # record what has been recorded, too
+
+    @property
+    def paints(self) -> bool:
+        """Whether the network is needed; without it a video shows the tags' colours."""
+        return "neural" in self.planes

@@ -1,0 +1,122 @@
+"""What can be done with a recording afterwards: other formats, a look at its health, a whole file out of a cut one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+from mcap.records import Channel, Header, Message, Metadata, Schema
+from mcap.writer import CompressionType, Writer
+
+from neuralsim.drive.views import tag_picture
+
+from .mcap_file import CHUNK, McapRecording, Recorded
+from .mp4 import Mp4Writer, RecordingError, reason
+
+
+@dataclass(frozen=True)
+class Health:
+    """``problem`` is one line, "" for a whole file; ``begin`` and ``end`` are simulated seconds."""
+
+    frames: int
+    begin: float
+    end: float
+    topics: tuple[str, ...]
+    problem: str
+
+
+def examine(path: Path) -> Health:
+    """Read a recording to its end, or to where it can be read. Raises :class:`RecordingError` if it is none."""
+    recording = McapRecording(path)
+    count, begin, end = 0, 0.0, 0.0
+    topics: tuple[str, ...] = ()
+    for frame in recording.frames():
+        begin = begin if count else frame.time
+        count, end, topics = count + 1, frame.time, (*frame.planes, *frame.pictures)
+    return Health(count, begin, end, topics, recording.problem)
+
+
+def recover(source: Path, target: Path) -> int:
+    """Copy all that can be read of a recording into a new, whole file; returns the number of messages.
+
+    Raises :class:`RecordingError`; ``target`` must not exist yet.
+    """
+    count = 0
+    try:
+        with target.open("xb") as copy:
+            try:
+                count = _copy(McapRecording(source), Writer(copy, CHUNK, CompressionType.ZSTD))
+            finally:
+                if not count:
+                    target.unlink()
+    except FileExistsError:
+        raise RecordingError(f"{target} is there already; choose another name") from None
+    except OSError as error:
+        raise RecordingError(f"cannot recover {source} to {target}: {reason(error)}") from None
+    if not count:
+        raise RecordingError(f"{source} holds no message that can be read")
+    return count
+
+
+def _copy(recording: McapRecording, writer: Writer) -> int:
+    count = 0
+    schemas: dict[int, int] = {0: 0}
+    channels: dict[int, int] = {}
+    for record in recording.records():
+        if isinstance(record, Header):
+            writer.start(record.profile, record.library)
+        elif isinstance(record, Schema) and record.id not in schemas:
+            schemas[record.id] = writer.register_schema(record.name, record.encoding, record.data)
+        elif isinstance(record, Channel) and record.id not in channels:
+            channels[record.id] = writer.register_channel(
+                record.topic, record.message_encoding, schemas[record.schema_id], record.metadata
+            )
+        elif isinstance(record, Metadata):
+            writer.add_metadata(record.name, record.metadata)
+        elif isinstance(record, Message):
+            writer.add_message(
+                channels[record.channel_id], record.log_time, record.data, record.publish_time, record.sequence
+            )
+            count += 1
+    writer.finish()
+    return count
+
+
+def export_mp4(source: Path, target: Path, progress: Callable[[int], None] = lambda _: None) -> int:
+    """The painted pictures of a recording (without them: its tags, in their colours) as H.264; returns their number.
+
+    Raises :class:`RecordingError`.
+    """
+    recording = McapRecording(source)
+    writer: Mp4Writer | None = None
+    count = 0
+    try:
+        for frame in recording.frames():
+            picture = _picture(frame)
+            if picture is None:
+                raise RecordingError(f"{source} holds neither painted pictures nor tags to make a video of")
+            if writer is None:
+                rate = float(recording.about.get("fps", "20"))
+                writer = Mp4Writer(target, (picture.shape[1], picture.shape[0]), rate=rate, block=True)
+            if not writer.write(picture, frame.time):
+                break
+            count += 1
+            progress(count)
+    finally:
+        if writer is not None:
+            writer.close()
+    if writer is None:
+        raise RecordingError(f"{source} holds no whole frame")
+    if writer.error is not None:
+        raise RecordingError(writer.error)
+    return count
+
+
+def _picture(frame: Recorded) -> np.ndarray | None:
+    if "neural" in frame.pictures:
+        picture = cv2.imdecode(np.frombuffer(frame.pictures["neural"], np.uint8), cv2.IMREAD_COLOR)
+        return None if picture is None else np.ascontiguousarray(picture[..., ::-1])
+    return tag_picture(frame.planes["tag"]) if "tag" in frame.planes else None
