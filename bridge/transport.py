@@ -148,7 +148,8 @@ class _Socket:
         except zmq.ZMQError as error:
             self.close()
             verb, advice = ("bind", "choose another address") if bind else ("connect to", "check the address")
-            raise LinkError(f"cannot {verb} {endpoint}: {error.strerror.lower()}; {advice}") from None
+            reason = zmq.strerror(error.errno or 0).lower()
+            raise LinkError(f"cannot {verb} {endpoint}: {reason}; {advice}") from None
         #: The endpoint with its real port.
         self.endpoint = self._socket.getsockopt_string(zmq.LAST_ENDPOINT).rstrip("\0")
 

@@ -6,7 +6,7 @@ import time
 
 import numpy as np
 
-from bridge.messages import Camera, Frame
+from bridge.messages import PLANES, Camera, Frame
 from bridge.tags import Tag
 from neuralsim import runtimes, zoo
 from neuralsim.runtimes import RuntimeUnavailable
@@ -60,8 +60,9 @@ class NeuralRenderer:
         self._target = self.card.styles[name]
 
     def reset(self) -> None:
-        """Forget the past, as after a jump of the camera."""
+        """Forget the past, as after a jump of the camera: what comes next is in the chosen style at once."""
         self._last = None
+        self._style = self._target
         if self._session:
             self._session.reset()
 
@@ -69,13 +70,14 @@ class NeuralRenderer:
         """Paint ``frame``: u8 (H, W, 3) RGB, the caller's to keep.
 
         Frames come in order; a jump back in simulator time resets the state. Any size: the frame is padded to the
-        model's multiple by repeating its border, and the picture cropped back.
+        model's multiple by repeating its border, and the picture cropped back. Raises ModelError if it lacks a plane.
         """
         if self._last is not None and frame.sim_frame <= self._last:
             self.reset()
         self._last = frame.sim_frame
+        picture = self.step(self.feeds(frame))
         height, width = frame.planes["tag"].shape
-        return self.step(self.feeds(frame))[:height, :width].copy()
+        return picture[:height, :width].copy()
 
     def seconds_per_step(self, steps: int = 10) -> float:
         """Shortest of a few steps at the loaded size: what an undisturbed machine needs. Forgets the past."""
@@ -103,13 +105,17 @@ class NeuralRenderer:
 
     def feeds(self, frame: Frame) -> dict[str, np.ndarray]:
         """The graph's inputs for ``frame``, all but the state; the style moves a step towards the chosen one."""
+        planes = [name for name in PLANES if name in self.card.inputs]
+        if not frame.planes.keys() >= set(planes):
+            wanted, came = ",".join(planes), ",".join(frame.planes)
+            raise ModelError(f"model {self.model} paints from the planes {wanted}; this frame has only {came}")
         height, width = frame.planes["tag"].shape
         if self._size != (width, height):
             self._load((width, height))
         self._style = self._style + _BLEND * (self._target - self._style)
         camera = frame.camera
         lens = (camera.focal, camera.focal, camera.width / 2.0, camera.height / 2.0)
-        feeds = {name: self._fit(frame.planes[name]) for name in ("tag", "instance", "motion", "depth")}
+        feeds = {name: self._fit(frame.planes[name]) for name in planes}
         feeds["camera"] = np.concatenate([np.asarray(camera.pose, np.float32).ravel(), np.asarray(lens, np.float32)])
         feeds["style"] = np.ascontiguousarray(self._style, np.float32)
         return {name: feeds[name] for name in self.card.inputs if name in feeds}

@@ -59,9 +59,15 @@ def test_help_of_drive_shows_defaults():
         (("drive", "--connect", "localhost:5555"), "tcp://"),
         (("drive", "--connect", "tcp://host:5555", "--town", "oldtown"), "--town"),
         (("drive", "--carla", "host:2000", "--vehicles", "3"), "--vehicles"),
+        (("drive", "--connect", "tcp://host:5555", "--fps", "20"), "--fps"),
+        (("drive", "--vehicles", "100000"), "at most 1000"),
         (("drive", "--keys", "keys"), "--connect"),
         (("drive", "--nonsense"), "--nonsense"),
         (("keys",), "ACTION"),
+        (("town", "--seed", "-1"), "whole number"),
+        (("town", "--port", "99999"), "0 to 65535"),
+        (("bridge", "--seed", "-1"), "whole number"),
+        (("bridge", "--size", "5x"), "WIDTHxHEIGHT"),
     ],
 )
 def test_wrong_usage_is_one_line_and_exit_code_2(arguments: tuple[str, ...], word: str):

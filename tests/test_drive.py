@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import math
 import os
@@ -19,7 +20,7 @@ import pytest
 from bridge import tags
 from bridge.messages import STAMPS, Camera, Frame, Lamp
 from neuralsim.drive import lamps, report, views
-from neuralsim.drive.processes import alive, free_port
+from neuralsim.drive.processes import Child, ProcessError, Processes, alive, free_port
 from neuralsim.drive.session import style_for, sustainable_rate
 from neuralsim.recording.mp4 import Mp4Writer, RecordingError
 
@@ -258,6 +259,26 @@ def gone(pids: list[int], within: float) -> bool:
             return False
         time.sleep(0.05)
     return True
+
+
+def test_a_process_has_its_last_word_and_takes_along_what_it_started():
+    words = (
+        "import os, subprocess, sys, time; subprocess.Popen(['sleep', '60'], stdout=-3, stderr=-3); os.close(1); "
+        "time.sleep(0.15); sys.exit('no such town: choose another')"
+    )
+    processes = Processes()
+    child = Child("town", [sys.executable, "-c", words])
+    processes.children.append(child)
+    with pytest.raises(ProcessError, match="no such town: choose another"):
+        child.wait_ready(20.0, lambda: False)
+    os.killpg(child.pid, 0)  # somebody of its session is left
+    processes.stop()
+    end = time.monotonic() + 5.0
+    with contextlib.suppress(ProcessLookupError):
+        while True:
+            os.killpg(child.pid, 0)
+            assert time.monotonic() < end, "it was left behind"
+            time.sleep(0.02)
 
 
 def test_headless_drive_follows_the_road_and_writes_everything(tmp_path: Path):

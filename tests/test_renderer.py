@@ -91,6 +91,32 @@ def test_bad_models_and_runtimes_are_one_line(tmp_path: Path) -> None:
         NeuralRenderer(model=str(copy))
 
 
+def test_what_a_frame_or_a_card_lacks_is_one_line(tmp_path: Path) -> None:
+    lacking = frame()
+    del lacking.planes["depth"]
+    with pytest.raises(ModelError, match=r"paints from the planes tag,.*has only tag,instance,motion"):
+        NeuralRenderer(threads=1).render(lacking)
+    copy = tmp_path / "model"
+    shutil.copytree(zoo.HERE / "street-rt", copy)
+    card = (copy / "card.yaml").read_text()
+    for text in (
+        card.replace("multiple_of: 32", "multiple_of: 0"),
+        card.replace("  day:\n", "  day:\n  - [0, 0, 0]\n"),
+    ):
+        assert text != card
+        (copy / "card.yaml").write_text(text)
+        with pytest.raises(ModelError, match="multiple_of must be"):
+            NeuralRenderer(model=str(copy))
+
+
+def test_a_cut_is_in_the_chosen_style_at_once() -> None:
+    cut, fresh = (NeuralRenderer(threads=1, style=style) for style in ("overcast", "dusk"))
+    cut.render(frame())
+    cut.set_style("dusk")
+    cut.reset()
+    assert np.array_equal(cut.render(frame()), fresh.render(frame()))
+
+
 def test_the_drive_path_imports_no_torch() -> None:
     code = "import sys, neuralsim.renderer, neuralsim.cli, neuralsim.drive.loop; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], timeout=60).returncode == 0

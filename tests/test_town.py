@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from pathlib import Path
 
@@ -123,6 +124,14 @@ def test_damaged_map_is_one_clear_line(tmp_path: Path, content: str) -> None:
     with pytest.raises(ValueError, match="broken") as error:
         World(str(path))
     assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("length", ["nan", "inf", "1e9"])
+def test_map_with_a_road_without_end_is_refused_before_it_fills_the_memory(tmp_path: Path, length: str) -> None:
+    path = tmp_path / "endless.xodr"
+    path.write_text(re.sub(r'length="[^"]*"', f'length="{length}"', towns.generate("hamlet", 0)))
+    with pytest.raises(ValueError, match=r"endless\.xodr is damaged: a <road> has length"):
+        World(str(path))
 
 
 def test_map_that_kills_the_native_reader_does_not_kill_the_town(tmp_path: Path) -> None:

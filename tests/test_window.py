@@ -143,6 +143,22 @@ def test_gamepad_and_wheel(driver: Driver, monkeypatch: pytest.MonkeyPatch, name
     assert driver.commands[-1] == "unplugged"
 
 
+@pytest.mark.parametrize(
+    ("name", "brake", "rest"), [("Xbox 360 Controller", 2, -1.0), ("Logitech G29 Racing Wheel", 3, 1.0)]
+)
+def test_a_pedal_takes_over_from_the_autopilot_when_pressed_not_when_let_go(
+    driver: Driver, monkeypatch: pytest.MonkeyPatch, name: str, brake: int, rest: float
+):
+    monkeypatch.setattr(pygame.joystick, "Joystick", lambda index: Joystick(name))
+    event = pygame.event.Event
+    driver.inputs.handle(event(pygame.JOYDEVICEADDED, device_index=0))
+    driver.tap(pygame.K_p)
+    driver.inputs.handle(event(pygame.JOYAXISMOTION, instance_id=7, axis=brake, value=rest))
+    assert driver.inputs.control(0.01, 0.0).autopilot
+    driver.inputs.handle(event(pygame.JOYAXISMOTION, instance_id=7, axis=brake, value=-rest))
+    assert not driver.inputs.control(0.01, 0.0).autopilot
+
+
 def test_dead_zone_and_approach():
     assert [dead_zone(value) for value in (0.0, 0.05, -0.05, 1.0, -1.0)] == [0.0, 0.0, 0.0, 1.0, -1.0]
     assert 0.0 < dead_zone(0.07) < 0.02
@@ -188,6 +204,8 @@ def test_window_of_any_shape_shows_picture_and_hud(driver: Driver, size: tuple[i
     for view in View:
         window.choose(view)
         window.again(state)
+        absent = view in (View.RGB, View.MOTION)  # the neural picture stands in, and is not called what it is not
+        assert state.view.endswith("not in this frame") == absent
     window.hud.help = True
     window.hud.notify("Hello")
     window.again(state)

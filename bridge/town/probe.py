@@ -2,17 +2,52 @@
 
 `carla.Map` is native code that does not survive every damaged file (a controller of a signal that is not there, for
 one). The town must: it lets another process try first. ``python -m bridge.town.probe FILE`` exits 0 when the map is
-usable.
+usable. Numbers that would make it fill all memory (a road without end) are refused before that.
 """
 
 from __future__ import annotations
 
+import contextlib
+import math
 import os
 import subprocess
 import sys
+import xml.etree.ElementTree as ET
 from pathlib import Path
 
 PATIENCE = 120.0  # s
+LONGEST = 100_000.0  # m, of one road: `carla.Map` samples them all
+LARGEST = 1e7  # of any number: metres from the origin, coefficients
+_NUMBERS = (
+    "s",
+    "sOffset",
+    "t",
+    "x",
+    "y",
+    "z",
+    "hdg",
+    "length",
+    "a",
+    "b",
+    "c",
+    "d",
+    "curvature",
+    "curvStart",
+    "curvEnd",
+)
+
+
+def check_numbers(name: str, root: ET.Element) -> None:
+    """Raises ValueError for a number that no map has: not finite, or larger than a town can be."""
+    for element in root.iter():
+        for attribute in _NUMBERS:
+            try:
+                value = float(element.get(attribute, "0"))
+            except ValueError:
+                continue  # `carla.Map` says what it thinks of text
+            limit = LONGEST if (element.tag, attribute) == ("road", "length") else LARGEST
+            if not (math.isfinite(value) and abs(value) <= limit):
+                raise ValueError(f"{name} is damaged: a <{element.tag}> has {attribute}={element.get(attribute)!r}")
 
 
 def try_map(path: Path) -> None:
@@ -38,6 +73,10 @@ def try_map(path: Path) -> None:
 
 
 def main(path: Path) -> int:
+    with contextlib.suppress(ImportError):  # where there are limits: the town may not be there any more to end this
+        import resource
+
+        resource.setrlimit(resource.RLIMIT_CPU, (int(PATIENCE), int(PATIENCE)))
     from bridge.town.network import Network  # here, so that `try_map` does not load it
 
     try:

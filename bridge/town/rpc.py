@@ -162,6 +162,15 @@ class Connection:
             call.answer(wrap_error(str(error)), patient=True)
 
 
+def listen(host: str, port: int) -> socket.socket:
+    """A TCP socket that listens there (port 0: any free one). Raises ``OSError`` that names the address."""
+    try:
+        return socket.create_server((host, port), backlog=64)
+    except OSError as error:
+        reason = str(error.strerror or error).partition(" (while")[0].lower()
+        raise OSError(error.errno, f"cannot listen on {host}:{port}, {reason}") from None
+
+
 class RpcServer:
     """Listens on ``host:port`` and hands every request to ``dispatch``, in the thread of its connection.
 
@@ -174,7 +183,7 @@ class RpcServer:
     ) -> None:
         self.dispatch = dispatch
         self.on_close = on_close
-        self._listener = socket.create_server((host, port), backlog=64)
+        self._listener = listen(host, port)
         self.port: int = self._listener.getsockname()[1]
         self._connections: set[Connection] = set()
         self._lock = threading.Lock()

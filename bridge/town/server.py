@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import argparse
 import os
-import signal
 import sys
 import tempfile
 import threading
@@ -21,7 +20,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from bridge.lifetime import parent_pid
+from bridge.arguments import Parser, count, crowd, port
+from bridge.lifetime import Lifetime
 from bridge.town import calls_actors, calls_world, images, structs
 from bridge.town.actors import Actor
 from bridge.town.rpc import Call, Connection, RpcError, RpcServer, wrap
@@ -309,33 +309,22 @@ class TownServer:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """The command line; returns the exit code. Prints one line when the town is ready."""
-    parser = argparse.ArgumentParser(
-        prog="bridge.town.server",
+    parser = Parser(
+        prog="town",
         description="The embedded simulator: a small town that CARLA 0.9.16 clients connect to.",
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on; who reaches it may drive")
-    parser.add_argument("--port", type=int, default=2000, help="port for clients; 0 = any free one")
-    parser.add_argument("--streaming-port", type=int, default=0, help="port for sensor data; 0 = any free one")
+    parser.add_argument("--port", type=port, default=2000, help="port for clients; 0 = any free one")
+    parser.add_argument("--streaming-port", type=port, default=0, help="port for sensor data; 0 = any free one")
     parser.add_argument("--town", default="oldtown", help="name of a town, or an OpenDRIVE file (.xodr)")
-    parser.add_argument("--seed", type=int, default=0, help="of the town and everything that moves in it")
-    parser.add_argument("--vehicles", type=int, default=20, help="vehicles that drive by themselves")
-    parser.add_argument("--walkers", type=int, default=12, help="pedestrians")
+    parser.add_argument("--seed", type=count, default=0, help="of the town and everything that moves in it")
+    parser.add_argument("--vehicles", type=crowd, default=20, help="vehicles that drive by themselves")
+    parser.add_argument("--walkers", type=crowd, default=12, help="pedestrians")
     parser.add_argument("--with-parent", action="store_true", help="end when the process that started this one ends")
     options = parser.parse_args(argv)
 
-    parent = parent_pid()
-    stop = threading.Event()
-
-    ready = threading.Event()
-
-    def end(*_: object) -> None:
-        if not ready.is_set():  # still building the town: nothing to tidy up
-            os._exit(1)
-        stop.set()
-
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, end)
+    lifetime = Lifetime(options.with_parent)
     # Threads that wait for each other's lock get it within half a millisecond, not five.
     sys.setswitchinterval(0.0005)
     # carla.Map talks to the standard output, which belongs to our one line.
@@ -352,18 +341,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         server = TownServer(make_world, options.town, sorted(TOWNS), options.host, options.port, options.streaming_port)
     except OSError as error:
-        where = f"{options.host}:{options.port}"
-        print(f"town: cannot listen on {where} ({error.strerror or error}): choose another --port", file=sys.stderr)
+        print(f"town: {error.strerror or error}: choose another --host or port", file=sys.stderr)
         return 1
-    except (ValueError, OverflowError) as error:
+    except ValueError as error:
         print(f"town: {error}", file=sys.stderr)
         return 1
     server.start()
-    ready.set()
     print(f"town: {server.world.name} ready on {options.host}:{server.port}", file=console, flush=True)
-    while not stop.wait(0.25):
-        if options.with_parent and os.getppid() != parent:
-            break
+    lifetime.wait()
     server.close()
     return 0
 

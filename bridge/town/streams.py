@@ -19,6 +19,8 @@ from typing import Any
 
 import numpy as np
 
+from bridge.town.rpc import listen
+
 TOKEN = struct.Struct("<IHBB16s")  # stream id, port, protocol (1 = TCP), address type (0 = the client's own), address
 LENGTH = struct.Struct("<I")
 SMALL = 1 << 16  # bytes; smaller messages are sent by the caller itself when the socket takes them at once
@@ -153,7 +155,7 @@ class StreamServer:
     """
 
     def __init__(self, host: str, port: int = 0) -> None:
-        self._listener = socket.create_server((host, port), backlog=64)
+        self._listener = listen(host, port)
         self._listener.setblocking(False)
         self.port: int = self._listener.getsockname()[1]
         self._lock = threading.Lock()

@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 from scenariogeneration import xodr
 
-from bridge.town.probe import try_map
+from bridge.town.probe import check_numbers, try_map
 
 LANE = 3.15  # width of a driving lane, metres
 PARKING = 2.15  # width of a parking lane
@@ -105,6 +105,7 @@ def load(town: str, seed: int = 0) -> tuple[str, str]:
         raise ValueError(f"{town} is damaged, not OpenDRIVE: {error}") from None
     if root.tag != "OpenDRIVE":
         raise ValueError(f"{town} is not OpenDRIVE: its root element is <{root.tag}>")
+    check_numbers(town, root)
     try_map(path)
     return path.stem, text
 

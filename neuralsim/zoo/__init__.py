@@ -62,6 +62,8 @@ def load(model: str) -> Card:
         raise ModelError(
             f"{path}: not a readable model card ({type(error).__name__}: {error})".replace("\n", " ")
         ) from error
+    if card.multiple_of < 1 or len({style.shape for style in styles.values()}) != 1:
+        raise ModelError(f"{path}: multiple_of must be 1 or more, and all styles of one shape")
     if card.default_style not in card.styles:
         raise ModelError(f"{path}: default_style {card.default_style!r} is not among its styles")
     if not file.is_file():
