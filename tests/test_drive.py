@@ -281,6 +281,19 @@ def test_a_process_has_its_last_word_and_takes_along_what_it_started():
             time.sleep(0.02)
 
 
+def test_same_seed_gives_the_same_video_to_the_byte(tmp_path: Path):
+    videos = []
+    for name in ("first", "second"):
+        folder = tmp_path / name
+        folder.mkdir()
+        driven = Driven(folder, "--frames", "25", "--size", "128x64", "--seed", "4", "--record", "d.mp4")
+        errors = driven.process.communicate(timeout=120)[1]
+        assert driven.process.returncode == 0, errors
+        videos.append((folder / "d.mp4").read_bytes())
+    assert len(videos[0]) > 5_000
+    assert videos[0] == videos[1]
+
+
 def test_headless_drive_follows_the_road_and_writes_everything(tmp_path: Path):
     driven = Driven(tmp_path, "--frames", "80", "--size", "256x128", "--record", "d.mp4", "--report", "r.json")
     errors = driven.process.communicate(timeout=120)[1]

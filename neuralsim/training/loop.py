@@ -29,6 +29,7 @@ from neuralsim.training.losses import feature_distance, hinge_discriminator, hin
 from neuralsim.training.simulated import Pair, pairs
 
 _T = TypeVar("_T")
+_HUE_FREEDOM = 0.08  # of 2: chroma that a texture may add to its tint
 
 
 @dataclass
@@ -54,7 +55,7 @@ class TrainConfig:
     pixels: float = 6.0
     simulated_every: int = 0  # 0: real pictures only; n: every n-th step paints simulator frames
     equivariance: float = 4.0  # L1 between a painted simulator frame and the warped one before
-    hue: float = 4.0  # L1 between the chroma of a painted simulator frame and of its tint
+    hue: float = 40.0  # how far the chroma of a painted simulator frame strays from its tint, beyond what textures do
     save_every: int = 100
     minutes: float = 0.0  # stop after this long, 0 = by steps
     seed: int = 0
@@ -181,7 +182,8 @@ class Trainer:
             colour = (F.avg_pool2d(painted.float(), 16) - F.avg_pool2d(promise.float(), 16)).abs().mean()
             # and to its hue in every pixel: without a picture to compare with, windows would grow tail lamps
             still = 1.0 - sim_labels[:, Channel.VEHICLE : Channel.VEHICLE + 1]
-            hue = ((_chroma(painted.float()) - _chroma(promise.float())).abs() * still).mean()
+            stray = (_chroma(painted.float()) - _chroma(promise.float())).abs()
+            hue = (F.relu(stray - _HUE_FREEDOM) * still).mean()
             loss = self.adversarial * adversarial + c.equivariance * steady + c.pixels * colour + c.hue * hue
         self._update(self.painter, self.painter_adam, c.rate, loss)
         judge = self.judge_step(real, image, labels, [f.detach() for f in fake], painted.detach(), sim_labels)
