@@ -30,7 +30,8 @@ if TYPE_CHECKING:
 _TOWN_READY = 180.0  # seconds; the very first start compiles the rasteriser
 _BRIDGE_READY = 90.0
 FULL_RATE = 30.0  # simulated ticks per second
-_TICK = 0.018  # seconds of a core that a frame costs beside its painting: tick, sensors, window
+LEAST_RATE = 20.0  # below it, driving feels wrong: slower machines skip frames instead
+_TICK = 0.022  # seconds of a core that a frame costs beside its painting: tick, sensors, window; and some air
 _VERDICT = "scenario over: "  # how the bridge's last line begins
 _SILENCE = 10.0  # seconds without a frame that end the drive
 
@@ -274,11 +275,11 @@ class _Loader(threading.Thread):
 
 
 def sustainable_rate(step: float, cores: int) -> float:
-    """Ticks per second that a renderer with ``step`` seconds a picture can follow on ``cores``, 10 to 30.
+    """Ticks per second that a renderer with ``step`` seconds a picture can follow on ``cores``, 20 to 30.
 
     Ticks that nobody paints only take time from those that somebody does. With few cores, ticking takes it as well.
     """
-    return float(max(10.0, min(FULL_RATE, round(1.0 / (step + (_TICK if cores < 4 else 0.0))))))
+    return float(max(LEAST_RATE, min(FULL_RATE, round(1.0 / (step + (_TICK if cores < 4 else 0.0))))))
 
 
 def style_for(weather: Mapping[str, float], styles: Container[str], default: str) -> str:
