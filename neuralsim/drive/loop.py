@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
-import signal
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from abc import ABC, abstractmethod
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from types import FrameType
 
 from bridge.messages import Control
 from bridge.transport import ControlSender, LinkError
@@ -21,7 +19,7 @@ from neuralsim.zoo import ModelError
 
 from . import report
 from .options import DriveOptions
-from .processes import ProcessError
+from .processes import ProcessError, ended_by_signals
 from .progress import Progress
 from .session import DriveError, Picture, Session
 from .telemetry import Telemetry
@@ -61,7 +59,7 @@ class Controls:
             self._sender = None
 
 
-class Drive:
+class Drive(ABC):
     """What both loops share: the session, the measurement, what is written."""
 
     def __init__(self, options: DriveOptions, wake: Callable[[], None] = lambda: None) -> None:
@@ -80,7 +78,7 @@ class Drive:
 
     def run(self) -> None:
         """Drive until the end; raises one of ``EXPECTED`` where that is not the one that was asked for."""
-        with self._signals():
+        with ended_by_signals(self._interrupt):
             try:
                 check_outputs(self.options)
                 if self.options.log is not None:
@@ -95,9 +93,9 @@ class Drive:
                 if self._telemetry is not None:
                     self._telemetry.close()
 
+    @abstractmethod
     def drive(self) -> None:
         """The loop; ends when it is done or was interrupted."""
-        raise NotImplementedError
 
     @property
     def done(self) -> bool:
@@ -154,23 +152,8 @@ class Drive:
         if wanted is not None and self.meter.frames < wanted:
             raise DriveError(f"interrupted after {self.meter.frames} of {wanted} frames")
 
-    @contextlib.contextmanager
-    def _signals(self) -> Iterator[None]:
-        """Ctrl-C and SIGTERM end the loop instead of the process: everything else has to end with it."""
-        if threading.current_thread() is not threading.main_thread():
-            yield
-            return
-
-        def stop(number: int, frame: FrameType | None) -> None:
-            self.interrupted = True
-
-        names = ("SIGINT", "SIGTERM", "SIGHUP")
-        before = {number: signal.signal(number, stop) for name in names if (number := getattr(signal, name, None))}
-        try:
-            yield
-        finally:
-            for number, handler in before.items():
-                signal.signal(number, handler)
+    def _interrupt(self) -> None:
+        self.interrupted = True
 
 
 class HeadlessDrive(Drive):

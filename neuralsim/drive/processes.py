@@ -14,7 +14,7 @@ import tempfile
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 _LAST_WORDS = 0.3  # seconds a dying process gets to finish its error line
@@ -24,6 +24,22 @@ _GRACE = 0.9  # seconds from SIGTERM to SIGKILL; quitting takes under two in all
 
 class ProcessError(RuntimeError):
     """A process did not start or ended by itself; the message is its own one-line error."""
+
+
+@contextlib.contextmanager
+def ended_by_signals(stop: Callable[[], None]) -> Iterator[None]:
+    """Ctrl-C, SIGTERM and SIGHUP call ``stop`` instead of ending this process: everything else has to end with it."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    names = ("SIGINT", "SIGTERM", "SIGHUP")
+    numbers = [getattr(signal, name) for name in names if hasattr(signal, name)]
+    before = {number: signal.signal(number, lambda *_: stop()) for number in numbers}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 class Child:

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import json
 import os
 import shutil
-import signal
 import sys
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +18,7 @@ from typing import Any
 from neuralsim import __version__
 from neuralsim.drive.loop import EXPECTED as DRIVE_EXPECTED
 from neuralsim.drive.options import TAGS, DriveOptions
+from neuralsim.drive.processes import ended_by_signals
 from neuralsim.drive.progress import Progress
 from neuralsim.drive.report import host
 from neuralsim.drive.session import Picture, Session
@@ -43,6 +42,10 @@ class _Shared:
 
     frames: int = 0
     stop: bool = False
+
+    def end(self) -> None:
+        """Let all recorders stop; their files stay readable."""
+        self.stop = True
 
 
 class ScenarioRecorder:
@@ -247,7 +250,7 @@ def _record_all(recorders: Sequence[ScenarioRecorder], shared: _Shared, jobs: in
     failed = 0
     progress = Progress(sum(recorder.loaded.scenario.frames for recorder in recorders))
     begun = time.monotonic()
-    with _signals(shared), ThreadPoolExecutor(max(jobs, 1)) as pool:
+    with ended_by_signals(shared.end), ThreadPoolExecutor(max(jobs, 1)) as pool:
         running = {pool.submit(recorder.record): recorder for recorder in recorders}
         while running:
             ready = [each for each in running if each.done()]
@@ -279,25 +282,6 @@ def _say(result: dict[str, Any], note: str = "") -> bool:
         if not each["passed"]:
             print(f"      {each['assertion']} of {each['of']}: {each['value']}, limit {each['limit']}", flush=True)
     return passed
-
-
-@contextlib.contextmanager
-def _signals(shared: _Shared) -> Iterator[None]:
-    """Ctrl-C and SIGTERM end all recorders, whose files stay readable."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-
-    def stop(*_: object) -> None:
-        shared.stop = True
-
-    names = ("SIGINT", "SIGTERM", "SIGHUP")
-    before = {number: signal.signal(number, stop) for name in names if (number := getattr(signal, name, None))}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 def _fail(line: str) -> int:
