@@ -39,7 +39,7 @@ PATIENCE = 20.0  # s for a call to a server that is; a real one loads assets in 
 WARM_UP = 60  # ticks until all cameras must deliver
 VERDICT = "scenario over: "  # before the JSON of a scenario's result, the last line on standard output
 PICTURE = 2.0  # s for a camera's first picture: had it to be the next tick's, a drive would not be like the other
-SETTLE = 12  # ticks before a scenario begins
+SETTLE = 12  # ticks before a drive's first frame
 FIRST = 90.0  # s for the first of them: servers load assets or compile their kernels
 
 
@@ -333,12 +333,15 @@ class CarlaBridge:
         sensor.listen(count)
 
     def _warm_up(self) -> Any:
-        """Tick until every camera delivers."""
+        """Tick ``SETTLE`` times, and on until every camera delivers.
+
+        A fixed number where it can be one: when the first picture comes is a matter of how fast this machine is today,
+        and the town must be the same at a drive's first frame.
+        """
         assert self._rig is not None
-        least = 0 if self._director is None else SETTLE
-        for tick in range(WARM_UP):
+        for tick in range(1, WARM_UP + 1):
             images = self._rig.gather(self._world.tick(FIRST), FIRST, PICTURE)
-            if self._rig.steady() and tick >= least:
+            if self._rig.steady() and tick >= SETTLE:
                 self._rig.decode(images)
                 return self._world.get_snapshot()
         raise BridgeError("the server's cameras send nothing; does it run without rendering?")
