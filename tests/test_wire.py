@@ -15,8 +15,8 @@ import pytest
 from wire_client import finish, run_client, start_client
 from wire_world import OneRoad, road
 
-from bridge.town import images
 from bridge.town.server import FUNCTIONS, TownServer
+from bridge.town.wire import images
 
 ROOT = Path(__file__).resolve().parents[1]
 

@@ -21,8 +21,8 @@ import pytest
 from wire_client import Bare, is_dropped, run_client, start_client
 from wire_world import OneRoad
 
-from bridge.town import rpc, streams
 from bridge.town.server import TownServer
+from bridge.town.wire import rpc, streams
 
 ROOT = Path(__file__).resolve().parents[1]
 

@@ -22,11 +22,11 @@ from typing import Any
 
 from bridge.arguments import Parser, count, crowd, port
 from bridge.lifetime import Lifetime
-from bridge.town import calls_actors, calls_world, images, structs
 from bridge.town.actors import Actor
-from bridge.town.rpc import Call, Connection, RpcError, RpcServer, wrap
-from bridge.town.situation import Situation
-from bridge.town.streams import StreamServer
+from bridge.town.wire import calls_actors, calls_world, images, structs
+from bridge.town.wire.rpc import Call, Connection, RpcError, RpcServer, wrap
+from bridge.town.wire.situation import Situation
+from bridge.town.wire.streams import StreamServer
 
 PATIENCE = 2.0  # seconds that a new town waits, after its first call, for that client to go synchronous
 RATE = 30.0  # ticks per second when no client is synchronous, and the step of a client that names none

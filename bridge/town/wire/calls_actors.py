@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from bridge.town import structs
 from bridge.town.actors import Actor, Transform
-from bridge.town.rpc import Call, Raw, RpcError
+from bridge.town.wire import structs
+from bridge.town.wire.rpc import Call, Raw, RpcError
 
 if TYPE_CHECKING:
     from bridge.town.server import TownServer

@@ -8,8 +8,8 @@ from typing import Any
 import msgpack
 import numpy as np
 
-from bridge.town import structs
 from bridge.town.actors import Actor
+from bridge.town.wire import structs
 
 LIMIT = 50.0  # km/h where the map names none
 CELL = 8.0  # m, resolution of the map of speed limits

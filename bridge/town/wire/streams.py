@@ -19,7 +19,7 @@ from typing import Any
 
 import numpy as np
 
-from bridge.town.rpc import listen
+from bridge.town.wire.rpc import listen
 
 TOKEN = struct.Struct("<IHBB16s")  # stream id, port, protocol (1 = TCP), address type (0 = the client's own), address
 LENGTH = struct.Struct("<I")

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from bridge.town import structs
-from bridge.town.rpc import Call
+from bridge.town.wire import structs
+from bridge.town.wire.rpc import Call
 
 if TYPE_CHECKING:
     from bridge.town.server import TownServer

@@ -1,0 +1,1 @@
+"""CARLA's wire: RPC, sensor streams, their layouts, and the server functions over a ``World``."""
