@@ -1,6 +1,6 @@
 """The generator's own classes: what the label maps of CARLA, CamVid and Cityscapes have in common.
 
-Each source of labels maps its ids to these channels; ``card.yaml`` of a model repeats the CARLA map it was made with.
+CARLA's tags map to these channels; ``card.yaml`` of a model repeats the map it was made with.
 """
 
 from __future__ import annotations
@@ -59,20 +59,6 @@ _CARLA = {
     Tag.GUARD_RAIL: Channel.BARRIER,
 }
 
-_CAMVID = (
-    Channel.SKY, Channel.BUILDING, Channel.POLE, Channel.ROAD, Channel.SIDEWALK, Channel.VEGETATION, Channel.SIGN,
-    Channel.BARRIER, Channel.VEHICLE, Channel.PERSON, Channel.CYCLE, Channel.OTHER,
-)  # fmt: skip
-
-_CITYSCAPES = {
-    6: Channel.SIDEWALK, 7: Channel.ROAD, 8: Channel.SIDEWALK, 9: Channel.SIDEWALK, 11: Channel.BUILDING,
-    12: Channel.BARRIER, 13: Channel.BARRIER, 14: Channel.BARRIER, 15: Channel.BUILDING, 16: Channel.BUILDING,
-    17: Channel.POLE, 18: Channel.POLE, 19: Channel.SIGN, 20: Channel.SIGN, 21: Channel.VEGETATION,
-    22: Channel.TERRAIN, 23: Channel.SKY, 24: Channel.PERSON, 25: Channel.CYCLE, 26: Channel.VEHICLE,
-    27: Channel.VEHICLE, 28: Channel.VEHICLE, 29: Channel.VEHICLE, 30: Channel.VEHICLE, 31: Channel.VEHICLE,
-    32: Channel.CYCLE, 33: Channel.CYCLE,
-}  # fmt: skip
-
 
 def _table(mapping: dict[int, Channel], size: int = 256) -> np.ndarray:
     table = np.full(size, Channel.OTHER, np.uint8)
@@ -81,9 +67,7 @@ def _table(mapping: dict[int, Channel], size: int = 256) -> np.ndarray:
     return table
 
 
-#: u8 (256,): label id -> channel, for each source of labels.
+#: u8 (256,): tag -> channel. Other sources of labels come by way of tags (``neuralsim/classmaps``).
 CARLA_TO_CHANNEL = _table({int(tag): channel for tag, channel in _CARLA.items()})
-CAMVID_TO_CHANNEL = _table(dict(enumerate(_CAMVID)))
-CITYSCAPES_TO_CHANNEL = _table(_CITYSCAPES)
 
 assert len(CARLA_TO_CHANNEL) >= COUNT

@@ -15,7 +15,8 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from neuralsim.models.classes import CAMVID_TO_CHANNEL, CHANNELS, CITYSCAPES_TO_CHANNEL, Channel
+from neuralsim import classmaps
+from neuralsim.models.classes import CARLA_TO_CHANNEL, CHANNELS, Channel
 
 _SEPARATE = (Channel.VEHICLE, Channel.PERSON, Channel.CYCLE)  # one tint per object; the simulator draws them coarsely
 
@@ -52,22 +53,24 @@ def mark_road_lines(image: np.ndarray, label: np.ndarray, threshold: int = 28) -
 
 def load_camvid(root: Path, splits: Sequence[str] = ("train", "test")) -> list[Picture]:
     """CamVid, 12-class edition: ``root/<split>/{image,label}``."""
+    channels = CARLA_TO_CHANNEL[classmaps.load("camvid").tags]
     pictures = []
     for split in splits:
         for path in sorted((root / split / "label").glob("*.png")):
             image = _read_rgb(next((root / split / "image").glob(path.stem + ".*")))
-            label = CAMVID_TO_CHANNEL[_read(path)]
+            label = channels[_read(path)]
             pictures.append(Picture(path.stem, image, mark_road_lines(image, label), None))
     return pictures
 
 
 def load_cityscapes(root: Path, folders: Sequence[str], rows: int = 464, scale: float = 0.75) -> list[Picture]:
     """Cityscapes clips in labelIds: ``root/<folder>/{image,label,instance}``; the bonnet below ``rows`` is cut away."""
+    channels = CARLA_TO_CHANNEL[classmaps.load("cityscapes").tags]
     pictures = []
     for folder in folders:
         for path in sorted((root / folder / "label").glob("*.png")):
             image = _read_rgb(next((root / folder / "image").glob(path.stem + ".*")))[:rows]
-            label = CITYSCAPES_TO_CHANNEL[_read(path)[:rows]]
+            label = channels[_read(path)[:rows]]
             instance = _read(root / folder / "instance" / path.name)[:rows]
             size = (round(image.shape[1] * scale), round(image.shape[0] * scale))
             image = cv2.resize(image, size, interpolation=cv2.INTER_AREA)

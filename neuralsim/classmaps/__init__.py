@@ -1,0 +1,78 @@
+"""Class maps: what the label ids of a data set mean, one YAML file each, for training, rendering and evaluation alike.
+
+A file's ``labels`` gives each id one of CARLA's semantic tags by name (``bridge/tags.py``), which is what models are
+fed with; ``like`` takes over another map's labels first. An id that is not listed is not known: it is counted and
+painted as ``unlabeled``.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import yaml
+
+from bridge.tags import Tag
+
+HERE = Path(__file__).parent
+
+
+class ClassMapError(ValueError):
+    """A class map that cannot be used; the message is one line."""
+
+
+@dataclass(frozen=True)
+class ClassMap:
+    """``tags`` u8 (65536,): CARLA tag of each label id; ``known`` bool (65536,): is the id listed."""
+
+    name: str
+    tags: np.ndarray
+    known: np.ndarray
+
+    def unknown(self, label: np.ndarray) -> dict[int, int]:
+        """Pixels of each id in ``label`` (H, W) that the map does not list."""
+        ids, counts = np.unique(label[~self.known[label]], return_counts=True)
+        return dict(zip(ids.tolist(), counts.tolist(), strict=True))
+
+
+def names() -> list[str]:
+    """The maps that came with this installation."""
+    return sorted(path.stem for path in HERE.glob("*.yaml"))
+
+
+def load(name: str) -> ClassMap:
+    """A shipped map by name, or one from a file ending in ``.yaml``. Raises ClassMapError, one line."""
+    labels = _labels(name, ())
+    tags = np.full(1 << 16, Tag.UNLABELED, np.uint8)
+    known = np.zeros(1 << 16, bool)
+    for label, tag in labels.items():
+        tags[label], known[label] = tag, True
+    return ClassMap(Path(name).stem, tags, known)
+
+
+def _labels(name: str, above: tuple[Path, ...]) -> dict[int, Tag]:
+    path = Path(name) if name.endswith((".yaml", ".yml")) else HERE / f"{name}.yaml"
+    if path.parent == HERE and not path.is_file():
+        raise ClassMapError(f"unknown class map {name!r}: there are {', '.join(names())}, or give a .yaml file")
+    if path in above:
+        raise ClassMapError(f"{path}: `like` leads back to itself")
+    try:
+        data = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise ClassMapError(f"{path}: {' '.join(str(error).split())}") from error
+    if (
+        not isinstance(data, dict)
+        or not isinstance(data.get("labels", {}), dict)
+        or not data.keys() & {"labels", "like"}
+    ):
+        raise ClassMapError(f"{path}: expected `labels:` with one `id: tag` per line")
+    found: dict[int, Tag] = _labels(str(data["like"]), (*above, path)) if "like" in data else {}
+    for label, tag in data.get("labels", {}).items():
+        if isinstance(label, bool) or not isinstance(label, int) or not 0 <= label < 1 << 16:
+            raise ClassMapError(f"{path}: label id {label!r} is not a whole number from 0 to 65535")
+        if not isinstance(tag, str) or tag.upper() not in Tag.__members__:
+            known = ", ".join(member.lower() for member in Tag.__members__)
+            raise ClassMapError(f"{path}: label {label}: {tag!r} is not one of CARLA's tags: {known}")
+        found[label] = Tag[tag.upper()]
+    return found
