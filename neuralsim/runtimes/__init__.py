@@ -23,13 +23,29 @@ class RuntimeUnavailable(Exception):
 class Session(Protocol):
     """A graph loaded for one frame size, with its state inside."""
 
-    name: str  # e.g. "openvino bf16"
+    name: str  # runtime and precision, e.g. "openvino bf16"
 
     def step(self, feeds: dict[str, np.ndarray]) -> np.ndarray:
         """Paint one frame from its inputs (all but the state): u8 (H, W, 3), valid until the next step."""
 
     def reset(self) -> None:
         """Forget the past."""
+
+    def state(self) -> dict[str, np.ndarray]:
+        """A copy of what is remembered, by the names and shapes of ``state_shapes``."""
+
+    def restore(self, state: dict[str, np.ndarray]) -> None:
+        """Go on from what ``state`` gave, here or in another runtime."""
+
+
+class Plain(Protocol):
+    """Any other graph of fixed sizes, loaded with the same options."""
+
+    name: str
+    inputs: dict[str, tuple[int, ...]]  # their shapes
+
+    def run(self, feeds: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """Outputs by name, valid until the next run."""
 
 
 def state_shapes(height: int, width: int) -> dict[str, tuple[tuple[int, ...], float]]:
@@ -56,10 +72,20 @@ def create(runtime: str, graph: Path, height: int, width: int, threads: int | No
         if not found:
             raise RuntimeUnavailable(f"no runtime is installed: pip install {' or '.join(RUNTIMES)}")
         runtime = found[0]
+    session: Session = import_module(_room(runtime)).load(graph, height, width, threads)
+    return session
+
+
+def plain(runtime: str, graph: Path, threads: int | None = None, precision: str | None = None) -> Plain:
+    """Load any graph of fixed sizes. ``precision`` None: the runtime's best here. Raises RuntimeUnavailable."""
+    session: Plain = import_module(_room(runtime)).load_plain(graph, threads, precision)
+    return session
+
+
+def _room(runtime: str) -> str:
     if runtime not in RUNTIMES:
         raise RuntimeUnavailable(f"unknown runtime {runtime!r}; known: auto, {', '.join(RUNTIMES)}")
     module, package = RUNTIMES[runtime]
-    if runtime not in found:
+    if runtime not in available():
         raise RuntimeUnavailable(f"runtime {runtime!r} is not installed: pip install {package}")
-    session: Session = import_module(module).load(graph, height, width, threads)
-    return session
+    return module

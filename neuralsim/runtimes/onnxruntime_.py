@@ -1,4 +1,4 @@
-"""ONNX Runtime on the CPU: fp32, everywhere."""
+"""ONNX Runtime: TensorRT's or CUDA's provider where its GPU package is installed, else the CPU in fp32, everywhere."""
 
 from __future__ import annotations
 
@@ -11,33 +11,73 @@ from neuralsim.runtimes import NEXT, RuntimeUnavailable, state_shapes
 
 
 class OnnxRuntimeSession:
-    """An inference session; state stays in OrtValues between steps."""
+    """Bound inputs and outputs: state and picture stay on the device, two sets of state buffers take turns."""
 
-    def __init__(self, session: ort.InferenceSession, height: int, width: int) -> None:
-        self.name = "onnxruntime fp32"
-        self._session = session
+    def __init__(self, session: ort.InferenceSession, name: str, height: int, width: int) -> None:
+        self.name = name
+        self._session, self._device = session, _device(session)
         self._shapes = state_shapes(height, width)
-        self._state: dict[str, ort.OrtValue] = {}
-        self._outputs = [output.name for output in session.get_outputs()]
+        self._states = [
+            {key: self._zeros(shape, np.float32) for key, (shape, _) in self._shapes.items()} for _ in (0, 1)
+        ]
+        self._rgb = ort.OrtValue.ortvalue_from_numpy(np.empty((height, width, 3), np.uint8))  # the host's
+        self._picture = self._rgb.numpy()
+        self._binding = session.io_binding()
+        self._binding.bind_ortvalue_output("rgb", self._rgb)
         self.reset()
 
     def step(self, feeds: dict[str, np.ndarray]) -> np.ndarray:
-        values = {key: ort.OrtValue.ortvalue_from_numpy(np.ascontiguousarray(value)) for key, value in feeds.items()}
-        results = self._session.run_with_ort_values(self._outputs, values | self._state)
-        out = dict(zip(self._outputs, results, strict=True))
-        self._state = {key: out[output] for key, output in NEXT.items()}
-        rgb: np.ndarray = out["rgb"].numpy()
-        return rgb
+        binding = self._binding
+        for key, value in feeds.items():
+            binding.bind_cpu_input(key, value)
+        past, following = self._states
+        for key, output in NEXT.items():
+            binding.bind_ortvalue_input(key, past[key])
+            binding.bind_ortvalue_output(output, following[key])
+        self._session.run_with_iobinding(binding)
+        self._states.reverse()
+        return self._picture
 
     def reset(self) -> None:
-        self._state = {
-            key: ort.OrtValue.ortvalue_from_numpy(np.full(shape, nothing, np.float32))
-            for key, (shape, nothing) in self._shapes.items()
-        }
+        self.restore({key: np.full(shape, nothing, np.float32) for key, (shape, nothing) in self._shapes.items()})
+
+    def state(self) -> dict[str, np.ndarray]:
+        return {key: value.numpy().copy() for key, value in self._states[0].items()}
+
+    def restore(self, state: dict[str, np.ndarray]) -> None:
+        for key, value in state.items():
+            self._states[0][key].update_inplace(np.ascontiguousarray(value, np.float32))
+
+    def _zeros(self, shape: tuple[int, ...], dtype: type) -> ort.OrtValue:
+        return ort.OrtValue.ortvalue_from_numpy(np.zeros(shape, dtype), self._device, 0)
 
 
-def load(graph: Path, height: int, width: int, threads: int | None = None) -> OnnxRuntimeSession:
+class OnnxRuntimePlain:
+    """A graph of numpy arrays in and out."""
+
+    def __init__(self, session: ort.InferenceSession, name: str) -> None:
+        self.name = name
+        self.inputs = {port.name: tuple(port.shape) for port in session.get_inputs()}
+        self._session = session
+        self._outputs = [port.name for port in session.get_outputs()]
+
+    def run(self, feeds: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+        return dict(zip(self._outputs, self._session.run(self._outputs, feeds), strict=True))
+
+
+def load(
+    graph: Path, height: int, width: int, threads: int | None = None, precision: str | None = None
+) -> OnnxRuntimeSession:
     """Open ``graph``. Raises RuntimeUnavailable when ONNX Runtime refuses it."""
+    return OnnxRuntimeSession(*_open(graph, threads, precision), height, width)
+
+
+def load_plain(graph: Path, threads: int | None = None, precision: str | None = None) -> OnnxRuntimePlain:
+    """Open a graph of fixed sizes. Raises RuntimeUnavailable when ONNX Runtime refuses it."""
+    return OnnxRuntimePlain(*_open(graph, threads, precision))
+
+
+def _open(graph: Path, threads: int | None, precision: str | None) -> tuple[ort.InferenceSession, str]:
     options = ort.SessionOptions()
     options.log_severity_level = 3
     # its worker threads would spin on the cores that the simulator needs
@@ -45,7 +85,19 @@ def load(graph: Path, height: int, width: int, threads: int | None = None) -> On
     if threads:
         options.intra_op_num_threads = threads
     try:
-        session = ort.InferenceSession(str(graph), options, providers=["CPUExecutionProvider"])
+        session = ort.InferenceSession(str(graph), options, providers=providers())
     except Exception as error:  # its exceptions share no base class but Exception
         raise RuntimeUnavailable(f"onnxruntime cannot load {graph}: {str(error).strip().splitlines()[0]}") from error
-    return OnnxRuntimeSession(session, height, width)
+    where = session.get_providers()[0].removesuffix("ExecutionProvider").lower()
+    return session, f"onnxruntime {precision or 'fp32'}" + ("" if where == "cpu" else f" on {where}")
+
+
+def providers() -> list[str]:
+    """Those that this installation has, fastest first. The GPU's refuse by themselves where there is no driver."""
+    known = ort.get_available_providers()
+    wanted = ("TensorrtExecutionProvider", "CUDAExecutionProvider", "CPUExecutionProvider")
+    return [name for name in wanted if name in known]
+
+
+def _device(session: ort.InferenceSession) -> str:
+    return "cpu" if session.get_providers()[0] == "CPUExecutionProvider" else "cuda"

@@ -9,6 +9,9 @@ import openvino as ov
 
 from neuralsim.runtimes import NEXT, RuntimeUnavailable, state_shapes
 
+#: Our names of precisions -> its own. An int8 graph carries its own; what that leaves open is as the processor likes.
+_HINTS = {"fp32": "f32", "bf16": "bf16"}
+
 
 class OpenVinoSession:
     """The compiled graph and two sets of state tensors that take turns, so that no state is ever copied."""
@@ -40,19 +43,58 @@ class OpenVinoSession:
         for key, (_, nothing) in self._shapes.items():
             self._states[0][key].data[:] = nothing
 
+    def state(self) -> dict[str, np.ndarray]:
+        return {key: tensor.data.copy() for key, tensor in self._states[0].items()}
 
-def load(graph: Path, height: int, width: int, threads: int | None = None) -> OpenVinoSession:
+    def restore(self, state: dict[str, np.ndarray]) -> None:
+        for key, value in state.items():
+            self._states[0][key].data[:] = value
+
+
+class OpenVinoPlain:
+    """A graph of numpy arrays in and out."""
+
+    def __init__(self, compiled: ov.CompiledModel, name: str) -> None:
+        self.name = name
+        self._request = compiled.create_infer_request()
+        self.inputs = {port.get_any_name(): tuple(port.get_shape()) for port in compiled.inputs}
+        self._outputs = [port.get_any_name() for port in compiled.outputs]
+
+    def run(self, feeds: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+        for key, value in feeds.items():
+            self._request.set_tensor(key, ov.Tensor(value, shared_memory=True))
+        self._request.infer()
+        return {name: self._request.get_tensor(name).data for name in self._outputs}
+
+
+def load(
+    graph: Path, height: int, width: int, threads: int | None = None, precision: str | None = None
+) -> OpenVinoSession:
     """Compile ``graph`` for one frame size. Raises RuntimeUnavailable when OpenVINO refuses it."""
+    compiled, name = _compile(graph, (height, width), threads, precision)
+    return OpenVinoSession(compiled, name, height, width)
+
+
+def load_plain(graph: Path, threads: int | None = None, precision: str | None = None) -> OpenVinoPlain:
+    """Compile a graph of fixed sizes. Raises RuntimeUnavailable when OpenVINO refuses it."""
+    return OpenVinoPlain(*_compile(graph, None, threads, precision))
+
+
+def _compile(
+    graph: Path, size: tuple[int, int] | None, threads: int | None, precision: str | None
+) -> tuple[ov.CompiledModel, str]:
     try:
         core = ov.Core()
         model = core.read_model(graph)
-        model.reshape({port: _fixed(port, height, width) for port in model.inputs})
-        can_bf16 = "BF16" in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
-        precision = "bf16" if can_bf16 else "f32"
+        if size:
+            fix_size(model, *size)
+        if precision is None:
+            can_bf16 = "BF16" in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+            precision = "bf16" if can_bf16 else "fp32"
         # pinned threads would wait for their core while simulator and bridge use it and another is free
         options: dict[str, object] = {
             "PERFORMANCE_HINT": "LATENCY",
-            "INFERENCE_PRECISION_HINT": precision,
+            "INFERENCE_PRECISION_HINT": _HINTS[precision],
             "ENABLE_CPU_PINNING": False,
         }
         if threads:
@@ -60,10 +102,16 @@ def load(graph: Path, height: int, width: int, threads: int | None = None) -> Op
         compiled = core.compile_model(model, "CPU", options)
     except RuntimeError as error:
         raise RuntimeUnavailable(f"openvino cannot load {graph}: {str(error).strip().splitlines()[-1]}") from error
-    return OpenVinoSession(compiled, f"openvino {precision}", height, width)
+    return compiled, f"openvino {precision}"
+
+
+def fix_size(model: ov.Model, height: int, width: int) -> None:
+    """Fill in the sizes that the inputs of ``model`` leave free, height first."""
+    shapes = {port: _fixed(port, height, width) for port in model.inputs if port.partial_shape.is_dynamic}
+    if shapes:
+        model.reshape(shapes)
 
 
 def _fixed(port: ov.Output, height: int, width: int) -> list[int]:
-    """Shape of an input with its two free sizes filled in, height first."""
     sizes = iter((height, width))
     return [dim.get_length() if dim.is_static else next(sizes) for dim in port.partial_shape]

@@ -1,0 +1,1 @@
+"""``neuralsim bench``: where the milliseconds go, and whether they became fewer."""

@@ -1,0 +1,123 @@
+"""Our model's time per frame beside other papers' generators: ``python -m neuralsim.bench.peers --size 512x256``.
+
+Ours is the shipped graph as it is driven (bytes of real town frames in, bytes of the picture out, state inside); theirs
+are bare layer lists (:mod:`neuralsim.bench.peer_graphs`). The same runtime, precision and threads for all, measured in
+turns, so that a neighbour's noise hits all alike. The last line is one JSON object.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+
+from bridge.arguments import Parser
+from neuralsim import runtimes, zoo
+from neuralsim.bench import peer_graphs
+from neuralsim.bench.flops import gflop
+from neuralsim.cli import positive, size
+from neuralsim.drive.report import cores, host
+from neuralsim.evaluation.town_drive import TownDrive
+from neuralsim.renderer import ModelError, NeuralRenderer, RuntimeUnavailable
+
+_FRAMES = 8  # of the town, painted over and over
+_TURN = 0.12  # s that each model runs per round, one run at least, after one that warms its caches
+
+
+def measure(models: dict[str, Callable[[], object]], rounds: int) -> dict[str, float]:
+    """Median seconds per run of each, measured in turns over so many rounds."""
+    times: dict[str, list[float]] = {name: [] for name in models}
+    for name, run in models.items():
+        run()
+        begun = time.perf_counter()
+        run()
+        times[name] = [time.perf_counter() - begun]
+    turns = {name: max(1, round(_TURN / first[0])) for name, first in times.items()}
+    times = {name: [] for name in models}
+    for _ in range(rounds):
+        for name, run in models.items():
+            run()
+            for _ in range(turns[name]):
+                begun = time.perf_counter()
+                run()
+                times[name].append(time.perf_counter() - begun)
+    return {name: float(np.median(values)) for name, values in times.items()}
+
+
+def compare(model: str, runtime: str, pixels: tuple[int, int], threads: int | None, rounds: int) -> dict[str, object]:
+    """The report for frames of ``pixels`` (width, height), multiples of 32. Raises ModelError, RuntimeUnavailable."""
+    width, height = pixels
+    renderer = NeuralRenderer(model, runtime, pixels, threads)
+    chosen, precision = renderer.runtime.split()[:2]
+    feeds = _town(renderer, width, height)
+    turn = iter(range(sys.maxsize))
+    models: dict[str, Callable[[], object]] = {"ours": lambda: renderer.step(feeds[next(turn) % len(feeds)])}
+    gflops = {"ours": gflop(renderer.card.file, height, width)}
+    with tempfile.TemporaryDirectory(prefix="neuralsim-peers-") as folder:
+        for name in peer_graphs.PEERS:
+            graph = peer_graphs.write(name, Path(folder), height, width)
+            gflops[name] = gflop(graph, height, width)
+            models[name] = _random_input(runtimes.plain(chosen, graph, threads, precision))
+            graph.unlink()
+        seconds = measure(models, rounds)
+    return {
+        **{f"{name}_ms": round(1000.0 * value, 2) for name, value in seconds.items()},
+        "gflop": {name: round(value, 2) for name, value in gflops.items()},
+        "model": renderer.model,
+        "runtime": chosen,
+        "precision": precision,
+        "threads": threads or cores(),
+        "device": host(),
+    }
+
+
+def _town(renderer: NeuralRenderer, width: int, height: int) -> list[dict[str, np.ndarray]]:
+    town = TownDrive(width, height)
+    town.ride()
+    return [renderer.feeds(town.next()) for _ in range(_FRAMES)]
+
+
+def _random_input(session: runtimes.Plain) -> Callable[[], object]:
+    rng = np.random.default_rng(0)
+    feeds = {name: rng.standard_normal(shape, np.float32) for name, shape in session.inputs.items()}
+    return lambda: session.run(feeds)
+
+
+def main() -> int:
+    """Measure, print a table, and one JSON line last."""
+    parser = Parser(
+        prog="python -m neuralsim.bench.peers",
+        description="Time per frame of the model beside other papers' generators.",
+        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+    )
+    parser.add_argument("--size", metavar="WxH", type=size, default="512x256", help="pixels, multiples of 32")
+    parser.add_argument("--model", metavar="NAME", default=zoo.DEFAULT, help="ours")
+    parser.add_argument("--runtime", metavar="NAME", default="auto", help="what runs all of them")
+    parser.add_argument("--threads", metavar="N", type=positive, help="of the processor (default: all cores)")
+    parser.add_argument("--rounds", metavar="N", type=positive, default=15, help="turns of each")
+    options = parser.parse_args()
+    if any(side % 32 for side in options.size):
+        parser.error("--size must be multiples of 32: the other generators take no other")
+    try:
+        report = compare(options.model, options.runtime, options.size, options.threads, options.rounds)
+    except (ModelError, RuntimeUnavailable, OSError) as error:
+        print(f"peers: {error}", file=sys.stderr)
+        return 1
+    ours = float(str(report["ours_ms"]))
+    gflops = dict(report["gflop"])  # type: ignore[call-overload]
+    print(f"{'':<10}{'ms':>9}{'GFLOP':>9}{'times ours':>12}")
+    for name in ("ours", *peer_graphs.PEERS):
+        taken = float(str(report[f"{name}_ms"]))
+        print(f"{name:<10}{taken:>9.1f}{gflops[name]:>9.1f}{taken / ours:>12.1f}")
+    print(json.dumps(report))
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
