@@ -7,7 +7,8 @@ snapshot and a seeded generator: same seed, same drive.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import deque
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from math import atan, atan2, cos, hypot, inf, pi, radians, sin, sqrt
 
@@ -86,6 +87,7 @@ class Autopilot:
         self.turn = "any"
         self._waypoints: list[carla.Waypoint] = []
         self._places: list[tuple[float, float]] = []  # where the path runs at each waypoint, m
+        self._route: deque[tuple[carla.Waypoint, float, float]] = deque()  # what of a given way is not in the path yet
         self._xy = np.zeros((0, 2))
         self._trim = 0.0  # throttle that holds the speed, learnt
         self._speed = 0.0
@@ -98,7 +100,13 @@ class Autopilot:
     def reset(self) -> None:
         """Forget the path, after a respawn."""
         self._clear()
+        self._route.clear()
         self._bend = 0.0
+
+    def follow(self, route: Iterable[tuple[carla.Waypoint, float, float]]) -> None:
+        """Take this way, a point (its lane, x, y in metres) each ``STEP`` metres, and go on freely behind its end."""
+        self._clear()
+        self._route = deque(route)
 
     def change_lane(self, side: str, length: float) -> bool:
         """Let the path go over to the lane on the "left" or "right" within ``length`` metres.
@@ -150,10 +158,20 @@ class Autopilot:
             distance = np.hypot(self._xy[:12, 0] - x, self._xy[:12, 1] - y)
             nearest = int(distance.argmin())
             if distance[nearest] > OFF_PATH:
+                if self._route:  # back to what is left of it
+                    self._route.extendleft(
+                        (way, *place) for way, place in zip(self._waypoints[::-1], self._places[::-1], strict=True)
+                    )
                 self._clear()
             elif nearest > 1:
                 del self._waypoints[: nearest - 1], self._places[: nearest - 1]
-        if not self._waypoints:
+        if not self._waypoints and self._route:
+            near = [hypot(at_x - x, at_y - y) for _, at_x, at_y in list(self._route)[: 2 * AHEAD]]
+            for _ in range(near.index(min(near))):
+                self._route.popleft()
+            if min(near) > OFF_PATH:
+                self._route.clear()  # it has lost its way
+        if not self._waypoints and not self._route:
             start = self._map.get_waypoint(
                 carla.Location(x, y, z), project_to_road=True, lane_type=carla.LaneType.Driving
             )
@@ -162,6 +180,11 @@ class Autopilot:
                 return
             self._append(start)
         while len(self._waypoints) < AHEAD:
+            if self._route:
+                way, at_x, at_y = self._route.popleft()
+                self._waypoints.append(way)
+                self._places.append((at_x, at_y))
+                continue
             ways = self._waypoints[-1].next(STEP)
             if not ways:
                 break

@@ -16,9 +16,9 @@ import socket
 import sys
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from math import radians
-from typing import Any, Protocol
+from typing import Any, NoReturn, Protocol
 
 import carla
 import msgpack
@@ -26,7 +26,7 @@ import numpy as np
 
 from bridge.autopilot import Autopilot
 from bridge.lifetime import BridgeError, Lifetime
-from bridge.messages import Control, Ego, Frame
+from bridge.messages import Camera, Control, Ego, Frame
 from bridge.options import WEATHERS, parse
 from bridge.rig import CameraRig, SensorSilent, matrix
 from bridge.surroundings import Surroundings
@@ -50,10 +50,13 @@ class Director(Protocol):
     def over(self) -> bool: ...
     @property
     def actors(self) -> list[Any]: ...
+    def settings(self) -> dict[str, Any]: ...
     def spawn(self, world: carla.World, town: carla.Map) -> Any: ...
     def begin(self, snapshot: carla.WorldSnapshot) -> None: ...
-    def drive(self, surroundings: Surroundings, delta: float) -> carla.VehicleControl: ...
+    def drive(self, surroundings: Surroundings, delta: float) -> carla.VehicleControl | None: ...
     def observe(self, snapshot: carla.WorldSnapshot) -> None: ...
+    def report(self) -> str: ...
+    def hand_over(self) -> None: ...
     def result(self) -> dict[str, Any]: ...
     def stop(self) -> None: ...
 
@@ -137,8 +140,8 @@ class CarlaBridge:
 
     ``size`` (width, height) in pixels, ``fov`` horizontal in degrees, ``fps`` ticks per simulated second, ``planes``
     those always published (``rgb`` comes on demand), ``weather`` a preset of ``carla.WeatherParameters`` or "" to leave
-    it, ``mount`` the camera's place at the vehicle. A ``director`` spawns and drives the ego instead of the bridge;
-    ``scenario`` is what its frames are marked with.
+    it, ``mount`` the camera's place at the vehicle; ``more_cameras`` further ones by name: size, fov, mount. A
+    ``director`` spawns and drives the ego instead of the bridge; ``scenario`` is what its frames are marked with.
     Raises ``BridgeError``, and RuntimeError from the client when the server is lost.
     """
 
@@ -155,6 +158,7 @@ class CarlaBridge:
         autopilot: bool = False,
         director: Director | None = None,
         scenario: str = "",
+        more_cameras: Mapping[str, tuple[tuple[int, int], float, carla.Transform]] | None = None,
     ) -> None:
         self.seed, self.delta = seed, 1.0 / fps
         self.scenario, self._director = scenario, director
@@ -166,6 +170,10 @@ class CarlaBridge:
         self._old_settings = self._world.get_settings()
         self._actors: list[Any] = []
         self._rig: CameraRig | None = None
+        self._more_cameras = dict(more_cameras or {})
+        self._other_rigs: dict[str, CameraRig] = {}
+        #: Frames of the further cameras at the last tick, to be published before that of the first one.
+        self.beside: list[Frame] = []
         self._collision_sensor: Any = None
         try:
             self._begin(size, fov, weather, mount or carla.Transform(carla.Location(x=1.2, z=1.45)))
@@ -189,6 +197,9 @@ class CarlaBridge:
         self._watch_collisions()
         self._rig = CameraRig(self._world, self._ego, size, fov, mount)
         self._rig.want(self.planes)
+        for name, camera in self._more_cameras.items():
+            self._other_rigs[name] = CameraRig(self._world, self._ego, *camera)
+            self._other_rigs[name].want(self.planes)
         self._snapshot = self._warm_up()
         self._surroundings = Surroundings(self._world, self._ego)
         self._surroundings.update(self._snapshot)
@@ -211,8 +222,9 @@ class CarlaBridge:
     def drive(self) -> None:
         """Send the pedals of the driver, or of the autopilot, to the server."""
         control = self.control
-        if self._director is not None:
-            self._pedals = self._director.drive(self._surroundings, self.delta)
+        directed = None if self._director is None else self._director.drive(self._surroundings, self.delta)
+        if directed is not None:
+            self._pedals = directed
         elif control.autopilot:
             pose = self._ego_state.get_transform()
             at = pose.location
@@ -233,19 +245,35 @@ class CarlaBridge:
         number = self._world.tick(PATIENCE)
         assert self._rig is not None
         images = self._rig.gather(number, PATIENCE)
+        others = {name: rig.gather(number, PATIENCE) for name, rig in self._other_rigs.items()}
         stamps["simulated"] = time.monotonic_ns()
         self._snapshot = self._world.get_snapshot()
         self._surroundings.update(self._snapshot)
         if self._director is not None:
             self._director.observe(self._snapshot)
-        camera, planes = self._rig.decode(images)
+        ego, play = self._describe_ego(), "" if self._director is None else self._director.report()
+        self.beside = [
+            self._frame(*self._other_rigs[name].decode(seen), ego, dict(stamps), play, name)
+            for name, seen in others.items()
+        ]
+        return self._frame(*self._rig.decode(images), ego, stamps, play)
+
+    def _frame(
+        self,
+        camera: Camera,
+        planes: dict[str, np.ndarray],
+        ego: Ego,
+        stamps: dict[str, int],
+        play: str,
+        view: str = "",
+    ) -> Frame:
         frame = Frame(
             sequence=self.sequence,
-            sim_frame=number,
+            sim_frame=self._snapshot.frame,
             sim_time=self._snapshot.timestamp.elapsed_seconds,
             camera=camera,
             planes=planes,
-            ego=self._describe_ego(),
+            ego=ego,
             control_seq=self.control.sequence,
             stamps=stamps,
             weather=self._weather,
@@ -254,6 +282,8 @@ class CarlaBridge:
             lamps=self._surroundings.lamps(camera, planes),
             scenario=self.scenario,
             seed=self.seed,
+            play=play,
+            view=view,
         )
         self.sequence += 1
         return frame
@@ -276,9 +306,10 @@ class CarlaBridge:
         """Destroy what was spawned and give the server its settings back, as far as it still answers."""
         self._client.set_timeout(1.0)
         with contextlib.suppress(RuntimeError):
-            if self._rig is not None:
-                self._rig.stop()
-                self._actors += self._rig.actors
+            for rig in (self._rig, *self._other_rigs.values()):
+                if rig is not None:
+                    rig.stop()
+                    self._actors += rig.actors
             if self._collision_sensor is not None:
                 self._collision_sensor.stop()
             if self._director is not None:
@@ -340,9 +371,12 @@ class CarlaBridge:
         """
         assert self._rig is not None
         for tick in range(1, WARM_UP + 1):
-            images = self._rig.gather(self._world.tick(FIRST), FIRST, PICTURE)
-            if self._rig.steady() and tick >= SETTLE:
-                self._rig.decode(images)
+            number = self._world.tick(FIRST)
+            rigs = (self._rig, *self._other_rigs.values())
+            seen = [rig.gather(number, FIRST, PICTURE) for rig in rigs]
+            if all(rig.steady() for rig in rigs) and tick >= SETTLE:
+                for rig, images in zip(rigs, seen, strict=True):
+                    rig.decode(images)
                 return self._world.get_snapshot()
         raise BridgeError("the server's cameras send nothing; does it run without rendering?")
 
@@ -376,6 +410,11 @@ class CarlaBridge:
     def over(self) -> bool:
         """Whether there was a scenario and it has ended."""
         return self._director is not None and self._director.over
+
+    def hand_over(self) -> None:
+        """Let the driver of the controls have the ego of a scenario, which then goes on without an end."""
+        if self._director is not None:
+            self._director.hand_over()
 
     def verdict(self) -> dict[str, Any]:
         """What came of the scenario, ready for JSON."""
@@ -419,8 +458,12 @@ def run(
     over: Callable[[], bool],
     pace: Ratekeeper | None,
     count: int | None = None,
+    skip: int | None = None,
 ) -> None:
-    """The loop: newest control in, tick, publish; until ``over()``, the driver quits, or ``count`` frames are out."""
+    """The loop: newest control in, tick, publish; until ``over()``, the driver quits, or ``count`` frames are out.
+
+    ``skip``: so many ticks of a scenario are played unseen, then the ego is handed over to the driver.
+    """
 
     def ended() -> bool:
         control = controls.newest()
@@ -428,40 +471,51 @@ def run(
             bridge.obey(control)
         return over() or bridge.control.quit
 
-    while not ended() and bridge.sequence != count and not bridge.over:
+    if skip is not None:
+        for _ in range(skip):
+            if ended() or bridge.over:
+                break
+            bridge.drive()
+            bridge.tick()
+        bridge.hand_over()
+    while not ended() and (count is None or bridge.sequence < count) and not bridge.over:
         if bridge.control.paused:
             time.sleep(0.02)
             continue
         frames.wait(ended)
         bridge.drive()
-        frames.send(bridge.tick())
+        frame = bridge.tick()
+        for other in bridge.beside:
+            frames.send(other)
+            frames.wait(ended)
+        frames.send(frame)
         if pace is not None:
             pace.keep()
     if bridge.over:
         frames.wait(ended)  # lock-step: until the last frame was taken
 
 
-def _settings(options: argparse.Namespace) -> dict[str, Any]:
+def _settings(options: argparse.Namespace, direct: Callable[[str], Director] | None) -> dict[str, Any]:
     """What the command line says, and where it does not, the scenario. Raises ``BridgeError``."""
     found = {name: getattr(options, name) for name in ("size", "fov", "fps", "seed", "weather", "planes", "autopilot")}
     camera = options.camera
     if options.scenario is not None:
-        # The one import against their direction: the director is a guest in this process, asked in by its file's name.
-        from scenarios.director import Director as Plays
-
-        director = Plays(options.scenario)
-        scenario = director.scenario
-        lens, mount = scenario.camera, scenario.camera.mount
-        wanted = {"size": lens.pixels, "fov": lens.fov, "fps": scenario.fps, "seed": scenario.seed}
-        found |= {name: value for name, value in wanted.items() if found[name] is None}
-        found |= {"director": director, "scenario": director.loaded.id}
-        camera = camera or (mount.x, mount.y, mount.z, mount.pitch)
-    x, y, z, pitch = camera
-    return found | {"mount": carla.Transform(carla.Location(x, y, z), carla.Rotation(pitch))}
+        if direct is None:
+            raise BridgeError("this bridge plays no scenarios: start it with `neuralsim bridge`")
+        director = direct(options.scenario)
+        found |= {name: value for name, value in director.settings().items() if found.get(name) is None}
+        found["director"] = director
+    if camera is not None:
+        x, y, z, pitch = camera
+        found["mount"] = carla.Transform(carla.Location(x, y, z), carla.Rotation(pitch))
+    return found
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """The command line. Returns 0 when told to end, 1 after a one-line error; wrong usage exits with 2."""
+def main(arguments: Sequence[str] | None = None, direct: Callable[[str], Director] | None = None) -> int:
+    """The command line. Returns 0 when told to end, 1 after a one-line error; wrong usage exits with 2.
+
+    ``direct`` makes the director of a scenario's file; without it ``--scenario`` is an error.
+    """
     options = parse(arguments, __doc__)
     lifetime = Lifetime(options.with_parent)
     try:
@@ -472,14 +526,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
         ):
             client = connect(options.carla)
             watch_server(options.carla, lambda: lifetime.over)
-            with CarlaBridge(client, **_settings(options)) as bridge:
+            with CarlaBridge(client, **_settings(options, direct)) as bridge:
                 print(
                     f"bridge ready: CARLA {VERSION} at {options.carla}, frames on {frames.endpoint}, "
                     f"controls on {controls.endpoint}",
                     flush=True,
                 )
                 pace = None if options.no_realtime else Ratekeeper(1.0 / bridge.delta)
-                run(bridge, frames, controls, lambda: lifetime.over, pace, options.frames)
+                run(bridge, frames, controls, lambda: lifetime.over, pace, options.frames, options.hand_over_at)
                 if options.scenario is not None:
                     print(f"{VERDICT}{json.dumps(bridge.verdict())}", flush=True)
     except (BridgeError, LinkError) as error:
@@ -493,8 +547,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
-if __name__ == "__main__":
-    code = main()
+def end(code: int) -> NoReturn:
+    """Leave with an exit code at once: the client's threads may outlive the interpreter and crash in its teardown."""
     sys.stdout.flush()
     sys.stderr.flush()
-    os._exit(code)  # the client's threads may outlive the interpreter and crash in its teardown
+    os._exit(code)
+
+
+if __name__ == "__main__":
+    end(main())

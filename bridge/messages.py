@@ -115,6 +115,8 @@ class Frame:
     lamps: list[Lamp] = field(default_factory=list)
     scenario: str = ""
     seed: int = 0
+    play: str = ""  # JSON of what the scenario's director saw at this tick, "" without one
+    view: str = ""  # which of several cameras this is, "" the first or only one
     skipped: int = 0  # frames dropped by this receiver since the one before (never sent, filled on arrival)
 
 
@@ -186,6 +188,8 @@ def pack(frame: Frame) -> list[Any]:
         "lamps": [(lamp.kind, lamp.state, lamp.box, lamp.depth) for lamp in frame.lamps],
         "scenario": frame.scenario,
         "seed": frame.seed,
+        "play": frame.play,
+        "view": frame.view,
     }
     return [TOPIC, msgpack.packb(header), *parts]
 
@@ -216,6 +220,8 @@ def unpack(parts: Sequence[Buffer]) -> Frame:
         lamps=[_lamp(item) for item in take.items("lamps")],
         scenario=take("scenario", str),
         seed=take.count("seed"),
+        play=take.text("play"),
+        view=take.text("view"),
     )
 
 
@@ -281,6 +287,10 @@ class _Fields:
         if not 0 <= value < 1 << 63:
             raise ProtocolError(f"{self._what}: {name} is out of range")
         return value
+
+    def text(self, name: str) -> str:
+        """A string that bridges of before do not send."""
+        return self(name, str) if name in self._values else ""
 
     def real(self, name: str) -> float:
         return _real(self._values.get(name), f"{self._what}: {name}")

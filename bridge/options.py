@@ -49,7 +49,13 @@ def parse(arguments: Sequence[str] | None, about: str | None) -> argparse.Namesp
         help="at the vehicle, m and degrees",
     )
     add("--planes", type=_planes, default=("tag", "instance", "depth", "motion"), help=f"of {','.join(SENSORS)}")
-    add("--scenario", metavar="FILE.yaml", help="play this scenario; it sets what is not set here, and the autopilot")
+    add("--scenario", metavar="FILE", help="play this scenario; it sets what is not set here, and drives the ego")
+    add(
+        "--hand-over-at",
+        type=count,
+        metavar="N",
+        help="play the scenario's first N frames unseen, then let the controls drive the ego",
+    )
     add("--autopilot", action="store_true", help="follow the lane until a control says otherwise")
     add("--lockstep", action="store_true", help="wait for the receiver: no frame is lost")
     add("--frames", type=count, metavar="N", help="end after so many")

@@ -60,7 +60,7 @@ class Surroundings:
         self._movers: dict[int, _Mover] = {}
         self._ticks = 0
         lights = list(world.get_actors().filter("traffic.traffic_light*"))
-        self._stops = [(light, *line) for light in lights for line in _stop_lines(light)]
+        self._stops = [(light, *line) for light in lights for line in stop_lines(light)]
         self._heads = [head for light in lights for head in _heads(light, self._stops)]
 
     def update(self, snapshot: carla.WorldSnapshot) -> None:
@@ -227,7 +227,7 @@ def _tag(actor: carla.Actor) -> int:
     return int(kinds.get(actor.attributes.get("base_type", ""), Tag.CAR))
 
 
-def _stop_lines(light: carla.TrafficLight) -> list[tuple[float, float, float]]:
+def stop_lines(light: carla.TrafficLight) -> list[tuple[float, float, float]]:
     """(x, y, yaw in radians) of every lane that the light stops."""
     try:
         waypoints = list(light.get_stop_waypoints())  # of several lanes side by side it names the outer one alone

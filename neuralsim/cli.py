@@ -378,7 +378,7 @@ _COMMANDS: dict[str, tuple[str, _Add, _Run]] = {
 #: Processes with a command line of their own -> (summary, module).
 _PROCESSES: dict[str, tuple[str, str]] = {
     "town": ("the embedded town alone, a CARLA 0.9.16-compatible server", "bridge.town.server"),
-    "bridge": ("the bridge alone, on the simulator's machine", "bridge.carla_bridge"),
+    "bridge": ("the bridge alone, on the simulator's machine", "scenarios.play"),
 }
 
 if __name__ == "__main__":

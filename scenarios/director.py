@@ -7,8 +7,9 @@ generators: the same file on the same server plays the same.
 
 from __future__ import annotations
 
+import json
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from math import radians
 from pathlib import Path
 from typing import Any
@@ -18,9 +19,11 @@ import carla
 from bridge.autopilot import Halt
 from bridge.surroundings import Surroundings
 from scenarios.drivers import Script, VehicleDriver, WalkerDriver, body
+from scenarios.lights import LightSwitch
 from scenarios.loader import Loaded, ScenarioError, load
-from scenarios.moment import Moment, State, Touch, holds
-from scenarios.schema import EGO, Actor, Ego, Spawn
+from scenarios.moment import STANDING, Invasion, Moment, State, Touch, holds
+from scenarios.road import LaneWatch, Places, RoutePoint
+from scenarios.schema import EGO, Actor, Camera, Ego, Spawn, Step
 from scenarios.verdict import Watcher
 
 LIFT = {"vehicle": 0.3, "walker": 1.0}  # m above the road at which actors are spawned
@@ -49,31 +52,61 @@ class Director:
         self._now: Moment | None = None
         self._zero = 0.0  # simulated time at the beginning, s
         self._ended = ""
+        self._steps: dict[str, str] = {}  # named steps that have begun: "begun" or "done"
+        self._invasions: list[Invasion] = []
+        self._told = (0, 0)  # collisions and invasions that reports have told of
+        self._handed_over = False
+        self._route_done: tuple[float, float] | None = None  # of the last route that there was
+
+    def settings(self) -> dict[str, Any]:
+        """What the scenario wants of the bridge, as ``CarlaBridge``'s arguments."""
+        scenario = self.scenario
+        first = scenario.camera
+        return {
+            "size": first.pixels,
+            "fov": first.fov,
+            "fps": scenario.fps,
+            "seed": scenario.seed,
+            "scenario": self.loaded.id,
+            "mount": _mount(first),
+            "more_cameras": {c.name: (c.pixels, c.fov, _mount(c)) for c in scenario.cameras},
+        }
 
     # Called by the bridge, in this order
 
     def spawn(self, world: carla.World, town: carla.Map) -> Any:
         """Set the weather and spawn everybody; returns the ego."""
         self._map = town
+        self._places = Places(town, self.loaded)
+        self._lanes = LaneWatch(town)
         self._set_weather(world)
         scenario = self.scenario
         library = world.get_blueprint_library()
-        start = self._waypoint(scenario.ego.spawn, None, "ego")
+        start = self._places.find(scenario.ego.spawn, "ego", "spawn")
+        self._places.begin_at(start)
+        for step, key in self._routes():
+            assert step.follow_route is not None
+            for n, place in enumerate(step.follow_route.via):
+                self._places.find(place, *key, n)  # a place that is not there is to be said now
+        self._lights = [
+            LightSwitch(world, self.loaded, light, self._places.find(light.at, "lights", k, "at"), k)
+            for k, light in enumerate(scenario.lights)
+        ]
         ego = self._spawn_one(world, library, scenario.ego, EGO, scenario.ego.spawn, start, "ego")
         self._drivers[EGO] = VehicleDriver(
-            ego, town, Script(EGO, scenario.ego.do), scenario.ego.spawn.speed, scenario.seed
+            ego, town, self._script(EGO, scenario.ego), scenario.ego.spawn.speed, scenario.seed, self._find_route
         )
         for k, actor in enumerate(scenario.actors):
-            way = self._waypoint(actor.spawn, start, "actors", k)
+            way = self._places.find(actor.spawn, "actors", k, "spawn")
             made = self._spawn_one(world, library, actor, actor.name, actor.spawn, way, "actors", k)
             self.actors.append(made)
-            script = Script(actor.name, actor.do)
+            script = self._script(actor.name, actor)
             if actor.walks:
                 side = -90.0 if actor.spawn.across > 0.0 else 90.0  # back over the lane it stands beside
                 self._walkers[actor.name] = WalkerDriver(made, script, radians(way.transform.rotation.yaw + side))
             else:
                 self._drivers[actor.name] = VehicleDriver(
-                    made, town, script, actor.spawn.speed, scenario.seed + 7919 * (k + 1)
+                    made, town, script, actor.spawn.speed, scenario.seed + 7919 * (k + 1), self._find_route
                 )
         for name, driver in self._drivers.items():
             driver.actor.apply_control(carla.VehicleControl(hand_brake=True, brake=1.0))
@@ -96,13 +129,19 @@ class Director:
                 )
         self._look(snapshot)
 
-    def drive(self, surroundings: Surroundings, delta: float) -> carla.VehicleControl:
-        """Before a tick: control everybody; returns the ego's pedals, which the bridge applies."""
+    def drive(self, surroundings: Surroundings, delta: float) -> carla.VehicleControl | None:
+        """Before a tick: control everybody; returns the ego's pedals, which the bridge applies, or None when it has
+        been handed over."""
         now = self._now
         assert now is not None, "begin() comes first"
         halts: Sequence[Halt] = surroundings.halts()
         ego = body(now.states[EGO])
+        pedals: carla.VehicleControl | None = None
+        for switch in self._lights:
+            switch.update(now)
         for name, driver in self._drivers.items():
+            if name == EGO and self._handed_over:
+                continue
             if name == EGO:
                 pedals = driver.control(now, surroundings.bodies(), halts, delta)
             else:
@@ -117,6 +156,8 @@ class Director:
         self._look(snapshot)
         now = self._now
         assert now is not None
+        if self._handed_over:
+            return
         for watcher in self._watchers:
             watcher.watch(now)
         if now.time >= self.scenario.duration - 1e-6:
@@ -125,6 +166,27 @@ class Director:
             if not self._ended and holds(when, now):
                 self._ended = f"end[{k}]"
         self.over = bool(self._ended)
+
+    def hand_over(self) -> None:
+        """From here on somebody else drives the ego; the others go on by their steps, and nothing ends it."""
+        self._handed_over, self.over = True, False
+
+    def report(self) -> str:
+        """What was seen at this tick, as JSON for the frame: who was where, what has happened since the one before."""
+        now = self._now
+        assert now is not None
+        touches, invasions = self._touches[self._told[0] :], self._invasions[self._told[1] :]
+        self._told = len(self._touches), len(self._invasions)
+        report = {
+            "time": round(now.time, 6),
+            "actors": {name: [round(value, 4) for value in state.numbers()] for name, state in now.states.items()},
+            "collisions": [_touch(each) for each in touches],
+            "lane_invasions": [
+                {"time": round(each.time, 3), "side": each.side, "marking": each.marking} for each in invasions
+            ],
+            "route": now.route,
+        }
+        return json.dumps(report, separators=(",", ":"))
 
     def stop(self) -> None:
         """Stop listening; the bridge destroys ``actors``."""
@@ -141,53 +203,32 @@ class Director:
             "ended": self._ended or "early",
             "passed": bool(self._ended) and all(each["passed"] for each in assertions),
             "assertions": assertions,
-            "collisions": [{"time": round(t.time, 3), "of": t.of, "with": t.by} for t in self._touches],
+            "collisions": [_touch(each) for each in self._touches],
             "sim_seconds": round(now.time, 3) if now else 0.0,
             "distance": round(now.states[EGO].travelled, 3) if now else 0.0,
         }
 
     # Places and actors
 
-    def _waypoint(self, spawn: Spawn, start: carla.Waypoint | None, *key: str | int) -> carla.Waypoint:
-        """The place that a ``spawn`` names, in the middle of its lane."""
-        town, key = self._map, (*key, "spawn")
-        if spawn.point is not None:
-            points = town.get_spawn_points()
-            if spawn.point >= len(points):
-                raise self.loaded.error(f"this map has spawn points 0 to {len(points) - 1}", *key, "point")
-            way = town.get_waypoint(points[spawn.point].location)
-        elif spawn.ahead is not None:
-            assert start is not None
-            way = self._along(start, spawn.ahead)
-            if way is None:
-                raise self.loaded.error(f"the road does not go on for {abs(spawn.ahead):g} m", *key, "ahead")
-        else:
-            way = town.get_waypoint_xodr(spawn.road, spawn.lane, spawn.s)
-            if way is None:
-                raise self.loaded.error(
-                    f"this map has no road {spawn.road} with lane {spawn.lane} at s = {spawn.s:g}", *key, "road"
-                )
-        for _ in range(abs(spawn.lanes)):
-            way = way.get_right_lane() if spawn.lanes > 0 else way.get_left_lane()
-            if way is None:
-                raise self.loaded.error("there is no such lane", *key, "lanes")
-        return way
+    def _script(self, name: str, actor: Ego | Actor) -> Script:
+        return Script(name, actor.do, actor.events, self._steps)
 
-    @staticmethod
-    def _along(way: carla.Waypoint, metres: float) -> carla.Waypoint | None:
-        """The waypoint so far along the road (negative: back), straight on at junctions."""
-        left = abs(metres)
-        while left > 0.01:
-            ways = way.next(min(left, 2.0)) if metres > 0.0 else way.previous(min(left, 2.0))
-            if not ways:
-                return None
-            yaw = way.transform.rotation.yaw
-            way = min(
-                sorted(ways, key=lambda w: (w.road_id, w.lane_id)),
-                key=lambda w: abs((_far_yaw(w) - yaw + 180.0) % 360.0 - 180.0),
-            )
-            left -= 2.0
-        return way
+    def _routes(self) -> Iterator[tuple[Step, tuple[str | int, ...]]]:
+        """All steps with a way to follow, and the key of its places."""
+        scenario = self.scenario
+        everybody: list[tuple[Ego | Actor, tuple[str | int, ...]]] = [(scenario.ego, ("ego",))]
+        everybody += [(actor, ("actors", k)) for k, actor in enumerate(scenario.actors)]
+        for actor, key in everybody:
+            for kind, steps in (("do", actor.do), ("events", actor.events)):
+                for n, step in enumerate(steps):
+                    if step.follow_route is not None:
+                        yield step, (*key, kind, n, "follow_route", "via")
+
+    def _find_route(self, step: Step, state: State) -> list[RoutePoint]:
+        assert step.follow_route is not None
+        key = next(key for known, key in self._routes() if known is step)
+        start = self._map.get_waypoint(carla.Location(state.x, state.y, state.z))
+        return self._places.route(start, step.follow_route.via, *key)
 
     def _spawn_one(
         self,
@@ -209,6 +250,9 @@ class Director:
         if blueprint.has_attribute("is_invincible"):
             blueprint.set_attribute("is_invincible", "false")
         place, right = way.transform, way.transform.get_right_vector()
+        if spawn.x is not None and spawn.y is not None:
+            place.location = carla.Location(spawn.x, spawn.y, place.location.z if spawn.z is None else spawn.z)
+            place.rotation.yaw = place.rotation.yaw if spawn.yaw is None else spawn.yaw
         place.location += carla.Location(
             spawn.across * right.x, spawn.across * right.y, LIFT[actor.blueprint.partition(".")[0]]
         )
@@ -257,11 +301,20 @@ class Director:
             pose, velocity = found.get_transform(), found.get_velocity()
             at, old = pose.location, before.get(name)
             gone = old.travelled + ((at.x - old.x) ** 2 + (at.y - old.y) ** 2) ** 0.5 if old else 0.0
+            stands = old is not None and old.speed < STANDING and velocity.length() < STANDING
+            stood = old.stood + time - self._now.time if stands and old and self._now else 0.0
             states[name] = State(
-                at.x, at.y, at.z, radians(pose.rotation.yaw), velocity.x, velocity.y, *self._half[name], gone
+                at.x, at.y, at.z, radians(pose.rotation.yaw), velocity.x, velocity.y, *self._half[name], gone, stood
             )
         self._take_touches(snapshot.frame, time)
-        self._now = Moment(time, states, self._touches, self._road_of)
+        invasion = self._lanes.look(time, states[EGO])
+        self._invasions += [invasion] if invasion is not None else []
+        progress = self._drivers[EGO].script.progress
+        route = (progress.metres, progress.length) if progress is not None else None
+        self._now = Moment(
+            time, states, self._touches, self._road_of, self._invasions, route or self._route_done, self._steps
+        )
+        self._route_done = self._now.route
 
     def _take_touches(self, frame: int, time: float) -> None:
         """Collisions of the tick before this one: those of this tick may still be on their way to us."""
@@ -280,7 +333,10 @@ class Director:
         return way.road_id if way is not None else -1
 
 
-def _far_yaw(way: carla.Waypoint) -> float:
-    """Where the road leads from here: the heading some metres on."""
-    on = way.next(8.0)
-    return float((on[0] if on else way).transform.rotation.yaw)
+def _mount(camera: Camera) -> carla.Transform:
+    at = camera.mount
+    return carla.Transform(carla.Location(at.x, at.y, at.z), carla.Rotation(at.pitch, at.yaw))
+
+
+def _touch(touch: Touch) -> dict[str, Any]:
+    return {"time": round(touch.time, 3), "of": touch.of, "with": touch.by}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -13,9 +13,12 @@ import yaml
 from pydantic import BaseModel, ValidationError
 
 from bridge.lifetime import BridgeError
-from scenarios.schema import EGO, Actor, Ego, Scenario, Step
+from scenarios.conditions import EGO, StepState
+from scenarios.schema import Actor, Camera, Ego, Scenario, Step
 
 MAX_BYTES = 1 << 20
+#: Names of planes and topics: a camera cannot have one of them.
+RESERVED = ("tag", "instance", "depth", "motion", "rgb", "neural", "calibration", "ego", "world", "camera")
 _MISSING = "is missing"
 _Key = tuple[str | int, ...]
 
@@ -43,7 +46,8 @@ class Loaded:
     town: str  # what the town server is told: a name, or the .xodr file's path
     #: sha256 of everything that the files say
     digest: str
-    _lines: dict[_Key, int] = field(repr=False)
+    files: Mapping[str, bytes] = field(repr=False)  # what belongs to it beside its text: name -> content
+    _lines: Mapping[_Key, int] = field(repr=False)
 
     @property
     def id(self) -> str:
@@ -74,18 +78,19 @@ def load(path: str | Path) -> Loaded:
         raise _error(path, [_problem(each, lines) for each in error.errors(include_url=False)]) from None
     problems = [Problem(_line(lines, key), _dotted(key), message) for key, message in _check(scenario)]
     digest = hashlib.sha256(raw)
-    town = scenario.town
+    town, files = scenario.town, {}
     if town.lower().endswith(".xodr"):
         file = path.parent / town
         town = str(file)
         try:
-            digest.update(file.read_bytes())
+            files[file.name] = file.read_bytes()
+            digest.update(files[file.name])
         except OSError as error:
             reason = (error.strerror or "cannot be read").lower()
             problems.append(Problem(_line(lines, ("town",)), "town", f"{file}: {reason}"))
     if problems:
         raise _error(path, problems)
-    return Loaded(path, scenario, text, town, digest.hexdigest(), lines)
+    return Loaded(path, scenario, text, town, digest.hexdigest(), files, lines)
 
 
 def _error(path: Path, problems: list[Problem]) -> ScenarioError:
@@ -140,7 +145,7 @@ def _walk(path: Path, node: yaml.Node, key: _Key, lines: dict[_Key, int]) -> Non
             _walk(path, value, (*key, index), lines)
 
 
-def _line(lines: dict[_Key, int], key: _Key) -> int:
+def _line(lines: Mapping[_Key, int], key: _Key) -> int:
     """The line of a key, or of the nearest thing around it."""
     while key and key not in lines:
         key = key[:-1]
@@ -154,7 +159,7 @@ def _dotted(key: _Key) -> str:
 # Mistakes in words
 
 
-def _problem(error: Any, lines: dict[_Key, int]) -> Problem:
+def _problem(error: Any, lines: Mapping[_Key, int]) -> Problem:
     key: _Key = tuple(error["loc"])
     kind, message = error["type"], error["msg"]
     if kind == "extra_forbidden":
@@ -200,47 +205,77 @@ def _model_in(annotation: Any) -> Any:
 def _check(scenario: Scenario) -> Iterator[tuple[_Key, str]]:
     """Names that nobody has, steps that never begin, walkers that should drive."""
     names = {EGO}
+    steps: set[str] = set()
+    everybody: list[tuple[Ego | Actor, _Key]] = [(scenario.ego, ("ego",))]
+    everybody += [(actor, ("actors", k)) for k, actor in enumerate(scenario.actors)]
+    for who, key in everybody:
+        for kind, listed in (("do", who.do), ("events", who.events)):
+            for n, step in enumerate(listed):
+                if step.name is not None and step.name in steps:
+                    yield (*key, kind, n, "name"), f"there is another step {step.name!r}"
+                steps.update([step.name] if step.name is not None else [])
     for k, actor in enumerate(scenario.actors):
         if actor.name in names:
             yield ("actors", k, "name"), f"there is another {actor.name!r}"
         names.add(actor.name)
         if actor.walks and actor.spawn.speed:
             yield ("actors", k, "spawn", "speed"), "walkers begin standing"
-        yield from _check_steps(actor, ("actors", k, "do"), names | {a.name for a in scenario.actors})
+    for who, key in everybody:
+        yield from _check_steps(who, key, names, steps)
     if scenario.ego.spawn.ahead is not None:
         yield ("ego", "spawn", "ahead"), "is relative to the ego itself; use point or road"
-    yield from _check_steps(scenario.ego, ("ego", "do"), names)
     for k, when in enumerate(scenario.end):
-        yield from _check_names(when, ("end", k), names)
+        yield from _check_names(when, ("end", k), names, steps)
         if when.after is not None:
             yield ("end", k, "after"), "is for steps; use time"
     for k, assertion in enumerate(scenario.asserts):
-        yield from _check_names(assertion, ("assert", k), names)
-    width, height = scenario.camera.pixels
-    if not (32 <= width <= 4096 and 32 <= height <= 4096):
-        yield ("camera", "size"), "each side has 32 to 4096 pixels"
+        yield from _check_names(assertion, ("assert", k), names, steps)
+        if assertion.completes_route is not None and not any(step.follow_route for step in scenario.ego.do):
+            yield ("assert", k, "completes_route"), "the ego has no follow_route"
+    for k, light in enumerate(scenario.lights):
+        if light.when is not None:
+            yield from _check_names(light.when, ("lights", k, "when"), names, steps)
+    cameras: list[tuple[Camera, _Key]] = [(scenario.camera, ("camera",))]
+    cameras += [(camera, ("cameras", k)) for k, camera in enumerate(scenario.cameras)]
+    for lens, key in cameras:
+        width, height = lens.pixels
+        if not (32 <= width <= 4096 and 32 <= height <= 4096):
+            yield (*key, "size"), "each side has 32 to 4096 pixels"
+    views = [camera.name for camera in scenario.cameras]
+    for k, name in enumerate(views):
+        if name in views[:k] or name in RESERVED:
+            yield ("cameras", k, "name"), f"{name!r} is taken"
 
 
-def _check_steps(actor: Actor | Ego, key: _Key, names: set[str]) -> Iterator[tuple[_Key, str]]:
+def _check_steps(actor: Actor | Ego, key: _Key, names: set[str], known: set[str]) -> Iterator[tuple[_Key, str]]:
     walks = isinstance(actor, Actor) and actor.walks
-    before: Step | None = None
-    for k, step in enumerate(actor.do):
-        kind = step.chosen()[0]
-        if walks != (kind == "cross") and not (walks and kind == "stop"):
-            yield (*key, k, kind), f"is not for {'walkers' if walks else 'vehicles'}"
-        if before is not None and step.when is None and before.chosen()[0] in ("follow_lane", "controls"):
-            yield (*key, k), f"never begins: the {before.chosen()[0]} before it goes on for ever; give it a `when`"
-        if step.when is not None:
-            yield from _check_names(step.when, (*key, k, "when"), names)
-        before = step
+    for listed, steps in (("do", actor.do), ("events", actor.events)):
+        before: Step | None = None
+        for k, step in enumerate(steps):
+            at, kind = (*key, listed, k), step.chosen()[0]
+            if walks != (kind == "cross") and not (walks and kind == "stop"):
+                yield (*at, kind), f"is not for {'walkers' if walks else 'vehicles'}"
+            if step.when is None and listed == "events":
+                yield at, "never begins: an event needs a `when`"
+            elif before is not None and step.when is None and before.chosen()[0] in ("follow_lane", "controls"):
+                yield at, f"never begins: the {before.chosen()[0]} before it goes on for ever; give it a `when`"
+            for name, when in (("when", step.when), ("armed_by", step.armed_by)):
+                if when is not None:
+                    yield from _check_names(when, (*at, name), names, known)
+            before = step
 
 
-def _check_names(model: BaseModel, key: _Key, names: set[str]) -> Iterator[tuple[_Key, str]]:
-    """All references to actors below ``model``."""
+def _check_names(model: BaseModel, key: _Key, names: set[str], steps: set[str]) -> Iterator[tuple[_Key, str]]:
+    """All references to actors and to steps below ``model``."""
     for field_name, info in type(model).model_fields.items():
         value = getattr(model, field_name)
         below = (*key, info.alias or field_name)
         if isinstance(value, BaseModel):
-            yield from _check_names(value, below, names)
+            yield from _check_names(value, below, names, steps)
+        elif field_name == "any_of" and value is not None:
+            for k, one in enumerate(value):
+                yield from _check_names(one, (*below, k), names, steps)
+        elif isinstance(model, StepState) and field_name == "step" and value not in steps:
+            yield below, f"there is no step {value!r}; named ones are {', '.join(sorted(steps)) or 'none'}"
         elif field_name in ("of", "to", "by", "other", "no_collision") and value is not None and value not in names:
             yield below, f"there is no actor {value!r}; there are {', '.join(sorted(names))}"

@@ -6,7 +6,10 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from math import cos, hypot, inf, sin
 
-from scenarios.schema import EGO, When
+from scenarios.conditions import EGO, Headway, TimeToCollision, When
+
+STANDING = 0.15  # m/s
+REACH = 60.0  # s that a time to collision looks ahead
 
 
 @dataclass(frozen=True)
@@ -22,10 +25,18 @@ class State:
     half_length: float
     half_width: float
     travelled: float = 0.0
+    stood: float = 0.0  # s that it has been standing
 
     @property
     def speed(self) -> float:
         return hypot(self.vx, self.vy)
+
+    def numbers(self) -> tuple[float, ...]:
+        """All fields in their order, as they are recorded."""
+        return (
+            self.x, self.y, self.z, self.yaw, self.vx, self.vy, self.half_length, self.half_width, self.travelled,
+            self.stood,
+        )  # fmt: skip
 
     def ahead(self, other: State) -> tuple[float, float]:
         """Metres from this actor to ``other``: forward, to the right."""
@@ -44,6 +55,15 @@ class Touch:
 
 
 @dataclass(frozen=True)
+class Invasion:
+    """The ego begins to cross a marking of its lane: when (s), on which side, of which type (CARLA's word)."""
+
+    time: float
+    side: str
+    marking: str
+
+
+@dataclass(frozen=True)
 class Moment:
     """One tick. ``road_of`` looks up the road that an actor is on."""
 
@@ -51,6 +71,9 @@ class Moment:
     states: Mapping[str, State]
     touches: Sequence[Touch]  # all so far
     road_of: Callable[[str], int] = field(repr=False)
+    invasions: Sequence[Invasion] = ()  # all so far
+    route: tuple[float, float] | None = None  # m that the ego has done of its route, and the route's length
+    steps: Mapping[str, str] = field(default_factory=dict)  # "begun" or "done", of named steps that have begun
 
 
 def holds(when: When, now: Moment, me: str = EGO, begun: float = 0.0) -> bool:
@@ -74,12 +97,48 @@ def holds(when: When, now: Moment, me: str = EGO, begun: float = 0.0) -> bool:
             return False
         if at.x is not None and at.y is not None and hypot(states[who].x - at.x, states[who].y - at.y) > at.within:
             return False
+    if (stands := when.standing) is not None:
+        stander = states[stands.of or me]
+        if stander.speed >= STANDING or stander.stood < stands.least - 1e-6:
+            return False
+    if (other := when.step) is not None and now.steps.get(other.step) not in ("done", other.state):
+        return False
+    if (head := when.headway) is not None and not _between(_headway(head, now, me), head.above, head.below):
+        return False
+    if (left := when.time_to_collision) is not None and not time_to_collision(left, now, me) < left.below:
+        return False
+    if when.any_of is not None and not any(holds(one, now, me, begun) for one in when.any_of):
+        return False
     return _hit(when, now, me)
+
+
+def _headway(wanted: Headway, now: Moment, me: str) -> float:
+    a, b = now.states[wanted.of or me], now.states[wanted.to]
+    return gap(a, b) / a.speed if a.speed > STANDING and a.ahead(b)[0] > 0.0 else inf
+
+
+def time_to_collision(wanted: TimeToCollision, now: Moment, me: str = EGO) -> float:
+    """Seconds until the circles around two actors would touch at their present velocities, ``inf`` if they never do."""
+    a, b = now.states[wanted.of or me], now.states[wanted.to]
+    x, y, vx, vy = b.x - a.x, b.y - a.y, b.vx - a.vx, b.vy - a.vy
+    reach = min(a.half_length, a.half_width) + min(b.half_length, b.half_width)
+    if gap(a, b) == 0.0:
+        return 0.0
+    # As if each were a circle of its width, started from the free space between the outlines.
+    apart = hypot(x, y)
+    free = gap(a, b) / apart
+    x, y = x * free, y * free
+    speed, closing = vx * vx + vy * vy, x * vx + y * vy
+    if speed < 1e-9 or closing >= 0.0:
+        return inf
+    nearest = hypot(x + vx * -closing / speed, y + vy * -closing / speed)
+    seconds = -closing / speed
+    return seconds if nearest < reach and seconds < REACH else inf
 
 
 def gap(a: State, b: State) -> float:
     """Free metres between the outlines of two actors, 0 where they touch."""
-    corners_a, corners_b = _corners(a), _corners(b)
+    corners_a, corners_b = corners(a), corners(b)
     return 0.0 if _overlap(a, b) else min(_apart(corners_a, corners_b), _apart(corners_b, corners_a))
 
 
@@ -94,7 +153,8 @@ def _hit(when: When, now: Moment, me: str) -> bool:
     )
 
 
-def _corners(state: State) -> list[tuple[float, float]]:
+def corners(state: State) -> list[tuple[float, float]]:
+    """The four corners of an actor's outline, metres."""
     c, s = cos(state.yaw), sin(state.yaw)
     sides = ((1, 1), (1, -1), (-1, -1), (-1, 1))
     half = [(i * state.half_length, j * state.half_width) for i, j in sides]
@@ -103,7 +163,7 @@ def _corners(state: State) -> list[tuple[float, float]]:
 
 def _overlap(a: State, b: State) -> bool:
     """Separating axes of two boxes."""
-    corners_a, corners_b = _corners(a), _corners(b)
+    corners_a, corners_b = corners(a), corners(b)
     for yaw in (a.yaw, b.yaw):
         for ux, uy in ((cos(yaw), sin(yaw)), (-sin(yaw), cos(yaw))):
             on_a = [x * ux + y * uy for x, y in corners_a]

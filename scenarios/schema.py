@@ -9,16 +9,22 @@ from __future__ import annotations
 import json
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
-EGO = "ego"
-Name = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_-]{0,40}$")]
-Metres = Annotated[float, Field(ge=-10_000.0, le=10_000.0)]
-Distance = Annotated[float, Field(ge=0.0, le=10_000.0)]
-Seconds = Annotated[float, Field(ge=0.0, le=3600.0)]
-Speed = Annotated[float, Field(ge=0.0, le=60.0)]
-Share = Annotated[float, Field(ge=0.0, le=1.0)]
-Percent = Annotated[float, Field(ge=0.0, le=100.0)]
+from scenarios.conditions import (
+    EGO,
+    Distance,
+    Model,
+    Name,
+    OneOf,
+    Percent,
+    Place,
+    Seconds,
+    Share,
+    Spawn,
+    Speed,
+    When,
+)  # fmt: skip
 
 Preset = Literal[
     "Default", "ClearNoon", "CloudyNoon", "WetNoon", "WetCloudyNoon", "SoftRainNoon", "MidRainyNoon", "HardRainNoon",
@@ -28,149 +34,10 @@ Preset = Literal[
 ]  # fmt: skip
 
 
-class _Model(BaseModel):
-    """Nothing unknown, nothing converted: ``speed: "fast"`` and ``sped: 3`` are errors."""
-
-    model_config = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False, use_attribute_docstrings=True)
-
-    def chosen(self) -> list[str]:
-        """The keys that were given, ``when`` aside."""
-        return [name for name in self.model_fields_set if name != "when" and getattr(self, name) is not None]
-
-
-class _OneOf(_Model):
-    """Exactly one of its keys besides ``when``."""
-
-    @model_validator(mode="after")
-    def _exactly_one(self) -> _OneOf:
-        if len(self.chosen()) != 1:
-            names = ", ".join(name for name in type(self).model_fields if name != "when")
-            raise ValueError(f"needs exactly one of {names}")
-        return self
-
-
-# Where
-
-
-class Spawn(_Model):
-    """Where an actor begins: a spawn point of the map, a place on a road, or a place relative to the ego."""
-
-    point: int | None = Field(None, ge=0)
-    """Index among the map's spawn points."""
-    road: int | None = Field(None, ge=0)
-    """Id of an OpenDRIVE road; with `lane` and `s`."""
-    lane: int | None = None
-    """Id of a lane of that road (negative: along the road, positive: against it)."""
-    s: Distance | None = None
-    """Position along that road."""
-    ahead: Metres | None = None
-    """Metres along the road in front of the ego (negative: behind it); straight on at junctions."""
-    lanes: int = Field(0, ge=-4, le=4)
-    """Lanes to the right of the place (negative: to the left)."""
-    across: Annotated[float, Field(ge=-30.0, le=30.0)] = 0.0
-    """Metres to the right of the lane's middle (negative: to the left)."""
-    turned: Annotated[float, Field(ge=-180.0, le=180.0)] = 0.0
-    """Degrees clockwise from the lane's direction."""
-    speed: Speed = 0.0
-    """Speed at the beginning."""
-
-    @model_validator(mode="after")
-    def _one_place(self) -> Spawn:
-        on_road = [self.road is not None, self.lane is not None, self.s is not None]
-        if any(on_road) and not all(on_road):
-            raise ValueError("needs road, lane and s together")
-        if (self.point is not None) + (self.road is not None) + (self.ahead is not None) != 1:
-            raise ValueError("needs exactly one of point, road (with lane and s), ahead")
-        return self
-
-
-# When
-
-
-class Near(_Model):
-    """Distance between the middles of two actors."""
-
-    of: Name | None = None
-    """One actor (default: whose step it is, or the ego)."""
-    to: Name = EGO
-    """The other."""
-    below: Distance | None = None
-    above: Distance | None = None
-
-    @model_validator(mode="after")
-    def _bound(self) -> Near:
-        return _bounded(self)
-
-
-class Moving(_Model):
-    """Speed of an actor."""
-
-    of: Name | None = None
-    below: Speed | None = None
-    above: Speed | None = None
-
-    @model_validator(mode="after")
-    def _bound(self) -> Moving:
-        return _bounded(self)
-
-
-class At(_Model):
-    """An actor is within a radius of a place in the world, or anywhere on a road."""
-
-    of: Name | None = None
-    x: Metres | None = None
-    y: Metres | None = None
-    within: Distance = 5.0
-    """Radius round x, y."""
-    road: int | None = Field(None, ge=0)
-
-    @model_validator(mode="after")
-    def _one_place(self) -> At:
-        point = (self.x is not None) + (self.y is not None)
-        if point == 1 or (point == 0) == (self.road is None):
-            raise ValueError("needs either x and y, or road")
-        return self
-
-
-class Travelled(_Model):
-    """Metres that an actor has gone since the beginning."""
-
-    of: Name | None = None
-    above: Distance
-
-
-class Collision(_Model):
-    """An actor has touched something, or a certain other actor."""
-
-    of: Name | None = None
-    by: Name | None = Field(None, alias="with")
-    """The other one (default: anything)."""
-
-
-class When(_Model):
-    """Conditions that must all hold at the same tick."""
-
-    time: Seconds | None = None
-    """Seconds since the beginning."""
-    after: Seconds | None = None
-    """Seconds since the step before began."""
-    distance: Near | None = None
-    speed: Moving | None = None
-    position: At | None = None
-    travelled: Travelled | None = None
-    collision: Collision | None = None
-
-    @model_validator(mode="after")
-    def _something(self) -> When:
-        if not self.chosen():
-            raise ValueError(f"needs at least one of {', '.join(type(self).model_fields)}")
-        return self
-
-
 # What
 
 
-class FollowLane(_Model):
+class FollowLane(Model):
     """Drive along the lane. Goes on until the next step."""
 
     speed: Speed
@@ -181,7 +48,16 @@ class FollowLane(_Model):
     """Brake for others and for red lights."""
 
 
-class ChangeLane(_Model):
+class FollowRoute(Model):
+    """Drive to places, one after the other, by the shortest way along lanes. Done when the last one is reached."""
+
+    via: Annotated[list[Place], Field(min_length=1, max_length=50)]
+    speed: Speed
+    heed: bool = True
+    """Brake for others and for red lights."""
+
+
+class ChangeLane(Model):
     """Go over to the neighbouring lane of the same direction. Done when the vehicle is there."""
 
     side: Literal["left", "right"]
@@ -189,7 +65,7 @@ class ChangeLane(_Model):
     """Metres of road that it takes."""
 
 
-class Stop(_Model):
+class Stop(Model):
     """Brake until the vehicle stands. Done after it has stood for `hold` seconds."""
 
     deceleration: Annotated[float, Field(gt=0.0, le=10.0)] = 3.0
@@ -197,7 +73,7 @@ class Stop(_Model):
     hold: Seconds = 0.0
 
 
-class Pedals(_Model):
+class Pedals(Model):
     """Pedals and steering from a moment on."""
 
     at: Seconds = 0.0
@@ -209,18 +85,27 @@ class Pedals(_Model):
     reverse: bool = False
 
 
-class Cross(_Model):
+class Cross(Model):
     """A walker goes straight over the road, from where it stands. Done when it has gone so far."""
 
     speed: Annotated[float, Field(gt=0.0, le=6.0)] = 1.4
-    distance: Annotated[float, Field(gt=0.0, le=100.0)] = 8.0
+    distance: Annotated[float, Field(gt=0.0, le=1000.0)] = 8.0
+    yaw: Annotated[float, Field(ge=-360.0, le=360.0)] | None = None
+    """Where to, degrees clockwise from the x axis (default: over the lane it stands beside)."""
 
 
-class Step(_OneOf):
+class Step(OneOf):
     """One thing to do. Without `when` it begins as soon as the step before is done."""
 
+    name: Name | None = None
+    """For conditions that ask for it; of all steps in the file no two have the same."""
     when: When | None = None
+    delay: Seconds = 0.0
+    """Seconds between its conditions and its beginning."""
+    armed_by: When | None = None
+    """Has to have held once before `when` counts."""
     follow_lane: FollowLane | None = None
+    follow_route: FollowRoute | None = None
     change_lane: ChangeLane | None = None
     stop: Stop | None = None
     cross: Cross | None = None
@@ -228,17 +113,25 @@ class Step(_OneOf):
     """Pedals by time. Goes on until the next step."""
 
 
-class Ego(_Model):
+class Ego(Model):
     """The vehicle with the camera."""
 
     blueprint: str = Field("vehicle.tesla.model3", pattern=r"^vehicle\.[\w.-]+$")
     color: str | None = Field(None, pattern=r"^\d{1,3},\d{1,3},\d{1,3}$")
     """R,G,B, 0 to 255."""
     spawn: Spawn
-    do: list[Step] = Field(min_length=1, max_length=100)
+    do: list[Step] = Field(default_factory=list, max_length=100)
+    events: list[Step] = Field(default_factory=list, max_length=100)
+    """Steps that need not come in order: each begins once, whenever its `when` holds, instead of what is being done."""
+
+    @model_validator(mode="after")
+    def _something(self) -> Ego:
+        if not self.do and not self.events:
+            raise ValueError("needs at least one step in do or events")
+        return self
 
 
-class Actor(_Model):
+class Actor(Model):
     """Somebody else."""
 
     name: Name
@@ -247,6 +140,8 @@ class Actor(_Model):
     spawn: Spawn
     do: list[Step] = Field(default_factory=list, max_length=100)
     """Without steps it stands still."""
+    events: list[Step] = Field(default_factory=list, max_length=100)
+    """Steps that need not come in order: each begins once, whenever its `when` holds, instead of what is being done."""
 
     @property
     def walks(self) -> bool:
@@ -256,7 +151,7 @@ class Actor(_Model):
 # What must come of it
 
 
-class SpeedLimit(_Model):
+class SpeedLimit(Model):
     """A bound of an actor's speed within a span of time."""
 
     of: Name = EGO
@@ -265,7 +160,7 @@ class SpeedLimit(_Model):
     until: Seconds = 3600.0
 
 
-class Travels(_Model):
+class Travels(Model):
     """Metres that an actor must have gone in the end."""
 
     of: Name = EGO
@@ -273,7 +168,7 @@ class Travels(_Model):
     most: Distance = 10_000.0
 
 
-class Keeps(_Model):
+class Keeps(Model):
     """Metres of free space between the outlines of two actors, at all times."""
 
     of: Name = EGO
@@ -281,7 +176,7 @@ class Keeps(_Model):
     least: Distance
 
 
-class StopsBefore(_Model):
+class StopsBefore(Model):
     """An actor comes to a stand with another one in front of it, and never nearer than `least` metres."""
 
     of: Name = EGO
@@ -289,21 +184,33 @@ class StopsBefore(_Model):
     least: Distance = 0.5
 
 
-class Passes(_Model):
+class Passes(Model):
     """In the end, an actor that began behind another one is in front of it on the road."""
 
     of: Name = EGO
     other: Name
 
 
-class Stands(_Model):
+class Stands(Model):
     """An actor stands still at some time for so long."""
 
     of: Name = EGO
     least: Seconds = 0.5
 
 
-class Assertion(_OneOf):
+class LaneInvasions(Model):
+    """How often the ego may cross a marking of its lane (a lane change is once)."""
+
+    most: int = Field(0, ge=0)
+
+
+class CompletesRoute(Model):
+    """How much of its `follow_route` the ego must have done in the end."""
+
+    least: Share = 0.95
+
+
+class Assertion(OneOf):
     """Something that must be true of the whole scenario."""
 
     no_collision: Name | None = None
@@ -319,12 +226,24 @@ class Assertion(_OneOf):
     stops_before: StopsBefore | None = None
     stands: Stands | None = None
     passes: Passes | None = None
+    lane_invasions: LaneInvasions | None = None
+    completes_route: CompletesRoute | None = None
+
+
+class Light(Model):
+    """Holds a traffic light in a state from a moment on; those of the crossing lanes go red when it is not."""
+
+    at: Place
+    """On a lane that the light stops, up to 80 m before its stop line."""
+    when: When | None = None
+    """Default: from the beginning."""
+    state: Literal["red", "yellow", "green"]
 
 
 # The whole
 
 
-class Mount(_Model):
+class Mount(Model):
     """The camera's place at the ego, from the middle of the vehicle at road level."""
 
     x: Annotated[float, Field(ge=-30.0, le=30.0)] = 1.2
@@ -335,9 +254,11 @@ class Mount(_Model):
     """Up."""
     pitch: Annotated[float, Field(ge=-90.0, le=90.0)] = 0.0
     """Degrees, up is positive."""
+    yaw: Annotated[float, Field(ge=-180.0, le=180.0)] = 0.0
+    """Degrees, to the right is positive."""
 
 
-class Camera(_Model):
+class Camera(Model):
     size: Annotated[str, Field(pattern=r"^[1-9]\d{1,3}x[1-9]\d{1,3}$")] = "512x256"
     """Pixels, width x height."""
     fov: Annotated[float, Field(ge=5.0, le=170.0)] = 70.0
@@ -351,7 +272,13 @@ class Camera(_Model):
         return int(width), int(height)
 
 
-class Weather(_Model):
+class OtherCamera(Camera):
+    """A further camera at the ego, beside the first one."""
+
+    name: Name
+
+
+class Weather(Model):
     """A CARLA preset and what differs from it. The sun's altitude is the time of day."""
 
     preset: Preset | None = None
@@ -367,14 +294,14 @@ class Weather(_Model):
     fog_density: Percent | None = None
 
 
-class Traffic(_Model):
+class Traffic(Model):
     """The embedded town's own traffic round the ego; a CARLA server has its own."""
 
     vehicles: Annotated[int, Field(ge=0, le=200)] = 0
     walkers: Annotated[int, Field(ge=0, le=200)] = 0
 
 
-class Scenario(_Model):
+class Scenario(Model):
     """A scenario file."""
 
     title: str = Field(min_length=1, max_length=80, pattern=r"^[^\n]+$")
@@ -390,6 +317,10 @@ class Scenario(_Model):
     """Ticks and frames per simulated second."""
     traffic: Traffic = Field(default_factory=lambda: Traffic())
     camera: Camera = Field(default_factory=lambda: Camera())
+    cameras: list[OtherCamera] = Field(default_factory=list, max_length=7)
+    """Further ones. What they see is recorded beside the first one's."""
+    lights: list[Light] = Field(default_factory=list, max_length=50)
+    """What traffic lights do other than by their cycles."""
     ego: Ego
     actors: list[Actor] = Field(default_factory=list, max_length=100)
     end: list[When] = Field(default_factory=list, max_length=20)
@@ -406,9 +337,3 @@ def json_schema() -> str:
     """The language as JSON Schema, for editors; ``scenarios/schema.json`` holds it."""
     schema: dict[str, Any] = Scenario.model_json_schema()
     return json.dumps(schema, indent=1) + "\n"
-
-
-def _bounded(model: Any) -> Any:
-    if model.below is None and model.above is None:
-        raise ValueError("needs below or above")
-    return model

@@ -6,10 +6,20 @@ from collections.abc import Callable
 from math import inf
 from typing import Any
 
-from scenarios.moment import Moment, gap
-from scenarios.schema import Assertion, Keeps, Passes, SpeedLimit, Stands, StopsBefore, Travels
+from scenarios.moment import STANDING, Moment, gap
+from scenarios.schema import (
+    EGO,
+    Assertion,
+    CompletesRoute,
+    Keeps,
+    LaneInvasions,
+    Passes,
+    SpeedLimit,
+    Stands,
+    StopsBefore,
+    Travels,
+)
 
-STANDING = 0.15  # m/s
 IN_WAY = (40.0, 6.0)  # m forward and to the side: within, somebody counts as being in front
 
 
@@ -19,7 +29,7 @@ class Watcher:
     def __init__(self, assertion: Assertion) -> None:
         self.kind = assertion.chosen()[0]
         wanted = getattr(assertion, self.kind)
-        self.of = wanted if isinstance(wanted, str) else wanted.of
+        self.of = wanted if isinstance(wanted, str) else getattr(wanted, "of", EGO)
         self.limit: float | None = None
         self.value: float | None = None
         self._wanted = wanted
@@ -102,3 +112,15 @@ class Watcher:
         self.value = now.states[wanted.other].ahead(now.states[self.of])[0]
         self._met |= self.value < 0.0  # it was behind
         self.limit, self._passed = 0.0, self._met and self.value > 0.0
+
+    def _lane_invasions(self, now: Moment) -> None:
+        wanted: LaneInvasions = self._wanted
+        self.value, self.limit = float(len(now.invasions)), float(wanted.most)
+        self._passed = self.value <= self.limit
+
+    def _completes_route(self, now: Moment) -> None:
+        wanted: CompletesRoute = self._wanted
+        self.limit = wanted.least
+        if now.route is not None:
+            self.value = now.route[0] / max(now.route[1], 1.0)
+        self._passed = self.value is not None and self.value >= wanted.least

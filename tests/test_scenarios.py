@@ -11,9 +11,12 @@ import pytest
 
 from bridge.autopilot import Autopilot
 from bridge.town import towns
+from scenarios.conditions import Place
+from scenarios.drivers import Script
 from scenarios.loader import ScenarioError, load
-from scenarios.moment import Moment, State, Touch, gap, holds
-from scenarios.schema import Assertion, When, json_schema
+from scenarios.moment import Invasion, Moment, State, Touch, gap, holds
+from scenarios.road import LaneWatch, Places, Progress
+from scenarios.schema import Assertion, Step, When, json_schema
 from scenarios.verdict import Watcher
 
 FOLDER = Path(__file__).parents[1] / "scenarios"
@@ -82,6 +85,13 @@ def test_the_json_schema_is_the_one_committed():
         ("duration: 5", "duration: 5\ntown: nowhere.xodr", 3, "town: "),
         ("duration: 5", "duration: 5\nweather: {preset: Sunny}", 3, "weather.preset: "),
         ("title: Test", "title: &a [*a]", 1, "nested too deeply"),
+        ("duration: 5", "duration: 5\nlights: [{at: {x: 1}, state: red}]", 3, "lights[0].at: needs x and y together"),
+        ("{point: 0}", "{point: 0, yaw: 3}", 4, "ego.spawn: z and yaw go with x and y"),
+        ("duration: 5", "duration: 5\ncameras: [{name: tag}]", 3, "cameras[0].name: 'tag' is taken"),
+        ("{ahead: 20}", "{ahead: 20}\n    events: [{stop: {}}]", 11, "an event needs a `when`"),
+        ("speed: 8}", "speed: 8}\n    - {when: {step: {step: go}}, stop: {}}", 7, "there is no step 'go'"),
+        ("no_collision: ego", "completes_route: {}", 12, "the ego has no follow_route"),
+        ("speed: 8}", "speed: 8}\n  events: [{when: {any_of: [{time: -1}]}, stop: {}}]", 7, "any_of[0].time"),
     ],
 )
 def test_a_mistake_is_named_with_file_line_and_key(tmp_path: Path, old: str, new: str, line: int, words: str):
@@ -231,3 +241,102 @@ def test_the_way_at_a_junction_can_be_chosen(road: carla.Map, turn: str, least: 
     x, y = drive(pilot, at.x, at.y, float(np.radians(yaw)), 75)
     end = road.get_waypoint(carla.Location(x, y, 0.0)).transform.rotation.yaw
     assert least < (end - yaw + 180.0) % 360.0 - 180.0 < most
+
+
+# Events, routes, lanes
+
+
+def play(script: Script, until: float, **states: State) -> list[tuple[float, str]]:
+    """Which steps begin when, for somebody whose state stays as it is."""
+    log: dict[str, str] = script._log
+    begun = []
+    for k in range(int(until * 10) + 1):
+        if script.advance(Moment(k / 10, states, (), lambda name: 0, steps=log)):
+            assert script.step is not None
+            begun.append((k / 10, script.step.chosen()[0]))
+    return begun
+
+
+def steps(*each: dict) -> list[Step]:
+    return [Step.model_validate(one) for one in each]
+
+
+def test_events_begin_once_in_whatever_order_their_conditions_hold():
+    events = steps(
+        {"when": {"time": 2}, "stop": {}},
+        {"when": {"time": 1}, "change_lane": {"side": "left"}},
+        {"when": {"time": 0.5}, "armed_by": {"time": 3}, "follow_lane": {"speed": 5}},
+    )
+    script = Script("ego", steps({"follow_lane": {"speed": 8}}), events, {})
+    assert play(script, 5.0, ego=car(speed=4.0)) == [
+        (0.0, "follow_lane"),
+        (1.0, "change_lane"),
+        (2.0, "stop"),
+        (3.0, "follow_lane"),
+    ]
+
+
+def test_a_step_can_wait_for_another_ones_end_and_a_while_longer():
+    do = steps(
+        {"name": "go", "follow_lane": {"speed": 8}},
+        {"when": {"step": {"step": "go"}}, "delay": 1.5, "stop": {}},
+    )
+    assert play(Script("ego", do, [], {}), 5.0, ego=car(speed=7.8)) == [(0.0, "follow_lane"), (1.6, "stop")]
+    assert play(Script("ego", do, [], {}), 5.0, ego=car(speed=5.0)) == [(0.0, "follow_lane")]  # never that fast
+
+
+def test_headway_and_time_to_collision():
+    now = moment(1.0, ego=car(speed=8.0), other=car(20.0), aside=car(20.0, 9.0))
+
+    def check(**when: object) -> bool:
+        return holds(When.model_validate(when), now)
+
+    assert check(headway={"to": "other", "above": 1.9, "below": 2.1})  # 16 m at 8 m/s
+    assert not check(headway={"of": "other", "to": "ego", "below": 60})  # it stands
+    assert check(time_to_collision={"to": "other", "below": 2.1})
+    assert not check(time_to_collision={"to": "other", "below": 1.9})
+    assert not check(time_to_collision={"to": "aside", "below": 60})
+    assert check(any_of=[{"time": 3}, {"standing": {"of": "other"}}])
+    assert not check(any_of=[{"time": 3}, {"standing": {"of": "ego"}}])
+
+
+@pytest.fixture(scope="module")
+def places(road: carla.Map) -> Places:
+    return Places(road, load(FOLDER / "following.yaml"))
+
+
+def test_routes_lead_from_everywhere_to_everywhere_without_gaps(road: carla.Map, places: Places):
+    points = [way for way in road.generate_waypoints(25.0) if not way.is_junction]
+    for k in range(0, len(points), 61):
+        end = points[(7 * k + 3) % len(points)]
+        route = places.route(points[k], [Place(road=end.road_id, lane=end.lane_id, s=end.s)])
+        steps_ = np.hypot(np.diff([p.x for p in route]), np.diff([p.y for p in route]))
+        assert steps_.max() < 1.6
+        assert (route[-1].way.road_id, route[-1].way.lane_id) == (end.road_id, end.lane_id)
+        progress = Progress(route)
+        for point in route[::3]:
+            progress.update(point.x, point.y)
+        assert progress.done
+        assert progress.metres == pytest.approx(len(route), abs=4.0)
+
+
+def test_a_pilot_keeps_to_its_route(road: carla.Map, places: Places):
+    start = road.get_waypoint_xodr(16, -2, 10.0)
+    route = places.route(start, [Place(road=13, lane=-1, s=60.0)])
+    pilot = Autopilot(road, 2.4, 0.95, 2.87, 0.7)
+    pilot.follow((point.way, point.x, point.y) for point in route)
+    at, yaw = start.transform.location, float(np.radians(start.transform.rotation.yaw))
+    x, y = drive(pilot, at.x, at.y, yaw, len(route))
+    assert np.hypot(route[-1].x - x, route[-1].y - y) < 25.0  # the point cuts corners, so it is a little ahead
+
+
+def test_crossing_a_marking_is_one_invasion_until_all_wheels_are_on_one_side(road: carla.Map):
+    way = road.get_waypoint_xodr(16, -2, 20.0)
+    right, at = way.transform.get_right_vector(), way.transform.location
+    watch = LaneWatch(road)
+    found: list[Invasion] = []
+    for k, across in enumerate([0.0, -0.4, -0.9, -1.6, -2.4, -3.1, -3.1, -2.4, -1.0, 0.0]):
+        state = car(at.x + across * right.x, at.y + across * right.y, float(np.radians(way.transform.rotation.yaw)))
+        found += [invasion for invasion in [watch.look(k / 10, state)] if invasion is not None]
+    assert [invasion.side for invasion in found] == ["left", "right"]  # over and back
+    assert all(invasion.marking in ("Broken", "Solid") for invasion in found)

@@ -30,6 +30,7 @@ class DriveOptions:
     record: Path | None = None  # .mp4
     report: Path | None = None  # .json
     log: Path | None = None  # .jsonl, one line per frame
-    scenario: Path | None = None  # .yaml that the bridge plays
+    scenario: Path | None = None  # .yaml or .xosc that the bridge plays
+    hand_over_at: int | None = None  # frame of the scenario from which on the driver has the ego; None: the scenario
     planes: tuple[str, ...] | None = None  # that the bridge sends; None: what painting needs
     recordings: Path = Path("recordings")  # where R and F12 write to

@@ -34,6 +34,7 @@ LEAST_RATE = 20.0  # below it, driving feels wrong: slower machines skip frames 
 _TICK = 0.022  # seconds of a core that a frame costs beside its painting: tick, sensors, window; and some air
 _VERDICT = "scenario over: "  # how the bridge's last line begins
 _SILENCE = 10.0  # seconds without a frame that end the drive
+_UNSEEN = 0.2  # seconds that a frame may take which is played before the driver is handed the ego
 
 
 class DriveError(RuntimeError):
@@ -69,6 +70,7 @@ class Session(threading.Thread):
         self.verdict = ""  # JSON of what came of the scenario, once it is over
         self.processes = Processes()
         self._bridge: Child | None = None
+        self._painters: dict[str, NeuralRenderer | TagPainter] = {}
         self._wake = wake
         self._ending = threading.Event()
         self._changed = threading.Condition()
@@ -154,7 +156,7 @@ class Session(threading.Thread):
         frames = self.processes.endpoint()
         bridge = self._bridge = self.processes.start(
             "bridge",
-            "bridge.carla_bridge",
+            "bridge.carla_bridge" if options.scenario is None else "scenarios.play",
             *bridge_arguments(options, server, frames, fps=self.fps, lockstep=self.lockstep),
         )
         if not bridge.wait_ready(_BRIDGE_READY, cancelled):
@@ -174,7 +176,7 @@ class Session(threading.Thread):
                 self.processes.check()
                 if self.paused:
                     heard = time.monotonic()
-                elif time.monotonic() - heard > _SILENCE:
+                elif time.monotonic() - heard > _SILENCE + _UNSEEN * (self.options.hand_over_at or 0) * (not warm):
                     raise DriveError(self._why_silent(subscriber))
                 continue
             if "tag" not in frame.planes:
@@ -191,11 +193,19 @@ class Session(threading.Thread):
                 frame.stamps["received"] = time.monotonic_ns()
             if not self.painting_since:
                 self.painting_since = frame.stamps["received"]
-            neural = renderer.render(frame)
+            painter = renderer if not frame.view else self._painter_of(frame.view, frame)
+            neural = painter.render(frame)
             lamps.draw(neural, frame.lamps, frame.planes.get("depth"))
             frame.stamps["rendered"] = time.monotonic_ns()
             self._hand_over(Picture(frame, neural))
             heard = time.monotonic()
+
+    def _painter_of(self, view: str, frame: Frame) -> NeuralRenderer | TagPainter:
+        """The renderer of a further camera: each remembers what it has painted."""
+        if view not in self._painters:
+            size = frame.camera.width, frame.camera.height
+            self._painters[view] = painter(self.options.model, self.options.runtime, size)
+        return self._painters[view]
 
     def _scenario_over(self) -> bool:
         """Whether the bridge has said what came of its scenario."""
@@ -251,15 +261,8 @@ class _Loader(threading.Thread):
         name = f"Model {self._options.model}"
         self._step(name, False)
         try:
-            if self._options.model == TAGS:
-                from .tag_painter import TagPainter
-
-                self._renderer = TagPainter()
-            else:
-                from neuralsim.renderer import NeuralRenderer
-
-                size = None if self._options.connect else self._options.size  # the bridge's own, with its first frame
-                self._renderer = NeuralRenderer(self._options.model, self._options.runtime, size)
+            size = None if self._options.connect else self._options.size  # the bridge's own, with its first frame
+            self._renderer = painter(self._options.model, self._options.runtime, size)
             self._step(name, True)
         except BaseException as error:  # raised again by `result`
             self._error = error
@@ -272,6 +275,17 @@ class _Loader(threading.Thread):
             raise self._error
         assert self._renderer is not None
         return self._renderer
+
+
+def painter(model: str, runtime: str, size: tuple[int, int] | None) -> NeuralRenderer | TagPainter:
+    """What paints with ``model``; heavy imports happen here. Raises ModelError and RuntimeUnavailable."""
+    if model == TAGS:
+        from .tag_painter import TagPainter
+
+        return TagPainter()
+    from neuralsim.renderer import NeuralRenderer
+
+    return NeuralRenderer(model, runtime, size)
 
 
 def sustainable_rate(step: float, cores: int) -> float:
@@ -311,6 +325,8 @@ def bridge_arguments(options: DriveOptions, server: str, frames: str, *, fps: fl
     ]
     if options.scenario is not None:
         arguments += ["--scenario", str(options.scenario)]
+    if options.hand_over_at is not None:
+        arguments += ["--hand-over-at", str(options.hand_over_at)]
     if options.planes is not None:
         arguments += ["--planes", ",".join(options.planes)]
     if options.weather:

@@ -24,7 +24,8 @@ from neuralsim.drive.report import host
 from neuralsim.drive.session import Picture, Session
 from neuralsim.recording.frames import export_frames
 from neuralsim.recording.mcap_file import McapWriter
-from neuralsim.recording.mp4 import Mp4Writer, RecordingError
+from neuralsim.recording.mp4 import Mp4Writer
+from neuralsim.recording.writer import RecordingError
 from scenarios.loader import Loaded, ScenarioError, load
 
 from .options import PLANES, RecordOptions
@@ -149,12 +150,14 @@ class ScenarioRecorder:
 
     def _add(self, picture: Picture, session: Session) -> None:
         frame = picture.frame
-        if not self._frames:
+        if self._mcap is None and self._mp4 is None:
             self._open(picture, session)
-        self._tags.update(frame.planes["tag"].data)
         neural = picture.neural if self.options.paints else None
+        self._tags.update(frame.planes["tag"].data)
         if self._mcap is not None and not self._mcap.write(frame, neural):
             raise RecordingError(self._mcap.error or f"recording to {self._mcap.path} stopped")
+        if frame.view:
+            return  # of a further camera; the first one's is still to come
         if self._mp4 is not None and not self._mp4.write(picture.neural, frame.sim_time):
             raise RecordingError(self._mp4.error or f"recording to {self._mp4.path} stopped")
         self._frames += 1
@@ -171,9 +174,10 @@ class ScenarioRecorder:
                 "model": session.model,
                 "neuralsim": __version__,
             }
-            self._mcap = McapWriter(self.folder / "recording.mcap", self.options.planes, about)
+            views = [camera.name for camera in loaded.scenario.cameras]
+            self._mcap = McapWriter(self.folder / "recording.mcap", self.options.planes, about, loaded.files, views)
         if "mp4" in formats:
-            height, width = picture.neural.shape[:2]
+            width, height = self.size
             path = self.folder / "video.mp4"
             self._mp4 = Mp4Writer(path, (width, height), rate=loaded.scenario.fps, block=True)
 

@@ -8,13 +8,14 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-from mcap.records import Channel, Header, Message, Metadata, Schema
+from mcap.records import Attachment, Channel, Header, Message, Metadata, Schema
 from mcap.writer import CompressionType, Writer
 
 from neuralsim.drive.views import tag_picture
 
 from .mcap_file import CHUNK, McapRecording, Recorded
-from .mp4 import Mp4Writer, RecordingError, reason
+from .mp4 import Mp4Writer
+from .writer import RecordingError, reason
 
 
 @dataclass(frozen=True)
@@ -74,6 +75,8 @@ def _copy(recording: McapRecording, writer: Writer) -> int:
             channels[record.id] = writer.register_channel(
                 record.topic, record.message_encoding, schemas[record.schema_id], record.metadata
             )
+        elif isinstance(record, Attachment):
+            writer.add_attachment(record.create_time, record.log_time, record.name, record.media_type, record.data)
         elif isinstance(record, Metadata):
             writer.add_metadata(record.name, record.metadata)
         elif isinstance(record, Message):

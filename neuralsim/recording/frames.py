@@ -19,7 +19,7 @@ import cv2
 import numpy as np
 
 from .mcap_file import McapRecording, Recorded
-from .mp4 import RecordingError, reason
+from .writer import RecordingError, reason
 
 DEPTH_STEPS = 64.0  # per metre
 MOTION_STEPS = 64.0  # per pixel

@@ -7,10 +7,7 @@ be written at the end for the file to play.
 from __future__ import annotations
 
 import contextlib
-import errno
 import os
-import queue
-import threading
 from fractions import Fraction
 from pathlib import Path
 
@@ -18,15 +15,13 @@ import av
 import av.error
 import numpy as np
 
+from .writer import QueuedWriter, RecordingError, reason
+
 _TIME_BASE = Fraction(1, 90_000)
 _QUEUE = 12  # frames between driving and encoding
 
 
-class RecordingError(RuntimeError):
-    """The file cannot be written; the message is one line."""
-
-
-class Mp4Writer:
+class Mp4Writer(QueuedWriter[tuple[np.ndarray, float]]):
     """Writes RGB pictures with their time stamps to ``path``, encoding in a thread of its own.
 
     ``block``: what :meth:`write` does when the encoder is behind: wait (every frame is kept) or leave the frame out and
@@ -37,13 +32,11 @@ class Mp4Writer:
     def __init__(
         self, path: str | os.PathLike[str], size: tuple[int, int], *, rate: float = 30.0, block: bool = False
     ) -> None:
-        self.path = Path(path)
+        super().__init__(Path(path), _QUEUE)
         self.size = size  # width, height of the pictures, pixels
         self.block = block
         self.frames = 0  # encoded
         self.dropped = 0  # left out because the encoder was behind
-        self.error: str | None = None  # one line once writing failed; later frames are ignored
-        self._queue: queue.Queue[tuple[np.ndarray, float] | None] = queue.Queue(_QUEUE)
         self._origin: float | None = None
         self._last_pts = -1
         try:
@@ -58,41 +51,16 @@ class Mp4Writer:
             self._stream = self._open_stream(rate)
         except (OSError, av.error.FFmpegError) as error:
             raise RecordingError(f"cannot record to {self.path}: {reason(error)}") from None
-        self._thread = threading.Thread(target=self._encode_all, name="mp4", daemon=True)
-        self._thread.start()
+        self._start()
 
     def write(self, picture: np.ndarray, time: float) -> bool:
         """Queue ``picture``, u8 (H, W, 3) RGB, shown at ``time`` (s, increasing, any origin). True if it was taken.
 
         The array is not copied: the caller must not change it afterwards.
         """
-        if self.error is not None:
-            return False
-        item = (picture, time)
-        if self.block:
-            while self.error is None:  # the encoder may fail while this waits for it
-                try:
-                    self._queue.put(item, timeout=0.2)
-                    return True
-                except queue.Full:
-                    continue
-            return False
-        try:
-            self._queue.put_nowait(item)
-            return True
-        except queue.Full:
-            self.dropped += 1
-            return False
-
-    def close(self) -> None:
-        """Encode what is queued and close the file; ``error`` tells whether all of it could be written."""
-        while self._thread.is_alive():
-            try:
-                self._queue.put(None, timeout=0.2)
-                break
-            except queue.Full:
-                continue
-        self._thread.join()
+        taken = self._put((picture, time), self.block)
+        self.dropped += not taken and self.error is None
+        return taken
 
     def _open_stream(self, rate: float) -> av.VideoStream:
         width, height = self.size
@@ -112,21 +80,17 @@ class Mp4Writer:
         context.options = {"preset": "veryfast", "crf": "20", "rc-lookahead": "0", "sync-lookahead": "0"}
         return stream
 
-    def _encode_all(self) -> None:
-        try:
-            while (item := self._queue.get()) is not None:
-                self._encode(*item)
-            for packet in self._stream.encode(None):
-                self._file.mux(packet)
-            self._file.close()
-        except Exception as error:  # whatever it is: a silent encoder would make `write` wait for ever
-            self.error = f"recording to {self.path} stopped: {reason(error)}"
-            with contextlib.suppress(OSError, ValueError, av.error.FFmpegError):  # already reported
-                self._file.close()
-            while not self._queue.empty():  # let a waiting `write` or `close` go on
-                self._queue.get_nowait()
+    def _finish(self) -> None:
+        for packet in self._stream.encode(None):
+            self._file.mux(packet)
+        self._file.close()
 
-    def _encode(self, picture: np.ndarray, time: float) -> None:
+    def _abandon(self) -> None:
+        with contextlib.suppress(av.error.FFmpegError):
+            self._file.close()
+
+    def _add(self, item: tuple[np.ndarray, float]) -> None:
+        picture, time = item
         if picture.shape[1] % 2 or picture.shape[0] % 2:
             picture = np.pad(picture, ((0, picture.shape[0] % 2), (0, picture.shape[1] % 2), (0, 0)), mode="edge")
         if self._origin is None:
@@ -138,13 +102,3 @@ class Mp4Writer:
         for packet in self._stream.encode(frame):
             self._file.mux(packet)
         self.frames += 1
-
-
-def reason(error: BaseException) -> str:
-    """Why a file cannot be written, in words."""
-    number = getattr(error, "errno", None)
-    if number == errno.ENOSPC:
-        return "the disk is full; free some space and start again"
-    if isinstance(number, int) and number > 0:
-        return os.strerror(number).lower()
-    return " ".join(str(error).split())

@@ -1,0 +1,188 @@
+"""The topics of a recording: which schema each has, and a frame as the messages on them.
+
+Log times are simulated nanoseconds. Poses in Foxglove's messages are right-handed, those in JSON are CARLA's.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import cv2
+import numpy as np
+
+from bridge.messages import Frame
+
+from . import foxglove
+
+JPEG = 95  # quality of the neural and rgb pictures
+PICTURES = ("neural", "rgb")
+RAW = {"tag": "mono8", "instance": "mono16", "depth": "32FC1", "motion": "16FC2"}
+OPTICAL = np.array([[0.0, 0.0, 1.0, 0.0], [-1.0, 0.0, 0.0, 0.0], [0.0, -1.0, 0.0, 0.0], [0.0, 0.0, 0.0, 1.0]])
+
+
+def _object(**properties: Any) -> dict[str, Any]:
+    return {"type": "object", "properties": properties}
+
+
+_NUMBER, _INTEGER, _FLAG, _TEXT = ({"type": kind} for kind in ("number", "integer", "boolean", "string"))
+_NUMBERS = {"type": "array", "items": _NUMBER}
+_TABLE = {"type": "object", "additionalProperties": _NUMBER}
+_EVENTS = {"type": "array", "items": {"type": "object"}}
+_THING = _object(instance=_INTEGER, tag=_INTEGER, pose=_NUMBERS, extent=_NUMBERS)
+_LAMP = _object(kind=_TEXT, state=_TEXT, box=_NUMBERS, depth=_NUMBER)
+
+#: JSON topics -> name and JSON Schema of their messages. The last one is the last message of a frame.
+JSON: dict[str, tuple[str, dict[str, Any]]] = {
+    "/ego": (
+        "neuralsim.Ego",
+        _object(
+            frame=_INTEGER, time=_NUMBER, speed=_NUMBER, gear=_INTEGER, road_id=_INTEGER, lane_id=_INTEGER,
+            collisions=_INTEGER, autopilot=_FLAG, weather=_TEXT, weather_parameters=_TABLE, scenario=_TEXT,
+            seed=_INTEGER,
+        ),
+    ),
+    "/control": (
+        "neuralsim.Control",
+        _object(frame=_INTEGER, throttle=_NUMBER, brake=_NUMBER, steer=_NUMBER, hand_brake=_FLAG, reverse=_FLAG),
+    ),
+    "/scenario": (
+        "neuralsim.Scenario",
+        _object(
+            time=_NUMBER,
+            actors={"type": "object", "additionalProperties": _NUMBERS},
+            collisions=_EVENTS,
+            lane_invasions=_EVENTS,
+            route={"type": ["array", "null"], "items": _NUMBER},
+        ),
+    ),
+    "/objects": (
+        "neuralsim.Objects",
+        _object(
+            frame=_INTEGER,
+            objects={"type": "array", "items": _THING},
+            lamps={"type": "array", "items": _LAMP},
+        ),
+    ),
+}  # fmt: skip
+LAST = "/objects"
+
+
+def protobuf_topics(planes: Sequence[str], view: str = "") -> dict[str, str]:
+    """Topic -> schema, of one camera: those of ``planes``, and its calibration."""
+    kinds = {**dict.fromkeys(PICTURES, "foxglove.CompressedImage"), **dict.fromkeys(RAW, "foxglove.RawImage")}
+    topics = {camera_topic(view, name): kinds[name] for name in planes}
+    topics[camera_topic(view, "calibration")] = "foxglove.CameraCalibration"
+    return topics
+
+
+#: Topic -> schema, of what there is but once.
+ONCE = {"/tf": "foxglove.FrameTransform", "/ego/pose": "foxglove.PoseInFrame"}
+
+
+def camera_topic(view: str, name: str) -> str:
+    """``/camera/tag`` of the first camera, ``/camera/rear/tag`` of one called rear."""
+    return f"/camera/{view}/{name}" if view else f"/camera/{name}"
+
+
+def camera_frame(view: str) -> str:
+    """The coordinate frame of a camera."""
+    return f"camera_{view}" if view else "camera"
+
+
+def messages(frame: Frame, neural: np.ndarray | None, planes: Sequence[str]) -> Iterator[tuple[str, bytes]]:
+    """(topic, message) of a frame, and of its painted picture u8 (H, W, 3) RGB; of a further camera only what it
+    sees."""
+    now = round(frame.sim_time * 1e9)
+    stamp = {"seconds": now // 1_000_000_000, "nanos": now % 1_000_000_000}
+    view, camera = frame.view, frame.camera
+    name_of_frame = camera_frame(view)
+    for name in planes:
+        picture = neural if name == "neural" else frame.planes.get(name)
+        if picture is not None:
+            yield camera_topic(view, name), _image(name, picture, stamp, name_of_frame)
+    f, cx, cy = camera.focal, camera.width / 2, camera.height / 2
+    yield (
+        camera_topic(view, "calibration"),
+        foxglove.CameraCalibration(
+            timestamp=stamp, frame_id=name_of_frame, width=camera.width, height=camera.height,
+            distortion_model="plumb_bob", D=[0.0] * 5, K=[f, 0.0, cx, 0.0, f, cy, 0.0, 0.0, 1.0],
+            R=[1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0],
+            P=[f, 0.0, cx, 0.0, 0.0, f, cy, 0.0, 0.0, 0.0, 1.0, 0.0],
+        ).SerializeToString(),
+    )  # fmt: skip
+    ego = foxglove.right_handed(frame.ego.pose)
+    yield "/tf", _transform(stamp, name_of_frame, foxglove.right_handed(camera.pose) @ OPTICAL)
+    if view:
+        return
+    yield "/tf", _transform(stamp, "ego", ego)
+    at, turn = _place(ego)
+    pose = {"position": at, "orientation": turn}
+    yield "/ego/pose", foxglove.PoseInFrame(timestamp=stamp, frame_id="world", pose=pose).SerializeToString()
+    for topic, content in _described(frame).items():
+        yield topic, content if isinstance(content, bytes) else json.dumps(content, separators=(",", ":")).encode()
+
+
+def _image(name: str, picture: np.ndarray, stamp: dict[str, int], frame_id: str) -> bytes:
+    if name in PICTURES:
+        done, data = cv2.imencode(".jpg", picture[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, JPEG])
+        if not done:
+            raise ValueError(f"the {name} picture cannot be compressed")
+        message = foxglove.CompressedImage(timestamp=stamp, frame_id=frame_id, data=data.tobytes(), format="jpeg")
+    else:
+        height, width = picture.shape[:2]
+        message = foxglove.RawImage(
+            timestamp=stamp, frame_id=frame_id, width=width, height=height, encoding=RAW[name],
+            step=picture.strides[0], data=picture.tobytes(),
+        )  # fmt: skip
+    data_: bytes = message.SerializeToString()
+    return data_
+
+
+def _transform(stamp: dict[str, int], child: str, pose: np.ndarray) -> bytes:
+    at, turn = _place(pose)
+    message = foxglove.FrameTransform(
+        timestamp=stamp, parent_frame_id="world", child_frame_id=child, translation=at, rotation=turn
+    )
+    data: bytes = message.SerializeToString()
+    return data
+
+
+def _place(pose: np.ndarray) -> tuple[dict[str, float], dict[str, float]]:
+    x, y, z, w = foxglove.quaternion(pose[:3, :3])
+    return (
+        {"x": float(pose[0, 3]), "y": float(pose[1, 3]), "z": float(pose[2, 3])},
+        {"x": x, "y": y, "z": z, "w": w},
+    )
+
+
+def _described(frame: Frame) -> dict[str, dict[str, Any] | bytes]:
+    """The JSON messages of a frame. Poses are CARLA's: left-handed, row-major 4x4."""
+    ego = frame.ego
+    described: dict[str, dict[str, Any] | bytes] = {
+        "/ego": {
+            "frame": frame.sequence, "time": frame.sim_time, "speed": ego.speed, "gear": ego.gear,
+            "road_id": ego.road_id, "lane_id": ego.lane_id, "collisions": ego.collisions, "autopilot": ego.autopilot,
+            "weather": frame.weather_name, "weather_parameters": frame.weather, "scenario": frame.scenario,
+            "seed": frame.seed,
+        },
+        "/control": {
+            "frame": frame.sequence, "throttle": ego.throttle, "brake": ego.brake, "steer": ego.steer,
+            "hand_brake": ego.hand_brake, "reverse": ego.gear < 0,
+        },
+    }  # fmt: skip
+    if frame.play:
+        described["/scenario"] = frame.play.encode()
+    described[LAST] = {
+        "frame": frame.sequence,
+        "objects": [
+            {"instance": o.instance, "tag": o.tag, "pose": o.pose.ravel().tolist(), "extent": list(o.extent)}
+            for o in frame.objects
+        ],
+        "lamps": [
+            {"kind": lamp.kind, "state": lamp.state, "box": list(lamp.box), "depth": lamp.depth}
+            for lamp in frame.lamps
+        ],
+    }  # fmt: skip
+    return described

@@ -1,0 +1,229 @@
+"""Where and when, in the scenario language: places and conditions, and what all its models have in common."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+EGO = "ego"
+Name = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_-]{0,40}$")]
+Metres = Annotated[float, Field(ge=-10_000.0, le=10_000.0)]
+Distance = Annotated[float, Field(ge=0.0, le=10_000.0)]
+Seconds = Annotated[float, Field(ge=0.0, le=3600.0)]
+Speed = Annotated[float, Field(ge=0.0, le=60.0)]
+Share = Annotated[float, Field(ge=0.0, le=1.0)]
+Percent = Annotated[float, Field(ge=0.0, le=100.0)]
+
+
+_WHEN = ("name", "when", "delay", "armed_by")  # keys of a step that say when, not what
+
+
+class Model(BaseModel):
+    """Nothing unknown, nothing converted: ``speed: "fast"`` and ``sped: 3`` are errors."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False, use_attribute_docstrings=True)
+
+    def chosen(self) -> list[str]:
+        """The keys that were given, those aside that say when and not what."""
+        return [name for name in self.model_fields_set if name not in _WHEN and getattr(self, name) is not None]
+
+
+class OneOf(Model):
+    """Exactly one of its keys besides those that say when."""
+
+    @model_validator(mode="after")
+    def _exactly_one(self) -> OneOf:
+        if len(self.chosen()) != 1:
+            names = ", ".join(name for name in type(self).model_fields if name not in _WHEN)
+            raise ValueError(f"needs exactly one of {names}")
+        return self
+
+
+# Where
+
+
+class Place(Model):
+    """A place: a spawn point of the map, a place on a road, in the world, or relative to where the ego begins."""
+
+    point: int | None = Field(None, ge=0)
+    """Index among the map's spawn points."""
+    road: int | None = Field(None, ge=0)
+    """Id of an OpenDRIVE road; with `lane` and `s`."""
+    lane: int | None = None
+    """Id of a lane of that road (negative: along the road, positive: against it)."""
+    s: Distance | None = None
+    """Position along that road."""
+    ahead: Metres | None = None
+    """Metres along the road in front of where the ego begins (negative: behind it); straight on at junctions."""
+    x: Metres | None = None
+    """With `y`: in the world, CARLA's axes (y is to the right of x)."""
+    y: Metres | None = None
+
+    @model_validator(mode="after")
+    def _one_place(self) -> Place:
+        on_road = [self.road is not None, self.lane is not None, self.s is not None]
+        if any(on_road) and not all(on_road):
+            raise ValueError("needs road, lane and s together")
+        if (self.x is None) != (self.y is None):
+            raise ValueError("needs x and y together")
+        ways = (self.point is not None, self.road is not None, self.ahead is not None, self.x is not None)
+        if sum(ways) != 1:
+            raise ValueError("needs exactly one of point, road (with lane and s), ahead, x (with y)")
+        return self
+
+
+class Spawn(Place):
+    """Where an actor begins."""
+
+    z: Metres | None = None
+    """Height of x, y (default: that of the road there)."""
+    yaw: Annotated[float, Field(ge=-360.0, le=360.0)] | None = None
+    """Heading at x, y, degrees clockwise from the x axis (default: that of the nearest lane)."""
+    lanes: int = Field(0, ge=-4, le=4)
+    """Lanes to the right of the place (negative: to the left)."""
+    across: Annotated[float, Field(ge=-30.0, le=30.0)] = 0.0
+    """Metres to the right of the lane's middle (negative: to the left)."""
+    turned: Annotated[float, Field(ge=-180.0, le=180.0)] = 0.0
+    """Degrees clockwise from the lane's direction."""
+    speed: Speed = 0.0
+    """Speed at the beginning."""
+
+    @model_validator(mode="after")
+    def _only_in_the_world(self) -> Spawn:
+        if self.x is None and not (self.z is None and self.yaw is None):
+            raise ValueError("z and yaw go with x and y")
+        return self
+
+
+# When
+
+
+class Near(Model):
+    """Distance between the middles of two actors."""
+
+    of: Name | None = None
+    """One actor (default: whose step it is, or the ego)."""
+    to: Name = EGO
+    """The other."""
+    below: Distance | None = None
+    above: Distance | None = None
+
+    @model_validator(mode="after")
+    def _bound(self) -> Near:
+        return _bounded(self)
+
+
+class Moving(Model):
+    """Speed of an actor."""
+
+    of: Name | None = None
+    below: Speed | None = None
+    above: Speed | None = None
+
+    @model_validator(mode="after")
+    def _bound(self) -> Moving:
+        return _bounded(self)
+
+
+class At(Model):
+    """An actor is within a radius of a place in the world, or anywhere on a road."""
+
+    of: Name | None = None
+    x: Metres | None = None
+    y: Metres | None = None
+    within: Distance = 5.0
+    """Radius round x, y."""
+    road: int | None = Field(None, ge=0)
+
+    @model_validator(mode="after")
+    def _one_place(self) -> At:
+        point = (self.x is not None) + (self.y is not None)
+        if point == 1 or (point == 0) == (self.road is None):
+            raise ValueError("needs either x and y, or road")
+        return self
+
+
+class Travelled(Model):
+    """Metres that an actor has gone since the beginning."""
+
+    of: Name | None = None
+    above: Distance
+
+
+class Collision(Model):
+    """An actor has touched something, or a certain other actor."""
+
+    of: Name | None = None
+    by: Name | None = Field(None, alias="with")
+    """The other one (default: anything)."""
+
+
+class Headway(Model):
+    """Seconds until an actor is where the outline of another one ahead is now, at its own speed."""
+
+    of: Name | None = None
+    to: Name
+    below: Seconds | None = None
+    above: Seconds | None = None
+
+    @model_validator(mode="after")
+    def _bound(self) -> Headway:
+        return _bounded(self)
+
+
+class TimeToCollision(Model):
+    """Seconds until an actor would touch another one, both keeping their velocities (never: infinite)."""
+
+    of: Name | None = None
+    to: Name
+    below: Seconds
+
+
+class Standing(Model):
+    """An actor stands still, and has for so long."""
+
+    of: Name | None = None
+    least: Seconds = 0.0
+
+
+class StepState(Model):
+    """A named step of anybody has begun, or is done."""
+
+    step: Name
+    state: Literal["begun", "done"] = "done"
+
+
+class When(Model):
+    """Conditions that must all hold at the same tick."""
+
+    time: Seconds | None = None
+    """Seconds since the beginning."""
+    after: Seconds | None = None
+    """Seconds since the step before began."""
+    distance: Near | None = None
+    speed: Moving | None = None
+    position: At | None = None
+    travelled: Travelled | None = None
+    collision: Collision | None = None
+    headway: Headway | None = None
+    time_to_collision: TimeToCollision | None = None
+    standing: Standing | None = None
+    step: StepState | None = None
+    any_of: Annotated[list[When], Field(min_length=1, max_length=20)] | None = None
+    """Of these one is enough."""
+
+    @model_validator(mode="after")
+    def _something(self) -> When:
+        if not self.chosen():
+            raise ValueError(f"needs at least one of {', '.join(type(self).model_fields)}")
+        return self
+
+
+_Between = TypeVar("_Between", Near, Moving, Headway)
+
+
+def _bounded(model: _Between) -> _Between:
+    if model.below is None and model.above is None:
+        raise ValueError("needs below or above")
+    return model

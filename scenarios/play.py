@@ -1,0 +1,12 @@
+"""The bridge with somebody to direct it: ``bridge.carla_bridge`` that can play scenarios.
+
+python -m scenarios.play --carla 127.0.0.1:2000 --scenario scenarios/following.yaml
+"""
+
+from __future__ import annotations
+
+from bridge.carla_bridge import end, main
+from scenarios.director import Director
+
+if __name__ == "__main__":
+    end(main(direct=Director))
