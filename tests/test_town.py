@@ -101,7 +101,7 @@ def test_generated_town_depends_on_seed_alone() -> None:
 
 
 def test_unknown_town_names_the_known_ones() -> None:
-    with pytest.raises(ValueError, match="hamlet, oldtown") as error:
+    with pytest.raises(ValueError, match="hamlet, motorway, oldtown, suburb, village") as error:
         World("atlantis")
     assert "\n" not in str(error.value)
 

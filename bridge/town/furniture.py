@@ -22,7 +22,7 @@ def reserve(site: Site) -> None:
 def furnish(site: Site) -> None:
     """Place everything that belongs to the street rather than to a plot."""
     for lane in site.network.others:
-        if lane.kind in ("parking", "shoulder") and lane.junction < 0:
+        if lane.kind in ("parking", "shoulder") and lane.junction < 0 and lane.setting == "town":
             _parked(site, lane)
     mouths = _mouths(site)
     for ring in site.ground.rings:
@@ -39,6 +39,16 @@ def _mouths(site: Site) -> np.ndarray:
         for end in (lane.centre[0], lane.centre[-1], lane.centre[len(lane.centre) // 2])
     ]
     return np.array(ends).reshape(-1, 2)
+
+
+def car(rng: np.random.Generator) -> tuple[str, tuple[float, float, float], tuple[int, int, int]]:
+    """Some car or van: its template, half sizes (m) and paint."""
+    book = templates()
+    names = [name for name in book.vehicles if BASE_TYPES.get(name, "car") in ("car", "van")]
+    weights = np.array([0.5 if BASE_TYPES.get(name) == "van" else 1.0 for name in names])
+    name = names[int(rng.choice(len(names), p=weights / weights.sum()))]
+    red, green, blue = (int(value) for value in str(rng.choice(PAINTS)).split(","))
+    return name, book.extent(name)[0], (red, green, blue)
 
 
 def _parked(site: Site, lane: Lane) -> None:
@@ -81,6 +91,8 @@ def _parked(site: Site, lane: Lane) -> None:
 def _kerb(site: Site, ring: Ring, mouths: np.ndarray) -> None:
     """Lamps and trees in rows, and the small things between them, at the outer edge of a pavement."""
     rng = site.rng
+    if not (ring.walk > 0.0).any():
+        return
     line, back = frontage(ring, 0.55), frontage(ring, max(ring.pavement - 0.45, 0.8))
     clear = np.ones(len(line.points), bool)
     for k in range(0, len(line.points), 2):
@@ -96,7 +108,7 @@ def _kerb(site: Site, ring: Ring, mouths: np.ndarray) -> None:
             kind, spacing = str(rng.choice(["lime", "plane", "young", "birch"])), float(rng.uniform(8.0, 13.0))
         left -= 1.0
         next_lamp, next_tree, next_small = next_lamp - 1.0, next_tree - 1.0, next_small - 1.0
-        if not clear[k]:
+        if not clear[k] or not line.urban[k]:
             continue
         if next_lamp <= 0.0:
             _at(site, line, k, "lamp" if lamp == "street" else "lantern", post=0.12)
@@ -159,6 +171,8 @@ def _signs(site: Site) -> None:
         leads = any(network.lanes[n].junction >= 0 for n in lane.next)
         if lane.junction >= 0 or not leads or k in guarded or len(lane.next) < 2 or lane.length < 25.0:
             continue
+        if lane.setting == "motorway":
+            continue
         if rng.random() < 0.6:
             _beside(site, lane, 1.5, f"sign {rng.choice(['yield', 'yield', 'stop', 'priority'])}")
         if rng.random() < 0.25 and lane.length > 60.0:
@@ -168,8 +182,9 @@ def _signs(site: Site) -> None:
             _beside(site, network.lanes[k], 38.0, "direction", beyond=1.6)
     for polygon in network.crosswalks:
         middle = polygon[:4].mean(0)
-        for lane in network.lanes:
-            if lane.junction < 0 and float(np.abs(lane.centre[-1] - middle)[:2].sum()) < 9.0 and rng.random() < 0.4:
+        for k, lane in enumerate(network.lanes):
+            close = lane.junction < 0 and float(np.abs(lane.centre[-1] - middle)[:2].sum()) < 9.0
+            if close and rng.random() < 0.4 and k not in guarded:  # a sign would hide the light
                 _beside(site, lane, 6.2, "sign crossing")
 
 

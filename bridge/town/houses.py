@@ -107,8 +107,10 @@ def house(
     rng: np.random.Generator,
     instance: int,
     urban: bool,
+    base: float = 0.3,
 ) -> None:
-    """One house: `width` along the street, `depth` into the lot, metres."""
+    """One house: `width` along the street, `depth` into the lot, metres; walls go `base` metres into the ground, which
+    need not be level."""
     wall = WALLS[int(rng.integers(len(WALLS)))]
     roof = ROOFS[int(rng.integers(len(ROOFS)))]
     eaves = storeys * STOREY + float(rng.uniform(0.2, 0.9)) + (0.8 if urban else 0.0)
@@ -125,7 +127,7 @@ def house(
             [(0, d, 0), (0, 0, 0), (0, 0, eaves), (0, d, eaves)],
         ]
     )
-    walls[:, :2, 2] = -0.3  # into the ground, which need not be level
+    walls[:, :2, 2] = -base
     builder.quads(frame.at(walls), Tag.BUILDING, wall, instance)
     top = _roof(builder, frame, shape, w, d, eaves, rng, roof, wall, instance)
     for _ in range(int(rng.integers(0, 3)) if shape != "flat" else int(rng.integers(0, 2))):
@@ -284,10 +286,10 @@ def _panels(x: np.ndarray, z: np.ndarray, width: float, height: float, y: float)
     return result
 
 
-def church(builder: Builder, frame: Frame, rng: np.random.Generator, instance: int) -> None:
-    """A church that looks over the roofs: nave, tower and spire; about 16 m by 34 m."""
+def church(builder: Builder, frame: Frame, rng: np.random.Generator, instance: int, base: float = 0.3) -> None:
+    """A church that looks over the roofs: nave, tower and spire; about 16 m by 34 m, `base` metres into the ground."""
     wall, roof = (176, 164, 144), (86, 84, 88)
-    box(builder, frame, (2, 6, -0.3), (14, 34, 9.0), Tag.BUILDING, wall, instance)
+    box(builder, frame, (2, 6, -base), (14, 34, 9.0), Tag.BUILDING, wall, instance)
     nave = [
         [(1.6, 5.6, 8.9), (1.6, 34.4, 8.9), (8, 34.4, 16), (8, 5.6, 16)],
         [(14.4, 5.6, 8.9), (14.4, 34.4, 8.9), (8, 34.4, 16), (8, 5.6, 16)],
@@ -296,9 +298,9 @@ def church(builder: Builder, frame: Frame, rng: np.random.Generator, instance: i
     ]
     builder.quads(frame.at(np.array(nave)), Tag.BUILDING, roof, instance)
     high = float(rng.uniform(24.0, 30.0))
-    box(builder, frame, (4.5, 0, -0.3), (11.5, 7, high), Tag.BUILDING, wall, instance)
+    box(builder, frame, (4.5, 0, -base), (11.5, 7, high), Tag.BUILDING, wall, instance)
     tip = (8.0, 3.5, high + 15.0)
-    base = [(4.2, -0.3, high), (11.8, -0.3, high), (11.8, 7.3, high), (4.2, 7.3, high)]
+    foot = [(4.2, -0.3, high), (11.8, -0.3, high), (11.8, 7.3, high), (4.2, 7.3, high)]
     builder.quads(
-        frame.at(np.array([[base[k], base[(k + 1) % 4], tip, tip] for k in range(4)])), Tag.BUILDING, roof, instance
+        frame.at(np.array([[foot[k], foot[(k + 1) % 4], tip, tip] for k in range(4)])), Tag.BUILDING, roof, instance
     )

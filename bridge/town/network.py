@@ -73,6 +73,7 @@ class Lane:
     left_marking: Marking | None
     right_marking: Marking | None
     speed: float  # limit, m/s
+    setting: str = "town"  # what the road leads through: "town", "rural" or "motorway"
     next: list[int] = field(default_factory=list)
 
     @property
@@ -115,6 +116,7 @@ class Network:
             raise ValueError(f"{name}: the map has no driving lane, so nobody can drive there: choose another file")
         self.index = {(lane.road, lane.section, lane.id): k for k, lane in enumerate(self.lanes)}
         self._connect()
+        self._settle()
         self.signals = self._signals(root)
         self.crosswalks = self._crosswalks()
 
@@ -122,6 +124,7 @@ class Network:
         number, length = int(road.get("id", "-1")), float(road.get("length", "0"))
         junction = int(road.get("junction", "-1"))
         speed = _speed(road)
+        setting = _setting(road, speed)
         sections = road.findall("./lanes/laneSection")
         starts = [float(section.get("s", "0")) for section in sections] + [length]
         for k, section in enumerate(sections):
@@ -138,14 +141,14 @@ class Network:
                 points = [point for point in points if point is not None]
                 if len(points) < 2:
                     continue
-                lane = self._sample(points, kind, junction, speed)
+                lane = self._sample(points, kind, junction, speed, setting)
                 if kind in ("driving", "bidirectional"):
                     self.lanes.append(lane)
                     self._last.append(points[-1])
                 else:
                     self.others.append(lane)
 
-    def _sample(self, points: list[carla.Waypoint], kind: str, junction: int, speed: float) -> Lane:
+    def _sample(self, points: list[carla.Waypoint], kind: str, junction: int, speed: float, setting: str) -> Lane:
         poses = [point.transform for point in points]
         centre = np.array([(pose.location.x, pose.location.y, pose.location.z) for pose in poses])
         yaw = np.radians([pose.rotation.yaw for pose in poses])
@@ -165,6 +168,7 @@ class Network:
             left_marking=_marking(middle.left_lane_marking),
             right_marking=_marking(middle.right_lane_marking),
             speed=speed,
+            setting=setting,
         )
 
     def _connect(self) -> None:
@@ -175,6 +179,15 @@ class Network:
                 if found - {k}:
                     lane.next = sorted(found - {k})
                     break
+
+    def _settle(self) -> None:
+        """Roads in junctions that do not say what they lead through are like the roads they join."""
+        for lane in self.lanes:
+            if not lane.setting and lane.next and self.lanes[lane.next[0]].setting:
+                lane.setting = self.lanes[lane.next[0]].setting
+        known = {lane.road: lane.setting for lane in self.lanes if lane.setting}
+        for lane in self.lanes + self.others:
+            lane.setting = lane.setting or known.get(lane.road, "town")
 
     def _signals(self, root: ET.Element) -> list[Signal]:
         controllers: dict[str, int] = {}
@@ -218,6 +231,21 @@ class Network:
             else:
                 current.append(point)
         return polygons
+
+
+def _setting(road: ET.Element, speed: float) -> str:
+    """What a road leads through, by its type, or its pavements and speed limit; "" in a junction that says neither."""
+    element = road.find("type")
+    kind = element.get("type", "") if element is not None else ""
+    if kind in ("motorway", "rural"):
+        return kind
+    if any(lane.get("type") in ("sidewalk", "walking") for lane in road.iter("lane")):
+        return "town"
+    if element is None or kind in ("", "unknown"):
+        if int(road.get("junction", "-1")) >= 0:
+            return ""
+        return "town" if speed < 18.0 else "rural" if speed < 26.0 else "motorway"
+    return "town"
 
 
 def _speed(road: ET.Element) -> float:

@@ -222,6 +222,17 @@ def bollard() -> Mesh:
     return merge([body, cylinder(0.082, 0.68, 0.76, Tag.STATIC, (220, 220, 214), 8)])
 
 
+def delineator() -> Mesh:
+    """White post with a black band and a reflector that looks along +x, beside country roads."""
+    return merge(
+        [
+            box((0.1, 0.12, 1.0), (0, 0, 0.5), Tag.STATIC, (226, 226, 222)),
+            box((0.104, 0.124, 0.22), (0, 0, 0.82), Tag.STATIC, DARK),
+            box((0.11, 0.05, 0.16), (0, 0, 0.82), Tag.STATIC, (214, 214, 206)),
+        ]
+    )
+
+
 def bench() -> Mesh:
     """Bench whose sitter looks along +x."""
     parts = [box((0.13, 1.7, 0.035), (x, 0, 0.45), Tag.STATIC, WOOD) for x in (-0.16, 0.0, 0.16)]

@@ -5,12 +5,14 @@ from __future__ import annotations
 from itertools import pairwise
 
 import numpy as np
-from scipy.spatial import Delaunay
+from scipy.spatial import Delaunay, cKDTree
 
 from bridge.tags import Tag
 from bridge.town.blocks import KERB, Ground, Ring, along, inside, offset
+from bridge.town.bridges import bridges
 from bridge.town.meshes import Mesh, merge
 from bridge.town.network import ASPHALT, Lane, Network
+from bridge.town.terrain import BEYOND
 
 PAINT_HEIGHT = 0.008  # m above the asphalt
 LAND = 1100.0  # m of open land around the town, to the horizon
@@ -30,7 +32,8 @@ def ground_mesh(network: Network, ground: Ground) -> Mesh:
         parts.append(_strip(lane.left - aside, lane.right + aside, Tag.ROAD, ASPHALT_COLOUR))
     parts.append(_underlay(network, ground))
     parts += [_pavement(ring) for ring in ground.rings]
-    parts += [_land(ring, ground) for ring in ground.rings]
+    parts += [_land(around, rings, ground) for around, rings in ground.regions]
+    parts += bridges(ground)
     parts += _lane_paint(network)
     parts += [_zebra(polygon) for polygon in network.crosswalks]
     parts += _stop_lines(network)
@@ -80,41 +83,76 @@ def _closed_strip(inner: np.ndarray, outer: np.ndarray, tag: int, colour: tuple[
     return Mesh.of(np.concatenate([inner, outer]), triangles, tag, colour)
 
 
-def _raised(points: np.ndarray, height: float) -> np.ndarray:
+def _raised(points: np.ndarray, height: float | np.ndarray) -> np.ndarray:
     result = points.copy()
     result[:, 2] += height
     return result
 
 
 def _pavement(ring: Ring) -> Mesh:
-    top = _raised(ring.points, KERB)
-    edge = _raised(offset(ring.points, 0.16), KERB)
-    back = _raised(offset(ring.points, ring.pavement), KERB)
-    return merge(
+    """Kerb and pavement, where a ring has one."""
+    lift = KERB * (ring.walk > 0.0)
+    top = _raised(ring.points, lift)
+    edge = _raised(offset(ring.points, np.minimum(ring.walk, 0.16)), lift)
+    back = _raised(offset(ring.points, ring.walk), lift)
+    mesh = merge(
         [
             _closed_strip(_raised(ring.points, -0.05), top, Tag.SIDEWALK, KERB_COLOUR),
             _closed_strip(top, edge, Tag.SIDEWALK, KERB_COLOUR),
             _closed_strip(edge, back, Tag.SIDEWALK, PAVEMENT_COLOUR),
         ]
     )
+    if ring.urban:
+        return mesh
+    walked = np.tile(ring.walk > 0.0, 6)
+    shown = walked[mesh.triangles].any(axis=1)
+    return Mesh(mesh.vertices, mesh.triangles[shown], mesh.tags[shown], mesh.colours[shown])
 
 
-def _land(ring: Ring, ground: Ground) -> Mesh:
-    """The ground behind the pavement. It reaches under the pavement, which hides where the triangulation cuts
-    corners."""
-    line = along(offset(ring.points, ring.pavement * 0.5), 5.0)
-    line[:, 2] += KERB - 0.03
-    points = line
-    if ring.outer:
+def _land(around: Ring | None, rings: list[Ring], ground: Ground) -> Mesh:
+    """A piece of land between roads. It reaches under the pavement, or under the asphalt where there is none, which
+    hides where the triangulation cuts corners."""
+    lines = []
+    for ring in [*([around] if around else []), *rings]:
+        under = np.where(ring.walk > 0.0, ring.walk * 0.5, np.where(ring.cap, 0.0, -0.3))
+        line = offset(ring.points, under)
+        line[:, 2] += np.where(ring.walk > 0.0, KERB - 0.03, -0.04)
+        lines.append(along(line, 5.0 if ground.flat else 3.0))
+    points = np.concatenate([*lines, _grid(around, rings, ground)])
+    if len(points) < 4:
+        return Mesh.empty()
+    triangles = Delaunay(points[:, :2]).simplices
+    middle = points[triangles, :2].mean(axis=1)
+    kept = inside(middle, lines[0][:, :2]) if around else np.ones(len(triangles), bool)
+    for line in lines[1 if around else 0 :]:
+        kept &= ~inside(middle, line[:, :2])
+    return Mesh.of(points, triangles[kept], Tag.TERRAIN, GRASS_COLOUR)
+
+
+def _grid(around: Ring | None, rings: list[Ring], ground: Ground) -> np.ndarray:
+    """Points (N, 3) that give a piece of land its shape, away from its edges: the horizon's rim, and hills."""
+    parts = []
+    if around is None:
         low, high = ground.low - LAND, ground.high + LAND
         share = np.linspace(0.0, 1.0, 9)[:, None]
         corners = np.array([low, (high[0], low[1]), high, (low[0], high[1]), low])
         rim = np.concatenate([a + share[:-1] * (b - a) for a, b in pairwise(corners)])
-        points = np.concatenate([line, np.column_stack([rim, ground.heights(rim)])])
-    triangles = Delaunay(points[:, :2]).simplices
-    middle = points[triangles, :2].mean(axis=1)
-    triangles = triangles[inside(middle, line[:, :2]) != ring.outer]
-    return Mesh.of(points, triangles, Tag.TERRAIN, GRASS_COLOUR)
+        parts.append(np.column_stack([rim, ground.heights(rim)]))
+    if ground.terrain is None:
+        return np.concatenate(parts) if parts else np.zeros((0, 3))
+    edges = cKDTree(np.concatenate([ring.points[:, :2] for ring in ([around] if around else []) + rings] or [rim]))
+    box = around.points if around else np.array([ground.low - 30.0, ground.high + 30.0])
+    steps = [(6.0, 0.0, 26.0, box), (14.0, 26.0, 1e9, box)]
+    if around is None:
+        steps.append((44.0, 60.0, 1e9, np.array([ground.low - BEYOND, ground.high + BEYOND])))
+    for step, least, most, extent in steps:
+        low, high = extent[:, :2].min(0), extent[:, :2].max(0)
+        x, y = np.meshgrid(*(np.arange(low[d], high[d] + step, step) for d in (0, 1)))
+        spots = np.stack([x.ravel(), y.ravel()], 1)
+        away = edges.query(spots)[0]
+        spots = spots[(away > max(least, 3.5)) & (away <= most)]
+        parts.append(np.column_stack([spots, ground.heights(spots)]))
+    return np.concatenate(parts)
 
 
 def _underlay(network: Network, ground: Ground, size: float = 3.0) -> Mesh:
@@ -143,9 +181,14 @@ def _underlay(network: Network, ground: Ground, size: float = 3.0) -> Mesh:
             )
     grid, heights = grid[near], heights[near]
     corners = np.array([(0, 0), (size, 0), (size, size), (0, size)])
-    vertices = np.concatenate(
-        [grid[:, None] + corners, np.broadcast_to(heights[:, None, None], (len(grid), 4, 1))], axis=2
-    )
+    spots = grid[:, None] + corners
+    level = np.broadcast_to(heights[:, None], (len(grid), 4))
+    if not ground.flat:
+        samples = np.concatenate([lane.centre for lane in lanes])
+        away, near = cKDTree(samples[:, :2]).query(spots, k=4)
+        weight = 1.0 / (away + 0.3) ** 2
+        level = (samples[near, 2] * weight).sum(-1) / weight.sum(-1) - 0.03
+    vertices = np.concatenate([spots, level[..., None]], axis=2)
     first = 4 * np.arange(len(grid))[:, None]
     triangles = np.concatenate([first + half for half in _HALVES])
     return Mesh.of(vertices.reshape(-1, 3), triangles, Tag.ROAD, ASPHALT_COLOUR)

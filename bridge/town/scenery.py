@@ -13,25 +13,16 @@ import numpy as np
 from numba import njit
 
 from bridge.tags import Tag
-from bridge.town.blocks import KERB, Ground, Ring, along, inside, offset
+from bridge.town.blocks import KERB, Ground, Ring, along, area, inside, offset
 from bridge.town.houses import Builder, Frame, box, church, house
+from bridge.town.looks import OTHERS, STYLES, Look
 from bridge.town.meshes import Mesh
 from bridge.town.network import Network
 
 CELL = 0.5  # m, of the occupancy grid
+VERGE = 1.6  # m beside a road without pavement that stay free
 BELT = (58.0, 95.0)  # m, woods around the town that close the horizon
 TREE_KINDS = ("lime", "plane", "birch", "poplar")
-
-#: Characters of a piece of street: set-back, storeys, width of a house, gap between houses (m), share of open plots.
-STYLES: dict[str, tuple[tuple[float, float], tuple[int, int], tuple[float, float], tuple[float, float], float]] = {
-    "terrace": ((0.0, 0.4), (2, 3), (5.0, 8.0), (0.0, 0.0), 0.05),
-    "gardens": ((2.2, 4.5), (2, 3), (7.5, 12.0), (1.5, 5.0), 0.12),
-    "urban": ((0.0, 0.8), (3, 5), (9.0, 17.0), (0.0, 0.0), 0.06),
-    "mixed": ((0.0, 2.5), (1, 4), (6.0, 13.0), (0.0, 3.5), 0.2),
-    "green": ((1.5, 4.0), (1, 3), (8.0, 14.0), (3.0, 9.0), 0.5),
-}
-
-SHARES = (0.24, 0.24, 0.22, 0.12, 0.18)  # of the styles
 
 
 @dataclass
@@ -67,6 +58,7 @@ class Site:
     ground: Ground
     rng: np.random.Generator
     first_instance: int
+    look: Look
     builder: Builder = field(default_factory=Builder)
     props: list[Prop] = field(default_factory=list)
     boxes: list[tuple[float, float, float, float, float]] = field(default_factory=list)
@@ -77,8 +69,11 @@ class Site:
         self.low = ground.low - 40.0
         size = np.ceil((ground.high + 40.0 - self.low) / CELL).astype(int)
         self.taken = np.zeros((size[1], size[0]), np.uint8)
-        for ring in sorted(ground.rings, key=lambda ring: not ring.outer):
-            self._fill(offset(ring.points, ring.pavement)[:, :2], int(ring.outer))
+        for ring in sorted(ground.rings, key=lambda ring: -abs(area(ring.points))):  # roads lie in land, land in roads
+            self._fill(offset(ring.points, np.where(ring.walk > 0.0, ring.walk, VERGE))[:, :2], int(ring.outer))
+
+        for lane, part in ground.bridges:
+            self._fill(np.concatenate([lane.left[part, :2], lane.right[part, :2][::-1]]), 1)
 
     def _fill(self, polygon: np.ndarray, value: int) -> None:
         cells = np.round((polygon - self.low) / CELL * 16 - 8).astype(np.int32)
@@ -108,6 +103,16 @@ class Site:
         """An obstacle as small as a pole."""
         self.boxes.append((x, y, 0.0, half, half))
 
+    def lie(self, places: np.ndarray, level: float) -> np.ndarray:
+        """Heights of the land at places (N, 2): `level` where the map is flat."""
+        return np.full(len(places), level) if self.ground.flat else self.ground.heights(places)
+
+    def pave(self, corners: np.ndarray, level: float) -> None:
+        """A path or a driveway over the land, `level` (m) where the map is flat."""
+        lift = 0.012 if self.ground.flat else 0.06
+        paved = np.column_stack([corners, self.lie(corners, level) + lift])
+        self.builder.quads(paved[None], Tag.SIDEWALK, (140, 134, 128))
+
     def instance(self) -> int:
         self.buildings += 1
         return self.first_instance + self.buildings - 1
@@ -129,28 +134,35 @@ def _free(taken, x, y, corners):  # type: ignore[no-untyped-def]
     return True
 
 
-def dress(network: Network, ground: Ground, rng: np.random.Generator, first_instance: int) -> Scenery:
+def dress(
+    network: Network, ground: Ground, rng: np.random.Generator, first_instance: int, look: Look = OTHERS
+) -> Scenery:
     """Dress a map. Deterministic by `rng`; instances of buildings count from `first_instance`."""
-    from bridge.town import furniture  # it needs Site
+    from bridge.town import countryside, furniture  # they need Site
 
-    site = Site(network, ground, rng, first_instance)
+    site = Site(network, ground, rng, first_instance, look)
     furniture.reserve(site)
-    if ground.rings:
+    if look.church and ground.rings:
         _church(site)
     for ring in ground.rings:
         _frontage(site, ring)
     furniture.furnish(site)
-    _woods(site)
+    countryside.roadsides(site)
+    if look.belt:
+        _woods(site)
+    else:
+        countryside.woods(site)
     boxes = np.array(site.boxes, np.float64).reshape(-1, 5)
     return Scenery(site.builder.mesh(), site.props, boxes, site.buildings)
 
 
 @dataclass
 class Line:
-    """A closed frontage, one sample a metre: places, units along and inward (away from the road)."""
+    """A closed frontage, one sample a metre: places (N, 3), units along it, and whether it is a town street's."""
 
     points: np.ndarray
     forward: np.ndarray
+    urban: np.ndarray
 
     @property
     def inward(self) -> np.ndarray:
@@ -158,10 +170,11 @@ class Line:
 
 
 def frontage(ring: Ring, distance: float) -> Line:
-    """The kerb line moved inwards, about one sample a metre."""
-    points = along(offset(ring.points, distance), 1.0)
-    step = np.roll(points[:, :2], -2, axis=0) - np.roll(points[:, :2], 2, axis=0)
-    return Line(points, step / np.maximum(np.linalg.norm(step, axis=1), 1e-9)[:, None])
+    """The kerb line moved inwards (away from the road), about one sample a metre."""
+    line = along(offset(ring.columns(), distance), 1.0)
+    step = np.roll(line[:, :2], -2, axis=0) - np.roll(line[:, :2], 2, axis=0)
+    forward = step / np.maximum(np.linalg.norm(step, axis=1), 1e-9)[:, None]
+    return Line(line[:, :3], forward, line[:, 3] > 0.9)
 
 
 def _frontage(site: Site, ring: Ring) -> None:
@@ -169,16 +182,26 @@ def _frontage(site: Site, ring: Ring) -> None:
     rng, line = site.rng, frontage(ring, ring.pavement + 0.05)
     count, at, bare = len(line.points), 0, 0  # `bare` metres before `at` have got nothing yet
     style, left = "terrace", 0.0
+    shares = site.look.styles
     while at < count - 3:
+        if not line.urban[at]:
+            _boundary(site, line, at - bare, bare, "hedge")
+            at, bare = at + 1, 0
+            continue
         if left <= 0.0:
-            style, left = str(rng.choice(list(STYLES), p=SHARES)), float(rng.uniform(25.0, 80.0))
+            style, left = str(rng.choice(list(shares), p=list(shares.values()))), float(rng.uniform(25.0, 80.0))
         back, storeys, widths, gaps, empty = STYLES[style]
         wanted = round(float(rng.uniform(*widths)))
         built = 0
         if rng.random() >= empty:
             setback, high = float(rng.uniform(*back)), int(rng.integers(storeys[0], storeys[1] + 1))
             for width in (wanted, int(wanted * 0.75), int(wanted * 0.55)):
-                if width >= 4 and at + width < count + 2 and _plot(site, line, at, width, style, setback, high):
+                if (
+                    width >= 4
+                    and at + width < count + 2
+                    and line.urban[(at + width) % count]
+                    and _plot(site, line, at, width, style, setback, high)
+                ):
                     built = width
                     break
             step = built or 2
@@ -188,7 +211,10 @@ def _frontage(site: Site, ring: Ring) -> None:
             _boundary(site, line, at - bare, bare, str(rng.choice(["hedge", "wall", "fence", "trees"])))
             bare = 0
             gap = round(float(rng.uniform(*gaps)))
-            _boundary(site, line, at + built, gap, str(rng.choice(["wall", "fence", "hedge", "garage", "open"])))
+            if site.look.driveways and gap >= 4 and rng.random() < site.look.driveways:
+                _driveway(site, line, at + built, gap)
+            else:
+                _boundary(site, line, at + built, gap, str(rng.choice(["wall", "fence", "hedge", "garage", "open"])))
             step += gap
         else:
             bare += step
@@ -231,12 +257,14 @@ def _plot(site: Site, line: Line, at: int, width: int, style: str, back: float, 
     else:
         return False
     frame.origin[:2] += inward * shift
-    house(site.builder, frame, size, depth, storeys, rng, site.instance(), style == "urban")
+    frame.origin[2] = float(site.lie(moved, frame.origin[2]).mean())
+    base = 0.3 if site.ground.flat else 3.0
+    house(site.builder, frame, size, depth, storeys, rng, site.instance(), style == "urban", base)
     site.claim(moved)
     room = back + shift
     if room < 1.3:
         strip = _corners(frame, -0.2, size + 0.2, -room - 0.2, 0.3)
-        site.builder.quads(_lifted(strip, frame.origin[2] + 0.012)[None], Tag.SIDEWALK, (140, 134, 128))
+        site.pave(strip, float(frame.origin[2]))
         if rng.random() < 0.2:
             _stand(site, frame, float(rng.uniform(0.5, size - 0.5)), -0.4, str(rng.choice(["bin", "bin brown"])))
     else:
@@ -249,7 +277,7 @@ def _front_garden(site: Site, frame: Frame, size: float, room: float) -> None:
     rng = site.rng
     gate = float(rng.uniform(0.15, 0.75)) * size
     path = _corners(frame, gate, gate + 1.2, -room - 0.1, 0.0)
-    site.builder.quads(_lifted(path, frame.origin[2] + 0.012)[None], Tag.SIDEWALK, (140, 134, 128))
+    site.pave(path, float(frame.origin[2]))
     kind = str(
         rng.choice(
             ["low wall", "hedge low", "hedge", "fence", "railing", "none"], p=(0.25, 0.2, 0.15, 0.16, 0.12, 0.12)
@@ -290,7 +318,7 @@ def _boundary(site: Site, line: Line, at: int, width: int, kind: str) -> None:
         box(
             site.builder,
             frame,
-            (0, 1.0, -0.2),
+            (0, 1.0, -0.2 if site.ground.flat else -2.0),
             (size, 7.0, float(rng.uniform(2.4, 3.0))),
             Tag.BUILDING,
             (176, 170, 160),
@@ -298,7 +326,7 @@ def _boundary(site: Site, line: Line, at: int, width: int, kind: str) -> None:
         )
         site.claim(_corners(frame, 0.0, size, 1.0, 7.0))
         drive = _corners(frame, 0.0, size, -0.2, 1.0)
-        site.builder.quads(_lifted(drive, frame.origin[2] + 0.012)[None], Tag.SIDEWALK, (140, 134, 128))
+        site.pave(drive, float(frame.origin[2]))
         return
     _barrier(
         site,
@@ -323,6 +351,60 @@ def _boundary(site: Site, line: Line, at: int, width: int, kind: str) -> None:
         )
 
 
+def _driveway(site: Site, line: Line, at: int, width: int) -> None:
+    """The way to a garage between two houses, often with a car on it."""
+    rng = site.rng
+    frame, size, _ = _frame(site, line, at, width, 0.0)
+    wide = min(size - 0.6, 3.2)
+    if wide < 2.5:
+        return
+    start = float(rng.uniform(0.3, size - wide - 0.2))
+    deep = float(rng.uniform(7.0, 9.5))
+    ends = _corners(frame, start, start + wide, deep, deep + 5.5)
+    if not site.free(_corners(frame, start, start + wide, 0.4, deep)):
+        return
+    site.pave(_corners(frame, start, start + wide, -0.2, deep), float(frame.origin[2]))
+    if site.free(ends):
+        foot = float(site.lie(ends, frame.origin[2]).mean() - frame.origin[2])
+        high = foot + float(rng.uniform(2.4, 2.9))
+        low, colour = foot - (0.2 if site.ground.flat else 1.5), (188, 182, 172)
+        box(
+            site.builder,
+            frame,
+            (start, deep, low),
+            (start + wide, deep + 5.5, high),
+            Tag.BUILDING,
+            colour,
+            site.instance(),
+        )
+        site.claim(ends)
+    if rng.random() < 0.6:
+        parked(site, frame, start + wide / 2, deep - 3.0, rng)
+    site.claim(_corners(frame, start, start + wide, 0.2, deep), solid=False)
+    for edge in (start - 0.25, start + wide + 0.25):
+        if rng.random() < 0.5:
+            spots = np.arange(1.0, deep - 1.0, 2.0)
+            places = frame.at(np.column_stack([np.full(len(spots), edge), spots, np.zeros(len(spots))]))
+            heights = site.lie(places[:, :2], float(frame.origin[2]))
+            yaw = float(np.degrees(np.arctan2(frame.inward[1], frame.inward[0])))
+            site.props += [
+                Prop("hedge low", float(x), float(y), float(z), yaw)
+                for (x, y, _), z in zip(places, heights, strict=True)
+            ]
+
+
+def parked(site: Site, frame: Frame, x: float, y: float, rng: np.random.Generator) -> None:
+    """A car that stands on a driveway, its nose or its tail towards the street."""
+    from bridge.town.furniture import car
+
+    name, half, colour = car(rng)
+    yaw = float(np.arctan2(frame.inward[1], frame.inward[0]) + rng.normal(0.0, 0.02) + np.pi * (rng.random() < 0.5))
+    px, py, pz = frame.at(np.array([x, y, 0.0])).tolist()
+    pz = float(site.lie(np.array([[px, py]]), pz)[0])
+    site.props.append(Prop(name, px, py, pz, float(np.degrees(yaw)), colour))
+    site.boxes.append((px, py, yaw, half[0], half[1] * 0.93))
+
+
 def _barrier(site: Site, frame: Frame, start: float, stop: float, y: float, kind: str) -> None:
     """A wall, hedge, fence or railing along a stretch of a plot's street side."""
     length = stop - start
@@ -331,12 +413,18 @@ def _barrier(site: Site, frame: Frame, start: float, stop: float, y: float, kind
     if kind in ("wall", "low wall"):
         high = float(site.rng.uniform(1.7, 2.4)) if kind == "wall" else float(site.rng.uniform(0.5, 1.0))
         colour = ((150, 96, 76), (158, 152, 142), (186, 180, 168))[int(site.rng.integers(3))]
-        box(site.builder, frame, (start, y - 0.14, -0.2), (stop, y + 0.14, high), Tag.WALL, colour)
+        pieces = 1 if site.ground.flat else max(1, round(length / 3.0))  # on a slope a wall goes in steps
+        for k in range(pieces):
+            x0, x1 = start + k * length / pieces, start + (k + 1) * length / pieces
+            foot = float(site.lie(_corners(frame, x0, x1, y, y), frame.origin[2]).mean() - frame.origin[2])
+            low = -0.2 if site.ground.flat else foot - 0.8
+            box(site.builder, frame, (x0, y - 0.14, low), (x1, y + 0.14, foot + high), Tag.WALL, colour)
     else:
         count = max(1, round(length / 2.0))
         yaw = float(np.degrees(np.arctan2(frame.along[1], frame.along[0])))
         for k in range(count):
             px, py, pz = frame.at(np.array([start + (k + 0.5) * length / count, y, 0.0])).tolist()
+            pz = float(site.lie(np.array([[px, py]]), pz)[0])
             site.props.append(Prop(kind, px, py, pz, yaw))
     corners = _corners(frame, start, stop, y - 0.2, y + 0.2)
     site.claim(corners)
@@ -346,6 +434,7 @@ def _stand(site: Site, frame: Frame, x: float, y: float, kind: str, scale: float
     px, py, pz = frame.at(np.array([x, y, 0.0])).tolist()
     if trunk and site.occupied(px, py):
         return
+    pz = float(site.lie(np.array([[px, py]]), pz)[0])
     yaw = float(site.rng.uniform(0.0, 360.0))
     if kind.startswith("bin"):
         yaw = float(np.degrees(np.arctan2(-frame.inward[1], -frame.inward[0])))
@@ -365,7 +454,8 @@ def _church(site: Site) -> None:
     for at in range(0, len(line.points), 7):
         frame, size, _ = _frame(site, line, at, 16, 0.0)
         if size > 15.0 and site.free(_corners(frame, 0.0, 16.0, 0.0, 35.0)):
-            church(site.builder, frame, site.rng, site.instance())
+            frame.origin[2] = float(site.lie(_corners(frame, 0.0, 16.0, 0.0, 35.0), frame.origin[2]).mean())
+            church(site.builder, frame, site.rng, site.instance(), 0.3 if site.ground.flat else 3.0)
             site.claim(_corners(frame, 2.0, 14.0, 0.0, 34.0))
             return
 
@@ -425,7 +515,3 @@ def _turns_right(line: np.ndarray) -> bool:
 def _corners(frame: Frame, x0: float, x1: float, y0: float, y1: float) -> np.ndarray:
     """World corners (4, 2) of a rectangle in a plot's coordinates."""
     return frame.at(np.array([(x0, y0, 0.0), (x1, y0, 0.0), (x1, y1, 0.0), (x0, y1, 0.0)]))[:, :2]
-
-
-def _lifted(corners: np.ndarray, z: float) -> np.ndarray:
-    return np.column_stack([corners, np.full(len(corners), z)])

@@ -78,6 +78,7 @@ def _props() -> dict[str, Mesh]:
         "lantern": p.lantern(),
         "direction": p.direction_sign(),
         "bollard": p.bollard(),
+        "delineator": p.delineator(),
         "bench": p.bench(),
         "litter": p.litter_bin(),
         "bin": p.wheeled_bin(),

@@ -12,6 +12,7 @@ from bridge.town.blocks import KERB, Ground
 from bridge.town.driven import BRAKE_LIGHT, Collision, Driven
 from bridge.town.lanes import LaneTable
 from bridge.town.lights import Light, Lights
+from bridge.town.looks import look_of
 from bridge.town.meshes import merge
 from bridge.town.network import Network
 from bridge.town.people_meshes import KINDS, PHASES
@@ -49,7 +50,8 @@ class World:
         self.name, self.opendrive = towns.load(town, seed)
         self.network = Network(self.name, self.opendrive)
         self.map = self.network.map
-        self.ground = Ground(self.network)
+        look = look_of(self.name)
+        self.ground = Ground(self.network, look.hills, seed)
         self.frame, self.time, self.delta = 0, 0.0, 0.0
         self.weather = dict(WEATHER)
         self.actors: dict[int, Actor] = {}
@@ -60,7 +62,7 @@ class World:
         self._strides: dict[int, float] = {}  # metres walked by walkers that a client moves
         self._mounts: dict[int, np.ndarray] = {}  # pose of a sensor in its parent
 
-        things = scenery.dress(self.network, self.ground, np.random.default_rng([seed, 2]), FIRST_SCENERY)
+        things = scenery.dress(self.network, self.ground, np.random.default_rng([seed, 2]), FIRST_SCENERY, look)
         self.props = things.props
         self._solid = Obstacles(things.boxes)
         self._driven = Driven(self.actors, self.ground, self._solid)
