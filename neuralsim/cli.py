@@ -178,6 +178,35 @@ def _export_recording(options: argparse.Namespace) -> int:
     return DONE
 
 
+def _add_render(parser: argparse.ArgumentParser) -> None:
+    from neuralsim.render.options import add_render
+
+    add_render(parser)
+
+
+def _render(options: argparse.Namespace) -> int:
+    from neuralsim.render.options import render_options
+
+    wanted = render_options(options)
+    if isinstance(wanted, str):
+        return _usage(wanted, "render")
+    from neuralsim.render.folder import run
+
+    return run(wanted)
+
+
+def _add_flow(parser: argparse.ArgumentParser) -> None:
+    from neuralsim.render.options import add_flow
+
+    add_flow(parser)
+
+
+def _flow(options: argparse.Namespace) -> int:
+    from neuralsim.render.flow import run_folder
+
+    return run_folder(options.images, options.out)
+
+
 def _add_keys(parser: argparse.ArgumentParser) -> None:
     actions = parser.add_subparsers(title="actions", metavar="ACTION", required=True, parser_class=Parser)
     summary = "make a key pair; copy its folder to both machines"
@@ -369,6 +398,8 @@ _COMMANDS: dict[str, tuple[str, _Add, _Run]] = {
     "drive": ("drive through a street that a neural network paints", _add_drive, _drive),
     "record": ("record scenarios: every frame once, in lock-step", _add_record, _record),
     "export-recording": ("a recording in other formats", _add_export_recording, _export_recording),
+    "render": ("paint a folder of label maps, such as a data set's", _add_render, _render),
+    "flow": ("motion of a real clip, for `render --motion`", _add_flow, _flow),
     "keys": ("keys for links between machines", _add_keys, _keys),
     "train": ("train a model (needs the train extra)", _add_train, _train),
     "export": ("make a trained model one that can be driven in", _add_export, _export),

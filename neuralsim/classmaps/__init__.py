@@ -1,8 +1,8 @@
 """Class maps: what the label ids of a data set mean, one YAML file each, for training, rendering and evaluation alike.
 
 A file's ``labels`` gives each id one of CARLA's semantic tags by name (``bridge/tags.py``), which is what models are
-fed with; ``like`` takes over another map's labels first. An id that is not listed is not known: it is counted and
-painted as ``unlabeled``.
+fed with; ``like`` takes over another map first; ``style`` names the light of most of its pictures. An id that is not
+listed is not known: it is counted and painted as ``unlabeled``.
 """
 
 from __future__ import annotations
@@ -24,11 +24,13 @@ class ClassMapError(ValueError):
 
 @dataclass(frozen=True)
 class ClassMap:
-    """``tags`` u8 (65536,): CARLA tag of each label id; ``known`` bool (65536,): is the id listed."""
+    """``tags`` u8 (65536,): CARLA tag of each label id; ``known`` bool (65536,): is the id listed; ``style``: the light
+    that most of its pictures were taken in, "" = not said."""
 
     name: str
     tags: np.ndarray
     known: np.ndarray
+    style: str = ""
 
     def unknown(self, label: np.ndarray) -> dict[int, int]:
         """Pixels of each id in ``label`` (H, W) that the map does not list."""
@@ -43,15 +45,15 @@ def names() -> list[str]:
 
 def load(name: str) -> ClassMap:
     """A shipped map by name, or one from a file ending in ``.yaml``. Raises ClassMapError, one line."""
-    labels = _labels(name, ())
+    labels, style = _labels(name, ())
     tags = np.full(1 << 16, Tag.UNLABELED, np.uint8)
     known = np.zeros(1 << 16, bool)
     for label, tag in labels.items():
         tags[label], known[label] = tag, True
-    return ClassMap(Path(name).stem, tags, known)
+    return ClassMap(Path(name).stem, tags, known, style)
 
 
-def _labels(name: str, above: tuple[Path, ...]) -> dict[int, Tag]:
+def _labels(name: str, above: tuple[Path, ...]) -> tuple[dict[int, Tag], str]:
     path = Path(name) if name.endswith((".yaml", ".yml")) else HERE / f"{name}.yaml"
     if path.parent == HERE and not path.is_file():
         raise ClassMapError(f"unknown class map {name!r}: there are {', '.join(names())}, or give a .yaml file")
@@ -67,7 +69,10 @@ def _labels(name: str, above: tuple[Path, ...]) -> dict[int, Tag]:
         or not data.keys() & {"labels", "like"}
     ):
         raise ClassMapError(f"{path}: expected `labels:` with one `id: tag` per line")
-    found: dict[int, Tag] = _labels(str(data["like"]), (*above, path)) if "like" in data else {}
+    found: dict[int, Tag] = {}
+    style = ""
+    if "like" in data:
+        found, style = _labels(str(data["like"]), (*above, path))
     for label, tag in data.get("labels", {}).items():
         if isinstance(label, bool) or not isinstance(label, int) or not 0 <= label < 1 << 16:
             raise ClassMapError(f"{path}: label id {label!r} is not a whole number from 0 to 65535")
@@ -75,4 +80,4 @@ def _labels(name: str, above: tuple[Path, ...]) -> dict[int, Tag]:
             known = ", ".join(member.lower() for member in Tag.__members__)
             raise ClassMapError(f"{path}: label {label}: {tag!r} is not one of CARLA's tags: {known}")
         found[label] = Tag[tag.upper()]
-    return found
+    return found, str(data.get("style", style))

@@ -1,0 +1,82 @@
+"""What ``neuralsim render`` and ``neuralsim flow`` can be asked for. Nothing heavy is imported here."""
+
+from __future__ import annotations
+
+import argparse
+from dataclasses import dataclass, fields
+from pathlib import Path
+
+DEFAULT_MODEL = "street-rt"
+
+
+@dataclass(frozen=True)
+class RenderOptions:
+    """What ``neuralsim render`` was asked for."""
+
+    labels: Path  # folder of label maps, one channel, 8 or 16 bit
+    classes: str  # class map: a shipped one's name or a .yaml file
+    out: Path
+    instances: Path | None = None  # folder of instance maps of the same names, 8 or 16 bit, 0 = none
+    sequence: bool = False  # the maps are neighbouring frames of one clip
+    motion: Path | None = None  # folder of `neuralsim flow`
+    model: str = DEFAULT_MODEL
+    runtime: str = "auto"
+    size: tuple[int, int] | None = None  # px to paint at; pictures are written at the labels' size
+    style: str | None = None
+    fov: float = 55.0  # degrees, horizontal
+    fps: float = 15.0  # of the video
+    frame_by_frame: bool = False  # no state, to compare with
+
+
+def add_render(parser: argparse.ArgumentParser) -> None:
+    """Add the options of ``neuralsim render``."""
+    from neuralsim.cli import rate, size
+
+    default = RenderOptions(Path(), "", Path())
+    add = parser.add_argument
+    add("labels", metavar="LABELDIR", type=Path, help="folder of label maps: one channel of ids, 8 or 16 bit")
+    add(
+        "--classes",
+        metavar="NAME|FILE.yaml",
+        required=True,
+        help="what ids mean, such as camvid, cityscapes, carla",
+    )
+    add("--out", metavar="DIR", type=Path, required=True, help="pictures of the same names and sizes go here")
+    add("--instances", metavar="DIR", type=Path, help="instance maps of the same names (default: movers are followed)")
+    add("--sequence", action="store_true", help="the maps are one clip: kept stable, and a video made of them")
+    add("--motion", metavar="DIR", type=Path, help="motion of the clip, as `neuralsim flow` makes it; with --sequence")
+    add("--model", metavar="NAME", default=default.model, help="model that paints, or a folder with card.yaml")
+    add("--runtime", metavar="NAME", default=default.runtime, help="what runs the model")
+    add("--size", metavar="WxH", type=size, help="pixels to paint at (default: the maps' size, at least 512 wide)")
+    add("--style", metavar="NAME", help="one of the model's styles (default: the class map's, else the model's)")
+    add("--fov", metavar="DEGREES", type=_fov, default=default.fov, help="of the clip's camera, horizontal")
+    add("--fps", metavar="RATE", type=rate, default=default.fps, help="of the video")
+    add("--frame-by-frame", action="store_true", help="forget the past at each frame, to compare with")
+
+
+def render_options(options: argparse.Namespace) -> RenderOptions | str:
+    """The parsed options, or one line that says what is wrong with them."""
+    if options.motion is not None and not options.sequence:
+        return "--motion belongs to a clip: it needs --sequence"
+    for name in ("labels", "instances", "motion"):
+        folder = getattr(options, name)
+        if folder is not None and not folder.is_dir():
+            return f"{folder} is not a folder"
+    return RenderOptions(**{field.name: getattr(options, field.name) for field in fields(RenderOptions)})
+
+
+def add_flow(parser: argparse.ArgumentParser) -> None:
+    """Add the options of ``neuralsim flow``."""
+    parser.add_argument("images", metavar="IMAGES", type=Path, help="folder with the pictures of one clip")
+    parser.add_argument("--out", metavar="DIR", type=Path, required=True, help="one KITTI flow PNG per picture")
+
+
+def _fov(text: str) -> float:
+    """Degrees, 10 .. 150."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = 0.0
+    if not 10.0 <= value <= 150.0:
+        raise argparse.ArgumentTypeError(f"{text!r} is not an angle from 10 to 150 degrees")
+    return value

@@ -1,0 +1,348 @@
+"""A stand-in world for label maps that come without one: a depth map and a camera for each frame.
+
+Models want to know where in the world a pixel lies: surface noise and windows hang there. A folder of labels says
+nothing of that, so a simple street is put behind it. Road and pavement are a plane below the camera; what stands
+upright on it (houses, fences, trees) has one depth per class and column, as stixels have (Badino et al., DAGM 2009),
+taken from the foot where that is seen; movers are upright cards at their own foot; the sky is far.
+
+With the motion between frames more is known. The camera's own movement is the one of six degrees of freedom that
+explains the flow on what stands still best (Longuet-Higgins & Prazdny 1980, iteratively reweighted), metres coming from
+the camera's height over the road; parallax then measures each stixel, and a Kalman filter per class and column carries
+the result along from frame to frame. So points of the stand-in world stay where they are, as far as the flow says so.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+from neuralsim.models.classes import CARLA_TO_CHANNEL, CHANNELS, Channel
+
+EYE = 1.45  # m, camera over the road: what the models' own drives have
+FAR = 1000.0  # m, the sky
+_NEAREST, _FARTHEST = 1.5, 160.0  # m
+_GROUND = (Channel.ROAD, Channel.SIDEWALK, Channel.TERRAIN, Channel.ROAD_LINE)
+_MOVERS = (Channel.VEHICLE, Channel.PERSON, Channel.CYCLE)
+_STANDING = tuple(Channel(c) for c in range(CHANNELS) if c not in (*_GROUND, *_MOVERS, Channel.SKY))
+_GRID = 4  # px between the pixels whose flow is looked at
+_FLOW_NOISE = 0.35  # px, of dense inverse search on a well-textured surface
+_ROW_NOISE = 2.0  # px, of the rows where things meet the ground
+_FORGETS = 1.02  # growth of a stixel's variance per frame: what is measured anew moves it by hundredths
+_SETTLES = 0.05  # share of the way back to the plane that a carried point of the ground goes in each frame
+_LEVELS = 0.03  # share of pitch, roll and height that goes back to rest in each frame
+_ROLLING = 0.05  # m per frame, from here on the direction of movement is clear
+_TILTS = 0.1  # share of the way to the tilt that the last movement tells
+_PLOT = 12.0  # m of street per building
+
+
+@dataclass
+class View:
+    """``depth`` f32 (H, W) m; ``pose`` f64 (4, 4) world <- camera; ``plot`` i32 (H, W): which building, by place."""
+
+    depth: np.ndarray
+    pose: np.ndarray
+    plot: np.ndarray
+
+
+def horizon_row(channels: list[np.ndarray]) -> float:
+    """Row of the horizon, px, from channel maps (H, W) of a clip: a little above the farthest road that is seen."""
+    height = channels[0].shape[0]
+    tops = []
+    for channel in channels:
+        rows = np.flatnonzero(np.isin(channel, _GROUND).mean(1) > 0.01)
+        if len(rows):
+            tops.append(rows[0])
+    row = float(np.percentile(tops, 20)) - 0.015 * height if tops else 0.5 * height
+    return float(np.clip(row, 0.25 * height, 0.65 * height))
+
+
+class Stage:
+    """``view(tag, instance, motion, valid)`` for one frame after another of a clip.
+
+    ``focal`` and ``horizon`` in pixels of ``size`` = (width, height).
+    """
+
+    def __init__(self, size: tuple[int, int], focal: float, horizon: float) -> None:
+        self.width, self.height = size
+        self.focal = focal
+        self._tilt = float(np.arctan2(horizon - self.height / 2.0, focal))  # pitch at rest, rad, upwards positive
+        columns, rows = np.arange(self.width) + 0.5, np.arange(self.height) + 0.5
+        self._y = ((columns - self.width / 2.0) / focal)[None, :].repeat(self.height, 0)  # ray (1, y, z)
+        self._z = (-(rows - self.height / 2.0) / focal)[:, None].repeat(self.width, 1)
+        self._pose = _pose(self._tilt, 0.0, EYE)
+        self._rho: np.ndarray | None = None  # f64 (classes, W): inverse depth of stixels, 1/m
+        self._variance = np.zeros(0)
+        self._last: tuple[np.ndarray, np.ndarray, np.ndarray] | None = None  # channels, depth, pose of the last frame
+
+    def view(self, tag: np.ndarray, instance: np.ndarray, motion: np.ndarray | None, valid: np.ndarray | None) -> View:
+        """Depth, camera and plots of the next frame.
+
+        tag u8 (H, W), instance u16 (H, W); motion f32 (H, W, 2), pixels back to the frame before, None = unknown (then
+        every frame stands alone); valid bool (H, W).
+        """
+        channel = CARLA_TO_CHANNEL[tag]
+        if motion is None or self._rho is None:
+            self._pose = _pose(self._tilt, 0.0, EYE)
+            ground = self._ground(self._pose)
+            rho, variance = self._feet(channel, ground)
+        else:
+            rho, variance = self._follow(channel, motion, valid)
+            ground = self._ground(self._pose)
+        self._rho, self._variance = rho, variance
+        inverse = np.where(np.isin(channel, _GROUND), self._settled(channel, ground, motion, valid), 1.0 / _FARTHEST)
+        for row, standing in enumerate(_STANDING):
+            inverse = np.where(channel == standing, rho[row][None, :], inverse)
+        inverse = self._stand_movers(inverse, channel, instance, ground)
+        inverse = inverse.clip(1.0 / _FARTHEST, 1.0 / _NEAREST)
+        depth = np.where(channel == Channel.SKY, FAR, 1.0 / inverse)
+        self._last = channel, depth, self._pose
+        return View(depth.astype(np.float32), self._pose.copy(), self._plots(channel, depth))
+
+    def _ground(self, pose: np.ndarray) -> np.ndarray:
+        """f64 (H, W): inverse depth of the plane z = 0; 0 or less above the horizon."""
+        fall = pose[2, 0] + pose[2, 1] * self._y + pose[2, 2] * self._z
+        return -fall / pose[2, 3]
+
+    def _settled(
+        self, channel: np.ndarray, ground: np.ndarray, motion: np.ndarray | None, valid: np.ndarray | None
+    ) -> np.ndarray:
+        """``ground``, but what was seen in the last frame too stays at the same way along the street.
+
+        A row of pixels far ahead spans metres of road: the plane alone would jump by them with every tremble of the
+        camera that was not understood.
+        """
+        if motion is None or self._last is None:
+            return ground
+        before, depth, pose = self._last
+        x = (np.arange(self.width)[None, :] + motion[..., 0]).astype(np.float32)
+        y = (np.arange(self.height)[:, None] + motion[..., 1]).astype(np.float32)
+        # distance along the axis of this camera of the last frame's points, less the way driven since
+        to_old = np.linalg.inv(self._pose) @ pose
+        along = depth * (to_old[0, 0] + to_old[0, 1] * self._y + to_old[0, 2] * self._z) + to_old[0, 3]
+        carried = cv2.remap(along.astype(np.float32), x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+        flat = np.isin(before, _GROUND).astype(np.float32)
+        known = cv2.remap(flat, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT) > 0.99
+        if valid is not None:
+            known &= valid
+        inverse = 1.0 / np.maximum(carried, _NEAREST)
+        known &= np.abs(inverse - ground) < 0.25 * ground + 0.01
+        return np.where(known, inverse + _SETTLES * (ground - inverse), ground)
+
+    def _feet(self, channel: np.ndarray, ground: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Inverse depth of each standing class and column, f64 (classes, W), from where it meets the ground; variance.
+
+        What meets no ground in a column (a crown over a fence, a house behind a car) stands behind what it meets, with
+        a large variance; columns that lack the class are filled from their neighbours.
+        """
+        rows = np.arange(self.height)[:, None]
+        least = 1.0 / _FARTHEST
+        row_noise = _ROW_NOISE / (self.focal * EYE)
+        rho = np.full((len(_STANDING), self.width), least)
+        variance = np.full_like(rho, 0.05**2)
+        on_ground = np.isin(channel, _GROUND)
+        columns = np.arange(self.width)
+        for index, standing in enumerate(_STANDING):
+            mask = channel == standing
+            seen = mask.any(0)
+            foot = np.where(mask, rows, -1).max(0)
+            below = np.minimum(foot + 1, self.height - 1)
+            footed = seen & on_ground[below, columns] & (foot < self.height - 2)
+            at_foot = ground[below, columns].clip(least)
+            # the first ground under whatever stands in front bounds it from behind
+            under = np.where(on_ground & (rows > foot[None, :]), rows, self.height - 1).min(0)
+            bound = ground[under, columns].clip(least)
+            rho[index] = np.where(footed, at_foot, 0.6 * bound)
+            variance[index] = np.where(footed, row_noise**2, np.square(0.5 * bound))
+            variance[index][~seen] = 1.0
+        return self._smooth(rho, variance)
+
+    def _smooth(self, rho: np.ndarray, variance: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Along the columns, weighted by certainty; inverse depth is linear over a plane, so walls stay plane."""
+        weight = 1.0 / variance
+        sigma = self.width / 64.0
+        total = cv2.GaussianBlur(weight, (0, 0), sigmaX=sigma, sigmaY=1e-3) + 1e-9
+        mean = cv2.GaussianBlur(weight * rho, (0, 0), sigmaX=sigma, sigmaY=1e-3) / total
+        return mean, np.minimum(variance, 1.0 / total)
+
+    def _follow(
+        self, channel: np.ndarray, motion: np.ndarray, valid: np.ndarray | None
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Move the camera and update the stixels by the motion from the last frame."""
+        assert self._rho is not None
+        g = slice(_GRID // 2, None, _GRID)
+        small = channel[g, g]
+        known = np.ones(small.shape, bool) if valid is None else valid[g, g]
+        y, z = self._y[g, g], self._z[g, g]
+        flow_y = motion[g, g, 0].astype(np.float64) / self.focal
+        flow_z = -motion[g, g, 1].astype(np.float64) / self.focal
+        # where the stixels have come to, as far as the last frame knows
+        rho, variance = self._carried(channel, motion)
+        twist = np.zeros(6)
+        pose = self._pose
+        for _ in range(2):  # the second time with the camera's own pitch
+            inverse = np.where(np.isin(small, _GROUND), self._ground(pose)[g, g], 0.0)
+            trust = np.where(np.isin(small, _GROUND), 1.0, 0.0)
+            for index, standing in enumerate(_STANDING):
+                here = small == standing
+                inverse = np.where(here, rho[index][None, g], inverse)
+                trust = np.where(here, 1.0 / (1.0 + variance[index][None, g] / 0.01**2), trust)
+            trust = np.where(small == Channel.SKY, 0.05, trust) * known
+            inverse = inverse.clip(0.0)
+            twist = _ego_motion(y, z, inverse, flow_y, flow_z, trust, 0.5 / self.focal, twist)
+            pose = self._pose @ _moved(twist)
+        if twist[3] > _ROLLING:  # a car drives along its road: the way it goes tells how the camera is tilted
+            self._tilt += _TILTS * (float(np.arctan2(-twist[5], twist[3])) - self._tilt)
+        self._pose = pose = _levelled(pose, self._tilt)
+        measured, noise = self._parallax(small, y, z, flow_y, flow_z, known, twist)
+        rho, variance = _moved_away(rho, twist), variance * _FORGETS + 1e-8
+        for other, doubt in ((measured, noise), self._feet(channel, self._ground(pose))):
+            gain = variance / (variance + doubt)
+            # a stixel that suddenly stands elsewhere is another one: start afresh
+            rho = rho + gain * (other - rho)
+            variance = (1.0 - gain) * variance
+        rho, _ = self._smooth(rho, variance)
+        return rho.clip(1.0 / _FARTHEST, 1.0 / _NEAREST), variance
+
+    def _carried(self, channel: np.ndarray, motion: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Inverse depth and variance of each class and column, read from the last frame's where it came from."""
+        assert self._rho is not None
+        rho, variance = self._rho.copy(), self._variance.copy()
+        columns = np.arange(self.width, dtype=np.float64)
+        for index, standing in enumerate(_STANDING):
+            mask = channel == standing
+            count = mask.sum(0)
+            if not count.any():
+                continue
+            shift = (motion[..., 0] * mask).sum(0) / np.maximum(count, 1)
+            seen = np.flatnonzero(count)
+            source = columns + np.interp(columns, seen, shift[seen])
+            rho[index] = np.interp(source, columns, self._rho[index])
+            variance[index] = np.interp(source, columns, self._variance[index])
+            new = (source < 0) | (source > self.width - 1)
+            variance[index][new] = np.maximum(variance[index][new], 0.02**2)
+        return rho, variance
+
+    def _parallax(
+        self,
+        small: np.ndarray,
+        y: np.ndarray,
+        z: np.ndarray,
+        flow_y: np.ndarray,
+        flow_z: np.ndarray,
+        known: np.ndarray,
+        twist: np.ndarray,
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Inverse depth of stixels, f64 (classes, W), by what translation makes of them; its variance."""
+        turn_y, turn_z, slide_y, slide_z = _basis(y, z, twist)
+        length = np.square(slide_y) + np.square(slide_z)
+        along = (flow_y - turn_y) * slide_y + (flow_z - turn_z) * slide_z
+        columns = np.arange(self.width)
+        places = np.arange(_GRID // 2, self.width, _GRID)
+        rho, variance = np.empty((len(_STANDING), self.width)), np.empty((len(_STANDING), self.width))
+        for index, standing in enumerate(_STANDING):
+            mask = (small == standing) & known
+            each = np.where(mask & (length > 1e-12), along / np.maximum(length, 1e-12), 0.0)
+            good = mask & (each > 0.0) & (each < 1.0 / _NEAREST)
+            total = (length * good).sum(0)
+            value = (length * each * good).sum(0) / np.maximum(total, 1e-12)
+            # errors of neighbouring flow vectors hang together: count a patch of them as one
+            doubt = (_FLOW_NOISE / self.focal) ** 2 / np.maximum(total / 4.0, 1e-12)
+            rho[index] = np.interp(columns, places, value)
+            variance[index] = np.interp(columns, places, np.minimum(doubt, 1.0))
+        return rho, variance
+
+    def _stand_movers(
+        self, inverse: np.ndarray, channel: np.ndarray, instance: np.ndarray, ground: np.ndarray
+    ) -> np.ndarray:
+        """Each mover becomes a card at the depth of its lowest pixels."""
+        movers = np.isin(channel, _MOVERS)
+        ids = np.where(movers, instance.astype(np.int64) * CHANNELS + channel, -1)
+        numbers, place = np.unique(ids, return_inverse=True)
+        place = place.reshape(ids.shape)
+        foot = np.zeros(len(numbers), np.int64)
+        np.maximum.at(foot, place.ravel(), np.arange(self.height).repeat(self.width))
+        at = ground[np.minimum(foot, self.height - 1), self.width // 2].clip(1.0 / _FARTHEST)
+        return np.where(movers, at[place], inverse)
+
+    def _plots(self, channel: np.ndarray, depth: np.ndarray) -> np.ndarray:
+        """i32 (H, W), 0 off buildings: a number for each stretch of frontage, left and right of the street."""
+        x = self._pose[0, 3] + depth * (self._pose[0, 0] + self._pose[0, 1] * self._y + self._pose[0, 2] * self._z)
+        y = self._pose[1, 3] + depth * (self._pose[1, 0] + self._pose[1, 1] * self._y + self._pose[1, 2] * self._z)
+        plot = np.floor(x / _PLOT).astype(np.int64) * 2 + (y > self._pose[1, 3])
+        return np.where(channel == Channel.BUILDING, 1 + plot % 997, 0).astype(np.int32)
+
+
+def _pose(pitch: float, roll: float, height: float) -> np.ndarray:
+    """f64 (4, 4), world <- camera, looking along x (UE axes: y right, z up); angles in rad."""
+    cp, sp, cr, sr = np.cos(pitch), np.sin(pitch), np.cos(roll), np.sin(roll)
+    pose = np.eye(4)
+    pose[:3, :3] = np.array([[cp, 0, -sp], [0, 1, 0], [sp, 0, cp]]) @ np.array([[1, 0, 0], [0, cr, sr], [0, -sr, cr]])
+    pose[2, 3] = height
+    return pose
+
+
+def _basis(y: np.ndarray, z: np.ndarray, twist: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Image motion of rays (1, y, z) under a small ``twist`` (wx, wy, wz, tx, ty, tz) that takes points of this frame
+    into the camera before: by turning, and by sliding per unit of inverse depth."""
+    wx, wy, wz, tx, ty, tz = twist
+    ahead = wy * z - wz * y
+    return (wz - wx * z) - y * ahead, (wx * y - wy) - z * ahead, ty - y * tx, tz - z * tx
+
+
+def _ego_motion(
+    y: np.ndarray,
+    z: np.ndarray,
+    rho: np.ndarray,
+    flow_y: np.ndarray,
+    flow_z: np.ndarray,
+    trust: np.ndarray,
+    scale: float,
+    start: np.ndarray,
+) -> np.ndarray:
+    """The twist f64 (6,) that explains the flow best: least squares, reweighted by Cauchy's function of ``scale``."""
+    used = trust > 0
+    y, z, rho, flow_y, flow_z, trust = (a[used] for a in (y, z, rho, flow_y, flow_z, trust))
+    if len(y) < 50:
+        return start
+    zero = np.zeros_like(y)
+    rows_y = np.stack([-z, -y * z, 1 + y * y, -y * rho, rho, zero], 1)
+    rows_z = np.stack([y, -1 - z * z, y * z, -z * rho, zero, rho], 1)
+    matrix, right = np.concatenate([rows_y, rows_z]), np.concatenate([flow_y, flow_z])
+    twist = start
+    # cars neither slide sideways nor lift off: a pull towards that where the flow does not care
+    prior = np.diag([1e-4, 0.0, 0.0, 0.0, 1e-3, 1e-3]) * len(y)
+    weight = np.concatenate([trust, trust])
+    for _ in range(8):
+        residual = matrix @ twist - right
+        robust = weight / (1.0 + np.square(residual / scale))
+        twist = np.linalg.solve(matrix.T @ (robust[:, None] * matrix) + prior * 1e-3, matrix.T @ (robust * right))
+    return twist
+
+
+def _moved(twist: np.ndarray) -> np.ndarray:
+    """f64 (4, 4): camera before <- camera now."""
+    moved = np.eye(4)
+    moved[:3, :3] = cv2.Rodrigues(twist[:3])[0]
+    moved[:3, 3] = twist[3:]
+    return moved
+
+
+def _moved_away(rho: np.ndarray, twist: np.ndarray) -> np.ndarray:
+    """Inverse depth in this frame of what had ``rho`` in the one before: it has come nearer by the way driven."""
+    return rho / np.maximum(1.0 - twist[3] * rho, 0.2)
+
+
+def _levelled(pose: np.ndarray, tilt: float) -> np.ndarray:
+    """``pose`` with pitch, roll and height drawn a little towards rest, so that no error of theirs adds up."""
+    forward = pose[:3, 0]
+    yaw = np.arctan2(forward[1], forward[0])
+    pitch = np.arctan2(forward[2], np.hypot(forward[0], forward[1]))
+    turn = np.array([[np.cos(yaw), -np.sin(yaw), 0], [np.sin(yaw), np.cos(yaw), 0], [0, 0, 1]])
+    upright = turn.T @ pose[:3, :3]
+    roll = np.arctan2(-upright[2, 1], upright[2, 2])
+    out = _pose(tilt + (1 - _LEVELS) * (pitch - tilt), (1 - _LEVELS) * roll, EYE + (1 - _LEVELS) * (pose[2, 3] - EYE))
+    out[:3, :3] = turn @ out[:3, :3]
+    out[:2, 3] = pose[:2, 3]
+    return out
