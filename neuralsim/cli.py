@@ -178,6 +178,20 @@ def _export_recording(options: argparse.Namespace) -> int:
     return DONE
 
 
+def _add_bench(parser: argparse.ArgumentParser) -> None:
+    from neuralsim.bench.arguments import add
+
+    add(parser)
+
+
+def _bench(options: argparse.Namespace) -> int:
+    from neuralsim.bench.arguments import chosen, wrong
+    from neuralsim.bench.run import run
+
+    problem = wrong(options)
+    return _usage(problem, "bench") if problem else run(chosen(options))
+
+
 def _add_render(parser: argparse.ArgumentParser) -> None:
     from neuralsim.render.options import add_render
 
@@ -398,6 +412,7 @@ _COMMANDS: dict[str, tuple[str, _Add, _Run]] = {
     "drive": ("drive through a street that a neural network paints", _add_drive, _drive),
     "record": ("record scenarios: every frame once, in lock-step", _add_record, _record),
     "export-recording": ("a recording in other formats", _add_export_recording, _export_recording),
+    "bench": ("measure: end to end, by stage, from key to pixel", _add_bench, _bench),
     "render": ("paint a folder of label maps, such as a data set's", _add_render, _render),
     "flow": ("motion of a real clip, for `render --motion`", _add_flow, _flow),
     "keys": ("keys for links between machines", _add_keys, _keys),

@@ -88,7 +88,7 @@ def _machine(findings: _Findings) -> None:
     else:
         findings.missing("Python", text, "3.10 to 3.12 is needed: install one and run `make drive` again")
     findings.good("system", f"{platform.system()} {platform.release()}, {platform.machine()}")
-    model, flags = _cpu()
+    model, flags = cpu()
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     note = "" if cores >= 2 else "; 2 or more are needed for 20 frames per second"
     findings.good("processor", f"{model}, {cores} cores{note}")
@@ -96,7 +96,7 @@ def _machine(findings: _Findings) -> None:
     if found:
         bf16 = "bf16 in hardware" if {"avx512_bf16", "amx_bf16"} & flags else "no bf16: the model runs in fp32, slower"
         findings.good("vector units", f"{', '.join(found)} ({bf16})")
-    memory = _memory_gb()
+    memory = memory_gb()
     if memory is not None:
         text = f"{memory[0]:.1f} GB, {memory[1]:.1f} GB free"
         if memory[1] >= _ENOUGH_GB:
@@ -105,7 +105,7 @@ def _machine(findings: _Findings) -> None:
             findings.note("memory", f"{text}: a drive takes up to 2 GB, close other programs")
     free = shutil.disk_usage(Path.cwd()).free / 1e9
     (findings.good if free > 1.0 else findings.note)("disk", f"{free:.1f} GB free here for recordings")
-    findings.note("GPU", _gpu() or "none found; none is needed")
+    findings.note("GPU", gpu() or "none found; none is needed")
 
 
 def _packages(findings: _Findings) -> None:
@@ -171,7 +171,8 @@ def _version(module: str, distribution: str) -> str | None:
         return "of unknown version"
 
 
-def _cpu() -> tuple[str, set[str]]:
+def cpu() -> tuple[str, set[str]]:
+    """The processor's name and what it can do, in the kernel's words."""
     model, flags = platform.processor() or platform.machine(), set[str]()
     try:
         for line in Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines():
@@ -186,7 +187,8 @@ def _cpu() -> tuple[str, set[str]]:
     return model, flags
 
 
-def _memory_gb() -> tuple[float, float] | None:
+def memory_gb() -> tuple[float, float] | None:
+    """All and available memory, GiB; None where it cannot be known."""
     try:
         lines = Path("/proc/meminfo").read_text(encoding="utf-8").splitlines()
         kib = {name: int(value.split()[0]) for name, _, value in (line.partition(":") for line in lines)}
@@ -195,7 +197,8 @@ def _memory_gb() -> tuple[float, float] | None:
         return None
 
 
-def _gpu() -> str:
+def gpu() -> str:
+    """NVIDIA GPUs: name, memory, driver; "" where there is none."""
     tool = shutil.which("nvidia-smi")
     if tool is None:
         return ""

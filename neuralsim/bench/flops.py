@@ -18,10 +18,11 @@ def gflop(graph: Path, height: int, width: int) -> float:
 
     model = ov.Core().read_model(graph)
     fix_size(model, height, width)
-    return sum(_operations(node) for node in model.get_ops()) / 1e9
+    return sum(operations(node) for node in model.get_ops()) / 1e9
 
 
-def _operations(node: ov.Node) -> int:
+def operations(node: ov.Node) -> int:
+    """Those of one layer; 0 for kinds that are not counted."""
     kind = node.get_type_name()
     if kind in ("Convolution", "GroupConvolution"):
         kernel = prod(node.input(1).get_shape()[1 if kind == "Convolution" else 2 :])  # inputs per group, kh, kw

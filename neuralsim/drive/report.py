@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
+from bridge.clock import ClockOffset
 from bridge.messages import STAMPS, Frame
 
 #: Stage -> the two neighbouring stamps that enclose it.
@@ -47,6 +48,7 @@ class Meter:
         self._photon: list[float] = []  # ms
         self._sent: deque[tuple[int, int]] = deque(maxlen=4096)  # (sequence, ns) of controls no frame contains yet
         self._recent: deque[int] = deque(maxlen=40)  # ns of the newest displays
+        self.clock = ClockOffset()  # of the bridge's host
 
     def start(self, now: int) -> None:
         """Start the clock at ``now`` (ns)."""
@@ -61,10 +63,13 @@ class Meter:
     def sent(self, sequence: int, stamp: int) -> None:
         """A control with this sequence number went out at ``stamp`` (ns)."""
         self._sent.append((sequence, stamp))
+        self.clock.sent(sequence, stamp)
 
     def shown(self, frame: Frame) -> None:
-        """``frame``, with all its stamps, has been displayed."""
+        """``frame``, with all its stamps, has been displayed; the bridge's are put on this host's clock."""
         stamps = frame.stamps
+        self.clock.heard(frame)
+        self.clock.correct(stamps)
         now = self.last = stamps["displayed"]
         self._recent.append(now)
         self.frames += 1
@@ -138,6 +143,7 @@ class Meter:
             "bound_by": self.bound_by(wanted_fps),
             "busy": self.busy(),
             "memory_mb": memory_mb,
+            "clock": self.clock.report(),
             "runtime": runtime,
             "model": model,
             "size": f"{size[0]}x{size[1]}",

@@ -1,0 +1,131 @@
+"""The drive's processes with one thing changed, to see whether the bench sees it: a stage held up, a clock set wrong.
+
+    python -m neuralsim.bench.altered '{"delay_ms": 20, "skew_ms": 0}' MODULE OF THE BRIDGE, ITS ARGUMENTS...
+
+Nothing of this is in the measured code: its functions are wrapped here, from outside. Stages are held up in turn, one
+frame in four, so that frames with and without the delay are measured side by side in one run: frame 0 of each four is
+held up, frame 1 may still feel it, 2 and 3 are as if nothing had been.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from importlib import import_module
+from typing import Any
+
+from bridge.messages import Frame
+from neuralsim.drive.report import STAGES
+
+_SPIN = 0.001  # s before the end of a pause from which on the clock is watched: sleeping alone would overshoot
+
+
+@dataclass(frozen=True)
+class Alteration:
+    """``delay_ms`` holds up the stages in turn; ``skew_ms`` is added to the bridge's clock."""
+
+    delay_ms: float = 0.0
+    skew_ms: float = 0.0
+
+    def __bool__(self) -> bool:
+        return bool(self.delay_ms or self.skew_ms)
+
+    def to_json(self) -> str:
+        return json.dumps(asdict(self))
+
+
+def held_up(sequence: int) -> str | None:
+    """The stage in which the frame with this number is held up, if any."""
+    return tuple(STAGES)[sequence // 4 % len(STAGES)] if sequence % 4 == 0 else None
+
+
+def is_untouched(sequence: int) -> bool:
+    """Whether neither this frame nor the one before was held up."""
+    return sequence % 4 >= 2
+
+
+def pause(seconds: float) -> None:
+    """Sleep, to within microseconds."""
+    until = time.perf_counter() + seconds
+    time.sleep(max(seconds - _SPIN, 0.0))
+    while time.perf_counter() < until:
+        pass
+
+
+def _wrap(owner: Any, name: str, do: Callable[..., None], after: bool = False) -> Callable[[], None]:
+    """Let ``do`` be called with the arguments of ``owner.name`` before each call of it, or right ``after``.
+
+    Returns what undoes that.
+    """
+    original = getattr(owner, name)
+
+    def wrapped(*arguments: Any, **named: Any) -> Any:
+        if not after:
+            do(*arguments)
+        result = original(*arguments, **named)
+        if after:
+            do(*arguments)
+        return result
+
+    setattr(owner, name, wrapped)
+    return lambda: setattr(owner, name, original)
+
+
+@contextmanager
+def altered_renderer(alteration: Alteration) -> Iterator[None]:
+    """While it lasts, painters of this process are held up when it is their turn."""
+    from neuralsim.drive.tag_painter import TagPainter
+    from neuralsim.renderer import NeuralRenderer
+
+    def hold_up(_: object, frame: Frame) -> None:
+        if held_up(frame.sequence) == "render":
+            pause(alteration.delay_ms / 1e3)
+
+    undo = [_wrap(painter, "render", hold_up) for painter in (TagPainter, NeuralRenderer)] if alteration else []
+    try:
+        yield
+    finally:
+        for restore in undo:
+            restore()
+
+
+def _alter_bridge(alteration: Alteration) -> None:
+    from bridge import carla_bridge, rig, transport
+
+    if alteration.skew_ms:
+        clock, skew = time.monotonic_ns, int(alteration.skew_ms * 1e6)
+        time.monotonic_ns = lambda: clock() + skew
+    if not alteration.delay_ms:
+        return
+    now: list[str | None] = [None]  # the stage that is held up in the frame at hand; None before the first
+
+    def hold_up(stage: str) -> Callable[..., None]:
+        return lambda *_: pause(alteration.delay_ms / 1e3) if now[0] == stage else None
+
+    def begin(bridge: carla_bridge.CarlaBridge) -> None:
+        now[0] = held_up(bridge.sequence)
+
+    _wrap(carla_bridge.CarlaBridge, "tick", begin)
+    _wrap(rig.CameraRig, "gather", hold_up("simulate"), after=True)  # before, pictures come in meanwhile
+    _wrap(transport.FramePublisher, "send", hold_up("pack"))
+    _wrap(transport, "pack", hold_up("transport"))  # after the stamp, before the socket
+
+
+def main(arguments: list[str]) -> int:
+    """Be the process of the bridge that the second argument names, altered as the first one says."""
+    what, module, *rest = arguments
+    _alter_bridge(Alteration(**json.loads(what)))
+    code: int = import_module(module).main(rest)
+    return code
+
+
+if __name__ == "__main__":
+    code = main(sys.argv[1:])
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)  # as the bridge itself: the client's threads may outlive the interpreter

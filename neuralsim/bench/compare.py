@@ -1,0 +1,90 @@
+"""Two reports: what changed, and what is noise."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from neuralsim.drive.report import STAGES
+
+from .results import FRAME, LATENCY, PHOTON, columns, gathered
+from .statistics import Difference, difference, paired_difference, quantile
+
+_SAME = ("cpu", "cores", "gpu", "memory_gb", "system", "packages")  # of machines whose figures can be compared
+_BUSY = 0.5  # load beside the bench's own, per core, from which on figures are somebody else's as well
+
+
+class ReportError(Exception):
+    """A file that cannot be compared with; one line says why."""
+
+
+def load(path: Path) -> dict[str, Any]:
+    """A report of before. Raises ``ReportError``."""
+    try:
+        report = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ReportError(f"cannot read {path}: {(error.strerror or 'unknown reason').lower()}") from None
+    except ValueError:
+        raise ReportError(f"{path} is not JSON: give a report.json of `neuralsim bench`") from None
+    if not isinstance(report, dict) or report.get("format") != 1 or not isinstance(report.get("drives"), list):
+        raise ReportError(f"{path} is not a report of this version of `neuralsim bench`: measure again")
+    return report
+
+
+def compare(old: dict[str, Any], new: dict[str, Any]) -> dict[str, Any]:
+    """{"warnings": [...], "drives": [{"name", "rows": [{"what", "unit", "old", "new", "change", "low", "high", "floor",
+    "paired", "verdict"}]}]} for the cells that are in both; a verdict is "better", "worse" or "noise"."""
+    before = {drive["cell"]["name"]: drive for drive in old["drives"] if "runs" in drive}
+    drives = [
+        {"name": drive["cell"]["name"], "rows": _rows(before[drive["cell"]["name"]]["runs"], drive["runs"])}
+        for drive in new["drives"]
+        if "runs" in drive and drive["cell"]["name"] in before
+    ]
+    warnings = [
+        f"{name}: {old['machine'].get(name)} before, {new['machine'].get(name)} now"
+        for name in _SAME
+        if old["machine"].get(name) != new["machine"].get(name)
+    ]
+    for when, report in (("before", old), ("now", new)):
+        load_ = (report["machine"].get("load") or [0.0])[0]
+        if load_ > _BUSY * report["machine"]["cores"]:
+            warnings.append(f"the machine was busy {when}: load {load_:g} on {report['machine']['cores']} cores")
+    if not drives:
+        warnings.append("no drive is in both reports: measure with the same options")
+    return {"against": old.get("date", ""), "warnings": warnings, "drives": drives}
+
+
+def _rows(old: list[dict[str, Any]], new: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    same = _same_frames(old, new)
+    rows = []
+    for name, q in ((LATENCY, 50), (LATENCY, 95), (PHOTON, 50), (PHOTON, 95), (FRAME, 99), *((s, 50) for s in STAGES)):
+        before, after = gathered(old, name), gathered(new, name)
+        if not all(run.size for run in (*before, *after)):
+            continue
+        paired = same and q == 50 and name != PHOTON
+        found = (paired_difference if paired else difference)(before, after, quantile(q))
+        rows.append(_row(f"{name} p{q}", "ms", found, -1.0))
+    rows.append(_row("fps", "", difference(gathered(old, FRAME), gathered(new, FRAME), _rate), 1.0))
+    return rows
+
+
+def _rate(frames: np.ndarray) -> np.ndarray:
+    rates: np.ndarray = 1e3 / frames.mean(axis=-1)
+    return rates
+
+
+def _same_frames(old: list[dict[str, Any]], new: list[dict[str, Any]]) -> bool:
+    """Whether both saw the very same frames: in lock-step, with the same seed."""
+    return len(old) == len(new) and all(
+        np.array_equal(columns(a)["sim_frame"], columns(b)["sim_frame"]) for a, b in zip(old, new, strict=True)
+    )
+
+
+def _row(what: str, unit: str, found: Difference, good: float) -> dict[str, Any]:
+    """``good``: the sign of a change for the better."""
+    verdict = "noise" if found.is_noise else "better" if found.change * good > 0.0 else "worse"
+    numbers = {name: round(getattr(found, name), 3) for name in ("old", "new", "change", "low", "high", "floor")}
+    return {"what": what, "unit": unit, **numbers, "paired": found.paired, "verdict": verdict}

@@ -1,0 +1,32 @@
+"""Who presses keys while nobody is there."""
+
+from __future__ import annotations
+
+import random
+import threading
+import time
+from collections.abc import Callable
+
+import pygame
+
+
+class Ghost(threading.Thread):
+    """Presses Q, the reverse gear, at random moments, as real key events of the window.
+
+    The autopilot drives on as it likes, yet the control that goes out has changed. ``pressed`` is called right before.
+    """
+
+    def __init__(self, pressed: Callable[[], None], every: tuple[float, float], seed: int) -> None:
+        super().__init__(name="ghost", daemon=True)
+        self._pressed, self._every, self._random = pressed, every, random.Random(seed)
+
+    def run(self) -> None:
+        """Until the window has gone."""
+        while True:
+            time.sleep(self._random.uniform(*self._every))
+            self._pressed()
+            try:
+                for kind in (pygame.KEYDOWN, pygame.KEYUP):
+                    pygame.event.post(pygame.event.Event(kind, key=pygame.K_q, mod=0, unicode="q", scancode=0))
+            except pygame.error:
+                return

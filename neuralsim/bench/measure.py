@@ -1,0 +1,296 @@
+"""One measured drive, in a process of its own: ``python -m neuralsim.bench.measure JOB.json``.
+
+The loop is the drive's own (``Session``, ``Controls``, ``Meter``, and with a display its window); here is only what
+presses the keys and writes down the stamps. A fresh process per run, since what an earlier run left behind (compiled
+graphs, threads, memory) would be measured as well.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import signal
+import sys
+import threading
+import time
+from collections import deque
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from bridge.lifetime import parent_pid
+from bridge.messages import STAMPS, Control, Frame
+from neuralsim.drive import report
+from neuralsim.drive.loop import EXPECTED, Drive
+from neuralsim.drive.options import DriveOptions
+from neuralsim.drive.processes import Child, Processes, free_port
+from neuralsim.drive.session import Picture, Session
+
+from .altered import Alteration, altered_renderer, held_up, pause
+from .options import Cell, Link
+from .resources import Resources
+
+_PRESS = (0.06, 0.14)  # seconds between two changes of the control: at any phase of the loop
+_NUDGE = 0.02  # of the steering: a change like any other, which the autopilot does not heed
+_LOOK = 0.045  # seconds the loop waits for a picture before it looks at its controls
+
+
+@dataclass(frozen=True)
+class Job:
+    """One run of one cell, as the parent writes it down."""
+
+    cell: Cell
+    frames: int  # to measure
+    warm_up: int  # before them
+    seed: int = 0
+    town: str = "oldtown"
+    fps: float | None = None
+    carla: str | None = None
+    connect: str | None = None
+    keys: str | None = None
+    alteration: Alteration = field(default_factory=Alteration)
+
+    def to_json(self) -> str:
+        return json.dumps(self, default=lambda value: vars(value))
+
+    @classmethod
+    def parse(cls, text: str) -> Job:
+        """What :meth:`to_json` wrote."""
+        job = json.loads(text)
+        cell, alteration = job.pop("cell"), job.pop("alteration")
+        link, size = Link(**cell.pop("link")), tuple(cell.pop("size"))
+        return cls(Cell(link=link, size=size, **cell), alteration=Alteration(**alteration), **job)
+
+    def drive_options(self) -> DriveOptions:
+        """The drive to be measured."""
+        cell = self.cell
+        return DriveOptions(
+            carla=self.carla,
+            connect=self.connect,
+            keys=Path(self.keys) if self.keys else None,
+            model=cell.model,
+            runtime=cell.runtime,
+            size=cell.size,
+            town=self.town,
+            seed=self.seed,
+            fps=self.fps,
+            autopilot=True,
+            headless=cell.loop == "lockstep",
+            frames=self.warm_up + self.frames,
+        )
+
+
+class Trail(report.Meter):
+    """The drive's meter, which also keeps every frame's stamps and how long every key press took to be seen."""
+
+    def __init__(self, warm_up: int) -> None:
+        super().__init__()
+        self.rows: list[tuple[int, int, int, dict[str, int]]] = []  # sequence, simulator's frame, skipped, stamps
+        self.photons: list[tuple[int, int]] = []  # ns: key pressed, first frame with it shown
+        self._warm_up = warm_up
+        self._pressed: deque[int] = deque()  # ns
+        self._waiting: deque[tuple[int, int]] = deque()  # control that says so, pressed at ns
+
+    def press(self) -> None:
+        """Something changes now; the next control will say so."""
+        self._pressed.append(time.monotonic_ns())
+
+    def sent(self, sequence: int, stamp: int) -> None:
+        super().sent(sequence, stamp)
+        while self._pressed:
+            self._waiting.append((sequence, self._pressed.popleft()))
+
+    def shown(self, frame: Frame) -> None:
+        super().shown(frame)
+        measured = self.frames > self._warm_up
+        if measured:
+            self.rows.append((frame.sequence, frame.sim_frame, frame.skipped, dict(frame.stamps)))
+        while self._waiting and self._waiting[0][0] <= frame.control_seq:
+            pressed = self._waiting.popleft()[1]
+            if measured:
+                self.photons.append((pressed, frame.stamps["displayed"]))
+
+    def table(self) -> dict[str, list[int]]:
+        """Column by column: frame numbers, and stamps in us since the first of them all."""
+        begin = min((min(stamps.values()) for *_, stamps in self.rows), default=0)
+        columns: dict[str, list[int]] = {
+            "sequence": [row[0] for row in self.rows],
+            "sim_frame": [row[1] for row in self.rows],
+            "skipped": [row[2] for row in self.rows],
+        }
+        for name in STAMPS:
+            columns[name] = [round((row[3].get(name, begin) - begin) / 1000) for row in self.rows]
+        columns["pressed"] = [round((pressed - begin) / 1000) for pressed, _ in self.photons]
+        columns["seen"] = [round((seen - begin) / 1000) for _, seen in self.photons]
+        return columns
+
+
+class BenchProcesses(Processes):
+    """The drive's processes on the wanted link, with more subscribers, and altered where that is the point."""
+
+    def __init__(self, job: Job) -> None:
+        super().__init__()
+        self._job = job
+        self._frames = ""
+
+    def start(self, name: str, module: str, *arguments: str) -> Child:
+        """As the drive starts them; the bridge perhaps altered."""
+        if name == "bridge" and self._job.alteration:
+            return super().start(name, "neuralsim.bench.altered", self._job.alteration.to_json(), module, *arguments)
+        return super().start(name, module, *arguments)
+
+    def endpoint(self) -> str:
+        """Of the wanted kind."""
+        tcp = self._job.cell.link.transport == "tcp"
+        self._frames = f"tcp://127.0.0.1:{free_port()}" if tcp else super().endpoint()
+        return self._frames
+
+    def crowd(self) -> None:
+        """Start the other subscribers."""
+        cell = self._job.cell
+        more = ["--lockstep"] if cell.loop == "lockstep" else []
+        for n in range(cell.link.others):
+            super().start(f"subscriber {n + 1}", "neuralsim.bench.watcher", self._frames, *more)
+
+
+class _Measured:
+    """What all measured loops add to the drive's: a trail instead of a meter, a measurement of the processes."""
+
+    trail: Trail
+    session: Session
+    resources: Resources
+    taken: dict[str, Any]
+
+    def prepare(self, job: Job, drive: Drive) -> None:
+        """Replace what only counts by what also remembers."""
+        self.trail = Trail(job.warm_up)
+        drive.meter = self.trail
+        drive.controls = type(drive.controls)(self.trail, drive.options.keys)
+        self.session.processes = BenchProcesses(job)
+        self.resources, self.taken = Resources(), {}
+        self._job = job
+
+    def count(self) -> None:
+        """Another picture has been shown."""
+        frames, warm_up = self.trail.frames, self._job.warm_up
+        if frames == 1 and self._job.cell.link.others:
+            processes = self.session.processes
+            assert isinstance(processes, BenchProcesses)
+            processes.crowd()
+        if frames == max(warm_up, 1):
+            children = self.session.processes.children
+            self.resources.begin({"renderer": os.getpid(), **{child.name: child.pid for child in children}})
+        if frames == warm_up + self._job.frames:
+            self.taken = self.resources.end()
+        if frames % 10 == 0:
+            print(frames, flush=True)
+
+
+class UnseenDrive(_Measured, Drive):
+    """The window's loop without a window: newest picture at once, or in lock-step every picture."""
+
+    def __init__(self, job: Job) -> None:
+        Drive.__init__(self, job.drive_options())
+        self.prepare(job, self)
+
+    def drive(self) -> None:
+        """Send controls, take pictures, until enough are measured."""
+        session, random_ = self.session, random.Random(self._job.seed)
+        wanted = Control(sequence=0, autopilot=True)
+        due = 0.0
+        session.start()
+        while not self.done:
+            now = time.monotonic()
+            if self.trail.frames and now >= due:
+                due = now + random_.uniform(*_PRESS)
+                wanted = replace(wanted, steer=_NUDGE - wanted.steer)
+                self.trail.press()
+            self.controls.send(wanted, session.controls)
+            picture = session.take(max(min(due - time.monotonic(), _LOOK), 0.0) if self.trail.frames else _LOOK)
+            if picture is not None:
+                self.shown(picture)
+            elif session.error is not None:
+                raise session.error
+
+    def shown(self, picture: Picture) -> None:
+        """With the recorder, if there was one."""
+        delay = self._job.alteration.delay_ms
+        if delay and held_up(picture.frame.sequence) == "display":
+            pause(delay / 1e3)
+        super().shown(picture)
+        self.count()
+
+
+def _window_drive(job: Job) -> Drive:
+    """The drive's window, with a ghost at its keyboard."""
+    from neuralsim.drive.interactive import WindowDrive
+
+    from .ghost import Ghost
+
+    class SeenDrive(_Measured, WindowDrive):
+        def __init__(self) -> None:
+            WindowDrive.__init__(self, job.drive_options())
+            self.prepare(job, self)
+            self.ghost = Ghost(self.trail.press, _PRESS, job.seed)
+
+        def shown(self, picture: Picture) -> None:
+            if not self.trail.frames:
+                self.ghost.start()
+            super().shown(picture)
+            self.count()
+
+    return SeenDrive()
+
+
+def measure(job: Job) -> dict[str, Any]:
+    """Drive, and return what was seen, ready for JSON. Raises one of the drive's ``EXPECTED``."""
+    with altered_renderer(job.alteration):
+        drive: Any = _window_drive(job) if job.cell.loop == "window" else UnseenDrive(job)
+        drive.run()
+    trail, session = drive.trail, drive.session
+    wanted = session.fps if job.cell.loop != "lockstep" and not job.connect else None
+    size = drive._size
+    return {
+        "model": session.model,
+        "runtime": session.runtime,
+        "frames": trail.table(),
+        "resources": drive.taken,
+        "clock": trail.clock.report(),
+        "drive": trail.report(
+            runtime=session.runtime, model=session.model, size=size, wanted_fps=wanted, memory_mb=drive._memory
+        ),
+        "wanted_fps": wanted,
+    }
+
+
+def end_with_parent() -> None:
+    """Ctrl-C for this process when the one that started it has gone."""
+    parent = parent_pid()
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(0.25)
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    threading.Thread(target=watch, name="parent", daemon=True).start()
+
+
+def main(path: Path) -> int:
+    """Run the job in ``path`` and put the result beside it; prints how many frames are done, now and then."""
+    end_with_parent()
+    job = Job.parse(path.read_text(encoding="utf-8"))
+    try:
+        result = measure(job)
+    except EXPECTED as error:
+        print(" ".join(str(error).split()) or type(error).__name__, file=sys.stderr, flush=True)
+        return 1
+    path.with_suffix(".result").write_text(json.dumps(result), encoding="utf-8")
+    return 0
+
+
+if __name__ == "__main__":
+    code = main(Path(sys.argv[1]))
+    sys.stderr.flush()
+    sys.stdout.flush()
+    os._exit(code)  # a compiler that is still at work must not see the interpreter go away under it

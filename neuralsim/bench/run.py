@@ -1,0 +1,295 @@
+"""``neuralsim bench``: run the matrix, put the report together, say whether it is good enough."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import shutil
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from neuralsim.drive.processes import Child, ProcessError, Processes, ended_by_signals
+from neuralsim.drive.progress import Progress
+from neuralsim.drive.report import host
+from neuralsim.recording.mp4 import reason
+from neuralsim.zoo import ModelError
+
+from . import budget, check, compare, docs, link, machine, roofline, tables, trace
+from .measure import Job
+from .options import BenchOptions, Cell
+from .report_html import page
+from .results import summarise
+
+FORMAT = 1  # of report.json; raised when a field changes its meaning
+_PEERS = 600.0  # s that the comparison with the peers may take
+_CHECKS = 4  # runs until the check's figures are precise enough
+
+
+class BenchError(RuntimeError):
+    """The bench cannot go on; the message is one line."""
+
+
+class Interrupted(BenchError):
+    """Somebody wants to leave."""
+
+
+class Bench:
+    """Runs what ``options`` ask for. Each drive has a process of its own."""
+
+    def __init__(self, options: BenchOptions) -> None:
+        self.options = options
+        self.interrupted = False
+        self._folder = Path()
+        self._done = 0  # frames
+        self._begun = time.monotonic()
+        cells = list(options.cells()) if "drive" in options.parts else []
+        whole = len(cells) * options.repeats * (options.frames + options.warm_up)
+        self._progress = Progress(whole or None)
+
+    def run(self) -> dict[str, Any]:
+        """Measure everything; the report, ready for JSON. Raises ``BenchError``, ``ProcessError``, ``ModelError``."""
+        options = self.options
+        report: dict[str, Any] = {
+            "format": FORMAT,
+            "date": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
+            "options": {"frames": options.frames, "warm_up": options.warm_up, "repeats": options.repeats},
+            "machine": machine.describe(),
+        }
+        parts = options.parts
+        with ended_by_signals(self._interrupt), self._workplace():
+            try:
+                drives = self._drives() if "drive" in parts else []
+                report |= self._headline(drives)
+                report["drives"] = drives
+                if "link" in parts:
+                    report["link"] = self._link()
+                if "machine" in parts:
+                    report["peaks"] = self._step("peaks of this machine", machine.peaks)
+                    report["roofline"] = self._roofline()
+                if "peers" in parts:
+                    report["peers"] = self._peers()
+                if "check" in parts:
+                    report["check"] = self._check()
+            finally:
+                self._progress.close()
+        report["took_s"] = round(time.monotonic() - self._begun, 1)
+        report["load_after"] = machine.load()
+        return report
+
+    def _drives(self) -> list[dict[str, Any]]:
+        """All cells, repeat by repeat, so that a machine that becomes slower does so for all of them."""
+        options = self.options
+        cells = list(options.cells())
+        runs: dict[Cell, list[dict[str, Any]]] = {cell: [] for cell in cells}
+        failed: dict[Cell, str] = {}
+        for _ in range(options.repeats):
+            for cell in cells:
+                if cell in failed:
+                    continue
+                try:
+                    runs[cell].append(self._drive(self._job(cell)))
+                except ProcessError as error:
+                    if len(cells) == 1:
+                        raise
+                    failed[cell] = str(error)
+        found = []
+        for cell in cells:
+            entry: dict[str, Any] = {"cell": cell.described()}
+            if cell in failed:
+                entry["error"] = failed[cell]
+            else:
+                entry |= {"summary": summarise(runs[cell]), "runs": runs[cell]}
+            found.append(entry)
+        if all("error" in entry for entry in found):
+            raise BenchError(found[0]["error"])
+        return found
+
+    def _job(self, cell: Cell) -> Job:
+        options = self.options
+        return Job(
+            cell,
+            frames=options.frames,
+            warm_up=options.warm_up,
+            seed=options.seed,
+            town=options.town,
+            fps=options.fps,
+            carla=options.carla,
+            connect=options.connect,
+            keys=str(options.keys) if options.keys else None,
+        )
+
+    def _drive(self, job: Job) -> dict[str, Any]:
+        """One run of one cell, in a process of its own."""
+        path = self._folder / "job.json"
+        path.write_text(job.to_json(), encoding="utf-8")
+        path.with_suffix(".result").unlink(missing_ok=True)
+        base, seen = self._done, 0
+        with self._child("neuralsim.bench.measure", str(path)) as child:
+            while child.process.poll() is None:
+                self._pause()
+                while (line := child.said()) is not None:
+                    seen = int(line) if line.isdigit() else seen
+                self._done = base + seen
+                self._progress.count(self._done, self._done / max(time.monotonic() - self._begun, 1e-3))
+            if child.process.returncode != 0:
+                raise ProcessError(child.last_words())
+        self._done = base + job.frames + job.warm_up
+        try:
+            result: dict[str, Any] = json.loads(path.with_suffix(".result").read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            raise ProcessError(f"the drive {job.cell.name} ended without a result") from None
+        return result
+
+    def _headline(self, drives: list[dict[str, Any]]) -> dict[str, Any]:
+        """The first cell's figures in the form of every other report of this project."""
+        summary = next((drive["summary"] for drive in drives if "summary" in drive), None)
+        if summary is None:
+            return {}
+        cell = drives[0]["cell"]
+        short = ("p50", "p95", "p99")
+        return {
+            **{name: summary[name] for name in ("frames", "seconds", "dropped", "runtime", "model")},
+            "fps": summary["fps"]["value"],
+            **{name: {q: summary[name][q] for q in short} for name in ("latency_ms", "input_to_photon_ms")},
+            "stage_ms": {stage: {q: times[q] for q in short} for stage, times in summary["stage_ms"].items()},
+            "size": cell["size"],
+            "host": host(),
+        }
+
+    def _link(self) -> dict[str, Any]:
+        size = self.options.sizes[0]
+        cases = []
+        for case in link.CASES:
+            self._progress.waiting([f"link, {case.name}"])
+            cases.append(link.measure_link(case, size, over=lambda: self.interrupted))
+            if self.interrupted:
+                raise Interrupted("interrupted")
+        return {"packing_ms": link.measure_packing(link.full_frame(size)), "cases": cases}
+
+    def _roofline(self) -> dict[str, Any] | None:
+        model = next((model for model in self.options.models if model != check.TAGS), None)
+        if model is None:
+            return None
+        return self._step("layers of the model", lambda: roofline.profile(model, self.options.sizes[0]))
+
+    def _step(self, name: str, work: Any) -> Any:
+        if self.interrupted:
+            raise Interrupted("interrupted")
+        self._progress.waiting([name])
+        return work()
+
+    def _peers(self) -> dict[str, Any]:
+        """What ``neuralsim.bench.peers`` says; raises ``ProcessError`` with its line where it cannot."""
+        width, height = self.options.sizes[0]
+        until, said = time.monotonic() + _PEERS, ""
+        arguments = ["--size", f"{width}x{height}", "--model", self.options.models[0]]
+        with self._child("neuralsim.bench.peers", *arguments) as child:
+            while child.process.poll() is None and time.monotonic() < until:
+                self._pause()
+                self._progress.waiting(["peers"])
+            if child.process.poll() != 0:
+                raise ProcessError(child.last_words())
+            child.last_words()  # waits until all that it said is here
+            while (line := child.said()) is not None:
+                said = line
+        peers: dict[str, Any] = json.loads(said)
+        return peers
+
+    def _check(self) -> dict[str, Any]:
+        """Runs until the figures are as precise as they have to be."""
+        runs: list[dict[str, Any]] = []
+        while True:
+            self._progress.waiting(["honesty check"])
+            runs.append(self._drive(check.job(seed=len(runs))))
+            found = check.evaluate(runs)
+            if check.is_precise(found) or len(runs) == _CHECKS:
+                return found
+
+    @contextlib.contextmanager
+    def _child(self, module: str, *arguments: str) -> Iterator[Child]:
+        processes = Processes()
+        try:
+            yield processes.start(module.rpartition(".")[2], module, *arguments)
+        finally:
+            processes.stop()
+
+    @contextlib.contextmanager
+    def _workplace(self) -> Iterator[None]:
+        self._folder = Path(tempfile.mkdtemp(prefix="neuralsim-bench-"))
+        try:
+            yield
+        finally:
+            shutil.rmtree(self._folder, ignore_errors=True)
+
+    def _pause(self) -> None:
+        if self.interrupted:
+            raise Interrupted("interrupted")
+        time.sleep(0.1)
+
+    def _interrupt(self) -> None:
+        self.interrupted = True
+
+
+def run(options: BenchOptions) -> int:
+    """Measure, write, compare; the exit code. 1 also where a budget is broken; errors are one line on stderr."""
+    try:
+        budgets = [budget.Budget.parse(text) for text in options.budget]
+        old = compare.load(options.against) if options.against is not None else None
+        _check_outputs(options)
+        report = Bench(options).run()
+        return _publish(options, report, budgets, old)
+    except (BenchError, ProcessError, ModelError, compare.ReportError, docs.DocsError) as error:
+        return _fail(str(error))
+    except OSError as error:
+        return _fail(f"{error.filename}: {reason(error)}" if error.filename else reason(error))
+
+
+def _publish(
+    options: BenchOptions, report: dict[str, Any], budgets: list[budget.Budget], old: dict[str, Any] | None
+) -> int:
+    code = 0
+    if old is not None:
+        report["comparison"] = compare.compare(old, report)
+    options.out.mkdir(parents=True, exist_ok=True)
+    (options.out / "report.json").write_text(json.dumps(report) + "\n", encoding="utf-8")
+    (options.out / "report.html").write_text(page(report), encoding="utf-8")
+    if options.trace is not None:
+        options.trace.parent.mkdir(parents=True, exist_ok=True)
+        options.trace.write_text(json.dumps(trace.events(report)), encoding="utf-8")
+    if options.docs is not None:
+        docs.fill(options.docs, report)
+    print(tables.terminal(report))
+    print(
+        f"\n{options.out / 'report.html'}, {options.out / 'report.json'}"
+        + (f", {options.trace}" if options.trace else "")
+    )
+    for drive in report["drives"]:
+        if "error" in drive:
+            code = _fail(f"{drive['cell']['name']}: {drive['error']}")
+    if not report.get("check", {"honest": True})["honest"]:
+        code = _fail("a delay of known length was not seen where it was: see the check's table")
+    for line in (line for wanted in budgets for line in wanted.broken(report)):
+        code = _fail(line)
+    return code
+
+
+def _check_outputs(options: BenchOptions) -> None:
+    """``OSError`` now rather than after the measurement; ``DocsError`` for a page without places to fill."""
+    options.out.mkdir(parents=True, exist_ok=True)
+    probe = options.out / "report.json"
+    probe.open("ab").close()
+    if not probe.stat().st_size:
+        probe.unlink()
+    if options.docs is not None:
+        docs.check(options.docs)
+    if options.trace is not None:
+        options.trace.parent.mkdir(parents=True, exist_ok=True)
+
+
+def _fail(line: str) -> int:
+    print(f"neuralsim: {line}", file=sys.stderr)
+    return 1
