@@ -221,6 +221,23 @@ def _flow(options: argparse.Namespace) -> int:
     return run_folder(options.images, options.out)
 
 
+def _add_evaluate(parser: argparse.ArgumentParser) -> None:
+    from neuralsim.evaluation.options import add
+
+    add(parser)
+
+
+def _evaluate(options: argparse.Namespace) -> int:
+    from neuralsim.evaluation.options import chosen
+
+    wanted = chosen(options)
+    if isinstance(wanted, str):
+        return _usage(wanted, "evaluate")
+    from neuralsim.evaluation.run import run
+
+    return run(wanted)
+
+
 def _add_keys(parser: argparse.ArgumentParser) -> None:
     actions = parser.add_subparsers(title="actions", metavar="ACTION", required=True, parser_class=Parser)
     summary = "make a key pair; copy its folder to both machines"
@@ -415,6 +432,7 @@ _COMMANDS: dict[str, tuple[str, _Add, _Run]] = {
     "bench": ("measure: end to end, by stage, from key to pixel", _add_bench, _bench),
     "render": ("paint a folder of label maps, such as a data set's", _add_render, _render),
     "flow": ("motion of a real clip, for `render --motion`", _add_flow, _flow),
+    "evaluate": ("judge a model: realism, obedience, flicker, drift", _add_evaluate, _evaluate),
     "keys": ("keys for links between machines", _add_keys, _keys),
     "train": ("train a model (needs the train extra)", _add_train, _train),
     "export": ("make a trained model one that can be driven in", _add_export, _export),

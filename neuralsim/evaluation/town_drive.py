@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import heapq
+
 import numpy as np
 
 from bridge.messages import Camera, Frame
 from bridge.town.actors import Transform
+from bridge.town.network import Lane
 from bridge.town.world import World
 
 _DELTA = 1.0 / 30.0  # s
@@ -15,10 +18,16 @@ class TownDrive:
     """The town with traffic, seen from a car at a time. The same arguments and calls give the same frames."""
 
     def __init__(
-        self, width: int = 512, height: int = 256, seed: int = 0, vehicles: int = 40, walkers: int = 30
+        self,
+        width: int = 512,
+        height: int = 256,
+        seed: int = 0,
+        vehicles: int = 40,
+        walkers: int = 30,
+        town: str = "oldtown",
     ) -> None:
         self.width, self.height = width, height
-        self._world = World(seed=seed, vehicles=vehicles, walkers=walkers)
+        self._world = World(town, seed, vehicles, walkers)
         self._rng = np.random.default_rng(seed)
         self._camera = 0
         self._fov = 70.0
@@ -42,22 +51,79 @@ class TownDrive:
 
     def next(self) -> Frame:
         """The frame after one more tick; its planes are the caller's to keep."""
-        world = self._world
+        self._world.tick(_DELTA)
+        return _frame(self._world, self._camera, self.width, self.height, self._fov)
+
+
+class TownLoop:
+    """The empty town, seen along a loop of lanes: ``frame(place)`` gives the same view for the same place, any time."""
+
+    def __init__(self, width: int = 512, height: int = 256, seed: int = 0, step: float = 0.35) -> None:
+        """``step``: metres of road from one whole place to the next. Raises ValueError when no lanes form a loop."""
+        self._world = World(seed=seed, vehicles=0, walkers=0)
+        self._path = _loop(self._world.network.lanes)
+        self._at = np.concatenate([[0.0], np.cumsum(np.linalg.norm(np.diff(self._path, axis=0), axis=1))])
+        self.width, self.height, self._step, self._fov = width, height, step, 70.0
+        self.lap = int(self._at[-1] / step)  # places of one lap
+        attributes = {"image_size_x": str(width), "image_size_y": str(height), "fov": str(self._fov)}
+        self._camera = self._world.spawn("sensor.camera.instance_segmentation", attributes, Transform()).id
+
+    def frame(self, place: float, aside: float = 0.0) -> Frame:
+        """The view from ``place`` (in steps, 0 .. ``lap``), ``aside`` metres to the right; motion is towards the frame
+        asked for before."""
+        world, where = self._world, (place % self.lap) * self._step
+        x, y, z = self._point(where)
+        ahead = self._point(where + 3.0) - self._point(where - 3.0)
+        yaw = np.arctan2(ahead[1], ahead[0])
         world.tick(_DELTA)
-        planes = world.capture(self._camera)
-        pose = world.actors[self._camera].transform.matrix()
-        return Frame(
-            sequence=world.frame,
-            sim_frame=world.frame,
-            sim_time=world.time,
-            camera=Camera(self.width, self.height, self._fov, pose),
-            planes={
-                "tag": planes.tag.copy(),
-                "instance": planes.instance.copy(),
-                "depth": planes.depth.copy(),
-                "motion": planes.motion.astype(np.float16),
-            },
-        )
+        right = np.array([-np.sin(yaw), np.cos(yaw)]) * aside
+        world.set_transform(self._camera, Transform(x + right[0], y + right[1], z + 1.45, 0.0, float(np.degrees(yaw))))
+        return _frame(world, self._camera, self.width, self.height, self._fov)
+
+    def _point(self, where: float) -> np.ndarray:
+        where = where % self._at[-1]
+        return np.array([float(np.interp(where, self._at, self._path[:, k])) for k in range(3)])
+
+
+def _loop(lanes: list[Lane], least: float = 200.0) -> np.ndarray:
+    """f64 (N, 3): centre line of the shortest closed chain of driving lanes of at least so many metres."""
+    best: list[int] = []
+    shortest = float("inf")
+    for start in [k for k, lane in enumerate(lanes) if lane.junction < 0 and lane.length > 40.0][:40]:
+        heap = [(lanes[start].length, [start])]
+        done: set[int] = set()
+        while heap:
+            length, chain = heapq.heappop(heap)
+            if length >= shortest:
+                break
+            for following in lanes[chain[-1]].next:
+                if following == start and length >= least:
+                    best, shortest = chain, length
+                elif following not in done and following != start:
+                    done.add(following)
+                    heapq.heappush(heap, (length + lanes[following].length, [*chain, following]))
+    if not best:
+        raise ValueError("no lanes of this town form a loop")
+    centre = np.concatenate([lanes[k].centre for k in best])
+    apart = np.linalg.norm(np.diff(centre, axis=0), axis=1)
+    return np.asarray(np.concatenate([centre[:1], centre[1:][apart > 0.05], centre[:1]]))
+
+
+def _frame(world: World, camera: int, width: int, height: int, fov: float) -> Frame:
+    """What a camera of the town sees now; the planes are the caller's to keep."""
+    planes = world.capture(camera)
+    return Frame(
+        sequence=world.frame,
+        sim_frame=world.frame,
+        sim_time=world.time,
+        camera=Camera(width, height, fov, world.actors[camera].transform.matrix()),
+        planes={
+            "tag": planes.tag.copy(),
+            "instance": planes.instance.copy(),
+            "depth": planes.depth.copy(),
+            "motion": planes.motion.astype(np.float16),
+        },
+    )
 
 
 def warp_source(motion: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

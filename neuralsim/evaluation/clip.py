@@ -1,0 +1,223 @@
+"""A real labelled clip, painted from its labels alone and compared with what the camera saw."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+
+from bridge.tags import Tag
+from neuralsim import classmaps
+from neuralsim.evaluation import measures
+from neuralsim.evaluation.judges import CAMVID_CLASSES, CAMVID_VOID, FEATURE_LAYERS, HERE, Judge, confusion, iou
+from neuralsim.evaluation.video import Video
+from neuralsim.evaluation.ways import WAYS, ThreeWays
+from neuralsim.models.classes import CARLA_TO_CHANNEL, Channel
+from neuralsim.render import flow, folder
+from neuralsim.render.files import ImageError, beside, pictures, read
+from neuralsim.render.folder import RenderOptions
+
+REAL = "real"
+_STRIDES = {"stride8": 8, "stride16": 16}
+_JUDGED_ROWS = 360  # px, height at which the judging networks look: CamVid's
+_CAMVID_OF = (
+    Channel.SKY, Channel.BUILDING, Channel.POLE, Channel.ROAD, Channel.SIDEWALK, Channel.VEGETATION, Channel.SIGN,
+    Channel.BARRIER, Channel.VEHICLE, Channel.PERSON, Channel.CYCLE,
+)  # fmt: skip
+
+
+def camvid_of_tag() -> np.ndarray:
+    """u8 (256,): CARLA tag -> CamVid's label, void for what CamVid does not know."""
+    table = np.full(256, CAMVID_VOID, np.uint8)
+    for label, channel in enumerate(_CAMVID_OF):
+        table[np.flatnonzero(int(channel) == CARLA_TO_CHANNEL)] = label
+    table[Tag.ROAD_LINE] = CAMVID_CLASSES.index("road")
+    return table
+
+
+@dataclass(frozen=True)
+class Clip:
+    """``labels``, ``images`` (same names) and ``classes`` of a real clip; ``motion`` of `neuralsim flow`, else made."""
+
+    classes: str
+    labels: Path
+    images: Path
+    motion: Path | None = None
+
+
+def find(classes: str, where: Path, images: Path | None, motion: Path | None) -> Clip:
+    """The clip in the folder ``where``: with ``label/`` and ``image/`` in it, or in its ``val/``, or of label maps.
+
+    Raises ImageError.
+    """
+    for root in (where, where / "val"):
+        if (root / "label").is_dir():
+            return Clip(classes, root / "label", images or root / "image", motion)
+    if images is None:
+        raise ImageError(f"{where}: no label/ in it; for a folder of label maps say where the pictures are with --real")
+    return Clip(classes, where, images, motion)
+
+
+@dataclass
+class _Tally:
+    """What adds up over the frames of one way of painting, or of the real clip."""
+
+    counts: np.ndarray = field(default_factory=lambda: np.zeros((len(CAMVID_CLASSES),) * 2, np.int64))
+    features: dict[str, list[np.ndarray]] = field(default_factory=lambda: {name: [] for name in FEATURE_LAYERS})
+    whole: dict[str, list[np.ndarray]] = field(default_factory=lambda: {name: [] for name in FEATURE_LAYERS})
+    errors: list[float] = field(default_factory=list)
+    sharp: list[float] = field(default_factory=list)
+    last: np.ndarray | None = None
+
+
+def evaluate(
+    clip: Clip,
+    model: str,
+    runtime: str,
+    parts: Iterable[str],
+    out: Path,
+    size: tuple[int, int] | None = None,
+    style: str | None = None,
+    most: int | None = None,
+    threads: int | None = None,
+    progress: Callable[[int, int], None] = lambda _done, _all: None,
+) -> dict[str, Any]:
+    """Paint ``clip`` three ways and measure ``parts``; writes ``out/clip.mp4``, real and painted side by side.
+
+    ``most``: only so many frames. Raises ImageError, ClassMapError, ModelError, RuntimeUnavailable, RecordingError.
+    """
+    parts = set(parts)
+    classes = classmaps.load(clip.classes)
+    files = pictures(clip.labels)[:most]
+    motions = clip.motion or out / "motion"
+    if clip.motion is None:
+        _make_motion(clip, files, motions)
+    style = style or classes.style
+    options = RenderOptions(clip.labels, clip.classes, out, sequence=True, motion=motions, size=size, style=style)
+    segmenter = Judge(HERE / "segmenter.onnx", threads) if "obedience" in parts else None
+    features = Judge(HERE / "features.onnx", threads) if "realism" in parts else None
+    painter = ThreeWays(model, runtime, style)
+    tallies = {name: _Tally() for name in (REAL, *WAYS)}
+    unknown: Counter[int] = Counter()
+    video: Video | None = None
+    to_camvid = camvid_of_tag()
+    try:
+        for index, item in enumerate(folder.maps(options, classes, files, unknown, Counter())):
+            real = cv2.cvtColor(read(beside(clip.images, item.name)), cv2.COLOR_BGR2RGB)
+            if (real.shape[1], real.shape[0]) != item.size:
+                raise ImageError(
+                    f"{item.name}: picture {real.shape[1]}x{real.shape[0]}, labels {item.size[0]}x{item.size[1]} pixels"
+                )
+            painted = painter.paint(item.frame)
+            shown = {REAL: real} | {way: folder.fitted(painted[way], item.size) for way in WAYS}
+            label = to_camvid[classes.tags[folder.labels_of(files[index])]]
+            moved = flow.load(beside(motions, item.name)) if "flicker" in parts and index else None
+            for name, tally in tallies.items():
+                _add(tally, shown[name], label, moved, segmenter, features, "sharpness" in parts)
+            if video is None:
+                video = Video(out / "clip.mp4", {REAL: "real", **{way: way.replace("_", " ") for way in WAYS}}, 15.0)
+            video.add(shown)
+            progress(index + 1, len(files))
+    finally:
+        if video is not None:
+            video.close()
+    result = _summary(tallies, parts)
+    first = tallies[REAL].last
+    assert first is not None
+    result |= {
+        "frames": len(files),
+        "labels": str(clip.labels),
+        "style": style,
+        "runtime": painter.runtime,
+        "painted_at": list(size or folder.painted_at((first.shape[1], first.shape[0]))),
+        "unknown_labels": {str(label): count for label, count in sorted(unknown.items())},
+    }
+    return result
+
+
+def _make_motion(clip: Clip, files: list[Path], out: Path) -> None:
+    flow.run([beside(clip.images, file.stem) for file in files], out)
+
+
+def _judged(picture: np.ndarray, interpolation: int) -> np.ndarray:
+    """``picture`` at the height that the judging networks know."""
+    height, width = picture.shape[:2]
+    if height == _JUDGED_ROWS:
+        return picture
+    size = (round(width * _JUDGED_ROWS / height), _JUDGED_ROWS)
+    return np.asarray(cv2.resize(picture, size, interpolation=interpolation))
+
+
+def _add(
+    tally: _Tally,
+    picture: np.ndarray,
+    label: np.ndarray,
+    moved: tuple[np.ndarray, np.ndarray] | None,
+    segmenter: Judge | None,
+    features: Judge | None,
+    sharp: bool,
+) -> None:
+    small = _judged(picture, cv2.INTER_AREA)
+    if segmenter is not None:
+        tally.counts += confusion(segmenter(small)[0], _judged(label, cv2.INTER_NEAREST))
+    if features is not None:
+        for (name, stride), feature in zip(_STRIDES.items(), features(small), strict=True):
+            tally.features[name].append(measures.patches(feature, stride))
+            tally.whole[name].append(feature.mean((1, 2), dtype=np.float64))
+    if moved is not None and tally.last is not None:
+        tally.errors.append(measures.warping_error(tally.last, picture, *moved))
+    if sharp:
+        tally.sharp.append(measures.sharpness(picture))
+    tally.last = picture
+
+
+def _summary(tallies: dict[str, _Tally], parts: set[str]) -> dict[str, Any]:
+    """Figures of each way, and of the real clip beside them."""
+    real = tallies[REAL]
+    out: dict[str, Any] = {name: {} for name in tallies}
+    for name, tally in tallies.items():
+        figures = out[name]
+        if "obedience" in parts:
+            own, best = iou(tally.counts), iou(real.counts)
+            figures["mean_iou"] = float(np.nanmean(own))
+            figures["obedience"] = float(np.nanmean(own) / np.nanmean(best))
+            figures["iou"] = {c: float(v) for c, v in zip(CAMVID_CLASSES, own, strict=True) if not np.isnan(v)}
+        if "flicker" in parts and tally.errors:
+            figures["warping_error"] = float(np.mean(tally.errors))
+            figures["flicker"] = float(np.mean(tally.errors) / np.mean(real.errors))
+        if "sharpness" in parts:
+            figures["laplacian_variance"] = float(np.mean(tally.sharp))
+            figures["sharpness"] = float(np.mean(tally.sharp) / np.mean(real.sharp))
+        if "realism" in parts and len(real.whole["stride16"]) >= 4:
+            figures.update(_realism(tally, real))
+    return out
+
+
+def _realism(tally: _Tally, real: _Tally) -> dict[str, Any]:
+    """Distances to the real clip over those of its halves from each other; patches of stride 16 are the headline."""
+    figures: dict[str, Any] = {}
+    for name in FEATURE_LAYERS:
+        half = len(real.features[name]) // 2
+        one, two = np.concatenate(real.features[name][:half]), np.concatenate(real.features[name][half:])
+        both, own = np.concatenate([one, two]), np.concatenate(tally.features[name])
+        floor = measures.frechet(one, two)
+        distance = measures.frechet(own, both)
+        whole, mine = np.stack(real.whole[name]), np.stack(tally.whole[name])
+        frames = measures.frechet(mine, whole, shrink=True) / measures.frechet(whole[:half], whole[half:], shrink=True)
+        figures[f"frechet_{name}"] = {
+            "channels": own.shape[1],
+            "patches": len(own),
+            "distance": distance,
+            "halves": floor,
+            "ratio": distance / floor,
+            "ratio_of_whole_frames": frames,
+            "kid": measures.kid(own, both),
+            "kid_halves": measures.kid(one, two),
+        }
+    figures["realism"] = figures["frechet_stride16"]["ratio"]
+    return figures
