@@ -28,6 +28,7 @@ from bridge.autopilot import Autopilot
 from bridge.lifetime import BridgeError, Lifetime
 from bridge.messages import Camera, Control, Ego, Frame
 from bridge.options import WEATHERS, parse
+from bridge.pacing import Pace
 from bridge.rig import CameraRig, SensorSilent, matrix
 from bridge.surroundings import Surroundings
 from bridge.transport import ControlReceiver, FramePublisher, LinkError, control_endpoint
@@ -59,23 +60,6 @@ class Director(Protocol):
     def hand_over(self) -> None: ...
     def result(self) -> dict[str, Any]: ...
     def stop(self) -> None: ...
-
-
-class Ratekeeper:
-    """Holds a loop at ``rate`` turns per second; time lost is not made up for."""
-
-    def __init__(self, rate: float) -> None:
-        self._period = 1.0 / rate
-        self._next = time.monotonic()
-
-    def keep(self) -> None:
-        """Sleep until the next turn is due."""
-        self._next += self._period
-        left = self._next - time.monotonic()
-        if left > 0.0:
-            time.sleep(left)
-        else:
-            self._next -= left
 
 
 def connect(address: str) -> carla.Client:
@@ -456,7 +440,7 @@ def run(
     frames: FramePublisher,
     controls: ControlReceiver,
     over: Callable[[], bool],
-    pace: Ratekeeper | None,
+    pace: Pace | None,
     count: int | None = None,
     skip: int | None = None,
 ) -> None:
@@ -479,6 +463,8 @@ def run(
             bridge.tick()
         bridge.hand_over()
     while not ended() and (count is None or bridge.sequence < count) and not bridge.over:
+        if pace is not None:
+            pace.wait(frames, ended)
         if bridge.control.paused:
             time.sleep(0.02)
             continue
@@ -490,7 +476,7 @@ def run(
             frames.wait(ended)
         frames.send(frame)
         if pace is not None:
-            pace.keep()
+            pace.made()
     if bridge.over:
         frames.wait(ended)  # lock-step: until the last frame was taken
 
@@ -532,7 +518,7 @@ def main(arguments: Sequence[str] | None = None, direct: Callable[[str], Directo
                     f"controls on {controls.endpoint}",
                     flush=True,
                 )
-                pace = None if options.no_realtime else Ratekeeper(1.0 / bridge.delta)
+                pace = None if options.no_realtime else Pace(1.0 / bridge.delta)
                 run(bridge, frames, controls, lambda: lifetime.over, pace, options.frames, options.hand_over_at)
                 if options.scenario is not None:
                     print(f"{VERDICT}{json.dumps(bridge.verdict())}", flush=True)

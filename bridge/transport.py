@@ -1,40 +1,38 @@
 """ZeroMQ links: frames from the bridge to its receivers, controls back.
 
 Frames go from a ROUTER (publisher, binds) to DEALERs (subscribers, connect). PUB/SUB would do for driving only: it
-drops at its high-water mark without telling anybody. Here every subscriber acknowledges what it took, and both
-deliveries are the same socket pair:
+drops at its high-water mark without telling anybody. Here every subscriber says when it is free for its next frame and
+what it took last, and both deliveries are the same socket pair:
 
-* latest wins (driving): the publisher sends and never waits; the subscriber drains its queue, hands out the newest
+* latest wins (driving): the publisher never waits in ``send``; the subscriber drains its queue, hands out the newest
   frame and counts the skipped ones. Since ``motion`` refers to the frame before, it is composed over skipped ones.
+  ``free_at`` tells a loop that keeps time (``bridge.pacing``) when interactive subscribers can use another frame.
 * lock-step (recording): the publisher waits until every subscriber has room, so none is lost. A subscriber asks for
   ``ahead + 1`` frames: with ``ahead=1`` the simulator works on the next frame while this one is painted.
 
-Controls go over PUSH/PULL, the newest wins. Addresses other than loopback and ``ipc://`` need CURVE keys: one pair made
-by ``generate_keys``, its folder copied to both machines; only who has the secret may watch or drive.
+Planes reach subscribers on the same machine through memory (``bridge.shared``), with the message as the notice; others
+get them as parts of it. Controls go over PUSH/PULL, the newest wins.
 """
 
 from __future__ import annotations
 
 import contextlib
-import ipaddress
-import os
-import re
-import socket
+import math
 import time
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import msgpack
 import zmq
-from zmq.auth.thread import ThreadAuthenticator
 
 from bridge.messages import (
     NOT_MSGPACK,
     PROTOCOL,
+    TOPIC,
+    Camera,
     Control,
     Frame,
     ProtocolError,
@@ -44,168 +42,81 @@ from bridge.messages import (
     unpack_control,
 )
 from bridge.motion import compose, reproject
+from bridge.shared import Gone, Slots, Windows, neighbourhood
+from bridge.sockets import Keys, LinkError, Socket, control_endpoint, generate_keys, is_local, load_keys
 
-if TYPE_CHECKING:
-    from typing_extensions import Self
+__all__ = [
+    "QUEUE",
+    "ControlReceiver",
+    "ControlSender",
+    "FramePublisher",
+    "FrameSubscriber",
+    "Keys",
+    "LinkError",
+    "LinkTimeout",
+    "control_endpoint",
+    "generate_keys",
+    "is_local",
+    "load_keys",
+]
 
-QUEUE = 8  # frames that may wait on each side of a link, about 1.5 MB each at 512x256
+QUEUE = 8  # frames with their planes that may wait for one receiver, about 1.5 MB each at 512x256
+NOTICES = 64  # frames that may wait for one that finds the planes in memory
+SHARED = b"shared"  # topic of a frame whose planes are to be found in memory
+ALIVE = b"alive?"
 ASK_AGAIN = 0.25  # s without a frame until a subscriber asks again: heals a publisher's restart
+PROBE = 0.5  # s between looks whether a receiver that takes nothing is there at all
 MAX_RECEIVERS = 32
-
-
-class LinkError(RuntimeError):
-    """A link cannot be made or kept; one line says what to do."""
+CHAIN = 4  # skipped frames whose motion is put together exactly: each costs a pass, and being late must not make later
+_HABIT = 0.2  # weight of the newest frame in how long a receiver is busy with one
 
 
 class LinkTimeout(LinkError):
     """The other side of a lock-step link went silent."""
 
 
-@dataclass(frozen=True)
-class Keys:
-    """A CURVE key pair, z85 text of 40 characters each."""
-
-    public: bytes
-    secret: bytes
-
-
-def generate_keys(folder: str | Path) -> Path:
-    """Write a new CURVE pair as ``folder/public`` and ``folder/secret`` (mode 0600), for both ends of a link.
-
-    Raises ``LinkError`` if the folder holds keys already or cannot be written.
-    """
-    folder = Path(folder)
-    try:
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        for name, key in zip(("public", "secret"), zmq.curve_keypair(), strict=True):
-            with os.fdopen(os.open(folder / name, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
-                file.write(key + b"\n")
-    except FileExistsError:
-        raise LinkError(f"{folder} holds keys already; name another folder") from None
-    except OSError as error:
-        raise LinkError(f"cannot write keys to {folder}: {error.strerror}") from None
-    return folder
-
-
-def load_keys(folder: str | Path) -> Keys:
-    """The pair in ``folder``. Raises ``LinkError`` if it is missing or damaged."""
-    try:
-        public, secret = ((Path(folder) / name).read_bytes().strip() for name in ("public", "secret"))
-        whole = zmq.curve_public(secret) == public
-    except OSError:
-        raise LinkError(f"no keys in {folder}; make some with `neuralsim keys new`") from None
-    except (zmq.ZMQError, ValueError):
-        whole = False
-    if not whole:
-        raise LinkError(f"the keys in {folder} are damaged; copy both files again")
-    return Keys(public, secret)
-
-
-def control_endpoint(endpoint: str) -> str:
-    """Where controls go when only the frames' endpoint was named: the next TCP port, or the path + ``.control``."""
-    match = re.fullmatch(r"(tcp://.*):(\d+)", endpoint)
-    return f"{match[1]}:{int(match[2]) + 1}" if match else endpoint + ".control"
-
-
-def is_local(endpoint: str) -> bool:
-    """True for ``ipc://`` and loopback addresses. Raises ``LinkError`` for anything that is not an endpoint."""
-    if endpoint.startswith("ipc://") and len(endpoint) > len("ipc://"):
-        return True
-    match = re.fullmatch(r"tcp://(?:\[(.+)\]|([^:]+)):(\d+|\*)", endpoint)
-    if not match or (match[3] != "*" and int(match[3]) > 65535):
-        raise LinkError(f"{endpoint!r} is no endpoint; use tcp://HOST:PORT or ipc://PATH")
-    host = match[1] or match[2]
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host in ("localhost", "lo")
-
-
-class _Socket:
-    """One ZeroMQ socket with its context: bound or connected, encrypted when there are keys, closed without linger."""
-
-    def __init__(self, kind: int, endpoint: str, keys: str | Path | Keys | None, bind: bool, **options: int) -> None:
-        if not is_local(endpoint) and keys is None:
-            raise LinkError(f"{endpoint} is not on this machine: encrypted links only, give the keys' folder (--keys)")
-        pair = keys if isinstance(keys, Keys) or keys is None else load_keys(keys)
-        if bind and endpoint.startswith("ipc://"):
-            _refuse_taken(endpoint)
-        self._context = zmq.Context()
-        self._guard: ThreadAuthenticator | None = None
-        self._socket: zmq.Socket[bytes] = self._context.socket(kind)
-        try:
-            # No ZMTP heartbeats: libzmq 4.3.5 aborts when one meets a full queue whose peer has gone.
-            keepalive = {"TCP_KEEPALIVE": 1, "TCP_KEEPALIVE_IDLE": 5, "TCP_KEEPALIVE_INTVL": 2, "TCP_KEEPALIVE_CNT": 3}
-            settings = {"LINGER": 0, "IPV6": int("[" in endpoint), **keepalive}
-            for name, value in {**settings, **options}.items():
-                self._socket.setsockopt(getattr(zmq, name), value)
-            if pair is not None:
-                self._encrypt(pair, bind)
-            if bind:
-                self._socket.bind(re.sub(r"^(tcp://.*):0$", r"\1:*", endpoint))
-            else:
-                self._socket.connect(endpoint)
-        except zmq.ZMQError as error:
-            self.close()
-            verb, advice = ("bind", "choose another address") if bind else ("connect to", "check the address")
-            reason = zmq.strerror(error.errno or 0).lower()
-            raise LinkError(f"cannot {verb} {endpoint}: {reason}; {advice}") from None
-        #: The endpoint with its real port.
-        self.endpoint = self._socket.getsockopt_string(zmq.LAST_ENDPOINT).rstrip("\0")
-
-    def _encrypt(self, pair: Keys, server: bool) -> None:
-        self._socket.curve_publickey, self._socket.curve_secretkey = pair.public, pair.secret
-        if not server:
-            self._socket.curve_serverkey = pair.public
-            return
-        self._socket.curve_server = True
-        self._guard = ThreadAuthenticator(self._context)
-        self._guard.start()
-        self._guard.configure_curve_callback("*", credentials_provider=_OnlyHolders(pair))
-
-    def close(self) -> None:
-        """Close at once; what was not sent yet is dropped. May be called again."""
-        self._socket.close(linger=0)
-        if self._guard is not None:
-            self._guard.stop()
-            self._guard = None
-        self._context.term()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        self.close()
-
-
-class _OnlyHolders:
-    """Lets in who proves to hold the same pair (ZeroMQ's authentication callback)."""
-
-    def __init__(self, pair: Keys) -> None:
-        self._public = pair.public
-
-    def callback(self, domain: str, key: bytes) -> bool:
-        return key == self._public
-
-
-def _refuse_taken(endpoint: str) -> None:
-    """ZeroMQ would take an ``ipc`` path away from a living process without a word."""
-    path = endpoint.removeprefix("ipc://")
-    with socket.socket(socket.AF_UNIX) as probe:
-        try:
-            probe.connect("\0" + path[1:] if path.startswith("@") else path)
-        except OSError:
-            return
-    raise LinkError(f"cannot bind {endpoint}: address already in use; choose another address")
-
-
 @dataclass
 class _Receiver:
-    credit: int
+    """What the publisher knows of one."""
+
+    credit: int = 1
+    near: bool = False  # it finds planes in memory
+    interactive: bool = False
+    awaited: bool = True  # until it lets a tick wait in vain
     unacknowledged: deque[int] = field(default_factory=deque)  # sequences
+    since: float = 0.0  # s, when it began with the oldest of them
+    busy: float = math.inf  # s it usually takes
+    probed: float = 0.0  # s
+
+    def has_room(self) -> bool:
+        return len(self.unacknowledged) < (NOTICES if self.near else QUEUE)
+
+    def free_at(self, lead: float) -> float:
+        """When to begin a frame that takes ``lead`` seconds to make: s, the past if now, infinity if it will tell."""
+        if not self.interactive or not self.awaited or not self.unacknowledged:
+            return -math.inf
+        return math.inf if len(self.unacknowledged) >= self.credit else self.since + self.busy - lead
+
+    def gave(self, sequence: int) -> None:
+        """A frame is on its way."""
+        if not self.unacknowledged:
+            self.since = time.monotonic()
+        self.unacknowledged.append(sequence)
+
+    def took(self, last: int) -> None:
+        """It is free, and ``last`` is the newest frame it has taken."""
+        self.awaited = True
+        if last not in self.unacknowledged:
+            return
+        while self.unacknowledged.popleft() != last:
+            pass
+        now = time.monotonic()
+        needed = now - self.since
+        self.busy = needed if math.isinf(self.busy) else self.busy + _HABIT * (needed - self.busy)
+        self.since = now
 
 
-class FramePublisher(_Socket):
+class FramePublisher(Socket):
     """The bridge's end of the frame link.
 
     ``lockstep`` makes ``wait`` hold until every receiver (and at least one) has room; ``timeout`` in seconds bounds
@@ -215,10 +126,13 @@ class FramePublisher(_Socket):
     def __init__(
         self, endpoint: str, keys: str | Path | Keys | None = None, lockstep: bool = False, timeout: float = 20.0
     ) -> None:
-        super().__init__(zmq.ROUTER, endpoint, keys, True, SNDHWM=QUEUE, RCVHWM=64, ROUTER_MANDATORY=1, MAXMSGSIZE=4096)
+        self._slots = Slots()
+        options = {"SNDHWM": NOTICES, "RCVHWM": 64, "ROUTER_MANDATORY": 1, "MAXMSGSIZE": 4096}
+        super().__init__(zmq.ROUTER, endpoint, keys, True, **options)
         self.lockstep, self.timeout = lockstep, timeout
         self.malformed = 0  # messages that were none of ours
         self._receivers: dict[bytes, _Receiver] = {}
+        self._here = neighbourhood()
 
     @property
     def receivers(self) -> int:
@@ -230,39 +144,74 @@ class FramePublisher(_Socket):
 
         Raises ``LinkTimeout`` if no receiver comes or one does not acknowledge within ``timeout``.
         """
-        self._listen()
+        self.listen()
         if not self.lockstep:
             return
-        begun = probed = time.monotonic()
+        begun = time.monotonic()
         while not self._ready() and not stop():
-            now = time.monotonic()
-            if now - begun > self.timeout:
+            if time.monotonic() - begun > self.timeout:
                 who = "a receiver does not take its frames" if self._receivers else "no receiver came"
                 raise LinkTimeout(f"lock-step on {self.endpoint}: {who} for {self.timeout:g} s; start it again")
-            if now - probed > 0.5:
-                probed = now
-                for identity in list(self._receivers):
-                    self._send(identity, [b"alive?"])
-            self._socket.poll(50)
-            self._listen()
+            for identity, receiver in list(self._receivers.items()):
+                self._probe(identity, receiver)
+            self.listen(0.05)
+
+    def free_at(self, lead: float) -> float:
+        """When a frame that takes ``lead`` seconds to make should be begun, for the slowest interactive receiver.
+
+        Monotonic seconds; in the past if all are free now (or there are none), infinity while only they can tell.
+        """
+        return max((receiver.free_at(lead) for receiver in self._receivers.values()), default=-math.inf)
+
+    def give_up(self, lead: float) -> None:
+        """Time is up: whoever is not free yet is not waited for until it is heard of again."""
+        now = time.monotonic()
+        for receiver in self._receivers.values():
+            receiver.awaited = receiver.awaited and receiver.free_at(lead) <= now
 
     def send(self, frame: Frame) -> None:
         """Stamp ``frame`` as sent and send it to all receivers; its planes may be reused afterwards."""
-        self._listen()
+        self.listen()
         frame.stamps["sent"] = time.monotonic_ns()
-        parts = pack(frame)
+        topic, header, *planes = pack(frame)
+        notice = self._share(frame, header, planes)
+        whole: list[Any] = []
         for identity, receiver in list(self._receivers.items()):
-            if self._send(identity, parts):
-                receiver.unacknowledged.append(frame.sequence)
-                if len(receiver.unacknowledged) > 4 * QUEUE:
-                    receiver.unacknowledged.popleft()
+            if not receiver.has_room():
+                self._probe(identity, receiver)
+                continue
+            if (not receiver.near or notice is None) and not whole:  # one copy for all of them
+                whole = [zmq.Frame(part, copy=True) for part in (topic, header, *planes)]
+            if self._send(identity, notice if receiver.near and notice else whole):
+                receiver.gave(frame.sequence)
+
+    def close(self) -> None:
+        """Close at once; what was not sent yet is dropped. May be called again."""
+        super().close()
+        self._slots.close()
+
+    def _share(self, frame: Frame, header: bytes, planes: list[Any]) -> list[bytes] | None:
+        """Put the planes where those who are near find them; None if nobody is, or there is no room."""
+        near = [receiver for receiver in self._receivers.values() if receiver.near]
+        if not near:
+            return None
+        done = min((receiver.unacknowledged[0] for receiver in near if receiver.unacknowledged), default=frame.sequence)
+        reference = self._slots.put(frame.sequence, planes, done, keep=self.lockstep)
+        return None if reference is None else [SHARED, header, reference]
 
     def _ready(self) -> bool:
         return bool(self._receivers) and all(len(r.unacknowledged) < r.credit for r in self._receivers.values())
 
+    def _probe(self, identity: bytes, receiver: _Receiver) -> None:
+        """Find out now and then whether one that takes nothing has gone: sending to it fails."""
+        now = time.monotonic()
+        if now - receiver.probed > PROBE:
+            receiver.probed = now
+            self._send(identity, [ALIVE])
+
     def _send(self, identity: bytes, parts: list[Any]) -> bool:
         try:
-            self._socket.send_multipart([identity, *parts], zmq.NOBLOCK)
+            self._socket.send_multipart([identity, *parts], zmq.NOBLOCK, copy=False)
         except zmq.Again:
             return False
         except zmq.ZMQError:  # unreachable: it has gone
@@ -270,12 +219,19 @@ class FramePublisher(_Socket):
             return False
         return True
 
-    def _listen(self) -> None:
-        """Take in all acknowledgements: a msgpack array of version, credit, last sequence (-1: none yet)."""
-        while self._socket.poll(0):
+    def listen(self, timeout: float = 0.0) -> None:
+        """Take in what receivers say; with a ``timeout`` in seconds, wait for the first to say something.
+
+        A msgpack array: version, credit, last sequence (-1: none yet), and from those who know: neighbourhood,
+        interactive.
+        """
+        wait = int(1000 * timeout)
+        while self._socket.poll(wait):
+            wait = 0
             identity, *parts = self._socket.recv_multipart()
             try:
-                version, credit, sequence = msgpack.unpackb(b"".join(parts))
+                version, credit, sequence, *more = msgpack.unpackb(b"".join(parts))
+                near, interactive = more or ("", False)
                 if version != PROTOCOL or type(credit) is not int or type(sequence) is not int or credit < 1:
                     raise ProtocolError("not an acknowledgement")
             except NOT_MSGPACK:
@@ -283,30 +239,42 @@ class FramePublisher(_Socket):
                 continue
             if identity not in self._receivers and len(self._receivers) >= MAX_RECEIVERS:
                 continue
-            receiver = self._receivers.setdefault(identity, _Receiver(min(credit, QUEUE)))
-            if sequence in receiver.unacknowledged:
-                while receiver.unacknowledged.popleft() != sequence:
-                    pass
+            receiver = self._receivers.setdefault(identity, _Receiver())
+            if receiver.near and near != self._here:  # it could not find them
+                receiver.unacknowledged.clear()
+            receiver.credit, receiver.interactive = min(credit, QUEUE), interactive is True
+            receiver.near = bool(near) and near == self._here
+            receiver.took(sequence)
 
 
-class FrameSubscriber(_Socket):
+class FrameSubscriber(Socket):
     """A receiver's end of the frame link.
 
-    Latest wins unless ``lockstep``. ``ahead`` (lock-step): frames the simulator may work on before the next ``recv``;
-    0 = it waits until the receiver asks again.
+    Latest wins unless ``lockstep``. ``ahead`` (lock-step or ``interactive``): frames the simulator may work on before
+    the next ``recv``; 0 = it waits until the receiver asks again. ``interactive``: somebody drives by these frames, so
+    the bridge, as far as it keeps its rate, makes them when this receiver is free. ``shared=False``: no planes through
+    memory, though the bridge be on this machine.
     """
 
     def __init__(
-        self, endpoint: str, keys: str | Path | Keys | None = None, lockstep: bool = False, ahead: int = 1
+        self,
+        endpoint: str,
+        keys: str | Path | Keys | None = None,
+        lockstep: bool = False,
+        ahead: int = 1,
+        interactive: bool = False,
+        shared: bool = True,
     ) -> None:
-        super().__init__(zmq.DEALER, endpoint, keys, False, RCVHWM=QUEUE, SNDHWM=QUEUE, MAXMSGSIZE=1 << 28)
-        self.lockstep, self.ahead = lockstep, ahead
+        super().__init__(zmq.DEALER, endpoint, keys, False, RCVHWM=NOTICES, SNDHWM=QUEUE, MAXMSGSIZE=1 << 28)
+        self.lockstep, self.ahead, self.interactive = lockstep, ahead, interactive
         self.received = 0  # frames handed out
         self.skipped = 0  # frames not handed out
         self.malformed = 0  # messages that were none of ours
         self.error = ""  # why the last of them was refused
-        self._last: Frame | None = None  # newest that came
-        self._delivered: Frame | None = None
+        self._near = neighbourhood() if shared else ""
+        self._windows = Windows()
+        self._newest = -1  # sequence of the newest frame that came
+        self._delivered: tuple[int, Camera] | None = None  # sequence and camera of the frame handed out last
         self._asked = 0.0
         self._ask()
 
@@ -314,10 +282,11 @@ class FrameSubscriber(_Socket):
         """The newest frame (in lock-step: the next), or None if none comes within ``timeout`` seconds.
 
         ``frame.skipped`` counts the frames since the one handed out before, and ``frame.motion`` reaches back to that
-        one. Planes are read-only views into the message. Raises ``LinkError`` in lock-step if a frame was lost.
+        one. Planes are read-only views, of the message or of memory that stays as it is while they are held. Raises
+        ``LinkError`` in lock-step if a frame was lost.
         """
         until = time.monotonic() + timeout
-        if self.lockstep and self._delivered is not None:
+        if not self._asked:
             self._ask()
         frames: list[Frame] = []
         while not frames:
@@ -326,62 +295,80 @@ class FrameSubscriber(_Socket):
                 frames = self._drain()
             elif left <= 0:
                 return None
-            if not frames and time.monotonic() - self._asked > ASK_AGAIN:
+            if not frames and time.monotonic() - self._asked > ASK_AGAIN:  # or never, since 0.0
                 self._ask()
         return self._deliver(frames)
 
     def _ask(self) -> None:
-        last = self._last.sequence if self._last is not None else -1
         self._asked = time.monotonic()
+        ask = PROTOCOL, self.ahead + 1, self._newest, self._near, self.interactive
         with contextlib.suppress(zmq.Again):  # not connected yet, earlier asks are waiting
-            self._socket.send(msgpack.packb((PROTOCOL, self.ahead + 1, last)), zmq.NOBLOCK)
+            self._socket.send(msgpack.packb(ask), zmq.NOBLOCK)
 
     def _drain(self) -> list[Frame]:
         """All waiting frames, oldest first; in lock-step one of them."""
         frames: list[Frame] = []
-        while len(frames) < (1 if self.lockstep else 2 * QUEUE) and self._socket.poll(0):
-            parts = self._socket.recv_multipart(copy=False)
-            if len(parts) == 1 and parts[0].bytes == b"alive?":
+        while len(frames) < (1 if self.lockstep else 2 * NOTICES) and self._socket.poll(0):
+            frame = self._read([part.buffer for part in self._socket.recv_multipart(copy=False)])
+            if frame is None:
                 continue
-            try:
-                frames.append(unpack([part.buffer for part in parts]))
-            except ProtocolError as error:
-                self.malformed += 1
-                self.error = str(error)
-                continue
-            frames[-1].stamps["received"] = time.monotonic_ns()
-            if frames[-1].sequence <= (self._last.sequence if self._last else -1):
+            frame.stamps["received"] = time.monotonic_ns()
+            frames.append(frame)
+            if frame.sequence <= self._newest:
                 self._delivered = None  # the bridge began anew
                 del frames[:-1]
-            self._last = frames[-1]
+            self._newest = frame.sequence
         return frames
+
+    def _read(self, parts: list[Any]) -> Frame | None:
+        """The frame in a message, None if there is none (any more)."""
+        try:
+            if len(parts) == 3 and parts[0] == SHARED:
+                return self._find(parts[1], parts[2])
+            if len(parts) != 1 or parts[0] != ALIVE:
+                return unpack(parts)
+        except ProtocolError as error:
+            self.malformed += 1
+            self.error = str(error)
+        return None
+
+    def _find(self, header: Any, reference: Any) -> Frame | None:
+        """The frame with planes in memory; None if they are no longer there."""
+        try:
+            return unpack([TOPIC, header, *self._windows.look(reference)])
+        except Gone as gone:
+            if gone.sequence is None:  # they never were, for this process
+                self._near = ""
+            else:
+                self._newest = gone.sequence
+            self._asked = 0.0  # the publisher waits for a word
+        return None
 
     def _deliver(self, frames: list[Frame]) -> Frame:
         newest, before = frames[-1], self._delivered
         if before is not None:
-            newest.skipped = newest.sequence - before.sequence - 1
+            newest.skipped = newest.sequence - before[0] - 1
             self.skipped += newest.skipped
             if newest.skipped and self.lockstep:
                 raise LinkError(f"{newest.skipped} frames were lost: start the bridge with --lockstep as well")
             if newest.skipped and "motion" in newest.planes:
-                self._reach_back(newest, frames[:-1], before)
-        if not self.lockstep:
-            self._ask()
+                self._reach_back(newest, frames[:-1], before[1])
         self.received += 1
-        self._delivered = newest
+        self._delivered = newest.sequence, newest.camera
+        self._asked = 0.0
         return newest
 
-    def _reach_back(self, newest: Frame, between: list[Frame], before: Frame) -> None:
+    def _reach_back(self, newest: Frame, between: list[Frame], before: Camera) -> None:
         """Let the newest frame's motion refer to the frame handed out before."""
         size = newest.camera.width, newest.camera.height
         whole = all((f.camera.width, f.camera.height) == size and "motion" in f.planes for f in between)
-        if whole and len(between) == newest.skipped:
-            newest.planes["motion"] = compose(newest, between, before.camera)
-        elif "depth" in newest.planes:  # a link of the chain is missing: what stands still is right at least
-            newest.planes["motion"] = reproject(newest.planes["depth"], newest.camera, before.camera.pose)
+        if whole and len(between) == newest.skipped <= CHAIN:
+            newest.planes["motion"] = compose(newest, between, before)
+        elif "depth" in newest.planes:  # the chain is broken or long: what stands still is right at least
+            newest.planes["motion"] = reproject(newest.planes["depth"], newest.camera, before.pose)
 
 
-class ControlSender(_Socket):
+class ControlSender(Socket):
     """The driver's end of the control link; only the newest control waits for a slow bridge."""
 
     def __init__(self, endpoint: str, keys: str | Path | Keys | None = None) -> None:
@@ -394,7 +381,7 @@ class ControlSender(_Socket):
             self._socket.send(pack_control(control), zmq.NOBLOCK)
 
 
-class ControlReceiver(_Socket):
+class ControlReceiver(Socket):
     """The bridge's end of the control link."""
 
     def __init__(self, endpoint: str, keys: str | Path | Keys | None = None) -> None:

@@ -31,6 +31,7 @@ _TOWN_READY = 180.0  # seconds; the very first start compiles the rasteriser
 _BRIDGE_READY = 90.0
 FULL_RATE = 30.0  # simulated ticks per second
 LEAST_RATE = 20.0  # below it, driving feels wrong: slower machines skip frames instead
+MANY_CORES = 4  # from here on, simulating and painting do not get in each other's way
 _TICK = 0.022  # seconds of a core that a frame costs beside its painting: tick, sensors, window; and some air
 _VERDICT = "scenario over: "  # how the bridge's last line begins
 _SILENCE = 10.0  # seconds without a frame that end the drive
@@ -124,8 +125,9 @@ class Session(threading.Thread):
         if self._ending.is_set():
             return
         self.controls = control_endpoint(frames)
-        # ahead=0: the next tick would only take the cores away from the picture that is being painted
-        with FrameSubscriber(frames, self.options.keys, self.lockstep, ahead=0) as subscriber:
+        # On few cores the next tick would only take them away from the picture that is being painted.
+        ahead = 0 if self.lockstep or (cores() < MANY_CORES and self.options.connect is None) else 1
+        with FrameSubscriber(frames, self.options.keys, self.lockstep, ahead, interactive=True) as subscriber:
             self._step("First frame")
             self._paint(subscriber, renderer)
 
@@ -293,7 +295,7 @@ def sustainable_rate(step: float, cores: int) -> float:
 
     Ticks that nobody paints only take time from those that somebody does. With few cores, ticking takes it as well.
     """
-    return float(max(LEAST_RATE, min(FULL_RATE, round(1.0 / (step + (_TICK if cores < 4 else 0.0))))))
+    return float(max(LEAST_RATE, min(FULL_RATE, round(1.0 / (step + (_TICK if cores < MANY_CORES else 0.0))))))
 
 
 def style_for(weather: Mapping[str, float], styles: Container[str], default: str) -> str:

@@ -30,7 +30,7 @@ class OpenVinoSession:
     def step(self, feeds: dict[str, np.ndarray]) -> np.ndarray:
         request = self._request
         for key, value in feeds.items():
-            request.set_tensor(key, ov.Tensor(value, shared_memory=True))
+            request.set_tensor(key, _input(value))
         past, following = self._states
         for key, output in NEXT.items():
             request.set_tensor(key, past[key])
@@ -62,9 +62,22 @@ class OpenVinoPlain:
 
     def run(self, feeds: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
         for key, value in feeds.items():
-            self._request.set_tensor(key, ov.Tensor(value, shared_memory=True))
+            self._request.set_tensor(key, _input(value))
         self._request.infer()
         return {name: self._request.get_tensor(name).data for name in self._outputs}
+
+
+class _Writable:
+    """An array as if it were writable: OpenVINO insists on that, even of inputs, which it only reads."""
+
+    def __init__(self, array: np.ndarray) -> None:
+        self._array = array  # keeps its memory
+        self.__array_interface__ = array.__array_interface__ | {"data": (array.ctypes.data, False)}
+
+
+def _input(array: np.ndarray) -> ov.Tensor:
+    """A tensor that looks at ``array`` without copying it."""
+    return ov.Tensor(array if array.flags.writeable else np.asarray(_Writable(array)), shared_memory=True)
 
 
 def load(

@@ -1,0 +1,164 @@
+"""ZeroMQ sockets as our links use them: addresses, CURVE keys, errors of one line.
+
+Addresses other than loopback and ``ipc://`` need CURVE keys: one pair made by ``generate_keys``, its folder copied to
+both machines; only who has the secret may watch or drive.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+import re
+import socket
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING
+
+import zmq
+from zmq.auth.thread import ThreadAuthenticator
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
+
+class LinkError(RuntimeError):
+    """A link cannot be made or kept; one line says what to do."""
+
+
+@dataclass(frozen=True)
+class Keys:
+    """A CURVE key pair, z85 text of 40 characters each."""
+
+    public: bytes
+    secret: bytes
+
+
+def generate_keys(folder: str | Path) -> Path:
+    """Write a new CURVE pair as ``folder/public`` and ``folder/secret`` (mode 0600), for both ends of a link.
+
+    Raises ``LinkError`` if the folder holds keys already or cannot be written.
+    """
+    folder = Path(folder)
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        for name, key in zip(("public", "secret"), zmq.curve_keypair(), strict=True):
+            with os.fdopen(os.open(folder / name, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
+                file.write(key + b"\n")
+    except FileExistsError:
+        raise LinkError(f"{folder} holds keys already; name another folder") from None
+    except OSError as error:
+        raise LinkError(f"cannot write keys to {folder}: {error.strerror}") from None
+    return folder
+
+
+def load_keys(folder: str | Path) -> Keys:
+    """The pair in ``folder``. Raises ``LinkError`` if it is missing or damaged."""
+    try:
+        public, secret = ((Path(folder) / name).read_bytes().strip() for name in ("public", "secret"))
+        whole = zmq.curve_public(secret) == public
+    except OSError:
+        raise LinkError(f"no keys in {folder}; make some with `neuralsim keys new`") from None
+    except (zmq.ZMQError, ValueError):
+        whole = False
+    if not whole:
+        raise LinkError(f"the keys in {folder} are damaged; copy both files again")
+    return Keys(public, secret)
+
+
+def control_endpoint(endpoint: str) -> str:
+    """Where controls go when only the frames' endpoint was named: the next TCP port, or the path + ``.control``."""
+    match = re.fullmatch(r"(tcp://.*):(\d+)", endpoint)
+    return f"{match[1]}:{int(match[2]) + 1}" if match else endpoint + ".control"
+
+
+def is_local(endpoint: str) -> bool:
+    """True for ``ipc://`` and loopback addresses. Raises ``LinkError`` for anything that is not an endpoint."""
+    if endpoint.startswith("ipc://") and len(endpoint) > len("ipc://"):
+        return True
+    match = re.fullmatch(r"tcp://(?:\[(.+)\]|([^:]+)):(\d+|\*)", endpoint)
+    if not match or (match[3] != "*" and int(match[3]) > 65535):
+        raise LinkError(f"{endpoint!r} is no endpoint; use tcp://HOST:PORT or ipc://PATH")
+    host = match[1] or match[2]
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host in ("localhost", "lo")
+
+
+class Socket:
+    """One ZeroMQ socket with its context: bound or connected, encrypted when there are keys, closed without linger."""
+
+    def __init__(self, kind: int, endpoint: str, keys: str | Path | Keys | None, bind: bool, **options: int) -> None:
+        if not is_local(endpoint) and keys is None:
+            raise LinkError(f"{endpoint} is not on this machine: encrypted links only, give the keys' folder (--keys)")
+        pair = keys if isinstance(keys, Keys) or keys is None else load_keys(keys)
+        if bind and endpoint.startswith("ipc://"):
+            _refuse_taken(endpoint)
+        self._context = zmq.Context()
+        self._guard: ThreadAuthenticator | None = None
+        self._socket: zmq.Socket[bytes] = self._context.socket(kind)
+        try:
+            # No ZMTP heartbeats: libzmq 4.3.5 aborts when one meets a full queue whose peer has gone.
+            keepalive = {"TCP_KEEPALIVE": 1, "TCP_KEEPALIVE_IDLE": 5, "TCP_KEEPALIVE_INTVL": 2, "TCP_KEEPALIVE_CNT": 3}
+            settings = {"LINGER": 0, "IPV6": int("[" in endpoint), **keepalive}
+            for name, value in {**settings, **options}.items():
+                self._socket.setsockopt(getattr(zmq, name), value)
+            if pair is not None:
+                self._encrypt(pair, bind)
+            if bind:
+                self._socket.bind(re.sub(r"^(tcp://.*):0$", r"\1:*", endpoint))
+            else:
+                self._socket.connect(endpoint)
+        except zmq.ZMQError as error:
+            self.close()
+            verb, advice = ("bind", "choose another address") if bind else ("connect to", "check the address")
+            reason = zmq.strerror(error.errno or 0).lower()
+            raise LinkError(f"cannot {verb} {endpoint}: {reason}; {advice}") from None
+        #: The endpoint with its real port.
+        self.endpoint = self._socket.getsockopt_string(zmq.LAST_ENDPOINT).rstrip("\0")
+
+    def _encrypt(self, pair: Keys, server: bool) -> None:
+        self._socket.curve_publickey, self._socket.curve_secretkey = pair.public, pair.secret
+        if not server:
+            self._socket.curve_serverkey = pair.public
+            return
+        self._socket.curve_server = True
+        self._guard = ThreadAuthenticator(self._context)
+        self._guard.start()
+        self._guard.configure_curve_callback("*", credentials_provider=_OnlyHolders(pair))
+
+    def close(self) -> None:
+        """Close at once; what was not sent yet is dropped. May be called again."""
+        self._socket.close(linger=0)
+        if self._guard is not None:
+            self._guard.stop()
+            self._guard = None
+        self._context.term()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self.close()
+
+
+class _OnlyHolders:
+    """Lets in who proves to hold the same pair (ZeroMQ's authentication callback)."""
+
+    def __init__(self, pair: Keys) -> None:
+        self._public = pair.public
+
+    def callback(self, domain: str, key: bytes) -> bool:
+        return key == self._public
+
+
+def _refuse_taken(endpoint: str) -> None:
+    """ZeroMQ would take an ``ipc`` path away from a living process without a word."""
+    path = endpoint.removeprefix("ipc://")
+    with socket.socket(socket.AF_UNIX) as probe:
+        try:
+            probe.connect("\0" + path[1:] if path.startswith("@") else path)
+        except OSError:
+            return
+    raise LinkError(f"cannot bind {endpoint}: address already in use; choose another address")
