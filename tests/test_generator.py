@@ -13,7 +13,7 @@ from neuralsim.models.generator import Painter, PainterConfig  # noqa: E402
 from neuralsim.models.surface import Surface  # noqa: E402
 from neuralsim.models.temporal import TemporalGenerator  # noqa: E402
 
-SMALL = PainterConfig(encoder=(16,) * 5, decoder=(16,) * 5, blocks=(1,) * 5, embed=16)
+SMALL = PainterConfig(encoder=(16,) * 5, decoder=(16,) * 5, blocks=((2,),) * 5)
 
 
 @pytest.fixture(scope="module")
@@ -56,12 +56,14 @@ def test_painting_moves_with_the_map_off_the_stride_grid() -> None:
     torch.manual_seed(1)
     painter = Painter(SMALL).eval()
     block = torch.randint(0, CHANNELS, (1, 20, 36)).repeat_interleave(16, 1).repeat_interleave(16, 2)
-    extra = torch.nn.functional.interpolate(torch.randn(1, 5, 40, 72), scale_factor=8.0, mode="bilinear") * 0.3
+    tint = torch.nn.functional.interpolate(torch.randn(1, 3, 40, 72), scale_factor=8.0, mode="bilinear") * 0.3
+    detail = torch.nn.functional.interpolate(torch.randn(1, 2, 40, 72), scale_factor=4.0, mode="bilinear") * 0.3
     size = 256
 
     def paint(shift: int) -> torch.Tensor:
         with torch.no_grad():
-            return painter(block[:, :size, shift : shift + size], extra[:, :, :size, shift : shift + size])
+            across, half = slice(shift, shift + size), slice(shift // 2, (shift + size) // 2)
+            return painter(block[:, :size, across], tint[:, :, :size, across], detail[:, :, : size // 2, half])
 
     still = paint(0)
     spread = still.std()
@@ -78,8 +80,8 @@ def test_surface_planes_belong_to_the_world_not_to_the_screen(generator: Tempora
     for forward in (0.0, 0.05):
         inputs = street(128, 192, forward)
         args = [inputs[n][None] if inputs[n].ndim == 2 and n != "style" else inputs[n] for n in names]
-        label, extra = generator.surface(*args)
-        planes.append((label[0], extra[0, 1]))
+        label, _, _, detail = generator.surface(*args)
+        planes.append((label[0, ::2, ::2], detail[0, 1]))
     wall = (planes[0][0] == 3) & (planes[1][0] == 3)
     assert wall.sum() > 1000
     values = planes[0][1][wall]
@@ -91,10 +93,10 @@ def test_surface_planes_belong_to_the_world_not_to_the_screen(generator: Tempora
 def test_past_is_used_where_known_and_dropped_where_new(generator: TemporalGenerator) -> None:
     inputs = street()
     with torch.no_grad():
-        _, fresh, label = generator(**inputs)
+        _, fresh, label, _ = generator(**inputs)
         brighter = (fresh + 0.02).clamp(-1, 1)
-        _, kept, _ = generator(**(inputs | {"past_rgb": brighter, "past_label": label}))
-        _, other, _ = generator(**(inputs | {"past_rgb": brighter, "past_label": label + 1}))
+        _, kept, *_ = generator(**(inputs | {"past_rgb": brighter, "past_label": label}))
+        _, other, *_ = generator(**(inputs | {"past_rgb": brighter, "past_label": label + 1}))
     inner = (slice(None), slice(None), slice(4, -4), slice(4, -4))
     assert (kept - fresh)[inner].mean() > 0.002
     assert torch.equal(other, fresh)
@@ -104,10 +106,10 @@ def test_rollout_from_any_past_returns_to_what_the_map_says(generator: TemporalG
     """Drift is impossible by construction: 40 frames after a black past nothing of it is left."""
     inputs = street()
     with torch.no_grad():
-        _, fresh, label = generator(**inputs)
+        _, fresh, label, _ = generator(**inputs)
         past = torch.full_like(fresh, -1.0)
         for _ in range(40):
-            _, past, label = generator(**(inputs | {"past_rgb": past, "past_label": label}))
+            _, past, label, _ = generator(**(inputs | {"past_rgb": past, "past_label": label}))
     assert (past - fresh).abs().mean() < 0.02
 
 
@@ -127,7 +129,7 @@ def test_one_graph_for_every_runtime_and_size(generator: TemporalGenerator, runt
             rgb = session.step(feeds | {"style": style.numpy()}).astype(float)
             with torch.no_grad():
                 alone = generator(**(inputs | {"style": style}))[0]
-                expected, state["past_rgb"], state["past_label"] = generator(**(inputs | state | {"style": style}))
+                expected, state["past_rgb"], state["past_label"], _ = generator(**(inputs | state | {"style": style}))
             error = ((rgb - expected.numpy()) ** 2).mean()
             psnr = 10 * np.log10(255**2 / max(error, 1e-9))
             assert psnr > (36 if "bf16" in session.name else 45), f"{session.name} {width}x{height}: {psnr:.1f} dB"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +15,7 @@ from neuralsim.models.generator import PainterConfig  # noqa: E402
 from neuralsim.training import data  # noqa: E402
 from neuralsim.training.loop import TrainConfig, Trainer, collate, train  # noqa: E402
 
-SMALL = PainterConfig(encoder=(16,) * 5, decoder=(16,) * 5, blocks=(1,) * 5, embed=16)
+SMALL = PainterConfig(encoder=(16,) * 5, decoder=(16,) * 5, blocks=((2,),) * 5)
 
 
 def picture(seed: int = 0) -> data.Picture:
@@ -89,15 +90,22 @@ def test_resume_after_a_kill_gives_the_same_weights(tmp_path: Path) -> None:
     assert all(torch.equal(whole[key], parted[key]) for key in whole)
 
 
+def test_a_run_of_another_architecture_is_refused(tmp_path: Path) -> None:
+    Trainer(TrainConfig(out=str(tmp_path)), SMALL).save(tmp_path)
+    other = Trainer(TrainConfig(out=str(tmp_path)), replace(SMALL, decoder=(24,) * 5))
+    with pytest.raises(ValueError, match="architecture"):
+        other.resume(tmp_path)
+
+
 def test_a_minute_of_training_paints_closer_to_the_pictures(tmp_path: Path) -> None:
     torch.set_num_threads(1)
     config = TrainConfig(out=str(tmp_path), width=64, height=32, steps=60, warmup=4, rate=2e-3)
     trainer = Trainer(config, SMALL)
-    label, extra, image = collate([data.example(picture(), 64, 32, np.random.default_rng(n)) for n in range(8)])
+    label, tint, detail, image = collate([data.example(picture(), 64, 32, np.random.default_rng(n)) for n in range(8)])
 
     def error() -> float:
         with torch.no_grad():
-            return float((trainer.painter(label, extra) - image).abs().mean())
+            return float((trainer.painter(label, tint, detail) - image).abs().mean())
 
     before, steps = error(), []
     train(trainer, [picture()], np.ones(1), lambda step, losses: steps.append(step))

@@ -55,7 +55,9 @@ class Surface(nn.Module):
     texture: Tensor
     facade: Tensor
     amplitude: Tensor
-    table_row: Tensor
+    first_row: Tensor
+    has_codes: Tensor
+    class_of_row: Tensor
     palette: Tensor
     facades: Tensor
 
@@ -64,44 +66,52 @@ class Surface(nn.Module):
         amplitude = torch.zeros(CHANNELS)
         for channel, value in _NOISE.items():
             amplitude[channel] = value
-        rows = torch.full((CHANNELS,), -1, dtype=torch.int64)
-        for row, channel in enumerate((*_MOVERS, Channel.BUILDING)):
-            rows[channel] = row * 256
+        coded = (*_MOVERS, Channel.BUILDING)
+        first = 256 * len(coded) + torch.arange(CHANNELS)
+        for place, channel in enumerate(coded):
+            first[channel] = 256 * place
+        classes = [int(channel) for channel in coded for _ in range(256)] + list(range(CHANNELS))
         self.register_buffer("channel_of_tag", torch.from_numpy(CARLA_TO_CHANNEL.astype(np.int64)))
         self.register_buffer("texture", noise_texture())
         self.register_buffer("facade", facade_table())
         self.register_buffer("amplitude", amplitude)
-        self.register_buffer("table_row", rows)
+        self.register_buffer("first_row", first)
+        self.register_buffer("has_codes", first < 256 * len(coded))
+        self.register_buffer("class_of_row", torch.tensor(classes))
         self.register_buffer("palette", torch.from_numpy(np.asarray(palette, np.float32)))
         self.register_buffer("facades", torch.from_numpy(np.asarray(facades, np.float32)))
 
     def forward(
         self, tag: Tensor, instance: Tensor, depth: Tensor, camera: Tensor, style: Tensor
-    ) -> tuple[Tensor, Tensor]:
-        """Channel map i64 (1, H, W) and the painter's extra planes f32 (1, 5, H, W).
+    ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Channel map i64 (1, H, W); tint table f32 (rows, 3) and each pixel's row in it i64 (1, H, W); detail f32
+        (1, 2, H/2, W/2): edge and sketch.
 
         tag u8 (1, H, W); instance u16 or i32 (1, H, W); depth f32 (1, H, W) m; camera f32 (20,): pose 4x4 row by row
         (world <- camera), then fx, fy, cx, cy in pixels; style f32 (CHANNELS, 3): mean colour of each class, -0.5..0.5.
         """
         label = self.channel_of_tag[tag.to(torch.int64)]
         code = torch.remainder(instance.to(torch.int64) * 97 + 31, 256)
+        row = self.first_row[label] + torch.where(self.has_codes[label], code, torch.zeros_like(code))
+        # detail is coarse by nature: at half size it costs a quarter
+        small, code, depth = label[:, ::2, ::2], code[:, ::2, ::2], depth[:, ::2, ::2]
         point, ray = self._points(depth, camera)
-        footprint = depth / camera[16]
+        footprint = depth * (2.0 / camera[16])
         rise = F.pad(point[:, :, 1:] - point[:, :, :-1], (0, 0, 0, 1), mode="replicate").abs()
         sketch = (
-            self._noise(label, point, ray, footprint) * self.amplitude[label]
-            + self._facade(label, code, point, rise, footprint)
-            + self._bodies(label, code, point[:, 2] - (camera[11] - _EYE), rise)
+            self._noise(small, point, ray, footprint) * self.amplitude[small]
+            + self._facade(small, code, point, rise, footprint)
+            + self._bodies(small, code, point[:, 2] - (camera[11] - _EYE), rise)
         )
-        edge = self._edges(label, instance.to(torch.float32))
-        tint = self._tint(label, code, style)
-        return label, torch.cat([edge, sketch.clamp(-1.0, 1.0)[:, None], tint], 1)
+        detail = torch.cat([self._edges(small, instance[:, ::2, ::2]), sketch.clamp(-1.0, 1.0)[:, None]], 1)
+        return label, self._table(style), row, detail
 
     def _points(self, depth: Tensor, camera: Tensor) -> tuple[Tensor, Tensor]:
-        """World points f32 (1, 3, H, W) of the pixels, and their rays' world directions of unit forward length."""
+        """World points f32 (1, 3, H/2, W/2) of every other pixel, and their rays' world directions of unit forward
+        length."""
         _, height, width = depth.shape
-        x = (torch.arange(width, dtype=torch.float32, device=depth.device) + 0.5 - camera[18]) / camera[16]
-        y = (torch.arange(height, dtype=torch.float32, device=depth.device) + 0.5 - camera[19]) / camera[17]
+        x = (torch.arange(width, dtype=torch.float32, device=depth.device) * 2.0 + 0.5 - camera[18]) / camera[16]
+        y = (torch.arange(height, dtype=torch.float32, device=depth.device) * 2.0 + 0.5 - camera[19]) / camera[17]
         pose = camera[:16].reshape(4, 4)
         # camera axes: x forward, y right, z up
         across = pose[:3, 1].reshape(1, 3, 1, 1) * x.reshape(1, 1, 1, -1)
@@ -111,25 +121,23 @@ class Surface(nn.Module):
 
     @staticmethod
     def _along(point: Tensor) -> Tensor:
-        """(1, H, W) bool: the surface runs along world x rather than y, seen across the screen."""
+        """(1, H/2, W/2) bool: the surface runs along world x rather than y, seen across the screen."""
         step = (point[:, :2, :, 1:] - point[:, :2, :, :-1]).abs()
         return F.pad(step[:, :1] > step[:, 1:], (0, 1))[:, 0]
 
     def _noise(self, label: Tensor, point: Tensor, ray: Tensor, footprint: Tensor) -> Tensor:
-        """Value noise on world lattices whose cells are about 2 and 8 pixel footprints, (1, H, W).
+        """Value noise on world lattices whose cells are about 2 and 8 footprints, (1, H/2, W/2).
 
         Cell sizes are powers of two metres; the two neighbouring ones are blended and renormalised, so that nothing
-        pops as one drives closer. Sampled at half size: its finest cell is two pixels anyway.
+        pops as one drives closer.
         """
-        point, ray, footprint = point[:, :, ::2, ::2], ray[:, :, ::2, ::2], footprint[:, ::2, ::2]
-        small = label[:, ::2, ::2]
         flat = (
-            (small == Channel.ROAD)
-            | (small == Channel.SIDEWALK)
-            | (small == Channel.TERRAIN)
-            | (small == Channel.ROAD_LINE)
+            (label == Channel.ROAD)
+            | (label == Channel.SIDEWALK)
+            | (label == Channel.TERRAIN)
+            | (label == Channel.ROAD_LINE)
         )
-        sky = small == Channel.SKY
+        sky = label == Channel.SKY
         along = torch.where(self._along(point), point[:, 0], point[:, 1])
         dome = 40.0 / (ray[:, 2].clamp(min=0.0) + 0.12)
         a = torch.where(flat, point[:, 0], along)
@@ -137,7 +145,7 @@ class Surface(nn.Module):
         a = torch.where(sky, ray[:, 0] * dome, a)
         b = torch.where(sky, ray[:, 1] * dome, b)
         footprint = torch.where(sky, torch.full_like(footprint, 1.2), footprint)
-        level = torch.log2(footprint.clamp(min=1e-3) * 3.0)
+        level = torch.log2(footprint.clamp(min=1e-3) * 2.0)
         low = torch.floor(level)
         share = level - low
         place = torch.stack([a, b], -1)
@@ -147,10 +155,7 @@ class Surface(nn.Module):
             near = self._lookup(place, torch.pow(2.0, low + octave))
             far = self._lookup(place, torch.pow(2.0, low + octave + 1))
             total = total + weight * gain * ((1 - share) * near + share * far)
-        _, rows, columns = total.shape
-        # twice the size by repetition and a 3x3 mean: OpenVINO runs an Interpolate in bf16, and all before it
-        double = total[:, :, None, :, None].expand(1, rows, 2, columns, 2).reshape(1, 1, rows * 2, columns * 2)
-        return F.avg_pool2d(double, 3, 1, 1, count_include_pad=False)[:, 0]
+        return total
 
     def _lookup(self, place: Tensor, cell: Tensor) -> Tensor:
         at = place / (cell * _TEXELS)[..., None]
@@ -158,7 +163,7 @@ class Surface(nn.Module):
         return F.grid_sample(self.texture, grid, mode="bilinear", padding_mode="border", align_corners=True)[:, 0]
 
     def _facade(self, label: Tensor, code: Tensor, point: Tensor, rise: Tensor, footprint: Tensor) -> Tensor:
-        """Sketch of storeys and bays on upright building surfaces: dark windows, lighter wall, (1, H, W)."""
+        """Sketch of storeys and bays on upright building surfaces: dark windows, lighter wall, (1, H/2, W/2)."""
         table = self.facade[code]
         storey, bay, share, ground = table[..., 0], table[..., 1], table[..., 2], table[..., 3]
         upright = (rise[:, 2] > rise[:, 0] + rise[:, 1]).to(torch.float32)
@@ -170,16 +175,16 @@ class Surface(nn.Module):
         u = (column - torch.floor(column) - 0.5).abs()
         v = (row - torch.floor(row) - 0.55).abs()
         half = 0.5 * share * (1.0 + 0.4 * shop)
-        soft_u = footprint / bay * 1.2 + 0.02
-        soft_v = footprint / storey * 1.2 + 0.02
+        soft_u = footprint / bay * 0.8 + 0.02
+        soft_v = footprint / storey * 0.8 + 0.02
         inside = torch.sigmoid((half - u) / soft_u * 3.0) * torch.sigmoid((0.30 - v) / soft_v * 3.0)
-        fade = (1.6 - footprint * 4.0 / bay).clamp(0.0, 1.0)
+        fade = (1.6 - footprint * 2.0 / bay).clamp(0.0, 1.0)
         pattern = (0.22 - 1.0 * inside) * fade * upright
         return torch.where(label == Channel.BUILDING, pattern, torch.zeros_like(pattern))
 
     @staticmethod
     def _bodies(label: Tensor, code: Tensor, height: Tensor, rise: Tensor) -> Tensor:
-        """Sketch of movers by height over the ground (m) and slope: a car's glass and wheels, clothes. (1, H, W)."""
+        """Sketch of movers by height over the ground (m) and slope: a car's glass and wheels, clothes (1, H/2, W/2)."""
         steep = rise[:, 2] / (rise[:, 0] + rise[:, 1] + rise[:, 2] + 1e-6)  # 1: upright, 0: level
         glass = torch.sigmoid((height - 0.93) * 40.0) * torch.sigmoid((1.38 - height) * 40.0)
         glass = glass * torch.sigmoid((steep - 0.14) * 30.0)
@@ -194,18 +199,14 @@ class Surface(nn.Module):
 
     @staticmethod
     def _edges(label: Tensor, instance: Tensor) -> Tensor:
-        """f32 (1, 1, H, W): outlines of separate movers."""
-        x = instance[:, None]
+        """f32 (1, 1, H/2, W/2): outlines of separate movers, at the strength that averaging gives them in training."""
+        x = instance[:, None].to(torch.float32)
         differs = F.max_pool2d(x, 3, 1, 1) != -F.max_pool2d(-x, 3, 1, 1)
         mover = (label == Channel.VEHICLE) | (label == Channel.PERSON) | (label == Channel.CYCLE)
-        return (differs & mover[:, None]).to(torch.float32)
+        return (differs & mover[:, None]).to(torch.float32) * 0.7
 
-    def _tint(self, label: Tensor, code: Tensor, style: Tensor) -> Tensor:
-        """One table for the frame, so that each pixel is one look-up: movers, then façades, then the other classes."""
+    def _table(self, style: Tensor) -> Tensor:
+        """Tints of one frame, f32 (rows, 3): movers by hashed instance, then façades, then one row for each class."""
         # the style's vehicle row is the light that falls on every mover: 0 = as photographed
         movers = self.palette.reshape(-1, 3) + style[Channel.VEHICLE]
-        facades = self.facades + style[Channel.BUILDING]
-        table = torch.cat([movers, facades, style])
-        own = self.table_row[label]
-        index = torch.where(own >= 0, own + code, label + len(movers) + len(facades))
-        return table[index].permute(0, 3, 1, 2)
+        return torch.cat([movers, self.facades + style[Channel.BUILDING], style])

@@ -21,7 +21,7 @@ class TemporalGenerator(nn.Module):
     """``step(tag, instance, motion, depth, camera, style, state...) -> (rgb, state...)``."""
 
     INPUTS = ("tag", "instance", "motion", "depth", "camera", "style", "past_rgb", "past_label")
-    OUTPUTS = ("rgb", "next_rgb", "next_label")
+    OUTPUTS = ("rgb", "next_rgb", "next_label", "detail")
 
     def __init__(self, surface: Surface, painter: Painter, refresh: float = 0.12, spread: float = 1.5) -> None:
         super().__init__()
@@ -37,30 +37,39 @@ class TemporalGenerator(nn.Module):
         style: Tensor,
         past_rgb: Tensor,
         past_label: Tensor,
-    ) -> tuple[Tensor, Tensor, Tensor]:
+    ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """One frame.
 
         tag u8 (H, W), instance u16 (H, W), motion f16 (H, W, 2) px, depth f32 (H, W) m, camera f32 (20,), style f32
-        (CHANNELS, 3), past_rgb f32 (1, 3, H, W) in [-1, 1], past_label f32 (1, 1, H, W) (-1: no past) ->
-        rgb u8 (H, W, 3), next_rgb, next_label.
+        (CHANNELS, 3), past_rgb f32 (1, 3, H, W) in [-1, 1], past_label f32 (1, 1, H, W) (class + 1; -1: no past) ->
+        rgb u8 (H, W, 3), next_rgb, next_label; and detail f32 (1, 2, H/2, W/2), to look at, and because OpenVINO keeps
+        in fp32 what leads to an output, as surface coordinates must be.
         """
-        label, extra = self.surface(tag[None], instance[None], depth[None], camera, style)
-        painted = self.painter(label, extra)
-        here = label.to(torch.float32)[:, None]
+        label, tints, row, detail = self.surface(tag[None], instance[None], depth[None], camera, style)
+        rows = torch.cat([tints, self.painter.label.weight[self.surface.class_of_row]], 1)
+        painted = self.painter.paint(rows[row].permute(0, 3, 1, 2), detail)
+        # Classes count from one: the zeros outside the frame are none. Bilinear, so that a pixel whose footprint lies
+        # on two classes compares equal to neither: such a rim would smear one across the other.
+        here = label.to(torch.float32)[:, None] + 1.0
         grid = self._grid(motion[None].to(torch.float32))
         past = F.grid_sample(past_rgb, grid, mode="bicubic", padding_mode="border", align_corners=False)
-        past_here = F.grid_sample(past_label, grid, mode="nearest", padding_mode="border", align_corners=False)
-        inside = (grid.abs() < 1.0).all(-1)[:, None]
-        known = (inside & (past_here == here)).to(torch.float32)
-        known = 1.0 - F.max_pool2d(1.0 - known, 3, 1, 1)  # the rim of what is new is blurred by the warp
-        mean = F.avg_pool2d(painted, 5, 1, 2, count_include_pad=False)
-        spread = F.avg_pool2d(painted.square(), 5, 1, 2, count_include_pad=False) - mean.square()
+        past_here = F.grid_sample(past_label, grid, mode="bilinear", padding_mode="zeros", align_corners=False)
+        known = ((past_here - here).abs() < 1e-3).to(torch.float32)
+        mean = self._mean(painted)
+        light, mean_light = painted.mean(1, keepdim=True), mean.mean(1, keepdim=True)
+        spread = self._mean(light.square()) - mean_light.square()
         spread = self.spread * torch.sqrt(spread.clamp(min=1e-5)) + 0.01
         past = torch.minimum(torch.maximum(past, mean - spread), mean + spread)
         out = painted + (past - painted) * ((1.0 - self.refresh) * known)
         out = out.clamp(-1.0, 1.0)
         rgb = (out[0].permute(1, 2, 0) * 127.5 + 128.0).clamp(0.0, 255.0).to(torch.uint8)
-        return rgb, out, here
+        return rgb, out, here, detail
+
+    @staticmethod
+    def _mean(x: Tensor) -> Tensor:
+        """Mean of 5x5 neighbourhoods, rows first: ten taps instead of 25."""
+        rows = F.avg_pool2d(x, (1, 5), 1, (0, 2), count_include_pad=False)
+        return F.avg_pool2d(rows, (5, 1), 1, (2, 0), count_include_pad=False)
 
     @staticmethod
     def _grid(motion: Tensor) -> Tensor:

@@ -33,10 +33,12 @@ class Picture:
 
 @dataclass
 class Example:
-    """One training example, H x W: label u8, planes f32 (5, H, W) (edge, sketch, tint), image u8 (3, H, W)."""
+    """One training example: label u8 (H, W), tint f32 (3, H, W), detail f32 (2, H/2, W/2) (edge, sketch), image u8
+    (3, H, W)."""
 
     label: np.ndarray
-    planes: np.ndarray
+    tint: np.ndarray
+    detail: np.ndarray
     image: np.ndarray
 
 
@@ -189,9 +191,13 @@ def example(picture: Picture, width: int, height: int, rng: np.random.Generator)
     parts = objects(label, instance)
     tinted = tint(image, label, parts)
     edge = edges(label, parts) if instance is not None else np.zeros(label.shape, np.float32)
-    planes = np.concatenate([edge[None], sketch(image, label, tinted, rng)[None], tinted.transpose(2, 0, 1)])
+    half = (width // 2, height // 2)
+    detail = [cv2.resize(x, half, interpolation=cv2.INTER_AREA) for x in (edge, sketch(image, label, tinted, rng))]
     return Example(
-        np.ascontiguousarray(label), planes.astype(np.float32), np.ascontiguousarray(image.transpose(2, 0, 1))
+        label=np.ascontiguousarray(label),
+        tint=np.ascontiguousarray(tinted.transpose(2, 0, 1), np.float32),
+        detail=np.stack(detail).astype(np.float32),
+        image=np.ascontiguousarray(image.transpose(2, 0, 1)),
     )
 
 

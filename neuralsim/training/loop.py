@@ -23,13 +23,14 @@ from torch.nn import functional as F
 
 from neuralsim.models.classes import CHANNELS, Channel
 from neuralsim.models.discriminator import Discriminator, Features
-from neuralsim.models.generator import Painter, PainterConfig
+from neuralsim.models.generator import SIZES, Painter, PainterConfig
 from neuralsim.training.data import LUMA, Example, Picture, stream
 from neuralsim.training.losses import feature_distance, hinge_discriminator, hinge_generator
 from neuralsim.training.simulated import Pair, pairs
 
 _T = TypeVar("_T")
 _HUE_FREEDOM = 0.08  # of 2: chroma that a texture may add to its tint
+_HUE_OF_VEHICLES = 0.15  # and a vehicle more than that, for its lamps and number plates
 
 
 @dataclass
@@ -37,6 +38,7 @@ class TrainConfig:
     """Everything a run depends on."""
 
     out: str = "runs/street-rt"
+    size: str = "street-rt"  # of the painter, one of neuralsim.models.generator.SIZES
     camvid: str = ""  # folder with train/ and test/ (val is for evaluation alone)
     cityscapes: str = ""  # folder with clip0.. and stills
     simulated: str = ""  # folder of .npz frame pairs made by neuralsim.training.simulated
@@ -66,13 +68,15 @@ def one_hot(label: Tensor) -> Tensor:
     return F.one_hot(label, CHANNELS).permute(0, 3, 1, 2).float().contiguous(memory_format=torch.channels_last)
 
 
-def collate(examples: list[Example]) -> tuple[Tensor, Tensor, Tensor]:
-    """Labels i64, extra planes, images in [-1, 1]."""
+def collate(examples: list[Example]) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Labels i64, tints, details, images in [-1, 1]."""
+
+    def planes(arrays: list[np.ndarray]) -> Tensor:
+        return torch.from_numpy(np.stack(arrays)).float().contiguous(memory_format=torch.channels_last)
+
     label = torch.from_numpy(np.stack([e.label for e in examples]).astype(np.int64))
-    planes = torch.from_numpy(np.stack([e.planes for e in examples]))
-    image = torch.from_numpy(np.stack([e.image for e in examples])).float() / 127.5 - 1
-    channels_last = torch.channels_last
-    return label, planes.contiguous(memory_format=channels_last), image.contiguous(memory_format=channels_last)
+    image = planes([e.image for e in examples]) / 127.5 - 1
+    return label, planes([e.tint for e in examples]), planes([e.detail for e in examples]), image
 
 
 def warp(image: Tensor, motion: Tensor, mode: str = "bilinear") -> Tensor:
@@ -96,6 +100,7 @@ class Trainer:
 
     def __init__(self, config: TrainConfig, painter: PainterConfig | None = None, device: str = "cpu") -> None:
         torch.manual_seed(config.seed)
+        painter = painter or SIZES[config.size]
         self.config, self.device, self.step = config, device, 0
         self.painter = Painter(painter)
         self.average = Painter(painter).requires_grad_(False)
@@ -123,7 +128,7 @@ class Trainer:
         c = self.config
         return c.adversarial * min(1.0, max(0.0, (self.step - c.adversarial_from) / c.adversarial_ramp))
 
-    def real_step(self, label: Tensor, planes: Tensor, image: Tensor) -> dict[str, float]:
+    def real_step(self, label: Tensor, tint: Tensor, detail: Tensor, image: Tensor) -> dict[str, float]:
         """One step on labelled real pictures."""
         c = self.config
         labels = one_hot(label)
@@ -131,7 +136,7 @@ class Trainer:
             with torch.no_grad():
                 real = self.features(image)
             self.judge.requires_grad_(False)
-            painted = self.painter(label, planes)
+            painted = self.painter(label, tint, detail)
             fake = self.features(painted)
             adversarial = hinge_generator(self.judge(fake, painted, labels))
             feature = feature_distance(fake, real)
@@ -162,8 +167,9 @@ class Trainer:
         """One step on neighbouring simulator frames: adversarial without a paired picture, and equivariant in time."""
         c = self.config
         sim_label = torch.cat([torch.stack([p.label[i] for p in batch]) for i in (0, 1)])
-        extra = torch.cat([torch.stack([p.extra[i] for p in batch]) for i in (0, 1)])
-        extra = extra.contiguous(memory_format=torch.channels_last)
+        tint = torch.cat([torch.stack([p.tint[i] for p in batch]) for i in (0, 1)])
+        detail = torch.cat([torch.stack([p.detail[i] for p in batch]) for i in (0, 1)])
+        tint = tint.contiguous(memory_format=torch.channels_last)
         labels, sim_labels = one_hot(label), one_hot(sim_label[len(batch) :])
         motion = torch.stack([p.motion for p in batch])
         visible = torch.stack([p.visible for p in batch])
@@ -171,19 +177,19 @@ class Trainer:
             with torch.no_grad():
                 real = self.features(image)
             self.judge.requires_grad_(False)
-            both = self.painter(sim_label, extra)
+            both = self.painter(sim_label, tint, detail)
             first, painted = both.chunk(2)
             fake = self.features(painted)
             adversarial = hinge_generator(self.judge(fake, painted, sim_labels))
             moved = warp(first.float(), motion)
             steady = ((painted.float() - moved).abs() * visible).sum() / (3 * visible.sum() + 1)
             # the tint is a promise about the mean colour: nothing else ties the simulator's colours to it
-            promise = extra[len(batch) :, -3:] * 2
+            promise = tint[len(batch) :] * 2
             colour = (F.avg_pool2d(painted.float(), 16) - F.avg_pool2d(promise.float(), 16)).abs().mean()
             # and to its hue in every pixel: without a picture to compare with, windows would grow tail lamps
-            still = 1.0 - sim_labels[:, Channel.VEHICLE : Channel.VEHICLE + 1]
+            free = _HUE_FREEDOM + _HUE_OF_VEHICLES * sim_labels[:, Channel.VEHICLE : Channel.VEHICLE + 1]
             stray = (_chroma(painted.float()) - _chroma(promise.float())).abs()
-            hue = (F.relu(stray - _HUE_FREEDOM) * still).mean()
+            hue = F.relu(stray - free).mean()
             loss = self.adversarial * adversarial + c.equivariance * steady + c.pixels * colour + c.hue * hue
         self._update(self.painter, self.painter_adam, c.rate, loss)
         judge = self.judge_step(real, image, labels, [f.detach() for f in fake], painted.detach(), sim_labels)
@@ -219,14 +225,18 @@ class Trainer:
         (folder / "last.json").write_text(json.dumps({"step": self.step, "config": asdict(self.config)}))
 
     def resume(self, folder: Path) -> None:
-        """Go on from what ``save`` wrote. Raises FileNotFoundError when there is nothing."""
+        """Go on from what ``save`` wrote. Raises FileNotFoundError when there is nothing, ValueError for another
+        architecture."""
         tensors = load_file(folder / "last.safetensors")
 
         def part(prefix: str) -> dict[str, Tensor]:
             return {k[len(prefix) + 1 :]: v for k, v in tensors.items() if k.startswith(prefix + ".")}
 
         for name, module in (("painter", self.painter), ("average", self.average), ("judge", self.judge)):
-            module.load_state_dict(part(name))
+            try:
+                module.load_state_dict(part(name))
+            except RuntimeError:
+                raise ValueError(f"{folder}: its {name} is of another architecture; choose a new folder") from None
         for name, adam in (("painter_adam", self.painter_adam), ("judge_adam", self.judge_adam)):
             state: dict[int, dict[str, Tensor]] = {}
             for key, value in part(name).items():
@@ -266,11 +276,11 @@ def train(
     simulated = ahead(pairs(Path(c.simulated), c.seed + trainer.step)) if c.simulated_every else None
     end = time.monotonic() + c.minutes * 60 if c.minutes else float("inf")
     while trainer.step < c.steps and time.monotonic() < end:
-        label, planes, image = collate([next(source) for _ in range(c.batch)])
+        label, tint, detail, image = collate([next(source) for _ in range(c.batch)])
         if simulated is not None and trainer.step % c.simulated_every == 0:
             losses = trainer.simulated_step([next(simulated) for _ in range(c.batch)], label, image)
         else:
-            losses = trainer.real_step(label, planes, image)
+            losses = trainer.real_step(label, tint, detail, image)
         if not all(np.isfinite(v) for v in losses.values()):
             raise FloatingPointError(
                 f"step {trainer.step}: loss is not finite; {folder}/last.safetensors is the last good state"

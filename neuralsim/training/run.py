@@ -14,7 +14,7 @@ import yaml
 from safetensors import safe_open
 
 from neuralsim import export
-from neuralsim.models.generator import Painter, PainterConfig
+from neuralsim.models.generator import SIZES, Painter, PainterConfig
 from neuralsim.models.surface import Surface
 from neuralsim.models.temporal import TemporalGenerator
 from neuralsim.training.data import Picture, load_camvid, load_cityscapes
@@ -23,6 +23,7 @@ from neuralsim.training.palette import palettes, styles
 from neuralsim.training.simulated import make_pairs
 
 CITYSCAPES_FOLDERS = ("clip0", "clip1", "clip2", "clip3", "clip4")  # clip5 is kept for evaluation
+TOWNS = ("oldtown", "suburb", "village", "motorway")
 _CAMVID_SHARE = 0.7  # of the examples, when both are there
 
 
@@ -40,7 +41,10 @@ def load_config(path: Path) -> TrainConfig:
             raise ValueError(f"{path}: unknown setting {key!r}; known: {', '.join(known)}")
         if not isinstance(value, known[key]) and not (known[key] is float and isinstance(value, int)):
             raise ValueError(f"{path}: {key} must be {known[key].__name__}, not {value!r}")
-    return TrainConfig(**values)
+    config = TrainConfig(**values)
+    if config.size not in SIZES:
+        raise ValueError(f"{path}: no size {config.size!r}; there are {', '.join(SIZES)}")
+    return config
 
 
 def load_pictures(config: TrainConfig) -> tuple[list[Picture], np.ndarray]:
@@ -60,10 +64,10 @@ def load_pictures(config: TrainConfig) -> tuple[list[Picture], np.ndarray]:
     return pictures, np.concatenate(weights)
 
 
-def run_training(path: Path, simulate: int = 600) -> None:
+def run_training(path: Path, simulate: int = 150) -> None:
     """Train as the config at ``path`` says, going on from ``out`` if it holds an earlier state.
 
-    Where the config wants simulator frames and its folder is empty, ``simulate`` pairs are driven first.
+    Where the config wants simulator frames and its folder is empty, ``simulate`` pairs are driven first in each town.
     """
     config = load_config(path)
     pictures, weights = load_pictures(config)
@@ -72,7 +76,8 @@ def run_training(path: Path, simulate: int = 600) -> None:
     if (Path(config.out) / "last.safetensors").exists():
         trainer.resume(Path(config.out))
     if config.simulated_every and not any(Path(config.simulated).glob("*.npz")):
-        make_pairs(Path(config.simulated), Surface(*palettes(pictures)), styles(pictures), simulate, seed=config.seed)
+        surface, looks = Surface(*palettes(pictures)), styles(pictures)
+        make_pairs(Path(config.simulated), surface, looks, simulate, seed=config.seed, towns=TOWNS)
     began, first = time.monotonic(), trainer.step
 
     def report(step: int, losses: dict[str, float]) -> None:
@@ -110,13 +115,14 @@ def run_export(path: Path, out: Path, licence: str) -> Path:
 
 
 def load_painter(run: Path) -> Painter:
-    """The averaged painter of a run."""
-
+    """The averaged painter of a run. Raises ValueError for one that this code cannot build."""
     prefix = "average."
     with safe_open(run / "last.safetensors", "pt") as file:
         settings = json.loads(file.metadata()["painter"])
         weights = {key[len(prefix) :]: file.get_tensor(key) for key in file.keys() if key.startswith(prefix)}  # noqa: SIM118
-    settings = {key: tuple(value) if isinstance(value, list) else value for key, value in settings.items()}
-    painter = Painter(PainterConfig(**settings))
-    painter.load_state_dict(weights)
+    try:
+        painter = Painter(PainterConfig.from_dict(settings))
+        painter.load_state_dict(weights)
+    except (TypeError, RuntimeError):
+        raise ValueError(f"{run}: its painter is of another architecture; train into a new folder") from None
     return painter

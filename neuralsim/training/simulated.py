@@ -6,7 +6,7 @@ the very planes that the shipped graph computes.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,11 +21,12 @@ from neuralsim.models.surface import Surface
 
 @dataclass
 class Pair:
-    """Two neighbouring frames: label i64 (2, H, W), extra planes f32 (2, 5, H, W); from the second to the first: motion
-    f32 (H, W, 2) px and visibility f32 (1, H, W)."""
+    """Two neighbouring frames: label i64 (2, H, W), tint f32 (2, 3, H, W), detail f32 (2, 2, H/2, W/2); from the second
+    to the first: motion f32 (H, W, 2) px and visibility f32 (1, H, W)."""
 
     label: Tensor
-    extra: Tensor
+    tint: Tensor
+    detail: Tensor
     motion: Tensor
     visible: Tensor
 
@@ -40,7 +41,8 @@ def pairs(folder: Path, seed: int) -> Iterator[Pair]:
         with np.load(files[rng.integers(len(files))]) as stored:
             yield Pair(
                 label=torch.from_numpy(stored["label"].astype(np.int64)),
-                extra=torch.from_numpy(stored["extra"].astype(np.float32)),
+                tint=torch.from_numpy(stored["tint"].astype(np.float32)),
+                detail=torch.from_numpy(stored["detail"].astype(np.float32)),
                 motion=torch.from_numpy(stored["motion"].astype(np.float32)),
                 visible=torch.from_numpy(stored["visible"].astype(np.float32))[None],
             )
@@ -54,11 +56,19 @@ def make_pairs(
     width: int = 512,
     height: int = 256,
     seed: int = 0,
+    towns: Sequence[str] = ("oldtown",),
 ) -> None:
-    """Drive ``count`` pairs out of the town into ``folder``: another car every eight, half a second between two."""
+    """Drive ``count`` pairs out of each of ``towns`` into ``folder``: another car every eight, half a second between
+    two."""
     folder.mkdir(parents=True, exist_ok=True)
     rng = np.random.default_rng(seed)
-    town = TownDrive(width, height, seed)
+    for name in towns:
+        _drive(TownDrive(width, height, seed, town=name), folder / f"{name}_{seed:03d}", surface, styles, count, rng)
+
+
+def _drive(
+    town: TownDrive, path: Path, surface: Surface, styles: dict[str, np.ndarray], count: int, rng: np.random.Generator
+) -> None:
     for number in range(count):
         if number % 8 == 0:
             fov, turn = float(rng.choice([60.0, 70.0, 80.0, 90.0])), float(rng.choice([0.0, 0.0, 12.0, -12.0]))
@@ -68,24 +78,26 @@ def make_pairs(
         frames = [town.next(), town.next()]
         planes = [_planes(frame, surface, style) for frame in frames]
         np.savez_compressed(
-            folder / f"{seed:03d}_{number:05d}.npz",
-            label=np.stack([label for label, _ in planes]),
-            extra=np.stack([extra for _, extra in planes]),
+            path.with_name(f"{path.name}_{number:05d}.npz"),
+            label=np.stack([label for label, _, _ in planes]),
+            tint=np.stack([tint for _, tint, _ in planes]),
+            detail=np.stack([detail for _, _, detail in planes]),
             motion=frames[1].planes["motion"],
             visible=still_visible(*frames),
         )
 
 
-def _planes(frame: Frame, surface: Surface, style: Tensor) -> tuple[np.ndarray, np.ndarray]:
-    """Label u8 (H, W) and the painter's extra planes f16 (5, H, W) of one frame."""
+def _planes(frame: Frame, surface: Surface, style: Tensor) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Label u8 (H, W), tint f16 (3, H, W) and detail f16 (2, H/2, W/2) of one frame."""
     camera = frame.camera
     lens = [camera.focal, camera.focal, camera.width / 2.0, camera.height / 2.0]
     with torch.no_grad():
-        label, extra = surface(
+        label, table, row, detail = surface(
             torch.from_numpy(frame.planes["tag"])[None],
             torch.from_numpy(frame.planes["instance"].astype(np.int32))[None],
             torch.from_numpy(frame.planes["depth"])[None],
             torch.tensor([*camera.pose.ravel(), *lens], dtype=torch.float32),
             style,
         )
-    return label[0].numpy().astype(np.uint8), extra[0].numpy().astype(np.float16)
+        tint = table[row[0]].permute(2, 0, 1)
+    return label[0].numpy().astype(np.uint8), tint.numpy().astype(np.float16), detail[0].numpy().astype(np.float16)
