@@ -338,6 +338,23 @@ def _with_torch(task: Callable[[Any], None]) -> int:
     return DONE
 
 
+def _add_build_engine(parser: argparse.ArgumentParser) -> None:
+    from neuralsim import zoo
+
+    parser.add_argument("--model", metavar="NAME", default=zoo.DEFAULT, help="model that paints")
+    parser.add_argument("--size", metavar="WxH", type=size, default="512x256", help="pixels to paint")
+    parser.add_argument("--precision", choices=("fp16", "fp32"), default="fp16", help="of the painter's layers")
+    parser.add_argument("--level", type=int, choices=range(6), default=3, help="optimisation: higher builds longer")
+    parser.add_argument("--workspace", metavar="MB", type=positive, default=2048, help="GPU memory layers may use")
+    parser.add_argument("--again", action="store_true", help="build it although it is there")
+
+
+def _build_engine(options: argparse.Namespace) -> int:
+    from neuralsim.runtimes.build_engine import run
+
+    return run(options.model, options.size, options.precision, options.level, options.workspace, options.again)
+
+
 def _process(name: str, arguments: list[str]) -> int:
     """Be the town or the bridge: its own command line takes the arguments and ends this process."""
     module = _PROCESSES[name][1]
@@ -436,6 +453,7 @@ _COMMANDS: dict[str, tuple[str, _Add, _Run]] = {
     "keys": ("keys for links between machines", _add_keys, _keys),
     "train": ("train a model (needs the train extra)", _add_train, _train),
     "export": ("make a trained model one that can be driven in", _add_export, _export),
+    "build-engine": ("TensorRT's engine for this GPU, built once", _add_build_engine, _build_engine),
     "doctor": ("what this machine has, what will be used, what is missing", _add_doctor, _doctor),
 }
 

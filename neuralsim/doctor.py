@@ -13,6 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from neuralsim import __version__
+from neuralsim.machine import cpu
 
 _PACKAGES = {  # import name -> (distribution, what it is for)
     "numpy": ("numpy", "everything"),
@@ -26,6 +27,8 @@ _PACKAGES = {  # import name -> (distribution, what it is for)
     "cv2": ("opencv-python-headless", "the embedded town"),
     "scenariogeneration": ("scenariogeneration", "the embedded town"),
 }
+_DISTRIBUTION = {"tensorrt": "tensorrt-cu13"}  # where it is not called like the runtime
+_SIZE = (512, 256)  # what `drive` paints by default
 _CARLA = "0.9.16"
 _PYTHONS = ((3, 10), (3, 12))
 _ENOUGH_GB = 3.0  # all processes of a drive take under 2
@@ -120,7 +123,7 @@ def _packages(findings: _Findings) -> None:
 
 
 def _models(findings: _Findings) -> None:
-    from neuralsim import runtimes, zoo
+    from neuralsim import zoo
 
     for name in zoo.names():
         try:
@@ -133,15 +136,35 @@ def _models(findings: _Findings) -> None:
             findings.missing(name, str(error), "")
     if not zoo.names():
         findings.missing("models", "none is installed", "install the project again: pip install -e .")
+    _runtimes(findings)
+
+
+def _runtimes(findings: _Findings) -> None:
+    """Which can be used here, which one ``auto`` takes and why, and how to get the others."""
+    from neuralsim import runtimes, zoo
+    from neuralsim.runtimes import cache, choice
+
     there = runtimes.available()
-    for name, (_, package) in runtimes.RUNTIMES.items():
-        if name in there:
-            used = "will be used" if name == there[0] else "as well, with --runtime " + name
-            findings.good(name, f"{_version(package, package)}, {used}")
+    for name, room in runtimes.RUNTIMES.items():
+        reason = runtimes.obstacle(name)
+        if reason:
+            findings.note(name, reason)
         else:
-            findings.note(name, f"not installed: pip install {package}")
+            findings.good(name, f"{_version(room.package, _DISTRIBUTION.get(name, name))}, --runtime {name}")
     if not there:
-        findings.missing("runtimes", "none is installed", f"pip install {next(iter(runtimes.RUNTIMES))}")
+        findings.missing("runtimes", "none can be used", next(iter(runtimes.RUNTIMES.values())).remedy)
+        return
+    graph = zoo.load(zoo.DEFAULT).file
+    width, height = _SIZE
+    for name, reason in choice.candidates(graph, height, width).items():
+        if reason and name in there:
+            findings.note(f"auto, {name}", f"passed over: {reason}")
+    known = choice.recall(graph, height, width)
+    size = f"{zoo.DEFAULT} at {width}x{height}"
+    if known is not None:
+        findings.good("auto", f"{known}, measured with {size}; kept in {cache.folder() / 'choices'}")
+    else:
+        findings.note("auto", f"not measured yet with {size}: the first drive does, in about two seconds")
 
 
 def _window(findings: _Findings) -> None:
@@ -169,22 +192,6 @@ def _version(module: str, distribution: str) -> str | None:
         return importlib.metadata.version(distribution)
     except importlib.metadata.PackageNotFoundError:
         return "of unknown version"
-
-
-def cpu() -> tuple[str, set[str]]:
-    """The processor's name and what it can do, in the kernel's words."""
-    model, flags = platform.processor() or platform.machine(), set[str]()
-    try:
-        for line in Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines():
-            name, _, value = line.partition(":")
-            if name.strip() == "model name":
-                model = value.strip()
-            elif name.strip() == "flags":
-                flags = set(value.split())
-                break
-    except OSError:
-        pass  # not Linux
-    return model, flags
 
 
 def memory_gb() -> tuple[float, float] | None:

@@ -45,13 +45,23 @@ class NeuralRenderer:
             self._style = self._target
         if size:
             self._load(size)
-        elif runtime != "auto" and runtime not in runtimes.available():
-            runtimes.create(runtime, self.card.file, 32, 32)  # raises: says now what is wrong with it
+        else:
+            runtimes.check(runtime)  # raises: says now what is wrong with it
 
     @property
     def runtime(self) -> str:
         """Runtime and precision in use, e.g. "openvino bf16"; the wish until the first frame's size is known."""
         return self._session.name if self._session else self._wanted
+
+    @property
+    def warning(self) -> str:
+        """What about the runtime is not as it was meant to be, in one line; "" if nothing."""
+        return self._session.warning if self._session else ""
+
+    @property
+    def note(self) -> str:
+        """What was found out while the runtime was chosen, in one line; "" if nothing."""
+        return self._session.note if self._session else ""
 
     def set_style(self, name: str) -> None:
         """Blend over to one of the card's styles within a second or so. Raises ModelError for an unknown one."""
@@ -82,14 +92,7 @@ class NeuralRenderer:
     def seconds_per_step(self, steps: int = 10) -> float:
         """Shortest of a few steps at the loaded size: what an undisturbed machine needs. Forgets the past."""
         assert self._size is not None, "no size yet: give one to the constructor or render a frame"
-        width, height = self._size
-        planes: dict[str, np.ndarray] = {
-            "tag": np.full((height, width), Tag.SKY, np.uint8),
-            "instance": np.zeros((height, width), np.uint16),
-            "depth": np.full((height, width), 1000.0, np.float32),
-            "motion": np.zeros((height, width, 2), np.float16),
-        }
-        feeds = self.feeds(Frame(0, 0, 0.0, Camera(width, height, 70.0, np.eye(4)), planes))
+        feeds = self.feeds(_sky(*self._size))
         times = []
         for _ in range(steps):
             begun = time.perf_counter()
@@ -113,6 +116,10 @@ class NeuralRenderer:
         if self._size != (width, height):
             self._load((width, height))
         self._style = self._style + _BLEND * (self._target - self._style)
+        return self._inputs(frame)
+
+    def _inputs(self, frame: Frame) -> dict[str, np.ndarray]:
+        planes = [name for name in PLANES if name in self.card.inputs]
         camera = frame.camera
         lens = (camera.focal, camera.focal, camera.width / 2.0, camera.height / 2.0)
         feeds = {name: self._fit(frame.planes[name]) for name in planes}
@@ -124,7 +131,8 @@ class NeuralRenderer:
         width, height = size
         step = self.card.multiple_of
         self._padded = (-(-height // step) * step, -(-width // step) * step)
-        self._session = runtimes.create(self._wanted, self.card.file, *self._padded, self._threads)
+        example = self._inputs(_sky(width, height))
+        self._session = runtimes.create(self._wanted, self.card.file, *self._padded, self._threads, example)
         self._size = size
 
     def _fit(self, plane: np.ndarray) -> np.ndarray:
@@ -133,3 +141,14 @@ class NeuralRenderer:
             return np.ascontiguousarray(plane)
         pad = [(0, self._padded[0] - height), (0, self._padded[1] - width)] + [(0, 0)] * (plane.ndim - 2)
         return np.pad(plane, pad, mode="edge")
+
+
+def _sky(width: int, height: int) -> Frame:
+    """A frame with nothing in it: the graph takes as long for it as for any other."""
+    planes: dict[str, np.ndarray] = {
+        "tag": np.full((height, width), Tag.SKY, np.uint8),
+        "instance": np.zeros((height, width), np.uint16),
+        "depth": np.full((height, width), 1000.0, np.float32),
+        "motion": np.zeros((height, width, 2), np.float16),
+    }
+    return Frame(0, 0, 0.0, Camera(width, height, 70.0, np.eye(4)), planes)

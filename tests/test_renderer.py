@@ -49,10 +49,11 @@ def test_runtimes_agree_far_from_the_origin() -> None:
     )
     far.camera.pose[:3, 3] = (-253.3, 473.1, 1.5)
     pictures = [NeuralRenderer(runtime=name, threads=1).render(far).astype(float) for name in runtimes.available()]
-    assert len(pictures) == 2
+    assert len(pictures) >= 2
     assert pictures[0].std() > 20
-    psnr = 10 * np.log10(255**2 / np.mean((pictures[0] - pictures[1]) ** 2))
-    assert psnr > 40, f"{psnr:.1f} dB"
+    for other in pictures[1:]:
+        psnr = 10 * np.log10(255**2 / np.mean((pictures[0] - other) ** 2))
+        assert psnr > 40, f"{psnr:.1f} dB"
 
 
 def test_any_size_and_a_change_of_size() -> None:

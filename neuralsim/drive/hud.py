@@ -6,6 +6,7 @@ left the instruments, bottom centre the notices.
 
 from __future__ import annotations
 
+import textwrap
 import time
 from dataclasses import dataclass, field
 
@@ -38,6 +39,7 @@ _ALPHA = 168
 _REFRESH = 0.25  # seconds between changes of the measurement: numbers that flicker cannot be read
 _NOTICE = 2.6  # seconds a notice stays
 _FADE = 0.6  # of which it fades
+_WARNING = 48  # letters in a line of it
 
 
 @dataclass
@@ -48,6 +50,7 @@ class HudState:
     place: str = ""  # town and weather
     model: str = ""
     runtime: str = ""
+    warning: str = ""  # what about the runtime is not as it was meant to be
     view: str = "Neural"
     fps: float = 0.0
     latency: float = 0.0  # ms, capture to display
@@ -127,6 +130,7 @@ class Hud:
         lines = [(state.view, 27, _WHITE), (second, 20, _SOFT), (state.place, 20, _SOFT)]
         if state.device:
             lines.append((state.device, 20, _SOFT))
+        lines += [(line, 18, _AMBER) for line in textwrap.wrap(state.warning, _WARNING, max_lines=4)]
         texts = [self._text(text, size, colour) for text, size, colour in lines if text]
         width = max(text.get_width() for text in texts) + px(28)
         height = sum(text.get_height() for text in texts) + px(5) * (len(texts) - 1) + px(24)

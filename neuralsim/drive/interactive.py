@@ -90,6 +90,9 @@ class WindowDrive(Drive):
     def _show(self, picture: Picture) -> None:
         if self._last is None:
             self.hud.notify("Press H for help")
+            self.say_about_runtime()
+            if self.session.note:
+                self.hud.notify(self.session.note)
         else:
             self._tell_changes(self._last, picture)
         self._last = picture
@@ -115,7 +118,7 @@ class WindowDrive(Drive):
         if self._last is not None:
             state.ego = self._last.frame.ego
             state.place = "  |  ".join(part for part in (self._town(), self._last.frame.weather_name) if part)
-        state.model, state.runtime = session.model, session.runtime
+        state.model, state.runtime, state.warning = session.model, session.runtime, session.warning
         state.fps = meter.rate()
         state.latency, state.stages = meter.recent()
         state.frames, state.skipped = meter.frames, meter.dropped

@@ -118,6 +118,12 @@ class Drive(ABC):
             self._sampler = threading.Thread(target=self._sample_memory, name="memory", daemon=True)
             self._sampler.start()
 
+    def say_about_runtime(self) -> None:
+        """What was found out about the runtime at loading, for the terminal."""
+        for line in (self.session.warning, self.session.note):
+            if line:
+                print(f"neuralsim: {line}", file=sys.stderr)
+
     def start_recording(self, path: Path, picture: Picture) -> None:
         """Open ``path`` for pictures like this one. :class:`RecordingError` where it cannot."""
         height, width = picture.neural.shape[:2]
@@ -173,6 +179,9 @@ class HeadlessDrive(Drive):
                         raise session.error
                     progress.waiting([name for name, done in session.steps.items() if not done])
                     continue
+                if not self.meter.frames:
+                    progress.close()
+                    self.say_about_runtime()
                 if options.record is not None:
                     self._record(options.record, picture)
                 self.shown(picture)

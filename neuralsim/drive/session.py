@@ -65,6 +65,7 @@ class Session(threading.Thread):
         self.steps: dict[str, bool] = {}  # what the start consists of, and what of it is done
         self.controls = ""  # endpoint for controls, once known
         self.model, self.runtime = options.model, options.runtime
+        self.warning = self.note = ""  # about the runtime, one line each; for sure once there are pictures
         self.painting_since = 0  # ns, set just before the first frame that counts is painted
         self.fps = options.fps or FULL_RATE  # simulated ticks per second, for sure once there are pictures
         self.paused = False  # set from outside: silence is no failure
@@ -188,6 +189,7 @@ class Session(threading.Thread):
                 renderer.render(frame)  # compiles for this size, fills caches
                 renderer.reset()
                 warm = True
+                self.runtime, self.warning, self.note = renderer.runtime, renderer.warning, renderer.note
                 self._step("First frame", done=True)
                 if not self.lockstep:
                     heard = time.monotonic()

@@ -25,6 +25,7 @@ class TagPainter:
 
     model = TAGS
     runtime = "none"
+    warning = note = ""
     card = _Card()
 
     def set_style(self, name: str) -> None:

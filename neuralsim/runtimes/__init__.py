@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
@@ -9,10 +10,22 @@ from typing import Protocol
 
 import numpy as np
 
-#: Runtime name -> (its room, the package it needs), in the order in which ``auto`` tries them.
+
+@dataclass(frozen=True)
+class Room:
+    """Where a runtime lives, and what it needs."""
+
+    module: str
+    package: str  # that must be importable
+    remedy: str  # the command that gets it
+
+
+#: Runtime name -> its room.
 RUNTIMES = {
-    "openvino": ("neuralsim.runtimes.openvino_", "openvino"),
-    "onnxruntime": ("neuralsim.runtimes.onnxruntime_", "onnxruntime"),
+    "openvino": Room("neuralsim.runtimes.openvino_", "openvino", "pip install openvino"),
+    "onnxruntime": Room("neuralsim.runtimes.onnxruntime_", "onnxruntime", "pip install onnxruntime"),
+    "tensorrt": Room("neuralsim.runtimes.tensorrt_", "tensorrt", "pip install -r requirements/tensorrt.txt"),
+    "torch": Room("neuralsim.runtimes.torch_", "torch", "pip install -r requirements/train.txt"),
 }
 
 
@@ -24,6 +37,8 @@ class Session(Protocol):
     """A graph loaded for one frame size, with its state inside."""
 
     name: str  # runtime and precision, e.g. "openvino bf16"
+    warning: str  # what is not as it was meant to be, for whoever drives; one line or ""
+    note: str  # what was found out at loading and may be of interest; one line or ""
 
     def step(self, feeds: dict[str, np.ndarray]) -> np.ndarray:
         """Paint one frame from its inputs (all but the state): u8 (H, W, 3), valid until the next step."""
@@ -57,35 +72,62 @@ def state_shapes(height: int, width: int) -> dict[str, tuple[tuple[int, ...], fl
 NEXT = {"past_rgb": "next_rgb", "past_label": "next_label"}
 
 
+def obstacle(runtime: str) -> str:
+    """Why a runtime cannot be used on this machine, and the command that helps, in one line; "" if it can."""
+    room = RUNTIMES[runtime]
+    if not find_spec(room.package):
+        return f"not installed: {room.remedy}"
+    if runtime == "tensorrt":  # its library would crash without a driver: ask first
+        from neuralsim.runtimes import tensorrt_
+
+        return tensorrt_.obstacle()
+    return ""
+
+
 def available() -> list[str]:
-    """Names of the runtimes whose package is installed."""
-    return [name for name, (_, package) in RUNTIMES.items() if find_spec(package)]
+    """Names of the runtimes that can be used on this machine."""
+    return [name for name in RUNTIMES if not obstacle(name)]
 
 
-def create(runtime: str, graph: Path, height: int, width: int, threads: int | None = None) -> Session:
-    """Load ``graph`` for frames of ``height`` x ``width`` (multiples of 32) on ``runtime`` ("auto": the first found).
+def create(
+    runtime: str,
+    graph: Path,
+    height: int,
+    width: int,
+    threads: int | None = None,
+    example: dict[str, np.ndarray] | None = None,
+) -> Session:
+    """Load ``graph`` for frames of ``height`` x ``width`` (multiples of 32).
 
+    ``runtime``: a name, or "name:precision" such as "openvino:fp32", or "auto": the fastest here, measured on
+    ``example`` (the graph's inputs without the state) and remembered; without an example, OpenVINO or what there is.
     ``threads``: CPU threads to use, None = all. Raises RuntimeUnavailable.
     """
-    found = available()
     if runtime == "auto":
-        if not found:
-            raise RuntimeUnavailable(f"no runtime is installed: pip install {' or '.join(RUNTIMES)}")
-        runtime = found[0]
-    session: Session = import_module(_room(runtime)).load(graph, height, width, threads)
+        from neuralsim.runtimes import choice
+
+        return choice.fastest(graph, height, width, threads, example)
+    name, _, precision = runtime.partition(":")
+    session: Session = import_module(_module(name)).load(graph, height, width, threads, precision or None)
     return session
 
 
 def plain(runtime: str, graph: Path, threads: int | None = None, precision: str | None = None) -> Plain:
     """Load any graph of fixed sizes. ``precision`` None: the runtime's best here. Raises RuntimeUnavailable."""
-    session: Plain = import_module(_room(runtime)).load_plain(graph, threads, precision)
+    session: Plain = import_module(_module(runtime)).load_plain(graph, threads, precision)
     return session
 
 
-def _room(runtime: str) -> str:
+def check(runtime: str) -> None:
+    """Raise RuntimeUnavailable for a wish that cannot be fulfilled here, without loading anything."""
+    if runtime != "auto":
+        _module(runtime.partition(":")[0])
+
+
+def _module(runtime: str) -> str:
     if runtime not in RUNTIMES:
         raise RuntimeUnavailable(f"unknown runtime {runtime!r}; known: auto, {', '.join(RUNTIMES)}")
-    module, package = RUNTIMES[runtime]
-    if runtime not in available():
-        raise RuntimeUnavailable(f"runtime {runtime!r} is not installed: pip install {package}")
-    return module
+    reason = obstacle(runtime)
+    if reason:
+        raise RuntimeUnavailable(f"runtime {runtime!r} cannot be used: {reason}")
+    return RUNTIMES[runtime].module

@@ -13,6 +13,8 @@ from neuralsim.runtimes import NEXT, RuntimeUnavailable, state_shapes
 class OnnxRuntimeSession:
     """Bound inputs and outputs: state and picture stay on the device, two sets of state buffers take turns."""
 
+    warning = note = ""
+
     def __init__(self, session: ort.InferenceSession, name: str, height: int, width: int) -> None:
         self.name = name
         self._session, self._device = session, _device(session)
@@ -85,7 +87,15 @@ def _open(graph: Path, threads: int | None, precision: str | None) -> tuple[ort.
     if threads:
         options.intra_op_num_threads = threads
     try:
+        if precision == "fp16":
+            from neuralsim.runtimes import variants
+
+            graph = variants.path(graph, precision)
+        elif precision not in (None, "fp32"):
+            raise RuntimeUnavailable(f"onnxruntime has no precision {precision!r}; it has fp32, fp16")
         session = ort.InferenceSession(str(graph), options, providers=providers())
+    except RuntimeUnavailable:
+        raise
     except Exception as error:  # its exceptions share no base class but Exception
         raise RuntimeUnavailable(f"onnxruntime cannot load {graph}: {str(error).strip().splitlines()[0]}") from error
     where = session.get_providers()[0].removesuffix("ExecutionProvider").lower()

@@ -16,6 +16,8 @@ _HINTS = {"fp32": "f32", "bf16": "bf16"}
 class OpenVinoSession:
     """The compiled graph and two sets of state tensors that take turns, so that no state is ever copied."""
 
+    warning = note = ""
+
     def __init__(self, compiled: ov.CompiledModel, name: str, height: int, width: int) -> None:
         self.name = name
         self._request = compiled.create_infer_request()
@@ -104,6 +106,8 @@ def _compile(
         if precision is None:
             can_bf16 = "BF16" in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
             precision = "bf16" if can_bf16 else "fp32"
+        if precision not in _HINTS:
+            raise RuntimeUnavailable(f"openvino has no precision {precision!r}; it has {', '.join(_HINTS)}")
         # pinned threads would wait for their core while simulator and bridge use it and another is free
         options: dict[str, object] = {
             "PERFORMANCE_HINT": "LATENCY",

@@ -1,0 +1,46 @@
+"""Where engines, graphs in other precisions and measured choices are kept between starts."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import tempfile
+from pathlib import Path
+
+#: Edition of the graphs that ``variants.py`` makes; a higher number has them and their engines made anew.
+CONVERSION = 1
+
+
+def folder() -> Path:
+    """``$NEURALSIM_CACHE``, else ``neuralsim`` in the user's cache folder. May not exist yet."""
+    own = os.environ.get("NEURALSIM_CACHE")
+    if own:
+        return Path(own)
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "neuralsim"
+
+
+def key(facts: dict[str, object]) -> str:
+    """32 hex digits that change whenever one of ``facts`` does."""
+    return hashlib.sha256(json.dumps(facts, sort_keys=True, default=str).encode()).hexdigest()[:32]
+
+
+def sha256(path: Path) -> str:
+    """Hash of a file's bytes."""
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def write(path: Path, *parts: bytes) -> None:
+    """Put ``parts`` into ``path`` whole or not at all: whoever reads meanwhile sees the old file. Raises OSError."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            for part in parts:
+                file.write(part)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(name, path)
+    except BaseException:
+        Path(name).unlink(missing_ok=True)
+        raise

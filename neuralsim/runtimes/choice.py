@@ -1,0 +1,197 @@
+"""``auto``: the runtime that is fastest on this machine, measured once for each model and size, then remembered."""
+
+from __future__ import annotations
+
+import json
+import os
+import statistics
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+import numpy as np
+
+from neuralsim import machine, runtimes
+from neuralsim.runtimes import RuntimeUnavailable, Session, cache, driver
+
+_SECONDS = 0.8  # of measuring, for each candidate
+_FIRST = 3  # steps before a candidate may be given up
+_HOPELESS = 1.6  # times slower than the best
+Step = Callable[[], object]
+
+_DISTRIBUTIONS = ("openvino", "onnxruntime", "onnxruntime-gpu", "tensorrt-cu13", "torch")
+
+
+@dataclass
+class Choice:
+    """What was measured on this machine for one model and size."""
+
+    runtime: str
+    milliseconds: dict[str, float] = field(default_factory=dict)  # median per step, by session name
+
+    def __str__(self) -> str:
+        ordered = sorted(self.milliseconds.items(), key=lambda item: item[1])
+        (best, fastest), *others = ordered
+        rest = f" ({', '.join(f'{name} {value:.3g} ms' for name, value in others)})" if others else ""
+        return f"{best} is the fastest here: {fastest:.3g} ms{rest}"
+
+
+def candidates(graph: Path, height: int, width: int) -> dict[str, str]:
+    """Runtimes that ``auto`` measures -> "", and those that it passes over -> why, one line each.
+
+    Never builds an engine, which takes minutes, and leaves PyTorch alone where there is no GPU for it.
+    """
+    found = {}
+    for name in runtimes.RUNTIMES:
+        reason = runtimes.obstacle(name)
+        if not reason and name == "torch":
+            reason = _no_gpu()
+        if not reason and name == "tensorrt":
+            reason = _no_engine(graph, height, width)
+        found[name] = reason
+    return found
+
+
+def fastest(
+    graph: Path, height: int, width: int, threads: int | None, example: dict[str, np.ndarray] | None
+) -> Session:
+    """A session of the remembered runtime, or of the one that measuring finds. Raises RuntimeUnavailable."""
+    usable = [name for name, reason in candidates(graph, height, width).items() if not reason]
+    if not usable:
+        raise RuntimeUnavailable("no runtime is installed: pip install openvino")
+    remembered = recall(graph, height, width, threads)
+    failed: dict[str, str] = {}
+    if remembered is not None:
+        usable.sort(key=lambda name: name != remembered.runtime)
+    if remembered is not None or example is None or len(usable) == 1:
+        session = _first_that_loads(usable, graph, height, width, threads, failed)
+    else:
+        session = _measured(usable, graph, height, width, threads, example, failed)
+    if failed:
+        reasons = "; ".join(failed.values())
+        session.warning = f"{reasons}: running on {session.name} instead"
+    return session
+
+
+def recall(graph: Path, height: int, width: int, threads: int | None = None) -> Choice | None:
+    """What was measured before for just this machine, model and size; None if nothing was or it cannot be read."""
+    try:
+        kept = json.loads(_path(graph, height, width, threads).read_text(encoding="utf-8"))
+        milliseconds = {str(name): float(value) for name, value in kept["milliseconds"].items()}
+        return Choice(str(kept["runtime"]), milliseconds) if milliseconds else None
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return None
+
+
+def _measured(
+    usable: list[str],
+    graph: Path,
+    height: int,
+    width: int,
+    threads: int | None,
+    example: dict[str, np.ndarray],
+    failed: dict[str, str],
+) -> Session:
+    sessions: dict[str, Session] = {}
+    for name in usable:
+        try:
+            sessions[name] = runtimes.create(name, graph, height, width, threads)
+            sessions[name].step(example)  # fills caches
+        except RuntimeUnavailable as error:
+            failed[name] = str(error)
+            sessions.pop(name, None)
+    if not sessions:
+        raise RuntimeUnavailable("; ".join(failed.values()))
+    times = race({name: _stepper(session, example) for name, session in sessions.items()})
+    best = min(times, key=lambda name: times[name])
+    chosen = sessions[best]
+    chosen.reset()
+    choice = Choice(best, {sessions[name].name: round(1000.0 * value, 3) for name, value in times.items()})
+    chosen.note = str(choice)
+    path = _path(graph, height, width, threads)
+    try:
+        kept = {"runtime": best, "milliseconds": choice.milliseconds}
+        cache.write(path, json.dumps(kept, indent=2).encode() + b"\n")
+        chosen.note += "; remembered"
+    except OSError as error:
+        chosen.note += f"; cannot be remembered: {error.strerror or error}"
+    return chosen
+
+
+def race(steps: dict[str, Step]) -> dict[str, float]:
+    """Median seconds of each step, taken in turns; whoever is clearly slower after a few is not waited for."""
+    times: dict[str, list[float]] = {name: [] for name in steps}
+    running = set(steps)
+    while running:
+        for name in sorted(running):
+            begun = time.perf_counter()
+            steps[name]()
+            times[name].append(time.perf_counter() - begun)
+        best = min(statistics.median(taken) for taken in times.values())
+        for name in sorted(running):
+            slow = len(times[name]) >= _FIRST and statistics.median(times[name]) > _HOPELESS * best
+            if slow or sum(times[name]) > _SECONDS:
+                running.discard(name)
+    return {name: statistics.median(taken) for name, taken in times.items()}
+
+
+def _stepper(session: Session, example: dict[str, np.ndarray]) -> Step:
+    return lambda: session.step(example)
+
+
+def _first_that_loads(
+    names: list[str], graph: Path, height: int, width: int, threads: int | None, failed: dict[str, str]
+) -> Session:
+    for name in names:
+        try:
+            return runtimes.create(name, graph, height, width, threads)
+        except RuntimeUnavailable as error:
+            failed[name] = str(error)
+    raise RuntimeUnavailable("; ".join(failed.values()))
+
+
+def _no_gpu() -> str:
+    try:
+        driver.gpu()
+    except driver.NoGpu as error:
+        return f"{error}; on the processor it is for comparison only, with --runtime torch"
+    return ""
+
+
+def _no_engine(graph: Path, height: int, width: int) -> str:
+    from neuralsim.runtimes import engines, tensorrt_
+
+    try:
+        facts = engines.EngineFacts.here(graph, height, width, tensorrt_.PRECISIONS[0])
+        engines.read(facts)
+    except engines.EngineError as error:
+        return str(error)
+    return ""
+
+
+def _path(graph: Path, height: int, width: int, threads: int | None) -> Path:
+    """The file of the answer, named after all that it depends on."""
+    facts: dict[str, object] = {
+        "model": cache.sha256(graph),
+        "size": (height, width),
+        "threads": threads,
+        "processor": machine.cpu()[0],
+        "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
+        "candidates": candidates(graph, height, width),
+        "versions": {name: _version(name) for name in _DISTRIBUTIONS},
+    }
+    try:
+        gpu = driver.gpu()
+        facts["gpu"] = (gpu.name, gpu.driver)
+    except driver.NoGpu:
+        pass
+    return cache.folder() / "choices" / f"{cache.key(facts)}.json"
+
+
+def _version(distribution: str) -> str:
+    try:
+        return version(distribution)
+    except PackageNotFoundError:
+        return ""

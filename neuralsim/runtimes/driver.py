@@ -1,0 +1,72 @@
+"""Is there an NVIDIA GPU that can be used? Asked of the driver itself, before any library that would crash without."""
+
+from __future__ import annotations
+
+import ctypes
+import re
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+_LIBRARY = "libcuda.so.1"
+_NOT_CONNECTED = 100  # CUDA_ERROR_NO_DEVICE
+CUDA = (13, 0)  # what the pinned packages are made for
+_DRIVER = 580  # the first driver of CUDA 13.0
+
+
+class NoGpu(Exception):
+    """No usable GPU; the message says why and what to do, in one line."""
+
+
+@dataclass(frozen=True)
+class Gpu:
+    """The first GPU of this machine."""
+
+    name: str  # e.g. "NVIDIA H200"
+    memory: int  # bytes
+    driver: str  # e.g. "580.65.06"
+    cuda: tuple[int, int]  # the newest CUDA that the driver can serve
+
+
+@lru_cache(maxsize=1)
+def gpu() -> Gpu:
+    """The first GPU. Raises NoGpu. Loads nothing but the driver's own library, so it is safe on any machine."""
+    try:
+        cuda = ctypes.CDLL(_LIBRARY)
+    except OSError:
+        raise NoGpu(f"no NVIDIA driver ({_LIBRARY}) is installed: TensorRT and CUDA need one") from None
+    status = cuda.cuInit(0)
+    if status == _NOT_CONNECTED:
+        raise NoGpu("the NVIDIA driver finds no GPU: in a container, start it with --gpus all")
+    if status:
+        raise NoGpu(f"the NVIDIA driver does not start (cuInit: error {status}): nvidia-smi says more")
+    number, device, memory = ctypes.c_int(), ctypes.c_int(), ctypes.c_size_t()
+    name = ctypes.create_string_buffer(256)
+    calls = (
+        lambda: cuda.cuDriverGetVersion(ctypes.byref(number)),
+        lambda: cuda.cuDeviceGet(ctypes.byref(device), 0),
+        lambda: cuda.cuDeviceGetName(name, len(name), device),
+        lambda: cuda.cuDeviceTotalMem_v2(ctypes.byref(memory), device),
+    )
+    for call in calls:
+        if status := call():
+            raise NoGpu(f"the NVIDIA driver does not answer (error {status}): nvidia-smi says more")
+    version = number.value // 1000, number.value % 1000 // 10
+    return Gpu(name.value.decode(errors="replace"), memory.value, _driver_version() or f"CUDA {version}", version)
+
+
+def check(found: Gpu) -> Gpu:
+    """``found`` again. Raises NoGpu when its driver is too old for the pinned packages."""
+    if found.cuda < CUDA:
+        has, needs = (".".join(map(str, pair)) for pair in (found.cuda, CUDA))
+        raise NoGpu(f"driver {found.driver} serves CUDA {has}, {needs} is needed: install driver {_DRIVER} or newer")
+    return found
+
+
+def _driver_version() -> str:
+    try:
+        text = Path("/proc/driver/nvidia/version").read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return ""
+    found = re.search(r"\b\d{3}\.\d+(\.\d+)?\b", text)
+    return found[0] if found else ""

@@ -1,0 +1,257 @@
+"""PyTorch: the reference, and the GPU's path where TensorRT is not installed. Runs the same ONNX file as all others.
+
+The graph is read node by node into ``torch.fx``, once for the frame's size: shapes are then numbers, and what follows
+from constants alone is computed while reading. fp16 and bf16 are where :mod:`neuralsim.runtimes.variants` puts them. On
+a GPU convolutions run channels-last, and a step is one CUDA graph for each of the two sets of state buffers; with
+"-compiled" behind the precision ``torch.compile`` fuses what lies between the convolutions, which takes a minute.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import torch
+from onnx import TensorProto, helper, numpy_helper
+from torch import Tensor, fx
+
+from neuralsim.runtimes import NEXT, RuntimeUnavailable, state_shapes, variants
+from neuralsim.runtimes.torch_operators import OPERATORS, SIZES, TYPES
+
+PRECISIONS = ("fp32", "bf16", "fp16")
+_HALF = {"fp16": torch.float16, "bf16": torch.bfloat16}
+_COMPILED = "-compiled"
+
+
+def read(model: onnx.ModelProto, half: torch.dtype = torch.float16) -> fx.GraphModule:
+    """A module from the model's inputs in order to a tuple of its outputs. All sizes must be fixed.
+
+    ``half`` stands in the place of fp16 in what is computed. Raises RuntimeUnavailable for an unknown operator.
+    """
+    graph, root = fx.Graph(), torch.nn.Module()
+    values: dict[str, Tensor | None] = {"": None}  # of constants their value; else on "meta": a type and a shape
+    made: dict[str, fx.Node] = {}  # what is not constant
+    stored = {name for node in model.graph.node if node.op_type == "Cast" for name in node.input}
+    for tensor in model.graph.initializer:
+        weight = torch.from_numpy(np.array(numpy_helper.to_array(tensor)))
+        computed = weight.dtype == torch.float16 and tensor.name not in stored  # not only kept small in the file
+        values[tensor.name] = weight.to(half) if computed else weight
+    for port in model.graph.input:
+        kind = port.type.tensor_type
+        shape = [dim.dim_value for dim in kind.shape.dim]
+        values[port.name] = torch.empty(shape, dtype=TYPES[kind.elem_type], device="meta")
+        made[port.name] = graph.placeholder(f"input_{port.name}")
+    for node in model.graph.node:
+        operator = OPERATORS.get(node.op_type)
+        if operator is None:
+            raise RuntimeUnavailable(f"torch: the graph has an operator that is not known here: {node.op_type}")
+        attributes = {attribute.name: _attribute(attribute) for attribute in node.attribute}
+        if node.op_type == "Cast":
+            to = TYPES[attributes["to"]]
+            attributes["to"] = half if to == torch.float16 else to
+        sizes = SIZES.get(node.op_type, ())
+        arguments: list[Any] = []
+        call: list[Any] = []
+        changes = node.op_type != "Shape" and any(name in made for name in node.input)
+        for place, name in enumerate(node.input):
+            value = values[name]
+            if value is not None and changes and place in sizes:
+                if name in made:
+                    raise RuntimeUnavailable(f"torch: the graph computes a size from its inputs ({node.name})")
+                arguments.append(value.reshape(-1).tolist())
+                call.append(arguments[-1])
+            else:
+                arguments.append(value.to("meta") if changes and value is not None else value)
+                call.append(made[name] if name in made else _kept(graph, root, name, value) if changes else None)
+        result = operator(*arguments, **attributes)
+        outputs = result if isinstance(result, tuple) else (result,)
+        values.update(zip(node.output, outputs, strict=False))
+        if changes:
+            whole = graph.call_function(operator, tuple(call), attributes)
+            parts = [whole] if not isinstance(result, tuple) else [whole[n] for n in range(len(outputs))]  # type: ignore[index]
+            made.update(zip(node.output, parts, strict=False))
+    graph.output(tuple(made[port.name] for port in model.graph.output))
+    graph.eliminate_dead_code()
+    return fx.GraphModule(root, graph)
+
+
+def _kept(graph: fx.Graph, root: torch.nn.Module, name: str, value: Tensor | None) -> fx.Node | None:
+    """A constant as a buffer of the module, so that it moves to the device with it."""
+    if value is None:
+        return None
+    safe = "constant_" + "".join(letter if letter.isalnum() else "_" for letter in name)
+    if not hasattr(root, safe):
+        root.register_buffer(safe, value)
+    return graph.get_attr(safe)
+
+
+def _attribute(attribute: onnx.AttributeProto) -> Any:
+    value = helper.get_attribute_value(attribute)
+    if isinstance(value, TensorProto):
+        return torch.from_numpy(np.array(numpy_helper.to_array(value)))
+    return value.decode() if isinstance(value, bytes) else value
+
+
+class TorchSession:
+    """The module, its state on the device in two sets of buffers that take turns, and on a GPU two CUDA graphs."""
+
+    warning = note = ""
+
+    def __init__(self, module: fx.GraphModule, model: onnx.ModelProto, name: str, height: int, width: int) -> None:
+        self.name = name
+        self._shapes = state_shapes(height, width)
+        self._device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        self._module = _on_device(module, self._device, name.endswith(_COMPILED))
+        self._order = [port.name for port in model.graph.input]
+        self._outputs = [port.name for port in model.graph.output]
+        self._values = {
+            port.name: torch.zeros(
+                [dim.dim_value for dim in port.type.tensor_type.shape.dim],
+                dtype=TYPES[port.type.tensor_type.elem_type],
+                device=self._device,
+            )
+            for port in model.graph.input
+        }
+        self._states = [{key: self._values[key].clone() for key in NEXT} for _ in (0, 1)]
+        self._rgb = torch.zeros((height, width, 3), dtype=torch.uint8, device=self._device)
+        self._picture = self._rgb
+        self._graphs: list[torch.cuda.CUDAGraph] = []
+        self._turn = 0
+        if self._device.type == "cuda":
+            self._picture = torch.zeros((height, width, 3), dtype=torch.uint8, pin_memory=True)
+            self._host = {key: torch.zeros_like(v, device="cpu").pin_memory() for key, v in self._values.items()}
+            self._capture()
+        self.reset()
+
+    @torch.inference_mode()
+    def _run(self, turn: int) -> None:
+        past, following = self._states[turn], self._states[1 - turn]
+        results = self._module(*(past.get(name, self._values[name]) for name in self._order))
+        out = dict(zip(self._outputs, results, strict=True))
+        for key, output in NEXT.items():
+            following[key].copy_(out[output])
+        self._rgb.copy_(out["rgb"])
+
+    @torch.inference_mode()
+    def _capture(self) -> None:
+        """Record a step in each direction, after a few on a stream beside, which let libraries allocate and choose."""
+        beside = torch.cuda.Stream()
+        with torch.cuda.stream(beside):
+            for turn in (0, 1, 0):
+                self._run(turn)
+        torch.cuda.current_stream().wait_stream(beside)
+        torch.cuda.synchronize()
+        for turn in (0, 1):
+            graph = torch.cuda.CUDAGraph()
+            with torch.cuda.graph(graph):
+                self._run(turn)
+            self._graphs.append(graph)
+
+    @torch.inference_mode()
+    def step(self, feeds: dict[str, np.ndarray]) -> np.ndarray:
+        for name, value in feeds.items():
+            if self._graphs:
+                self._host[name].numpy()[...] = value
+                self._values[name].copy_(self._host[name], non_blocking=True)
+            else:
+                self._values[name] = torch.from_numpy(value)
+        if self._graphs:
+            self._graphs[self._turn].replay()
+            self._picture.copy_(self._rgb, non_blocking=True)
+            torch.cuda.current_stream().synchronize()
+        else:
+            self._run(self._turn)
+        self._turn = 1 - self._turn
+        return self._picture.numpy()
+
+    def reset(self) -> None:
+        for key, (_, nothing) in self._shapes.items():
+            self._states[self._turn][key].fill_(nothing)
+
+    def state(self) -> dict[str, np.ndarray]:
+        return {key: value.cpu().numpy().copy() for key, value in self._states[self._turn].items()}
+
+    def restore(self, state: dict[str, np.ndarray]) -> None:
+        for key, value in state.items():
+            self._states[self._turn][key].copy_(torch.from_numpy(value))
+
+
+class TorchPlain:
+    """A graph of numpy arrays in and out."""
+
+    def __init__(self, module: fx.GraphModule, model: onnx.ModelProto, name: str) -> None:
+        self.name = name
+        self.inputs = {p.name: tuple(d.dim_value for d in p.type.tensor_type.shape.dim) for p in model.graph.input}
+        self._outputs = [port.name for port in model.graph.output]
+        self._device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        self._module = _on_device(module, self._device, name.endswith(_COMPILED))
+        self._values: list[Tensor] = []
+        self._results: tuple[Tensor, ...] = ()
+        self._graph: torch.cuda.CUDAGraph | None = None
+
+    @torch.inference_mode()
+    def run(self, feeds: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+        arrays = [torch.from_numpy(feeds[name]) for name in self.inputs]
+        if self._device.type == "cpu":
+            self._results = self._module(*arrays)
+        elif self._graph is None:
+            self._values = [array.to(self._device) for array in arrays]
+            beside = torch.cuda.Stream()
+            with torch.cuda.stream(beside):
+                self._module(*self._values)
+            torch.cuda.synchronize()
+            self._graph = torch.cuda.CUDAGraph()
+            with torch.cuda.graph(self._graph):
+                self._results = self._module(*self._values)
+        if self._graph is not None:
+            for value, array in zip(self._values, arrays, strict=True):
+                value.copy_(array)
+            self._graph.replay()
+        return {name: value.cpu().numpy() for name, value in zip(self._outputs, self._results, strict=True)}
+
+
+def _on_device(module: fx.GraphModule, device: torch.device, compiled: bool) -> Any:
+    module = module.to(device).eval()
+    if device.type == "cuda":
+        torch.backends.cudnn.benchmark = True  # sizes are fixed: the fastest convolution is worth finding
+        for name, value in module.named_buffers():
+            if value.dim() == 4:
+                setattr(module, name, value.contiguous(memory_format=torch.channels_last))
+    return torch.compile(module) if compiled else module
+
+
+def load(
+    graph: Path, height: int, width: int, threads: int | None = None, precision: str | None = None
+) -> TorchSession:
+    """Read ``graph`` for one frame size. ``precision``: "fp32", "bf16", "fp16" (None: fp16 on a GPU, else fp32), on a
+    GPU with "-compiled" behind it or not. Raises RuntimeUnavailable.
+    """
+    precision = precision or ("fp16" if torch.cuda.is_available() else "fp32")
+    kind = precision.removesuffix(_COMPILED)
+    if kind not in PRECISIONS:
+        raise RuntimeUnavailable(f"torch has no precision {precision!r}; it has {', '.join(PRECISIONS)}")
+    try:
+        model = onnx.load(str(graph))
+        if kind != "fp32":
+            model = variants.half(model)
+        model = variants.of_size(model, height, width)
+        if threads:
+            torch.set_num_threads(threads)
+        return TorchSession(read(model, _HALF.get(kind, torch.float16)), model, f"torch {precision}", height, width)
+    except (RuntimeError, OSError, NotImplementedError, torch.cuda.OutOfMemoryError) as error:
+        reason = " ".join(str(error).split())[:200]
+        raise RuntimeUnavailable(f"torch cannot load {graph}: {reason}") from error
+
+
+def load_plain(graph: Path, threads: int | None = None, precision: str | None = None) -> TorchPlain:
+    """Read a graph of fixed sizes. Raises RuntimeUnavailable."""
+    precision = precision or ("fp16" if torch.cuda.is_available() else "fp32")
+    kind = precision.removesuffix(_COMPILED)
+    model = onnx.load(str(graph))
+    if kind != "fp32":
+        model = variants.half(model)
+    if threads:
+        torch.set_num_threads(threads)
+    return TorchPlain(read(model, _HALF.get(kind, torch.float16)), model, f"torch {precision}")
