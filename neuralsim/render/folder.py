@@ -24,7 +24,7 @@ from neuralsim.render.options import RenderOptions
 from neuralsim.render.stage import Stage, horizon_row
 from neuralsim.renderer import NeuralRenderer, RuntimeUnavailable
 
-_WIDTH = 512  # px, what models were trained at: the least that smaller maps are painted at
+_WIDTHS = 512, 1024  # px, least and most that maps are painted at unasked: models know the world at that scale
 _HIDDEN = 30_000.0  # px, motion of what was not to be seen in the frame before: out of any picture
 _FIRST_PLOT = 61_000  # instances of houses
 
@@ -170,8 +170,8 @@ def _motion(
 
 
 def painted_at(full: tuple[int, int]) -> tuple[int, int]:
-    """Size to paint a map of ``full`` size at: its own, but not below what models were trained at."""
-    scale = max(1.0, _WIDTH / full[0])
+    """Size to paint a map of ``full`` size at: its own, within the scale that models were trained at."""
+    scale = float(np.clip(full[0], *_WIDTHS)) / full[0]
     return round(full[0] * scale), round(full[1] * scale)
 
 

@@ -47,7 +47,7 @@ def add_render(parser: argparse.ArgumentParser) -> None:
     add("--motion", metavar="DIR", type=Path, help="motion of the clip, as `neuralsim flow` makes it; with --sequence")
     add("--model", metavar="NAME", default=default.model, help="model that paints, or a folder with card.yaml")
     add("--runtime", metavar="NAME", default=default.runtime, help="what runs the model")
-    add("--size", metavar="WxH", type=size, help="pixels to paint at (default: the maps' size, at least 512 wide)")
+    add("--size", metavar="WxH", type=size, help="pixels to paint at (default: the maps', within 512 to 1024 wide)")
     add("--style", metavar="NAME", help="one of the model's styles (default: the class map's, else the model's)")
     add("--fov", metavar="DEGREES", type=_fov, default=default.fov, help="of the clip's camera, horizontal")
     add("--fps", metavar="RATE", type=rate, default=default.fps, help="of the video")
