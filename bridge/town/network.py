@@ -13,6 +13,7 @@ import carla
 import numpy as np
 
 STEP = 1.5  # distance between samples of a lane, metres
+WIDEST = 6.0  # m, borders and shoulders of a road that are wider are land
 SIGNAL_TYPE = "1000001"
 
 #: OpenDRIVE lane types that are asphalt: everything vehicles may stand on.
@@ -142,6 +143,8 @@ class Network:
                 if len(points) < 2:
                     continue
                 lane = self._sample(points, kind, junction, speed, setting)
+                if kind in ("border", "shoulder", "restricted") and lane.width.mean() > WIDEST:
+                    continue
                 if kind in ("driving", "bidirectional"):
                     self.lanes.append(lane)
                     self._last.append(points[-1])
@@ -181,10 +184,11 @@ class Network:
                     break
 
     def _settle(self) -> None:
-        """Roads in junctions that do not say what they lead through are like the roads they join."""
-        for lane in self.lanes:
-            if not lane.setting and lane.next and self.lanes[lane.next[0]].setting:
-                lane.setting = self.lanes[lane.next[0]].setting
+        """Roads that do not say what they lead through are like the roads they join."""
+        pairs = [(lane, self.lanes[k]) for lane in self.lanes for k in lane.next]
+        for _ in range(4):
+            for lane, other in pairs + [(other, lane) for lane, other in pairs]:
+                lane.setting = lane.setting or other.setting
         known = {lane.road: lane.setting for lane in self.lanes if lane.setting}
         for lane in self.lanes + self.others:
             lane.setting = lane.setting or known.get(lane.road, "town")
@@ -234,16 +238,16 @@ class Network:
 
 
 def _setting(road: ET.Element, speed: float) -> str:
-    """What a road leads through, by its type, or its pavements and speed limit; "" in a junction that says neither."""
+    """What a road leads through, by its type, or its pavements and speed limit; "" where it says none of these."""
     element = road.find("type")
     kind = element.get("type", "") if element is not None else ""
     if kind in ("motorway", "rural"):
         return kind
     if any(lane.get("type") in ("sidewalk", "walking") for lane in road.iter("lane")):
         return "town"
-    if element is None or kind in ("", "unknown"):
-        if int(road.get("junction", "-1")) >= 0:
-            return ""
+    if element is None:
+        return ""
+    if kind in ("", "unknown"):
         return "town" if speed < 18.0 else "rural" if speed < 26.0 else "motorway"
     return "town"
 

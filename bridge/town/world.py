@@ -21,12 +21,13 @@ from bridge.town.raster import Planes, Scene
 from bridge.town.roads import ground_mesh
 from bridge.town.stage import Poses, Stage, matrices_of
 from bridge.town.templates import ARM, templates
-from bridge.town.traffic import FAR as VEHICLES_WITHIN
-from bridge.town.traffic import Traffic
+from bridge.town.traffic import CRUISE, Traffic
 from bridge.town.vehicles import SPECS, Drive, Obstacles, overlap
 from bridge.town.walkers import FAR as WALKERS_WITHIN
 from bridge.town.walkers import STRIDE, Walkers
 
+LOW_BEAM = 1 | 2  # carla.VehicleLightState.Position and LowBeam
+BLINKERS = {-1: 32, 0: 0, 1: 16}  # LeftBlinker, RightBlinker
 JAM = 25.0  # s, who waits that long behind a driver's back turns up elsewhere
 FIRST_SCENERY = 10_001  # instances of scenery begin here; those of actors are their ids
 
@@ -198,8 +199,10 @@ class World:
         self._driven.step(delta)
         self._gather()
         others = self._bodies()
-        self.traffic.step(delta, self.lights.state, others, self._rng)
-        self.walkers.step(delta, others)
+        people = np.concatenate([others, self.walkers.on_road])
+        self.traffic.step(delta, self.lights.state, people, self._rng, self.walkers.crossed)
+        closed = self.traffic.table.closed_crosswalks(self.lights.state, len(self.walkers.crossed))
+        self.walkers.step(delta, np.concatenate([others, self.traffic.bodies]), closed)
         for actor_id, walked in self._strides.items():
             actor = self.actors[actor_id]
             speed = float(np.hypot(actor.velocity[0], actor.velocity[1]))
@@ -283,6 +286,9 @@ class World:
         rng, book = self._rng, templates()
         base = {name: library.BASE_TYPES.get(name, "car") for name in book.vehicles}
         share = {"car": 1.0, "van": 1.3, "truck": 0.8, "bus": 0.8, "motorcycle": 0.35, "bicycle": 0.2}
+        table = LaneTable(self.network)
+        if table.on_motorways:
+            share |= {"truck": 2.5, "bicycle": 0.0}
         names = list(base)
         weights = np.array([share[base[name]] for name in names])
         chosen = [names[k] for k in rng.choice(len(names), vehicles, p=weights / weights.sum())]
@@ -294,14 +300,19 @@ class World:
             self._npcs.append(self._shaped(self._add(blueprint, values, Transform()), name).id)
         sizes = np.array([self.actors[k].extent for k in self._npcs]).reshape(-1, 3) * 2
         spread = np.array([SPECS[base[name]].wheelbase for name in chosen])
-        self.traffic = Traffic(LaneTable(self.network), sizes[:, 0], sizes[:, 1], sizes[:, 0] * spread)
+        self.traffic = Traffic(table, sizes[:, 0], sizes[:, 1], sizes[:, 0] * spread)
+        self.traffic.fastest = np.array([CRUISE[base[name]] for name in chosen])
         slow = np.array([0.4 if base[name] == "bicycle" else 1.0 for name in chosen])
         self.traffic.scatter(rng, slow)
 
         kinds = list(library.WALKERS)
         picked = [kinds[k] for k in rng.choice(len(kinds), walkers, p=np.array([0.35, 0.3, 0.25, 0.1]))]
         self.walkers = Walkers(
-            self.ground, walkers, np.array([KINDS[library.WALKERS[name]].scale for name in picked]), rng
+            self.ground,
+            walkers,
+            np.array([KINDS[library.WALKERS[name]].scale for name in picked]),
+            rng,
+            self.network.crosswalks,
         )
         self._people: list[int] = []
         for name in picked[: len(self.walkers)]:
@@ -347,7 +358,7 @@ class World:
         if not self._drives:
             return
         drives = list(self._drives.values())
-        for crowd, far in ((self.traffic, VEHICLES_WITHIN), (self.walkers, WALKERS_WITHIN)):
+        for crowd, far in ((self.traffic, self.traffic.far), (self.walkers, WALKERS_WITHIN)):
             count = len(crowd)
             for i in range(count) if at_once else (self.frame % count,) if count else ():
                 away = [float(np.hypot(crowd.poses[i, 0] - drive.x, crowd.poses[i, 1] - drive.y)) for drive in drives]
@@ -396,9 +407,14 @@ class World:
 
     def _refresh(self, delta: float = 0.0) -> None:
         """Write what moves by itself back into its actors, then what is attached to anything."""
-        poses, speed, braking = self.traffic.poses, self.traffic.speed, self.traffic.braking
-        for actor_id, (x, y, z, yaw, pitch), v, brakes in zip(
-            self._npcs, poses.tolist(), speed.tolist(), braking.tolist(), strict=True
+        crowd, beams = self.traffic, LOW_BEAM if self._dark() else 0
+        for actor_id, (x, y, z, yaw, pitch), v, brakes, blinks in zip(
+            self._npcs,
+            crowd.poses.tolist(),
+            crowd.speed.tolist(),
+            crowd.braking.tolist(),
+            crowd.blinker.tolist(),
+            strict=True,
         ):
             actor = self.actors[actor_id]
             place = actor.transform
@@ -415,7 +431,8 @@ class World:
                 actor.acceleration[:2] = (vx - actor.velocity[0]) / delta, (vy - actor.velocity[1]) / delta
                 actor.angular_velocity[2] = turned / delta
             actor.velocity[:2] = vx, vy
-            actor.light_state = actor.light_state & ~BRAKE_LIGHT | (BRAKE_LIGHT if brakes else 0)
+            lamps = beams | (BRAKE_LIGHT if brakes else 0) | BLINKERS[blinks]
+            actor.light_state = actor.light_state & ~(LOW_BEAM | BRAKE_LIGHT | BLINKERS[1] | BLINKERS[-1]) | lamps
         for actor_id, (x, y, z, yaw), v, phase in zip(
             self._people,
             self.walkers.poses.tolist(),
@@ -436,6 +453,11 @@ class World:
             actor.template = templates().walkers[kind] + phase
         self._show_lights()
         self._place_sensors()
+
+    def _dark(self) -> bool:
+        """Whether vehicles drive with their lamps on: in the dusk, in fog, in heavy rain."""
+        sky = self.weather
+        return sky["sun_altitude_angle"] < 4.0 or sky["fog_density"] > 35.0 or sky["precipitation"] > 55.0
 
     def _show_lights(self) -> None:
         for light in self.lights.all:
