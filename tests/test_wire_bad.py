@@ -113,7 +113,7 @@ def test_half_a_message_and_a_dying_client(town: TownServer, monkeypatch: pytest
     process.kill()
     process.communicate()
     deadline = time.monotonic() + 5.0
-    while any(town.streams.listeners(sensor.stream) for sensor in town.sensors.values()):
+    while any(town.streams.listeners(sensor.stream) for sensor in town.sensing.sensors.values()):
         assert time.monotonic() < deadline
         time.sleep(0.02)
     assert Bare(town.port).call("version") == [[1, "0.9.16"]]

@@ -11,6 +11,10 @@ import numpy as np
 from scenariogeneration import xodr
 
 from bridge.town.actors import Actor, Attribute, Blueprint, Transform
+from bridge.town.meshes import Mesh
+from bridge.town.raster import Placements, Scene
+from bridge.town.stage import Poses
+from bridge.town.vehicles import SPECS
 
 CAMERAS = ("rgb", "depth", "semantic_segmentation", "instance_segmentation", "optical_flow")
 
@@ -90,6 +94,9 @@ class OneRoad:
         # One lane of 50 m with a limit of 36 km/h; the light stands at its end.
         lane = SimpleNamespace(centre=np.array([[0.0, 1.75, 0.0], [50.0, 1.75, 0.0]]), speed=10.0)
         self.network = SimpleNamespace(lanes=[lane])
+        self.ground = SimpleNamespace(rings=[])  # no pavements
+        self.drives: dict[int, SimpleNamespace] = {}
+        self._scene = Scene(Mesh.empty(), [])
 
     def _make(
         self, blueprint: Blueprint, transform: Transform, attributes: dict[str, str] | None = None, parent: int = 0
@@ -105,7 +112,9 @@ class OneRoad:
     def spawn_points(self) -> list[Transform]:
         return [Transform(20.0 * i, 1.75, 0.5) for i in range(1, 8)]
 
-    def spawn(self, blueprint_id: str, attributes: dict[str, str], transform: Transform, parent: int = 0) -> Actor:
+    def spawn(
+        self, blueprint_id: str, attributes: dict[str, str], transform: Transform, parent: int = 0, arm: bool = False
+    ) -> Actor:
         found = [each for each in LIBRARY if each.id == blueprint_id]
         if not found:
             raise ValueError(f"unknown blueprint {blueprint_id!r}")
@@ -127,6 +136,18 @@ class OneRoad:
 
     def set_velocity(self, actor_id: int, velocity: np.ndarray) -> None:
         self.actors[actor_id].velocity = velocity
+
+    def drive_of(self, actor_id: int) -> SimpleNamespace:
+        return self.drives.setdefault(actor_id, SimpleNamespace(spec=SPECS["car"], speed=0.0, turn=0.0, slip=0.0))
+
+    def set_physics(self, actor_id: int, enabled: bool) -> None:
+        pass
+
+    def set_collisions(self, actor_id: int, enabled: bool) -> None:
+        pass
+
+    def shapes(self) -> tuple[Scene, Placements, Poses]:
+        return self._scene, Placements.empty(), Poses.of([], np.zeros((0, 4, 4)))
 
     def set_light(self, actor_id: int, state: str) -> None:
         self.light_of[actor_id].state = state

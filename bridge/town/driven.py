@@ -31,6 +31,8 @@ class Driven:
     def __init__(self, actors: dict[int, Actor], ground: Ground, solid: Obstacles) -> None:
         self.drives: dict[int, Drive] = {}
         self.events: list[Collision] = []
+        self.held: set[int] = set()  # vehicles without physics: they stay where they are put
+        self.ghosts: set[int] = set()  # actors that collide with nothing
         self._actors, self._ground, self._solid = actors, ground, solid
         self._touching: dict[int, set[int]] = {}  # what each one is in contact with: actor ids, or -1 - index of a box
 
@@ -41,16 +43,21 @@ class Driven:
 
     def remove(self, actor_id: int) -> None:
         self.drives.pop(actor_id, None)
+        self.held.discard(actor_id)
+        self.ghosts.discard(actor_id)
         self._touching.pop(actor_id, None)
 
     def step(self, delta: float) -> None:
         """Move everything driven by `delta` seconds, and let it meet what is solid."""
         self.events = []
         for actor_id, drive in self.drives.items():
+            if actor_id in self.held:
+                continue
             actor = self._actors[actor_id]
             before = actor.velocity.copy()
             drive.step(actor.control, delta)
-            self._meet(actor, drive)
+            if actor_id not in self.ghosts:
+                self._meet(actor, drive)
             base = drive.spec.wheelbase * drive.length / 2
             dx, dy = np.cos(drive.yaw) * base, np.sin(drive.yaw) * base
             front = self._ground.level(drive.x + dx, drive.y + dy, actor.transform.z)
@@ -77,7 +84,12 @@ class Driven:
             touched.add(-1 - k)
             self._bounce(actor, drive, -1 - k, depth, nx, ny)
         for other in self._actors.values():
-            if other.template < 0 or other is actor or other.blueprint.id.startswith("traffic."):
+            if (
+                other.template < 0
+                or other is actor
+                or other.id in self.ghosts
+                or other.blueprint.id.startswith("traffic.")
+            ):
                 continue
             place = other.transform
             if abs(place.x - drive.x) > 12.0 or abs(place.y - drive.y) > 12.0 or abs(place.z - actor.transform.z) > 3.0:

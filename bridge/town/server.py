@@ -22,16 +22,19 @@ from typing import Any
 
 from bridge.arguments import Parser, count, crowd, port
 from bridge.lifetime import Lifetime
-from bridge.town.actors import Actor
-from bridge.town.wire import calls_actors, calls_world, images, structs
+from bridge.town.wire import calls_world, structs
+from bridge.town.wire.functions import FUNCTIONS
+from bridge.town.wire.handling import Handling
+from bridge.town.wire.queries import Queries
+from bridge.town.wire.recorder import Recorder
 from bridge.town.wire.rpc import Call, Connection, RpcError, RpcServer, wrap
+from bridge.town.wire.sensing import Sensing
 from bridge.town.wire.situation import Situation
 from bridge.town.wire.streams import StreamServer
 
 PATIENCE = 2.0  # seconds that a new town waits, after its first call, for that client to go synchronous
 RATE = 30.0  # ticks per second when no client is synchronous, and the step of a client that names none
 UPLOADED = "OpenDriveMap"  # CARLA's name for the map that a client sent
-FUNCTIONS: dict[str, Callable[..., Any]] = {**calls_world.FUNCTIONS, **calls_actors.FUNCTIONS}
 
 
 @dataclass
@@ -49,17 +52,6 @@ class Settings:
     tile_stream_distance: float = 3000.0
     actor_active_distance: float = 2000.0
     spectator_as_ego: bool = True
-
-
-@dataclass
-class Sensor:
-    """A sensor actor's place in the streams."""
-
-    kind: str  # its blueprint
-    stream: int
-    period: float  # s between two pictures, 0 = every tick
-    fov: float  # degrees
-    due: float = 0.0  # simulated time of its next picture
 
 
 class TownServer:
@@ -91,8 +83,8 @@ class TownServer:
             raise
         self.snapshots = self.streams.open()
         self.settings = Settings()
-        self.sensors: dict[int, Sensor] = {}
         self.uploaded = ""  # OpenDRIVE text for the next load of "OpenDriveMap"
+        self.managers: dict[int, tuple[str, Connection]] = {}  # port of a Traffic Manager -> its host, its client
         self._master: Connection | None = None  # whoever asked for synchronous mode
         self._stop = threading.Event()
         self._free = threading.Event()  # set while the town ticks by itself
@@ -100,6 +92,7 @@ class TownServer:
         self._clock = threading.Thread(target=self._run, name="clock", daemon=True)
         self._complaints: set[str] = set()
         self.episode = 0
+        self.sensing: Sensing
         self._adopt(self.world)
 
     @property
@@ -137,12 +130,14 @@ class TownServer:
             self._adopt(world)
 
     def _adopt(self, world: Any) -> None:
-        for sensor in self.sensors.values():
-            self.streams.drop(sensor.stream)
-        self.sensors.clear()
+        if self.episode:
+            self.sensing.close()
         self.world = world
         self.situation = Situation(world)
-        self.constant: dict[int, tuple[float, float, float]] = {}  # vehicles that keep a velocity: their own axes, m/s
+        self.sensing = Sensing(world, self.situation, self.streams, self._complain)
+        self.handling = Handling(world)
+        self.queries = Queries(world)
+        self.recorder = Recorder(world)
         self.episode += 1
         self._publish_snapshot(world.delta)
 
@@ -162,12 +157,16 @@ class TownServer:
     def tick(self, then: Callable[[int], None] = lambda _: None) -> None:
         """One step of everything. ``then`` gets the frame's number after the snapshot and before the pictures."""
         with self.lock:
+            self.handling.before(self.delta)
+            self.recorder.before(self.delta)
             self.world.tick(self.delta)
-            self._hold_velocities()
+            self.handling.after()
+            self.recorder.after()
             self._publish_snapshot(self.delta)
-            self._publish_events()
+            self.sensing.publish_events()
             then(self.world.frame)
-            self._publish_images()
+            if not self.settings.no_rendering_mode:
+                self.sensing.publish_images()
 
     def tick_for(self, call: Call) -> None:
         """Tick at a client's request and answer it as soon as it can go on; asynchronous, it may wait for the next."""
@@ -177,30 +176,6 @@ class TownServer:
         self.streams.settle(call.connection)
         self.tick(lambda frame: call.answer(wrap(frame)))
 
-    def watch(self, actor: Actor) -> None:
-        """Give a new sensor its stream."""
-        kind = actor.blueprint.id
-        if kind in structs.SENSOR_TYPES:
-            given = actor.attributes
-            period = max(0.0, float(given.get("sensor_tick", "0") or 0.0))
-            self.sensors[actor.id] = Sensor(kind, self.streams.open(), period, float(given.get("fov", "90")))
-
-    def forget_lost(self) -> None:
-        """Close the streams of sensors that are no longer in the world."""
-        for ident in [ident for ident in self.sensors if ident not in self.world.actors]:
-            self.streams.drop(self.sensors.pop(ident).stream)
-
-    def token(self, actor: int) -> bytes:
-        """The stream token of an actor, empty for all but sensors."""
-        sensor = self.sensors.get(actor)
-        return b"" if sensor is None else self.streams.token(sensor.stream)
-
-    def _hold_velocities(self) -> None:
-        for ident, speed in self.constant.items():
-            if ident in self.world.actors:
-                axes = self.world.actors[ident].transform.matrix()[:3, :3]
-                self.world.set_velocity(ident, axes @ speed)
-
     def _publish_snapshot(self, delta: float) -> None:
         world = self.world
         header = structs.sensor_header(structs.WORLD_OBSERVER, world.frame, world.time, structs.Transform())
@@ -209,46 +184,6 @@ class TownServer:
         first, state = (structs.EPISODE_HEADER.pack(*about, bits) for bits in (structs.MAP_CHANGED, 0))
         self.streams.welcome(self.snapshots, (header, first, records))
         self.streams.publish(self.snapshots, (header, state, records))
-
-    def _publish_events(self) -> None:
-        watching = [
-            (self.world.actors[ident].parent, sensor)
-            for ident, sensor in self.sensors.items()
-            if sensor.kind == "sensor.other.collision" and self.streams.listeners(sensor.stream)
-        ]
-        for event in self.world.events():
-            for parent, sensor in watching:
-                if parent == self.situation.ident(event.actor):
-                    header = self._header(sensor, self.world.actors[parent])
-                    self.streams.publish(sensor.stream, (header, self.situation.pack_collision(event)))
-
-    def _publish_images(self) -> None:
-        if self.settings.no_rendering_mode:
-            return
-        now = self.world.time + 1e-6
-        due = []
-        for ident, sensor in self.sensors.items():
-            if sensor.kind.startswith("sensor.camera.") and sensor.due <= now and self.streams.listeners(sensor.stream):
-                due.append((ident, sensor))
-        for ident, sensor in due:
-            sensor.due += sensor.period
-            if sensor.due <= now:  # its first picture, or its ticks are longer than its period
-                sensor.due = self.world.time + sensor.period
-            try:
-                planes = self.world.capture(ident)
-            except Exception as error:  # one camera that cannot see leaves the others their pictures
-                self._complain(f"camera {ident} failed: {type(error).__name__}: {error}")
-                continue
-            height, width = planes.tag.shape
-            pixels = self.streams.borrow(height * width * images.pixel_bytes(sensor.kind))
-            images.encode(sensor.kind, planes, pixels)
-            header = self._header(sensor, self.world.actors[ident])
-            size = structs.IMAGE_HEADER.pack(width, height, sensor.fov)
-            self.streams.publish(sensor.stream, (header, size), pixels)
-
-    def _header(self, sensor: Sensor, actor: Actor) -> bytes:
-        kind = structs.SENSOR_TYPES[sensor.kind]
-        return structs.sensor_header(kind, self.world.frame, self.world.time, actor.transform)
 
     def _dispatch(self, call: Call) -> Any:
         self._met.set()
@@ -279,6 +214,8 @@ class TownServer:
     def _closed(self, connection: Connection) -> None:
         """The client that asked for synchronous mode has gone: time goes on without it."""
         with self.lock:
+            for number in [number for number, (_, owner) in self.managers.items() if owner is connection]:
+                del self.managers[number]
             if connection is self._master:
                 self._master = None
                 self.settings = Settings()

@@ -47,16 +47,16 @@ class Stage:
         self.fresh: Poses | None = None
         self._last: Poses | None = None
         book = templates()
-        self._props = Placements.empty(len(props))
-        self._props.template = np.array([book.index[prop.kind] for prop in props], np.int32)
-        self._props.previous_template = self._props.template
-        self._props.pose = matrices_of([Transform(p.x, p.y, p.z, 0.0, p.yaw, 0.0) for p in props])
-        self._props.pose[:, :3, :3] *= np.array([prop.scale for prop in props]).reshape(-1, 1, 1)
-        self._props.instance = (first_instance + np.arange(len(props))).astype(np.uint16)
-        self._props.colour = np.array([prop.colour for prop in props], np.uint8).reshape(-1, 3)
-        self._places = np.ascontiguousarray(self._props.pose[:, :3, 3])
+        self.props = Placements.empty(len(props))
+        self.props.template = np.array([book.index[prop.kind] for prop in props], np.int32)
+        self.props.previous_template = self.props.template
+        self.props.pose = matrices_of([Transform(p.x, p.y, p.z, 0.0, p.yaw, 0.0) for p in props])
+        self.props.pose[:, :3, :3] *= np.array([prop.scale for prop in props]).reshape(-1, 1, 1)
+        self.props.instance = (first_instance + np.arange(len(props))).astype(np.uint16)
+        self.props.colour = np.array([prop.colour for prop in props], np.uint8).reshape(-1, 3)
+        self._places = np.ascontiguousarray(self.props.pose[:, :3, 3])
         radius = np.array([np.abs(np.stack(mesh.bounds)).max() for mesh in book.meshes])
-        self._radius = radius[self._props.template] * np.array([prop.scale for prop in props])
+        self._radius = radius[self.props.template] * np.array([prop.scale for prop in props])
         self._reach = np.minimum(REACH[0] + REACH[1] * self._radius, REACH[2])
         self._slots: dict[tuple[int, int, float], list[Rasteriser]] = {}
         self._used: dict[tuple[int, int, float], int] = {}
@@ -103,7 +103,7 @@ class Stage:
         wide = eye.width / 2 / eye.focal
         in_view = (ahead > -self._radius) & (ahead < self._reach) & (aside < wide * ahead + (1.0 + wide) * self._radius)
         near = np.flatnonzero(in_view)
-        still = self._props
+        still = self.props
         return Placements(
             np.concatenate([poses.template[seen], still.template[near]]),
             np.concatenate([before, still.template[near]]),

@@ -8,6 +8,7 @@ import numpy as np
 
 from bridge.town import library, scenery, towns
 from bridge.town.actors import Actor, Blueprint, Transform
+from bridge.town.arms import SpringArm
 from bridge.town.blocks import KERB, Ground
 from bridge.town.driven import BRAKE_LIGHT, Collision, Driven
 from bridge.town.lanes import LaneTable
@@ -17,7 +18,7 @@ from bridge.town.meshes import merge
 from bridge.town.network import Network
 from bridge.town.people_meshes import KINDS, PHASES
 from bridge.town.prop_meshes import traffic_light_bulbs
-from bridge.town.raster import Planes, Scene
+from bridge.town.raster import Placements, Planes, Scene
 from bridge.town.roads import ground_mesh
 from bridge.town.stage import Poses, Stage, matrices_of
 from bridge.town.templates import ARM, templates
@@ -62,6 +63,7 @@ class World:
         self._next_id = 1
         self._strides: dict[int, float] = {}  # metres walked by walkers that a client moves
         self._mounts: dict[int, np.ndarray] = {}  # pose of a sensor in its parent
+        self._arms: dict[int, SpringArm] = {}  # of those sensors that hang on one
 
         things = scenery.dress(self.network, self.ground, np.random.default_rng([seed, 2]), FIRST_SCENERY, look)
         self.props = things.props
@@ -99,8 +101,11 @@ class World:
                 chosen.append(points[k])
         return chosen
 
-    def spawn(self, blueprint_id: str, attributes: dict[str, str], transform: Transform, parent: int = 0) -> Actor:
-        """A new actor; with a `parent`, `transform` is relative to it. Traffic makes way for driven vehicles.
+    def spawn(
+        self, blueprint_id: str, attributes: dict[str, str], transform: Transform, parent: int = 0, arm: bool = False
+    ) -> Actor:
+        """A new actor; with a `parent`, `transform` is relative to it, and `arm` holds it with a spring arm. Traffic
+        makes way for driven vehicles.
 
         Raises:
             ValueError: unknown blueprint or parent, or something solid is there.
@@ -116,7 +121,11 @@ class World:
         if blueprint_id.startswith("walker."):
             return self._spawn_walker(blueprint, values, transform)
         actor = self._add(blueprint, values, transform, parent)
+        if blueprint_id in library.PROPS:
+            self._shaped(actor, library.body(blueprint_id))
         self._mounts[actor.id] = transform.matrix()
+        if arm and parent:
+            self._arms[actor.id] = SpringArm(transform.matrix(), self.actors[parent].transform)
         self._place_sensors()
         return actor
 
@@ -136,6 +145,7 @@ class World:
         self._driven.remove(actor_id)
         self._strides.pop(actor_id, None)
         self._mounts.pop(actor_id, None)
+        self._arms.pop(actor_id, None)
         del self.actors[actor_id]
         self._stage.changed()
         return True
@@ -144,6 +154,8 @@ class World:
         """Put an actor somewhere else at once. Raises ValueError for an unknown id."""
         actor = self._get(actor_id)
         drive = self.take_over(actor_id) if actor_id in self._npcs else self._drives.get(actor_id)
+        if actor_id in self._people:
+            self.lead(actor_id)
         if drive is not None:
             drive.x, drive.y, drive.yaw = transform.x, transform.y, float(np.radians(transform.yaw))
             transform = Transform(
@@ -158,11 +170,17 @@ class World:
             self._make_way(drive.x, drive.y, actor.extent[0])
             self._gather(at_once=True)
         if actor_id in self._mounts and actor.parent:
+            self._arms.pop(actor_id, None)  # put somewhere by hand, it stays there
             self._mounts[actor_id] = np.linalg.inv(self.actors[actor.parent].transform.matrix()) @ transform.matrix()
         elif actor_id in self._mounts:
             self._mounts[actor_id] = transform.matrix()
         _assign(actor.transform, transform)
-        self._refresh()
+        if drive is not None:
+            self._refresh()
+        for child, arm in self._arms.items():
+            if self.actors[child].parent == actor_id:
+                arm.turn(actor.transform)
+        self._place_sensors()
 
     def set_velocity(self, actor_id: int, velocity: tuple[float, float, float]) -> None:
         """Give a driven vehicle a speed: the share of `velocity` (m/s, world) along it. Raises ValueError for an
@@ -174,6 +192,25 @@ class World:
             drive.speed = float(np.cos(drive.yaw) * velocity[0] + np.sin(drive.yaw) * velocity[1])
             drive.turn = drive.slip = 0.0
 
+    @property
+    def drives(self) -> dict[int, Drive]:
+        """Moving state of the vehicles that obey their `control`, by id."""
+        return self._drives
+
+    def drive_of(self, actor_id: int) -> Drive:
+        """The moving state of a vehicle, which obeys its `control` from now on if it did not before. Raises
+        ValueError for other actors."""
+        drive = self._drives.get(actor_id)
+        return self.take_over(actor_id) if drive is None else drive
+
+    def set_physics(self, actor_id: int, enabled: bool) -> None:
+        """Whether a vehicle moves by its control and the ground, or stays where it is put."""
+        (self._driven.held.discard if enabled else self._driven.held.add)(self._get(actor_id).id)
+
+    def set_collisions(self, actor_id: int, enabled: bool) -> None:
+        """Whether an actor and driven vehicles collide."""
+        (self._driven.ghosts.discard if enabled else self._driven.ghosts.add)(self._get(actor_id).id)
+
     def set_light(self, actor_id: int, state: str) -> None:
         """Set a traffic light to "red", "yellow" or "green". Raises ValueError for other states and other actors."""
         if actor_id not in self.light_of:
@@ -182,11 +219,12 @@ class World:
         self._show_lights()
 
     def walk(self, actor_id: int, direction: tuple[float, float, float], speed: float) -> None:
-        """Let a spawned walker go: `direction` in the world, `speed` in m/s, until told otherwise. Raises
-        ValueError."""
+        """Let a walker go: `direction` in the world, `speed` in m/s, until told otherwise. Raises ValueError."""
         actor = self._get(actor_id)
+        if actor_id in self._people:
+            self.lead(actor_id)
         if actor_id not in self._strides:
-            raise ValueError(f"actor {actor_id} is not a walker that a client spawned")
+            raise ValueError(f"actor {actor_id} is not a walker")
         size = max(float(np.linalg.norm(direction)), 1e-6)
         actor.velocity[:] = np.array(direction) / size * float(np.clip(speed, 0.0, 6.0)) * (size > 1e-3)
 
@@ -241,6 +279,10 @@ class World:
             hide = 0 if follows else actor.parent
         sun = (self.weather["sun_altitude_angle"], self.weather["sun_azimuth_angle"])
         return self._stage.picture(self._poses(), camera_id, view, sun, hide, rgb)
+
+    def shapes(self) -> tuple[Scene, Placements, Poses]:
+        """What rays can meet: the scene, its props, and where all actors are now."""
+        return self._stage.scene, self._stage.props, self._poses()
 
     # Inside -------------------------------------------------------------------------------------------------------
 
@@ -305,7 +347,7 @@ class World:
         slow = np.array([0.4 if base[name] == "bicycle" else 1.0 for name in chosen])
         self.traffic.scatter(rng, slow)
 
-        kinds = list(library.WALKERS)
+        kinds = library.TOWNSPEOPLE
         picked = [kinds[k] for k in rng.choice(len(kinds), walkers, p=np.array([0.35, 0.3, 0.25, 0.1]))]
         self.walkers = Walkers(
             self.ground,
@@ -324,7 +366,7 @@ class World:
             )
 
     def _spawn_vehicle(self, blueprint: Blueprint, values: dict[str, str], transform: Transform) -> Actor:
-        half, _ = templates().extent(blueprint.id)
+        half, _ = templates().extent(library.body(blueprint.id))
         x, y, yaw = transform.x, transform.y, float(np.radians(transform.yaw))
         blocked = self._solid.hit(x, y, yaw, half[0], half[1])[0] >= 0
         for other in self.actors.values():
@@ -339,7 +381,7 @@ class World:
         if blocked:
             raise ValueError("Spawn failed because of collision at spawn position")
         self._make_way(x, y, half[0])
-        actor = self._shaped(self._add(blueprint, values, transform), blueprint.id)
+        actor = self._shaped(self._add(blueprint, values, transform), library.body(blueprint.id))
         actor.transform = Transform(x, y, self.ground.level(x, y, transform.z), 0.0, transform.yaw, 0.0)
         spec = SPECS[library.BASE_TYPES.get(blueprint.id, "car")]
         self._driven.add(actor.id, Drive(spec, 2 * half[0], x, y, yaw))
@@ -385,6 +427,14 @@ class World:
         self.traffic.remove(k)
         self._npcs.remove(actor_id)
         return drive
+
+    def lead(self, actor_id: int) -> None:
+        """Make one of the town's own walkers go where it is told. Raises ValueError for other actors."""
+        if actor_id not in self._people:
+            raise ValueError(f"actor {actor_id} is not a walker of the town's own")
+        self.walkers.remove(self._people.index(actor_id))
+        self._people.remove(actor_id)
+        self._strides[actor_id] = 0.0
 
     def _spawn_walker(self, blueprint: Blueprint, values: dict[str, str], transform: Transform) -> Actor:
         if self._solid.hit(transform.x, transform.y, 0.0, 0.25, 0.25)[0] >= 0:
@@ -452,6 +502,8 @@ class World:
             phase = int(walked / (STRIDE * KINDS[kind].scale) * PHASES) % PHASES if moving else 0
             actor.template = templates().walkers[kind] + phase
         self._show_lights()
+        for actor_id, arm in self._arms.items():
+            arm.follow(self.actors[self.actors[actor_id].parent].transform, delta)
         self._place_sensors()
 
     def _dark(self) -> bool:
@@ -478,6 +530,8 @@ class World:
         """f64 (4, 4), world <- actor; exact for sensors, which hang on what they are attached to."""
         if actor.id not in self._mounts:
             return actor.transform.matrix()
+        if actor.id in self._arms:
+            return self._arms[actor.id].pose
         mount = self._mounts[actor.id]
         return self._pose_of(self.actors[actor.parent]) @ mount if actor.parent else mount
 

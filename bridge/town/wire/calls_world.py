@@ -1,30 +1,27 @@
-"""CARLA's server functions that concern the whole world: episode, map, settings, weather, streams, debugging, files.
-
-Every function is registered under its own name, runs under the town's lock (except those in ``WITHOUT_LOCK``) and gets
-the server, the call and the client's arguments. ``None`` is CARLA's void.
-"""
+"""CARLA's server functions that concern the whole world: episode, map, settings, weather, traffic lights."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from bridge.town.wire import structs
+from bridge.town.wire.registry import accept, function
 from bridge.town.wire.rpc import Call
 
 if TYPE_CHECKING:
     from bridge.town.server import TownServer
 
-FUNCTIONS: dict[str, Callable[..., Any]] = {}
+
 WITHOUT_LOCK = {"version", "load_new_episode", "tick_cue", "get_sensor_token", "get_episode_settings"}
 
 
-def function(implementation: Callable[..., Any]) -> Callable[..., Any]:
-    """Register a server function under its own name."""
-    FUNCTIONS[implementation.__name__] = implementation
-    return implementation
+# Nobody looks at the town itself: scripts draw for somebody who does. Its scenery is one layer.
+accept(
+    "draw_debug_shape", "clear_debug_shape", "clear_debug_string", "load_map_layer", "unload_map_layer",
+    "set_annotations_traverse_translucency", "update_day_night_cycle",
+)  # fmt: skip
 
 
 @function
@@ -78,7 +75,7 @@ def get_map_info(town: TownServer, call: Call) -> list[Any]:
 
 @function
 def get_map_data(town: TownServer, call: Call) -> str:
-    return str(town.world.opendrive)
+    return town.queries.opendrive
 
 
 @function
@@ -91,11 +88,6 @@ def load_new_episode(town: TownServer, call: Call, name: str, reset_settings: bo
 @function
 def copy_opendrive_to_file(town: TownServer, call: Call, opendrive: str, parameters: list[Any]) -> None:
     town.uploaded = opendrive
-
-
-@function
-def get_required_files(town: TownServer, call: Call, folder: str = "") -> list[str]:
-    return []
 
 
 @function
@@ -112,36 +104,6 @@ def set_weather_parameters(town: TownServer, call: Call, values: list[float]) ->
 @function
 def get_actor_definitions(town: TownServer, call: Call) -> list[Any]:
     return [structs.pack_blueprint(number, each) for number, each in enumerate(town.world.blueprints(), 1)]
-
-
-@function
-def query_lights_state(town: TownServer, call: Call, client: str) -> list[Any]:
-    return []  # lamps that scripts switch: there are none, and every client asks when it connects
-
-
-@function
-def update_lights_state(town: TownServer, call: Call, client: str, lights: list[Any], discard: bool) -> None:
-    return None
-
-
-@function
-def get_environment_objects(town: TownServer, call: Call, tag: int) -> list[Any]:
-    return []
-
-
-@function
-def get_all_level_BBs(town: TownServer, call: Call, tag: int) -> list[Any]:
-    return []
-
-
-@function
-def get_names_of_all_objects(town: TownServer, call: Call) -> list[str]:
-    return []
-
-
-@function
-def draw_debug_shape(town: TownServer, call: Call, shape: list[Any]) -> None:
-    return None  # nobody looks at the town itself; scripts draw for somebody who does
 
 
 def _light(town: TownServer, ident: int) -> Any:

@@ -60,7 +60,7 @@ class Situation:
         pair = []
         for ident in (self.ident(event.actor), self.ident(event.other)):
             actor = self.world.actors.get(ident)
-            pair.append(SCENERY if actor is None else structs.pack_actor(actor, b""))
+            pair.append(structs.scenery("scenery") if actor is None else structs.pack_actor(actor, b""))
         return msgpack.packb([*pair, [float(x) for x in event.impulse]])
 
     def light_of(self, actor: Actor) -> int:
@@ -95,10 +95,6 @@ class Situation:
             times = (light.green_time, light.yellow_time, light.red_time, light.elapsed)
             state = structs.LIGHT_STATES[light.state]
             structs.pack_light(data, offset, light.signal, times, self._poles[actor.id], light.frozen, state)
-
-
-#: What a collision names when the other thing is no actor: a house, a tree.
-SCENERY = [0, 0, [0, "static.scenery", []], [[0.0] * 3, [0.0] * 3, [0.0] * 3, 0], b"", b""]
 
 
 def _along(centre: np.ndarray, step: float) -> np.ndarray:

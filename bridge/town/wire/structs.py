@@ -12,7 +12,7 @@ from typing import Any
 
 from bridge.tags import Tag
 from bridge.town.actors import Actor, Blueprint, Transform, VehicleControl
-from bridge.town.vehicles import SPECS
+from bridge.town.vehicles import GRAVITY, GRIP, Drive, Spec
 
 VERSION = "0.9.16"
 
@@ -31,7 +31,16 @@ LIGHT_NAMES = {number: name for name, number in LIGHT_STATES.items()}
 SENSOR_TYPES = {
     "sensor.other.collision": 0,
     "sensor.camera.depth": 1,
+    "sensor.camera.normals": 2,
+    "sensor.camera.dvs": 3,
+    "sensor.other.gnss": 4,
+    "sensor.other.imu": 5,
+    "sensor.other.lane_invasion": 6,
+    "sensor.other.obstacle": 7,
     "sensor.camera.optical_flow": 8,
+    "sensor.other.radar": 9,
+    "sensor.lidar.ray_cast_semantic": 10,
+    "sensor.lidar.ray_cast": 11,
     "sensor.camera.rgb": 13,
     "sensor.camera.semantic_segmentation": 14,
     "sensor.camera.instance_segmentation": 15,
@@ -48,6 +57,11 @@ _WALKER = struct.Struct("<4f?")  # direction, speed (m/s), jump
 _LIGHT = struct.Struct("<32s4fI?B")  # signal, green, yellow, red, elapsed (s), pole, frozen, state
 RECORD = 119  # bytes of one actor in a snapshot: the common part and a union as long as a traffic light's
 ALIVE = 1
+
+GEARS = (3.5, 2.1, 1.4, 1.0, 0.8)
+FINAL = 4.0
+IDLE, MOST_RPM = 800.0, 6000.0
+WHEEL = 0.33  # m, radius
 
 
 def finite(value: Any) -> float:
@@ -120,6 +134,11 @@ def pack_actor(actor: Actor, token: bytes) -> list[Any]:
     return [actor.id, actor.parent, [actor.id, actor.blueprint.id, given], pack_box(actor), semantic_tags(actor), token]
 
 
+def scenery(name: str) -> list[Any]:
+    """``rpc::Actor`` of something that is no actor: a house, a tree. ``name``: what kind of thing."""
+    return [0, 0, [0, f"static.{name}", []], [[0.0] * 3, [0.0] * 3, [0.0] * 3, 0], b"", b""]
+
+
 _BASE_TYPES = {
     "truck": Tag.TRUCK, "bus": Tag.BUS, "motorcycle": Tag.MOTORCYCLE, "bicycle": Tag.BICYCLE,
 }  # fmt: skip
@@ -188,20 +207,49 @@ def pack_light(
     _LIGHT.pack_into(data, offset, signal.encode()[:31], *times, pole, frozen, state)
 
 
-def physics_control(actor: Actor) -> list[Any]:
-    """``carla.VehiclePhysicsControl`` of a plausible car of the actor's size, its wheels at its corners."""
+def frontal_area(actor: Actor) -> float:
+    """Of a vehicle seen from ahead, m^2."""
+    return 4.0 * (actor.extent[1] or 0.9) * (actor.extent[2] or 0.75) * 0.85
+
+
+def physics_control(actor: Actor, spec: Spec) -> list[Any]:
+    """``carla.VehiclePhysicsControl`` of what a vehicle can do, its wheels at its corners."""
     length, width = actor.extent[0] or 2.3, actor.extent[1] or 0.9
     pose = actor.transform.matrix()
-    spec = SPECS.get(actor.attributes.get("base_type", ""), SPECS["car"])
     wheels = []
-    for x, y in ((0.62, -0.85), (0.62, 0.85), (-0.62, -0.85), (-0.62, 0.85)):
+    corners = ((0.62, -0.85), (0.62, 0.85), (-0.62, -0.85), (-0.62, 0.85))
+    for x, y in corners if spec.wheels == 4 else ((0.62, 0.0), (-0.62, 0.0)):
         steer, hand = (spec.steer, 0.0) if x > 0 else (0.0, 3000.0)
         at = pose @ (x * length, y * width, 0.33, 1.0)
         position = [float(100.0 * each) for each in at[:3]]  # CARLA gives wheels in centimetres
         wheels.append([3.5, 0.25, steer, 33.0, 1500.0, hand, 2.0, 17.0, 1000.0, position])
-    volume = 8.0 * length * width * (actor.extent[2] or 0.75)
-    gears = [[ratio, 0.5, 0.65] for ratio in (3.5, 2.1, 1.4, 1.0, 0.8)]
+    gears = [[ratio, 0.5, 0.65] for ratio in GEARS]
     return [
-        [[0.0, 200.0], [2000.0, 350.0], [5500.0, 250.0]], 6000.0, 1.0, 0.15, 2.0, 0.35, True, 0.3, 10.0, 4.0, gears,
-        float(round(125.0 * volume)), 0.3, [0.0, 0.0, 0.0], [[0.0, 1.0], [20.0, 0.9], [120.0, 0.7]], wheels, False,
+        [[0.0, 200.0], [2000.0, 350.0], [5500.0, 250.0]], MOST_RPM, 1.0, 0.15, 2.0, 0.35, True, 0.3, 10.0, FINAL, gears,
+        float(spec.mass), float(spec.drag / frontal_area(actor)), [0.0, 0.0, 0.0],
+        [[0.0, 1.0], [20.0, 0.9], [120.0, 0.7]], wheels, False,
     ]  # fmt: skip
+
+
+def telemetry(actor: Actor, spec: Spec, drive: Drive | None) -> list[Any]:
+    """``carla.VehicleTelemetryData``: of a vehicle of the town's own traffic, what can be known without its engine."""
+    control = actor.control
+    yaw = math.radians(actor.transform.yaw)
+    speed = drive.speed if drive else float(actor.velocity[0] * math.cos(yaw) + actor.velocity[1] * math.sin(yaw))
+    gear = drive.gear if drive else 1
+    spin = speed / WHEEL  # rad/s
+    ratio = GEARS[min(max(abs(gear), 1), len(GEARS)) - 1] * FINAL
+    rpm = min(max(abs(spin) * ratio * 60.0 / (2.0 * math.pi), IDLE), MOST_RPM)
+    load = spec.mass * GRAVITY / spec.wheels
+    along = (
+        float(actor.acceleration[0] * math.cos(yaw) + actor.acceleration[1] * math.sin(yaw)) * spec.mass / spec.wheels
+    )
+    across = math.radians(float(actor.angular_velocity[2])) * speed * spec.mass / spec.wheels
+    slip = drive.slip if drive else 0.0
+    wheel = [
+        GRIP, math.degrees(slip), 0.0, math.degrees(spin), load, 1.0, along * WHEEL, along, across, along / load,
+        across / load,
+    ]  # fmt: skip
+    drag = 0.6 * spec.drag * speed * speed
+    pedals = (control.steer, control.throttle, control.brake)
+    return [speed, *pedals, rpm, gear, drag, [[float(value) for value in wheel] for _ in range(spec.wheels)]]
