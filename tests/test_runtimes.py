@@ -249,6 +249,20 @@ def test_a_whole_engine_that_tensorrt_refuses_is_a_warning_in_the_hud(gpu: None)
     assert "\n" not in renderer.warning
 
 
+@pytest.mark.parametrize(("spoil", "words"), [("engine", "is cut short"), ("driver", "install driver 580")])
+def test_auto_says_why_it_cannot_take_tensorrt(
+    gpu: None, monkeypatch: pytest.MonkeyPatch, spoil: str, words: str
+) -> None:
+    path = engines.write(engines.EngineFacts.here(GRAPH, 64, 64, "fp16"), b"PLAN" + b"x" * 500)
+    if spoil == "engine":
+        path.write_bytes(path.read_bytes()[:-100])
+    else:
+        monkeypatch.setattr(driver, "gpu", lambda: replace(GPU, driver="550.54", cuda=(12, 4)))
+    renderer = NeuralRenderer(size=(64, 64), threads=1)
+    assert words in renderer.warning
+    assert renderer.warning.endswith(f"running on {renderer.runtime} instead")
+
+
 @pytest.mark.parametrize(
     ("failure", "words"),
     [

@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from importlib.metadata import PackageNotFoundError, version
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -58,11 +59,14 @@ def fastest(
     graph: Path, height: int, width: int, threads: int | None, example: dict[str, np.ndarray] | None
 ) -> Session:
     """A session of the remembered runtime, or of the one that measuring finds. Raises RuntimeUnavailable."""
-    usable = [name for name, reason in candidates(graph, height, width).items() if not reason]
+    reasons = candidates(graph, height, width)
+    usable = [name for name, reason in reasons.items() if not reason]
     if not usable:
         raise RuntimeUnavailable("no runtime is installed: pip install openvino")
     remembered = recall(graph, height, width, threads)
     failed: dict[str, str] = {}
+    if reasons["tensorrt"] and find_spec(runtimes.RUNTIMES["tensorrt"].package):  # installed, so meant to be used
+        failed["tensorrt"] = f"tensorrt: {reasons['tensorrt']}"
     if remembered is not None:
         usable.sort(key=lambda name: name != remembered.runtime)
     if remembered is not None or example is None or len(usable) == 1:
@@ -70,8 +74,7 @@ def fastest(
     else:
         session = _measured(usable, graph, height, width, threads, example, failed)
     if failed:
-        reasons = "; ".join(failed.values())
-        session.warning = f"{reasons}: running on {session.name} instead"
+        session.warning = f"{'; '.join(failed.values())}: running on {session.name} instead"
     return session
 
 

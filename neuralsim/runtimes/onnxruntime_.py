@@ -1,4 +1,4 @@
-"""ONNX Runtime: TensorRT's or CUDA's provider where its GPU package is installed, else the CPU in fp32, everywhere."""
+"""ONNX Runtime: in fp32 on the processor, everywhere; on an NVIDIA GPU, in fp16, where its GPU package is installed."""
 
 from __future__ import annotations
 
@@ -7,7 +7,9 @@ from pathlib import Path
 import numpy as np
 import onnxruntime as ort
 
-from neuralsim.runtimes import NEXT, RuntimeUnavailable, state_shapes
+from neuralsim.runtimes import NEXT, RuntimeUnavailable, cache, driver, state_shapes
+
+PRECISIONS = ("fp32", "fp16")
 
 
 class OnnxRuntimeSession:
@@ -86,27 +88,43 @@ def _open(graph: Path, threads: int | None, precision: str | None) -> tuple[ort.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     if threads:
         options.intra_op_num_threads = threads
+    wanted = _providers(precision)
+    precision = ("fp16" if len(wanted) > 1 else "fp32") if precision in (None, "tensorrt") else precision
+    if precision not in PRECISIONS:
+        known = ", ".join((*PRECISIONS, "tensorrt"))
+        raise RuntimeUnavailable(f"onnxruntime has no precision {precision!r}; it has {known}")
     try:
-        if precision == "fp16":
+        if precision != "fp32":
             from neuralsim.runtimes import variants
 
             graph = variants.path(graph, precision)
-        elif precision not in (None, "fp32"):
-            raise RuntimeUnavailable(f"onnxruntime has no precision {precision!r}; it has fp32, fp16")
-        session = ort.InferenceSession(str(graph), options, providers=providers())
-    except RuntimeUnavailable:
-        raise
+        session = ort.InferenceSession(str(graph), options, providers=wanted)
     except Exception as error:  # its exceptions share no base class but Exception
         raise RuntimeUnavailable(f"onnxruntime cannot load {graph}: {str(error).strip().splitlines()[0]}") from error
     where = session.get_providers()[0].removesuffix("ExecutionProvider").lower()
-    return session, f"onnxruntime {precision or 'fp32'}" + ("" if where == "cpu" else f" on {where}")
+    return session, f"onnxruntime {precision}" + ("" if where == "cpu" else f" on {where}")
 
 
-def providers() -> list[str]:
-    """Those that this installation has, fastest first. The GPU's refuse by themselves where there is no driver."""
+def _providers(precision: str | None) -> list[str | tuple[str, dict[str, object]]]:
+    """CUDA's before the processor's where there is a GPU; TensorRT's only when asked for: it builds for minutes."""
     known = ort.get_available_providers()
-    wanted = ("TensorrtExecutionProvider", "CUDAExecutionProvider", "CPUExecutionProvider")
-    return [name for name in wanted if name in known]
+    found: list[str | tuple[str, dict[str, object]]] = ["CPUExecutionProvider"]
+    try:
+        driver.gpu()
+    except driver.NoGpu as error:
+        if precision == "tensorrt":
+            raise RuntimeUnavailable(f"onnxruntime: {error}") from error
+        return found
+    if "CUDAExecutionProvider" in known:
+        found.insert(0, "CUDAExecutionProvider")
+    if precision == "tensorrt":
+        if "TensorrtExecutionProvider" not in known:
+            raise RuntimeUnavailable("onnxruntime has no TensorRT here: pip install onnxruntime-gpu")
+        folder = cache.folder() / "engines"
+        folder.mkdir(parents=True, exist_ok=True)
+        kept = {"trt_engine_cache_enable": True, "trt_engine_cache_path": str(folder)}
+        found.insert(0, ("TensorrtExecutionProvider", kept))
+    return found
 
 
 def _device(session: ort.InferenceSession) -> str:
