@@ -446,7 +446,7 @@ def run(
 ) -> None:
     """The loop: newest control in, tick, publish; until ``over()``, the driver quits, or ``count`` frames are out.
 
-    ``skip``: so many ticks of a scenario are played unseen, then the ego is handed over to the driver.
+    ``skip``: so many ticks of a scenario are played unseen, one more is shown, then the ego is the driver's.
     """
 
     def ended() -> bool:
@@ -461,7 +461,6 @@ def run(
                 break
             bridge.drive()
             bridge.tick()
-        bridge.hand_over()
     while not ended() and (count is None or bridge.sequence < count) and not bridge.over:
         if pace is not None:
             pace.wait(frames, ended)
@@ -475,6 +474,9 @@ def run(
             frames.send(other)
             frames.wait(ended)
         frames.send(frame)
+        if skip is not None:
+            bridge.hand_over()
+            skip = None
         if pace is not None:
             pace.made()
     if bridge.over:
@@ -491,6 +493,8 @@ def _settings(options: argparse.Namespace, direct: Callable[[str], Director] | N
         director = direct(options.scenario)
         found |= {name: value for name, value in director.settings().items() if found.get(name) is None}
         found["director"] = director
+        if options.hand_over_at is not None:
+            del found["more_cameras"]  # whoever drives looks out of one
     if camera is not None:
         x, y, z, pitch = camera
         found["mount"] = carla.Transform(carla.Location(x, y, z), carla.Rotation(pitch))

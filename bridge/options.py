@@ -54,7 +54,7 @@ def parse(arguments: Sequence[str] | None, about: str | None) -> argparse.Namesp
         "--hand-over-at",
         type=count,
         metavar="N",
-        help="play the scenario's first N frames unseen, then let the controls drive the ego",
+        help="play the scenario's first N frames unseen; from the next one on the controls drive the ego",
     )
     add("--autopilot", action="store_true", help="follow the lane until a control says otherwise")
     add("--lockstep", action="store_true", help="wait for the receiver: no frame is lost")

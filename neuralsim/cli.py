@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import argparse
+import importlib
 import re
 import runpy
 import sys
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -70,6 +72,8 @@ def _add_drive(parser: argparse.ArgumentParser) -> None:
     where.add_argument(
         "--connect", metavar="ENDPOINT", type=endpoint, help="frames of a bridge elsewhere, tcp://HOST:PORT"
     )
+    where.add_argument("--replay", metavar="FILE.mcap", type=suffixed(".mcap"), help="look at a recording, drive on")
+    where.add_argument("--from-frame", metavar="N", type=count, help="with --replay: drive on from this frame at once")
     where.add_argument("--keys", metavar="FOLDER", type=Path, help="CURVE keys for --connect (`neuralsim keys new`)")
     where.add_argument("--weather", metavar="PRESET", help="weather to begin with (default: the town's)")
     where.add_argument("--seed", metavar="N", type=count, default=default.seed, help="of town and traffic")
@@ -100,82 +104,27 @@ def _drive(options: argparse.Namespace) -> int:
     town_only = [name for name in ("town", "vehicles", "walkers") if getattr(options, name) is not None]
     elsewhere = [name for name in ("carla", *town_only, "weather", "fps") if getattr(options, name) is not None]
     if options.connect is not None and elsewhere:
-        return _usage(f"--{elsewhere[0]} is for the machine where the bridge runs; it cannot go with --connect")
+        return usage(f"--{elsewhere[0]} is for the machine where the bridge runs; it cannot go with --connect")
     if options.carla is not None and town_only:
-        return _usage(f"--{town_only[0]} is for the embedded town; a CARLA server has its own")
+        return usage(f"--{town_only[0]} is for the embedded town; a CARLA server has its own")
     if options.keys is not None and options.connect is None:
-        return _usage("--keys is for --connect; links within one machine need none")
-    wanted = {name: value for name, value in vars(options).items() if name != "run" and value is not None}
+        return usage("--keys is for --connect; links within one machine need none")
+    not_options = ("run", "replay", "from_frame")
+    wanted = {name: value for name, value in vars(options).items() if name not in not_options and value is not None}
+    if options.replay is not None:
+        set_by_it = [name for name in ("connect", "carla", *town_only, "weather", "fps") if name in wanted]
+        if set_by_it:
+            return usage(f"--{set_by_it[0]} cannot go with --replay: the recording says it")
+        if options.headless and options.from_frame is None:
+            return usage("--replay without a window needs --from-frame; to paint anew: neuralsim replay --headless")
+        from neuralsim.replay.run import play_or_drive_on
+
+        return play_or_drive_on(options.replay, options.from_frame, DriveOptions(**wanted))
+    if options.from_frame is not None:
+        return usage("--from-frame is for --replay")
     from neuralsim.drive.loop import run
 
     return run(DriveOptions(**wanted))
-
-
-def _add_record(parser: argparse.ArgumentParser) -> None:
-    from neuralsim.record.options import FORMATS, PLANES, RecordOptions
-
-    default = RecordOptions(Path())
-    parser.add_argument("scenarios", metavar="SCENARIO", nargs="+", type=suffixed(".yaml"), help="scenario files")
-    parser.add_argument("--out", metavar="DIR", type=Path, required=True, help="each goes into DIR/<its file's stem>/")
-    parser.add_argument(
-        "--planes", metavar="LIST", type=listed(PLANES), default=",".join(default.planes), help=f"of {','.join(PLANES)}"
-    )
-    parser.add_argument(
-        "--format",
-        metavar="LIST",
-        dest="formats",
-        type=listed(FORMATS),
-        default=",".join(default.formats),
-        help=f"of {','.join(FORMATS)}",
-    )
-    parser.add_argument("--jobs", metavar="N", type=positive, default=default.jobs, help="scenarios at the same time")
-    parser.add_argument("--again", action="store_true", help="record what has been recorded already, too")
-    parser.add_argument(
-        "--carla", metavar="HOST:PORT", type=address, help="a running CARLA server (default: start embedded towns)"
-    )
-    parser.add_argument("--model", metavar="NAME", default=default.model, help="model that paints")
-    parser.add_argument("--runtime", metavar="NAME", default=default.runtime, help="what runs the model")
-    parser.add_argument("--size", metavar="WxH", type=size, help="pixels (default: the scenario's)")
-
-
-def _record(options: argparse.Namespace) -> int:
-    from neuralsim.record.options import RecordOptions
-    from neuralsim.record.recorder import run
-
-    if options.carla is not None and options.jobs > 1:
-        return _usage("one CARLA server plays one scenario at a time: --jobs cannot go with --carla", "record")
-    wanted = {name: value for name, value in vars(options).items() if name not in ("run", "scenarios")}
-    return run(options.scenarios, RecordOptions(**wanted))
-
-
-def _add_export_recording(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("file", metavar="FILE.mcap", type=suffixed(".mcap"), help="a recording, whole or cut short")
-    parser.add_argument(
-        "--format", metavar="LIST", dest="formats", type=listed(("mp4", "frames")), default="mp4", help="of mp4,frames"
-    )
-    parser.add_argument("--out", metavar="DIR", type=Path, required=True, help="DIR/video.mp4, DIR/frames/")
-
-
-def _export_recording(options: argparse.Namespace) -> int:
-    from neuralsim.drive.progress import Progress
-    from neuralsim.recording.export import export_mp4
-    from neuralsim.recording.frames import export_frames
-    from neuralsim.recording.mp4 import RecordingError
-
-    made: list[str] = []
-    progress = Progress(None)
-    try:
-        for name in options.formats:
-            target = options.out / ("video.mp4" if name == "mp4" else "frames")
-            frames = (export_mp4 if name == "mp4" else export_frames)(options.file, target, progress.exported)
-            made.append(f"{target}: {frames} frames")
-    except RecordingError as error:
-        print(f"neuralsim: {error}", file=sys.stderr)
-        return FAILED
-    finally:
-        progress.close()
-        print("\n".join(made))
-    return DONE
 
 
 def _add_bench(parser: argparse.ArgumentParser) -> None:
@@ -189,7 +138,7 @@ def _bench(options: argparse.Namespace) -> int:
     from neuralsim.bench.run import run
 
     problem = wrong(options)
-    return _usage(problem, "bench") if problem else run(chosen(options))
+    return usage(problem, "bench") if problem else run(chosen(options))
 
 
 def _add_render(parser: argparse.ArgumentParser) -> None:
@@ -203,7 +152,7 @@ def _render(options: argparse.Namespace) -> int:
 
     wanted = render_options(options)
     if isinstance(wanted, str):
-        return _usage(wanted, "render")
+        return usage(wanted, "render")
     from neuralsim.render.folder import run
 
     return run(wanted)
@@ -270,7 +219,7 @@ def _doctor(options: argparse.Namespace) -> int:
     if options.file is not None:
         return _examine_recording(options.file, options.recover)
     if options.recover is not None:
-        return _usage("--recover is for a recording: name it first", "doctor")
+        return usage("--recover is for a recording: name it first", "doctor")
     from neuralsim.doctor import examine
 
     return DONE if examine(print) else FAILED
@@ -363,7 +312,8 @@ def _process(name: str, arguments: list[str]) -> int:
     return DONE
 
 
-def _usage(line: str, command: str = "drive") -> int:
+def usage(line: str, command: str = "drive") -> int:
+    """Say what is wrong with a command line; the exit code."""
     print(f"neuralsim {command}: {line}", file=sys.stderr)
     return USAGE
 
@@ -410,6 +360,29 @@ def rate(text: str) -> float:
     return value
 
 
+def speed(text: str) -> float:
+    """Times real time, 0.1 .. 8."""
+    value = _number(text)
+    if value is None or not 0.1 <= value <= 8.0:
+        raise argparse.ArgumentTypeError(f"{text!r} is not 0.1 to 8")
+    return value
+
+
+def seconds(text: str) -> float:
+    """Seconds, 0 or more."""
+    value = _number(text)
+    if value is None or not 0.0 <= value <= 1e6:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number of seconds")
+    return value
+
+
+def _number(text: str) -> float | None:
+    try:
+        return float(text)
+    except ValueError:
+        return None
+
+
 def listed(known: Sequence[str]) -> Callable[[str], tuple[str, ...]]:
     """A comma-separated list of words out of ``known``, each once, in that order."""
 
@@ -423,12 +396,12 @@ def listed(known: Sequence[str]) -> Callable[[str], tuple[str, ...]]:
     return words
 
 
-def suffixed(suffix: str) -> Callable[[str], Path]:
-    """A path that ends with ``suffix``."""
+def suffixed(*suffixes: str) -> Callable[[str], Path]:
+    """A path that ends with one of ``suffixes``."""
 
     def path(text: str) -> Path:
-        if Path(text).suffix.lower() != suffix:
-            raise argparse.ArgumentTypeError(f"{text!r} must end with {suffix}")
+        if Path(text).suffix.lower() not in suffixes:
+            raise argparse.ArgumentTypeError(f"{text!r} must end with {' or '.join(suffixes)}")
         return Path(text)
 
     return path
@@ -441,15 +414,33 @@ def _sentence(summary: str) -> str:
 _Add = Callable[[argparse.ArgumentParser], None]
 _Run = Callable[[argparse.Namespace], int]
 
+
+def _later(module: str, name: str) -> tuple[_Add, _Run]:
+    """``add_NAME`` and ``run_NAME`` of a module that is imported when one of them is called."""
+
+    def call(function: str, argument: Any) -> Any:
+        return getattr(importlib.import_module(module), function)(argument)
+
+    return partial(call, f"add_{name}"), partial(call, f"run_{name}")
+
+
 #: Command -> (summary, what adds its arguments, what runs it).
 _COMMANDS: dict[str, tuple[str, _Add, _Run]] = {
     "drive": ("drive through a street that a neural network paints", _add_drive, _drive),
-    "record": ("record scenarios: every frame once, in lock-step", _add_record, _record),
-    "export-recording": ("a recording in other formats", _add_export_recording, _export_recording),
+    "record": ("record scenarios: every frame once, in lock-step", *_later("neuralsim.record.command", "record")),
+    "replay": (
+        "look at a recording, paint it anew, drive on from any frame",
+        *_later("neuralsim.replay.command", "replay"),
+    ),
+    "export-recording": ("a recording in other formats", *_later("neuralsim.record.command", "export")),
     "bench": ("measure: end to end, by stage, from key to pixel", _add_bench, _bench),
     "render": ("paint a folder of label maps, such as a data set's", _add_render, _render),
     "flow": ("motion of a real clip, for `render --motion`", _add_flow, _flow),
     "evaluate": ("judge a model: realism, obedience, flicker, drift", _add_evaluate, _evaluate),
+    "evaluate-recording": (
+        "judge recordings: assertions, collisions, lanes, comfort",
+        *_later("neuralsim.record.command", "evaluate"),
+    ),
     "keys": ("keys for links between machines", _add_keys, _keys),
     "train": ("train a model (needs the train extra)", _add_train, _train),
     "export": ("make a trained model one that can be driven in", _add_export, _export),

@@ -181,9 +181,7 @@ class Director:
             "time": round(now.time, 6),
             "actors": {name: [round(value, 4) for value in state.numbers()] for name, state in now.states.items()},
             "collisions": [_touch(each) for each in touches],
-            "lane_invasions": [
-                {"time": round(each.time, 3), "side": each.side, "marking": each.marking} for each in invasions
-            ],
+            "lane_invasions": [_invasion(each) for each in invasions],
             "route": now.route,
         }
         return json.dumps(report, separators=(",", ":"))
@@ -204,6 +202,8 @@ class Director:
             "passed": bool(self._ended) and all(each["passed"] for each in assertions),
             "assertions": assertions,
             "collisions": [_touch(each) for each in self._touches],
+            "lane_invasions": [_invasion(each) for each in self._invasions],
+            "route": self._route_done,
             "sim_seconds": round(now.time, 3) if now else 0.0,
             "distance": round(now.states[EGO].travelled, 3) if now else 0.0,
         }
@@ -336,6 +336,10 @@ class Director:
 def _mount(camera: Camera) -> carla.Transform:
     at = camera.mount
     return carla.Transform(carla.Location(at.x, at.y, at.z), carla.Rotation(at.pitch, at.yaw))
+
+
+def _invasion(invasion: Invasion) -> dict[str, Any]:
+    return {"time": round(invasion.time, 3), "side": invasion.side, "marking": invasion.marking}
 
 
 def _touch(touch: Touch) -> dict[str, Any]:

@@ -9,31 +9,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import yaml
 from pydantic import BaseModel, ValidationError
 
-from bridge.lifetime import BridgeError
 from scenarios.conditions import EGO, StepState
+from scenarios.problems import MISSING, Key, Problem, ScenarioError, dotted, first_error, line_of, parse_yaml
 from scenarios.schema import Actor, Camera, Ego, Scenario, Step
 
 MAX_BYTES = 1 << 20
 #: Names of planes and topics: a camera cannot have one of them.
 RESERVED = ("tag", "instance", "depth", "motion", "rgb", "neural", "calibration", "ego", "world", "camera")
-_MISSING = "is missing"
-_Key = tuple[str | int, ...]
-
-
-class ScenarioError(BridgeError):
-    """A scenario that cannot be played; one line: file, line, key, and what is wrong."""
-
-
-@dataclass(frozen=True)
-class Problem:
-    """One mistake in a scenario file."""
-
-    line: int  # from 1
-    key: str  # such as actors[0].spawn.ahead, "" for the whole file
-    message: str
 
 
 @dataclass(frozen=True)
@@ -47,7 +31,7 @@ class Loaded:
     #: sha256 of everything that the files say
     digest: str
     files: Mapping[str, bytes] = field(repr=False)  # what belongs to it beside its text: name -> content
-    _lines: Mapping[_Key, int] = field(repr=False)
+    _lines: Mapping[Key, int] = field(repr=False)
 
     @property
     def id(self) -> str:
@@ -56,7 +40,7 @@ class Loaded:
 
     def error(self, message: str, *key: str | int) -> ScenarioError:
         """A mistake that only shows when it is played, at the line of ``key``."""
-        return _error(self.path, [Problem(_line(self._lines, key), _dotted(key), message)])
+        return first_error(self.path, [Problem(line_of(self._lines, key), dotted(key), message)])
 
 
 def load(path: str | Path) -> Loaded:
@@ -71,103 +55,54 @@ def load(path: str | Path) -> Loaded:
         raise ScenarioError(f"{path}: {(error.strerror or 'cannot be read').lower()}") from None
     except UnicodeDecodeError:
         raise ScenarioError(f"{path}: not a text file (UTF-8)") from None
-    data, lines = _parse(path, text)
+    return parse(path, text)
+
+
+def parse(path: Path, text: str, files: Mapping[str, bytes] | None = None) -> Loaded:
+    """The scenario in a YAML text; ``path`` is what it is called. With ``files`` (name -> content) nothing is read from
+    the disk. Raises ``ScenarioError``."""
+    data, lines = parse_yaml(path, text)
+    return _checked(path, text, data, lines, text.encode(), files)
+
+
+def _checked(
+    path: Path, text: str, data: Any, lines: Mapping[Key, int], raw: bytes, files: Mapping[str, bytes] | None
+) -> Loaded:
     try:
         scenario = Scenario.model_validate(data)
     except ValidationError as error:
-        raise _error(path, [_problem(each, lines) for each in error.errors(include_url=False)]) from None
-    problems = [Problem(_line(lines, key), _dotted(key), message) for key, message in _check(scenario)]
+        raise first_error(path, [_problem(each, lines) for each in error.errors(include_url=False)]) from None
+    problems = [Problem(line_of(lines, key), dotted(key), message) for key, message in _check(scenario)]
     digest = hashlib.sha256(raw)
-    town, files = scenario.town, {}
+    town, found = scenario.town, dict(files or {})
     if town.lower().endswith(".xodr"):
         file = path.parent / town
+        if not file.exists():
+            file = path.parent / Path(town).name  # the map of a recording lies beside its scenario
         town = str(file)
         try:
-            files[file.name] = file.read_bytes()
-            digest.update(files[file.name])
-        except OSError as error:
-            reason = (error.strerror or "cannot be read").lower()
-            problems.append(Problem(_line(lines, ("town",)), "town", f"{file}: {reason}"))
+            found = found or {file.name: file.read_bytes()}
+            digest.update(found[file.name])
+        except (OSError, KeyError) as error:
+            reason = (getattr(error, "strerror", None) or "is not there").lower()
+            problems.append(Problem(line_of(lines, ("town",)), "town", f"{path.parent / scenario.town}: {reason}"))
     if problems:
-        raise _error(path, problems)
-    return Loaded(path, scenario, text, town, digest.hexdigest(), files, lines)
-
-
-def _error(path: Path, problems: list[Problem]) -> ScenarioError:
-    # Of a misspelt key both its absence and its presence are wrong; the latter says more.
-    first = min(problems, key=lambda problem: (problem.line, problem.message == _MISSING))
-    key = f"{first.key}: " if first.key else ""
-    more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
-    return ScenarioError(f"{path}:{first.line}: {key}{first.message}{more}")
-
-
-# YAML with line numbers
-
-
-def _parse(path: Path, text: str) -> tuple[Any, dict[_Key, int]]:
-    """The plain data of a YAML text, and the line of every key in it."""
-    loader = yaml.SafeLoader(text)
-    try:
-        node = loader.get_single_node()
-        if node is None:
-            raise ScenarioError(f"{path}:1: empty; see docs/scenarios.md")
-        lines: dict[_Key, int] = {}
-        _walk(path, node, (), lines)
-        return loader.construct_document(node), lines
-    except yaml.MarkedYAMLError as error:
-        mark = error.problem_mark or error.context_mark
-        line = mark.line + 1 if mark else 1
-        raise ScenarioError(f"{path}:{line}: not YAML: {error.problem or error.context}") from None
-    except yaml.YAMLError as error:
-        raise ScenarioError(f"{path}:1: not YAML: {' '.join(str(error).split())}") from None
-    finally:
-        loader.dispose()
-
-
-def _walk(path: Path, node: yaml.Node, key: _Key, lines: dict[_Key, int]) -> None:
-    """Note the lines of all keys. Refuses what YAML lets pass: keys that come twice, things that contain themselves."""
-    if len(key) > 12 or len(lines) > 100_000:
-        raise ScenarioError(f"{path}:{node.start_mark.line + 1}: {_dotted(key[:3])}: nested too deeply")
-    lines.setdefault(key, node.start_mark.line + 1)
-    if isinstance(node, yaml.MappingNode):
-        for name, value in node.value:
-            if not isinstance(name, yaml.ScalarNode):
-                raise ScenarioError(f"{path}:{name.start_mark.line + 1}: {_dotted(key)}: a key must be a word")
-            below = (*key, name.value)
-            if below in lines and name.start_mark.line + 1 != lines[below]:
-                raise ScenarioError(
-                    f"{path}:{name.start_mark.line + 1}: {_dotted(below)}: given twice, first in line {lines[below]}"
-                )
-            lines[below] = name.start_mark.line + 1
-            _walk(path, value, below, lines)
-    elif isinstance(node, yaml.SequenceNode):
-        for index, value in enumerate(node.value):
-            _walk(path, value, (*key, index), lines)
-
-
-def _line(lines: Mapping[_Key, int], key: _Key) -> int:
-    """The line of a key, or of the nearest thing around it."""
-    while key and key not in lines:
-        key = key[:-1]
-    return lines.get(key, 1)
-
-
-def _dotted(key: _Key) -> str:
-    return "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in key).lstrip(".")
+        raise first_error(path, problems)
+    return Loaded(path, scenario, text, town, digest.hexdigest(), found, lines)
 
 
 # Mistakes in words
 
 
-def _problem(error: Any, lines: Mapping[_Key, int]) -> Problem:
-    key: _Key = tuple(error["loc"])
+def _problem(error: Any, lines: Mapping[Key, int]) -> Problem:
+    key: Key = tuple(error["loc"])
     kind, message = error["type"], error["msg"]
     if kind == "extra_forbidden":
         known = _known(key[:-1])
         close = difflib.get_close_matches(str(key[-1]), known, 1)
         message = f"unknown key; did you mean {close[0]}?" if close else f"unknown key; known are {', '.join(known)}"
     elif kind == "missing":
-        message = _MISSING
+        message = MISSING
     elif kind == "value_error":
         message = str(error["ctx"]["error"])
     elif kind == "string_pattern_mismatch":
@@ -178,10 +113,10 @@ def _problem(error: Any, lines: Mapping[_Key, int]) -> Problem:
         message = message[0].lower() + message[1:]
         if isinstance(error["input"], str | int | float | bool):
             message += f", not {error['input']!r}"
-    return Problem(_line(lines, key), _dotted(key), message)
+    return Problem(line_of(lines, key), dotted(key), message)
 
 
-def _known(key: _Key) -> list[str]:
+def _known(key: Key) -> list[str]:
     """The keys of the mapping at ``key``."""
     model: Any = Scenario
     for part in key:
@@ -202,11 +137,11 @@ def _model_in(annotation: Any) -> Any:
 # What single models cannot know
 
 
-def _check(scenario: Scenario) -> Iterator[tuple[_Key, str]]:
+def _check(scenario: Scenario) -> Iterator[tuple[Key, str]]:
     """Names that nobody has, steps that never begin, walkers that should drive."""
     names = {EGO}
     steps: set[str] = set()
-    everybody: list[tuple[Ego | Actor, _Key]] = [(scenario.ego, ("ego",))]
+    everybody: list[tuple[Ego | Actor, Key]] = [(scenario.ego, ("ego",))]
     everybody += [(actor, ("actors", k)) for k, actor in enumerate(scenario.actors)]
     for who, key in everybody:
         for kind, listed in (("do", who.do), ("events", who.events)):
@@ -235,7 +170,7 @@ def _check(scenario: Scenario) -> Iterator[tuple[_Key, str]]:
     for k, light in enumerate(scenario.lights):
         if light.when is not None:
             yield from _check_names(light.when, ("lights", k, "when"), names, steps)
-    cameras: list[tuple[Camera, _Key]] = [(scenario.camera, ("camera",))]
+    cameras: list[tuple[Camera, Key]] = [(scenario.camera, ("camera",))]
     cameras += [(camera, ("cameras", k)) for k, camera in enumerate(scenario.cameras)]
     for lens, key in cameras:
         width, height = lens.pixels
@@ -247,7 +182,7 @@ def _check(scenario: Scenario) -> Iterator[tuple[_Key, str]]:
             yield ("cameras", k, "name"), f"{name!r} is taken"
 
 
-def _check_steps(actor: Actor | Ego, key: _Key, names: set[str], known: set[str]) -> Iterator[tuple[_Key, str]]:
+def _check_steps(actor: Actor | Ego, key: Key, names: set[str], known: set[str]) -> Iterator[tuple[Key, str]]:
     walks = isinstance(actor, Actor) and actor.walks
     for listed, steps in (("do", actor.do), ("events", actor.events)):
         before: Step | None = None
@@ -265,7 +200,7 @@ def _check_steps(actor: Actor | Ego, key: _Key, names: set[str], known: set[str]
             before = step
 
 
-def _check_names(model: BaseModel, key: _Key, names: set[str], steps: set[str]) -> Iterator[tuple[_Key, str]]:
+def _check_names(model: BaseModel, key: Key, names: set[str], steps: set[str]) -> Iterator[tuple[Key, str]]:
     """All references to actors and to steps below ``model``."""
     for field_name, info in type(model).model_fields.items():
         value = getattr(model, field_name)

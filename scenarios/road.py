@@ -193,6 +193,8 @@ class LaneWatch:
             return None
         side = "right" if aside > 0.0 else "left"
         marking = here.right_lane_marking if aside > 0.0 else here.left_lane_marking
+        if marking is None or marking.type == carla.LaneMarkingType.NONE:
+            return None  # there is nothing to cross
         return Invasion(time, side, str(marking.type))
 
 

@@ -66,6 +66,8 @@ class HudState:
 class Hud:
     """Draws :class:`HudState` and notices onto the window's surface."""
 
+    keys = HELP  # what the help overlay shows
+
     def __init__(self) -> None:
         self.visible = True
         self.help = False
@@ -293,11 +295,11 @@ class Hud:
         """All keys: two columns of groups."""
         px = self._px
         column, row, gap, head = px(356), px(25), px(20), px(34)
-        heights = [head + row * len(rows) for _, rows in HELP]
+        heights = [head + row * len(rows) for _, rows in self.keys]
         top = (px(24), px(24) + max(heights[0], heights[1]) + gap)
         size = (2 * column + px(24), top[1] + max(heights[2], heights[3]) + px(16))
         card = self._paint.plate(size, px(16), _DARK, 240, _EDGE).copy()
-        for n, (title, rows) in enumerate(HELP):
+        for n, (title, rows) in enumerate(self.keys):
             x, y = px(28) + column * (n % 2), top[n // 2]
             card.blit(self._text(title, 26, _BLUE), (x, y))
             y += head

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+
 TAGS = "tags"  # as a model: paint every pixel in its class's colour, without a network
 
 
@@ -32,5 +34,6 @@ class DriveOptions:
     log: Path | None = None  # .jsonl, one line per frame
     scenario: Path | None = None  # .yaml or .xosc that the bridge plays
     hand_over_at: int | None = None  # frame of the scenario from which on the driver has the ego; None: the scenario
+    hand_over_pose: np.ndarray | None = None  # where the camera has to be at that frame
     planes: tuple[str, ...] | None = None  # that the bridge sends; None: what painting needs
     recordings: Path = Path("recordings")  # where R and F12 write to

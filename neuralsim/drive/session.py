@@ -35,6 +35,7 @@ MANY_CORES = 4  # from here on, simulating and painting do not get in each other
 _TICK = 0.022  # seconds of a core that a frame costs beside its painting: tick, sensors, window; and some air
 _VERDICT = "scenario over: "  # how the bridge's last line begins
 _SILENCE = 10.0  # seconds without a frame that end the drive
+_SAME_PLACE = 0.05  # m that a drive may be off the recording that it goes on from
 _UNSEEN = 0.2  # seconds that a frame may take which is played before the driver is handed the ego
 
 
@@ -182,6 +183,8 @@ class Session(threading.Thread):
                 elif time.monotonic() - heard > _SILENCE + _UNSEEN * (self.options.hand_over_at or 0) * (not warm):
                     raise DriveError(self._why_silent(subscriber))
                 continue
+            if frame.sequence == self.options.hand_over_at and self.options.hand_over_pose is not None:
+                self._check_place(frame, self.options.hand_over_pose)
             if "tag" not in frame.planes:
                 raise DriveError("the bridge sends frames without tags: update it")
             renderer.set_style(style_for(frame.weather, renderer.card.styles, renderer.card.default_style))
@@ -203,6 +206,14 @@ class Session(threading.Thread):
             frame.stamps["rendered"] = time.monotonic_ns()
             self._hand_over(Picture(frame, neural))
             heard = time.monotonic()
+
+    def _check_place(self, frame: Frame, recorded: np.ndarray) -> None:
+        """Whether a drive that goes on from a recording has come to where the recording was."""
+        off = float(np.linalg.norm(frame.camera.pose[:3, 3] - recorded[:3, 3]))
+        if off > _SAME_PLACE and self.options.carla is None:
+            raise DriveError(
+                f"the drive came out {off:.1f} m off what was recorded: was it recorded with another version?"
+            )
 
     def _painter_of(self, view: str, frame: Frame) -> NeuralRenderer | TagPainter:
         """The renderer of a further camera: each remembers what it has painted."""

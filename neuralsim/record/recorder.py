@@ -22,7 +22,9 @@ from neuralsim.drive.processes import ended_by_signals
 from neuralsim.drive.progress import Progress
 from neuralsim.drive.report import host
 from neuralsim.drive.session import Picture, Session
+from neuralsim.recording.evaluate import evaluate
 from neuralsim.recording.frames import export_frames
+from neuralsim.recording.junit import write_junit
 from neuralsim.recording.mcap_file import McapWriter
 from neuralsim.recording.mp4 import Mp4Writer
 from neuralsim.recording.writer import RecordingError
@@ -240,6 +242,8 @@ def run(paths: Sequence[Path], options: RecordOptions) -> int:
         else:
             failed += not _say(result, "already recorded; --again records it anew")
     failed += _record_all(todo, shared, options.jobs)
+    if options.junit is not None:
+        failed += not _evaluate(recorders, options.junit)
     code = 1 if failed else 0
     if any(thread.name == "model" for thread in threading.enumerate()):
         # A compiler that is still at work cannot be cancelled, and must not see the interpreter go away under it.
@@ -275,6 +279,17 @@ def _record_all(recorders: Sequence[ScenarioRecorder], shared: _Shared, jobs: in
                 progress.count(shared.frames, shared.frames / (time.monotonic() - begun))
         progress.close()
     return failed
+
+
+def _evaluate(recorders: Sequence[ScenarioRecorder], target: Path) -> bool:
+    """Judge all that was recorded, as JUnit XML."""
+    files = [recorder.folder / "recording.mcap" for recorder in recorders]
+    try:
+        write_junit(target, [evaluate(file) for file in files if file.exists()])
+    except (RecordingError, ScenarioError) as error:
+        _fail(str(error))
+        return False
+    return True
 
 
 def _say(result: dict[str, Any], note: str = "") -> bool:

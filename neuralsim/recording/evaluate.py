@@ -1,0 +1,203 @@
+"""What a recording is worth: its scenario's assertions judged anew, collisions, lane invasions, the route, comfort.
+
+All of it comes from the recording alone, so that one can be judged by other limits than those it was made with, and one
+that was cut short can be judged as far as it goes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from scipy.signal import savgol_filter
+
+from scenarios.loader import Loaded, ScenarioError, parse
+from scenarios.moment import Invasion, Moment, State, Touch
+from scenarios.verdict import Watcher
+
+from .mcap_file import McapRecording
+from .writer import RecordingError
+
+#: Limits of comfort, |value| unless a range: those of nuPlan's metric ``ego_is_comfortable`` (Caesar et al. 2021,
+#: nuplan-devkit, which took them from drives of its safety drivers).
+COMFORT: dict[str, tuple[str, float, float]] = {
+    "longitudinal_acceleration": ("m/s^2", -4.05, 2.40),
+    "lateral_acceleration": ("m/s^2", -4.89, 4.89),
+    "longitudinal_jerk": ("m/s^3", -4.13, 4.13),
+    "jerk": ("m/s^3", -8.37, 8.37),
+    "yaw_rate": ("rad/s", -0.95, 0.95),
+    "yaw_acceleration": ("rad/s^2", -1.93, 1.93),
+}
+WINDOW = (
+    0.75  # s over which speed and heading are smoothed before they are differentiated (nuPlan: 8 to 15 steps of 0.1 s)
+)
+TOPICS = ("/ego", "/tf", "/scenario")
+
+
+@dataclass(frozen=True)
+class Check:
+    """One thing that was judged; ``passed`` None: nothing demands it, ``value`` is for information."""
+
+    name: str
+    passed: bool | None
+    value: float | None
+    limit: float | None = None
+    words: str = ""
+
+
+@dataclass
+class Evaluation:
+    """What came of one recording."""
+
+    recording: str
+    scenario: str
+    seconds: float
+    frames: int
+    complete: bool
+    checks: list[Check] = field(default_factory=list)
+
+    @property
+    def passed(self) -> bool:
+        return all(check.passed is not False for check in self.checks)
+
+    def as_json(self) -> dict[str, Any]:
+        """Ready for JSON."""
+        return {
+            "recording": self.recording,
+            "scenario": self.scenario,
+            "passed": self.passed,
+            "seconds": round(self.seconds, 3),
+            "frames": self.frames,
+            "complete": self.complete,
+            "checks": [
+                {k: round(v, 4) if isinstance(v, float) else v for k, v in vars(check).items()} for check in self.checks
+            ],
+        }
+
+
+def evaluate(path: Path, scenario: Loaded | None = None, comfortable: bool = False) -> Evaluation:
+    """Judge a recording by its own scenario, or by the assertions of another one.
+
+    ``comfortable``: discomfort fails, too. Raises RecordingError for what is no recording, ScenarioError where the
+    assertions ask for actors that it does not have.
+    """
+    recording = McapRecording(path)
+    ego = _Track()
+    watchers: list[Watcher] = []
+    touches: list[Touch] = []
+    invasions: list[Invasion] = []
+    collisions = frames = 0
+    now: Moment | None = None
+    for frame in recording.frames(TOPICS):
+        told = frame.json.get("ego", {})
+        ego.add(frame.time, told.get("speed", 0.0), frame.poses["ego"])
+        collisions = max(collisions, int(told.get("collisions", 0)))
+        seen = frame.json.get("scenario")
+        if seen is not None:
+            touches += [Touch(one["time"], one["of"], one["with"]) for one in seen["collisions"]]
+            invasions += [Invasion(one["time"], one["side"], one["marking"]) for one in seen["lane_invasions"]]
+            states = {name: State(*numbers) for name, numbers in seen["actors"].items()}
+            route = tuple(seen["route"]) if seen["route"] else None
+            now = Moment(seen["time"], states, touches, lambda name: -1, invasions, route)
+            if not frames:
+                watchers = _watchers(recording, scenario, states)
+            for watcher in watchers:
+                watcher.watch(now)
+        frames += 1
+    if not frames:
+        raise RecordingError(f"{path} holds no whole frame")
+    result = Evaluation(
+        str(path), recording.about.get("scenario", path.stem), ego.seconds, frames, not recording.problem
+    )
+    for watcher in watchers:
+        told = watcher.result()
+        result.checks.append(
+            Check(f"{told['assertion']} of {told['of']}", bool(told["passed"]), told["value"], told["limit"])
+        )
+    mine = [touch for touch in touches if "ego" in (touch.of, touch.by)]
+    with_ = ", ".join(sorted({t.by if t.of == "ego" else t.of for t in mine}))
+    count = max(collisions, len(mine))
+    result.checks.append(Check("collisions", None, float(count), words=f"with {with_}" if with_ else ""))
+    result.checks.append(Check("lane_invasions", None, float(len(invasions)), words=_markings(invasions)))
+    done = None if now is None or now.route is None else now.route[0] / max(now.route[1], 1.0)
+    result.checks.append(Check("route_completion", None, done, words="" if done is not None else "no route"))
+    result.checks += ego.comfort(comfortable)
+    return result
+
+
+def _watchers(recording: McapRecording, scenario: Loaded | None, states: dict[str, State]) -> list[Watcher]:
+    loaded = scenario
+    if loaded is None:
+        text = recording.about.get("scenario_yaml", "")
+        if not text:
+            return []
+        loaded = parse(Path(f"{recording.path} (its scenario)"), text, recording.files)
+    wanted = {"ego", *(actor.name for actor in loaded.scenario.actors)}
+    if missing := sorted(wanted - states.keys()):
+        raise ScenarioError(f"{loaded.path}: {recording.path} has no actor {missing[0]!r}")
+    return [Watcher(assertion) for assertion in loaded.scenario.asserts]
+
+
+def _markings(invasions: Sequence[Invasion]) -> str:
+    kinds = [invasion.marking for invasion in invasions]
+    return ", ".join(f"{kinds.count(kind)} x {kind}" for kind in sorted(set(kinds)))
+
+
+class _Track:
+    """Time, speed and heading of the ego, frame by frame."""
+
+    def __init__(self) -> None:
+        self._times: list[float] = []
+        self._speeds: list[float] = []  # m/s along the vehicle
+        self._yaws: list[float] = []  # rad, to the left is positive
+
+    @property
+    def seconds(self) -> float:
+        return self._times[-1] - self._times[0] if self._times else 0.0
+
+    def add(self, time: float, speed: float, pose: np.ndarray) -> None:
+        self._times.append(time)
+        self._speeds.append(speed)
+        self._yaws.append(float(np.arctan2(pose[1, 0], pose[0, 0])))
+
+    def comfort(self, demanded: bool) -> list[Check]:
+        """The worst of each of ``COMFORT``; too short a track has none."""
+        found = motion(np.array(self._times), np.array(self._speeds), np.unwrap(self._yaws))
+        checks = []
+        for name, values in found.items():
+            unit, low, high = COMFORT[name]
+            worst = float(values[np.argmax(np.maximum(values / high, values / low))])
+            within = low <= worst <= high
+            limit = high if worst >= 0.0 else low
+            words = unit if within else f"{unit}, beyond nuPlan's limit of comfort"
+            checks.append(Check(name, within if demanded else None, worst, limit, words))
+        return checks
+
+
+def motion(times: np.ndarray, speeds: np.ndarray, yaws: np.ndarray) -> dict[str, np.ndarray]:
+    """Accelerations, jerks and turning of f64 (N,) times (s, evenly spaced), speeds (m/s) and headings (rad).
+
+    Derivatives of a Savitzky-Golay fit (second order over ``WINDOW``), as in nuPlan. {} where there is less than that.
+    """
+    step = float(np.median(np.diff(times))) if len(times) > 1 else 0.0
+    window = max(round(WINDOW / step) | 1, 5) if step > 0.0 else 0
+    if not window or len(times) < window:
+        return {}
+
+    def change(values: np.ndarray, order: int = 1) -> np.ndarray:
+        fitted: np.ndarray = savgol_filter(values, window, 2, deriv=order, delta=step)
+        return fitted
+
+    rate = change(yaws)
+    along, across = change(speeds), speeds * rate
+    return {
+        "longitudinal_acceleration": along,
+        "lateral_acceleration": across,
+        "longitudinal_jerk": change(along),
+        "jerk": np.hypot(change(along), change(across)),
+        "yaw_rate": rate,
+        "yaw_acceleration": change(rate),
+    }

@@ -1,0 +1,1 @@
+"""``neuralsim replay``: a recording to scrub through, to paint anew, to drive on from."""

@@ -1,0 +1,300 @@
+"""The replay's window: scrub, step, change speed, paint anew, compare two models, drive on."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+
+from neuralsim.drive.window import Window, WindowError  # isort: skip (before pygame: it prepares SDL)
+
+import pygame
+
+from bridge.messages import Frame
+from neuralsim import zoo
+from neuralsim.drive.hud import HudState
+from neuralsim.drive.options import TAGS
+from neuralsim.drive.session import DriveError
+from neuralsim.drive.views import NAMES, View, split
+from neuralsim.recording.reel import Reel
+from neuralsim.recording.writer import RecordingError
+from neuralsim.renderer import ModelError, RuntimeUnavailable
+
+from .hud import ReplayHud
+from .options import RECORDED, ReplayOptions
+from .repaint import BRIDGED, PREROLL, Repainter, default_model
+
+SPEEDS = (0.1, 0.25, 0.5, 1.0, 2.0, 4.0, 8.0)
+_WAIT = 30  # ms between looks at the keys while nothing moves
+_REDRAW = 0.1  # s between drawings while nothing moves: notices fade
+
+
+class ReplayWindow(Window):
+    """The driving window; its split view may have a second model on its right."""
+
+    hud: ReplayHud
+
+    def __init__(self, size: tuple[int, int]) -> None:
+        super().__init__(size, "NeuralSim replay")
+        self.hud = ReplayHud()
+        self.other: tuple[str, np.ndarray] | None = None  # name and picture of the model to compare with
+
+    @property
+    def title_of_view(self) -> str:
+        if self.view == View.SPLIT and self.other is not None:
+            return f"{NAMES[View.NEURAL]}  |  {self.other[0]}"
+        return super().title_of_view
+
+    def _picture(self, frame: Frame, neural: np.ndarray) -> np.ndarray:
+        if self.view == View.SPLIT and self.other is not None:
+            self._missing = False
+            return split(neural, self.other[1], self._divider)
+        return super()._picture(frame, neural)
+
+
+class Player:
+    """Plays ``reel`` in a window. ``drive_from``, after :meth:`run`: the frame from which the driver wants to go on.
+
+    Raises RecordingError, ModelError, RuntimeUnavailable, DriveError.
+    """
+
+    def __init__(self, reel: Reel, options: ReplayOptions) -> None:
+        self.reel, self.options = reel, options
+        self.drive_from: int | None = None
+        self._model = options.model or default_model(reel)
+        self._view = options.view
+        self._painters: dict[tuple[str, str], Repainter] = {}
+        self._style = options.style
+        self._compare = options.compare
+        painter = self._painter(self._model)  # says now what is wrong
+        if self._compare is not None:
+            self._painter(self._compare)
+        frame, self._picture = painter.paint(0)
+        try:
+            self.window = ReplayWindow((frame.camera.width, frame.camera.height))
+        except WindowError as error:
+            raise DriveError(str(error)) from None
+        if self._compare is not None:
+            self.window.choose(View.SPLIT)
+        self._frame = frame
+        self._state = HudState(model=self._model)
+        self._speed = options.speed
+        self._playing = True
+        self._seconds = min(options.begin, self._end)
+        self._shown: int | None = None
+        self._settled = False  # what is shown has a past
+        self._dragging = False
+        self._done = False
+        self.window.hud.timeline.marks = _marks(reel)
+        self.window.hud.timeline.length = reel.time(len(reel) - 1)
+
+    @property
+    def model(self) -> str:
+        """What is looked at."""
+        return self._model
+
+    @property
+    def _end(self) -> float:
+        last = self.reel.time(len(self.reel) - 1)
+        return last if self.options.end is None else min(self.options.end, last)
+
+    def run(self, interrupted: Callable[[], bool] = lambda: False) -> None:
+        """Play until the window is closed, ``interrupted()``, or the driver wants to drive on."""
+        self.window.hud.notify("Press H for help")
+        before = time.monotonic()
+        drawn = 0.0
+        try:
+            while not self._done and not interrupted():
+                busy = self._playing or not self._settled
+                redraw = self._events(1 if busy else _WAIT)
+                now = time.monotonic()
+                if self._playing and not self._dragging:
+                    self._seconds += (now - before) * self._speed
+                    if self._seconds >= self._end:
+                        self._seconds, self._playing = self._end, False
+                before = now
+                if self._show() or redraw or now - drawn >= _REDRAW:
+                    self._draw()
+                    drawn = now
+        finally:
+            self.window.close()
+
+    def _show(self) -> bool:
+        """Paint the frame that is due, if it is another one, or the same once more with a past; True if so."""
+        number = self._number(self._seconds)
+        late = self._shown is not None and self._shown + 1 < number <= self._shown + BRIDGED
+        if late and self._shown is not None and self._playing and self._speed <= 1.0:
+            number = self._shown + 1  # rather every picture a little late than pictures that jump
+            self._seconds = self.reel.time(number)
+        follows = self._shown is not None and self._shown < number <= self._shown + BRIDGED
+        if number == self._shown and self._settled:
+            return False
+        settle = number == self._shown
+        self._paint(number, PREROLL if settle else 0)
+        self._settled = settle or follows or self._shown is None
+        self._shown = number
+        return True
+
+    def _paint(self, number: int, preroll: int) -> None:
+        begun = time.perf_counter()
+        self._frame, self._picture = self._painter(self._model).paint(number, preroll)
+        other = self._compare
+        self.window.other = None if other is None else (other, self._painter(other).paint(number, preroll)[1])
+        self.window.hud.timeline.paint_ms = (time.perf_counter() - begun) * 1000.0
+
+    def _draw(self) -> None:
+        line, state, painter = self.window.hud.timeline, self._state, self._painter(self._model)
+        line.seconds, line.speed, line.playing = self._seconds, self._speed, self._playing
+        line.frame, line.frames = (self._shown or 0) + 1, len(self.reel)
+        style = f"  |  {painter.style}" if painter.style else ""
+        state.ego, state.model, state.runtime = self._frame.ego, painter.model + style, painter.runtime
+        names = (self.reel.about.get("scenario", self.reel.path.stem), self._view, self._frame.weather_name)
+        state.place = "  |  ".join(name for name in names if name)
+        self.window.show(self._frame, self._picture, state)
+
+    def _painter(self, model: str) -> Repainter:
+        key = model, self._view
+        if key not in self._painters:
+            painter = Repainter(self.reel, model, self.options.runtime, None, self._view)
+            if self._style in painter.styles:
+                painter.choose(self._style)
+            elif self._style is not None and painter.styles and not self._painters:
+                Repainter(self.reel, model, self.options.runtime, self._style, self._view)  # raises: there is none
+            self._painters[key] = painter
+        return self._painters[key]
+
+    def _number(self, seconds: float) -> int:
+        """The newest frame at this time."""
+        guess = min(max(int(seconds * self.reel.fps + 1e-6), 0), len(self.reel) - 1)
+        while guess + 1 < len(self.reel) and self.reel.time(guess + 1) <= seconds + 1e-6:
+            guess += 1
+        while guess > 0 and self.reel.time(guess) > seconds + 1e-6:
+            guess -= 1
+        return guess
+
+    # Keys and mouse
+
+    def _events(self, wait: int) -> bool:
+        redraw = False
+        for event in (pygame.event.wait(wait), *pygame.event.get()):
+            if event.type == pygame.QUIT:
+                self._done = True
+            elif event.type == pygame.KEYDOWN:
+                self._key(event.key, bool(event.mod & pygame.KMOD_SHIFT))
+                redraw = True
+            elif not self._mouse(event):
+                redraw = self.window.handle(event) or redraw
+        return redraw
+
+    def _mouse(self, event: pygame.event.Event) -> bool:
+        """Scrubbing; True if the event was of the time line."""
+        hud = self.window.hud
+        if event.type == pygame.MOUSEBUTTONDOWN and event.button == 1:
+            self._dragging = hud.visible and hud.track.inflate(12, 30).collidepoint(event.pos)
+        elif event.type == pygame.MOUSEBUTTONUP and event.button == 1:
+            was, self._dragging = self._dragging, False
+            return was
+        if self._dragging and event.type in (pygame.MOUSEBUTTONDOWN, pygame.MOUSEMOTION):
+            self._go(hud.at(event.pos[0]))
+            return True
+        return False
+
+    def _key(self, key: int, shift: bool) -> None:
+        hud, views = self.window.hud, {pygame.K_1 + n: View(n + 1) for n in range(6)}
+        if key in views:
+            self.window.choose(views[key])
+        elif key in (pygame.K_LEFT, pygame.K_RIGHT):
+            self._step(1 if key == pygame.K_RIGHT else -1, shift)
+        elif key in (pygame.K_UP, pygame.K_DOWN):
+            near = min(range(len(SPEEDS)), key=lambda n: abs(SPEEDS[n] - self._speed))
+            self._speed = SPEEDS[min(max(near + (1 if key == pygame.K_UP else -1), 0), len(SPEEDS) - 1)]
+        elif key == pygame.K_SPACE:
+            if not self._playing and self._seconds >= self._end:
+                self._go(0.0)
+            self._playing = not self._playing
+        elif key in (pygame.K_HOME, pygame.K_END):
+            self._go(0.0 if key == pygame.K_HOME else self._end)
+        elif key == pygame.K_m:
+            self._model = self._next(self._model, self._models()) or self._model
+            hud.notify(f"Model: {self._model}")
+        elif key == pygame.K_n:
+            self._compare = self._next(self._compare, [None, *(name for name in self._models() if name != self._model)])
+            self.window.choose(View.SPLIT if self._compare else View.NEURAL)
+            hud.notify(f"Compared with: {self._compare}" if self._compare else "No comparison")
+        elif key == pygame.K_s:
+            self._next_style()
+        elif key == pygame.K_v and self.reel.views:
+            views_ = ["", *self.reel.views]
+            self._view = views_[(views_.index(self._view) + 1) % len(views_)]
+            self._settled, self._shown = False, None
+        elif key == pygame.K_d:
+            self.drive_from, self._done = self._number(self._seconds), True
+        elif key == pygame.K_F12:
+            self._screenshot()
+        elif key == pygame.K_TAB:
+            hud.visible = not hud.visible
+        elif key in (pygame.K_h, pygame.K_F1):
+            hud.help = not hud.help
+        elif key == pygame.K_ESCAPE:
+            self._done = True
+
+    def _go(self, seconds: float) -> None:
+        self._seconds = min(max(seconds, 0.0), self._end)
+
+    def _step(self, sign: int, second: bool) -> None:
+        self._playing = False
+        number = self._number(self._seconds)
+        if second:
+            self._go(self._seconds + sign)
+        else:
+            self._go(self.reel.time(min(max(number + sign, 0), len(self.reel) - 1)))
+
+    def _models(self) -> list[str]:
+        given = [name for name in (self.options.model, self.options.compare) if name]
+        return list(dict.fromkeys([RECORDED, *zoo.names(), *given, TAGS]))
+
+    def _next(self, current: str | None, models: list[str] | list[str | None]) -> str | None:
+        """The next of ``models`` that can paint this recording, ``current`` if there is no other."""
+        start = models.index(current) if current in models else -1  # type: ignore[arg-type]
+        for n in range(1, len(models) + 1):
+            name = models[(start + n) % len(models)]
+            if name is None:
+                break
+            with contextlib.suppress(RecordingError, ModelError, RuntimeUnavailable):
+                self._painter(name)
+                break
+        self._settled, self._shown = False, None
+        return name
+
+    def _next_style(self) -> None:
+        painter = self._painter(self._model)
+        if not painter.styles:
+            self.window.hud.notify("No styles: press M for a model that paints")
+            return
+        wanted = [None, *painter.styles]
+        self._style = wanted[(wanted.index(painter.style) + 1) % len(wanted)]
+        for one in self._painters.values():
+            if self._style is None or self._style in one.styles:
+                one.choose(self._style)
+        self.window.hud.notify(f"Style: {self._style or 'of the weather'}")
+        self._settled = False
+
+    def _screenshot(self) -> None:
+        try:
+            self.window.hud.notify(f"Saved {self.window.screenshot(self.options.screenshots)}")
+        except OSError as error:
+            self.window.hud.notify(f"No screenshot: {error}")
+
+
+def _marks(reel: Reel) -> list[tuple[float, str]]:
+    """Collisions and lane invasions that ``result.json`` beside the recording tells of."""
+    try:
+        told = json.loads(Path(reel.path.with_name("result.json")).read_text(encoding="utf-8"))
+        marks = [(float(one["time"]), "collision") for one in told.get("collisions", ())]
+        return marks + [(float(one["time"]), "lane") for one in told.get("lane_invasions", ())]
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return []

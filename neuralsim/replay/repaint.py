@@ -1,0 +1,110 @@
+"""Pictures of recorded frames: as they were, or painted anew with any model and style."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+
+from bridge.messages import Frame
+from bridge.motion import compose
+from neuralsim.drive import lamps
+from neuralsim.drive.options import TAGS
+from neuralsim.drive.session import painter, style_for
+from neuralsim.drive.views import tag_picture
+from neuralsim.recording.reel import Reel, frame_of, picture_of
+from neuralsim.recording.writer import RecordingError
+
+from .options import RECORDED
+
+PREROLL = 6  # frames painted before one that is jumped to, so that its picture has a past
+BRIDGED = 12  # frames that may be left out between two pictures without beginning anew
+
+
+class Repainter:
+    """Paints frames of ``reel`` with ``model``: one of the zoo, a folder, "tags", or "recorded".
+
+    Raises RecordingError where the recording lacks what the model needs, ModelError, RuntimeUnavailable.
+    """
+
+    def __init__(self, reel: Reel, model: str, runtime: str = "auto", style: str | None = None, view: str = "") -> None:
+        self.model, self.style = model, style
+        self._reel, self._view = reel, view
+        self._last: int | None = None  # the frame that was painted last
+        first = reel.read(0)
+        if view and view not in first.views:
+            there = ", ".join(first.views) or "no other"
+            raise RecordingError(f"{reel.path} has no camera {view!r}; beside the first one there is {there}")
+        seen = first.views[view] if view else first
+        has = {*seen.planes, *seen.pictures}
+        if model == RECORDED:
+            if "neural" not in has:
+                raise RecordingError(f"{reel.path} holds no painted pictures; give a model to paint with, or {TAGS}")
+            self.runtime = "as recorded"
+            return
+        frame = frame_of(first, view)
+        self._painter = painter(model, runtime, (frame.camera.width, frame.camera.height))
+        missing = [name for name in getattr(self._painter.card, "inputs", ("tag",)) if name in _PLANES - has]
+        if missing:
+            raise RecordingError(f"{reel.path} holds no {', '.join(missing)}; {model} paints from that")
+        self.model, self.runtime = self._painter.model, self._painter.runtime
+        if style is not None and model != TAGS:
+            self._painter.set_style(style)
+            self._painter.reset()
+
+    @property
+    def styles(self) -> list[str]:
+        """Styles there are to choose from."""
+        return [] if self.model in (RECORDED, TAGS) else list(self._painter.card.styles)
+
+    def choose(self, style: str | None) -> None:
+        """Paint in this style from the next frame on; None: in that of the weather."""
+        self.style = style
+        if style is not None:
+            self._painter.set_style(style)
+
+    def paint(self, number: int, preroll: int = PREROLL) -> tuple[Frame, np.ndarray]:
+        """Frame ``number`` and its picture u8 (H, W, 3) RGB.
+
+        After a jump so many frames before it are painted first. A few frames that were left out are bridged: the motion
+        then leads over them.
+        """
+        recorded = self._reel.read(number)
+        frame = frame_of(recorded, self._view)
+        if self.model == RECORDED:
+            return frame, picture_of(recorded.views[self._view] if self._view else recorded, "neural")
+        if self.model == TAGS:
+            return frame, tag_picture(frame.planes["tag"])
+        last, self._last = self._last, number
+        if last == number:
+            last = None  # in another style, or with more of a past
+        if last is None or not last < number <= last + BRIDGED:
+            self._dress(frame)
+            self._painter.reset()  # in that style at once
+            for k in range(max(number - preroll, 0), number):
+                self._render(frame_of(self._reel.read(k), self._view))
+        elif number > last + 1:
+            between = [frame_of(self._reel.read(k), self._view) for k in range(last + 1, number)]
+            delivered = frame_of(self._reel.read(last), self._view).camera
+            frame = replace(frame, planes={**frame.planes, "motion": compose(frame, between, delivered)})
+        return frame, self._render(frame)
+
+    def _render(self, frame: Frame) -> np.ndarray:
+        self._dress(frame)
+        picture = self._painter.render(frame)
+        lamps.draw(picture, frame.lamps, frame.planes.get("depth"))
+        return picture
+
+    def _dress(self, frame: Frame) -> None:
+        """Let the weather choose the style where nobody has."""
+        card = self._painter.card
+        if self.style is None:
+            self._painter.set_style(style_for(frame.weather, card.styles, card.default_style))
+
+
+_PLANES = {"tag", "instance", "depth", "motion"}
+
+
+def default_model(reel: Reel) -> str:
+    """What to show without being told: the recorded pictures where there are any, else tags."""
+    return RECORDED if "neural" in reel.read(0).pictures else TAGS

@@ -1,0 +1,73 @@
+"""``neuralsim replay`` and ``neuralsim drive --replay``."""
+
+from __future__ import annotations
+
+import sys
+import tempfile
+from pathlib import Path
+
+from neuralsim.drive import loop
+from neuralsim.drive.options import DriveOptions
+from neuralsim.drive.processes import ended_by_signals
+from neuralsim.recording.reel import Reel
+from scenarios.loader import ScenarioError
+
+from .headless import repaint
+from .onward import model_to_drive, onward
+from .options import ReplayOptions
+
+_EXPECTED: tuple[type[BaseException], ...] = (*loop.EXPECTED, ScenarioError)
+
+
+def run(options: ReplayOptions) -> int:
+    """Replay as ``options`` say; returns the exit code. Errors are one line on stderr."""
+    try:
+        with Reel(options.file) as reel:
+            if options.headless:
+                frames = repaint(reel, options)
+                print(f"{options.record}: {frames} frames")
+                return 0
+            wanted, model = _play(reel, options)
+        if wanted is None:
+            return 0
+        drive = DriveOptions(model=model, runtime=options.runtime, recordings=options.screenshots)
+        return drive_on(options.file, wanted, drive)
+    except _EXPECTED as error:
+        return _fail(error)
+
+
+def drive_on(file: Path, number: int, options: DriveOptions) -> int:
+    """Drive on from frame ``number`` of a recording; returns the exit code."""
+    try:
+        with Reel(file) as reel, tempfile.TemporaryDirectory(prefix="neuralsim-replay-") as folder:
+            code = loop.run(onward(reel, number, Path(folder), options))
+    except _EXPECTED as error:
+        return _fail(error)
+    return code
+
+
+def _play(reel: Reel, options: ReplayOptions) -> tuple[int | None, str]:
+    """Open the window; the frame to drive on from, if any, and the model for it."""
+    from neuralsim.drive.window import display_available
+
+    if not display_available():
+        raise loop.DriveError("no display: set DISPLAY, or use --headless --record FILE.mp4")
+    from .player import Player
+
+    stop: list[bool] = []
+    with ended_by_signals(lambda: stop.append(True)):
+        player = Player(reel, options)
+        player.run(lambda: bool(stop))
+    return player.drive_from, model_to_drive(reel, player.model)
+
+
+def play_or_drive_on(file: Path, number: int | None, options: DriveOptions) -> int:
+    """``drive --replay``: the player, or with a frame's ``number`` the drive at once."""
+    if number is not None:
+        return drive_on(file, number, options)
+    return run(ReplayOptions(file, runtime=options.runtime, screenshots=options.recordings))
+
+
+def _fail(error: BaseException) -> int:
+    print(f"neuralsim: {' '.join(str(error).split()) or type(error).__name__}", file=sys.stderr)
+    return 1
