@@ -181,7 +181,7 @@ def _evaluate(options: argparse.Namespace) -> int:
 
     wanted = chosen(options)
     if isinstance(wanted, str):
-        return _usage(wanted, "evaluate")
+        return usage(wanted, "evaluate")
     from neuralsim.evaluation.run import run
 
     return run(wanted)
