@@ -95,3 +95,14 @@ def test_bad_input_is_one_line(arguments: tuple[str, ...], code: int, word: str)
     assert done.returncode == code
     assert len(done.stderr.splitlines()) == 1, done.stderr
     assert word in done.stderr
+
+
+def test_the_gpu_comparison_without_a_gpu_is_one_line() -> None:
+    command = [sys.executable, "-m", "neuralsim.bench.gpu", "--size", "64x64", "--steps", "1"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    if done.returncode == 0:
+        assert json.loads(done.stdout.splitlines()[-1])["ms"], "there is a GPU: then there are figures"
+        return
+    assert done.returncode == 1
+    assert len(done.stderr.splitlines()) == 1, done.stderr
+    assert "NVIDIA driver" in done.stderr

@@ -200,6 +200,34 @@ def test_tensorrt_paints_the_same_through_its_buffers_and_graphs(gpu: None, driv
     assert not cudart.streams
 
 
+def test_other_graphs_run_on_every_runtime(gpu: None, tmp_path: Path) -> None:
+    from neuralsim.bench import peer_graphs
+
+    graph = peer_graphs.write("hypergan", tmp_path, 32, 64)
+    feeds = {"input": np.random.default_rng(0).standard_normal((1, 3, 32, 64), np.float32)}
+    pictures = []
+    for runtime in ("onnxruntime", "openvino", "torch", "tensorrt"):
+        session = runtimes.plain(runtime, graph, threads=1, precision="fp32")
+        assert session.inputs == {"input": (1, 3, 32, 64)}
+        (picture,) = session.run(feeds).values()
+        pictures.append(picture.copy())
+    assert pictures[0].std() > 0.1
+    assert all(np.abs(other - pictures[0]).max() < 1e-3 for other in pictures[1:])
+
+
+def test_the_gpu_comparison_measures_what_is_there_and_says_what_is_not(
+    gpu: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from neuralsim.bench import gpu as comparison
+
+    monkeypatch.setattr(comparison, "RUNTIMES", ("tensorrt:fp16", "tensorrt:int3"))
+    monkeypatch.setattr(comparison, "_WARM", 1)
+    report = comparison.compare(zoo.DEFAULT, (64, 64), steps=3, peers=False)
+    assert report["device"] == GPU.name
+    assert report["ms"]["tensorrt fp16"]["p50"] > 0  # type: ignore[index]
+    assert "there are fp16, fp32" in report["missing"]["tensorrt:int3"]  # type: ignore[index]
+
+
 def test_an_engine_is_built_once_and_anew_when_anything_changes(
     gpu: None, monkeypatch: pytest.MonkeyPatch, own_cache: Path
 ) -> None:
@@ -395,13 +423,15 @@ def _bindings() -> Any:
 USED = {
     "Runtime": ("deserialize_cuda_engine",),
     "ICudaEngine": (
-        "num_io_tensors", "get_tensor_name", "get_tensor_shape", "get_tensor_dtype", "create_execution_context",
+        "num_io_tensors", "get_tensor_name", "get_tensor_shape", "get_tensor_dtype", "get_tensor_mode",
+        "create_execution_context",
     ),
     "IExecutionContext": ("set_tensor_address", "execute_async_v3"),
     "ILogger": ("log", "ERROR", "INTERNAL_ERROR"),
     "IProgressMonitor": ("phase_start", "step_complete", "phase_finish"),
     "ITimingCache": ("serialize",),
     "MemoryPoolType": ("WORKSPACE",),
+    "TensorIOMode": ("INPUT", "OUTPUT"),
 }  # fmt: skip
 BUILDER = {
     "Builder": ("create_network", "create_builder_config", "build_serialized_network"),

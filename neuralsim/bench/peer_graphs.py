@@ -99,13 +99,13 @@ class Layers:
         )  # fmt: skip
 
     def model(self, x: str, y: str, height: int, width: int) -> onnx.ModelProto:
-        """The graph from input ``x`` f32 (1, C, height, width) to output ``y``."""
+        """The graph from input ``x`` f32 (1, C, height, width) to output ``y`` of the same size."""
         shape = [1, self._channels[x], height, width]
         graph = helper.make_graph(
             self.nodes,
             "peer",
             [helper.make_tensor_value_info(x, TensorProto.FLOAT, shape)],
-            [helper.make_tensor_value_info(y, TensorProto.FLOAT, [1, self._channels[y], None, None])],
+            [helper.make_tensor_value_info(y, TensorProto.FLOAT, [1, self._channels[y], height, width])],
             self.weights,
         )
         opset = helper.make_opsetid("", OPSET)

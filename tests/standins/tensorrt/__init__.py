@@ -45,6 +45,11 @@ class MemoryPoolType(enum.Enum):
     WORKSPACE = 0
 
 
+class TensorIOMode(enum.Enum):
+    INPUT = 1
+    OUTPUT = 2
+
+
 class NetworkDefinitionCreationFlag(enum.IntEnum):
     STRONGLY_TYPED = 1
 
@@ -163,6 +168,9 @@ class _Engine:
 
     def get_tensor_name(self, index: int) -> str:
         return list(self._ports)[index]
+
+    def get_tensor_mode(self, name: str) -> TensorIOMode:
+        return TensorIOMode.INPUT if name in self.inputs else TensorIOMode.OUTPUT
 
     def get_tensor_shape(self, name: str) -> tuple[int, ...]:
         return tuple(dim.dim_value for dim in self._ports[name].shape.dim)
