@@ -16,7 +16,7 @@ Share = Annotated[float, Field(ge=0.0, le=1.0)]
 Percent = Annotated[float, Field(ge=0.0, le=100.0)]
 
 
-_WHEN = ("name", "when", "delay", "armed_by")  # keys of a step that say when, not what
+_WHEN = ("name", "when", "delay", "armed_by", "done_after", "done_within")  # keys of a step that say when, not what
 
 
 class Model(BaseModel):
@@ -54,6 +54,8 @@ class Place(Model):
     """Id of a lane of that road (negative: along the road, positive: against it)."""
     s: Distance | None = None
     """Position along that road."""
+    t: Annotated[float, Field(ge=-100.0, le=100.0)] | None = None
+    """Instead of `lane`: metres to the left of the road's reference line. The nearest lane there is meant."""
     ahead: Metres | None = None
     """Metres along the road in front of where the ego begins (negative: behind it); straight on at junctions."""
     x: Metres | None = None
@@ -62,8 +64,8 @@ class Place(Model):
 
     @model_validator(mode="after")
     def _one_place(self) -> Place:
-        on_road = [self.road is not None, self.lane is not None, self.s is not None]
-        if any(on_road) and not all(on_road):
+        on_road = [self.road is not None, (self.lane is not None) != (self.t is not None), self.s is not None]
+        if any((*on_road, self.lane is not None, self.t is not None)) and not all(on_road):
             raise ValueError("needs road, lane and s together")
         if (self.x is None) != (self.y is None):
             raise ValueError("needs x and y together")

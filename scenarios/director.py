@@ -52,6 +52,7 @@ class Director:
         self._now: Moment | None = None
         self._zero = 0.0  # simulated time at the beginning, s
         self._ended = ""
+        self._ending: dict[int, float] = {}  # which of the ends have come, and when they count
         self._steps: dict[str, str] = {}  # named steps that have begun: "begun" or "done"
         self._invasions: list[Invasion] = []
         self._told = (0, 0)  # collisions and invasions that reports have told of
@@ -163,7 +164,9 @@ class Director:
         if now.time >= self.scenario.duration - 1e-6:
             self._ended = "duration"
         for k, when in enumerate(self.scenario.end):
-            if not self._ended and holds(when, now):
+            if k not in self._ending and holds(when, now):
+                self._ending[k] = now.time + when.delay
+            if not self._ended and k in self._ending and now.time >= self._ending[k] - 1e-6:
                 self._ended = f"end[{k}]"
         self.over = bool(self._ended)
 

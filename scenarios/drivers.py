@@ -51,7 +51,7 @@ class Script:
     def advance(self, now: Moment) -> bool:
         """Go on to another step if it is time; True if so."""
         name = self.step.name if self.step is not None else None
-        if name is not None and self._log[name] == "begun" and (self._done(now) or self._reached(now)):
+        if name is not None and self._log[name] == "begun" and self._reached(now):
             self._log[name] = "done"
         for wait in self._waiting[:1]:
             if self._ready(wait, now):
@@ -101,8 +101,16 @@ class Script:
         return self.progress is not None and self.progress.done
 
     def _reached(self, now: Moment) -> bool:
-        """Whether the speed of a `follow_lane` is."""
-        follow = self.step.follow_lane if self.step is not None else None
+        """Whether a named step counts as done, also one that goes on."""
+        step = self.step
+        assert step is not None
+        if step.done_after is not None:
+            return now.time - self.begun >= step.done_after - 1e-6
+        if step.done_within is not None:
+            return now.states[self.name].travelled - self.begun_at >= step.done_within
+        if self._done(now):
+            return True
+        follow = step.follow_lane
         return follow is not None and abs(now.states[self.name].speed - follow.speed) < REACHED
 
 

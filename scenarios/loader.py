@@ -12,6 +12,7 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 
 from scenarios.conditions import EGO, StepState
+from scenarios.openscenario import translate
 from scenarios.problems import MISSING, Key, Problem, ScenarioError, dotted, first_error, line_of, parse_yaml
 from scenarios.schema import Actor, Camera, Ego, Scenario, Step
 
@@ -44,12 +45,14 @@ class Loaded:
 
 
 def load(path: str | Path) -> Loaded:
-    """The scenario in a YAML file. Raises ``ScenarioError``."""
+    """The scenario in a YAML file, or in an OpenSCENARIO one (.xosc). Raises ``ScenarioError``."""
     path = Path(path)
     try:
         raw = path.read_bytes()
         if len(raw) > MAX_BYTES:
             raise ScenarioError(f"{path}: over {MAX_BYTES >> 20} MiB; that is no scenario")
+        if path.suffix.lower() == ".xosc":
+            return _checked(path, *translate(path, raw), raw, None)
         text = raw.decode("utf-8-sig")
     except OSError as error:
         raise ScenarioError(f"{path}: {(error.strerror or 'cannot be read').lower()}") from None

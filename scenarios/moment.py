@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from math import cos, hypot, inf, sin
+from math import cos, hypot, inf, nan, sin
 
 from scenarios.conditions import EGO, Headway, TimeToCollision, When
 
@@ -114,7 +114,9 @@ def holds(when: When, now: Moment, me: str = EGO, begun: float = 0.0) -> bool:
 
 def _headway(wanted: Headway, now: Moment, me: str) -> float:
     a, b = now.states[wanted.of or me], now.states[wanted.to]
-    return gap(a, b) / a.speed if a.speed > STANDING and a.ahead(b)[0] > 0.0 else inf
+    if a.ahead(b)[0] <= 0.0:
+        return nan  # it is behind: neither above nor below anything
+    return gap(a, b) / a.speed if a.speed > STANDING else inf
 
 
 def time_to_collision(wanted: TimeToCollision, now: Moment, me: str = EGO) -> float:

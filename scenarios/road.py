@@ -61,6 +61,10 @@ class Places:
             way = town.get_waypoint(carla.Location(place.x, place.y or 0.0, 0.0))
             if way is None:
                 raise error("there is no lane near", *key, "x")
+        elif place.t is not None:
+            way = self._beside_line(place)
+            if way is None:
+                raise error(f"this map has no road {place.road} at s = {place.s:g}", *key, "road")
         else:
             way = town.get_waypoint_xodr(place.road, place.lane, place.s)
             if way is None:
@@ -71,6 +75,18 @@ class Places:
             if way is None:
                 raise error("there is no such lane", *key, "lanes")
         return way
+
+    def _beside_line(self, place: Place) -> carla.Waypoint | None:
+        """The lane nearest to a place that is so far from its road's reference line."""
+        assert place.t is not None
+        for lane in (-1, 1):
+            way = self.town.get_waypoint_xodr(place.road, lane, place.s)
+            if way is not None:
+                # The middle of lane -1 is half its width to the right of the line, and looks along the road.
+                right = -place.t - 0.5 * way.lane_width if lane < 0 else place.t - 0.5 * way.lane_width
+                at, aside = way.transform.location, way.transform.get_right_vector()
+                return self.town.get_waypoint(carla.Location(at.x + right * aside.x, at.y + right * aside.y, at.z))
+        return None
 
     def route(self, start: carla.Waypoint, via: Sequence[Place], *key: str | int) -> list[RoutePoint]:
         """The shortest way from ``start`` past all places of ``via``, a point each ``STEP`` metres."""

@@ -102,6 +102,10 @@ class Step(OneOf):
     when: When | None = None
     delay: Seconds = 0.0
     """Seconds between its conditions and its beginning."""
+    done_after: Seconds | None = None
+    """Counts as done after so many seconds, for conditions that ask for it by its name."""
+    done_within: Distance | None = None
+    """Counts as done after so many metres."""
     armed_by: When | None = None
     """Has to have held once before `when` counts."""
     follow_lane: FollowLane | None = None
@@ -230,6 +234,13 @@ class Assertion(OneOf):
     completes_route: CompletesRoute | None = None
 
 
+class End(When):
+    """What ends the scenario."""
+
+    delay: Seconds = 0.0
+    """Seconds between these conditions and the end."""
+
+
 class Light(Model):
     """Holds a traffic light in a state from a moment on; those of the crossing lanes go red when it is not."""
 
@@ -323,7 +334,7 @@ class Scenario(Model):
     """What traffic lights do other than by their cycles."""
     ego: Ego
     actors: list[Actor] = Field(default_factory=list, max_length=100)
-    end: list[When] = Field(default_factory=list, max_length=20)
+    end: list[End] = Field(default_factory=list, max_length=20)
     """Ends when one of these holds."""
     asserts: list[Assertion] = Field(min_length=1, max_length=100, alias="assert")
 

@@ -13,7 +13,9 @@ def add_record(parser: argparse.ArgumentParser) -> None:
     from neuralsim.record.options import FORMATS, PLANES, RecordOptions
 
     default = RecordOptions(Path())
-    parser.add_argument("scenarios", metavar="SCENARIO", nargs="+", type=suffixed(".yaml"), help="scenario files")
+    parser.add_argument(
+        "scenarios", metavar="SCENARIO", nargs="+", type=suffixed(".yaml", ".xosc"), help="scenario files"
+    )
     parser.add_argument("--out", metavar="DIR", type=Path, required=True, help="each goes into DIR/<its file's stem>/")
     parser.add_argument(
         "--planes", metavar="LIST", type=listed(PLANES), default=",".join(default.planes), help=f"of {','.join(PLANES)}"
@@ -84,7 +86,10 @@ def add_evaluate(parser: argparse.ArgumentParser) -> None:
         "files", metavar="FILE.mcap", nargs="+", type=suffixed(".mcap"), help="recordings, whole or cut short"
     )
     parser.add_argument(
-        "--scenario", metavar="FILE", type=suffixed(".yaml"), help="judge by the assertions of another scenario"
+        "--scenario",
+        metavar="FILE",
+        type=suffixed(".yaml", ".xosc"),
+        help="judge by another scenario",
     )
     parser.add_argument("--comfortable", action="store_true", help="beyond the limits of comfort is failed")
     parser.add_argument("--junit", metavar="FILE.xml", type=suffixed(".xml"), help="write JUnit XML")

@@ -1,0 +1,353 @@
+"""OpenSCENARIO: what ScenarioRunner's and esmini's examples use becomes a scenario, all else is refused by name."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from scenarios.loader import ScenarioError, load, parse
+from scenarios.schema import Scenario
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+def vehicle(name: str, blueprint: str, *properties: str) -> str:
+    """An entity as ScenarioRunner describes them."""
+    described = "".join(f'<Property name="{p.split("=")[0]}" value="{p.split("=")[1]}"/>' for p in properties)
+    return f"""<ScenarioObject name="{name}"><Vehicle name="{blueprint}" vehicleCategory="car">
+      <ParameterDeclarations/><Performance maxSpeed="69" maxAcceleration="200" maxDeceleration="10"/>
+      <BoundingBox><Center x="1.5" y="0" z="0.9"/><Dimensions width="2.1" length="4.5" height="1.8"/></BoundingBox>
+      <Properties>{described}</Properties></Vehicle></ScenarioObject>"""
+
+
+def placed(entity: str, position: str, more: str = "") -> str:
+    return f"""<Private entityRef="{entity}"><PrivateAction><TeleportAction><Position>{position}</Position>
+      </TeleportAction></PrivateAction>{more}</Private>"""
+
+
+def speed(value: str, shape: str = "step", amount: str = "0", dimension: str = "time") -> str:
+    return f"""<LongitudinalAction><SpeedAction>
+      <SpeedActionDynamics dynamicsShape="{shape}" value="{amount}" dynamicsDimension="{dimension}"/>
+      <SpeedActionTarget>{value}</SpeedActionTarget></SpeedAction></LongitudinalAction>"""
+
+
+def absolute(value: str) -> str:
+    return f'<AbsoluteTargetSpeed value="{value}"/>'
+
+
+def by_entity(who: str, condition: str, delay: str = "0") -> str:
+    return f"""<Condition name="c" delay="{delay}" conditionEdge="rising"><ByEntityCondition>
+      <TriggeringEntities triggeringEntitiesRule="any"><EntityRef entityRef="{who}"/></TriggeringEntities>
+      <EntityCondition>{condition}</EntityCondition></ByEntityCondition></Condition>"""
+
+
+def by_value(condition: str, name: str = "c", delay: str = "0") -> str:
+    return f"""<Condition name="{name}" delay="{delay}" conditionEdge="rising"><ByValueCondition>{condition}
+      </ByValueCondition></Condition>"""
+
+
+def done(name: str, state: str = "completeState") -> str:
+    return by_value(
+        f'<StoryboardElementStateCondition storyboardElementType="action" storyboardElementRef="{name}" '
+        f'state="{state}"/>'
+    )
+
+
+def event(name: str, action: str, *conditions: str) -> str:
+    trigger = "".join(conditions)
+    return f"""<Event name="{name}" priority="overwrite"><Action name="{name}"><PrivateAction>{action}</PrivateAction>
+      </Action><StartTrigger><ConditionGroup>{trigger}</ConditionGroup></StartTrigger></Event>"""
+
+
+def story(actor: str, *events: str, start: str = "", stop: str = "") -> str:
+    return f"""<Story name="s"><Act name="act"><ManeuverGroup maximumExecutionCount="1" name="g">
+      <Actors selectTriggeringEntities="false"><EntityRef entityRef="{actor}"/></Actors>
+      <Maneuver name="m">{"".join(events)}</Maneuver></ManeuverGroup>{start}{stop}</Act></Story>"""
+
+
+def trigger(kind: str, *conditions: str) -> str:
+    return f"<{kind}><ConditionGroup>{''.join(conditions)}</ConditionGroup></{kind}>"
+
+
+def file(
+    folder: Path,
+    entities: str,
+    init: str,
+    story: str,
+    *,
+    stop: str = "",
+    description: str = "CARLA:Lead",
+    town: str = "hamlet",
+    parameters: str = "",
+) -> Path:
+    path = folder / "drive.xosc"
+    path.write_text(
+        f"""<?xml version="1.0"?>
+<OpenSCENARIO><FileHeader revMajor="1" revMinor="0" date="2024-01-01T00:00:00" description="{description}" author=""/>
+<ParameterDeclarations>{parameters}</ParameterDeclarations><CatalogLocations/>
+<RoadNetwork><LogicFile filepath="{town}"/><SceneGraphFile filepath=""/></RoadNetwork>
+<Entities>{entities}</Entities>
+<Storyboard><Init><Actions>{init}</Actions></Init>{story}{stop}</Storyboard></OpenSCENARIO>""",
+        encoding="utf-8",
+    )
+    return path
+
+
+CONTROLLER = """<PrivateAction><ControllerAction><AssignControllerAction><Controller name="a"><Properties>
+  <Property name="module" value="external_control"/></Properties></Controller></AssignControllerAction>
+  </ControllerAction></PrivateAction>"""
+WEATHER = """<GlobalAction><EnvironmentAction><Environment name="e">
+  <TimeOfDay animation="false" dateTime="2020-03-20T12:00:00"/>
+  <Weather cloudState="cloudy"><Sun intensity="0.85" azimuth="0" elevation="0.35"/><Fog visualRange="100000"/>
+  <Precipitation precipitationType="rain" intensity="0.2"/></Weather><RoadCondition frictionScaleFactor="1.0"/>
+  </Environment></EnvironmentAction></GlobalAction>"""
+STARTED = trigger("StartTrigger", by_entity("hero", '<TraveledDistanceCondition value="1.0"/>'))
+STOPPED = trigger(
+    "StopTrigger",
+    by_entity("hero", '<SpeedCondition value="20" rule="greaterThan"/>', delay="2"),
+    by_value('<ParameterCondition parameterRef="" value="" rule="lessThan"/>', "criteria_RunningStopTest"),
+    by_value('<ParameterCondition parameterRef="" value="" rule="lessThan"/>', "criteria_CollisionTest"),
+    by_value('<ParameterCondition parameterRef="d" value="20" rule="lessThan"/>', "criteria_DrivenDistanceTest"),
+)
+
+
+def lead(folder: Path, **changes: Any) -> Path:
+    """A scenario as ScenarioRunner's are: somebody ahead goes when the hero comes near, waits, goes on."""
+    return file(
+        folder,
+        vehicle("hero", "vehicle.tesla.model3", "type=ego_vehicle", "color=0,0,255")
+        + vehicle("adversary", "vehicle.audi.tt", "type=simulation"),
+        changes.pop("init", "")
+        or WEATHER
+        + placed("hero", '<LanePosition roadId="1" laneId="-1" s="20" offset="0.2"/>', CONTROLLER)
+        + placed("adversary", '<RelativeLanePosition entityRef="hero" dLane="0" ds="25"/>'),
+        changes.pop("story", "")
+        or story(
+            "adversary",
+            event(
+                "goes",
+                speed(absolute("$leading"), amount="8", dimension="distance"),
+                by_entity(
+                    "hero",
+                    '<RelativeDistanceCondition entityRef="adversary" relativeDistanceType="longitudinal" value="40" '
+                    'freespace="true" rule="lessThan"/>',
+                ),
+            ),
+            event("waits", speed(absolute("0"), amount="2"), done("goes")),
+            event(
+                "leaves",
+                speed(absolute("5")),
+                done("waits", "endTransition"),
+                by_entity("hero", '<StandStillCondition duration="0.1"/>', delay="0.5"),
+            ),
+            start=STARTED,
+            stop=trigger("StopTrigger", by_entity("hero", '<TraveledDistanceCondition value="200"/>')),
+        ),
+        stop=changes.pop("stop", STOPPED),
+        parameters='<ParameterDeclaration name="leading" parameterType="double" value="2.0"/>',
+        **changes,
+    )
+
+
+def test_a_scenario_runner_file_becomes_a_scenario(tmp_path: Path):
+    loaded = load(lead(tmp_path))
+    scenario = loaded.scenario
+    assert (scenario.title, scenario.town) == ("Lead", "hamlet")
+    assert scenario.weather.sun_altitude_angle == pytest.approx(20.05, abs=0.01)
+    assert (scenario.weather.cloudiness, scenario.weather.precipitation) == (60.0, 20.0)
+    ego, other = scenario.ego, scenario.actors[0]
+    assert (ego.spawn.road, ego.spawn.lane, ego.spawn.s, ego.spawn.across) == (1, -1, 20.0, 0.2)
+    assert (ego.color, ego.do[0].follow_lane is not None) == ("0,0,255", True)
+    assert (other.name, other.blueprint, other.spawn.ahead) == ("adversary", "vehicle.audi.tt", 25.0)
+    goes, waits, leaves = other.events
+    assert goes.follow_lane is not None
+    assert (goes.follow_lane.speed, goes.done_within) == (2.0, 8.0)
+    assert goes.when is not None
+    assert goes.when.distance is not None
+    assert (goes.when.distance.of, goes.when.distance.below) == ("ego", 40.0)
+    assert goes.armed_by is not None
+    assert goes.armed_by.travelled is not None
+    assert waits.stop is not None
+    assert (waits.done_after, waits.when is not None and waits.when.step is not None) == (2.0, True)
+    assert leaves.when is not None
+    assert leaves.when.standing is not None
+    assert (leaves.delay, leaves.when.step is not None) == (0.5, True)
+    assert scenario.end[0].travelled is not None
+    assert scenario.end[1].delay == 2.0
+    assert [each.chosen()[0] for each in scenario.asserts] == ["no_collision", "travels"]
+    assert "Not judged: RunningStopTest." in scenario.description
+    assert parse(Path("again.yaml"), loaded.text).scenario == scenario  # what a recording keeps
+
+
+def test_axes_are_carlas_only_where_the_description_says_so(tmp_path: Path):
+    init = placed("hero", '<WorldPosition x="10" y="4" z="0" h="0.5"/>') + placed(
+        "adversary", '<LanePosition roadId="1" laneId="-1" s="20" offset="0.5"/>'
+    )
+
+    def spawns(description: str) -> tuple[Any, Any]:
+        scenario = load(lead(tmp_path, init=init, description=description)).scenario
+        return scenario.ego.spawn, scenario.actors[0].spawn
+
+    carla, beside = spawns("CARLA:Lead")
+    assert (carla.x, carla.y, carla.yaw) == (10.0, 4.0, pytest.approx(28.65, abs=0.01))
+    assert beside.across == 0.5
+    standard, beside = spawns("Lead")
+    assert (standard.x, standard.y, standard.yaw) == (10.0, -4.0, pytest.approx(-28.65, abs=0.01))
+    assert beside.across == -0.5
+
+
+def cut_in(folder: Path, change: str = '<RelativeTargetLane entityRef="Ego" value="0"/>') -> Path:
+    """As esmini's: parameters, an expression, a headway, a change to the other one's lane."""
+    return file(
+        folder,
+        "".join(
+            f'<ScenarioObject name="{name}"><CatalogReference catalogName="VehicleCatalog" entryName="{entry}"/>'
+            "</ScenarioObject>"
+            for name, entry in (("Ego", "$Host"), ("OverTaker", "car_red"))
+        ),
+        placed(
+            "Ego",
+            '<LanePosition roadId="16" laneId="-1" offset="0" s="20"/>',
+            f"<PrivateAction>{speed(absolute('${$Speed / 3.6}'))}</PrivateAction>",
+        )
+        + placed("OverTaker", '<LanePosition roadId="16" laneId="-2" offset="0" s="12"/>'),
+        story(
+            "OverTaker",
+            event(
+                "faster",
+                speed('<RelativeTargetSpeed entityRef="Ego" value="1.2" speedTargetValueType="factor"/>'),
+                by_value('<SimulationTimeCondition value="0" rule="greaterThan"/>'),
+            ),
+            event(
+                "over",
+                f"""<LateralAction><LaneChangeAction><LaneChangeActionDynamics dynamicsShape="sinusoidal" value="3"
+                dynamicsDimension="time"/><LaneChangeTarget>{change}</LaneChangeTarget></LaneChangeAction>
+                </LateralAction>""",
+                by_entity(
+                    "Ego",
+                    '<TimeHeadwayCondition entityRef="OverTaker" value="0.4" freespace="false" rule="greaterThan"/>',
+                ),
+            ),
+        ),
+        stop=trigger("StopTrigger", by_value('<SimulationTimeCondition value="12" rule="greaterThan"/>', delay="3")),
+        description="Basic cut-in",
+        town="oldtown",
+        parameters='<ParameterDeclaration name="Host" parameterType="string" value="car_white"/>'
+        '<ParameterDeclaration name="Speed" parameterType="double" value="36"/>',
+    )
+
+
+def test_an_esmini_file_becomes_a_scenario(tmp_path: Path):
+    scenario = load(cut_in(tmp_path)).scenario
+    assert scenario.duration == 15.0
+    assert scenario.ego.spawn.speed == pytest.approx(10.0)
+    faster, over = scenario.actors[0].events
+    assert faster.follow_lane is not None
+    assert faster.follow_lane.speed == pytest.approx(12.0)
+    assert over.change_lane is not None
+    assert (over.change_lane.side, over.change_lane.length) == ("left", 24.0)
+    assert over.when is not None
+    assert over.when.headway is not None
+    assert (over.when.headway.of, over.when.headway.to, over.when.headway.above) == ("ego", "OverTaker", 0.4)
+    own = load(cut_in(tmp_path, '<RelativeTargetLane entityRef="OverTaker" value="1"/>')).scenario.actors[0].events[1]
+    assert own.change_lane is not None
+    assert own.change_lane.side == "left"
+
+
+def test_walkers_walk_where_they_look(tmp_path: Path):
+    walker = """<ScenarioObject name="adversary"><Pedestrian model="walker.pedestrian.0002" mass="90" name="w"
+      pedestrianCategory="pedestrian"/></ScenarioObject>"""
+    scenario = load(
+        file(
+            tmp_path,
+            vehicle("hero", "vehicle.tesla.model3", "type=ego_vehicle") + walker,
+            placed("hero", '<WorldPosition x="1" y="2" z="0" h="0"/>')
+            + placed("adversary", '<WorldPosition x="20" y="5" z="0.3" h="1.5708"/>'),
+            story(
+                "adversary",
+                event(
+                    "walks",
+                    speed(absolute("1.5"), amount="6", dimension="distance"),
+                    by_entity(
+                        "hero",
+                        '<ReachPositionCondition tolerance="2"><Position><WorldPosition x="10" y="2"/></Position>'
+                        "</ReachPositionCondition>",
+                    ),
+                ),
+                event("stops", speed(absolute("0")), done("walks")),
+            ),
+        )
+    ).scenario
+    walks, stops = scenario.actors[0].events
+    assert walks.cross is not None
+    assert (walks.cross.speed, walks.cross.yaw, walks.done_within) == (1.5, pytest.approx(90.0, abs=0.01), 6.0)
+    assert walks.when is not None
+    assert walks.when.position is not None
+    assert (walks.when.position.x, walks.when.position.within) == (10.0, 2.0)
+    assert stops.stop is not None
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "words"),
+    [
+        ('filepath="hamlet"', 'filepath="Town01_Opt"', "4: LogicFile: there is no map Town01_Opt; put Town01.xodr"),
+        ('filepath="hamlet"', 'filepath="../maps/e6mini.xodr"', "there is no map ../maps/e6mini.xodr"),
+        ('revMajor="1"', 'revMajor="0"', "2: FileHeader: version 0.0; only 1.x is read"),
+        ("StandStillCondition", "OffroadCondition", "OffroadCondition: is not supported"),
+        ("<LongitudinalAction><SpeedAction>", "<LongitudinalAction><Warp>", "drive.xosc:"),
+        ('entityRef="adversary" relative', 'entityRef="nobody" relative', "there is no entity 'nobody'; there are"),
+        ("$leading", "$lagging", "AbsoluteTargetSpeed: there is no parameter $lagging"),
+        ('rule="lessThan"/></EntityCondition>', 'rule="equalTo"/></EntityCondition>', "rule equalTo is not supported"),
+        ("<EnvironmentAction>", "<TrafficAction/><EnvironmentAction>", "GlobalAction: has 2 children, not one"),
+        ("<ParameterDeclarations>", "<Surprise/><ParameterDeclarations>", "Surprise: is not supported"),
+        ('storyboardElementRef="goes"', 'storyboardElementRef="gone"', "'gone' is no element that comes before"),
+        ('maximumExecutionCount="1"', 'maximumExecutionCount="2"', "maximumExecutionCount above 1"),
+        ('ds="25"', 'ds="far"', "RelativeLanePosition: ds is 'far', not a number"),
+        ("<RelativeLanePosition", "<GeoPosition", "GeoPosition: is not supported"),
+        ('conditionEdge="rising"', 'conditionEdge="falling"', "conditionEdge falling is not supported"),
+        ("</OpenSCENARIO>", "", "not XML"),
+        ('value="2.0"', 'value="900"', "900 m/s is not 0 to 60"),
+    ],
+)
+def test_what_is_not_understood_is_refused_by_name_and_line(tmp_path: Path, old: str, new: str, words: str):
+    path = lead(tmp_path)
+    text = path.read_text(encoding="utf-8")
+    assert old in text
+    path.write_text(text.replace(old, new), encoding="utf-8")
+    with pytest.raises(ScenarioError) as caught:
+        load(path)
+    message = str(caught.value)
+    assert message.startswith(f"{path}:"), message
+    assert words in message
+    assert "\n" not in message
+
+
+def test_a_map_beside_the_scenario_is_taken(tmp_path: Path):
+    from bridge.town import towns
+
+    (tmp_path / "Town01.xodr").write_text(towns.load("hamlet", 0)[1], encoding="utf-8")
+    loaded = load(lead(tmp_path, town="Town01_Opt"))
+    assert loaded.town == str(tmp_path / "Town01.xodr")
+    assert set(loaded.files) == {"Town01.xodr"}
+    assert isinstance(loaded.scenario, Scenario)
+
+
+def test_an_openscenario_file_is_recorded_and_judged(tmp_path: Path):
+    stop = trigger("StopTrigger", by_value('<SimulationTimeCondition value="9" rule="greaterThan"/>'))
+    lead(tmp_path, stop=stop)
+    done_ = subprocess.run(
+        [
+            sys.executable, "-m", "neuralsim", "record", str(tmp_path / "drive.xosc"), "--out", str(tmp_path / "out"),
+            "--planes", "tag", "--size", "64x32", "--format", "mcap",
+        ],
+        cwd=ROOT, text=True, capture_output=True, timeout=170, check=False,
+    )  # fmt: skip
+    assert done_.returncode == 0, done_.stderr
+    result = json.loads((tmp_path / "out/drive/result.json").read_text())
+    assert (result["passed"], result["frames"], result["ended"]) == (True, 180, "duration")
+    assert result["distance"] > 5.0
