@@ -55,7 +55,7 @@ class Driven:
                 continue
             actor = self._actors[actor_id]
             before = actor.velocity.copy()
-            drive.step(actor.control, delta)
+            drive.step(actor.control, delta, float(np.radians(actor.transform.pitch)))
             if actor_id not in self.ghosts:
                 self._meet(actor, drive)
             base = drive.spec.wheelbase * drive.length / 2
@@ -78,7 +78,7 @@ class Driven:
     def _meet(self, actor: Actor, drive: Drive) -> None:
         half, touched = _body(actor), set()
         for _ in range(3):
-            k, depth, nx, ny = self._solid.hit(drive.x, drive.y, drive.yaw, half[0], half[1])
+            k, depth, nx, ny = self._solid.hit(drive.x, drive.y, drive.yaw, half[0], half[1], actor.transform.z)
             if k < 0:
                 break
             touched.add(-1 - k)

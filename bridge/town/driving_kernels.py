@@ -8,7 +8,7 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
-from bridge.town.lanes import look_ahead
+from bridge.town.lanes import LEVEL, look_ahead
 from bridge.town.vehicles import overlap
 
 HORIZON = 60.0  # m that one looks ahead for junctions, at least
@@ -30,7 +30,7 @@ def _may_enter(  # type: ignore[no-untyped-def]
         if holders[other] > 0 or patience[other] > waited[i] + 6.0:
             return 1
         for j in range(own, len(bodies)):  # somebody who asks for nothing stands or drives in the way
-            if bodies[j, 4] < 0.5:
+            if bodies[j, 4] < 0.5 or abs(bodies[j, 6] - points[first[other], 2]) > LEVEL:
                 continue
             for p in range(first[other], first[other + 1]):
                 if (points[p, 0] - bodies[j, 0]) ** 2 + (points[p, 1] - bodies[j, 1]) ** 2 < 6.0:
@@ -47,7 +47,7 @@ def _may_enter(  # type: ignore[no-untyped-def]
     if beyond >= 0:
         need = min(2.0 * half[i] + 3.0, length[beyond] - 0.1)
         for j in range(len(bodies)):
-            if j == i or bodies[j, 5] > 2.5:
+            if j == i or bodies[j, 5] > 2.5 or abs(bodies[j, 6] - points[first[beyond], 2]) > LEVEL:
                 continue
             for p in range(first[beyond], first[beyond + 1]):
                 if at[p] > need + bodies[j, 3]:
@@ -164,7 +164,7 @@ def drive(  # type: ignore[no-untyped-def]
         if v < 0.12 and strongest < 0.3:
             v = 0.0
         for j in range(count, len(bodies)):
-            if v > 0.0 and overlap(
+            if v > 0.0 and abs(bodies[j, 6] - bodies[i, 6]) < LEVEL and overlap(
                 bodies[i, 0] + v * delta * np.cos(bodies[i, 2]), bodies[i, 1] + v * delta * np.sin(bodies[i, 2]),
                 bodies[i, 2], half[i], wide[i], bodies[j, 0], bodies[j, 1], bodies[j, 2], bodies[j, 3], bodies[j, 4],
             )[0] > 0.0:  # fmt: skip
@@ -187,7 +187,7 @@ def _ahead_and_behind(i, lane, where, bodies, first, at, points):  # type: ignor
     """Bodies near a place on a lane: free metres ahead (from centre to centre) and speed there, the same behind."""
     front, pacer, back, chaser = 1e9, 1e9, 1e9, 0.0
     for j in range(len(bodies)):
-        if j == i:
+        if j == i or abs(bodies[j, 6] - bodies[i, 6]) > LEVEL:
             continue
         best, spot = 5.3, -1  # squared distance within which a body is on the lane
         for p in range(first[lane], first[lane + 1]):

@@ -9,6 +9,7 @@ from bridge.town.blocks import inside
 from bridge.town.network import Lane, Network
 
 COMFORT = 2.2  # m/s^2 across, in bends
+LEVEL = 3.0  # m, bodies further apart in height are on different roads
 CLEAR = 2.4  # m between the centre lines of two lanes in a junction that do not disturb each other
 
 
@@ -209,7 +210,7 @@ def look_ahead(i, route, s, half, wide, speed, length, first, at, points, pace, 
     """What lies ahead of vehicle i on its route: free distance (m), speed there along the route (m/s), pace it must
     keep (m/s).
 
-    `bodies` f64 (B, 6): x, y, yaw (radians), half length, half width, speed. `probe` f64 (P, 4) is scratch: x, y,
+    `bodies` f64 (B, 7): x, y, yaw (radians), half length, half width, speed, z. `probe` f64 (P, 4) is scratch: x, y,
     heading, m.
     """
     reach = min(190.0, 14.0 + 2.2 * speed + speed * speed / 14.0)
@@ -227,7 +228,7 @@ def look_ahead(i, route, s, half, wide, speed, length, first, at, points, pace, 
     allowed = min(allowed, pace[k])
     free, pacer = 1e9, 0.0
     for j in range(len(bodies)):
-        if j == i:
+        if j == i or abs(bodies[j, 6] - bodies[i, 6]) > LEVEL:
             continue
         if (bodies[j, 0] - probe[0, 0]) ** 2 + (bodies[j, 1] - probe[0, 1]) ** 2 > (reach + bodies[j, 3]) ** 2:
             continue

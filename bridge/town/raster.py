@@ -13,6 +13,7 @@ import numpy as np
 
 from bridge.tags import Tag
 from bridge.town import raster_kernels as kernels
+from bridge.town.daylight import LAMPS, SIGNALS, Air, daylight
 from bridge.town.meshes import ALWAYS, FAR, NEAR, PAINT, Mesh
 
 CHUNK = 24.0  # m, side of a chunk of the static mesh
@@ -94,6 +95,10 @@ class Scene:
         self.instances = np.concatenate([block.instances for block in stacked])
         self.solid = np.concatenate([block.solid for block in stacked])
         self.colours = np.concatenate([block.colours for block in stacked])
+        self.glow = np.zeros(len(self.colours), np.uint8)  # 1 always, 2 when it is dark
+        for kind, shining in ((1, SIGNALS), (2, LAMPS)):
+            for colour in shining:
+                self.glow[(self.colours == np.array(colour, np.uint8)).all(axis=1)] = kind
         self.paint = (self.colours == np.array(PAINT, np.uint8)).all(axis=1)
         self.sizes = self.parts[self.chunks :, 7] - self.parts[self.chunks :, 4]  # triangles per template
         self.most_vertices = int((self.parts[:, 3] - self.parts[:, 0]).max(initial=1))
@@ -182,15 +187,15 @@ class Rasteriser:
         pose: np.ndarray,
         previous_pose: np.ndarray,
         *,
-        sun: tuple[float, float] = (45.0, 30.0),
+        sun: tuple[float, ...] = (45.0, 30.0),
         hide: int = 0,
         rgb: bool = True,
     ) -> Planes:
         """Planes seen from ``pose`` (f64 (4, 4), world <- camera), motion towards ``previous_pose``.
 
-        ``sun``: altitude and azimuth, degrees; ``hide``: instance of placements that are not drawn (0: none). Planes
-        belong to the rasteriser and are overwritten by its next call. Raises ValueError for templates that do not exist
-        or change topology between the frames.
+        ``sun``: altitude and azimuth in degrees, or all of an ``Air``; ``hide``: instance of placements that are not
+        drawn (0: none). Planes belong to the rasteriser and are overwritten by its next call. Raises ValueError for
+        templates that do not exist or change topology between the frames.
         """
         count = len(placements)
         camera, before = _inverse(pose), _inverse(previous_pose)
@@ -228,13 +233,13 @@ class Rasteriser:
         colours[1:] = placements.colour
         instances = np.zeros(count + 1, np.uint16)
         instances[1:] = placements.instance
-        light, sky = _daylight(sun, camera)
+        light, sky = daylight(Air(*sun), camera)
         self._nearness.fill(0.0)
         self._ids.fill(0)
         self._tiles.fill(0.0)
         kernels.draw(
             scene.vertices, scene.triangles, scene.tags, scene.instances, scene.solid, scene.colours, scene.paint,
-            scene.parts, scene.boxes, part_of, matrices, object_of, colours, instances,
+            scene.glow, scene.parts, scene.boxes, part_of, matrices, object_of, colours, instances,
             self._chosen[:kept][order], self._keys[:kept][order], self.focal / FAR_LEVEL, self.focal, light,
             self.width, self.height, self._nearness.reshape(-1), self._ids.reshape(-1), self._tiles,
             self._points, self._source, self._owner, self._label, self._shaded, rgb,
@@ -276,17 +281,3 @@ def _object_matrices(
         then[1:] = before @ placements.previous_pose
         warps[1:] = then[1:] @ np.linalg.inv(now[1:])
     return tuple(np.ascontiguousarray(m[:, :3]) for m in (now, then, warps))  # type: ignore[return-value]
-
-
-def _daylight(sun: tuple[float, float], camera: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Light for ``kernels.draw`` and sky for ``kernels.resolve`` at a sun altitude and azimuth in degrees."""
-    altitude, azimuth = np.radians(sun)
-    day = float(np.clip((sun[0] + 6.0) / 16.0, 0.06, 1.0))
-    warmth = float(np.clip(1.0 - sun[0] / 25.0, 0.0, 1.0))  # low sun: redder light
-    direction = np.array([np.cos(altitude) * np.cos(azimuth), np.cos(altitude) * np.sin(azimuth), np.sin(altitude)])
-    shine = 0.62 * day * (sun[0] > 0.0) * np.array([1.0, 0.96 - 0.2 * warmth, 0.9 - 0.4 * warmth])
-    ambient = 0.66 * day * np.array([0.94, 1.0, 1.08])
-    light = np.concatenate([camera[:3, :3] @ direction, camera[:3, 2], shine, ambient])
-    horizon = day * np.array([205.0 + 30.0 * warmth, 214.0 - 20.0 * warmth, 224.0 - 50.0 * warmth])
-    zenith = day * np.array([104.0, 150.0, 210.0])
-    return light, np.concatenate([horizon, zenith, [700.0]])

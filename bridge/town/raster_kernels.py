@@ -142,14 +142,14 @@ def _fill(nearness, ids, width, height, number, ax, ay, bx, by, cx, cy, plane_x,
 
 @njit(**_options)
 def draw(  # type: ignore[no-untyped-def]
-    vertices, triangles, tags, instances, solid, colours, paint, parts, boxes,
+    vertices, triangles, tags, instances, solid, colours, paint, glow, parts, boxes,
     part_of, matrices, object_of, object_colours, object_instances, order, keys, far_level,
     focal, light, width, height, nearness, ids, tiles, points, source, owner, label, shaded, with_rgb,
 ):  # fmt: skip
     """Draw the chosen candidates, front to back, without hidden ones; returns 1 + the number of triangles used.
 
     ``parts`` i32 (P, 8): first vertex, first vertex of level ALWAYS, end of ALWAYS, end; first triangle, first of
-    ALWAYS, end of ALWAYS, end. ``light`` f64 (12,): directions of sun and up in camera space, sun and ambient RGB.
+    ALWAYS, end of ALWAYS, end. ``light`` is ``daylight``'s; ``glow`` u8 (T,): 1 shines by itself, 2 when it is dark.
     Fills ``nearness`` and ``ids`` (H * W), and per used triangle, from number 1, ``source`` (its index), ``owner`` (its
     matrix), ``label`` (tag * 65536 + instance) and ``shaded`` (RGB, (3, n)). Number 0 is the sky.
     """
@@ -262,9 +262,18 @@ def draw(  # type: ignore[no-untyped-def]
                 facing = -1.0 / size if distance > 0.0 else 1.0 / size  # the side that is seen
                 sun = max((nx * light[0] + ny * light[1] + nz * light[2]) * facing, 0.0)
                 sky = 0.7 + 0.3 * (nx * light[3] + ny * light[4] + nz * light[5]) * facing
+                ground = tags[t] == 1 or tags[t] == 2 or tags[t] == 24  # road, pavement and paint get wet
+                share = light[12] if ground else 1.0
+                shine = 0.0 if glow[t] == 0 else 1.0 if glow[t] == 1 else light[16]
                 for r in range(3):
                     albedo = float(object_colours[o, r]) if paint[t] else float(colours[t, r])
-                    shaded[r, used] = min(albedo * (light[6 + r] * sun + light[9 + r] * sky), 255.0)
+                    lit = share * albedo * (light[6 + r] * sun + light[9 + r] * sky)
+                    if ground:
+                        lit += light[13 + r]
+                    if shine > 0.0:  # a lamp: its own colour; a dim one (a window) like a warm room
+                        own = albedo if albedo > 100.0 or colours[t, 0] > 100 else 222.0 - 52.0 * r
+                        lit = max(lit, shine * own)
+                    shaded[r, used] = min(lit, 255.0)
             used += 1
     return used
 

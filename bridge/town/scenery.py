@@ -42,11 +42,13 @@ class Prop:
 @dataclass
 class Scenery:
     """`mesh`: what is built in one piece, in world coordinates; `props`; `boxes` f64 (N, 5): what one can run into
-    (x, y, yaw in radians, half sizes); `buildings`: how many instances the mesh uses."""
+    (x, y, yaw in radians, half sizes); `levels` f64 (N,): heights they stand at, where the map is not flat;
+    `buildings`: how many instances the mesh uses."""
 
     mesh: Mesh
     props: list[Prop]
     boxes: np.ndarray
+    levels: np.ndarray | None
     buildings: int
 
 
@@ -153,7 +155,8 @@ def dress(
     else:
         countryside.woods(site)
     boxes = np.array(site.boxes, np.float64).reshape(-1, 5)
-    return Scenery(site.builder.mesh(), site.props, boxes, site.buildings)
+    levels = None if ground.flat else ground.heights(boxes[:, :2])
+    return Scenery(site.builder.mesh(), site.props, boxes, levels, site.buildings)
 
 
 @dataclass

@@ -73,7 +73,7 @@ class Stage:
         self._last = poses
         self.changed()
 
-    def picture(self, poses: Poses, camera: int, view: View, sun: tuple[float, float], hide: int, rgb: bool) -> Planes:
+    def picture(self, poses: Poses, camera: int, view: View, sun: tuple[float, ...], hide: int, rgb: bool) -> Planes:
         """Planes of a view, rendered once per moment; cameras that look alike get the same ones."""
         known = self._pictures.get((view, hide))
         if known is not None and (known.rgb is not None or not rgb):

@@ -60,8 +60,8 @@ class Traffic:
 
     @property
     def bodies(self) -> np.ndarray:
-        """f64 (N, 6), as in `look_ahead`."""
-        return np.column_stack([self.poses[:, :2], self.poses[:, 3], self.half, self.wide, self.speed])
+        """f64 (N, 7), as in `look_ahead`."""
+        return np.column_stack([self.poses[:, [0, 1, 3]], self.half, self.wide, self.speed, self.poses[:, 2]])
 
     def scatter(self, rng: np.random.Generator, haste: np.ndarray) -> None:
         """Put everybody somewhere on the road, apart from each other; `haste` scales their speeds."""
@@ -168,7 +168,7 @@ class Traffic:
     ) -> None:
         """Advance by `delta` seconds.
 
-        `lights` i8 per lane (0 none, 1 red, 2 yellow, 3 green); `others` f64 (B, 6) as in `look_ahead`: all bodies on
+        `lights` i8 per lane (0 none, 1 red, 2 yellow, 3 green); `others` f64 (B, 7) as in `look_ahead`: all bodies on
         the road that do not belong here; `crossed` bool per crosswalk: somebody is on it or wants to be.
         """
         if not len(self):

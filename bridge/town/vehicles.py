@@ -16,6 +16,8 @@ from bridge.town.actors import VehicleControl
 
 GRAVITY = 9.81
 GRIP = 0.92  # tyre on dry asphalt
+DRIVELINE = 0.84  # share of the engine's power that reaches the road
+LAUNCH = 4.6  # m/s^2 that the driven wheels can put down from a standstill
 SUBSTEP = 1.0 / 60.0  # s, longest step of the integration
 
 
@@ -31,16 +33,18 @@ class Spec:
     drag: float  # drag area c_d A
     top: float  # m/s
     wheels: int = 4
+    brakes: float = 1.05 * GRIP * GRAVITY  # m/s^2 on a dry road
+    grip: float = 0.88  # g across, before it slides or has to slow down not to tip over
 
 
 #: Specifications by base type.
 SPECS = {
     "car": Spec("car", 1350.0, 88_000.0, 38.0, 0.60, 0.68, 52.0),
-    "van": Spec("van", 2200.0, 95_000.0, 36.0, 0.62, 1.6, 42.0),
-    "truck": Spec("truck", 9000.0, 180_000.0, 38.0, 0.58, 5.2, 27.0),
-    "bus": Spec("bus", 12000.0, 200_000.0, 45.0, 0.52, 5.5, 27.0),
-    "motorcycle": Spec("motorcycle", 290.0, 55_000.0, 34.0, 0.68, 0.45, 52.0, 2),
-    "bicycle": Spec("bicycle", 90.0, 320.0, 40.0, 0.62, 0.5, 10.0, 2),
+    "van": Spec("van", 2200.0, 95_000.0, 36.0, 0.62, 1.6, 42.0, 4, 8.4, 0.72),
+    "truck": Spec("truck", 9000.0, 180_000.0, 38.0, 0.58, 5.2, 27.0, 4, 6.4, 0.42),
+    "bus": Spec("bus", 12000.0, 200_000.0, 45.0, 0.52, 5.5, 27.0, 4, 6.6, 0.45),
+    "motorcycle": Spec("motorcycle", 290.0, 55_000.0, 34.0, 0.68, 0.45, 52.0, 2, 9.2, 0.95),
+    "bicycle": Spec("bicycle", 90.0, 320.0, 40.0, 0.62, 0.5, 10.0, 2, 5.5, 0.6),
 }
 
 
@@ -59,8 +63,9 @@ class Drive:
     slip: float = 0.0  # radians from the vehicle's axis to its motion
     gear: int = 1
 
-    def step(self, control: VehicleControl, delta: float) -> None:
-        """Advance by `delta` seconds under a control whose values are clipped to their ranges."""
+    def step(self, control: VehicleControl, delta: float, grade: float = 0.0) -> None:
+        """Advance by `delta` seconds under a control whose values are clipped to their ranges; `grade` is the road's
+        slope along the vehicle, radians, positive uphill."""
         throttle = float(np.clip(control.throttle, 0.0, 1.0))
         brake = float(np.clip(control.brake, 0.0, 1.0))
         wheel = float(np.clip(control.steer, -1.0, 1.0))
@@ -69,8 +74,8 @@ class Drive:
         state = (self.x, self.y, self.yaw, self.speed, self.steer, self.turn, self.slip)
         for _ in range(count):
             state = _advance(
-                *state, throttle, brake, wheel, control.hand_brake, control.reverse, delta / count,
-                s.mass, s.power, np.radians(s.steer), s.wheelbase * self.length, s.drag, s.top,
+                *state, throttle, brake, wheel, control.hand_brake, control.reverse, grade, delta / count,
+                s.mass, s.power, np.radians(s.steer), s.wheelbase * self.length, s.drag, s.top, s.brakes, s.grip,
             )  # fmt: skip
         self.x, self.y, self.yaw, self.speed, self.steer, self.turn, self.slip = state
         bounds = (4.0, 9.0, 14.0, 20.0, 27.0)
@@ -85,35 +90,37 @@ class Drive:
 
 @njit(cache=True, nogil=True)
 def _advance(  # type: ignore[no-untyped-def]
-    x, y, yaw, speed, steer, turn, slip, throttle, brake, wheel, hand_brake, reverse, dt,
-    mass, power, lock, base, drag, top,
+    x, y, yaw, speed, steer, turn, slip, throttle, brake, wheel, hand_brake, reverse, grade, dt,
+    mass, power, lock, base, drag, top, brakes, across_limit,
 ):  # fmt: skip
     """One substep of the single-track model; the state's seven numbers in, the same out."""
-    grip = GRIP * GRAVITY
+    grip = across_limit * GRAVITY
     # The rack turns lock to lock in about 1.1 s, and less far the faster the car goes (as CARLA's steering curve).
     target = wheel * lock / (1.0 + (abs(speed) / 22.0) ** 2)
     most = 2.0 * lock / 1.1 * dt
     steer += min(max(target - steer, -most), most)
 
     across = abs(turn * speed)
-    along = np.sqrt(max(grip * grip - across * across, (0.2 * grip) ** 2))  # what the friction circle leaves
+    share = min(across / grip, 1.0)
+    along = 1.05 * brakes * max(np.sqrt(1.0 - share * share), 0.2)  # what the friction ellipse leaves
     sign = -1.0 if reverse else 1.0
     if (reverse and speed < -7.0) or abs(speed) > top:
         throttle = 0.0
-    push = min(power / max(abs(speed), 1.5) / mass, 0.55 * grip) * throttle
-    pull = brake * 0.95 * grip + (0.55 * grip if hand_brake else 0.0)
+    push = min(DRIVELINE * power / max(abs(speed), 1.5) / mass, LAUNCH) * throttle
+    pull = brake * brakes + (0.5 * brakes if hand_brake else 0.0)
     if sign * speed < -0.3:  # the other way than the gear: throttle brakes first
         pull += push
         push = 0.0
     rolling = 0.12 + (0.35 if throttle < 0.02 else 0.0)
     resist = min(pull, along) + rolling + 0.6 * drag * speed * speed / mass
-    speed += sign * min(push, along) * dt
+    drive = sign * min(push, along) - GRAVITY * np.sin(grade)
+    speed += drive * dt
     loss = resist * dt
-    speed = 0.0 if abs(speed) <= loss and push * dt <= loss else speed - np.sign(speed) * min(loss, abs(speed))
+    speed = 0.0 if abs(speed) <= loss and abs(drive) * dt <= loss else speed - np.sign(speed) * min(loss, abs(speed))
 
     # Understeer: the wheelbase seems to grow with speed; the tyres hold no more than their grip.
     wanted = speed * np.tan(steer) / (base + 0.0022 * speed * speed)
-    limit = grip * (0.75 if hand_brake else 0.95) / max(abs(speed), 0.5)
+    limit = grip * (0.75 if hand_brake else 1.0) / max(abs(speed), 0.5)
     wanted = min(max(wanted, -limit), limit)
     turn += (wanted - turn) * min(1.0, dt / (0.03 + 0.004 * abs(speed)))
     if speed == 0.0:
@@ -175,9 +182,12 @@ class Obstacles:
     """Solid things that never move: boxes seen from above, f64 (N, 5) as in `deepest`, in a grid of cells."""
 
     CELL = 10.0  # m
+    STOREY = 3.0  # m, what stands that much higher or lower is on another level
 
-    def __init__(self, boxes: np.ndarray) -> None:
+    def __init__(self, boxes: np.ndarray, levels: np.ndarray | None = None) -> None:
+        """`levels` f64 (N,): heights that the boxes stand at, metres; None where there is but one level."""
         self.boxes = np.ascontiguousarray(boxes, np.float64).reshape(-1, 5)
+        self.levels = levels
         self._all = np.arange(len(self.boxes))
         reach = np.hypot(self.boxes[:, 3], self.boxes[:, 4])
         self._cells: dict[tuple[int, int], np.ndarray] = {}
@@ -201,9 +211,14 @@ class Obstacles:
         ]
         return np.unique(np.concatenate(cells)) if cells else self._all[:0]
 
-    def hit(self, x: float, y: float, yaw: float, hx: float, hy: float) -> tuple[int, float, float, float]:
-        """Index of the box that a body (yaw in radians) is deepest in, -1 for none; depth in metres; way out."""
+    def hit(
+        self, x: float, y: float, yaw: float, hx: float, hy: float, z: float | None = None
+    ) -> tuple[int, float, float, float]:
+        """Index of the box that a body (yaw in radians) is deepest in, -1 for none; depth in metres; way out. A body
+        at height `z` meets only what stands on its level."""
         among = self.near(x, y, float(np.hypot(hx, hy)))
+        if z is not None and self.levels is not None and len(among):
+            among = among[np.abs(self.levels[among] - z) < self.STOREY]
         if not len(among):
             return -1, 0.0, 0.0, 0.0
         return deepest(x, y, yaw, hx, hy, self.boxes, among, len(among))

@@ -57,7 +57,7 @@ class Walkers:
         self._goals = np.zeros(count, np.int64)  # the path's sample on the other side
         self._middles, self._wide, self._link, self._goal = _link(self._points, crosswalks)
         self.crossed = np.zeros(max(len(crosswalks), 1), np.bool_)
-        self.step(0.0, np.zeros((0, 6)))
+        self.step(0.0, np.zeros((0, 7)))
 
     def __len__(self) -> int:
         return len(self.poses)
@@ -83,10 +83,12 @@ class Walkers:
 
     @property
     def on_road(self) -> np.ndarray:
-        """Who is on a crosswalk, f64 (M, 6), as in `lanes.look_ahead`."""
+        """Who is on a crosswalk, f64 (M, 7), as in `lanes.look_ahead`."""
         out = np.flatnonzero((self._crossing >= 0) & (self._done > 0.0))
         half = np.full(len(out), 0.3)
-        return np.column_stack([self.poses[out, :2], self.poses[out, 3], half, half, self.speed[out]])
+        return np.column_stack(
+            [self.poses[out, :2], self.poses[out, 3], half, half, self.speed[out], self.poses[out, 2]]
+        )
 
     def step(self, delta: float, bodies: np.ndarray, closed: np.ndarray | None = None) -> None:
         """Advance by `delta` seconds; who is about to walk into one of `bodies` (as in `lanes.look_ahead`) waits.

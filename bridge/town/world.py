@@ -10,6 +10,7 @@ from bridge.town import library, scenery, towns
 from bridge.town.actors import Actor, Blueprint, Transform
 from bridge.town.arms import SpringArm
 from bridge.town.blocks import KERB, Ground
+from bridge.town.daylight import Air
 from bridge.town.driven import BRAKE_LIGHT, Collision, Driven
 from bridge.town.lanes import LaneTable
 from bridge.town.lights import Light, Lights
@@ -67,7 +68,7 @@ class World:
 
         things = scenery.dress(self.network, self.ground, np.random.default_rng([seed, 2]), FIRST_SCENERY, look)
         self.props = things.props
-        self._solid = Obstacles(things.boxes)
+        self._solid = Obstacles(things.boxes, things.levels)
         self._driven = Driven(self.actors, self.ground, self._solid)
         self._drives = self._driven.drives
         scene = Scene(merge([ground_mesh(self.network, self.ground), things.mesh]), templates().meshes)
@@ -277,8 +278,7 @@ class World:
         if actor.parent:  # a car is not seen from its own seat or bonnet, but from a camera that follows it
             follows = self._mounts[camera_id][0, 3] < -1.2 * self.actors[actor.parent].extent[0]
             hide = 0 if follows else actor.parent
-        sun = (self.weather["sun_altitude_angle"], self.weather["sun_azimuth_angle"])
-        return self._stage.picture(self._poses(), camera_id, view, sun, hide, rgb)
+        return self._stage.picture(self._poses(), camera_id, view, Air.of(self.weather), hide, rgb)
 
     def shapes(self) -> tuple[Scene, Placements, Poses]:
         """What rays can meet: the scene, its props, and where all actors are now."""
@@ -368,7 +368,7 @@ class World:
     def _spawn_vehicle(self, blueprint: Blueprint, values: dict[str, str], transform: Transform) -> Actor:
         half, _ = templates().extent(library.body(blueprint.id))
         x, y, yaw = transform.x, transform.y, float(np.radians(transform.yaw))
-        blocked = self._solid.hit(x, y, yaw, half[0], half[1])[0] >= 0
+        blocked = self._solid.hit(x, y, yaw, half[0], half[1], transform.z)[0] >= 0
         for other in self.actors.values():
             if other.template < 0 or other.id in self._npcs or other.id in self.light_of:
                 continue
@@ -437,7 +437,7 @@ class World:
         self._strides[actor_id] = 0.0
 
     def _spawn_walker(self, blueprint: Blueprint, values: dict[str, str], transform: Transform) -> Actor:
-        if self._solid.hit(transform.x, transform.y, 0.0, 0.25, 0.25)[0] >= 0:
+        if self._solid.hit(transform.x, transform.y, 0.0, 0.25, 0.25, transform.z)[0] >= 0:
             raise ValueError("Spawn failed because of collision at spawn position")
         actor = self._shaped(self._add(blueprint, values, transform), f"{library.WALKERS[blueprint.id]} 0")
         actor.transform.z = self.ground.level(transform.x, transform.y, transform.z)
@@ -445,15 +445,16 @@ class World:
         return actor
 
     def _bodies(self) -> np.ndarray:
-        """What the town's traffic must heed besides itself: f64 (B, 6) as in `lanes.look_ahead`."""
+        """What the town's traffic must heed besides itself: f64 (B, 7) as in `lanes.look_ahead`."""
         rows = []
         for actor_id in (*self._drives, *self._strides):
             actor = self.actors[actor_id]
             drive = self._drives.get(actor_id)
             yaw = drive.yaw if drive else float(np.radians(actor.transform.yaw))
             speed = drive.speed if drive else float(np.hypot(actor.velocity[0], actor.velocity[1]))
-            rows.append((actor.transform.x, actor.transform.y, yaw, actor.extent[0], actor.extent[1], speed))
-        return np.array(rows, np.float64).reshape(-1, 6)
+            place = actor.transform
+            rows.append((place.x, place.y, yaw, actor.extent[0], actor.extent[1], speed, place.z))
+        return np.array(rows, np.float64).reshape(-1, 7)
 
     def _refresh(self, delta: float = 0.0) -> None:
         """Write what moves by itself back into its actors, then what is attached to anything."""
