@@ -7,13 +7,12 @@ import importlib.util
 import os
 import platform
 import shutil
-import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
 
 from neuralsim import __version__
-from neuralsim.machine import cpu
+from neuralsim.machine import cpu, gpu, memory_gb
 
 _PACKAGES = {  # import name -> (distribution, what it is for)
     "numpy": ("numpy", "everything"),
@@ -192,26 +191,3 @@ def _version(module: str, distribution: str) -> str | None:
         return importlib.metadata.version(distribution)
     except importlib.metadata.PackageNotFoundError:
         return "of unknown version"
-
-
-def memory_gb() -> tuple[float, float] | None:
-    """All and available memory, GiB; None where it cannot be known."""
-    try:
-        lines = Path("/proc/meminfo").read_text(encoding="utf-8").splitlines()
-        kib = {name: int(value.split()[0]) for name, _, value in (line.partition(":") for line in lines)}
-        return kib["MemTotal"] / 1048576.0, kib["MemAvailable"] / 1048576.0
-    except (OSError, KeyError, ValueError, IndexError):
-        return None
-
-
-def gpu() -> str:
-    """NVIDIA GPUs: name, memory, driver; "" where there is none."""
-    tool = shutil.which("nvidia-smi")
-    if tool is None:
-        return ""
-    query = [tool, "--query-gpu=name,memory.total,driver_version", "--format=csv,noheader"]
-    try:
-        done = subprocess.run(query, capture_output=True, text=True, timeout=10, check=False)
-    except (OSError, subprocess.TimeoutExpired):
-        return ""
-    return "; ".join(done.stdout.split("\n")).strip("; ") if done.returncode == 0 else ""

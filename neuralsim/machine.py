@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import platform
+import shutil
+import subprocess
 from pathlib import Path
 
 
@@ -20,3 +22,26 @@ def cpu() -> tuple[str, set[str]]:
     except OSError:
         pass  # not Linux
     return model, flags
+
+
+def memory_gb() -> tuple[float, float] | None:
+    """All and available memory, GiB; None where it cannot be known."""
+    try:
+        lines = Path("/proc/meminfo").read_text(encoding="utf-8").splitlines()
+        kib = {name: int(value.split()[0]) for name, _, value in (line.partition(":") for line in lines)}
+        return kib["MemTotal"] / 1048576.0, kib["MemAvailable"] / 1048576.0
+    except (OSError, KeyError, ValueError, IndexError):
+        return None
+
+
+def gpu() -> str:
+    """NVIDIA GPUs: name, memory, driver; "" where there is none."""
+    tool = shutil.which("nvidia-smi")
+    if tool is None:
+        return ""
+    query = [tool, "--query-gpu=name,memory.total,driver_version", "--format=csv,noheader"]
+    try:
+        done = subprocess.run(query, capture_output=True, text=True, timeout=10, check=False)
+    except (OSError, subprocess.TimeoutExpired):
+        return ""
+    return "; ".join(done.stdout.split("\n")).strip("; ") if done.returncode == 0 else ""

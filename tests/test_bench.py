@@ -61,6 +61,7 @@ def run(seed: int, frames: int = 300, slower: float = 0.0, noise: float = 1.5) -
         "clock": {"offset_ms": 0.0, "uncertainty_ms": 0.0},
         "drive": {"bound_by": "render"},
         "wanted_fps": None,
+        "displayed_fps": None,
     }
 
 
@@ -76,6 +77,7 @@ def report(seed: int = 0, slower: float = 0.0, cells: int = 1) -> dict[str, Any]
         "format": 1,
         "date": "2026-11-20T12:00:00+0000",
         "host": "some processor",
+        "options": {"frames": 300, "warm_up": 60, "repeats": 2, "matrix": False},
         "machine": {
             "cpu": "some processor",
             "cores": 2,
@@ -341,6 +343,11 @@ def test_a_pages_tables_are_filled_and_its_prose_is_kept(tmp_path: Path):
     docs.fill(path, less)
     assert "Honest" in path.read_text()  # what was not measured again stays
     assert "busy with other work" in path.read_text()
+    path.write_text("<!-- bench: drives -->\n<!-- /bench -->\n<!-- bench: matrix -->\n<!-- /bench -->\n")
+    whole = report(cells=3)
+    whole["options"]["matrix"] = True
+    docs.fill(path, whole)
+    assert path.read_text().startswith("<!-- bench: drives -->\n<!-- /bench -->\n<!-- bench: matrix -->\n| drive |")
     path.write_text("nothing to fill")
     with pytest.raises(docs.DocsError, match="bench: NAME"):
         docs.check(path)

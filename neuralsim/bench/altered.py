@@ -57,7 +57,7 @@ def pause(seconds: float) -> None:
         pass
 
 
-def _wrap(owner: Any, name: str, do: Callable[..., None], after: bool = False) -> Callable[[], None]:
+def wrap(owner: Any, name: str, do: Callable[..., None], after: bool = False) -> Callable[[], None]:
     """Let ``do`` be called with the arguments of ``owner.name`` before each call of it, or right ``after``.
 
     Returns what undoes that.
@@ -86,7 +86,7 @@ def altered_renderer(alteration: Alteration) -> Iterator[None]:
         if held_up(frame.sequence) == "render":
             pause(alteration.delay_ms / 1e3)
 
-    undo = [_wrap(painter, "render", hold_up) for painter in (TagPainter, NeuralRenderer)] if alteration else []
+    undo = [wrap(painter, "render", hold_up) for painter in (TagPainter, NeuralRenderer)] if alteration else []
     try:
         yield
     finally:
@@ -110,10 +110,10 @@ def _alter_bridge(alteration: Alteration) -> None:
     def begin(bridge: carla_bridge.CarlaBridge) -> None:
         now[0] = held_up(bridge.sequence)
 
-    _wrap(carla_bridge.CarlaBridge, "tick", begin)
-    _wrap(rig.CameraRig, "gather", hold_up("simulate"), after=True)  # before, pictures come in meanwhile
-    _wrap(transport.FramePublisher, "send", hold_up("pack"))
-    _wrap(transport, "pack", hold_up("transport"))  # after the stamp, before the socket
+    wrap(carla_bridge.CarlaBridge, "tick", begin)
+    wrap(rig.CameraRig, "gather", hold_up("simulate"), after=True)  # before, pictures come in meanwhile
+    wrap(transport.FramePublisher, "send", hold_up("pack"))
+    wrap(transport, "pack", hold_up("transport"))  # after the stamp, before the socket
 
 
 def main(arguments: list[str]) -> int:

@@ -78,7 +78,7 @@ def wrong(options: argparse.Namespace) -> str:
 
 def chosen(options: argparse.Namespace) -> BenchOptions:
     """What was asked for."""
-    found = BenchOptions(**{name: value for name, value in vars(options).items() if name not in ("run", "matrix")})
+    found = BenchOptions(**{name: value for name, value in vars(options).items() if name != "run"})
     return everything(found) if options.matrix else found
 
 

@@ -1,7 +1,8 @@
 """Tables in a Markdown page, filled in from a report: ``neuralsim bench --docs docs/performance.md``.
 
 A table stands between ``<!-- bench: NAME -->`` and ``<!-- /bench -->``; what is between is replaced, the prose around
-it stays. A table that the report has no figures for is left as it was.
+it stays. A table that the report has no figures for is left as it was. A run of the whole matrix fills in ``matrix``
+and nothing else.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from typing import Any
 from . import tables
 
 _BLOCK = re.compile(r"(<!-- bench: (\w+) -->\n)(.*?)(<!-- /bench -->)", re.DOTALL)
-_TABLES = {"machine": tables.machine, **tables.ALL}
+_TABLES = {"machine": tables.machine, "matrix": tables.drives, **tables.ALL}
 
 
 class DocsError(Exception):
@@ -36,8 +37,10 @@ def check(path: Path) -> None:
 def fill(path: Path, report: dict[str, Any]) -> None:
     """Put the report's tables into the page at ``path``."""
 
+    matrix = report["options"]["matrix"]
+
     def block(match: re.Match[str]) -> str:
-        table = _TABLES[match[2]](report)
+        table = _TABLES[match[2]](report) if matrix == (match[2] == "matrix") else None
         return match[0] if table is None else f"{match[1]}{table.markdown()}\n{stamp(report)}\n{match[4]}"
 
     path.write_text(_BLOCK.sub(block, path.read_text(encoding="utf-8")), encoding="utf-8")

@@ -27,7 +27,7 @@ from neuralsim.drive.options import DriveOptions
 from neuralsim.drive.processes import Child, Processes, free_port
 from neuralsim.drive.session import Picture, Session
 
-from .altered import Alteration, altered_renderer, held_up, pause
+from .altered import Alteration, altered_renderer, held_up, pause, wrap
 from .options import Cell, Link
 from .resources import Resources
 
@@ -161,6 +161,7 @@ class _Measured:
     session: Session
     resources: Resources
     taken: dict[str, Any]
+    flips: list[float]  # s, when the screen changed
 
     def prepare(self, job: Job, drive: Drive) -> None:
         """Replace what only counts by what also remembers."""
@@ -168,7 +169,7 @@ class _Measured:
         drive.meter = self.trail
         drive.controls = type(drive.controls)(self.trail, drive.options.keys)
         self.session.processes = BenchProcesses(job)
-        self.resources, self.taken = Resources(), {}
+        self.resources, self.taken, self.flips = Resources(), {}, []
         self._job = job
 
     def count(self) -> None:
@@ -224,7 +225,9 @@ class UnseenDrive(_Measured, Drive):
 
 def _window_drive(job: Job) -> Drive:
     """The drive's window, with a ghost at its keyboard."""
-    from neuralsim.drive.interactive import WindowDrive
+    from neuralsim.drive.interactive import WindowDrive  # isort: skip (before pygame: it prepares SDL)
+
+    import pygame
 
     from .ghost import Ghost
 
@@ -233,6 +236,13 @@ def _window_drive(job: Job) -> Drive:
             WindowDrive.__init__(self, job.drive_options())
             self.prepare(job, self)
             self.ghost = Ghost(self.trail.press, _PRESS, job.seed)
+            for name in ("flip", "update"):
+                wrap(pygame.display, name, self.flipped, after=True)
+
+        def flipped(self, *_: object) -> None:
+            """Something new is on the screen: a picture, or the last one moved."""
+            if self.trail.rows and not self.done:
+                self.flips.append(time.monotonic())
 
         def shown(self, picture: Picture) -> None:
             if not self.trail.frames:
@@ -261,7 +271,13 @@ def measure(job: Job) -> dict[str, Any]:
             runtime=session.runtime, model=session.model, size=size, wanted_fps=wanted, memory_mb=drive._memory
         ),
         "wanted_fps": wanted,
+        "displayed_fps": _rate(drive.flips),
     }
+
+
+def _rate(times: list[float]) -> float | None:
+    """How often per second, of times in seconds; None where there was nothing to see."""
+    return round((len(times) - 1) / (times[-1] - times[0]), 2) if len(times) > 1 else None
 
 
 def end_with_parent() -> None:

@@ -63,6 +63,7 @@ class BenchOptions:
     sizes: tuple[tuple[int, int], ...] = ((512, 256),)  # width, height, pixels
     links: tuple[Link, ...] = (Link(),)
     loops: tuple[str, ...] = ("live", "lockstep")
+    matrix: bool = False  # everything that there is was asked for
     frames: int = 300  # measured per repeat
     warm_up: int = 60  # frames before them
     repeats: int = 2

@@ -38,7 +38,7 @@ class Table:
 
 def drives(report: dict[str, Any]) -> Table | None:
     """One row per cell: rate, latency, input to photon."""
-    head = ("drive", "fps", "p50", "p95", "p99", "photon p50", "p95", "frame p50", "p99", "dropped")
+    head = ("drive", "fps", "p50", "p95", "p99", "photon p50", "p95", "frame p50", "p99", "dropped", "displayed")
     rows = []
     for drive in report["drives"]:
         if "summary" not in drive:
@@ -48,9 +48,13 @@ def drives(report: dict[str, Any]) -> Table | None:
         rate, latency, photon, frame = s["fps"], s["latency_ms"], s["input_to_photon_ms"], s["frame_ms"]
         words = [_with_interval(latency, q) for q in ("p50", "p95", "p99")]
         words += [_with_interval(photon, q) for q in ("p50", "p95")]
-        words += [f"{frame['p50']:.1f}", f"{frame['p99']:.1f}", str(s["dropped"])]
+        displayed = f"{s['displayed_fps']:.1f}" if "displayed_fps" in s else ""
+        words += [f"{frame['p50']:.1f}", f"{frame['p99']:.1f}", str(s["dropped"]), displayed]
         rows.append((_name(drive["cell"], s), f"{rate['value']:.1f}{_half(rate['ci'])}", *words))
-    note = "ms; ±: half of the 95 % confidence interval. p50, p95, p99: capture to display; photon: key to picture."
+    note = (
+        "ms; ±: half of the 95 % confidence interval. p50, p95, p99: capture to display; photon: from the key to the "
+    )
+    note += "first picture with it; frame: from one picture to the next; displayed: changes of the screen per second."
     return Table("Drives", head, rows, note) if rows else None
 
 
@@ -143,8 +147,13 @@ def check(report: dict[str, Any]) -> Table | None:
         )
         for stage, seen in found["stages"].items()
     ]
-    note = f"ms; {found['injected_ms']:g} injected. " + ("Honest" if found["honest"] else "NOT honest")
-    note += f": seen in the stage and in the total within {found['tolerance_ms']:g} ms."
+    within = f"seen in the stage and in the total within {found['tolerance_ms']:g} ms"
+    verdicts = {
+        True: f"Honest: {within}.",
+        False: f"NOT honest: not {within}.",
+        None: "The machine is too busy to tell.",
+    }
+    note = f"ms; {found['injected_ms']:g} injected. {verdicts[found['honest']]}"
     return Table("Honesty", ("held up in", "frames", "in the stage", "in the total", "elsewhere"), rows, note)
 
 

@@ -44,6 +44,11 @@ class Progress:
             left = f"  {(self._wanted - frames) / fps:.0f} s left" if self._wanted and fps > 0.0 else ""
             self._show(frames, f"{fps:.1f} FPS{left}")
 
+    def measured(self, frames: int, words: str) -> None:
+        """So many are done, and this is being done."""
+        if self._due():
+            self._show(frames, words)
+
     def exported(self, frames: int) -> None:
         """So many are done."""
         if self._due():
