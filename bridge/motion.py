@@ -43,7 +43,7 @@ def _to_single(half: int) -> np.float32:
 
 
 @njit(inline="always")
-def _place(i: int, j: int, depth: float, m: np.ndarray, focal: float, cx: float, cy: float) -> tuple[float, float]:
+def place(i: int, j: int, depth: float, m: np.ndarray, focal: float, cx: float, cy: float) -> tuple[float, float]:
     """Motion of the scenery in pixel (i, j); ``m`` (4, 4): old camera <- this camera, (cx, cy): the middle pixel.
 
     Homogeneous: the point is (1, right, up) * depth, so its fourth coordinate is 1 / depth, and 0 for the sky.
@@ -66,7 +66,7 @@ def _from_flow(flow: np.ndarray, depth: np.ndarray, to_old: np.ndarray, focal: f
         for j in range(width):
             u, v = flow[i, j, 0], flow[i, j, 1]
             if u == 0.0 and v == 0.0 and depth[i, j] >= FAR:
-                dx, dy = _place(i, j, 1000.0, to_old, focal, cx, cy)
+                dx, dy = place(i, j, 1000.0, to_old, focal, cx, cy)
                 out[i, j, 0], out[i, j, 1] = _to_half(dx), _to_half(dy)
             else:
                 out[i, j, 0], out[i, j, 1] = _to_half(u * sx), _to_half(v * sy)
@@ -88,7 +88,7 @@ def _reproject(depth: np.ndarray, to_old: np.ndarray, focal: float, out: np.ndar
     cx, cy = width / 2.0 - 0.5, height / 2.0 - 0.5
     for i in range(height):
         for j in range(width):
-            dx, dy = _place(i, j, depth[i, j], to_old, focal, cx, cy)
+            dx, dy = place(i, j, depth[i, j], to_old, focal, cx, cy)
             out[i, j, 0], out[i, j, 1] = _to_half(dx), _to_half(dy)
 
 
@@ -146,7 +146,7 @@ def _narrow(total: np.ndarray, depth: np.ndarray, to_old: np.ndarray, focal: flo
         for j in range(width):
             dx, dy = total[i, j, 0], total[i, j, 1]
             if np.isnan(dx):
-                px, py = _place(i, j, depth[i, j], to_old, focal, cx, cy)
+                px, py = place(i, j, depth[i, j], to_old, focal, cx, cy)
                 dx, dy = np.float32(px), np.float32(py)
             out[i, j, 0], out[i, j, 1] = _to_half(dx), _to_half(dy)
 

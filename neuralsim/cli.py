@@ -90,6 +90,12 @@ def _add_drive(parser: argparse.ArgumentParser) -> None:
         type=rate,
         help="simulated ticks per second (default: 30; with a window as many of them as this machine can paint)",
     )
+    picture.add_argument(
+        "--late-warp",
+        action=argparse.BooleanOptionalAction,
+        default=default.late_warp,
+        help="with a window: 60 displays a second, the last picture moved while the next is painted",
+    )
     output = parser.add_argument_group("output")
     output.add_argument("--headless", action="store_true", help="no window: paint every frame once, in lock-step")
     output.add_argument("--frames", metavar="N", type=positive, help="end after so many frames")

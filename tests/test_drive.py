@@ -102,9 +102,6 @@ def test_views_show_every_plane_in_the_frames_size():
     assert (np.diff(brightness) <= 0).mean() > 0.99  # near is bright
     shown = views.motion_picture(motion)
     assert shown[5, 5].max() > 100 > 40 > shown[5, -1].max(), (shown[5, 5], shown[5, -1])
-    both = views.split(neural, planes["rgb"], 0.25)
-    assert (both[:, :18] == neural[:, :18]).all()
-    assert (both[:, 18:] == planes["rgb"][:, 18:]).all()
 
 
 # Report
@@ -133,6 +130,14 @@ def test_meter_counts_frames_latency_and_what_bounds_them():
     assert written["bound_by"] == "render"
     assert meter.bound_by(25.0) == "pace"
     assert meter.rate() == pytest.approx(25.0)
+    assert meter.stages(3) == [(10.0, 1.0, 4.0, 38.0, 2.0)] * 3
+    assert (written["displayed_fps"], meter.displayed_rate()) == (written["fps"], pytest.approx(25.0))
+    for n in range(51):  # each shown again after 20 ms: other displays, no other frames
+        meter.moved(begin + n * 40 * ms + 75 * ms, 3 * ms)
+    again = meter.report(runtime="r", model="m", size=(64, 32), wanted_fps=None, memory_mb=1.0)
+    assert (again["frames"], again["fps"]) == (written["frames"], written["fps"])
+    assert again["displayed_fps"] == pytest.approx(2 * 51 / (0.04 * 50 + 0.04), rel=1e-3)
+    assert again["late_warp_ms"]["p95"] == 3.0  # type: ignore[index]
     seconds = meter.seconds
     meter.rest(1_000 * ms)
     assert meter.seconds == pytest.approx(seconds - 1.0)

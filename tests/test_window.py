@@ -169,7 +169,7 @@ def test_dead_zone_and_approach():
 def test_help_names_every_key_that_does_something():
     named = {key for _, rows in HELP for keys, _ in rows for key in keys}
     assert {"W", "S", "A", "D", "Up", "Down", "Left", "Right", "Space", "Q", "P", "C", "H", "F1", "Backspace"} <= named
-    assert {"R", "F12", "Ctrl+S", "F", "Pause", "Tab", "Esc", *"123456"} <= named
+    assert {"R", "F12", "Ctrl+S", "F", "Pause", "Tab", "G", "L", "Esc", *"123456"} <= named
 
 
 # The window
@@ -209,6 +209,59 @@ def test_window_of_any_shape_shows_picture_and_hud(driver: Driver, size: tuple[i
     window.hud.help = True
     window.hud.notify("Hello")
     window.again(state)
+    window.close()
+
+
+def test_frame_graph_shows_a_bar_for_each_frame(driver: Driver):
+    from neuralsim.drive.hud import HudState
+    from neuralsim.drive.window import Window
+
+    window = Window((512, 256))
+    pygame.display.set_mode((1024, 512), pygame.RESIZABLE)
+    window.handle(pygame.event.Event(pygame.VIDEORESIZE, size=(1024, 512), w=1024, h=512))
+    window.hud.visible, window.hud.graph = False, True
+    shown, neural = frame(512, 256)
+    state = HudState(graph=[(10.0, 1.0, 1.0, 20.0, 2.0)] * 119 + [(10.0, 1.0, 1.0, 46.0, 2.0)])
+    window.show(shown, neural, state)
+    pixels = pygame.surfarray.array3d(pygame.display.get_surface())
+    render = (pixels == (72, 207, 142)).all(axis=-1).sum(axis=1)  # green pixels of each column
+    bars = np.flatnonzero(render)
+    assert 200 < bars.size < 300
+    assert np.median(render[bars]) == pytest.approx(40, abs=3)  # 20 ms
+    assert render[bars[-1]] > 1.9 * np.median(render[bars])
+    window.close()
+
+
+def test_a_late_warp_is_drawn_where_it_can_be_made(driver: Driver):
+    from neuralsim.drive.hud import HudState
+    from neuralsim.drive.window import Window
+
+    window = Window((512, 256))
+    pygame.display.set_mode((1024, 512), pygame.RESIZABLE)
+    window.handle(pygame.event.Event(pygame.VIDEORESIZE, size=(1024, 512), w=1024, h=512))
+    window.hud.visible = False
+    shown, neural = frame(512, 256)
+
+    def black(pixels: np.ndarray, out: np.ndarray) -> bool:
+        assert pixels.shape == out.shape == (256, 512)
+        out[:] = 0
+        return True
+
+    def at(x: int) -> tuple[int, ...]:
+        return tuple(pygame.display.get_surface().get_at((x, 300)))[:3]
+
+    window.show(shown, neural, HudState())
+    window.again(HudState(), black)
+    assert at(100) == (0, 0, 0)
+    window.again(HudState(), lambda pixels, out: False)
+    assert at(100) == (90, 120, 150)
+    window.choose(View.SPLIT)
+    window.again(HudState(), lambda pixels, out: False)
+    assert (at(100), at(900)) == ((90, 120, 150), (128, 64, 128))
+    window.again(HudState(), black)
+    assert (at(100), at(900)) == ((0, 0, 0), (0, 0, 0))
+    window.again(HudState())
+    assert (at(100), at(900)) == ((90, 120, 150), (128, 64, 128))
     window.close()
 
 

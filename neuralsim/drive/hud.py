@@ -36,7 +36,8 @@ _STAGES: dict[str, Colour] = {
 }
 _EDGE = ((255, 255, 255), 34)
 _ALPHA = 168
-_REFRESH = 0.25  # seconds between changes of the measurement: numbers that flicker cannot be read
+_GRAPH_TOP = 66.0  # ms that the frame graph reaches up to
+_GRAPH_LINES = ((16.7, "60"), (33.3, "30"), (50.0, "20"))  # ms, frames per second
 _NOTICE = 2.6  # seconds a notice stays
 _FADE = 0.6  # of which it fades
 _WARNING = 48  # letters in a line of it
@@ -52,9 +53,15 @@ class HudState:
     runtime: str = ""
     warning: str = ""  # what about the runtime is not as it was meant to be
     view: str = "Neural"
-    fps: float = 0.0
-    latency: float = 0.0  # ms, capture to display
+    fps: float = 0.0  # distinct neural frames
+    displayed_fps: float = 0.0  # with the late-warped ones
+    latency: float = 0.0  # ms, capture to display, median
+    latency_p95: float = 0.0  # ms
+    photon: float = 0.0  # ms, input to photon, median
+    warping: bool = False  # late warp is on
+    late_warp: float = 0.0  # ms that one takes, median
     stages: dict[str, float] = field(default_factory=dict)  # ms
+    graph: list[tuple[float, ...]] = field(default_factory=list)  # ms of each stage, of the newest frames, oldest first
     frames: int = 0
     skipped: int = 0
     paused: bool = False
@@ -71,10 +78,10 @@ class Hud:
     def __init__(self) -> None:
         self.visible = True
         self.help = False
+        self.graph = False  # of the frames' stages
         self._paint = Paint()
         self._notices: list[tuple[str, float]] = []
-        self._measured: tuple[float, float, dict[str, float], int, int] = (0.0, 0.0, {}, 0, 0)
-        self._refreshed = 0.0
+        self._graphed: tuple[list[tuple[float, ...]], pygame.Surface] | None = None
         self._scale = 1.0
 
     def notify(self, text: str) -> None:
@@ -92,6 +99,8 @@ class Hud:
             self._place(target, view, state)
             self._measurement(target, view, state)
             self._instruments(target, view, state)
+        if self.graph:
+            self._frame_graph(target, view, state)
         if self.visible or state.recording is not None or state.paused:
             self._badges(target, view, state)
         self._draw_notices(target, view)
@@ -145,18 +154,22 @@ class Hud:
 
     def _measurement(self, target: pygame.Surface, view: pygame.Rect, state: HudState) -> None:
         """Rate, latency and its stages, frame counters."""
-        now = time.monotonic()
-        if now - self._refreshed >= _REFRESH:
-            self._refreshed = now
-            self._measured = (state.fps, state.latency, dict(state.stages), state.frames, state.skipped)
-        fps, latency, stages, frames, skipped = self._measured
-        px = self._px
-        box = pygame.Rect(0, 0, px(244), px(196))
+        stages, px = state.stages, self._px
+        warp = f"{state.displayed_fps:.0f} FPS, {state.late_warp:.1f} ms each" if state.warping else "off"
+        rows = [(f"frame {state.frames}", f"{state.skipped} skipped")]
+        if view.height >= px(480):  # in small windows the street matters more
+            rows = [
+                ("latency, p95", f"{state.latency_p95:.0f} ms"),
+                ("input to photon", f"{state.photon:.0f} ms"),
+                ("late warp", warp),
+                *rows,
+            ]
+        box = pygame.Rect(0, 0, px(244), px(178 + 18 * len(rows)))
         box.topright = (view.right - px(14), view.top + px(14))
         self._plate(target, box)
         left, right, y = box.left + px(14), box.right - px(14), box.top + px(12)
-        self._figure(target, left, y, f"{fps:.1f}", "FPS")
-        self._figure(target, right, y, f"{latency:.0f}", "ms latency", from_right=True)
+        self._figure(target, left, y, f"{state.fps:.1f}", "FPS")
+        self._figure(target, right, y, f"{state.latency:.0f}", "ms latency", from_right=True)
         y += px(36)
         total = max(sum(stages.values()), 1e-6)
         x = float(left)
@@ -174,9 +187,38 @@ class Hud:
         y += px(5)
         target.fill(_TRACK, (left, y, right - left, 1))
         y += px(7)
-        target.blit(self._text(f"frame {frames}", 19, _SOFT), (left, y))
-        value = self._text(f"{skipped} skipped", 19, _SOFT)
-        target.blit(value, (right - value.get_width(), y))
+        for name, figure in rows:
+            target.blit(self._text(name, 19, _SOFT), (left, y))
+            value = self._text(figure, 19, _SOFT)
+            target.blit(value, (right - value.get_width(), y))
+            y += px(18)
+
+    def _frame_graph(self, target: pygame.Surface, view: pygame.Rect, state: HudState) -> None:
+        """A bar for each of the newest frames, its stages upon each other, and what 60, 30, and 20 FPS allow."""
+        if self._graphed is None or self._graphed[0] is not state.graph:
+            self._graphed = state.graph, self._draw_graph(state.graph)
+        graph = self._graphed[1]
+        target.blit(graph, graph.get_rect(bottomright=(view.right - self._px(14), view.bottom - self._px(14))))
+
+    def _draw_graph(self, frames: list[tuple[float, ...]]) -> pygame.Surface:
+        px = self._px
+        bar, height = px(2.4), px(132)
+        width = bar * 120
+        graph = self._paint.plate((width + px(60), height + px(24)), px(12), _DARK, 205, _EDGE).copy()
+        left, base = px(12), height + px(12)
+        colours = list(_STAGES.values())
+        for n, stages in enumerate(frames[-120:], 120 - min(len(frames), 120)):
+            reached = 0.0
+            for colour, ms in zip(colours, stages, strict=False):
+                bottom, reached = round(reached * height / _GRAPH_TOP), min(reached + ms, _GRAPH_TOP)
+                top = round(reached * height / _GRAPH_TOP)
+                graph.fill(colour, (left + n * bar, base - top, bar, top - bottom))
+        for ms, _ in _GRAPH_LINES:
+            graph.fill(_WHITE, (left, base - round(ms * height / _GRAPH_TOP), width, 1))
+        for ms, rate in _GRAPH_LINES:
+            label = self._text(f"{rate} FPS", 15, _SOFT)
+            graph.blit(label, (left + width + px(4), base - round(ms * height / _GRAPH_TOP) - label.get_height() // 2))
+        return graph
 
     def _figure(
         self, target: pygame.Surface, x: int, y: int, value: str, unit: str, *, from_right: bool = False

@@ -49,6 +49,8 @@ HELP: tuple[tuple[str, tuple[tuple[tuple[str, ...], str], ...]], ...] = (
             (("R",), "record on / off"),
             (("F12", "Ctrl+S"), "screenshot"),
             (("Tab",), "hide the HUD"),
+            (("G",), "frame graph"),
+            (("L",), "late warp on / off"),
             (("H", "F1"), "this help"),
             (("Esc", "Ctrl+Q"), "quit"),
         ),
@@ -86,6 +88,8 @@ _TOGGLES = {
     pygame.K_f: "pause",
     pygame.K_PAUSE: "pause",
     pygame.K_TAB: "hud",
+    pygame.K_g: "graph",
+    pygame.K_l: "late_warp",
     pygame.K_ESCAPE: "quit",
 }
 _WITH_CTRL = {pygame.K_s: "screenshot", pygame.K_q: "quit"}

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -11,10 +13,12 @@ from .window import Window, WindowError  # isort: skip (before pygame: it prepar
 
 import pygame
 
+from bridge.messages import Frame
 from neuralsim.recording.mp4 import RecordingError
 
 from .hud import HudState
 from .inputs import Inputs
+from .late_warp import LateWarp, compile_kernels
 from .loop import Drive
 from .options import DriveOptions
 from .session import DriveError, Picture
@@ -22,6 +26,12 @@ from .session import DriveError, Picture
 _BUSY = 0.010  # seconds between looks at the keys while pedals or steering move
 _CALM = 0.050  # otherwise; events and pictures wake the loop up at once
 _REDRAW = 0.1  # seconds between drawings while no new picture comes
+_REFRESH = 1.0 / 60.0  # or this, while the last one is moved instead
+_SOON = 0.005  # s
+_STALLED = 0.25  # s after which a picture is no longer moved: nobody knows where to
+_GRAPH = 120  # frames in the frame graph
+_MEASURED = 0.25  # seconds between two looks at the measurement: numbers that flicker cannot be read
+_SPEED = 0.2  # weight of the newest picture in how fast pictures come and simulated time goes
 
 
 class WindowDrive(Drive):
@@ -40,16 +50,24 @@ class WindowDrive(Drive):
         self._recording_clock = 0.0  # seconds of pauses, taken out of the recording
         self._resting = False  # the simulation was paused since the last picture
         self._last: Picture | None = None
+        self._measured = 0.0  # when the HUD was given the measurement last
+        self._graphed = 0  # frames in the graph so far
+        self._late_warp = LateWarp()
+        self._warping = options.late_warp
+        self._speed = 1.0  # simulated seconds per second
+        self._interval = 0.05  # s between pictures
 
     def drive(self) -> None:
         """Handle events, send controls, show pictures, until the driver leaves."""
         session, inputs = self.session, self.inputs
         session.start()
+        if self._warping:
+            threading.Thread(target=compile_kernels, name="late warp", daemon=True).start()
         begun = looked = time.monotonic()
         drawn, pause = 0.0, _BUSY
         try:
             while not self.done:
-                redraw = self._events(pause)
+                redraw = self._events(min(pause, self._due(drawn) - time.monotonic()))
                 now = time.monotonic()
                 before = inputs.wanted
                 wanted = inputs.control(now - looked, self._last.frame.ego.speed if self._last else 0.0)
@@ -69,6 +87,9 @@ class WindowDrive(Drive):
                     if now - drawn >= _CALM or redraw:
                         self.window.loading(list(session.steps.items()), now - begun)
                         drawn = now
+                elif now >= self._due(drawn) - 0.001:
+                    self._show_moved(self._last)
+                    drawn = now
                 elif redraw or now - drawn >= _REDRAW:
                     self._fill_state()
                     self.window.again(self.state)
@@ -79,7 +100,7 @@ class WindowDrive(Drive):
     def _events(self, pause: float) -> bool:
         """Wait for events up to ``pause`` seconds and handle all; True if the window must be drawn again."""
         redraw = False
-        first = pygame.event.wait(round(pause * 1000))
+        first = pygame.event.wait(max(round(pause * 1000), 1))
         for event in (first, *pygame.event.get()):
             if event.type == pygame.NOEVENT:
                 continue
@@ -95,6 +116,7 @@ class WindowDrive(Drive):
                 self.hud.notify(self.session.note)
         else:
             self._tell_changes(self._last, picture)
+            self._keep_time(self._last.frame, picture.frame)
         self._last = picture
         if self._resting and self.meter.frames:
             gap = time.monotonic_ns() - self.meter.last
@@ -102,9 +124,43 @@ class WindowDrive(Drive):
             self._recording_clock += gap / 1e9
         self._resting = False
         self._fill_state()
+        self._late_warp.frame(picture.frame)
         self.window.show(picture.frame, picture.neural, self.state)
         self.shown(picture)
         self._record(picture)
+
+    def _due(self, drawn: float) -> float:
+        """When (s) to show the last picture again, moved, after what was drawn last; infinity if not at all.
+
+        A picture that is about to come is waited for: it would have to wait otherwise.
+        """
+        if self._last is None or not self._warping or self.inputs.wanted.paused:
+            return math.inf
+        shown = self._last.frame.stamps["displayed"] / 1e9
+        due, following = drawn + _REFRESH, shown + self._interval
+        if due - shown > _STALLED:
+            return math.inf
+        return following + _SOON if abs(due - following) < _SOON else due
+
+    def _show_moved(self, picture: Picture) -> None:
+        """What the camera would see by now of the last picture."""
+        begun = time.monotonic_ns()
+        if self.session.newest is not None:
+            self._late_warp.heard(self.session.newest)
+        late = max(begun - picture.frame.stamps["displayed"], 0) / 1e9
+        seconds = late * self._speed
+        self._fill_state()
+        self.window.again(self.state, lambda pixels, out: self._late_warp.moved(pixels, seconds, out))
+        done = time.monotonic_ns()
+        self.meter.moved(done, done - begun)
+
+    def _keep_time(self, before: Frame, now: Frame) -> None:
+        """How fast simulated time goes, seen at the window."""
+        real = (time.monotonic_ns() - before.stamps["displayed"]) / 1e9
+        simulated = now.sim_time - before.sim_time
+        if 0.0 < simulated < 1.0 and 0.0 < real < 1.0:
+            self._interval += _SPEED * (real - self._interval)
+            self._speed += _SPEED * (min(max(simulated / real, 0.1), 2.0) - self._speed)
 
     def _tell_changes(self, before: Picture, now: Picture) -> None:
         old, new = before.frame, now.frame
@@ -119,9 +175,17 @@ class WindowDrive(Drive):
             state.ego = self._last.frame.ego
             state.place = "  |  ".join(part for part in (self._town(), self._last.frame.weather_name) if part)
         state.model, state.runtime, state.warning = session.model, session.runtime, session.warning
-        state.fps = meter.rate()
-        state.latency, state.stages = meter.recent()
-        state.frames, state.skipped = meter.frames, meter.dropped
+        now = time.monotonic()
+        if now - self._measured >= _MEASURED:
+            self._measured = now
+            state.fps, state.displayed_fps = meter.rate(), meter.displayed_rate()
+            state.latency, state.stages = meter.recent()
+            state.latency_p95, state.photon, state.late_warp = meter.recent_tail()
+            state.frames, state.skipped = meter.frames, meter.dropped
+        if self.hud.graph and meter.frames != self._graphed:
+            self._graphed = meter.frames
+            state.graph = meter.stages(_GRAPH)
+        state.warping = self._warping
         state.paused, state.reverse = wanted.paused, wanted.reverse
         state.recording = self.recorded_seconds if self.recorder is not None else None
         state.device = self.inputs.device_name
@@ -164,6 +228,11 @@ class WindowDrive(Drive):
             self.hud.help = not self.hud.help
         elif command == "hud":
             self.hud.visible = not self.hud.visible
+        elif command == "graph":
+            self.hud.graph = not self.hud.graph
+        elif command == "late_warp":
+            self._warping = not self._warping
+            self.hud.notify("Late warp on" if self._warping else "Late warp off")
         elif command == "record":
             if self.recorder is None:
                 self._record_path = self.options.recordings / time.strftime("drive-%Y%m%d-%H%M%S.mp4")

@@ -25,6 +25,7 @@ class DriveOptions:
     seed: int = 0
     vehicles: int = 20
     walkers: int = 12
+    late_warp: bool = True  # with a window: move the last picture while the next is painted
     fps: float | None = None  # simulated ticks per second; None: 30, or with a window what the renderer can follow
     autopilot: bool = False
     headless: bool = False

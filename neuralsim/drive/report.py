@@ -49,6 +49,8 @@ class Meter:
         self._sent: deque[tuple[int, int]] = deque(maxlen=4096)  # (sequence, ns) of controls no frame contains yet
         self._recent: deque[int] = deque(maxlen=40)  # ns of the newest displays
         self.clock = ClockOffset()  # of the bridge's host
+        self._moved: list[float] = []  # ms that each late-warped display took to make
+        self._displays: deque[int] = deque(maxlen=160)  # ns of the newest displays of either kind
 
     def start(self, now: int) -> None:
         """Start the clock at ``now`` (ns)."""
@@ -58,6 +60,7 @@ class Meter:
         """The simulation was paused for ``duration`` (ns) since the frame before: that time does not count."""
         self.begun += duration
         self._recent.clear()
+        self._displays.clear()
         self._sent.clear()  # controls that had to wait for the pause to end say nothing about the loop
 
     def sent(self, sequence: int, stamp: int) -> None:
@@ -72,6 +75,7 @@ class Meter:
         self.clock.correct(stamps)
         now = self.last = stamps["displayed"]
         self._recent.append(now)
+        self._displays.append(now)
         self.frames += 1
         if self.frames == 1:
             while self._sent and self._sent[0][0] <= frame.control_seq:
@@ -86,25 +90,36 @@ class Meter:
         while self._sent and self._sent[0][0] <= frame.control_seq:
             self._photon.append((now - self._sent.popleft()[1]) / 1e6)
 
+    def moved(self, now: int, cost: int) -> None:
+        """The last picture was displayed once more at ``now``, moved to the newest pose; it took ``cost`` (ns)."""
+        self._displays.append(now)
+        self._moved.append(cost / 1e6)
+
     @property
     def seconds(self) -> float:
         """From the start of the clock to the newest frame, without pauses."""
         return (self.last - self.begun) / 1e9
 
     def rate(self) -> float:
-        """Frames per second over the newest two seconds at most."""
-        recent = [stamp for stamp in self._recent if self.last - stamp < 2_000_000_000]
-        span = (recent[-1] - recent[0]) / 1e9 if len(recent) > 1 else 0.0
-        return (len(recent) - 1) / span if span > 0.0 else 0.0
+        """Neural frames per second over the newest two seconds at most."""
+        return _rate(self._recent, self.last)
+
+    def displayed_rate(self) -> float:
+        """Displays per second, late-warped ones among them, over the newest two seconds at most."""
+        return _rate(self._displays, self.last)
 
     def recent(self, count: int = 30) -> tuple[float, dict[str, float]]:
-        """Mean capture-to-display latency and mean of each stage over the newest ``count`` frames, ms."""
+        """Median capture-to-display latency and median of each stage over the newest ``count`` frames, ms."""
+        return median(self._latency[-count:]), {stage: median(ms[-count:]) for stage, ms in self._stages.items()}
 
-        def mean(values: list[float]) -> float:
-            tail = values[-count:]
-            return sum(tail) / len(tail) if tail else 0.0
+    def recent_tail(self, count: int = 200) -> tuple[float, float, float]:
+        """p95 of the latency, median input to photon, median cost of a late warp, over the newest ones, ms."""
+        p95 = percentiles(self._latency[-count:])["p95"]
+        return p95, median(self._photon[-count:]), median(self._moved[-count:])
 
-        return mean(self._latency), {stage: mean(values) for stage, values in self._stages.items()}
+    def stages(self, count: int) -> list[tuple[float, ...]]:
+        """Of the newest ``count`` frames, oldest first: ms of each stage in the order of ``STAGES``."""
+        return list(zip(*(values[-count:] for values in self._stages.values()), strict=False))
 
     def busy(self) -> dict[str, float]:
         """Share of the whole time that each working stage was at work, 0 .. 1; the rest of it it waited."""
@@ -136,6 +151,8 @@ class Meter:
             "frames": self.frames,
             "seconds": round(seconds, 3),
             "fps": round(self.frames / seconds, 2) if seconds > 0.0 else 0.0,
+            "displayed_fps": round((self.frames + len(self._moved)) / seconds, 2) if seconds > 0.0 else 0.0,
+            "late_warp_ms": percentiles(self._moved),
             "dropped": self.dropped,
             "latency_ms": percentiles(self._latency),
             "input_to_photon_ms": percentiles(self._photon),
@@ -149,6 +166,18 @@ class Meter:
             "size": f"{size[0]}x{size[1]}",
             "host": host(),
         }
+
+
+def median(values: list[float]) -> float:
+    """The middle one of ``values``, 0 where there are none."""
+    return sorted(values)[len(values) // 2] if values else 0.0
+
+
+def _rate(stamps: Iterable[int], last: int) -> float:
+    """Per second, of ``stamps`` (ns) within two seconds before ``last``."""
+    recent = [stamp for stamp in stamps if last - stamp < 2_000_000_000]
+    span = (recent[-1] - recent[0]) / 1e9 if len(recent) > 1 else 0.0
+    return (len(recent) - 1) / span if span > 0.0 else 0.0
 
 
 def write(path: str | os.PathLike[str], report: dict[str, object]) -> None:

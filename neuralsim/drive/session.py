@@ -67,6 +67,7 @@ class Session(threading.Thread):
         self.controls = ""  # endpoint for controls, once known
         self.model, self.runtime = options.model, options.runtime
         self.warning = self.note = ""  # about the runtime, one line each; for sure once there are pictures
+        self.newest: Frame | None = None  # that has come; while it is painted, ahead of the pictures
         self.painting_since = 0  # ns, set just before the first frame that counts is painted
         self.fps = options.fps or FULL_RATE  # simulated ticks per second, for sure once there are pictures
         self.paused = False  # set from outside: silence is no failure
@@ -201,6 +202,7 @@ class Session(threading.Thread):
             if not self.painting_since:
                 self.painting_since = frame.stamps["received"]
             painter = renderer if not frame.view else self._painter_of(frame.view, frame)
+            self.newest = frame
             neural = painter.render(frame)
             lamps.draw(neural, frame.lamps, frame.planes.get("depth"))
             frame.stamps["rendered"] = time.monotonic_ns()

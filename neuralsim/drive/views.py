@@ -71,14 +71,6 @@ def picture(view: View, frame: Frame, neural: np.ndarray) -> np.ndarray | None:
     return motion_picture(frame.planes["motion"]) if "motion" in frame.planes else None
 
 
-def split(left: np.ndarray, right: np.ndarray, at: float) -> np.ndarray:
-    """Left part of one picture beside the right part of the other, cut at the fraction ``at`` of the width."""
-    column = round(left.shape[1] * min(max(at, 0.0), 1.0))
-    result = left.copy()
-    result[:, column:] = right[:, column:]
-    return result
-
-
 def _tag_colours() -> np.ndarray:
     table = np.zeros((256, 3), np.uint8)
     table[: tags.COUNT] = tags.COLOURS

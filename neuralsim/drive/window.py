@@ -6,6 +6,7 @@ import contextlib
 import os
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -21,7 +22,9 @@ import pygame
 from bridge.messages import Frame
 
 from .hud import Hud, HudState
-from .views import NAMES, View, picture, split
+from .views import NAMES, View, picture
+
+Move = Callable[[np.ndarray, np.ndarray], bool]  # moves pixels, u32 (H, W), into the second array, unless it cannot
 
 _MINIMUM = (320, 160)
 _GRAB = 10  # pixels beside the divider that still take hold of it
@@ -66,6 +69,8 @@ class Window:
         self._aspect = size[0] / size[1]
         self._frame: Frame | None = None
         self._neural: np.ndarray | None = None
+        self._views: dict[View, pygame.Surface] = {}  # of the frame, as far as they were shown
+        self._spare: list[pygame.Surface] = []  # for pictures in the making
         self._missing = False  # the frame does not carry the plane of the view
 
     @property
@@ -114,20 +119,22 @@ class Window:
         self.hud.loading(self._surface, steps, seconds)
         pygame.display.flip()
 
-    def show(self, frame: Frame, neural: np.ndarray, state: HudState) -> None:
-        """Draw ``frame`` in the chosen view with the HUD over it, and put it on the screen."""
+    def show(self, frame: Frame, neural: np.ndarray, state: HudState, move: Move | None = None) -> None:
+        """Draw ``frame`` in the chosen view, moved by ``move``, with the HUD over it, and put it on the screen."""
+        if frame is not self._frame or neural is not self._neural:
+            self._views.clear()
         self._frame, self._neural = frame, neural
         if frame.camera.height:
             self._aspect = frame.camera.width / frame.camera.height
-        self._draw(frame, neural)
+        self._draw(move)
         state.view = self.title_of_view
         self.hud.draw(self._surface, self._box(), state)
         pygame.display.flip()
 
-    def again(self, state: HudState) -> None:
-        """Draw the newest frame once more: something over it has changed."""
+    def again(self, state: HudState, move: Move | None = None) -> None:
+        """Draw the newest frame once more: something over it has changed, or it is to be moved."""
         if self._frame is not None and self._neural is not None:
-            self.show(self._frame, self._neural, state)
+            self.show(self._frame, self._neural, state, move)
 
     def screenshot(self, folder: Path) -> Path:
         """Save what the window shows as PNG into ``folder`` and return the file's path. ``OSError`` if it cannot."""
@@ -166,12 +173,11 @@ class Window:
         box = self._box()
         return box.left + round(self._divider * box.width)
 
-    def _draw(self, frame: Frame, neural: np.ndarray) -> None:
-        shown = self._picture(frame, neural)
+    def _draw(self, move: Move | None) -> None:
+        small = self._picture(move)
         box = self._box()
         if box.size != self._surface.get_size():
             self._surface.fill((0, 0, 0))
-        small = pygame.image.frombuffer(shown.data, (shown.shape[1], shown.shape[0]), "RGB").convert()
         if small.get_size() == box.size:
             self._surface.blit(small, box)
         else:
@@ -186,13 +192,45 @@ class Window:
                 points = [(tip, box.centery), (base, box.centery - 4), (base, box.centery + 4)]
                 pygame.draw.polygon(self._surface, (20, 24, 30), points)
 
-    def _picture(self, frame: Frame, neural: np.ndarray) -> np.ndarray:
-        """The chosen view; the neural picture stands in for a plane that is not there (yet)."""
-        shown = picture(self.split_right if self.view == View.SPLIT else self.view, frame, neural)
+    def _picture(self, move: Move | None) -> pygame.Surface:
+        """The chosen view, moved; the neural picture stands in for a plane that is not there (yet)."""
+        shown = self._view(self.split_right if self.view == View.SPLIT else self.view)
         self._missing = shown is None
-        if shown is None:
-            return neural
-        return split(neural, shown, self._divider) if self.view == View.SPLIT else np.ascontiguousarray(shown)
+        left = self._view(View.NEURAL)
+        assert left is not None, "every frame has a neural picture"
+        if shown is None or self.view != View.SPLIT:
+            return self._moved(left if shown is None else shown, move, 0)
+        both = self._moved(shown, move, 0)
+        if both is shown:
+            both = shown.copy()
+        width, height = both.get_size()
+        both.blit(self._moved(left, move, 1), (0, 0), (0, 0, round(width * self._divider), height))
+        return both
+
+    def _view(self, view: View) -> pygame.Surface | None:
+        """The picture of a view, made once per frame; None while the frame does not carry its plane."""
+        if view not in self._views and self._frame is not None and self._neural is not None:
+            shown = picture(view, self._frame, self._neural)
+            if shown is not None:
+                shown = np.ascontiguousarray(shown)
+                size = shown.shape[1], shown.shape[0]
+                self._views[view] = pygame.image.frombuffer(shown.data, size, "RGB").convert(32)
+        return self._views.get(view)
+
+    def _moved(self, shown: pygame.Surface, move: Move | None, which: int) -> pygame.Surface:
+        """``shown`` as it is, or moved in the spare surface of that number."""
+        if move is None:
+            return shown
+        if not self._spare or self._spare[0].get_size() != shown.get_size():
+            self._spare = [shown.copy(), shown.copy()]
+        target = self._spare[which]
+        moved = move(_pixels(shown), _pixels(target))
+        return target if moved else shown
+
+
+def _pixels(surface: pygame.Surface) -> np.ndarray:
+    """u32 (H, W): the surface's own memory; it cannot be drawn on while the array lives."""
+    return pygame.surfarray.pixels2d(surface).T
 
 
 def _icon() -> pygame.Surface:
