@@ -24,6 +24,7 @@ from neuralsim.render.folder import RenderOptions
 
 REAL = "real"
 _STRIDES = {"stride8": 8, "stride16": 16}
+_FOUND = 0.25  # IoU on the real frames from which on the judge knows a class
 _JUDGED_ROWS = 360  # px, height at which the judging networks look: CamVid's
 _CAMVID_OF = (
     Channel.SKY, Channel.BUILDING, Channel.POLE, Channel.ROAD, Channel.SIDEWALK, Channel.VEGETATION, Channel.SIGN,
@@ -186,6 +187,9 @@ def _summary(tallies: dict[str, _Tally], parts: set[str]) -> dict[str, Any]:
             own, best = iou(tally.counts), iou(real.counts)
             figures["mean_iou"] = float(np.nanmean(own))
             figures["obedience"] = float(np.nanmean(own) / np.nanmean(best))
+            # what the judge itself hardly finds on real frames says little about painted ones
+            seen = best >= _FOUND
+            figures["obedience_of_found"] = float(own[seen].mean() / best[seen].mean()) if seen.any() else None
             figures["iou"] = {c: float(v) for c, v in zip(CAMVID_CLASSES, own, strict=True) if not np.isnan(v)}
         if "flicker" in parts and tally.errors:
             figures["warping_error"] = float(np.mean(tally.errors))

@@ -9,7 +9,7 @@ from scipy import linalg
 from neuralsim.evaluation import stability
 
 _PATCH = 64  # px, side of the patches whose mean features are compared
-_KID_SUBSETS, _KID_SIZE = 20, 1000
+_KID_SUBSETS, _KID_SIZE = 10, 500
 
 
 def sharpness(picture: np.ndarray) -> float:

@@ -7,8 +7,9 @@ taken from the foot where that is seen; movers are upright cards at their own fo
 
 With the motion between frames more is known. The camera's own movement is the one of six degrees of freedom that
 explains the flow on what stands still best (Longuet-Higgins & Prazdny 1980, iteratively reweighted), metres coming from
-the camera's height over the road; parallax then measures each stixel, and a Kalman filter per class and column carries
-the result along from frame to frame. So points of the stand-in world stay where they are, as far as the flow says so.
+the camera's height over the feet of things; parallax then measures each stixel, and a Kalman filter per class and
+column carries the result along from frame to frame. Points of the stand-in world stay where they are, as far as the
+flow says so.
 """
 
 from __future__ import annotations
@@ -26,13 +27,20 @@ _NEAREST, _FARTHEST = 1.5, 160.0  # m
 _GROUND = (Channel.ROAD, Channel.SIDEWALK, Channel.TERRAIN, Channel.ROAD_LINE)
 _MOVERS = (Channel.VEHICLE, Channel.PERSON, Channel.CYCLE)
 _STANDING = tuple(Channel(c) for c in range(CHANNELS) if c not in (*_GROUND, *_MOVERS, Channel.SKY))
+#: u8 by channel: surfaces whose points are carried from frame to frame, each kind by its number; 0: not carried.
+_CARRIED = np.array(
+    [1 if c in _GROUND else 0 if c in (*_MOVERS, Channel.SKY, Channel.BUILDING) else 2 + c for c in range(CHANNELS)],
+    np.uint8,
+)
 _GRID = 4  # px between the pixels whose flow is looked at
 _FLOW_NOISE = 0.35  # px, of dense inverse search on a well-textured surface
 _ROW_NOISE = 2.0  # px, of the rows where things meet the ground
 _FORGETS = 1.02  # growth of a stixel's variance per frame: what is measured anew moves it by hundredths
-_SETTLES = 0.05  # share of the way back to the plane that a carried point of the ground goes in each frame
+_SETTLES = 0.02, 0.01  # share of the way back to its plane, to its stixel that a carried point goes in each frame
 _LEVELS = 0.03  # share of pitch, roll and height that goes back to rest in each frame
-_ROLLING = 0.05  # m per frame, from here on the direction of movement is clear
+_ROAD = 0.02  # trust in a flow of the ground that nothing confirms: asphalt has little to hold on to
+_CONFIRMED = 0.3  # share by which the ground's flow may differ from what the rest tells, to be trusted in full
+_ROLLING = 0.1  # m per frame, from here on the direction of movement is clear
 _TILTS = 0.1  # share of the way to the tilt that the last movement tells
 _PLOT = 12.0  # m of street per building
 
@@ -91,9 +99,10 @@ class Stage:
             rho, variance = self._follow(channel, motion, valid)
             ground = self._ground(self._pose)
         self._rho, self._variance = rho, variance
-        inverse = np.where(np.isin(channel, _GROUND), self._settled(channel, ground, motion, valid), 1.0 / _FARTHEST)
+        inverse = np.where(np.isin(channel, _GROUND), ground, 1.0 / _FARTHEST)
         for row, standing in enumerate(_STANDING):
             inverse = np.where(channel == standing, rho[row][None, :], inverse)
+        inverse = self._settled(channel, inverse, motion, valid)
         inverse = self._stand_movers(inverse, channel, instance, ground)
         inverse = inverse.clip(1.0 / _FARTHEST, 1.0 / _NEAREST)
         depth = np.where(channel == Channel.SKY, FAR, 1.0 / inverse)
@@ -106,15 +115,15 @@ class Stage:
         return -fall / pose[2, 3]
 
     def _settled(
-        self, channel: np.ndarray, ground: np.ndarray, motion: np.ndarray | None, valid: np.ndarray | None
+        self, channel: np.ndarray, inverse: np.ndarray, motion: np.ndarray | None, valid: np.ndarray | None
     ) -> np.ndarray:
-        """``ground``, but what was seen in the last frame too stays at the same way along the street.
+        """``inverse`` depth, but what was seen in the last frame too stays at the same way along the street.
 
-        A row of pixels far ahead spans metres of road: the plane alone would jump by them with every tremble of the
-        camera that was not understood.
+        A row of pixels far ahead spans metres of road, a column of them metres of hedge: plane and stixels alone would
+        jump by them with every tremble that was not understood. Houses keep their stixels: windows want plane walls.
         """
         if motion is None or self._last is None:
-            return ground
+            return inverse
         before, depth, pose = self._last
         x = (np.arange(self.width)[None, :] + motion[..., 0]).astype(np.float32)
         y = (np.arange(self.height)[:, None] + motion[..., 1]).astype(np.float32)
@@ -122,13 +131,17 @@ class Stage:
         to_old = np.linalg.inv(self._pose) @ pose
         along = depth * (to_old[0, 0] + to_old[0, 1] * self._y + to_old[0, 2] * self._z) + to_old[0, 3]
         carried = cv2.remap(along.astype(np.float32), x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
-        flat = np.isin(before, _GROUND).astype(np.float32)
-        known = cv2.remap(flat, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT) > 0.99
+        old = _CARRIED[before]
+        box = np.ones((3, 3), np.uint8)
+        inner = np.where(cv2.erode(old, box) == cv2.dilate(old, box), old, 0)  # no mixture of two surfaces
+        known = cv2.remap(inner, x, y, cv2.INTER_NEAREST, borderMode=cv2.BORDER_CONSTANT) == _CARRIED[channel]
+        known &= _CARRIED[channel] > 0
         if valid is not None:
             known &= valid
-        inverse = 1.0 / np.maximum(carried, _NEAREST)
-        known &= np.abs(inverse - ground) < 0.25 * ground + 0.01
-        return np.where(known, inverse + _SETTLES * (ground - inverse), ground)
+        kept = 1.0 / np.maximum(carried, _NEAREST)
+        known &= np.abs(kept - inverse) < 0.5 * inverse + 0.01
+        share = np.where(_CARRIED[channel] == 1, *_SETTLES)
+        return np.where(known, kept + share * (inverse - kept), inverse)
 
     def _feet(self, channel: np.ndarray, ground: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Inverse depth of each standing class and column, f64 (classes, W), from where it meets the ground; variance.
@@ -181,25 +194,34 @@ class Stage:
         rho, variance = self._carried(channel, motion)
         twist = np.zeros(6)
         pose = self._pose
-        for _ in range(2):  # the second time with the camera's own pitch
-            inverse = np.where(np.isin(small, _GROUND), self._ground(pose)[g, g], 0.0)
-            trust = np.where(np.isin(small, _GROUND), 1.0, 0.0)
+        flat = np.isin(small, _GROUND)
+        road = _ROAD
+        for _ in range(2):  # the second time with the camera's own pitch, and with the road if it agrees
+            inverse = np.where(flat, self._ground(pose)[g, g], 0.0)
+            trust = np.where(flat, road, 0.0)
             for index, standing in enumerate(_STANDING):
                 here = small == standing
                 inverse = np.where(here, rho[index][None, g], inverse)
-                trust = np.where(here, 1.0 / (1.0 + variance[index][None, g] / 0.01**2), trust)
+                sure = 1.0 / (1.0 + variance[index][g] / np.square(0.1 * rho[index][g]))
+                trust = np.where(here, sure[None, :], trust)
             trust = np.where(small == Channel.SKY, 0.05, trust) * known
             inverse = inverse.clip(0.0)
             twist = _ego_motion(y, z, inverse, flow_y, flow_z, trust, 0.5 / self.focal, twist)
             pose = self._pose @ _moved(twist)
-        if twist[3] > _ROLLING:  # a car drives along its road: the way it goes tells how the camera is tilted
-            self._tilt += _TILTS * (float(np.arctan2(-twist[5], twist[3])) - self._tilt)
-        self._pose = pose = _levelled(pose, self._tilt)
+            turn_y, turn_z, slide_y, slide_z = _basis(y, z, twist)
+            slid = np.hypot(flow_y - turn_y, flow_z - turn_z)[flat & known]
+            wrong = np.hypot(flow_y - turn_y - inverse * slide_y, flow_z - turn_z - inverse * slide_z)[flat & known]
+            if len(slid) and np.median(wrong) < _CONFIRMED * np.median(slid):
+                road = 1.0
         measured, noise = self._parallax(small, y, z, flow_y, flow_z, known, twist)
+        feet, doubt = self._feet(channel, self._ground(pose))
+        if twist[3] > _ROLLING:  # a car drives along its road: the way it goes tells how the camera is tilted
+            told = float(np.arctan2(-twist[5], twist[3])) - self._tilt
+            self._tilt += _TILTS * float(np.clip(told, -0.1, 0.1))
+        self._pose = _levelled(pose, self._tilt)
         rho, variance = _moved_away(rho, twist), variance * _FORGETS + 1e-8
-        for other, doubt in ((measured, noise), self._feet(channel, self._ground(pose))):
-            gain = variance / (variance + doubt)
-            # a stixel that suddenly stands elsewhere is another one: start afresh
+        for other, unsure in ((measured, noise), (feet, doubt)):
+            gain = variance / (variance + unsure)
             rho = rho + gain * (other - rho)
             variance = (1.0 - gain) * variance
         rho, _ = self._smooth(rho, variance)
@@ -257,14 +279,14 @@ class Stage:
         self, inverse: np.ndarray, channel: np.ndarray, instance: np.ndarray, ground: np.ndarray
     ) -> np.ndarray:
         """Each mover becomes a card at the depth of its lowest pixels."""
-        movers = np.isin(channel, _MOVERS)
-        ids = np.where(movers, instance.astype(np.int64) * CHANNELS + channel, -1)
-        numbers, place = np.unique(ids, return_inverse=True)
-        place = place.reshape(ids.shape)
-        foot = np.zeros(len(numbers), np.int64)
-        np.maximum.at(foot, place.ravel(), np.arange(self.height).repeat(self.width))
-        at = ground[np.minimum(foot, self.height - 1), self.width // 2].clip(1.0 / _FARTHEST)
-        return np.where(movers, at[place], inverse)
+        rows, columns = np.nonzero(np.isin(channel, _MOVERS))  # from top to bottom
+        ids = instance[rows, columns].astype(np.int64) * CHANNELS + channel[rows, columns]
+        foot = np.zeros((1 << 16) * CHANNELS, np.int64)
+        foot[ids] = rows  # of many, the last is kept: the lowest
+        at = ground[:, self.width // 2].clip(1.0 / _FARTHEST)[foot[ids]]
+        out = inverse.copy()
+        out[rows, columns] = at
+        return out
 
     def _plots(self, channel: np.ndarray, depth: np.ndarray) -> np.ndarray:
         """i32 (H, W), 0 off buildings: a number for each stretch of frontage, left and right of the street."""
