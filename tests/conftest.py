@@ -1,12 +1,20 @@
-"""What all tests share: nothing of the user's own cache is read or written."""
+"""What all tests share: a cache of their own, and a machine with a GPU that is none."""
 
 from __future__ import annotations
 
 import os
+import sys
 import tempfile
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
+
+from neuralsim import runtimes
+from neuralsim.runtimes import driver, engines
+
+STANDINS = Path(__file__).parent / "standins"
+GPU = driver.Gpu("NVIDIA Stand-in", 8 << 30, "580.65.06", (13, 0))
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -16,3 +24,24 @@ def cache_of_the_tests() -> Iterator[None]:
         if "NEURALSIM_CACHE" not in os.environ:
             patch.setenv("NEURALSIM_CACHE", folder)
         yield
+
+
+@pytest.fixture
+def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("NEURALSIM_CACHE", str(tmp_path / "cache"))
+    return tmp_path / "cache"
+
+
+@pytest.fixture
+def gpu(own_cache: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[driver.Gpu]:
+    """A machine with a GPU and TensorRT, both stand-ins."""
+    monkeypatch.syspath_prepend(str(STANDINS))
+    monkeypatch.setattr(driver, "gpu", lambda: GPU)
+    monkeypatch.setattr(engines, "tensorrt_version", lambda: "11.4.0.106")
+    before = set(sys.modules)
+    yield GPU
+    for name in set(sys.modules) - before:
+        if name.split(".")[0] in ("tensorrt", "cuda") or name == "neuralsim.runtimes.cuda":
+            del sys.modules[name]
+    if hasattr(runtimes, "cuda"):
+        del runtimes.cuda

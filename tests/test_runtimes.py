@@ -1,4 +1,4 @@
-"""Runtimes: they agree, the fastest is found and remembered, and what is missing or broken is said in one line."""
+"""Runtimes: the fastest is found and remembered, and what is missing or broken is said in one line."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ import sys
 from collections.abc import Iterator
 from dataclasses import asdict, replace
 from importlib import import_module, util
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -19,109 +18,11 @@ import pytest
 
 from neuralsim import runtimes, zoo
 from neuralsim.cli import main
-from neuralsim.evaluation.stability import sharpness, warp
-from neuralsim.evaluation.town_drive import TownDrive, still_visible
 from neuralsim.renderer import NeuralRenderer
 from neuralsim.runtimes import RuntimeUnavailable, cache, choice, driver, engines, tensorrt_, variants
 
 WIDTH, HEIGHT = 256, 128
 GRAPH = zoo.load(zoo.DEFAULT).file
-STANDINS = Path(__file__).parent / "standins"
-GPU = driver.Gpu("NVIDIA Stand-in", 8 << 30, "580.65.06", (13, 0))
-
-
-def psnr(a: np.ndarray, b: np.ndarray) -> float:
-    return float(10 * np.log10(255.0**2 / max(np.mean((a.astype(float) - b.astype(float)) ** 2), 1e-9)))
-
-
-@pytest.fixture
-def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setenv("NEURALSIM_CACHE", str(tmp_path / "cache"))
-    return tmp_path / "cache"
-
-
-@pytest.fixture
-def gpu(own_cache: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """A machine with a GPU and TensorRT, both stand-ins."""
-    monkeypatch.syspath_prepend(str(STANDINS))
-    monkeypatch.setattr(driver, "gpu", lambda: GPU)
-    monkeypatch.setattr(engines, "tensorrt_version", lambda: "11.4.0.106")
-    before = set(sys.modules)
-    yield
-    for name in set(sys.modules) - before:
-        if name.split(".")[0] in ("tensorrt", "cuda") or name == "neuralsim.runtimes.cuda":
-            del sys.modules[name]
-    if hasattr(runtimes, "cuda"):
-        del runtimes.cuda
-
-
-@pytest.fixture(scope="module")
-def drive() -> list[dict[str, Any]]:
-    """A hundred steps through the town, painted by PyTorch in fp32: inputs, state before, picture."""
-    pytest.importorskip("torch", reason="the reference is PyTorch")
-    town = TownDrive(WIDTH, HEIGHT, vehicles=20, walkers=10)
-    town.ride()
-    renderer = NeuralRenderer(runtime="torch:fp32", size=(WIDTH, HEIGHT), threads=1)
-    steps = []
-    for _ in range(100):
-        feeds = renderer.feeds(town.next())
-        session = renderer._session
-        assert session is not None
-        state = session.state()
-        steps.append({"feeds": feeds, "state": state, "picture": session.step(feeds).copy()})
-    return steps
-
-
-def worst(session: runtimes.Session, drive: list[dict[str, Any]]) -> float:
-    """PSNR of the worst step, each begun from the reference's state."""
-    found = []
-    for step in drive:
-        session.restore(step["state"])
-        found.append(psnr(session.step(step["feeds"]), step["picture"]))
-    return min(found)
-
-
-@pytest.mark.parametrize(
-    ("runtime", "bound"),
-    [
-        ("openvino:fp32", 45.0),
-        ("openvino:bf16", 36.0),
-        ("onnxruntime:fp32", 45.0),
-        ("onnxruntime:fp16", 36.0),
-        ("torch:bf16", 36.0),
-    ],
-)
-def test_every_step_of_a_town_drive_is_the_references(runtime: str, bound: float, drive: list[dict[str, Any]]) -> None:
-    session = runtimes.create(runtime, GRAPH, HEIGHT, WIDTH, threads=1)
-    assert session.name.split()[:2] == runtime.split(":")
-    found = worst(session, drive)
-    assert found >= bound, f"{session.name}: {found:.1f} dB"
-    moved = [psnr(a["picture"], b["picture"]) for a, b in pairwise(drive)]
-    assert min(moved) < 30, "a drive that stands still proves nothing"
-
-
-def test_a_free_rollout_stays_with_the_references() -> None:
-    """300 frames on their own state: what is painted flickers and is sharp to the same degree, in bf16 as in fp32."""
-    width, height = 192, 96
-    town = TownDrive(width, height, vehicles=20, walkers=10, seed=1)
-    town.ride()
-    frames = [town.next() for _ in range(300)]
-    statistics = []
-    for runtime in ("openvino:fp32", "openvino:bf16"):
-        renderer = NeuralRenderer(runtime=runtime, size=(width, height), threads=1)
-        flicker, detail, light = [], [], []
-        last: np.ndarray | None = None
-        for before, frame in zip([None, *frames], frames, strict=False):
-            picture = renderer.render(frame).astype(np.float32)
-            if last is not None and before is not None:
-                moved = warp(last, frame.planes["motion"].astype(np.float32))
-                flicker.append(np.abs(picture - moved)[still_visible(before, frame)].mean())
-            detail.append(sharpness(picture))
-            light.append(picture.mean())
-            last = picture
-        statistics.append(np.array([np.mean(flicker), np.mean(detail), np.mean(light)]))
-    assert statistics[0].min() > 0.2
-    assert np.abs(statistics[1] / statistics[0] - 1.0).max() < 0.03, statistics
 
 
 def test_fp16_is_only_where_colours_and_features_are() -> None:
@@ -148,21 +49,6 @@ def test_fp16_is_only_where_colours_and_features_are() -> None:
         pending += node.input
 
 
-def test_fp16_has_room_for_every_activation(drive: list[dict[str, Any]], tmp_path: Path) -> None:
-    """The largest value that the painter puts into fp16 on a town drive is far below 65504."""
-    half = variants.half(onnx.load(str(GRAPH)))
-    convolutions = [node.output[0] for node in half.graph.node if node.op_type == "Conv"]
-    for name in convolutions:
-        half.graph.output.append(onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT16, None))
-    onnx.save(half, tmp_path / "half.onnx")
-    import onnxruntime
-
-    session = onnxruntime.InferenceSession(str(tmp_path / "half.onnx"), providers=["CPUExecutionProvider"])
-    for step in drive[::25]:
-        values = session.run(convolutions, step["feeds"] | step["state"])
-        assert max(float(np.abs(value).max()) for value in values) < 65504 / 16
-
-
 def test_the_graph_is_within_what_tensorrt_documents() -> None:
     model = onnx.load(str(GRAPH))
     assert any("UINT16" in line for line in variants.unsupported(model)), "the check must see what is really there"
@@ -179,28 +65,7 @@ def test_the_graph_is_within_what_tensorrt_documents() -> None:
     assert "operator STFT" in found
 
 
-def test_tensorrt_paints_the_same_through_its_buffers_and_graphs(gpu: None, drive: list[dict[str, Any]]) -> None:
-    """Our side of TensorRT on a stand-in: state on the device in turns, captured graphs, three streams."""
-    session = runtimes.create("tensorrt", GRAPH, HEIGHT, WIDTH)
-    assert session.name == "tensorrt fp16"
-    assert worst(session, drive[::10]) > 36
-    from cuda.bindings import runtime as cudart  # type: ignore[import-not-found]
-
-    before = cudart.launches
-    reference = runtimes.create("onnxruntime:fp16", GRAPH, HEIGHT, WIDTH, threads=1)
-    for either in (session, reference):
-        either.reset()
-    for step in drive[:5]:  # on its own state now
-        assert psnr(session.step(step["feeds"]), reference.step(step["feeds"])) > 60
-    assert cudart.launches == before + 5
-    assert psnr(session.state()["past_rgb"] * 127, reference.state()["past_rgb"] * 127) > 60
-    assert cudart.memory
-    session.close()  # type: ignore[attr-defined]
-    assert not cudart.memory, "all device and pinned memory is given back"
-    assert not cudart.streams
-
-
-def test_other_graphs_run_on_every_runtime(gpu: None, tmp_path: Path) -> None:
+def test_other_graphs_run_on_every_runtime(gpu: driver.Gpu, tmp_path: Path) -> None:
     from neuralsim.bench import peer_graphs
 
     graph = peer_graphs.write("hypergan", tmp_path, 32, 64)
@@ -216,20 +81,20 @@ def test_other_graphs_run_on_every_runtime(gpu: None, tmp_path: Path) -> None:
 
 
 def test_the_gpu_comparison_measures_what_is_there_and_says_what_is_not(
-    gpu: None, monkeypatch: pytest.MonkeyPatch
+    gpu: driver.Gpu, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from neuralsim.bench import gpu as comparison
 
     monkeypatch.setattr(comparison, "RUNTIMES", ("tensorrt:fp16", "tensorrt:int3"))
     monkeypatch.setattr(comparison, "_WARM", 1)
     report = comparison.compare(zoo.DEFAULT, (64, 64), steps=3, peers=False)
-    assert report["device"] == GPU.name
+    assert report["device"] == gpu.name
     assert report["ms"]["tensorrt fp16"]["p50"] > 0  # type: ignore[index]
     assert "there are fp16, fp32" in report["missing"]["tensorrt:int3"]  # type: ignore[index]
 
 
 def test_an_engine_is_built_once_and_anew_when_anything_changes(
-    gpu: None, monkeypatch: pytest.MonkeyPatch, own_cache: Path
+    gpu: driver.Gpu, monkeypatch: pytest.MonkeyPatch, own_cache: Path
 ) -> None:
     built: list[float] = []
     facts = engines.EngineFacts.here(GRAPH, HEIGHT, WIDTH, "fp16")
@@ -255,7 +120,7 @@ def test_an_engine_is_built_once_and_anew_when_anything_changes(
         (lambda content: content.replace(b"11.4.0.106", b"10.9.0.034", 1), "another tensorrt"),
     ],
 )
-def test_a_spoilt_engine_is_one_line_and_auto_falls_back(gpu: None, spoil: Any, words: str) -> None:
+def test_a_spoilt_engine_is_one_line_and_auto_falls_back(gpu: driver.Gpu, spoil: Any, words: str) -> None:
     facts = engines.EngineFacts.here(GRAPH, HEIGHT, WIDTH, "fp16")
     path = engines.write(facts, b"PLAN" + b"x" * 500)
     assert engines.read(facts).startswith(b"PLAN")
@@ -267,7 +132,7 @@ def test_a_spoilt_engine_is_one_line_and_auto_falls_back(gpu: None, spoil: Any, 
     assert words in choice.candidates(GRAPH, HEIGHT, WIDTH)["tensorrt"]
 
 
-def test_a_whole_engine_that_tensorrt_refuses_is_a_warning_in_the_hud(gpu: None) -> None:
+def test_a_whole_engine_that_tensorrt_refuses_is_a_warning_in_the_hud(gpu: driver.Gpu) -> None:
     facts = engines.EngineFacts.here(GRAPH, 64, 64, "fp16")
     engines.write(facts, b"NOPE" + b"x" * 500)
     renderer = NeuralRenderer(size=(64, 64), threads=1)
@@ -279,13 +144,13 @@ def test_a_whole_engine_that_tensorrt_refuses_is_a_warning_in_the_hud(gpu: None)
 
 @pytest.mark.parametrize(("spoil", "words"), [("engine", "is cut short"), ("driver", "install driver 580")])
 def test_auto_says_why_it_cannot_take_tensorrt(
-    gpu: None, monkeypatch: pytest.MonkeyPatch, spoil: str, words: str
+    gpu: driver.Gpu, monkeypatch: pytest.MonkeyPatch, spoil: str, words: str
 ) -> None:
     path = engines.write(engines.EngineFacts.here(GRAPH, 64, 64, "fp16"), b"PLAN" + b"x" * 500)
     if spoil == "engine":
         path.write_bytes(path.read_bytes()[:-100])
     else:
-        monkeypatch.setattr(driver, "gpu", lambda: replace(GPU, driver="550.54", cuda=(12, 4)))
+        monkeypatch.setattr(driver, "gpu", lambda: replace(gpu, driver="550.54", cuda=(12, 4)))
     renderer = NeuralRenderer(size=(64, 64), threads=1)
     assert words in renderer.warning
     assert renderer.warning.endswith(f"running on {renderer.runtime} instead")
@@ -298,21 +163,21 @@ def test_auto_says_why_it_cannot_take_tensorrt(
         ("Error Code 4: Internal", "cannot build the engine: Error Code 4: Internal"),
     ],
 )
-def test_a_failed_build_is_one_line(gpu: None, monkeypatch: pytest.MonkeyPatch, failure: str, words: str) -> None:
+def test_a_failed_build_is_one_line(gpu: driver.Gpu, monkeypatch: pytest.MonkeyPatch, failure: str, words: str) -> None:
     monkeypatch.setattr(import_module("tensorrt"), "failure", failure)
     with pytest.raises(RuntimeUnavailable, match=words) as caught:
         runtimes.create("tensorrt", GRAPH, HEIGHT, WIDTH)
     assert "\n" not in str(caught.value)
 
 
-def test_too_little_memory_to_run_is_one_line(gpu: None, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_too_little_memory_to_run_is_one_line(gpu: driver.Gpu, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(import_module("cuda.bindings.runtime"), "limit", 1000)
     with pytest.raises(RuntimeUnavailable, match="too little GPU memory: close"):
         runtimes.create("tensorrt", GRAPH, HEIGHT, WIDTH)
 
 
 def test_build_engine_shows_progress_keeps_the_engine_and_can_be_interrupted(
-    gpu: None, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    gpu: driver.Gpu, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     size = f"{WIDTH}x{HEIGHT}"
     assert main(["build-engine", "--size", size]) == 0
@@ -345,7 +210,7 @@ def test_without_a_driver_tensorrt_is_never_touched(own_cache: Path, tmp_path: P
 
 def test_a_driver_that_is_too_old_or_has_no_gpu_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(driver.NoGpu, match=r"serves CUDA 12\.4, 13\.0 is needed: install driver 580"):
-        driver.check(replace(GPU, cuda=(12, 4), driver="550.1"))
+        driver.check(driver.Gpu("any", 8 << 30, "550.54", (12, 4)))
 
     class Library:
         def __init__(self, status: int) -> None:
@@ -504,9 +369,9 @@ def test_every_cuda_call_in_use_exists_with_these_arguments() -> None:
     assert {word for word in CUDA_CALLS if word in source} == set(CUDA_CALLS)
 
 
-def test_the_stand_in_has_the_names_that_are_checked_against_nvidias(gpu: None) -> None:
+def test_the_stand_in_has_the_names_that_are_checked_against_nvidias(gpu: driver.Gpu) -> None:
     trt, cudart = import_module("tensorrt"), import_module("cuda.bindings.runtime")
     assert {kind for kind in ("Runtime", "ILogger", "IProgressMonitor", "Builder", "OnnxParser") if hasattr(trt, kind)}
     assert all(hasattr(cudart, name) for name in CUDA_CALLS)
     assert tensorrt_.obstacle() == ""
-    assert asdict(engines.EngineFacts.here(GRAPH, 64, 96, "fp16"))["gpu"] == GPU.name
+    assert asdict(engines.EngineFacts.here(GRAPH, 64, 96, "fp16"))["gpu"] == gpu.name
