@@ -259,6 +259,23 @@ def test_an_esmini_file_becomes_a_scenario(tmp_path: Path):
     assert own.change_lane.side == "left"
 
 
+def test_places_beside_the_reference_line_and_relative_ones(tmp_path: Path):
+    init = placed("hero", '<RoadPosition roadId="4" s="48.58" t="2.75"/>', CONTROLLER) + placed(
+        "adversary", '<RelativeRoadPosition entityRef="hero" ds="50" dt="-1.0"/>'
+    )
+    scenario = load(lead(tmp_path, init=init)).scenario
+    ego, other = scenario.ego.spawn, scenario.actors[0].spawn
+    assert (ego.road, ego.s, ego.t) == (4, 48.58, -2.75)  # ScenarioRunner's t is to the right
+    assert (other.ahead, other.across) == (50.0, -1.0)
+
+
+def test_a_name_may_be_an_expression_that_is_none(tmp_path: Path):
+    path = lead(tmp_path)
+    text = path.read_text(encoding="utf-8").replace('<Condition name="c"', '<Condition name="${C + _ + $leading}"')
+    path.write_text(text, encoding="utf-8")
+    assert len(load(path).scenario.actors[0].events) == 3
+
+
 def test_walkers_walk_where_they_look(tmp_path: Path):
     walker = """<ScenarioObject name="adversary"><Pedestrian model="walker.pedestrian.0002" mass="90" name="w"
       pedestrianCategory="pedestrian"/></ScenarioObject>"""

@@ -13,6 +13,7 @@ from pathlib import Path
 import av
 import cv2
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
 from mcap.exceptions import McapError
@@ -23,8 +24,9 @@ from neuralsim.drive.processes import alive
 from neuralsim.recording import foxglove
 from neuralsim.recording.export import examine, export_mp4, recover
 from neuralsim.recording.frames import DEPTH_STEPS, encode_motion, export_frames
+from neuralsim.recording.labels import TRAIN_IDS
 from neuralsim.recording.mcap_file import McapRecording, McapWriter
-from neuralsim.recording.mp4 import RecordingError
+from neuralsim.recording.writer import RecordingError
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -157,12 +159,77 @@ def test_frames_are_what_the_mcap_holds(recorded):
     frame = list(McapRecording(folder / "recording.mcap").frames())[30]
     files = {name: cv2.imread(str(folder / "frames" / path), -1) for name, path in lines[30]["files"].items()}
     assert (files["tag"] == frame.planes["tag"]).all()
+    assert (files["trainId"] == TRAIN_IDS[frame.planes["tag"]]).all()
     assert (files["instance"] == frame.planes["instance"]).all()
     assert files["depth"].dtype == np.uint16
     assert np.abs(files["depth"] / DEPTH_STEPS - frame.planes["depth"]).max() <= 0.5 / DEPTH_STEPS + 1e-3
     assert lines[30]["ego"]["scenario"] == "short"
     assert lines[30]["control"]["throttle"] >= 0.0
     assert len({line["camera"][3] for line in lines}) > 20  # it moves
+
+
+def test_cityscapes_loaders_find_pictures_and_labels(recorded):
+    """By the rule of torchvision's: each of leftImg8bit has its ..._gtFine_labelIds.png, instanceIds.png beside it."""
+    frames = recorded[0] / "out/short/frames"
+    labels = sorted((frames / "cityscapes/gtFine/train/short").glob("*_gtFine_labelIds.png"))
+    assert len(labels) == 60
+    for path in labels[::20]:
+        label, train, instance = (
+            cv2.imread(str(path).replace("labelIds", kind), -1) for kind in ("labelIds", "labelTrainIds", "instanceIds")
+        )
+        assert {7, 23} <= set(np.unique(label)) <= {*range(34)}
+        assert ((train == 0) == (label == 7)).all()  # the road
+        assert instance.dtype == np.uint16
+        assert (np.where(instance >= 1000, instance // 1000, instance) == label).all()
+
+
+def test_cocos_boxes_and_masks_fit_the_planes(recorded):
+    frames = recorded[0] / "out/short/frames"
+    coco = json.loads((frames / "coco.json").read_text())
+    assert [image["id"] for image in coco["images"]] == list(range(60))
+    assert {one["image_id"] for one in coco["annotations"]} == set(range(60))  # the lead is always in view
+    assert len({one["id"] for one in coco["annotations"]}) == len(coco["annotations"])
+    image = coco["images"][30]
+    tag, instance = (cv2.imread(str(frames / f"{name}/000030.png"), -1) for name in ("tag", "instance"))
+    assert (image["height"], image["width"]) == tag.shape
+    for one in (one for one in coco["annotations"] if one["image_id"] == 30):
+        mask = (tag == one["category_id"]) & (instance == one["instance"])
+        rows, columns = np.nonzero(mask)
+        x, y, width, height = one["bbox"]
+        assert one["area"] == mask.sum()
+        assert (x, y, x + width, y + height) == (columns.min(), rows.min(), columns.max() + 1, rows.max() + 1)
+        assert (decoded(one["segmentation"]["counts"], tag.shape) == mask).all()
+
+
+def decoded(text: str, shape: tuple[int, int]) -> np.ndarray:
+    """A mask out of COCO's compressed run lengths, as ``rleFrString`` of its API reads them."""
+    counts: list[int] = []
+    at = 0
+    while at < len(text):
+        value, shift, more = 0, 0, True
+        while more:
+            bits = ord(text[at]) - 48
+            value |= (bits & 0x1F) << shift
+            more, at, shift = bool(bits & 0x20), at + 1, shift + 5
+            if not more and bits & 0x10:
+                value |= -1 << shift
+        counts.append(value + (counts[-2] if len(counts) > 2 else 0))
+    return np.repeat(np.arange(len(counts)) % 2, counts).reshape(shape[::-1]).T.astype(bool)
+
+
+def test_the_index_is_a_table_and_poses_are_kittis(recorded):
+    frames = recorded[0] / "out/short/frames"
+    table = pq.read_table(frames / "index.parquet")
+    assert table.num_rows == 60
+    row = table.slice(30, 1).to_pylist()[0]
+    line = json.loads((frames / "index.jsonl").read_text().splitlines()[30])
+    assert (row["frame"], row["speed"], row["camera"]) == (30, line["ego"]["speed"], line["camera"])
+    assert (frames / row["depth_file"]).is_file()
+    poses = np.loadtxt(frames / "poses.txt")
+    assert poses.shape == (60, 12)
+    assert np.allclose(poses[30], line["camera"][:12], atol=1e-5)
+    calibration = json.loads((frames / "calibration.json").read_text())
+    assert (calibration["camera"]["width"], len(calibration["camera"]["K"])) == (128, 9)
 
 
 def test_what_is_recorded_is_not_done_again_and_again_gives_the_same(recorded):

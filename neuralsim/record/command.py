@@ -29,6 +29,7 @@ def add_record(parser: argparse.ArgumentParser) -> None:
         help=f"of {','.join(FORMATS)}",
     )
     parser.add_argument("--jobs", metavar="N", type=positive, default=default.jobs, help="scenarios at the same time")
+    parser.add_argument("--ray", metavar="ADDRESS", help="on a Ray cluster, one scenario a task (cluster extra)")
     parser.add_argument("--junit", metavar="FILE.xml", type=suffixed(".xml"), help="judge all of them, as JUnit XML")
     parser.add_argument("--again", action="store_true", help="record what has been recorded already, too")
     parser.add_argument(
@@ -45,6 +46,8 @@ def run_record(options: argparse.Namespace) -> int:
 
     if options.carla is not None and options.jobs > 1:
         return usage("one CARLA server plays one scenario at a time: --jobs cannot go with --carla", "record")
+    if options.ray is not None and (options.carla is not None or options.jobs > 1):
+        return usage("--ray cannot go with --carla or --jobs: each task has a town of its own", "record")
     if options.junit is not None and "mcap" not in options.formats:
         return usage("--junit needs the format mcap", "record")
     wanted = {name: value for name, value in vars(options).items() if name not in ("run", "scenarios")}

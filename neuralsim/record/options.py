@@ -21,6 +21,7 @@ class RecordOptions:
     size: tuple[int, int] | None = None  # width, height, pixels; None: the scenario's
     carla: str | None = None  # HOST:PORT of a running server; None: an embedded town for each scenario
     jobs: int = 1  # scenarios at the same time
+    ray: str | None = None  # address of a Ray cluster; None: on this machine
     junit: Path | None = None  # where evaluations go
     again: bool = False  # record what has been recorded, too
 

@@ -30,6 +30,7 @@ from neuralsim.recording.mp4 import Mp4Writer
 from neuralsim.recording.writer import RecordingError
 from scenarios.loader import Loaded, ScenarioError, load
 
+from .cluster import ClusterError, record_on_cluster
 from .options import PLANES, RecordOptions
 
 _PAINTING = ("tag", "instance", "depth", "motion")  # planes that painting needs
@@ -40,7 +41,7 @@ class Interrupted(RuntimeError):
 
 
 @dataclass
-class _Shared:
+class Shared:
     """What the recorders of one call have in common."""
 
     frames: int = 0
@@ -54,7 +55,7 @@ class _Shared:
 class ScenarioRecorder:
     """Records one scenario into ``options.out/<stem>/``."""
 
-    def __init__(self, loaded: Loaded, options: RecordOptions, shared: _Shared) -> None:
+    def __init__(self, loaded: Loaded, options: RecordOptions, shared: Shared) -> None:
         self.loaded, self.options = loaded, options
         self.folder = options.out / loaded.id
         self._shared = shared
@@ -231,7 +232,7 @@ def run(paths: Sequence[Path], options: RecordOptions) -> int:
     twice = {each.id for each in loaded if sum(other.id == each.id for other in loaded) > 1}
     if twice:
         return _fail(f"two scenarios are called {min(twice)}: they would be recorded into the same folder")
-    shared = _Shared()
+    shared = Shared()
     recorders = [ScenarioRecorder(each, options, shared) for each in loaded]
     failed = 0
     todo = []
@@ -241,7 +242,10 @@ def run(paths: Sequence[Path], options: RecordOptions) -> int:
             todo.append(recorder)
         else:
             failed += not _say(result, "already recorded; --again records it anew")
-    failed += _record_all(todo, shared, options.jobs)
+    if options.ray is not None:
+        failed += _record_far(todo, shared, options)
+    else:
+        failed += _record_all(todo, shared, options.jobs)
     if options.junit is not None:
         failed += not _evaluate(recorders, options.junit)
     code = 1 if failed else 0
@@ -253,7 +257,7 @@ def run(paths: Sequence[Path], options: RecordOptions) -> int:
     return code
 
 
-def _record_all(recorders: Sequence[ScenarioRecorder], shared: _Shared, jobs: int) -> int:
+def _record_all(recorders: Sequence[ScenarioRecorder], shared: Shared, jobs: int) -> int:
     """Record with so many at a time; returns how many failed."""
     failed = 0
     progress = Progress(sum(recorder.loaded.scenario.frames for recorder in recorders))
@@ -278,6 +282,19 @@ def _record_all(recorders: Sequence[ScenarioRecorder], shared: _Shared, jobs: in
                 time.sleep(0.05)
                 progress.count(shared.frames, shared.frames / (time.monotonic() - begun))
         progress.close()
+    return failed
+
+
+def _record_far(recorders: Sequence[ScenarioRecorder], shared: Shared, options: RecordOptions) -> int:
+    """Record on a cluster; returns how many failed."""
+    failed = 0
+    try:
+        with ended_by_signals(shared.end):
+            paths = [recorder.loaded.path for recorder in recorders]
+            for path, result in record_on_cluster(paths, options, lambda: shared.stop):
+                failed += _fail(f"{path.stem}: {result}") if isinstance(result, str) else not _say(result)
+    except ClusterError as error:
+        failed += _fail(str(error))
     return failed
 
 

@@ -1,29 +1,47 @@
-"""A recording as a folder of pictures, made from the MCAP afterwards, on all cores.
+"""A recording as a folder of pictures and labels, made from the MCAP afterwards, on all cores.
 
-``tag/``: 8-bit PNG, CARLA's ids. ``instance/``: 16-bit PNG. ``depth/``: 16-bit PNG, 1/64 m. ``motion/``: KITTI's flow
-PNG (Geiger et al., devkit): 16 bit, red and green 64 x + 2^15 of (dx, dy) in pixels, blue 1 where valid; here the flow
-leads back to the frame before. ``rgb/`` and ``neural/``: PNG. ``index.jsonl``: one object per frame.
+``tag/``: 8-bit PNG, CARLA's ids. ``trainId/``: the same as Cityscapes' train ids. ``instance/``: 16-bit. ``depth/``:
+16-bit PNG, 1/64 m. ``motion/``: KITTI's flow PNG (Geiger et al., devkit): 16 bit, red and green 64 x + 2^15 of (dx, dy)
+in pixels, blue 1 where valid; here the flow leads back to the frame before. ``rgb/`` and ``neural/``: PNG. What further
+cameras saw is in a folder of each one's name. ``cityscapes/``: ``leftImg8bit`` and ``gtFine`` under the names that its
+loaders look for. ``coco.json``: boxes and masks. ``index.parquet``, ``index.jsonl``: a row per frame.
+``calibration.json``; ``poses.txt``: the first camera's, as KITTI's odometry has them.
 """
 
 from __future__ import annotations
 
 import json
 import os
+import shutil
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import cv2
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 
+from .labels import CATEGORIES, LABEL_IDS, TRAIN_IDS, coco_annotations, instance_ids
 from .mcap_file import McapRecording, Recorded
 from .writer import RecordingError, reason
 
 DEPTH_STEPS = 64.0  # per metre
 MOTION_STEPS = 64.0  # per pixel
 _PNG = [cv2.IMWRITE_PNG_COMPRESSION, 3]
+_ROWS = 256  # of the parquet index that are held before they are written
+
+
+@dataclass
+class _Written:
+    """One frame on disk: its line of the index, and what is to be told of it elsewhere."""
+
+    line: dict[str, Any]
+    annotations: list[dict[str, Any]] = field(default_factory=list)
+    size: tuple[int, int] = (0, 0)  # width, height
 
 
 def export_frames(source: Path, folder: Path, progress: Callable[[int], None] = lambda _: None) -> int:
@@ -32,28 +50,114 @@ def export_frames(source: Path, folder: Path, progress: Callable[[int], None] = 
     ``progress`` is called with the frames so far. Raises :class:`RecordingError`.
     """
     recording = McapRecording(source)
-    count, waiting = 0, deque[Future[dict[str, Any]]]()
+    waiting = deque[Future[_Written]]()
     workers = os.cpu_count() or 1
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        with (folder / "index.jsonl").open("w", encoding="utf-8") as index, ThreadPoolExecutor(workers) as pool:
+        with _Index(folder) as index, ThreadPoolExecutor(workers) as pool:
 
             def settle(most: int) -> None:
-                nonlocal count
                 while len(waiting) > most:
-                    index.write(json.dumps(waiting.popleft().result()) + "\n")
-                    count += 1
-                    progress(count)
+                    index.add(waiting.popleft().result())
+                    progress(index.frames)
 
             for frame in recording.frames():
-                waiting.append(pool.submit(_write, frame, folder))
+                name = recording.about.get("scenario", source.stem).replace("_", "-")  # Cityscapes' names split at it
+                waiting.append(pool.submit(_write, frame, folder, name))
                 settle(2 * workers)  # memory stays bounded however long the recording is
             settle(0)
     except OSError as error:
         raise RecordingError(f"cannot write frames to {folder}: {reason(error)}") from None
-    if not count:
+    if not index.frames:
         raise RecordingError(f"{source} holds no whole frame")
-    return count
+    return index.frames
+
+
+class _Index:
+    """The files that have a row per frame, written as the frames come."""
+
+    def __init__(self, folder: Path) -> None:
+        self.frames = 0
+        self._folder = folder
+        self._lines = (folder / "index.jsonl").open("w", encoding="utf-8")
+        self._poses = (folder / "poses.txt").open("w", encoding="utf-8")
+        self._images = (folder / "coco.images.part").open("w", encoding="utf-8")
+        self._objects = (folder / "coco.annotations.part").open("w", encoding="utf-8")
+        self._annotations = 0
+        self._rows: list[dict[str, Any]] = []
+        self._parquet: pq.ParquetWriter | None = None
+
+    def __enter__(self) -> _Index:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Put the parts together."""
+        self._flush()
+        if self._parquet is not None:
+            self._parquet.close()
+        for file in (self._lines, self._poses, self._images, self._objects):
+            file.close()
+        with (self._folder / "coco.json").open("w", encoding="utf-8") as file:
+            file.write('{"info": {"description": "NeuralSim"}, "licenses": [], "categories": ')
+            file.write(json.dumps(CATEGORIES))
+            for name in ("images", "annotations"):
+                file.write(f', "{name}": [')
+                part = self._folder / f"coco.{name}.part"
+                with part.open(encoding="utf-8") as rows:
+                    shutil.copyfileobj(rows, file)
+                part.unlink()
+                file.write("]")
+            file.write("}\n")
+
+    def add(self, written: _Written) -> None:
+        """The next frame."""
+        line = written.line
+        if not self.frames:
+            width, height = written.size
+            calibration = {"width": width, "height": height, "K": line["intrinsics"], "distortion": [0.0] * 5}
+            text = json.dumps({"camera": calibration, "axes": "right-handed; x right, y down, z forward"}, indent=1)
+            (self._folder / "calibration.json").write_text(text + "\n", encoding="utf-8")
+        self._lines.write(json.dumps(line) + "\n")
+        self._poses.write(" ".join(f"{value:.9g}" for value in line["camera"][:12]) + "\n")
+        shown = next((line["files"][name] for name in ("neural", "rgb", "tag") if name in line["files"]), "")
+        image = {"id": line["frame"], "file_name": shown, "width": written.size[0], "height": written.size[1]}
+        self._images.write((", " if self.frames else "") + json.dumps(image))
+        for each in written.annotations:
+            separator = ", " if self._annotations else ""
+            self._annotations += 1
+            numbered = {"id": self._annotations, "image_id": line["frame"], **each}
+            self._objects.write(separator + json.dumps(numbered))
+        self._rows.append(_row(line))
+        self.frames += 1
+        if len(self._rows) >= _ROWS:
+            self._flush()
+
+    def _flush(self) -> None:
+        if not self._rows:
+            return
+        table = pa.Table.from_pylist(self._rows)
+        if self._parquet is None:
+            self._parquet = pq.ParquetWriter(self._folder / "index.parquet", table.schema, compression="zstd")
+        self._parquet.write_table(table)
+        self._rows = []
+
+
+def _row(line: dict[str, Any]) -> dict[str, Any]:
+    """A line of the index as columns of simple types."""
+    ego, control = line.get("ego", {}), line.get("control", {})
+    return {
+        "frame": line["frame"],
+        "time": line["time"],
+        **{f"{name.replace('/', '_')}_file": path for name, path in line["files"].items()},
+        **{name: float(ego.get(name, 0.0)) for name in ("speed",)},
+        **{name: int(ego.get(name, 0)) for name in ("gear", "road_id", "lane_id", "collisions")},
+        **{name: float(control.get(name, 0.0)) for name in ("throttle", "brake", "steer")},
+        "weather": str(ego.get("weather", "")),
+        "objects": len(line.get("objects", {}).get("objects", ())),
+        "intrinsics": line["intrinsics"],
+        "camera": line["camera"],
+        "ego_pose": line["ego_pose"],
+    }
 
 
 def encode_depth(depth: np.ndarray) -> np.ndarray:
@@ -72,26 +176,18 @@ def encode_motion(motion: np.ndarray) -> np.ndarray:
     return coded
 
 
-def _write(frame: Recorded, folder: Path) -> dict[str, Any]:
-    """Write the pictures of one frame; returns its line of the index."""
-    pictures: dict[str, np.ndarray] = {}
-    for name, plane in frame.planes.items():
-        pictures[name] = {"depth": encode_depth, "motion": encode_motion}.get(name, np.asarray)(plane)
-    for name, data in frame.pictures.items():
-        picture = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
-        if picture is None:
-            raise RecordingError(f"frame {frame.index}: the {name} picture is damaged")
-        pictures[name] = picture
-    files = {}
-    for name, picture in pictures.items():
-        path = folder / name / f"{frame.index:06d}.png"
-        path.parent.mkdir(exist_ok=True)
-        done, coded = cv2.imencode(".png", picture, _PNG)
-        if not done:
-            raise RecordingError(f"frame {frame.index}: the {name} picture cannot be compressed")
-        path.write_bytes(coded.tobytes())
-        files[name] = f"{name}/{path.name}"
-    return {
+def _write(frame: Recorded, folder: Path, scenario: str) -> _Written:
+    """Write the pictures of one frame."""
+    files = _write_seen(frame, folder, "", frame.index)
+    for view, seen in frame.views.items():
+        files |= _write_seen(seen, folder, f"{view}/", frame.index)
+    found: list[dict[str, Any]] = []
+    tag, instance = frame.planes.get("tag"), frame.planes.get("instance")
+    if tag is not None:
+        _write_cityscapes(folder, f"{scenario}_{frame.index:06d}_000000", tag, instance, files)
+        if instance is not None:
+            found = coco_annotations(tag, instance)
+    line = {
         "frame": frame.index,
         "time": frame.time,
         "files": files,
@@ -100,3 +196,56 @@ def _write(frame: Recorded, folder: Path) -> dict[str, Any]:
         "ego_pose": frame.poses["ego"].ravel().tolist(),
         **frame.json,
     }
+    return _Written(line, found, (round(2 * frame.intrinsics[2]), round(2 * frame.intrinsics[5])))
+
+
+def _write_seen(frame: Recorded, folder: Path, view: str, index: int) -> dict[str, str]:
+    """What one camera saw; returns the files by what they are."""
+    pictures: dict[str, np.ndarray] = {}
+    for name, plane in frame.planes.items():
+        pictures[name] = {"depth": encode_depth, "motion": encode_motion}.get(name, np.asarray)(plane)
+    if "tag" in frame.planes:
+        pictures["trainId"] = TRAIN_IDS[frame.planes["tag"]]
+    for name, data in frame.pictures.items():
+        picture = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
+        if picture is None:
+            raise RecordingError(f"frame {index}: the {name} picture is damaged")
+        pictures[name] = picture
+    files = {}
+    for name, picture in pictures.items():
+        file = f"{view}{name}/{index:06d}.png"
+        _write_png(folder / file, picture)
+        files[f"{view}{name}"] = file
+    return files
+
+
+def _write_cityscapes(
+    folder: Path, stem: str, tag: np.ndarray, instance: np.ndarray | None, files: dict[str, str]
+) -> None:
+    """The frame under the names of Cityscapes' folders; the picture and the train ids are links to the same files."""
+    city = stem.split("_")[0]
+    truth = folder / "cityscapes/gtFine/train" / city
+    _write_png(truth / f"{stem}_gtFine_labelIds.png", LABEL_IDS[tag])
+    _link(folder / files["trainId"], truth / f"{stem}_gtFine_labelTrainIds.png")
+    if instance is not None:
+        _write_png(truth / f"{stem}_gtFine_instanceIds.png", instance_ids(tag, instance))
+    shown = files.get("neural", files.get("rgb"))
+    if shown is not None:
+        _link(folder / shown, folder / "cityscapes/leftImg8bit/train" / city / f"{stem}_leftImg8bit.png")
+
+
+def _link(source: Path, target: Path) -> None:
+    target.parent.mkdir(parents=True, exist_ok=True)
+    target.unlink(missing_ok=True)
+    try:
+        os.link(source, target)
+    except OSError:  # a file system without links
+        shutil.copyfile(source, target)
+
+
+def _write_png(path: Path, picture: np.ndarray) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    done, coded = cv2.imencode(".png", picture, _PNG)
+    if not done:
+        raise RecordingError(f"{path} cannot be compressed")
+    path.write_bytes(coded.tobytes())

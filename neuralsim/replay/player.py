@@ -14,12 +14,11 @@ from neuralsim.drive.window import Window, WindowError  # isort: skip (before py
 
 import pygame
 
-from bridge.messages import Frame
 from neuralsim import zoo
 from neuralsim.drive.hud import HudState
 from neuralsim.drive.options import TAGS
 from neuralsim.drive.session import DriveError
-from neuralsim.drive.views import NAMES, View, split
+from neuralsim.drive.views import NAMES, View
 from neuralsim.recording.reel import Reel
 from neuralsim.recording.writer import RecordingError
 from neuralsim.renderer import ModelError, RuntimeUnavailable
@@ -49,11 +48,11 @@ class ReplayWindow(Window):
             return f"{NAMES[View.NEURAL]}  |  {self.other[0]}"
         return super().title_of_view
 
-    def _picture(self, frame: Frame, neural: np.ndarray) -> np.ndarray:
-        if self.view == View.SPLIT and self.other is not None:
-            self._missing = False
-            return split(neural, self.other[1], self._divider)
-        return super()._picture(frame, neural)
+    def _view(self, view: View) -> pygame.Surface | None:
+        if self.other is None or self.view != View.SPLIT or view == View.NEURAL:
+            return super()._view(view)
+        picture = np.ascontiguousarray(self.other[1])
+        return pygame.image.frombuffer(picture.data, (picture.shape[1], picture.shape[0]), "RGB").convert(32)
 
 
 class Player:
