@@ -101,7 +101,7 @@ def painted(frames: list[Frame]) -> np.ndarray:
 def map_of(network: Network) -> np.ndarray:
     """A map seen from above, north up, with the ids of the roads outside junctions; u8 (H, W, 3)."""
     points = np.concatenate([lane.centre[:, :2] for lane in network.lanes])
-    low, high = points.min(0) - 15.0, points.max(0) + 15.0
+    low, high = points.min(0) - 45.0, points.max(0) + 45.0
     scale = max(720.0 / float((high - low).max()), 0.72)  # pixels per metre
     shape = np.ceil((high - low) * scale).astype(int)
     picture = np.full((shape[1], shape[0], 3), 244, np.uint8)

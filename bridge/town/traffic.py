@@ -207,8 +207,6 @@ class Traffic:
         self._aside = self._from * (1.0 - share * share * (3.0 - 2.0 * share))
         aslant = -self._from * 6.0 * share * (1.0 - share) / CHANGE
         self._drift = np.arctan2(aslant, np.maximum(self.speed, 2.0))
-        going = self._changed < CHANGE
-        self.blinker[going] = np.where(self._from[going] > 0.0, -1, 1)
         targets = wishes(
             self._turn, self.routes, self.s, self.speed, self.half, self._temper, self.fastest, self._granted,
             self._changed, bodies, table.left, table.right, table.leaves, table.length, table.first, table.at,
@@ -223,6 +221,8 @@ class Traffic:
             self.routes[i] = -1
             self.routes[i, 1] = new
             self._extend(int(i), rng)
+        going = self._changed < CHANGE
+        self.blinker[going] = np.where(self._from[going] > 0.0, -1, 1)
 
     def _gap(self, new: int, old: int, share: float) -> float:
         """How far to the right of lane `new` lane `old` lies, metres, at a share of their length."""
