@@ -176,17 +176,30 @@ def test_too_little_memory_to_run_is_one_line(gpu: driver.Gpu, monkeypatch: pyte
         runtimes.create("tensorrt", GRAPH, HEIGHT, WIDTH)
 
 
-def test_build_engine_shows_progress_keeps_the_engine_and_can_be_interrupted(
-    gpu: driver.Gpu, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+def test_build_engine_keeps_the_engine_and_auto_counts_it_in(
+    gpu: driver.Gpu, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    assert "neuralsim build-engine" in choice.candidates(GRAPH, HEIGHT, WIDTH)["tensorrt"]
     size = f"{WIDTH}x{HEIGHT}"
     assert main(["build-engine", "--size", size]) == 0
-    first = capsys.readouterr()
-    assert ".engine" in first.out
+    assert f"for {gpu.name}" in capsys.readouterr().out
+    assert choice.candidates(GRAPH, HEIGHT, WIDTH)["tensorrt"] == ""
     assert main(["build-engine", "--size", size]) == 0
     assert "is there already" in capsys.readouterr().out
-    monkeypatch.setattr(engines, "build", lambda *_, report, **__: report("Timing", 0.5) and None)
-    assert choice.candidates(GRAPH, HEIGHT, WIDTH)["tensorrt"] == ""
+    assert main(["build-engine", "--size", size, "--model", "none-such"]) == 1
+    assert len(capsys.readouterr().err.splitlines()) == 1
+
+
+def test_building_can_be_interrupted(gpu: driver.Gpu) -> None:
+    facts = engines.EngineFacts.here(GRAPH, HEIGHT, WIDTH, "fp16")
+
+    def press_ctrl_c(what: str, share: float) -> bool:
+        raise KeyboardInterrupt
+
+    for report in (press_ctrl_c, lambda what, share: False):
+        with pytest.raises(engines.EngineError, match="interrupted"):
+            engines.build(GRAPH, facts, report=report)
+    assert not engines.is_current(facts)
 
 
 def test_without_a_driver_tensorrt_is_never_touched(own_cache: Path, tmp_path: Path) -> None:
@@ -371,7 +384,8 @@ def test_every_cuda_call_in_use_exists_with_these_arguments() -> None:
 
 def test_the_stand_in_has_the_names_that_are_checked_against_nvidias(gpu: driver.Gpu) -> None:
     trt, cudart = import_module("tensorrt"), import_module("cuda.bindings.runtime")
-    assert {kind for kind in ("Runtime", "ILogger", "IProgressMonitor", "Builder", "OnnxParser") if hasattr(trt, kind)}
+    for kind in ("Runtime", "ILogger", "IProgressMonitor", "Builder", "OnnxParser", "MemoryPoolType", "TensorIOMode"):
+        assert all(hasattr(getattr(trt, kind), name) for name in (USED | BUILDER)[kind]), kind
     assert all(hasattr(cudart, name) for name in CUDA_CALLS)
     assert tensorrt_.obstacle() == ""
     assert asdict(engines.EngineFacts.here(GRAPH, 64, 96, "fp16"))["gpu"] == gpu.name
