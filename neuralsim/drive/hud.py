@@ -141,7 +141,7 @@ class Hud:
         lines = [(state.view, 27, _WHITE), (second, 20, _SOFT), (state.place, 20, _SOFT)]
         if state.device:
             lines.append((state.device, 20, _SOFT))
-        lines += [(line, 18, _AMBER) for line in textwrap.wrap(state.warning, _WARNING, max_lines=4)]
+        lines += [(line, 18, _AMBER) for line in textwrap.wrap(state.warning, _WARNING, max_lines=6)]
         texts = [self._text(text, size, colour) for text, size, colour in lines if text]
         width = max(text.get_width() for text in texts) + px(28)
         height = sum(text.get_height() for text in texts) + px(5) * (len(texts) - 1) + px(24)

@@ -113,7 +113,7 @@ class WindowDrive(Drive):
             self.hud.notify("Press H for help")
             self.say_about_runtime()
             if self.session.note:
-                self.hud.notify(self.session.note)
+                self.hud.notify(self.session.note.partition(" (")[0])  # the terminal has the rest
         else:
             self._tell_changes(self._last, picture)
             self._keep_time(self._last.frame, picture.frame)

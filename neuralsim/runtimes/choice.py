@@ -74,7 +74,7 @@ def fastest(
     else:
         session = _measured(usable, graph, height, width, threads, example, failed)
     if failed:
-        session.warning = f"{'; '.join(failed.values())}: running on {session.name} instead"
+        session.warning = f"{'; '.join(failed.values())}; running on {session.name} instead"
     return session
 
 
