@@ -31,7 +31,7 @@ class Table:
 
     def markdown(self) -> str:
         """A table of GitHub's Markdown with its note below."""
-        lines = [self.head, tuple("---" if n == 0 else "---:" for n in range(len(self.head))), *self.rows]
+        lines = [self.head, tuple("---:" if n and word else "---" for n, word in enumerate(self.head)), *self.rows]
         text = "\n".join(f"| {' | '.join(word.replace('|', '/') for word in row)} |" for row in lines)
         return text + (f"\n\n{self.note}" if self.note else "")
 
