@@ -184,7 +184,9 @@ class CarlaBridge:
         for name, camera in self._more_cameras.items():
             self._other_rigs[name] = CameraRig(self._world, self._ego, *camera)
             self._other_rigs[name].want(self.planes)
+        self._client.set_timeout(FIRST)  # its kernels may be compiled within a tick
         self._snapshot = self._warm_up()
+        self._client.set_timeout(PATIENCE)
         self._surroundings = Surroundings(self._world, self._ego)
         self._surroundings.update(self._snapshot)
         self._driver = self._hire_driver()
