@@ -9,6 +9,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -108,7 +109,8 @@ class Bench:
                 entry["error"] = failed[cell]
             else:
                 entry |= {"summary": summarise(runs[cell]), "runs": runs[cell]}
-                entry["cell"]["size"] = runs[cell][0]["drive"]["size"]  # a bridge elsewhere has its own
+                width, height = map(int, runs[cell][0]["drive"]["size"].split("x"))
+                entry["cell"] = replace(cell, size=(width, height)).described()  # a bridge elsewhere has its own
             found.append(entry)
         if all("error" in entry for entry in found):
             raise BenchError(found[0]["error"])
