@@ -31,7 +31,7 @@ _SOON = 0.005  # s
 _STALLED = 0.25  # s after which a picture is no longer moved: nobody knows where to
 _GRAPH = 120  # frames in the frame graph
 _MEASURED = 0.25  # seconds between two looks at the measurement: numbers that flicker cannot be read
-_SPEED = 0.2  # weight of the newest picture in how fast pictures come and simulated time goes
+_SPEED = 0.2  # weight of the newest picture in how fast pictures come, simulated time goes and moving is
 
 
 class WindowDrive(Drive):
@@ -56,6 +56,7 @@ class WindowDrive(Drive):
         self._warping = options.late_warp
         self._speed = 1.0  # simulated seconds per second
         self._interval = 0.05  # s between pictures
+        self._cost = 0.0  # s that moving one takes
 
     def drive(self) -> None:
         """Handle events, send controls, show pictures, until the driver leaves."""
@@ -132,12 +133,13 @@ class WindowDrive(Drive):
     def _due(self, drawn: float) -> float:
         """When (s) to show the last picture again, moved, after what was drawn last; infinity if not at all.
 
-        A picture that is about to come is waited for: it would have to wait otherwise.
+        A picture that is about to come is waited for: it would have to wait otherwise. Where moving takes long, it is
+        done less often: half of the time belongs to others.
         """
         if self._last is None or not self._warping or self.inputs.wanted.paused:
             return math.inf
         shown = self._last.frame.stamps["displayed"] / 1e9
-        due, following = drawn + _REFRESH, shown + self._interval
+        due, following = drawn + max(_REFRESH, 2.0 * self._cost), shown + self._interval
         if due - shown > _STALLED:
             return math.inf
         return following + _SOON if abs(due - following) < _SOON else due
@@ -152,6 +154,7 @@ class WindowDrive(Drive):
         self._fill_state()
         self.window.again(self.state, lambda pixels, out: self._late_warp.moved(pixels, seconds, out))
         done = time.monotonic_ns()
+        self._cost += _SPEED * ((done - begun) / 1e9 - self._cost)
         self.meter.moved(done, done - begun)
 
     def _keep_time(self, before: Frame, now: Frame) -> None:
