@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import numpy as np
+if TYPE_CHECKING:
+    import numpy as np  # for a type alone: the help should be there at once
 
 TAGS = "tags"  # as a model: paint every pixel in its class's colour, without a network
 
