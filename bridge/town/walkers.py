@@ -13,6 +13,7 @@ FAR = 110.0  # m, walkers are kept within this distance of who drives
 STRIDE = 1.4  # m of two steps, a cycle of the gait
 SHARES = (0.34, 0.6)  # of the pavement's width, where people walk
 CROSSES = 0.4  # share of those who pass a crosswalk that cross there
+DEPTH = 3.2  # m of a crosswalk along the road
 GIVE_UP = 9.0  # s one waits at the kerb
 
 _STATE = ("poses", "phase", "speed", "_walked", "_scale", "_ring", "_at", "_way", "_wish", "_crossing", "_start",
@@ -55,7 +56,7 @@ class Walkers:
         self._waits = np.zeros(count)  # s at the kerb; since the last crossing otherwise
         self._dice = np.arange(1, count + 1, dtype=np.int64) * 7919
         self._goals = np.zeros(count, np.int64)  # the path's sample on the other side
-        self._middles, self._wide, self._link, self._goal = _link(self._points, crosswalks)
+        self._middles, self._across, self._wide, self._link, self._goal = _link(self._points, crosswalks)
         self.crossed = np.zeros(max(len(crosswalks), 1), np.bool_)
         self.step(0.0, np.zeros((0, 7)))
 
@@ -99,7 +100,8 @@ class Walkers:
             _walk(
                 delta, self._points, self._first, self._loop, self._ring, self._at, self._way, self._wish, self.speed,
                 self._walked, self._scale, self.poses, self.phase, bodies, self._crossing, self._start, self._stop,
-                self._done, self._waits, self._dice, self._goals, self._middles, self._wide, self._link, self._goal,
+                self._done, self._waits, self._dice, self._goals, self._middles, self._across, self._wide,
+                self._link, self._goal,
                 np.zeros(len(self.crossed), np.bool_) if closed is None else closed, self.crossed,
             )  # fmt: skip
 
@@ -131,15 +133,16 @@ def _paths(rings: list[Ring]) -> tuple[list[np.ndarray], list[bool]]:
 
 def _link(
     points: np.ndarray, crosswalks: list[np.ndarray] | tuple[()]
-) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """Where paths pass crosswalks.
 
-    Middles (C, 2); half lengths (C,), metres; ``link`` i64 (M,), the crosswalk at each path sample, -1 = none; ``goal``
-    i64 (M,), the path sample on its other side.
+    Middles (C, 2); units across the road (C, 2); half lengths (C,), metres; ``link`` i64 (M,), the crosswalk at each
+    path sample, -1 = none; ``goal`` i64 (M,), the path sample on its other side.
     """
     count = len(points)
     link, goal = np.full(count, -1, np.int64), np.full(count, -1, np.int64)
-    middles, wide = np.zeros((max(len(crosswalks), 1), 2)), np.zeros(max(len(crosswalks), 1))
+    middles, units = (np.zeros((max(len(crosswalks), 1), 2)) for _ in range(2))
+    wide = np.zeros(max(len(crosswalks), 1))
     tree = cKDTree(points[:, :2]) if count else None
     for c, polygon in enumerate(crosswalks):
         if len(polygon) < 4 or tree is None:
@@ -149,7 +152,7 @@ def _link(
         size = float(np.hypot(*across))
         middles[c] = polygon[0, :2] + (across + deep) / 2
         wide[c] = size / 2
-        unit = across / max(size, 1e-6)
+        units[c] = unit = across / max(size, 1e-6)
         ends = [middles[c] + side * unit * (size / 2 + 1.1) for side in (-1.0, 1.0)]
         near = [list(tree.query_ball_point(end, 2.2)) for end in ends]
         for side in (0, 1):
@@ -158,20 +161,25 @@ def _link(
                 best = others[int(np.hypot(*(points[others, :2] - ends[1 - side]).T).argmin())]
                 for k in near[side]:
                     link[k], goal[k] = c, best
-    return middles, wide, link, goal
+    return middles, units, wide, link, goal
 
 
 @njit(cache=True, nogil=True)
-def _clear(middle, wide, bodies):  # type: ignore[no-untyped-def]
+def _clear(middle, across, wide, bodies):  # type: ignore[no-untyped-def]
     """Whether nothing stands on a crosswalk and nobody comes to it within seconds who does not stop."""
     for j in range(len(bodies)):
         dx, dy = middle[0] - bodies[j, 0], middle[1] - bodies[j, 1]
         away = np.hypot(dx, dy)
         if bodies[j, 4] < 0.5 or away > 45.0:
             continue
-        if away < 3.0 + bodies[j, 3]:
-            return False
-        closing = bodies[j, 5] * (dx * np.cos(bodies[j, 2]) + dy * np.sin(bodies[j, 2])) / max(away, 1e-6)
+        cos, sin = np.cos(bodies[j, 2]), np.sin(bodies[j, 2])
+        for part in range(5):  # along the body: does it stand on the stripes
+            px = dx - cos * bodies[j, 3] * (part - 2) / 2.0
+            py = dy - sin * bodies[j, 3] * (part - 2) / 2.0
+            beside = abs(px * across[0] + py * across[1])
+            if beside < wide and abs(py * across[0] - px * across[1]) < DEPTH / 2.0 + 0.2:
+                return False
+        closing = bodies[j, 5] * (dx * cos + dy * sin) / max(away, 1e-6)
         if closing > 1.2 and (away - bodies[j, 3] - wide * 0.3) / closing < 3.6:
             return False
     return True
@@ -180,7 +188,7 @@ def _clear(middle, wide, bodies):  # type: ignore[no-untyped-def]
 @njit(cache=True, nogil=True)
 def _walk(  # type: ignore[no-untyped-def]
     delta, points, first, loop, ring, at, way, wish, speed, walked, scale, poses, phase, bodies, crossing, start, stop,
-    done, waits, dice, goals, middles, wide, link, goal, closed, crossed,
+    done, waits, dice, goals, middles, acrosses, wide, link, goal, closed, crossed,
 ):  # fmt: skip
     crossed[:] = False
     for i in range(len(at)):
@@ -198,7 +206,7 @@ def _walk(  # type: ignore[no-untyped-def]
             size = max(np.hypot(dx, dy), 0.1)
             if done[i] <= 0.0:  # at the kerb
                 crossed[c] = not closed[c]
-                if not closed[c] and _clear(middles[c], wide[c], bodies):
+                if not closed[c] and _clear(middles[c], acrosses[c], wide[c], bodies):
                     done[i] = 1e-3
                 elif waits[i] > GIVE_UP:
                     crossing[i], waits[i] = -1, 0.0
