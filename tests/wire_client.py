@@ -60,8 +60,8 @@ def finish(process: subprocess.Popen[str], timeout: float = 30.0) -> str:
     return out
 
 
-def run_client(port: int, script: str) -> str:
-    return finish(start_client(port, script))
+def run_client(port: int, script: str, timeout: float = 30.0) -> str:
+    return finish(start_client(port, script), timeout)
 
 
 class Bare:

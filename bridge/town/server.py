@@ -275,6 +275,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     def make_world(town: str) -> World:
         return World(town, options.seed, options.vehicles, options.walkers)
 
+    if not any((Path(__file__).parent / "__pycache__").glob("driving_kernels.*.nbi")):
+        # Never run here before: compile what a tick needs now, not while a client waits for an answer.
+        warm = World("hamlet", 0, 2, 1)
+        warm.spawn("vehicle.tesla.model3", {}, warm.spawn_points()[0])
+        warm.tick(1.0 / RATE)
     try:
         server = TownServer(make_world, options.town, sorted(TOWNS), options.host, options.port, options.streaming_port)
     except OSError as error:
