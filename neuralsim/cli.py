@@ -294,9 +294,9 @@ def _with_torch(task: Callable[[Any], None]) -> int:
 
 
 def _add_build_engine(parser: argparse.ArgumentParser) -> None:
-    from neuralsim import zoo
+    from neuralsim.drive.options import DriveOptions
 
-    parser.add_argument("--model", metavar="NAME", default=zoo.DEFAULT, help="model that paints")
+    parser.add_argument("--model", metavar="NAME", default=DriveOptions().model, help="model that paints")
     parser.add_argument("--size", metavar="WxH", type=size, default="512x256", help="pixels to paint")
     parser.add_argument("--precision", choices=("fp16", "fp32"), default="fp16", help="of the painter's layers")
     parser.add_argument("--level", type=int, choices=range(6), default=3, help="optimisation: higher builds longer")
