@@ -17,6 +17,8 @@ from neuralsim.bench import docs, trace
 from neuralsim.bench.link import RATE, Case, full_frame, measure_link, measure_packing
 from neuralsim.drive.report import STAGES
 
+pytestmark = pytest.mark.alone
+
 ROOT = Path(__file__).resolve().parent.parent
 QUICK = (
     "--model",

@@ -22,6 +22,8 @@ from neuralsim.bench.results import summarise, values
 from neuralsim.drive.options import TAGS
 from neuralsim.drive.report import STAGES
 
+pytestmark = pytest.mark.alone
+
 ROOT = Path(__file__).resolve().parent.parent
 SMALL = Cell(model=TAGS, size=(128, 64))
 

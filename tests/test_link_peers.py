@@ -19,6 +19,8 @@ from bridge.messages import Camera, Frame
 from bridge.pacing import Pace
 from bridge.transport import FramePublisher, FrameSubscriber
 
+pytestmark = pytest.mark.alone
+
 ROOT = Path(__file__).resolve().parent.parent
 RECEIVER = """
 import json, sys, time

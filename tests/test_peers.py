@@ -16,6 +16,8 @@ from onnx import TensorProto, helper, numpy_helper
 from neuralsim.bench.flops import gflop
 from neuralsim.bench.peers import measure
 
+pytestmark = pytest.mark.alone
+
 
 def peers(*arguments: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "neuralsim.bench.peers", *arguments]

@@ -22,6 +22,8 @@ from bridge.messages import Camera, Frame
 from neuralsim.drive.inputs import HELP, Inputs, approach, dead_zone
 from neuralsim.drive.views import View
 
+pytestmark = pytest.mark.alone
+
 ROOT = Path(__file__).resolve().parent.parent
 MISSING = [tool for tool in ("Xvfb", "xdotool") if shutil.which(tool) is None]
 needs_display = pytest.mark.skipif(bool(MISSING), reason=f"needs {' and '.join(MISSING)}: apt-get install xvfb xdotool")
