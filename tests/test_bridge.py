@@ -20,9 +20,11 @@ import msgpack
 import numpy as np
 import pytest
 
-from bridge import carla_bridge
+from bridge import carla_bridge, connection
 from bridge.autopilot import Autopilot, Body, Halt
-from bridge.carla_bridge import BridgeError, CarlaBridge, connect
+from bridge.carla_bridge import CarlaBridge
+from bridge.connection import connect
+from bridge.lifetime import BridgeError
 from bridge.messages import Control, Frame
 from bridge.rig import matrix
 from bridge.tags import Tag
@@ -527,7 +529,7 @@ class TestProcess:
                 assert ended.errors.count("\n") == 1
 
     def test_what_is_no_server(self, monkeypatch):
-        monkeypatch.setattr(carla_bridge, "CONNECT", 0.3)
+        monkeypatch.setattr(connection, "CONNECT", 0.3)
         with socket.socket() as silent:
             silent.bind(("127.0.0.1", 0))
             silent.listen()
