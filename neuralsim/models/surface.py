@@ -20,7 +20,7 @@ _MOVERS = (Channel.VEHICLE, Channel.PERSON, Channel.CYCLE)
 
 #: Amplitude of the surface noise in the sketch of each class (movers have none: they carry their own shape).
 _NOISE = {
-    Channel.ROAD: 0.16, Channel.SIDEWALK: 0.3, Channel.BUILDING: 0.16, Channel.BARRIER: 0.3, Channel.VEGETATION: 0.75,
+    Channel.ROAD: 0.16, Channel.SIDEWALK: 0.3, Channel.BUILDING: 0.16, Channel.BARRIER: 0.3, Channel.VEGETATION: 0.55,
     Channel.TERRAIN: 0.4, Channel.SKY: 0.45, Channel.OTHER: 0.3, Channel.ROAD_LINE: 0.12,
 }  # fmt: skip
 
@@ -98,8 +98,11 @@ class Surface(nn.Module):
         point, ray = self._points(depth, camera)
         footprint = depth * (2.0 / camera[16])
         rise = F.pad(point[:, :, 1:] - point[:, :, :-1], (0, 0, 0, 1), mode="replicate").abs()
+        noise = self._noise(small, point, ray, footprint) * self.amplitude[small]
+        # what is bright inside a crown is sky, to a painter that has seen real ones: there is none to be seen here
+        noise = torch.where(small == Channel.VEGETATION, noise.clamp(max=0.4), noise)
         sketch = (
-            self._noise(small, point, ray, footprint) * self.amplitude[small]
+            noise
             + self._facade(small, code, point, rise, footprint)
             + self._bodies(small, code, point[:, 2] - (camera[11] - _EYE), rise)
         )
@@ -177,9 +180,12 @@ class Surface(nn.Module):
         half = 0.5 * share * (1.0 + 0.4 * shop)
         soft_u = footprint / bay * 0.8 + 0.02
         soft_v = footprint / storey * 0.8 + 0.02
-        inside = torch.sigmoid((half - u) / soft_u * 3.0) * torch.sigmoid((0.30 - v) / soft_v * 3.0)
+        # no two windows are alike: curtains, blinds, the sky
+        pane = 0.618 * torch.floor(column) + 0.377 * torch.floor(row) + 0.137 * code.to(torch.float32)
+        depth = 0.6 + 0.5 * (pane * 3.7 - torch.floor(pane * 3.7))
+        inside = depth * torch.sigmoid((half - u) / soft_u * 3.0) * torch.sigmoid((0.30 - v) / soft_v * 3.0)
         fade = (1.6 - footprint * 2.0 / bay).clamp(0.0, 1.0)
-        pattern = (0.22 - 1.0 * inside) * fade * upright
+        pattern = (0.22 - inside) * fade * upright
         return torch.where(label == Channel.BUILDING, pattern, torch.zeros_like(pattern))
 
     @staticmethod

@@ -23,9 +23,12 @@ class TemporalGenerator(nn.Module):
     INPUTS = ("tag", "instance", "motion", "depth", "camera", "style", "past_rgb", "past_label")
     OUTPUTS = ("rgb", "next_rgb", "next_label", "detail")
 
-    def __init__(self, surface: Surface, painter: Painter, refresh: float = 0.12, spread: float = 1.5) -> None:
+    def __init__(
+        self, surface: Surface, painter: Painter, refresh: float = 0.12, spread: float = 1.5, crisp: float = 0.5
+    ) -> None:
         super().__init__()
-        self.surface, self.painter, self.refresh, self.spread = surface, painter, refresh, spread
+        self.surface, self.painter = surface, painter
+        self.refresh, self.spread, self.crisp = refresh, spread, crisp
 
     def forward(
         self,
@@ -56,13 +59,15 @@ class TemporalGenerator(nn.Module):
         past_here = F.grid_sample(past_label, grid, mode="bilinear", padding_mode="zeros", align_corners=False)
         known = ((past_here - here).abs() < 1e-3).to(torch.float32)
         mean = self._mean(painted)
-        light, mean_light = painted.mean(1, keepdim=True), mean.mean(1, keepdim=True)
-        spread = self._mean(light.square()) - mean_light.square()
+        spread = self._mean(painted.square()) - mean.square()
         spread = self.spread * torch.sqrt(spread.clamp(min=1e-5)) + 0.01
         past = torch.minimum(torch.maximum(past, mean - spread), mean + spread)
         out = painted + (past - painted) * ((1.0 - self.refresh) * known)
         out = out.clamp(-1.0, 1.0)
-        rgb = (out[0].permute(1, 2, 0) * 127.5 + 128.0).clamp(0.0, 255.0).to(torch.uint8)
+        # What resampling took from fine structure is given back to what is shown, as temporal anti-aliasing does; the
+        # state stays as it is, or it would sharpen itself without end.
+        crisp = out + self.crisp * (out - mean)
+        rgb = (crisp[0].permute(1, 2, 0) * 127.5 + 128.0).clamp(0.0, 255.0).to(torch.uint8)
         return rgb, out, here, detail
 
     @staticmethod

@@ -31,6 +31,9 @@ from neuralsim.training.simulated import Pair, pairs
 _T = TypeVar("_T")
 _HUE_FREEDOM = 0.08  # of 2: chroma that a texture may add to its tint
 _HUE_OF_VEHICLES = 0.15  # and a vehicle more than that, for its lamps and number plates
+_TONE_FREEDOM = 0.4  # of 2: luminance that a texture may add to what its sketch says
+_TONE_OF_VEHICLES = 0.3  # and a vehicle more than that: it reflects the sky
+_GAIN = 4.5  # of the sketch, about the middle of those in neuralsim/training/data.py
 
 
 @dataclass
@@ -57,6 +60,7 @@ class TrainConfig:
     pixels: float = 6.0
     simulated_every: int = 0  # 0: real pictures only; n: every n-th step paints simulator frames
     equivariance: float = 4.0  # L1 between a painted simulator frame and the warped one before
+    tone: float = 20.0  # how far its luminance strays from tint and sketch, beyond what textures do
     hue: float = 40.0  # how far the chroma of a painted simulator frame strays from its tint, beyond what textures do
     save_every: int = 100
     minutes: float = 0.0  # stop after this long, 0 = by steps
@@ -89,10 +93,15 @@ def warp(image: Tensor, motion: Tensor, mode: str = "bilinear") -> Tensor:
     return F.grid_sample(image, torch.stack([x, y], -1), mode=mode, padding_mode="border", align_corners=False)
 
 
+def _luma(image: Tensor) -> Tensor:
+    """(N, 3, H, W) -> (N, 1, H, W)."""
+    weights = torch.tensor(LUMA, device=image.device).reshape(1, 3, 1, 1)
+    return (image * weights).sum(1, keepdim=True)
+
+
 def _chroma(image: Tensor) -> Tensor:
     """What is left of (N, 3, H, W) without its luminance."""
-    weights = torch.tensor(LUMA, device=image.device).reshape(1, 3, 1, 1)
-    return image - (image * weights).sum(1, keepdim=True)
+    return image - _luma(image)
 
 
 class Trainer:
@@ -187,10 +196,15 @@ class Trainer:
             promise = tint[len(batch) :] * 2
             colour = (F.avg_pool2d(painted.float(), 16) - F.avg_pool2d(promise.float(), 16)).abs().mean()
             # and to its hue in every pixel: without a picture to compare with, windows would grow tail lamps
-            free = _HUE_FREEDOM + _HUE_OF_VEHICLES * sim_labels[:, Channel.VEHICLE : Channel.VEHICLE + 1]
+            vehicle = sim_labels[:, Channel.VEHICLE : Channel.VEHICLE + 1]
             stray = (_chroma(painted.float()) - _chroma(promise.float())).abs()
-            hue = F.relu(stray - free).mean()
-            loss = self.adversarial * adversarial + c.equivariance * steady + c.pixels * colour + c.hue * hue
+            hue = F.relu(stray - _HUE_FREEDOM - _HUE_OF_VEHICLES * vehicle).mean()
+            # and to the sketch in its luminance: nor would leaves grow holes to the sky, or windows white frames inside
+            wanted = torch.atanh(detail[len(batch) :, 1:].clamp(-0.95, 0.95)) * (2 / _GAIN)
+            stray = (F.avg_pool2d(_luma(painted.float() - promise.float()), 2) - wanted).abs()
+            tone = F.relu(stray - _TONE_FREEDOM - _TONE_OF_VEHICLES * F.avg_pool2d(vehicle, 2)).mean()
+            loss = self.adversarial * adversarial + c.equivariance * steady
+            loss = loss + c.pixels * colour + c.hue * hue + c.tone * tone
         self._update(self.painter, self.painter_adam, c.rate, loss)
         judge = self.judge_step(real, image, labels, [f.detach() for f in fake], painted.detach(), sim_labels)
         self.after_step()
@@ -199,6 +213,7 @@ class Trainer:
             "steady": steady.item(),
             "colour": colour.item(),
             "hue": hue.item(),
+            "tone": tone.item(),
             "judge": judge,
         }
 
