@@ -119,6 +119,7 @@ def test_half_a_message_and_a_dying_client(town: TownServer, monkeypatch: pytest
     assert Bare(town.port).call("version") == [[1, "0.9.16"]]
 
 
+@pytest.mark.alone
 def test_subscriber_that_never_reads(town: TownServer) -> None:
     """It loses pictures; the others' rate and the server's memory stay as they were."""
     given = [["image_size_x", 2, "512"], ["image_size_y", 2, "256"], ["fov", 3, "90"]]

@@ -81,7 +81,7 @@ def of_size(model: onnx.ModelProto, height: int, width: int) -> onnx.ModelProto:
 
 
 def _fix_sizes(graph: onnx.GraphProto, height: int, width: int) -> None:
-    sizes = {"height": height, "width": width}
+    sizes = {"height": height, "width": width, "half_height": height // 2, "half_width": width // 2}
     for port in (*graph.input, *graph.output):
         for dim in port.type.tensor_type.shape.dim:
             if dim.dim_param in sizes:
