@@ -291,7 +291,7 @@ def test_same_seed_gives_the_same_video_to_the_byte(tmp_path: Path):
     for name in ("first", "second"):
         folder = tmp_path / name
         folder.mkdir()
-        driven = Driven(folder, "--frames", "25", "--size", "128x64", "--seed", "4", "--record", "d.mp4")
+        driven = Driven(folder, "--frames", "25", "--size", "128x64", "--seed", "4", "--record", "d.mp4", "--runtime", "openvino")
         errors = driven.process.communicate(timeout=120)[1]
         assert driven.process.returncode == 0, errors
         videos.append((folder / "d.mp4").read_bytes())

@@ -32,7 +32,8 @@ from bridge.town.wire.sensing import Sensing
 from bridge.town.wire.situation import Situation
 from bridge.town.wire.streams import StreamServer
 
-PATIENCE = 2.0  # seconds that a new town waits, after its first call, for that client to go synchronous
+PATIENCE = 2.0  # seconds without a call after which the first client of a new town will not go synchronous any more
+MOST_PATIENCE = 10.0  # seconds after its first call at which the town stops waiting for that
 RATE = 30.0  # ticks per second when no client is synchronous, and the step of a client that names none
 UPLOADED = "OpenDriveMap"  # CARLA's name for the map that a client sent
 
@@ -88,6 +89,7 @@ class TownServer:
         self._master: Connection | None = None  # whoever asked for synchronous mode
         self._stop = threading.Event()
         self._free = threading.Event()  # set while the town ticks by itself
+        self._called = 0.0  # when a client last called
         self._met = threading.Event()  # set by the first call of a client
         self._clock = threading.Thread(target=self._run, name="clock", daemon=True)
         self._complaints: set[str] = set()
@@ -186,7 +188,9 @@ class TownServer:
         self.streams.publish(self.snapshots, (header, state, records))
 
     def _dispatch(self, call: Call) -> Any:
-        self._met.set()
+        self._called = time.monotonic()
+        if call.name != "version":  # which asks who is there
+            self._met.set()
         function = FUNCTIONS.get(call.name)
         if function is None:
             # Said here too: for many of its functions the client does not wait for an answer.
@@ -224,7 +228,9 @@ class TownServer:
     def _run(self) -> None:
         # The first client may want every tick for itself: given a moment to say so, it finds the same town every time.
         self._met.wait()
-        self._stop.wait(PATIENCE)
+        latest = time.monotonic() + MOST_PATIENCE
+        while not self._stop.is_set() and time.monotonic() < min(latest, self._called + PATIENCE):
+            self._stop.wait(0.05)
         with self.lock:
             if not self.settings.synchronous_mode:
                 self._free.set()
