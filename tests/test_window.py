@@ -331,7 +331,7 @@ class Person:
         self.environment |= {"DISPLAY": display, "PYTHONPATH": str(ROOT)}
         self.environment.pop("SDL_VIDEODRIVER", None)
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "neuralsim", "drive", "--log", str(self.log), *arguments],
+            [sys.executable, "-m", "neuralsim", "drive", "--runtime", "openvino", "--log", str(self.log), *arguments],
             cwd=folder,
             env=self.environment,
             stderr=subprocess.PIPE,
