@@ -252,6 +252,12 @@ class Driven:
             assert time.monotonic() < until, "no frames"
             time.sleep(0.1)
 
+    def wait_for_children(self) -> None:
+        until = time.monotonic() + 30.0
+        while not self.children():
+            assert time.monotonic() < until, "no process was started"
+            time.sleep(0.05)
+
     def children(self) -> list[int]:
         lists = Path(f"/proc/{self.process.pid}/task").glob("*/children")
         return sorted(int(pid) for text in lists for pid in text.read_text().split())
@@ -291,7 +297,8 @@ def test_same_seed_gives_the_same_video_to_the_byte(tmp_path: Path):
     for name in ("first", "second"):
         folder = tmp_path / name
         folder.mkdir()
-        driven = Driven(folder, "--frames", "25", "--size", "128x64", "--seed", "4", "--record", "d.mp4", "--runtime", "openvino")
+        options = ("--size", "128x64", "--seed", "4", "--runtime", "openvino")
+        driven = Driven(folder, "--frames", "25", *options, "--record", "d.mp4")
         errors = driven.process.communicate(timeout=120)[1]
         assert driven.process.returncode == 0, errors
         videos.append((folder / "d.mp4").read_bytes())
@@ -342,7 +349,7 @@ def test_ctrl_c_ends_everything_within_two_seconds(tmp_path: Path, number: signa
     if number == signal.SIGINT:
         driven.wait_for_frames(5)
     else:
-        time.sleep(2.0)  # still starting
+        driven.wait_for_children()  # still starting
     children = driven.children()
     driven.process.send_signal(number)
     begun = time.monotonic()

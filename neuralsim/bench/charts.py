@@ -67,6 +67,15 @@ def ticks(top: float, wanted: int) -> list[float]:
     return [n * step for n in range(ceil(top / step - 1e-9) + 1)]
 
 
+def _grid(canvas: Canvas, marks: Sequence[float], left: float, scale: float, bottom: float) -> None:
+    """Upright lines at ``marks`` (ms), their figures below; ``scale`` pixels to the millisecond."""
+    for mark in marks:
+        canvas.line(left + mark * scale, 0, left + mark * scale, bottom, "grid")
+        anchor = "start" if mark == 0 else "end" if mark == marks[-1] else "middle"
+        words = f"{mark:g} ms" if mark == marks[-1] else f"{mark:g}"
+        canvas.text(left + mark * scale, bottom + 16, words, anchor, "axis")
+
+
 def waterfall(frames: Sequence[tuple[str, dict[str, float]]], width: float) -> str:
     """One bar per frame, a stage after the other: ``frames`` are (words, ms per stage)."""
     row, left, right = 62.0, 8.0, 8.0
@@ -74,12 +83,7 @@ def waterfall(frames: Sequence[tuple[str, dict[str, float]]], width: float) -> s
     marks = ticks(max(sum(stages.values()) for _, stages in frames), 8 if width > 600 else 4)
     scale = (width - left - right) / marks[-1]
     bottom = row * len(frames)
-    for mark in marks:
-        canvas.line(left + mark * scale, 0, left + mark * scale, bottom, "grid")
-        anchor = "start" if mark == 0 else "end" if mark == marks[-1] else "middle"
-        canvas.text(
-            left + mark * scale, bottom + 16, f"{mark:g} ms" if mark == marks[-1] else f"{mark:g}", anchor, "axis"
-        )
+    _grid(canvas, marks, left, scale, bottom)
     for n, (words, stages) in enumerate(frames):
         at, top = left, row * n
         canvas.text(left, top + 16, f"{words}: {sum(stages.values()):.1f} ms", style="strong")
@@ -226,12 +230,7 @@ def ranges(rows: Sequence[tuple[str, dict[str, Any]]], width: float) -> str:
     marks = ticks(max(times["p99"] for _, times in rows), 8 if width > 600 else 4)
     left, scale = 8.0, (width - 16.0) / marks[-1]
     bottom = row * len(rows)
-    for mark in marks:
-        canvas.line(left + mark * scale, 0, left + mark * scale, bottom, "grid")
-        anchor = "start" if mark == 0 else "end" if mark == marks[-1] else "middle"
-        canvas.text(
-            left + mark * scale, bottom + 16, f"{mark:g} ms" if mark == marks[-1] else f"{mark:g}", anchor, "axis"
-        )
+    _grid(canvas, marks, left, scale, bottom)
     for n, (name, times) in enumerate(rows):
         y = row * n + 28
         canvas.text(left, row * n + 14, name, style="axis")

@@ -15,16 +15,7 @@ import pygame
 from bridge.messages import Ego
 
 from .inputs import HELP
-from .paint import Colour, Paint
-
-_WHITE: Colour = (244, 247, 250)
-_SOFT: Colour = (176, 186, 198)
-_DARK: Colour = (12, 16, 22)
-_GREEN: Colour = (72, 207, 142)
-_RED: Colour = (240, 82, 82)
-_AMBER: Colour = (250, 188, 64)
-_BLUE: Colour = (86, 156, 255)
-_TRACK: Colour = (62, 70, 82)
+from .paint import AMBER, BLUE, DARK, GREEN, RED, SOFT, TRACK, WHITE, Colour, Paint
 
 #: Stages in the colours of the latency bar.
 _STAGES: dict[str, Colour] = {
@@ -111,18 +102,18 @@ class Hud:
         self._scale = min(max(min(view.height / 512.0, view.width / 900.0), 0.55), 3.0)
         target.fill((14, 18, 25))
         x, y = view.centerx - self._px(150), view.centery - self._px(84)
-        title = self._paint.text("NeuralSim", self._px(62), _WHITE)
+        title = self._paint.text("NeuralSim", self._px(62), WHITE)
         target.blit(title, (x, y))
         y += title.get_height() + self._px(16)
         for text, done in lines:
             radius = self._px(5)
             if done:
-                target.blit(self._paint.disc(radius, _GREEN), (x + self._px(2), y + self._px(5)))
+                target.blit(self._paint.disc(radius, GREEN), (x + self._px(2), y + self._px(5)))
             else:
                 pulse = abs((seconds * 1.4) % 2.0 - 1.0)
-                colour = _mix(_TRACK, _BLUE, round(pulse * 8) / 8)
+                colour = _mix(TRACK, BLUE, round(pulse * 8) / 8)
                 target.blit(self._paint.disc(radius, colour), (x + self._px(2), y + self._px(5)))
-            target.blit(self._text(text, 24, _SOFT if done else _WHITE), (x + self._px(24), y))
+            target.blit(self._text(text, 24, SOFT if done else WHITE), (x + self._px(24), y))
             y += self._px(28)
 
     def _px(self, size: float) -> int:
@@ -132,16 +123,16 @@ class Hud:
         return self._paint.text(text, self._px(size), colour)
 
     def _plate(self, target: pygame.Surface, box: pygame.Rect, radius: float = 12.0, alpha: int = _ALPHA) -> None:
-        target.blit(self._paint.plate(box.size, self._px(radius), _DARK, alpha, _EDGE), box)
+        target.blit(self._paint.plate(box.size, self._px(radius), DARK, alpha, _EDGE), box)
 
     def _place(self, target: pygame.Surface, view: pygame.Rect, state: HudState) -> None:
         """What is looked at, by which model, where."""
         px = self._px
         second = f"{state.model}  |  {state.runtime}" if state.runtime else state.model
-        lines = [(state.view, 27, _WHITE), (second, 20, _SOFT), (state.place, 20, _SOFT)]
+        lines = [(state.view, 27, WHITE), (second, 20, SOFT), (state.place, 20, SOFT)]
         if state.device:
-            lines.append((state.device, 20, _SOFT))
-        lines += [(line, 18, _AMBER) for line in textwrap.wrap(state.warning, _WARNING, max_lines=6)]
+            lines.append((state.device, 20, SOFT))
+        lines += [(line, 18, AMBER) for line in textwrap.wrap(state.warning, _WARNING, max_lines=6)]
         texts = [self._text(text, size, colour) for text, size, colour in lines if text]
         width = max(text.get_width() for text in texts) + px(28)
         height = sum(text.get_height() for text in texts) + px(5) * (len(texts) - 1) + px(24)
@@ -180,16 +171,16 @@ class Hud:
         y += px(17)
         for stage, colour in _STAGES.items():
             target.blit(self._paint.disc(px(4), colour), (left, y + px(4)))
-            target.blit(self._text(stage, 19, _SOFT), (left + px(16), y))
-            value = self._text(f"{stages.get(stage, 0.0):.1f} ms", 19, _WHITE)
+            target.blit(self._text(stage, 19, SOFT), (left + px(16), y))
+            value = self._text(f"{stages.get(stage, 0.0):.1f} ms", 19, WHITE)
             target.blit(value, (right - value.get_width(), y))
             y += px(18)
         y += px(5)
-        target.fill(_TRACK, (left, y, right - left, 1))
+        target.fill(TRACK, (left, y, right - left, 1))
         y += px(7)
         for name, figure in rows:
-            target.blit(self._text(name, 19, _SOFT), (left, y))
-            value = self._text(figure, 19, _SOFT)
+            target.blit(self._text(name, 19, SOFT), (left, y))
+            value = self._text(figure, 19, SOFT)
             target.blit(value, (right - value.get_width(), y))
             y += px(18)
 
@@ -204,7 +195,7 @@ class Hud:
         px = self._px
         bar, height = px(2.4), px(132)
         width = bar * 120
-        graph = self._paint.plate((width + px(60), height + px(24)), px(12), _DARK, 205, _EDGE).copy()
+        graph = self._paint.plate((width + px(60), height + px(24)), px(12), DARK, 205, _EDGE).copy()
         left, base = px(12), height + px(12)
         colours = list(_STAGES.values())
         for n, stages in enumerate(frames[-120:], 120 - min(len(frames), 120)):
@@ -214,9 +205,9 @@ class Hud:
                 top = round(reached * height / _GRAPH_TOP)
                 graph.fill(colour, (left + n * bar, base - top, bar, top - bottom))
         for ms, _ in _GRAPH_LINES:
-            graph.fill(_WHITE, (left, base - round(ms * height / _GRAPH_TOP), width, 1))
+            graph.fill(WHITE, (left, base - round(ms * height / _GRAPH_TOP), width, 1))
         for ms, rate in _GRAPH_LINES:
-            label = self._text(f"{rate} FPS", 15, _SOFT)
+            label = self._text(f"{rate} FPS", 15, SOFT)
             graph.blit(label, (left + width + px(4), base - round(ms * height / _GRAPH_TOP) - label.get_height() // 2))
         return graph
 
@@ -224,7 +215,7 @@ class Hud:
         self, target: pygame.Surface, x: int, y: int, value: str, unit: str, *, from_right: bool = False
     ) -> None:
         """A large figure and its unit on one base line, beginning (or ending) at ``x``."""
-        large, small, gap = self._text(value, 36, _WHITE), self._text(unit, 19, _SOFT), self._px(5)
+        large, small, gap = self._text(value, 36, WHITE), self._text(unit, 19, SOFT), self._px(5)
         if from_right:
             x -= large.get_width() + gap + small.get_width()
         target.blit(large, (x, y))
@@ -236,32 +227,32 @@ class Hud:
         box = pygame.Rect(0, 0, px(322), px(98))
         box.bottomleft = (view.left + px(14), view.bottom - px(14))
         self._plate(target, box)
-        speed = self._text(f"{abs(ego.speed) * 3.6:.0f}", 82, _WHITE)
+        speed = self._text(f"{abs(ego.speed) * 3.6:.0f}", 82, WHITE)
         base = box.left + px(112)
         target.blit(speed, (base - speed.get_width(), box.top + px(16)))
-        unit = self._text("km/h", 20, _SOFT)
+        unit = self._text("km/h", 20, SOFT)
         target.blit(unit, (base - unit.get_width(), box.top + px(72)))
         gear = "R" if ego.gear < 0 else "N" if ego.gear == 0 else f"D{ego.gear}"
-        colour = _AMBER if gear == "R" else _WHITE
+        colour = AMBER if gear == "R" else WHITE
         text = self._text(gear, 36, colour)
         target.blit(text, (box.left + px(146) - text.get_width() // 2, box.top + px(24)))
-        text = self._text("gear", 20, _SOFT)
+        text = self._text("gear", 20, SOFT)
         target.blit(text, (box.left + px(146) - text.get_width() // 2, box.top + px(72)))
         left, width = box.left + px(178), px(130)
-        brake = ("hand brake", 1.0, _RED) if ego.hand_brake else ("brake", ego.brake, _RED)
-        rows = (("throttle", ego.throttle, _GREEN), brake)
+        brake = ("hand brake", 1.0, RED) if ego.hand_brake else ("brake", ego.brake, RED)
+        rows = (("throttle", ego.throttle, GREEN), brake)
         y = box.top + px(11)
         for name, value, colour in rows:
-            target.blit(self._text(name, 17, _SOFT), (left, y))
+            target.blit(self._text(name, 17, SOFT), (left, y))
             self._bar(target, pygame.Rect(left, y + px(14), width, px(6)), 0.0, value, colour)
             y += px(27)
-        target.blit(self._text("steer", 17, _SOFT), (left, y))
+        target.blit(self._text("steer", 17, SOFT), (left, y))
         track = pygame.Rect(left, y + px(14), width, px(6))
-        self._bar(target, track, 0.5, 0.5 + 0.5 * ego.steer, _BLUE)
-        target.fill(_WHITE, (track.centerx - px(1), track.top - px(2), px(2), track.height + px(4)))
+        self._bar(target, track, 0.5, 0.5 + 0.5 * ego.steer, BLUE)
+        target.fill(WHITE, (track.centerx - px(1), track.top - px(2), px(2), track.height + px(4)))
 
     def _bar(self, target: pygame.Surface, track: pygame.Rect, start: float, end: float, colour: Colour) -> None:
-        target.blit(self._paint.plate(track.size, track.height // 2, _TRACK, 255), track)
+        target.blit(self._paint.plate(track.size, track.height // 2, TRACK, 255), track)
         low, high = sorted((min(max(start, 0.0), 1.0), min(max(end, 0.0), 1.0)))
         width = round(track.width * (high - low))
         if width > 0:
@@ -273,24 +264,24 @@ class Hud:
         badges: list[tuple[str, Colour, bool]] = []
         if state.recording is not None:
             minutes, seconds = divmod(int(state.recording), 60)
-            badges.append((f"REC {minutes:02d}:{seconds:02d}", _RED, True))
+            badges.append((f"REC {minutes:02d}:{seconds:02d}", RED, True))
         if state.paused:
-            badges.append(("PAUSED", _AMBER, False))
+            badges.append(("PAUSED", AMBER, False))
         if state.ego.autopilot:
-            badges.append(("AUTOPILOT", _BLUE, False))
+            badges.append(("AUTOPILOT", BLUE, False))
         if state.reverse:
-            badges.append(("REVERSE", _AMBER, False))
+            badges.append(("REVERSE", AMBER, False))
         if not badges:
             return
         px = self._px
-        texts = [self._text(text, 22, _WHITE) for text, _, _ in badges]
+        texts = [self._text(text, 22, WHITE) for text, _, _ in badges]
         widths = [
             text.get_width() + px(28) + (px(16) if dot else 0) for text, (_, _, dot) in zip(texts, badges, strict=True)
         ]
         x = view.centerx - (sum(widths) + px(8) * (len(widths) - 1)) // 2
         for text, width, (_, colour, dot) in zip(texts, widths, badges, strict=True):
             box = pygame.Rect(x, view.top + px(14), width, px(32))
-            fill = _mix(_DARK, colour, 0.38)
+            fill = _mix(DARK, colour, 0.38)
             target.blit(self._paint.plate(box.size, px(16), fill, 225, (colour, 255)), box)
             at = box.left + px(14)
             if dot:
@@ -308,12 +299,12 @@ class Hud:
             bottom -= px(104)  # narrow windows: above the instruments
         for text, since in reversed(self._notices):
             alpha = min((_NOTICE - (now - since)) / _FADE, 1.0)
-            label = self._text(text, 24, _WHITE)
+            label = self._text(text, 24, WHITE)
             box = pygame.Rect(0, 0, label.get_width() + px(32), px(38))
             box.midbottom = (view.centerx, bottom)
             if self.visible and view.width >= px(900):
                 box.left = max(box.left, view.left + px(14 + 322 + 14))
-            plate = self._paint.plate(box.size, px(19), _DARK, 205, _EDGE)
+            plate = self._paint.plate(box.size, px(19), DARK, 205, _EDGE)
             for surface, at in (
                 (plate, box.topleft),
                 (label, (box.left + px(16), box.centery - label.get_height() // 2)),
@@ -340,23 +331,23 @@ class Hud:
         heights = [head + row * len(rows) for _, rows in self.keys]
         top = (px(24), px(24) + max(heights[0], heights[1]) + gap)
         size = (2 * column + px(24), top[1] + max(heights[2], heights[3]) + px(16))
-        card = self._paint.plate(size, px(16), _DARK, 240, _EDGE).copy()
+        card = self._paint.plate(size, px(16), DARK, 240, _EDGE).copy()
         for n, (title, rows) in enumerate(self.keys):
             x, y = px(28) + column * (n % 2), top[n // 2]
-            card.blit(self._text(title, 26, _BLUE), (x, y))
+            card.blit(self._text(title, 26, BLUE), (x, y))
             y += head
             for keys, meaning in rows:
                 at = x
                 for key in keys:
                     at += self._key(card, key, at, y) + px(5)
-                card.blit(self._text(meaning, 20, _SOFT), (x + px(154), y + px(3)))
+                card.blit(self._text(meaning, 20, SOFT), (x + px(154), y + px(3)))
                 y += row
         return card
 
     def _key(self, target: pygame.Surface, name: str, x: int, y: int) -> int:
         """A key cap at (x, y); returns its width."""
         px = self._px
-        label = self._text(name, 18, _WHITE)
+        label = self._text(name, 18, WHITE)
         cap = pygame.Rect(x, y, max(label.get_width() + px(12), px(22)), px(21))
         target.blit(self._paint.plate(cap.size, px(5), (44, 52, 64), 255, ((120, 130, 144), 255)), cap)
         target.blit(label, label.get_rect(center=cap.center))

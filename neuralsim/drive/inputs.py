@@ -15,6 +15,15 @@ from bridge.messages import Control
 
 from .views import View
 
+#: The keys of the single views, here and in a replay.
+VIEW_KEYS: tuple[tuple[tuple[str, ...], str], ...] = (
+    (("1",), "neural"),
+    (("2",), "semantic tags"),
+    (("3",), "simulator RGB"),
+    (("4",), "depth"),
+    (("5",), "motion"),
+)
+
 #: What the help overlay shows: groups of (title, ((keys, meaning), ...)).
 HELP: tuple[tuple[str, tuple[tuple[tuple[str, ...], str], ...]], ...] = (
     (
@@ -32,11 +41,7 @@ HELP: tuple[tuple[str, tuple[tuple[tuple[str, ...], str], ...]], ...] = (
     (
         "Views",
         (
-            (("1",), "neural"),
-            (("2",), "semantic tags"),
-            (("3",), "simulator RGB"),
-            (("4",), "depth"),
-            (("5",), "motion"),
+            *VIEW_KEYS,
             (("6",), "split; again: tags / RGB"),
             (("Mouse",), "drag the divider"),
         ),

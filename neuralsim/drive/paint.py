@@ -8,6 +8,15 @@ from collections.abc import Callable, Hashable
 import pygame
 
 Colour = tuple[int, int, int]
+
+WHITE: Colour = (244, 247, 250)
+SOFT: Colour = (176, 186, 198)
+DARK: Colour = (12, 16, 22)
+GREEN: Colour = (72, 207, 142)
+RED: Colour = (240, 82, 82)
+AMBER: Colour = (250, 188, 64)
+BLUE: Colour = (86, 156, 255)
+TRACK: Colour = (62, 70, 82)
 _KEEP = 400  # surfaces; a HUD uses about 60 at a time
 _OVERSAMPLING = 4
 _TEXT_OVERSAMPLING = 3

@@ -7,14 +7,9 @@ from dataclasses import dataclass, field
 import pygame
 
 from neuralsim.drive.hud import Hud, HudState
-from neuralsim.drive.paint import Colour
+from neuralsim.drive.inputs import VIEW_KEYS
+from neuralsim.drive.paint import AMBER, BLUE, RED, SOFT, WHITE
 
-_WHITE: Colour = (244, 247, 250)
-_SOFT: Colour = (176, 186, 198)
-_TRACK: Colour = (62, 70, 82)
-_BLUE: Colour = (86, 156, 255)
-_RED: Colour = (240, 82, 82)
-_AMBER: Colour = (250, 188, 64)
 _HEIGHT = 54  # of the time line's plate, before scaling
 _NARROW = 900  # pixels below which the time line is above the instruments
 _BESIDE = 14 + 322 + 14  # pixels that the instruments take, before scaling
@@ -35,11 +30,7 @@ HELP: tuple[tuple[str, tuple[tuple[tuple[str, ...], str], ...]], ...] = (
     (
         "Views",
         (
-            (("1",), "neural"),
-            (("2",), "semantic tags"),
-            (("3",), "simulator RGB"),
-            (("4",), "depth"),
-            (("5",), "motion"),
+            *VIEW_KEYS,
             (("6",), "split; drag the divider"),
         ),
     ),
@@ -117,8 +108,8 @@ class ReplayHud(Hud):
         self._plate(target, box)
         y = box.top + px(13)
         for name, value in rows:
-            target.blit(self._text(name, 20, _SOFT), (box.left + px(14), y))
-            text = self._text(value, 20, _WHITE)
+            target.blit(self._text(name, 20, SOFT), (box.left + px(14), y))
+            text = self._text(value, 20, WHITE)
             target.blit(text, (box.right - px(14) - text.get_width(), y))
             y += px(22)
 
@@ -129,22 +120,22 @@ class ReplayHud(Hud):
         bottom = view.bottom - px(14) - (px(98 + 10) if narrow else 0)
         box = pygame.Rect(left, bottom - px(_HEIGHT), max(view.right - px(14) - left, px(120)), px(_HEIGHT))
         self._plate(target, box)
-        now = self._text(_clock(line.seconds), 20, _WHITE)
-        whole = self._text(_clock(line.length), 20, _SOFT)
+        now = self._text(_clock(line.seconds), 20, WHITE)
+        whole = self._text(_clock(line.length), 20, SOFT)
         y = box.top + px(9)
         target.blit(now, (box.left + px(14), y))
         target.blit(whole, (box.right - px(14) - whole.get_width(), y))
         word = "playing" if line.playing else "paused"
-        state = self._text(word, 20, _SOFT if line.playing else _AMBER)
+        state = self._text(word, 20, SOFT if line.playing else AMBER)
         target.blit(state, (box.centerx - state.get_width() // 2, y))
         self.track = pygame.Rect(box.left + px(14), box.bottom - px(19), box.width - px(28), px(7))
         share = line.seconds / line.length if line.length else 0.0
-        self._bar(target, self.track, 0.0, share, _BLUE)
+        self._bar(target, self.track, 0.0, share, BLUE)
         for seconds, what in line.marks:
             x = self.track.left + round(self.track.width * seconds / line.length) if line.length else self.track.left
-            colour = _RED if what == "collision" else _AMBER
+            colour = RED if what == "collision" else AMBER
             target.fill(colour, (x - px(1), self.track.top - px(3), px(3), self.track.height + px(6)))
-        knob = self._paint.disc(px(7), _WHITE)
+        knob = self._paint.disc(px(7), WHITE)
         target.blit(knob, knob.get_rect(center=(self.track.left + round(self.track.width * share), self.track.centery)))
 
 

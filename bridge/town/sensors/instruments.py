@@ -8,6 +8,7 @@ attribute ``noise_seed``, so that a drive can be repeated.
 from __future__ import annotations
 
 import math
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from typing import Any, Protocol
 
@@ -39,7 +40,7 @@ class Scene(Protocol):
         """``rpc::Actor`` of what was hit: an actor, or scenery of some tag."""
 
 
-class Instrument:
+class Instrument(ABC):
     """A sensor's state between two measurements. ``casts``: whether it needs rays."""
 
     casts = False
@@ -48,9 +49,9 @@ class Instrument:
         self.scene, self.world, self.actor = scene, scene.world, actor
         self.rng = np.random.default_rng(int(self._number("noise_seed", 0.0)))
 
+    @abstractmethod
     def read(self, delta: float) -> bytes | None:
         """The body of a message about now, ``delta`` seconds after the last one; ``None``: nothing to tell."""
-        raise NotImplementedError
 
     def _number(self, name: str, default: float) -> float:
         value = float(self.actor.attributes.get(name) or default)

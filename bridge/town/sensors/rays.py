@@ -156,6 +156,23 @@ def _inverse(x):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True)
+def _descend(boxes, base, node, ox, oy, oz, ix, iy, iz, best, stack, top):  # type: ignore[no-untyped-def]
+    """Push those children of ``node`` that the ray enters before ``best``, the nearer one last; the new height."""
+    left, right = 2 * node + 1, 2 * node + 2
+    a = _entry(boxes[base + left], ox, oy, oz, ix, iy, iz, best)
+    b = _entry(boxes[base + right], ox, oy, oz, ix, iy, iz, best)
+    if b < a:
+        a, b, left, right = b, a, right, left
+    if b < np.inf:
+        stack[top] = right
+        top += 1
+    if a < np.inf:
+        stack[top] = left
+        top += 1
+    return top
+
+
+@njit(cache=True, nogil=True)
 def _mesh(ox, oy, oz, dx, dy, dz, best, triangles, boxes, tree, stack):  # type: ignore[no-untyped-def]
     """Nearest triangle of one mesh before ``best``: distance, its index or -1 (Moeller and Trumbore 1997)."""
     base, leaves, first, count = tree[0], tree[1], tree[2], tree[3]
@@ -169,17 +186,7 @@ def _mesh(ox, oy, oz, dx, dy, dz, best, triangles, boxes, tree, stack):  # type:
         top -= 1
         node = stack[top]
         if node < leaves - 1:
-            a = _entry(boxes[base + 2 * node + 1], ox, oy, oz, ix, iy, iz, best)
-            b = _entry(boxes[base + 2 * node + 2], ox, oy, oz, ix, iy, iz, best)
-            left, right = 2 * node + 1, 2 * node + 2
-            if b < a:
-                a, b, left, right = b, a, right, left
-            if b < np.inf:
-                stack[top] = right
-                top += 1
-            if a < np.inf:
-                stack[top] = left
-                top += 1
+            top = _descend(boxes, base, node, ox, oy, oz, ix, iy, iz, best, stack, top)
             continue
         start = (node - leaves + 1) * LEAF
         for k in range(first + start, first + min(start + LEAF, count)):
@@ -240,17 +247,7 @@ def _cast(  # type: ignore[no-untyped-def]
                 top -= 1
                 node = stack[top]
                 if node < prop_leaves - 1:
-                    a = _entry(prop_boxes[2 * node + 1], ox, oy, oz, ix, iy, iz, best)
-                    b = _entry(prop_boxes[2 * node + 2], ox, oy, oz, ix, iy, iz, best)
-                    left, right = 2 * node + 1, 2 * node + 2
-                    if b < a:
-                        a, b, left, right = b, a, right, left
-                    if b < np.inf:
-                        stack[top] = right
-                        top += 1
-                    if a < np.inf:
-                        stack[top] = left
-                        top += 1
+                    top = _descend(prop_boxes, 0, node, ox, oy, oz, ix, iy, iz, best, stack, top)
                     continue
                 start = (node - prop_leaves + 1) * LEAF
                 for k in range(start, min(start + LEAF, len(prop_order))):
