@@ -35,6 +35,7 @@ WARM_UP = 60  # ticks until all cameras must deliver
 VERDICT = "scenario over: "  # before the JSON of a scenario's result, the last line on standard output
 PICTURE = 2.0  # s for a camera's first picture: had it to be the next tick's, a drive would not be like the other
 SETTLE = 12  # ticks before a drive's first frame
+BEGINNING = 12  # ticks: a drive begins at a multiple of them, more than a client needs to go synchronous
 FIRST = 90.0  # s for the first of them: servers load assets or compile their kernels
 
 
@@ -104,9 +105,7 @@ class CarlaBridge:
             raise
 
     def _begin(self, size: tuple[int, int], fov: float, weather: str, mount: carla.Transform) -> None:
-        settings = self._world.get_settings()
-        settings.synchronous_mode, settings.fixed_delta_seconds = True, self.delta
-        self._world.apply_settings(settings)  # first of all: from here on nothing moves unless told
+        self._take_the_clock()
         self._map = self._world.get_map()
         self._spawn_order = list(np.random.default_rng(self.seed).permutation(len(self._map.get_spawn_points())))
         if self._director is None:
@@ -130,6 +129,18 @@ class CarlaBridge:
         self._driver = self._hire_driver()
         if self._director is not None:
             self._director.begin(self._snapshot)
+
+    def _take_the_clock(self) -> None:
+        """Go synchronous: from here on nothing moves unless told.
+
+        CARLA's client ticks until two snapshots in a row have the new step; how often that is depends on when they
+        arrive. The clock is taken on to the same number then, so that a drive finds a fresh town the same every time.
+        """
+        settings = self._world.get_settings()
+        settings.synchronous_mode, settings.fixed_delta_seconds = True, self.delta
+        self._world.apply_settings(settings)
+        while self._world.tick(FIRST) % BEGINNING:
+            pass
 
     # The loop's verbs
 

@@ -23,14 +23,14 @@ pytestmark = pytest.mark.alone
 
 ROOT = Path(__file__).resolve().parent.parent
 RECEIVER = """
-import json, sys, time
+import json, select, sys, time
 from bridge.transport import FrameSubscriber
 endpoint, seconds, busy, more = sys.argv[1], float(sys.argv[2]), float(sys.argv[3]), json.loads(sys.argv[4])
 came, ages = [], []
 with FrameSubscriber(endpoint, **more) as subscriber:
     print("ready", flush=True)
     until = time.monotonic() + seconds
-    while time.monotonic() < until:
+    while time.monotonic() < until and not select.select([sys.stdin], [], [], 0.0)[0]:
         frame = subscriber.recv(0.2)
         if frame is None:
             continue
@@ -57,17 +57,24 @@ def calm() -> None:
 
 
 class Receiver:
-    """A subscriber in a process of its own that is ``busy`` for so many seconds with each frame."""
+    """A subscriber in a process of its own that is ``busy`` for so many seconds with each frame.
 
-    def __init__(self, endpoint: str, seconds: float, busy: float = 0.0, **more: object) -> None:
+    It ends after ``seconds``, or when its standard input does.
+    """
+
+    def __init__(self, endpoint: str, seconds: float = 60.0, busy: float = 0.0, **more: object) -> None:
         self.process = subprocess.Popen(
             [sys.executable, "-c", RECEIVER, endpoint, str(seconds), str(busy), json.dumps(more)],
             env=os.environ | {"PYTHONPATH": str(ROOT)},
+            stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
         )
+
+    def ready(self) -> Receiver:
         assert self.process.stdout is not None
         assert self.process.stdout.readline() == "ready\n"
+        return self
 
     def kill(self, number: signal.Signals = signal.SIGKILL) -> None:
         self.process.send_signal(number)
@@ -223,7 +230,8 @@ class TestPeers:
     @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSTOP])
     def test_a_dead_or_stopped_receiver_changes_nothing_for_the_others(self, number, tmp_path, receivers):
         with FramePublisher(f"ipc://{tmp_path}/frames") as publisher:
-            receivers += [Receiver(publisher.endpoint, 4.0), Receiver(publisher.endpoint, 60.0, interactive=True)]
+            receivers += [Receiver(publisher.endpoint), Receiver(publisher.endpoint, interactive=True)]
+            assert all(receiver.ready() for receiver in receivers)
             stream(publisher, 30.0, 0.5)
             receivers[1].kill(number)
             frames, cost = stream(publisher, 30.0, 3.0)
@@ -240,8 +248,9 @@ class TestPeers:
         """In the best of several attempts: a machine that is busy for a moment is not the link's doing."""
         with FramePublisher(f"ipc://{tmp_path}/frames") as publisher:
             for _ in range(ATTEMPTS):
-                eight = [Receiver(publisher.endpoint, 4.0) for _ in range(8)]
+                eight = [Receiver(publisher.endpoint) for _ in range(8)]
                 receivers += eight
+                assert all(receiver.ready() for receiver in eight)
                 frames, cost = stream(publisher, 30.0, 2.5)
                 least = min(len(receiver.result()["came"]) for receiver in eight)
                 if frames >= 65 and cost < 0.005 and least >= 50:
@@ -254,7 +263,7 @@ def driven(publisher: FramePublisher, making: float, busy: float, ahead: int) ->
     in s, and the skipped frames; of several attempts the one with the youngest pictures."""
     found = []
     for _ in range(ATTEMPTS):
-        receiver = Receiver(publisher.endpoint, 2.5, busy, ahead=ahead, interactive=True)
+        receiver = Receiver(publisher.endpoint, 2.5, busy, ahead=ahead, interactive=True).ready()
         stream(publisher, 30.0, 2.5, making)
         result = receiver.result()
         came, ages = np.array(result["came"][5:]), np.array(result["ages"][5:])
@@ -282,7 +291,7 @@ class TestPace:
 
     def test_who_only_watches_does_not_hold_it_up(self, tmp_path, receivers):
         with FramePublisher(f"ipc://{tmp_path}/frames") as publisher:
-            receivers.append(Receiver(publisher.endpoint, 3.0, busy=0.2))
+            receivers.append(Receiver(publisher.endpoint, 3.0, busy=0.2).ready())
             frames, _ = stream(publisher, 30.0, 3.0)
             result = receivers[0].result()
         assert frames >= 80
