@@ -25,8 +25,9 @@ from bridge.autopilot import Autopilot
 from bridge.connection import PATIENCE, VERSION, connect, lost, watch_server
 from bridge.lifetime import BridgeError, Lifetime
 from bridge.messages import Camera, Control, Ego, Frame
-from bridge.options import WEATHERS, parse
+from bridge.options import parse
 from bridge.pacing import Pace
+from bridge.presets import WEATHERS
 from bridge.rig import CameraRig, SensorSilent, matrix
 from bridge.surroundings import Surroundings
 from bridge.transport import ControlReceiver, FramePublisher, LinkError, control_endpoint
@@ -457,7 +458,7 @@ def main(arguments: Sequence[str] | None = None, direct: Callable[[str], Directo
 
     ``direct`` makes the director of a scenario's file; without it ``--scenario`` is an error.
     """
-    options = parse(arguments, __doc__)
+    options = parse(arguments)
     lifetime = Lifetime(options.with_parent)
     try:
         publish = options.publish

@@ -1,26 +1,25 @@
-"""The bridge's command line."""
+"""The bridge's command line; nothing heavy is imported for it."""
 
 from __future__ import annotations
 
 import argparse
+import math
 import re
 from collections.abc import Sequence
 
-import carla
-import numpy as np
+from bridge import presets
+from bridge.arguments import Help, Parser, count, listed
 
-from bridge.arguments import Parser, count
-from bridge.rig import SENSORS
-
-WEATHERS = sorted(name for name in dir(carla.WeatherParameters) if re.match("[A-Z]", name))
+_ABOUT = """A CARLA server on one side, frames and controls over ZeroMQ on the other. Written against the official
+client alone, so the embedded town and a real CARLA 0.9.16 are served by the same code."""
 
 
-def parse(arguments: Sequence[str] | None, about: str | None) -> argparse.Namespace:
-    """The options in ``arguments`` (None: the process's own); ``about`` is for the help. Wrong usage exits with 2.
+def parse(arguments: Sequence[str] | None, prog: str = "bridge") -> argparse.Namespace:
+    """The options in ``arguments`` (None: the process's own) of a command called ``prog``. Wrong usage exits with 2.
 
     With ``--scenario``, what is not given on the command line is left to the scenario: it is None here.
     """
-    parser = Parser("bridge", description=about, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
+    parser = Parser(prog, description=_ABOUT, formatter_class=Help)
     add = parser.add_argument
     add("--carla", default="127.0.0.1:2000", metavar="HOST:PORT", help="the CARLA server")
     add(
@@ -33,22 +32,22 @@ def parse(arguments: Sequence[str] | None, about: str | None) -> argparse.Namesp
         "--control",
         default="",
         metavar="ENDPOINT",
-        help="where controls come in (empty: the next port or path.control)",
+        help="where controls come in (default: the next port, or path.control)",
     )
     add("--keys", metavar="FOLDER", help="CURVE keys; needed for other than loopback addresses")
-    add("--size", type=_size, default=(512, 256), metavar="WxH", help="pixels")
-    add("--fov", type=float, default=70.0, help="horizontal field of view, degrees")
-    add("--fps", type=float, default=30.0, help="ticks per simulated second")
-    add("--seed", type=count, default=0, help="of spawn point and autopilot")
-    add("--weather", type=_weather, default="", metavar="PRESET", help="CARLA preset, e.g. WetSunset (empty: as it is)")
+    add("--size", type=_size, default="512x256", metavar="WxH", help="pixels")
+    add("--fov", type=float, default=70.0, metavar="DEGREES", help="horizontal field of view")
+    add("--fps", type=float, default=30.0, metavar="RATE", help="ticks per simulated second")
+    add("--seed", type=count, default=0, metavar="N", help="of spawn point and autopilot")
+    add("--weather", type=_weather, default="", metavar="PRESET", help="such as WetSunset (default: as it is)")
+    add("--camera", type=_mount, default="1.2,0,1.45,0", metavar="X,Y,Z,PITCH", help="at the vehicle, m and degrees")
     add(
-        "--camera",
-        type=_numbers,
-        default=(1.2, 0.0, 1.45, 0.0),
-        metavar="X,Y,Z,PITCH",
-        help="at the vehicle, m and degrees",
+        "--planes",
+        type=listed(presets.PLANES),
+        default="tag,instance,depth,motion",
+        metavar="LIST",
+        help=f"of {','.join(presets.PLANES)}",
     )
-    add("--planes", type=_planes, default=("tag", "instance", "depth", "motion"), help=f"of {','.join(SENSORS)}")
     add("--scenario", metavar="FILE", help="play this scenario; it sets what is not set here, and drives the ego")
     add(
         "--hand-over-at",
@@ -80,25 +79,17 @@ def _size(text: str) -> tuple[int, int]:
 
 
 def _weather(text: str) -> str:
-    known = {name.lower(): name for name in WEATHERS}
-    if text and text.lower() not in known:
-        raise argparse.ArgumentTypeError(f"unknown weather {text!r}; there are {', '.join(WEATHERS)}")
-    return known.get(text.lower(), "")
+    try:
+        return presets.weather(text) if text else ""
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
 
 
-def _planes(text: str) -> tuple[str, ...]:
-    names = tuple(dict.fromkeys(text.split(",")))
-    unknown = [name for name in names if name not in SENSORS]
-    if unknown:
-        raise argparse.ArgumentTypeError(f"unknown plane {unknown[0]!r}; there are {', '.join(SENSORS)}")
-    return names
-
-
-def _numbers(text: str) -> tuple[float, ...]:
+def _mount(text: str) -> tuple[float, ...]:
     try:
         numbers = tuple(float(number) for number in text.split(","))
     except ValueError:
         numbers = ()
-    if len(numbers) != 4 or not np.isfinite(numbers).all():
+    if len(numbers) != 4 or not all(map(math.isfinite, numbers)):
         raise argparse.ArgumentTypeError(f"{text!r} is not X,Y,Z,PITCH")
     return numbers

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import importlib
-import re
 import runpy
 import sys
 from collections.abc import Callable, Sequence
@@ -12,31 +11,25 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from bridge.arguments import USAGE, Parser, count, crowd
+from bridge.arguments import USAGE, Help, Parser, address, count, crowd, endpoint, positive, rate, size, suffixed
 from neuralsim import __version__
 
 DONE, FAILED = 0, 1
 
 
-class _Help(argparse.ArgumentDefaultsHelpFormatter):
-    """Shows defaults, but not the ones that say nothing (None, False)."""
-
-    def _get_help_string(self, action: argparse.Action) -> str | None:
-        if action.default is None or action.default is False:
-            return action.help
-        return super()._get_help_string(action)
-
-
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit code: 0 done, 1 failed, 2 wrong usage."""
     arguments = list(sys.argv[1:] if argv is None else argv)
-    if arguments and arguments[0] in _PROCESSES:
-        return _process(arguments[0], arguments[1:])
-    parser = _parser()
+    process = arguments[0] if arguments and arguments[0] in _PROCESSES else None
     try:
-        options = parser.parse_args(arguments)
+        if process is not None:
+            importlib.import_module(_PROCESSES[process][2]).parse(arguments[1:], f"neuralsim {process}")
+        else:
+            options = _parser().parse_args(arguments)
     except SystemExit as end:  # argparse has said why
         return end.code if isinstance(end.code, int) else USAGE
+    if process is not None:
+        return _process(process, arguments[1:])
     try:
         return options.run(options)
     except KeyboardInterrupt:
@@ -48,14 +41,14 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = Parser(prog="neuralsim", description="Drive CARLA in photoreal pixels.", formatter_class=_Help)
+    parser = Parser(prog="neuralsim", description="Drive CARLA in photoreal pixels.", formatter_class=Help)
     parser.add_argument("--version", action="version", version=f"neuralsim {__version__}")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True, parser_class=Parser)
     for name, (summary, add_arguments, run) in _COMMANDS.items():
-        command = commands.add_parser(name, help=summary, description=_sentence(summary), formatter_class=_Help)
+        command = commands.add_parser(name, help=summary, description=_sentence(summary), formatter_class=Help)
         add_arguments(command)
         command.set_defaults(run=run)
-    for name, (summary, _) in _PROCESSES.items():  # parsed by the process itself; here for the list
+    for name, (summary, *_) in _PROCESSES.items():  # parsed by the process itself; here for the list
         commands.add_parser(name, help=summary)
     return parser
 
@@ -196,7 +189,7 @@ def _evaluate(options: argparse.Namespace) -> int:
 def _add_keys(parser: argparse.ArgumentParser) -> None:
     actions = parser.add_subparsers(title="actions", metavar="ACTION", required=True, parser_class=Parser)
     summary = "make a key pair; copy its folder to both machines"
-    new = actions.add_parser("new", help=summary, description=_sentence(summary), formatter_class=_Help)
+    new = actions.add_parser("new", help=summary, description=_sentence(summary), formatter_class=Help)
     new.add_argument("folder", metavar="FOLDER", nargs="?", type=Path, default=Path("keys"), help="where to")
 
 
@@ -312,9 +305,8 @@ def _build_engine(options: argparse.Namespace) -> int:
 
 def _process(name: str, arguments: list[str]) -> int:
     """Be the town or the bridge: its own command line takes the arguments and ends this process."""
-    module = _PROCESSES[name][1]
     sys.argv = [f"neuralsim {name}", *arguments]
-    runpy.run_module(module, run_name="__main__", alter_sys=True)
+    runpy.run_module(_PROCESSES[name][1], run_name="__main__", alter_sys=True)
     return DONE
 
 
@@ -322,95 +314,6 @@ def usage(line: str, command: str = "drive") -> int:
     """Say what is wrong with a command line; the exit code."""
     print(f"neuralsim {command}: {line}", file=sys.stderr)
     return USAGE
-
-
-def size(text: str) -> tuple[int, int]:
-    """``WxH`` in pixels, each 32 .. 4096."""
-    match = re.fullmatch(r"(\d{1,5})[xX](\d{1,5})", text)
-    if not match or not all(32 <= int(side) <= 4096 for side in match.groups()):
-        raise argparse.ArgumentTypeError(f"{text!r} is not WIDTHxHEIGHT with 32 to 4096 pixels each, such as 512x256")
-    return int(match[1]), int(match[2])
-
-
-def address(text: str) -> str:
-    """``HOST:PORT``."""
-    match = re.fullmatch(r"[^\s:/]+:(\d{1,5})", text)
-    if not match or not 0 < int(match[1]) < 65536:
-        raise argparse.ArgumentTypeError(f"{text!r} is not HOST:PORT, such as localhost:2000")
-    return text
-
-
-def endpoint(text: str) -> str:
-    """A ZeroMQ endpoint to connect to."""
-    match = re.fullmatch(r"tcp://\S+:(\d{1,5})|ipc://\S+", text)
-    if not match or (match[1] and not 0 < int(match[1]) < 65536):
-        raise argparse.ArgumentTypeError(f"{text!r} is not an endpoint, such as tcp://192.168.1.5:5555")
-    return text
-
-
-def positive(text: str) -> int:
-    """A whole number, 1 or more."""
-    if count(text) == 0:
-        raise argparse.ArgumentTypeError("must be 1 or more")
-    return int(text)
-
-
-def rate(text: str) -> float:
-    """Frames per second, 1 .. 240."""
-    try:
-        value = float(text)
-    except ValueError:
-        value = 0.0
-    if not 1.0 <= value <= 240.0:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a rate from 1 to 240 per second")
-    return value
-
-
-def speed(text: str) -> float:
-    """Times real time, 0.1 .. 8."""
-    value = _number(text)
-    if value is None or not 0.1 <= value <= 8.0:
-        raise argparse.ArgumentTypeError(f"{text!r} is not 0.1 to 8")
-    return value
-
-
-def seconds(text: str) -> float:
-    """Seconds, 0 or more."""
-    value = _number(text)
-    if value is None or not 0.0 <= value <= 1e6:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a number of seconds")
-    return value
-
-
-def _number(text: str) -> float | None:
-    try:
-        return float(text)
-    except ValueError:
-        return None
-
-
-def listed(known: Sequence[str]) -> Callable[[str], tuple[str, ...]]:
-    """A comma-separated list of words out of ``known``, each once, in that order."""
-
-    def words(text: str) -> tuple[str, ...]:
-        given = text.split(",")
-        unknown = [word for word in given if word not in known]
-        if unknown:
-            raise argparse.ArgumentTypeError(f"unknown {unknown[0]!r}; there are {', '.join(known)}")
-        return tuple(word for word in known if word in given)
-
-    return words
-
-
-def suffixed(*suffixes: str) -> Callable[[str], Path]:
-    """A path that ends with one of ``suffixes``."""
-
-    def path(text: str) -> Path:
-        if Path(text).suffix.lower() not in suffixes:
-            raise argparse.ArgumentTypeError(f"{text!r} must end with {' or '.join(suffixes)}")
-        return Path(text)
-
-    return path
 
 
 def _sentence(summary: str) -> str:
@@ -454,10 +357,14 @@ _COMMANDS: dict[str, tuple[str, _Add, _Run]] = {
     "doctor": ("what this machine has, what will be used, what is missing", _add_doctor, _doctor),
 }
 
-#: Processes with a command line of their own -> (summary, module).
-_PROCESSES: dict[str, tuple[str, str]] = {
-    "town": ("the embedded town alone, a CARLA 0.9.16-compatible server", "bridge.town.server"),
-    "bridge": ("the bridge alone, on the simulator's machine", "scenarios.play"),
+#: Processes with a command line of their own -> (summary, module, what parses its arguments).
+_PROCESSES: dict[str, tuple[str, str, str]] = {
+    "town": (
+        "the embedded town alone, a CARLA 0.9.16-compatible server",
+        "bridge.town.server",
+        "bridge.town.options",
+    ),
+    "bridge": ("the bridge alone, on the simulator's machine", "scenarios.play", "bridge.options"),
 }
 
 if __name__ == "__main__":

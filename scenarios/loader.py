@@ -11,6 +11,7 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
+from bridge import presets
 from scenarios.conditions import EGO, StepState
 from scenarios.openscenario import translate
 from scenarios.problems import MISSING, Key, Problem, ScenarioError, dotted, first_error, line_of, parse_yaml
@@ -76,6 +77,10 @@ def _checked(
     except ValidationError as error:
         raise first_error(path, [_problem(each, lines) for each in error.errors(include_url=False)]) from None
     problems = [Problem(line_of(lines, key), dotted(key), message) for key, message in _check(scenario)]
+    try:
+        presets.town(scenario.town)
+    except ValueError as error:
+        problems.append(Problem(line_of(lines, ("town",)), "town", str(error)))
     digest = hashlib.sha256(raw)
     town, found = scenario.town, dict(files or {})
     if town.lower().endswith(".xodr"):

@@ -16,7 +16,7 @@ from typing import Any
 
 import yaml
 
-from bridge.town.towns import TOWNS
+from bridge.presets import TOWNS
 from scenarios.conditions import EGO
 from scenarios.problems import Key
 from scenarios.xosc_conditions import Trigger, Triggers

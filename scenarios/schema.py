@@ -11,6 +11,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
+from bridge.presets import Preset
 from scenarios.conditions import (
     EGO,
     Distance,
@@ -25,14 +26,6 @@ from scenarios.conditions import (
     Speed,
     When,
 )  # fmt: skip
-
-Preset = Literal[
-    "Default", "ClearNoon", "CloudyNoon", "WetNoon", "WetCloudyNoon", "SoftRainNoon", "MidRainyNoon", "HardRainNoon",
-    "ClearSunset", "CloudySunset", "WetSunset", "WetCloudySunset", "SoftRainSunset", "MidRainSunset", "HardRainSunset",
-    "ClearNight", "CloudyNight", "WetNight", "WetCloudyNight", "SoftRainNight", "MidRainyNight", "HardRainNight",
-    "DustStorm",
-]  # fmt: skip
-
 
 # What
 

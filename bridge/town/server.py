@@ -9,7 +9,6 @@ synchronous the town ticks by itself, 30 times a second.
 
 from __future__ import annotations
 
-import argparse
 import os
 import sys
 import tempfile
@@ -20,8 +19,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from bridge.arguments import Parser, count, crowd, port
 from bridge.lifetime import Lifetime
+from bridge.town.options import parse
 from bridge.town.wire import calls_world, structs
 from bridge.town.wire.functions import FUNCTIONS
 from bridge.town.wire.handling import Handling
@@ -252,20 +251,7 @@ class TownServer:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """The command line; returns the exit code. Prints one line when the town is ready."""
-    parser = Parser(
-        prog="town",
-        description="The embedded simulator: a small town that CARLA 0.9.16 clients connect to.",
-        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
-    )
-    parser.add_argument("--host", default="127.0.0.1", help="address to listen on; who reaches it may drive")
-    parser.add_argument("--port", type=port, default=2000, help="port for clients; 0 = any free one")
-    parser.add_argument("--streaming-port", type=port, default=0, help="port for sensor data; 0 = any free one")
-    parser.add_argument("--town", default="oldtown", help="name of a town, or an OpenDRIVE file (.xodr)")
-    parser.add_argument("--seed", type=count, default=0, help="of the town and everything that moves in it")
-    parser.add_argument("--vehicles", type=crowd, default=20, help="vehicles that drive by themselves")
-    parser.add_argument("--walkers", type=crowd, default=12, help="pedestrians")
-    parser.add_argument("--with-parent", action="store_true", help="end when the process that started this one ends")
-    options = parser.parse_args(argv)
+    options = parse(argv)
 
     lifetime = Lifetime(options.with_parent)
     # Threads that wait for each other's lock get it within half a millisecond, not five.

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
+from bridge import presets
 from bridge.town.motorway import motorway
 from bridge.town.probe import check_numbers, try_map
 from bridge.town.relief import Hills, follow
@@ -59,9 +60,7 @@ def load(town: str, seed: int = 0) -> tuple[str, str]:
     """
     if town in TOWNS:
         return town, generate(town, seed)
-    path = Path(town)
-    if path.suffix.lower() != ".xodr":
-        raise ValueError(f"unknown town {town!r}: choose {', '.join(sorted(TOWNS))} or the path of an .xodr file")
+    path = Path(presets.town(town))
     try:
         text = path.read_text(encoding="utf-8-sig")
         root = ET.fromstring(text)

@@ -7,14 +7,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from bridge.arguments import count
+from bridge.arguments import address, count, endpoint, listed, positive, rate, size, suffixed
 
 from .options import LOOPS, PARTS, BenchOptions, Link, everything
 
 
 def add(parser: argparse.ArgumentParser) -> None:
     """Add all options to ``parser``."""
-    from neuralsim.cli import address, endpoint, listed, positive, rate, size, suffixed
 
     default = BenchOptions()
     add = parser.add_argument

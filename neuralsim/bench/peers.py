@@ -17,11 +17,10 @@ from pathlib import Path
 
 import numpy as np
 
-from bridge.arguments import Parser
+from bridge.arguments import Parser, positive, size
 from neuralsim import runtimes, zoo
 from neuralsim.bench import peer_graphs
 from neuralsim.bench.flops import gflop
-from neuralsim.cli import positive, size
 from neuralsim.drive.report import cores, host
 from neuralsim.evaluation.town_drive import TownDrive
 from neuralsim.renderer import ModelError, NeuralRenderer, RuntimeUnavailable

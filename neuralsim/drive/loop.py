@@ -11,6 +11,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
+from bridge import presets
 from bridge.messages import Control
 from bridge.transport import ControlSender, LinkError
 from neuralsim.recording.mp4 import Mp4Writer, RecordingError, reason
@@ -80,6 +81,7 @@ class Drive(ABC):
         """Drive until the end; raises one of ``EXPECTED`` where that is not the one that was asked for."""
         with ended_by_signals(self._interrupt):
             try:
+                check_names(self.options)
                 check_outputs(self.options)
                 if self.options.log is not None:
                     self._telemetry = Telemetry(self.options.log)
@@ -198,6 +200,19 @@ class HeadlessDrive(Drive):
             self.start_recording(path, picture)
         if self.recorder is not None and not self.recorder.write(picture.neural, picture.frame.sim_time):
             raise RecordingError(self.recorder.error or f"recording to {path} stopped")
+
+
+def check_names(options: DriveOptions) -> None:
+    """:class:`DriveError` now, rather than when a town has been built, for a town or a weather that is not there."""
+    try:
+        if options.weather:
+            presets.weather(options.weather)
+        if presets.town(options.town) not in presets.TOWNS:
+            Path(options.town).open("rb").close()
+    except ValueError as error:
+        raise DriveError(str(error)) from None
+    except OSError as error:
+        raise DriveError(f"cannot read {options.town}: {reason(error)}") from None
 
 
 def check_outputs(options: DriveOptions) -> None:

@@ -33,8 +33,7 @@ class EvaluateOptions:
 
 def add(parser: argparse.ArgumentParser) -> None:
     """Add the options of ``neuralsim evaluate``."""
-    from bridge.arguments import count
-    from neuralsim.cli import listed, positive, size
+    from bridge.arguments import count, listed, positive, size
 
     default = EvaluateOptions(Path())
     add = parser.add_argument

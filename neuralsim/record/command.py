@@ -6,7 +6,8 @@ import argparse
 import sys
 from pathlib import Path
 
-from neuralsim.cli import DONE, FAILED, address, listed, positive, size, suffixed, usage
+from bridge.arguments import address, listed, positive, size, suffixed
+from neuralsim.cli import DONE, FAILED, usage
 
 
 def add_record(parser: argparse.ArgumentParser) -> None:

@@ -17,8 +17,7 @@ import threading
 import time
 from pathlib import Path
 
-from bridge.arguments import Parser, crowd
-from neuralsim.cli import positive, size
+from bridge.arguments import Parser, crowd, positive, size
 from neuralsim.drive.options import TAGS
 from neuralsim.drive.report import memory_mb
 from scenarios.loader import load

@@ -5,7 +5,8 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from neuralsim.cli import seconds, speed, suffixed, usage
+from bridge.arguments import seconds, speed, suffixed
+from neuralsim.cli import usage
 
 
 def add_replay(parser: argparse.ArgumentParser) -> None:
