@@ -46,7 +46,8 @@ def generate_keys(folder: str | Path) -> Path:
             with os.fdopen(os.open(folder / name, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
                 file.write(key + b"\n")
     except FileExistsError:
-        raise LinkError(f"{folder} holds keys already; name another folder") from None
+        what = "holds keys already" if folder.is_dir() else "is no folder"
+        raise LinkError(f"{folder} {what}; name another folder") from None
     except OSError as error:
         raise LinkError(f"cannot write keys to {folder}: {error.strerror}") from None
     return folder

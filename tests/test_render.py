@@ -224,7 +224,9 @@ def test_bad_input_is_one_line_that_names_the_file(tmp_path: Path, capsys: pytes
     cv2.imwrite(str(labels / "b.png"), street(80, 64))
     assert "b.png: 80x64 pixels, but the clip began with 96x64" in complaint(1, "--sequence")
     (labels / "b.png").write_bytes((labels / "a.png").read_bytes()[:60])
-    assert "b.png: damaged" in complaint(1)
+    assert "b.png: damaged" in complaint(1, "--sequence")
+    assert "b.png: damaged or not a picture: left out" in complaint(1)
+    assert sorted(path.name for path in (tmp_path / "out").glob("*.png")) == ["a.png"], "the others are painted"
     cv2.imwrite(str(labels / "b.png"), np.dstack([street()] * 2 + [street() + 1]))
     assert "b.png: a map of ids has one channel" in complaint(1)
     assert cli.main([*arguments[:3], "mycity", *arguments[4:]]) == 1

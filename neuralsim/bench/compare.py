@@ -14,6 +14,7 @@ from .results import FRAME, LATENCY, PHOTON, columns, gathered
 from .statistics import Difference, difference, paired_difference, quantile
 
 _SAME = ("cpu", "cores", "gpu", "memory_gb", "system", "packages")  # of machines whose figures can be compared
+_OTHER = "{} is not a report of this version of `neuralsim bench`: measure again"
 _BUSY = 0.5  # load beside the bench's own, per core, from which on figures are somebody else's as well
 
 
@@ -30,7 +31,11 @@ def load(path: Path) -> dict[str, Any]:
     except ValueError:
         raise ReportError(f"{path} is not JSON: give a report.json of `neuralsim bench`") from None
     if not isinstance(report, dict) or report.get("format") != 1 or not isinstance(report.get("drives"), list):
-        raise ReportError(f"{path} is not a report of this version of `neuralsim bench`: measure again")
+        raise ReportError(_OTHER.format(path))
+    try:
+        compare(report, report)  # whatever is missing would else be missed when all has been measured
+    except (LookupError, TypeError, ValueError, ArithmeticError, AttributeError):
+        raise ReportError(_OTHER.format(path)) from None
     return report
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -104,11 +103,11 @@ def evaluate(
     features = Judge(HERE / "features.onnx", threads) if "realism" in parts else None
     painter = ThreeWays(model, runtime, style)
     tallies = {name: _Tally() for name in (REAL, *WAYS)}
-    unknown: Counter[int] = Counter()
+    census = folder.Census()
     video: Video | None = None
     to_camvid = camvid_of_tag()
     try:
-        for index, item in enumerate(folder.maps(options, classes, files, unknown, Counter())):
+        for index, item in enumerate(folder.maps(options, classes, files, census)):
             real = cv2.cvtColor(read(beside(clip.images, item.name)), cv2.COLOR_BGR2RGB)
             if (real.shape[1], real.shape[0]) != item.size:
                 raise ImageError(
@@ -136,7 +135,7 @@ def evaluate(
         "style": style,
         "runtime": painter.runtime,
         "painted_at": list(size or folder.painted_at((first.shape[1], first.shape[0]))),
-        "unknown_labels": {str(label): count for label, count in sorted(unknown.items())},
+        "unknown_labels": {str(label): count for label, count in sorted(census.unknown.items())},
     }
     return result
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import yaml
 
-from neuralsim import zoo
+from neuralsim import runtimes, zoo
 from neuralsim.classmaps import ClassMapError
 from neuralsim.drive.progress import Progress
 from neuralsim.evaluation import clip, drives, page
@@ -101,6 +101,7 @@ def run(options: EvaluateOptions) -> int:
 def measure(options: EvaluateOptions) -> dict[str, Any]:
     """All wanted parts, by name. Raises what its parts raise."""
     card = zoo.load(options.model)
+    runtimes.check(options.runtime)
     results: dict[str, Any] = {"model": card.name, "seed": options.seed}
     options.out.mkdir(parents=True, exist_ok=True)
     model, runtime, wanted = options.model, options.runtime, options.parts

@@ -9,6 +9,8 @@ import numpy as np
 
 from neuralsim.recording.mp4 import reason
 
+# Its warnings about damaged pictures would come beside our one line.
+cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_ERROR)
 _SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp")
 
 

@@ -6,7 +6,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import cv2
@@ -38,21 +38,33 @@ class Map:
     frame: Frame
 
 
+@dataclass
+class Census:
+    """What turned up in a folder of maps that is not as it should be."""
+
+    unknown: Counter[int] = field(default_factory=Counter)  # label that is not in the class map -> pixels
+    seen_in: Counter[int] = field(default_factory=Counter)  # the same label -> files
+    damaged: list[str] = field(default_factory=list)  # of single maps that could not be read, what is wrong
+
+
 def run(options: RenderOptions) -> int:
-    """Render a folder; returns the exit code. Problems are one line on stderr."""
+    """Render a folder; returns the exit code, 1 also where maps were left out. Problems are one line on stderr."""
     try:
-        unknown, count = render(options)
+        census, count = render(options)
     except (ImageError, classmaps.ClassMapError, zoo.ModelError, RuntimeUnavailable, RecordingError) as error:
         print(f"neuralsim: {error}", file=sys.stderr)
         return 1
-    for label, (pixels, files) in sorted(unknown.items()):
+    for label, pixels in sorted(census.unknown.items()):
+        files = census.seen_in[label]
         print(f"label {label} is not in the class map: {pixels} pixels in {files} files, painted as unlabeled")
-    print(f"{options.out}: {count} pictures")
-    return 0
+    for line in census.damaged:
+        print(f"neuralsim: {line}: left out", file=sys.stderr)
+    print(f"{options.out}: {count} pictures" + (f", {len(census.damaged)} left out" if census.damaged else ""))
+    return 1 if census.damaged else 0
 
 
-def render(options: RenderOptions) -> tuple[dict[int, tuple[int, int]], int]:
-    """Do it; returns the unknown labels -> (pixels, files), and how many pictures there are.
+def render(options: RenderOptions) -> tuple[Census, int]:
+    """Do it; returns what was wrong with the maps, and how many pictures there are.
 
     Raises ImageError, ClassMapError, ModelError, RuntimeUnavailable, RecordingError.
     """
@@ -63,14 +75,13 @@ def render(options: RenderOptions) -> tuple[dict[int, tuple[int, int]], int]:
     if style:
         renderer.set_style(style)
         renderer.reset()
-    unknown: Counter[int] = Counter()
-    seen_in: Counter[int] = Counter()
+    census = Census()
     video: Mp4Writer | None = None
     progress = Progress(len(files))
     begun = time.monotonic()
     has_past = options.sequence and options.motion is not None and not options.frame_by_frame
     try:
-        for index, item in enumerate(maps(options, classes, files, unknown, seen_in)):
+        for index, item in enumerate(maps(options, classes, files, census)):
             if not has_past:
                 renderer.reset()
             picture = fitted(renderer.render(item.frame), item.size)
@@ -90,25 +101,26 @@ def render(options: RenderOptions) -> tuple[dict[int, tuple[int, int]], int]:
             video.close()
     if video is not None and video.error:
         raise RecordingError(video.error)
-    return {label: (unknown[label], seen_in[label]) for label in unknown}, len(files)
+    return census, len(files) - len(census.damaged)
 
 
-def maps(
-    options: RenderOptions,
-    classes: classmaps.ClassMap,
-    files: list[Path],
-    unknown: Counter[int],
-    seen_in: Counter[int],
-) -> Iterator[Map]:
-    """The folder's maps as frames; counts labels that ``classes`` does not list in ``unknown`` and ``seen_in``."""
+def maps(options: RenderOptions, classes: classmaps.ClassMap, files: list[Path], census: Census) -> Iterator[Map]:
+    """The folder's maps as frames; labels that ``classes`` does not list, and single maps that cannot be read, go into
+    ``census``. Raises ImageError for a clip with a hole in it, and for what comes with the maps."""
     objects: Objects | None = None
     stage: Stage | None = None
     first: tuple[int, int] | None = None
     for number, file in enumerate(files):
-        label = labels_of(file)
+        try:
+            label = labels_of(file)
+        except ImageError as error:
+            if options.sequence:
+                raise
+            census.damaged.append(str(error))
+            continue
         for missing, count in classes.unknown(label).items():
-            unknown[missing] += count
-            seen_in[missing] += 1
+            census.unknown[missing] += count
+            census.seen_in[missing] += 1
         full = label.shape[1], label.shape[0]
         if options.sequence and first is not None and full != first:
             raise ImageError(

@@ -30,7 +30,7 @@ class RenderOptions:
 
 def add_render(parser: argparse.ArgumentParser) -> None:
     """Add the options of ``neuralsim render``."""
-    from neuralsim.cli import rate, size
+    from bridge.arguments import rate, size
 
     default = RenderOptions(Path(), "", Path())
     add = parser.add_argument
