@@ -313,6 +313,7 @@ def tag_digest(address: str) -> str:
     """Of the tag planes of one run from the world's first tick, driven by hand and then by the autopilot."""
     digest = hashlib.sha256()
     client = connect(address)
+    client.set_timeout(120.0)  # a town is built while it waits
     world = client.get_world()
     free, held = world.get_settings(), world.get_settings()
     held.synchronous_mode = True

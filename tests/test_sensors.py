@@ -74,23 +74,23 @@ def straight(world: World) -> Transform:
 
 
 def test_rays_meet_what_the_camera_sees(bench: Bench, pair: tuple[Actor, Actor]) -> None:
-    # So narrow that everything within 25 m is drawn in its finest level of detail, as rays see it.
-    lens = {"image_size_x": "400", "image_size_y": "200", "fov": "90"}
+    # So narrow that everything within 60 m is drawn in its finest level of detail, as rays see it.
+    lens = {"image_size_x": "960", "image_size_y": "480", "fov": "90"}
     camera = bench.world.spawn("sensor.camera.depth", lens, Transform(2.0, 0.0, 1.4), pair[0].id)
     planes = bench.world.capture(camera.id)
     planes = Planes(*(plane[2::4, 2::4] for plane in (planes.tag, planes.instance, planes.depth, planes.motion)), None)
-    column, row = np.meshgrid(np.arange(400)[2::4] + 0.5, np.arange(200)[2::4] + 0.5)
-    rays = np.stack([np.ones_like(column), (column - 200) / 200, -(row - 100) / 200], axis=-1).reshape(-1, 3)
+    column, row = np.meshgrid(np.arange(960)[2::4] + 0.5, np.arange(480)[2::4] + 0.5)
+    rays = np.stack([np.ones_like(column), (column - 480) / 480, -(row - 240) / 480], axis=-1).reshape(-1, 3)
     pose = camera.transform.matrix()
     hits = bench.cast(pose[:3, 3], rays @ pose[:3, :3].T, 200.0, ignore=pair[0].id)
-    seen = (planes.depth < 25.0).ravel()
-    assert seen.sum() > 1000
-    depth = np.abs(hits.distance - planes.depth.ravel()) < 0.02 * planes.depth.ravel() + 0.02
-    assert depth[seen].mean() > 0.97
-    assert (hits.tag == planes.tag.ravel())[seen].mean() > 0.97
+    seen = (planes.depth < 60.0).ravel()
+    assert seen.sum() > 10_000
+    depth = np.abs(hits.distance / planes.depth.ravel() - 1.0) < 1e-3
+    assert depth[seen].mean() > 0.999
+    assert (hits.tag == planes.tag.ravel())[seen].mean() > 0.999
     car = (planes.instance == pair[1].id).ravel()
-    assert car.sum() > 15
-    assert (hits.who[car] == pair[1].id).mean() > 0.95
+    assert car.sum() > 60
+    assert (hits.who[car] == pair[1].id).mean() > 0.98
     assert np.allclose(np.linalg.norm(hits.normal[seen], axis=1), 1.0)
     assert (np.einsum("ni,ni->n", hits.normal, rays @ pose[:3, :3].T)[seen] <= 1e-9).all(), "towards the ray's origin"
     road = seen & (hits.tag == Tag.ROAD)
@@ -276,7 +276,8 @@ def test_the_official_client_reads_them_all() -> None:
                 return found
             assert last("sensor.other.gnss").altitude > 1.0
             upwards = [queues["sensor.other.imu"].get(timeout=20).accelerometer.z for _ in range(50)]
-            assert 9.0 < np.median(upwards) < 10.5, upwards
+            # Two seconds on the level, before the car climbs the kerb and meets a wall.
+            assert np.abs(np.array(upwards[:40]) - 9.81).max() < 0.01, upwards
             assert all(0.0 < one.depth <= 100.0 for one in last("sensor.other.radar"))
             lidar, marked = last("sensor.lidar.ray_cast"), last("sensor.lidar.ray_cast_semantic")
             assert lidar.channels == 32 and 0 < len(lidar) == sum(lidar.get_point_count(k) for k in range(32))

@@ -12,10 +12,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from wire_client import finish, run_client, start_client
+from wire_client import Bare, finish, run_client, start_client
 from wire_world import OneRoad, road
 
 from bridge.town.server import FUNCTIONS, TownServer
+from bridge.town.templates import templates
 from bridge.town.wire import images
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -23,6 +24,7 @@ ROOT = Path(__file__).resolve().parents[1]
 
 @pytest.fixture
 def town() -> Iterator[TownServer]:
+    templates()  # which a real town has built when it says that it is ready
     server = TownServer(OneRoad, "oneroad", ["oneroad", "longroad"], port=0)
     server.start()
     yield server
@@ -35,7 +37,9 @@ def test_connect_world_map_and_library(town: TownServer) -> None:
         """
         assert client.get_server_version() == client.get_client_version() == "0.9.16"
         assert client.get_available_maps() == ["Carla/Maps/oneroad", "Carla/Maps/longroad"]
+        client.set_timeout(2.0)  # as CARLA's own examples do
         world = client.get_world()
+        client.set_timeout(10.0)
         chart = world.get_map()
         assert chart.name == "Carla/Maps/oneroad" and len(chart.get_spawn_points()) == 7
         assert chart.get_spawn_points()[0].location.x == 20.0
@@ -107,6 +111,31 @@ def test_synchronous_drive_and_snapshot(town: TownServer) -> None:
         assert hero.destroy() and not hero.is_alive
         world.tick()
         assert len(world.get_actors().filter("vehicle.*")) == 0
+        """,
+    )
+    # The Traffic Manager asks for those that have just gone, and an error would end its process.
+    assert Bare(town.port).call("get_actor_bounding_box", 999) == [[1, [[0.0] * 3] * 3 + [0]]]
+
+
+def test_a_slow_machine_takes_longer_steps_not_slow_motion(town: TownServer) -> None:
+    tick = town.world.tick
+
+    def slow(delta: float) -> None:
+        time.sleep(0.08)
+        tick(delta)
+
+    town.world.tick = slow
+    run_client(
+        town.port,
+        """
+        world = client.get_world()
+        steps = [world.wait_for_tick().timestamp.delta_seconds for _ in range(20)]
+        assert 0.07 < np.median(steps[-5:]) <= 0.1 + 1e-6, steps
+        settings = world.get_settings()
+        settings.fixed_delta_seconds = 0.02
+        world.apply_settings(settings)
+        world.wait_for_tick(); world.wait_for_tick()
+        assert abs(world.wait_for_tick().timestamp.delta_seconds - 0.02) < 1e-6
         """,
     )
 

@@ -33,7 +33,9 @@ from bridge.town.wire.streams import StreamServer
 
 PATIENCE = 2.0  # seconds without a call after which the first client of a new town will not go synchronous any more
 MOST_PATIENCE = 10.0  # seconds after its first call at which the town stops waiting for that
+LULL = 0.25  # seconds without a call after which it gets one tick meanwhile
 RATE = 30.0  # ticks per second when no client is synchronous, and the step of a client that names none
+LONGEST = 0.1  # s, longest step of a town that ticks by itself
 UPLOADED = "OpenDriveMap"  # CARLA's name for the map that a client sent
 
 
@@ -86,6 +88,7 @@ class TownServer:
         self.uploaded = ""  # OpenDRIVE text for the next load of "OpenDriveMap"
         self.managers: dict[int, tuple[str, Connection]] = {}  # port of a Traffic Manager -> its host, its client
         self._master: Connection | None = None  # whoever asked for synchronous mode
+        self._delta = 1.0 / RATE  # s, of a tick without a fixed step
         self._stop = threading.Event()
         self._free = threading.Event()  # set while the town ticks by itself
         self._called = 0.0  # when a client last called
@@ -153,7 +156,7 @@ class TownServer:
     @property
     def delta(self) -> float:
         """Seconds that one tick lasts."""
-        return self.settings.fixed_delta_seconds or 1.0 / RATE
+        return self.settings.fixed_delta_seconds or self._delta
 
     def tick(self, then: Callable[[int], None] = lambda _: None) -> None:
         """One step of everything. ``then`` gets the frame's number after the snapshot and before the pictures."""
@@ -228,25 +231,43 @@ class TownServer:
         # The first client may want every tick for itself: given a moment to say so, it finds the same town every time.
         self._met.wait()
         latest = time.monotonic() + MOST_PATIENCE
-        while not self._stop.is_set() and time.monotonic() < min(latest, self._called + PATIENCE):
-            self._stop.wait(0.05)
+        ticked = 0.0
+        while not self.settings.synchronous_mode and time.monotonic() < min(latest, self._called + PATIENCE):
+            if self._stop.wait(0.05):
+                return
+            if time.monotonic() > max(ticked, self._called) + LULL:
+                # It may be waiting for one: ``get_world()`` of a town that goes by itself does.
+                self._tick_freely()
+                ticked = time.monotonic()
         with self.lock:
             if not self.settings.synchronous_mode:
                 self._free.set()
-        due = time.monotonic()
+        due = begun = time.monotonic()
         while not self._stop.is_set():
-            self._free.wait()
+            if not self._free.is_set():
+                self._free.wait()
+                due = begun = time.monotonic()
             # A pause in every turn, however late it is: the others need the lock too.
             due = max(due + self.delta, time.monotonic() + 0.001)
             if self._stop.wait(due - time.monotonic()):
                 return
-            with self.lock:
-                if not self._free.is_set():
-                    continue
-                try:
-                    self.tick()
-                except Exception as error:
-                    self._complain(f"a tick failed: {type(error).__name__}: {error}")
+            late, begun = time.monotonic() - begun, time.monotonic()
+            self._tick_freely(late)
+
+    def _tick_freely(self, late: float = 0.0) -> None:
+        """A tick, unless a client wants them all. ``late``: seconds since the last one; where no step is set and this
+        machine is too slow for ``RATE``, steps grow up to ``LONGEST`` with it, so that nothing moves in slow motion."""
+        with self.lock:
+            if self.settings.synchronous_mode or self._stop.is_set():
+                return
+            if not self.settings.fixed_delta_seconds and late > 1.5 / RATE:
+                self._delta = min(late, LONGEST)
+            try:
+                self.tick()
+            except Exception as error:
+                self._complain(f"a tick failed: {type(error).__name__}: {error}")
+            finally:
+                self._delta = 1.0 / RATE
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -123,8 +123,10 @@ def pack_blueprint(number: int, blueprint: Blueprint) -> list[Any]:
     return [number, blueprint.id, blueprint.tags, listed]
 
 
-def pack_box(actor: Actor) -> list[Any]:
-    """``carla.BoundingBox`` of an actor in its own frame: centre, half sizes, rotation, actor id."""
+def pack_box(actor: Actor | None) -> list[Any]:
+    """``carla.BoundingBox`` of an actor in its own frame: centre, half sizes, rotation, actor id; all 0 for none."""
+    if actor is None:
+        return [[0.0] * 3, [0.0] * 3, [0.0] * 3, 0]
     return [[float(x) for x in actor.box_offset], [float(x) for x in actor.extent], [0.0, 0.0, 0.0], actor.id]
 
 
@@ -136,7 +138,7 @@ def pack_actor(actor: Actor, token: bytes) -> list[Any]:
 
 def scenery(name: str) -> list[Any]:
     """``rpc::Actor`` of something that is no actor: a house, a tree. ``name``: what kind of thing."""
-    return [0, 0, [0, f"static.{name}", []], [[0.0] * 3, [0.0] * 3, [0.0] * 3, 0], b"", b""]
+    return [0, 0, [0, f"static.{name}", []], pack_box(None), b"", b""]
 
 
 _BASE_TYPES = {
