@@ -10,7 +10,9 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import takewhile
 from math import atan, atan2, cos, hypot, inf, pi, radians, sin, sqrt
+from typing import Any
 
 import carla
 import numpy as np
@@ -62,6 +64,21 @@ class Pedals:
     brake: float
 
 
+@dataclass(frozen=True)
+class _Aside:
+    """A way over: metres to the right of the lane's middle before and after it, its first point and its points."""
+
+    before: float
+    after: float
+    first: int
+    count: int
+
+    def at(self, points: np.ndarray) -> np.ndarray:
+        """Metres to the right at points of the path, counted from its beginning."""
+        share = np.clip((points - self.first) / self.count, 0.0, 1.0)
+        return self.before + (self.after - self.before) * share * share * (3.0 - 2.0 * share)
+
+
 class Autopilot:
     """Drives one vehicle along its lane.
 
@@ -89,6 +106,9 @@ class Autopilot:
         self._places: list[tuple[float, float]] = []  # where the path runs at each waypoint, m
         self._route: deque[tuple[carla.Waypoint, float, float]] = deque()  # what of a given way is not in the path yet
         self._xy = np.zeros((0, 2))
+        self._passed = 0  # points of the path that lie behind
+        self._aside: _Aside | None = None  # how far from the lane's middle the path runs, if it does
+        self._beyond, self._beyond_metres = 0, 0.0  # lanes to the right of its own where it runs, and how far that is
         self._trim = 0.0  # throttle that holds the speed, learnt
         self._speed = 0.0
         self._wanted = 0.0
@@ -108,26 +128,67 @@ class Autopilot:
         self._clear()
         self._route = deque(route)
 
-    def change_lane(self, side: str, length: float) -> bool:
-        """Let the path go over to the lane on the "left" or "right" within ``length`` metres.
+    def change_lane(self, lanes: int, length: float, oncoming: bool = False) -> bool:
+        """Let the path go over to the lane so many lanes to the right (negative: left) of the one where it runs, within
+        ``length`` metres. ``oncoming``: also to lanes that lead the other way or are not for driving.
 
-        False if there is none of the same direction all along, or no path yet; then nothing has changed.
+        False if there is no such lane all along, or no path yet; then nothing has changed.
         """
-        count = int(length / STEP) + 1
-        beside = [w.get_left_lane() if side == "left" else w.get_right_lane() for w in self._waypoints[:count]]
-        if len(beside) < count or not all(
-            other is not None and other.lane_type == carla.LaneType.Driving and other.lane_id * way.lane_id > 0
-            for way, other in zip(self._waypoints, beside, strict=False)
-        ):
+        lanes += self._beyond
+        beside = list(takewhile(bool, (_beside(way, lanes) for way in self._waypoints)))
+        need = min(int(length / STEP) + 1, len(self._waypoints))
+        if not need or len(beside) < need:
             return False
-        places = []
-        for k, (way, other) in enumerate(zip(self._waypoints[:count], beside, strict=True)):
-            share = k / (count - 1)
-            share = share * share * (3.0 - 2.0 * share)
-            here, there = way.transform.location, other.transform.location
-            places.append((here.x + share * (there.x - here.x), here.y + share * (there.y - here.y)))
-        self._waypoints, self._places = beside, places
+        same = 0
+        for way, own in zip(beside, self._waypoints, strict=False):
+            if way.lane_type != carla.LaneType.Driving or way.lane_id * own.lane_id <= 0:
+                break
+            same += 1
+        if same < need and not oncoming:
+            return False
+        here, there = self._waypoints[0].transform, beside[0].transform.location
+        right = here.get_right_vector()
+        metres = (there.x - here.location.x) * right.x + (there.y - here.location.y) * right.y
+        at = self._aside_now()
+        if same >= need:
+            self._waypoints = beside[:same]
+            self._places = [(way.transform.location.x, way.transform.location.y) for way in self._waypoints]
+            self._beyond, self._beyond_metres = 0, 0.0
+            self._go_aside(at - metres, 0.0, length)
+        else:
+            self._beyond, self._beyond_metres = lanes, metres
+            self._go_aside(at, metres, length)
+        self._lay_out()
         return True
+
+    def lanes_to(self, lane: int) -> int:
+        """How many lanes to the right of where the path runs a lane of this id is (negative: to the left); 0 without a
+        path."""
+        if not self._waypoints:
+            return 0
+        own = self._waypoints[0].lane_id
+        # Counted from the middle of the road outwards, on the path's own side of it; there is no lane 0.
+        wanted = lane if own > 0 else -lane
+        return wanted + (wanted < 0) - abs(own) - self._beyond
+
+    @property
+    def left(self) -> float:
+        """Metres of the path until the road ends, infinite where no end is in sight."""
+        return inf if len(self._waypoints) >= AHEAD else max(len(self._waypoints) - 2, 0) * STEP
+
+    def shift(self, across: float, length: float) -> bool:
+        """Let the path run ``across`` metres to the right of the middle of the lane that it runs in, from ``length``
+        metres on. False if there is no path yet."""
+        if self._waypoints:
+            self._go_aside(self._aside_now(), self._beyond_metres + across, length)
+            self._lay_out()
+        return bool(self._waypoints)
+
+    def _aside_now(self) -> float:
+        return float(self._aside.at(np.array(self._passed))) if self._aside is not None else 0.0
+
+    def _go_aside(self, before: float, after: float, length: float) -> None:
+        self._aside = _Aside(before, after, self._passed, max(int(length / STEP), 1))
 
     def drive(
         self,
@@ -165,6 +226,7 @@ class Autopilot:
                 self._clear()
             elif nearest > 1:
                 del self._waypoints[: nearest - 1], self._places[: nearest - 1]
+                self._passed += nearest - 1
         if not self._waypoints and self._route:
             near = [hypot(at_x - x, at_y - y) for _, at_x, at_y in list(self._route)[: 2 * AHEAD]]
             for _ in range(near.index(min(near))):
@@ -190,7 +252,16 @@ class Autopilot:
                 break
             ways.sort(key=lambda way: (way.road_id, way.lane_id))  # the client's own order may vary
             self._append(self._choose(ways) if len(ways) > 1 else ways[0])
+        self._lay_out()
+
+    def _lay_out(self) -> None:
+        """Where the path runs, from the places of its points and how far aside of them it is to be."""
         self._xy = np.array(self._places).reshape(-1, 2)
+        if self._aside is not None and len(self._xy) > 1:
+            along = np.gradient(self._xy, axis=0)
+            along /= np.maximum(np.hypot(along[:, 0], along[:, 1]), 1e-6)[:, None]
+            aside = self._aside.at(self._passed + np.arange(len(self._xy)))
+            self._xy += aside[:, None] * np.stack([-along[:, 1], along[:, 0]], 1)  # y is to the right of x
 
     def _choose(self, ways: list[carla.Waypoint]) -> carla.Waypoint:
         """One of several ways on."""
@@ -206,6 +277,7 @@ class Autopilot:
     def _clear(self) -> None:
         self._waypoints.clear()
         self._places.clear()
+        self._aside, self._beyond, self._beyond_metres = None, 0, 0.0
 
     def _steer(self, x: float, y: float, yaw: float, speed: float) -> float:
         """Pure pursuit from the rear axle: curvature 2 sin(alpha) / distance to a point of the path ahead."""
@@ -313,6 +385,19 @@ class Autopilot:
         if push >= 0.0:
             return Pedals(min(push, 0.8), steer, 0.0)
         return Pedals(0.0, steer, min(-push * 0.7, 1.0))
+
+
+def _beside(way: Any, lanes: int) -> Any:
+    """The lane so many lanes to the right of one (negative: to the left), also beyond the middle of the road; None if
+    there is none."""
+    sign = way.lane_id
+    for _ in range(abs(lanes)):
+        # Beyond the middle of the road lanes look the other way, and their right is our left.
+        outwards = (lanes > 0) == (way.lane_id * sign > 0)
+        way = way.get_right_lane() if outwards else way.get_left_lane()
+        if way is None:
+            return None
+    return way
 
 
 def _turned(way: carla.Waypoint) -> float:

@@ -16,7 +16,11 @@ Share = Annotated[float, Field(ge=0.0, le=1.0)]
 Percent = Annotated[float, Field(ge=0.0, le=100.0)]
 
 
-_WHEN = ("name", "when", "delay", "armed_by", "done_after", "done_within")  # keys of a step that say when, not what
+#: Keys that say when or how, not what.
+_WHEN = (
+    "name", "when", "delay", "armed_by", "done_after", "done_within",
+    "lanes", "length", "oncoming", "times", "plus", "keep", "over", "rate", "within", "smooth",
+)  # fmt: skip
 
 
 class Model(BaseModel):
@@ -25,12 +29,12 @@ class Model(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False, use_attribute_docstrings=True)
 
     def chosen(self) -> list[str]:
-        """The keys that were given, those aside that say when and not what."""
+        """The keys that were given, those aside that say when or how and not what."""
         return [name for name in self.model_fields_set if name not in _WHEN and getattr(self, name) is not None]
 
 
 class OneOf(Model):
-    """Exactly one of its keys besides those that say when."""
+    """Exactly one of its keys besides those that say when or how."""
 
     @model_validator(mode="after")
     def _exactly_one(self) -> OneOf:
@@ -129,20 +133,22 @@ class Moving(Model):
 
 
 class At(Model):
-    """An actor is within a radius of a place in the world, or anywhere on a road."""
+    """An actor is within a radius of a place, or anywhere on a road."""
 
     of: Name | None = None
+    place: Place | None = None
     x: Metres | None = None
     y: Metres | None = None
     within: Distance = 5.0
-    """Radius round x, y."""
+    """Radius round the place, or x, y."""
     road: int | None = Field(None, ge=0)
 
     @model_validator(mode="after")
     def _one_place(self) -> At:
-        point = (self.x is not None) + (self.y is not None)
-        if point == 1 or (point == 0) == (self.road is None):
-            raise ValueError("needs either x and y, or road")
+        if (self.x is None) != (self.y is None):
+            raise ValueError("needs x and y together")
+        if (self.place is not None) + (self.x is not None) + (self.road is not None) != 1:
+            raise ValueError("needs either place, or x and y, or road")
         return self
 
 
@@ -150,7 +156,7 @@ class Travelled(Model):
     """Metres that an actor has gone since the beginning."""
 
     of: Name | None = None
-    above: Distance
+    above: Annotated[float, Field(ge=0.0, le=1e6)]
 
 
 class Collision(Model):

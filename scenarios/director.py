@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from math import radians
 from pathlib import Path
 from typing import Any
@@ -19,11 +19,12 @@ import carla
 from bridge.autopilot import Halt
 from bridge.surroundings import Surroundings
 from scenarios.drivers import Script, VehicleDriver, WalkerDriver, body
+from scenarios.guide import Guide
 from scenarios.lights import LightSwitch
 from scenarios.loader import Loaded, ScenarioError, load
 from scenarios.moment import STANDING, Invasion, Moment, State, Touch, holds
-from scenarios.road import LaneWatch, Places, RoutePoint
-from scenarios.schema import EGO, Actor, Camera, Ego, Spawn, Step
+from scenarios.road import LaneWatch, Places
+from scenarios.schema import EGO, Actor, Camera, Ego, Spawn
 from scenarios.verdict import Watcher
 
 LIFT = {"vehicle": 0.3, "walker": 1.0}  # m above the road at which actors are spawned
@@ -85,17 +86,15 @@ class Director:
         library = world.get_blueprint_library()
         start = self._places.find(scenario.ego.spawn, "ego", "spawn")
         self._places.begin_at(start)
-        for step, key in self._routes():
-            assert step.follow_route is not None
-            for n, place in enumerate(step.follow_route.via):
-                self._places.find(place, *key, n)  # a place that is not there is to be said now
+        guide = Guide(town, self._places, self.loaded)
+        guide.check()
         self._lights = [
             LightSwitch(world, self.loaded, light, self._places.find(light.at, "lights", k, "at"), k)
             for k, light in enumerate(scenario.lights)
         ]
         ego = self._spawn_one(world, library, scenario.ego, EGO, scenario.ego.spawn, start, "ego")
         self._drivers[EGO] = VehicleDriver(
-            ego, town, self._script(EGO, scenario.ego), scenario.ego.spawn.speed, scenario.seed, self._find_route
+            ego, town, self._script(EGO, scenario.ego), scenario.ego.spawn, start, scenario.seed, guide
         )
         for k, actor in enumerate(scenario.actors):
             way = self._places.find(actor.spawn, "actors", k, "spawn")
@@ -104,10 +103,11 @@ class Director:
             script = self._script(actor.name, actor)
             if actor.walks:
                 side = -90.0 if actor.spawn.across > 0.0 else 90.0  # back over the lane it stands beside
-                self._walkers[actor.name] = WalkerDriver(made, script, radians(way.transform.rotation.yaw + side))
+                over = radians(way.transform.rotation.yaw + side)
+                self._walkers[actor.name] = WalkerDriver(made, script, over, guide)
             else:
                 self._drivers[actor.name] = VehicleDriver(
-                    made, town, script, actor.spawn.speed, scenario.seed + 7919 * (k + 1), self._find_route
+                    made, town, script, actor.spawn, way, scenario.seed + 7919 * (k + 1), guide
                 )
         for name, driver in self._drivers.items():
             driver.actor.apply_control(carla.VehicleControl(hand_brake=True, brake=1.0))
@@ -149,7 +149,7 @@ class Director:
                 others = [*surroundings.bodies(but=self._ids[name]), ego]
                 driver.actor.apply_control(driver.control(now, others, halts, delta))
         for walker in self._walkers.values():
-            walker.actor.apply_control(walker.control(now))
+            walker.actor.apply_control(walker.control(now, delta))
         return pedals
 
     def observe(self, snapshot: carla.WorldSnapshot) -> None:
@@ -215,23 +215,6 @@ class Director:
 
     def _script(self, name: str, actor: Ego | Actor) -> Script:
         return Script(name, actor.do, actor.events, self._steps)
-
-    def _routes(self) -> Iterator[tuple[Step, tuple[str | int, ...]]]:
-        """All steps with a way to follow, and the key of its places."""
-        scenario = self.scenario
-        everybody: list[tuple[Ego | Actor, tuple[str | int, ...]]] = [(scenario.ego, ("ego",))]
-        everybody += [(actor, ("actors", k)) for k, actor in enumerate(scenario.actors)]
-        for actor, key in everybody:
-            for kind, steps in (("do", actor.do), ("events", actor.events)):
-                for n, step in enumerate(steps):
-                    if step.follow_route is not None:
-                        yield step, (*key, kind, n, "follow_route", "via")
-
-    def _find_route(self, step: Step, state: State) -> list[RoutePoint]:
-        assert step.follow_route is not None
-        key = next(key for known, key in self._routes() if known is step)
-        start = self._map.get_waypoint(carla.Location(state.x, state.y, state.z))
-        return self._places.route(start, step.follow_route.via, *key)
 
     def _spawn_one(
         self,

@@ -20,6 +20,10 @@ from scenarios.schema import Actor, Camera, Ego, Scenario, Step
 MAX_BYTES = 1 << 20
 #: Names of planes and topics: a camera cannot have one of them.
 RESERVED = ("tag", "instance", "depth", "motion", "rgb", "neural", "calibration", "ego", "world", "camera")
+#: Keys that hold an actor's name.
+_NAMES = ("of", "to", "by", "other", "beside", "no_collision")
+_WALKERS = ("cross", "stop", "set_speed", "follow_path")
+_VEHICLES = tuple(name for name in Step.model_fields if name != "cross")
 
 
 @dataclass(frozen=True)
@@ -53,7 +57,8 @@ def load(path: str | Path) -> Loaded:
         if len(raw) > MAX_BYTES:
             raise ScenarioError(f"{path}: over {MAX_BYTES >> 20} MiB; that is no scenario")
         if path.suffix.lower() == ".xosc":
-            return _checked(path, *translate(path, raw), raw, None)
+            text, data, lines = translate(path, raw)
+            return _checked(path, text, data, lines, raw + text.encode(), None)  # with what came out of catalogs
         text = raw.decode("utf-8-sig")
     except OSError as error:
         raise ScenarioError(f"{path}: {(error.strerror or 'cannot be read').lower()}") from None
@@ -196,15 +201,16 @@ def _check_steps(actor: Actor | Ego, key: Key, names: set[str], known: set[str])
         before: Step | None = None
         for k, step in enumerate(steps):
             at, kind = (*key, listed, k), step.chosen()[0]
-            if walks != (kind == "cross") and not (walks and kind == "stop"):
+            if kind not in (_WALKERS if walks else _VEHICLES):
                 yield (*at, kind), f"is not for {'walkers' if walks else 'vehicles'}"
             if step.when is None and listed == "events":
                 yield at, "never begins: an event needs a `when`"
             elif before is not None and step.when is None and before.chosen()[0] in ("follow_lane", "controls"):
                 yield at, f"never begins: the {before.chosen()[0]} before it goes on for ever; give it a `when`"
-            for name, when in (("when", step.when), ("armed_by", step.armed_by)):
-                if when is not None:
-                    yield from _check_names(when, (*at, name), names, known)
+            for name in ("when", "armed_by", kind):
+                part = getattr(step, name)
+                if isinstance(part, BaseModel):
+                    yield from _check_names(part, (*at, name), names, known)
             before = step
 
 
@@ -220,5 +226,9 @@ def _check_names(model: BaseModel, key: Key, names: set[str], steps: set[str]) -
                 yield from _check_names(one, (*below, k), names, steps)
         elif isinstance(model, StepState) and field_name == "step" and value not in steps:
             yield below, f"there is no step {value!r}; named ones are {', '.join(sorted(steps)) or 'none'}"
-        elif field_name in ("of", "to", "by", "other", "no_collision") and value is not None and value not in names:
+        elif (
+            field_name in ("of", "to", "by", "other", "beside", "no_collision")
+            and value is not None
+            and value not in names
+        ):
             yield below, f"there is no actor {value!r}; there are {', '.join(sorted(names))}"

@@ -1,8 +1,8 @@
 """ASAM OpenSCENARIO 1.x (.xosc) as a scenario: what CARLA's ScenarioRunner examples and esmini's basic ones use.
 
-Everybody is driven by this project's own drivers, so actions say what is wanted, not what is forced: a speed is reached
-by accelerating, a lane change keeps to the lanes there are. As in ScenarioRunner, positions are CARLA's (left-handed)
-where the description begins with ``CARLA:``; else they are the standard's, and y and headings change their sign.
+Speeds are exactly what actions say; the steering is this project's own drivers'. Whoever the file leaves to a
+controller outside of it is driven by them altogether. As in ScenarioRunner, positions are CARLA's (left-handed) where
+the description begins with ``CARLA:``; else they are the standard's, and y and headings change their sign.
 Whatever is not understood is refused by its name and line; nothing is passed over that would change what happens.
 """
 
@@ -19,15 +19,13 @@ import yaml
 from bridge.presets import TOWNS
 from scenarios.conditions import EGO
 from scenarios.problems import Key
+from scenarios.xosc_actions import CRUISE, WALK, Actions
+from scenarios.xosc_catalogs import Catalogs
 from scenarios.xosc_conditions import Trigger, Triggers
 from scenarios.xosc_elements import Element, parameters, parse
-from scenarios.xosc_places import place_of
+from scenarios.xosc_places import Positions
 
 DURATION = 60.0  # s, where no stop trigger says another time
-CRUISE = 8.0  # m/s of an ego that the file leaves to somebody else's controller
-GENTLE = 3.0  # m/s^2 of a stop that does not say how hard
-LONGEST = 50.0  # m, of a lane change
-WALK = 100.0  # m that somebody walks who is not told how far
 
 #: Vehicle and pedestrian categories -> the blueprint that stands for them.
 BLUEPRINTS = {
@@ -41,6 +39,11 @@ BLUEPRINTS = {
     "pedestrian": "walker.pedestrian.0001",
     "walker": "walker.pedestrian.0001",
 }
+#: Words in the name of a catalog's entry -> R,G,B.
+COLORS = {
+    "white": "240,240,240", "black": "20,20,20", "red": "180,20,20", "blue": "30,60,160", "green": "30,110,50",
+    "yellow": "220,180,30", "orange": "220,110,20", "grey": "120,120,120", "gray": "120,120,120",
+}  # fmt: skip
 _CRITERIA: dict[str, dict[str, Any]] = {
     "CollisionTest": {"no_collision": EGO},
     "KeepLaneTest": {"lane_invasions": {"most": 0}},
@@ -61,8 +64,11 @@ class _Actor:
         self.element, self.name, self.blueprint, self.color = element, name, blueprint, color
         self.spawn: dict[str, Any] | None = None
         self.speed = 0.0
+        self.told: dict[str, Any] = {}  # the same as a `set_speed`
         self.events: list[dict[str, Any]] = []
-        self.controlled = False  # by something outside of the file
+        self.commanded = False  # has a controller of its own, which may be activated
+        self.controlled = False  # by something outside of the file, instead of which our own driver is there
+        self.paths = False  # has a trajectory somewhere
 
     @property
     def walks(self) -> bool:
@@ -72,11 +78,17 @@ class _Actor:
         """As the scenario language has it."""
         if self.spawn is None:
             raise self.element.error(f"{self.name} has no TeleportAction in Init: it is nowhere")
-        speed = self.speed or (CRUISE if ego and not self.events else 0.0)
-        goes = {"follow_lane": {"speed": speed}}
-        if self.walks:
-            goes = {"cross": {"speed": min(speed, 6.0), "distance": WALK}}
-        do = [goes] if speed else []
+        do: list[dict[str, Any]] = []
+        if self.walks and self.speed:
+            do.append({"cross": {"speed": min(self.speed, 6.0), "distance": WALK}})
+        elif self.controlled:
+            leaves = all("shift" in step or "change_lane" in step for step in self.events)  # the speed to the driver
+            speed = self.speed or (CRUISE if ego and leaves else 0.0)
+            do += [{"follow_lane": {"speed": speed}}] if speed else []
+        elif not self.walks:
+            across = self.spawn.get("across", 0.0)
+            do += [{"shift": {"across": across, "length": 0.0}}] if across else []
+            do += [{"set_speed": self.told or {"speed": 0.0}}] if self.told or (ego and not self.events) else []
         spawn = self.spawn if self.walks else {**self.spawn, "speed": self.speed}
         result: dict[str, Any] = {"blueprint": self.blueprint, "spawn": spawn}
         if self.color:
@@ -95,12 +107,12 @@ class _Translation:
         self._path = path
         declared = parameters(root.find("ParameterDeclarations"))
         self._root = root = root.within(declared)
-        root.only(
-            "FileHeader", "ParameterDeclarations", "CatalogLocations", "RoadNetwork", "Entities", "Storyboard",
-        )  # fmt: skip
         header = root.get("FileHeader")
         if header.text("revMajor") != "1":
             raise header.error(f"version {header.text('revMajor')}.{header.text('revMinor', '0')}; only 1.x is read")
+        root.only(
+            "FileHeader", "ParameterDeclarations", "CatalogLocations", "RoadNetwork", "Entities", "Storyboard",
+        )  # fmt: skip
         described = header.text("description", "")
         self._title = described.removeprefix("CARLA:").strip() or path.stem
         self._mirror = 1.0 if described.startswith("CARLA:") else -1.0
@@ -109,10 +121,13 @@ class _Translation:
         self._acts: dict[str, dict[str, Any] | None] = {}  # act -> when it begins
         self._lines: dict[Key, int] = {}
         self._event_lines: dict[tuple[str, int], int] = {}  # of an actor's events
+        self._catalogs = Catalogs(path, root.find("CatalogLocations"))
+        self._positions = Positions(self._catalogs, self._mirror)
         self._actors = self._entities(root.get("Entities"))
         self._ego = self._find_ego()
         names = {actor.element.text("name"): actor.name for actor in self._actors.values()}
-        self._triggers = Triggers(names, self._state, self._mirror)
+        self._triggers = Triggers(names, self._state, self._positions)
+        self._actions = Actions(self._entity, self._positions, self._mirror)
 
     def scenario(self) -> tuple[dict[str, Any], Mapping[Key, int]]:
         board = self._root.get("Storyboard")
@@ -160,7 +175,7 @@ class _Translation:
             raise network.error("has no LogicFile: a scenario needs a map")
         name = logic.text("filepath")
         plain = Path(name.replace("\\", "/"))
-        candidates = [plain] if plain.suffix.lower() == ".xodr" else [Path(f"{plain.name}.xodr")]
+        candidates = [plain, Path(plain.name)] if plain.suffix.lower() == ".xodr" else [Path(f"{plain.name}.xodr")]
         if plain.name.endswith("_Opt"):
             candidates.append(Path(f"{plain.name.removesuffix('_Opt')}.xodr"))
         for candidate in candidates:
@@ -175,12 +190,17 @@ class _Translation:
         found: dict[str, _Actor] = {}
         for each in entities:
             each.only("Vehicle", "Pedestrian", "CatalogReference", "ObjectController")
-            kind = each.one("ObjectController")
+            kind, color = each.one("ObjectController"), None
             name = each.text("name")
             if name in found:
                 raise each.error(f"there is another {name!r}")
-            found[name] = _Actor(each, _word(name), _blueprint(kind), _property(kind, "color"))
+            if kind.name == "CatalogReference":
+                entry = kind.text("entryName").lower()
+                color = next((COLORS[word] for word in COLORS if word in entry), None)
+                kind = self._catalogs.find(kind) or kind
+            found[name] = _Actor(each, _word(name), _blueprint(kind), _property(kind, "color") or color)
             found[name].controlled = _property(kind, "type") == "ego_vehicle"
+            found[name].commanded = each.find("ObjectController") is not None
         if not found:
             raise entities.error("is empty")
         return found
@@ -217,13 +237,16 @@ class _Translation:
     def _begin(self, actor: _Actor, kind: Element) -> None:
         if kind.name == "TeleportAction":
             places = {name: (each.spawn or {}, each is self._ego) for name, each in self._actors.items()}
-            actor.spawn = place_of(kind.get("Position").one(), self._mirror, places)
+            actor.spawn = self._positions.spawn(kind.get("Position").one(), places)
         elif kind.name == "LongitudinalAction" and kind.one().name == "SpeedAction":
-            actor.speed = self._speed(kind.one().get("SpeedActionTarget").one())
+            target = kind.one().get("SpeedActionTarget").one()
+            actor.speed = self._actions.target(target)
+            keeps = target.text("continuous", "false") == "true"
+            actor.told = self._actions.told(target) if keeps else {"speed": actor.speed}
         elif kind.name in ("ControllerAction", "ActivateControllerAction"):
-            actor.controlled = True  # whoever that was: here our own driver has the wheel
-        elif kind.name == "RoutingAction":
-            actor.events.append({"when": {"time": 0}, **self._route(actor, kind.one())})
+            actor.controlled = actor.controlled or _takes_over(kind, actor.commanded)
+        elif kind.name == "RoutingAction" or (kind.name == "LateralAction" and kind.one().name == "LaneOffsetAction"):
+            actor.events.append({"when": {"time": 0}, **self._actions.step(actor, kind)})
         else:
             raise (kind.one() if kind.name in ("LongitudinalAction", "LateralAction") else kind).refuse()
 
@@ -252,15 +275,24 @@ class _Translation:
                 ends.append({**stops.when, "delay": stops.delay})
 
     def _group(self, group: Element, begins: Trigger) -> None:
-        group.only("Actors", "Maneuver")
+        group.only("Actors", "Maneuver", "CatalogReference")
         if group.number("maximumExecutionCount", 1) > 1:
             raise group.error("maximumExecutionCount above 1 is not supported")
         who = group.get("Actors")
         who.only("EntityRef")
         actors = [self._entity(each) for each in who]
+        for actor in actors:
+            actor.paths = actor.paths or group.holds("FollowTrajectoryAction")
         names: list[str] = []
-        for maneuver in group.all("Maneuver"):
-            maneuver = maneuver.within(parameters(maneuver.find("ParameterDeclarations")))
+        for maneuver in group:
+            if maneuver.name == "Actors":
+                continue
+            if maneuver.name == "CatalogReference":
+                maneuver = self._catalogs.get(maneuver)
+                if maneuver.name != "Maneuver":
+                    raise maneuver.refuse()
+            else:
+                maneuver = maneuver.within(parameters(maneuver.find("ParameterDeclarations")))
             maneuver.only("ParameterDeclarations", "Event")
             made: list[str] = []
             for event in maneuver.all("Event"):
@@ -293,90 +325,11 @@ class _Translation:
             if trigger.delay + begins.delay:
                 step["delay"] = trigger.delay + begins.delay
             self._event_lines[actor.name, len(actor.events)] = action.line
-            actor.events.append({**step, **self._action(actor, private.one())})
+            actor.events.append({**step, **self._actions.step(actor, private.one())})
             self._steps[action.text("name", "")] = [step["name"]]
             names.append(step["name"])
         self._steps[event.text("name", "")] = names
         return names
-
-    def _action(self, actor: _Actor, kind: Element) -> dict[str, Any]:
-        if kind.name == "RoutingAction":
-            return self._route(actor, kind.one())
-        if kind.name not in ("LongitudinalAction", "LateralAction"):
-            raise kind.refuse()
-        what = kind.one()
-        if what.name == "SpeedAction":
-            return self._speed_step(actor, what)
-        if what.name == "LaneChangeAction":
-            return self._lane_change(actor, what)
-        raise what.refuse()
-
-    def _speed_step(self, actor: _Actor, what: Element) -> dict[str, Any]:
-        what.only("SpeedActionDynamics", "SpeedActionTarget")
-        dynamics = what.get("SpeedActionDynamics")
-        value, dimension = abs(dynamics.number("value")), dynamics.text("dynamicsDimension")
-        speed = self._speed(what.get("SpeedActionTarget").one())
-        # ScenarioRunner keeps to a speed for so many seconds or metres; the standard's step is over at once.
-        lasts = self._mirror > 0.0 and dynamics.text("dynamicsShape") == "step" and value > 0.0
-        counted = {"time": "done_after", "distance": "done_within"}.get(dimension) if lasts else None
-        done = {counted: value} if counted else {}
-        if actor.walks:
-            if speed == 0.0:
-                return {**done, "stop": {}}
-            assert actor.spawn is not None
-            walk: dict[str, Any] = {"speed": min(speed, 6.0), "distance": WALK}
-            if "yaw" in actor.spawn:
-                walk["yaw"] = actor.spawn["yaw"]
-            return {**done, "cross": walk}
-        if speed == 0.0:
-            return {**done, "stop": {"deceleration": value if dimension == "rate" and 0.0 < value <= 10.0 else GENTLE}}
-        return {**done, "follow_lane": {"speed": speed}}
-
-    def _speed(self, target: Element) -> float:
-        if target.name == "AbsoluteTargetSpeed":
-            speed = target.number("value")
-        elif target.name == "RelativeTargetSpeed":
-            other, value = self._entity(target).speed, target.number("value")
-            speed = other * value if target.text("speedTargetValueType") == "factor" else other + value
-        else:
-            raise target.refuse()
-        if not 0.0 <= speed <= 60.0:
-            raise target.error(f"{speed:g} m/s is not 0 to 60")
-        return speed
-
-    def _lane_change(self, actor: _Actor, what: Element) -> dict[str, Any]:
-        dynamics, target = what.get("LaneChangeActionDynamics"), what.get("LaneChangeTarget").one()
-        value, dimension = dynamics.number("value"), dynamics.text("dynamicsDimension")
-        length = value if dimension == "distance" else value * max(actor.speed, CRUISE)
-        lane, wanted = (actor.spawn or {}).get("lane"), int(target.number("value"))
-        if target.name == "RelativeTargetLane" and self._entity(target) is actor:
-            steps, sign = wanted, -1 if lane is None or lane < 0 else 1
-        else:
-            if target.name == "RelativeTargetLane":
-                other = (self._entity(target).spawn or {}).get("lane")
-                wanted = wanted + other if other is not None else 0
-            elif target.name != "AbsoluteTargetLane":
-                raise target.refuse()
-            if lane is None or not wanted:
-                raise target.error("is only supported where everybody begins at a LanePosition")
-            steps, sign = wanted - lane, 1 if lane > 0 else -1
-        if abs(steps) != 1:
-            raise target.error(f"a change over {abs(steps)} lanes is not supported, only to the next one")
-        side = "right" if steps * sign > 0 else "left"
-        return {"change_lane": {"side": side, "length": min(max(length, 6.0), LONGEST)}}
-
-    def _route(self, actor: _Actor, what: Element) -> dict[str, Any]:
-        if what.name == "AcquirePositionAction":
-            positions = [what.get("Position").one()]
-        elif what.name == "AssignRouteAction":
-            positions = [point.get("Position").one() for point in what.get("Route").all("Waypoint")]
-        else:
-            raise what.refuse()
-        via = []
-        for position in positions:
-            place = place_of(position, self._mirror, {})
-            via.append({key: value for key, value in place.items() if key in ("road", "lane", "s", "x", "y")})
-        return {"follow_route": {"via": via, "speed": actor.speed or CRUISE}}
 
     def _state(self, asked: Element) -> dict[str, Any]:
         """What stands for a StoryboardElementStateCondition."""
@@ -394,7 +347,8 @@ class _Translation:
 
     def _asserts(self, stop: Trigger) -> tuple[list[dict[str, Any]], str]:
         """ScenarioRunner's criteria as assertions, and which of them are not judged."""
-        asserts: list[dict[str, Any]] = [{"no_collision": EGO}]
+        # An ego that does just what the file says cannot help what comes of it.
+        asserts: list[dict[str, Any]] = [{"no_collision": EGO}] if self._ego.controlled else []
         unjudged = []
         for name, condition in stop.criteria:
             if name == "DrivenDistanceTest":
@@ -413,6 +367,8 @@ def _word(name: str) -> str:
 
 
 def _blueprint(kind: Element) -> str:
+    if kind.name not in ("Vehicle", "Pedestrian", "CatalogReference"):
+        raise kind.refuse()
     if kind.name == "CatalogReference":
         entry = kind.text("entryName")
         found = next((BLUEPRINTS[word] for word in BLUEPRINTS if word in entry.lower()), None)
@@ -426,6 +382,20 @@ def _blueprint(kind: Element) -> str:
     if category not in BLUEPRINTS:
         raise kind.error(f"category {category} is not supported; known are {', '.join(BLUEPRINTS)}")
     return BLUEPRINTS[category]
+
+
+def _takes_over(action: Element, commanded: bool) -> bool:
+    """Whether an action of Init leaves somebody to a controller that is not in the file."""
+    if action.name == "ActivateControllerAction":
+        return commanded and action.text("longitudinal", "true").lower() == "true"
+    for each in action:
+        if each.name == "AssignControllerAction" and (given := each.find("Controller")) is not None:
+            # ScenarioRunner's other modules do what the file says.
+            if _property(given, "module") in (None, "external_control"):
+                return True
+        elif each.name == "ActivateControllerAction" and _takes_over(each, commanded):
+            return True
+    return False
 
 
 def _property(kind: Element, name: str) -> str | None:

@@ -7,6 +7,7 @@ mapping that offers several things of which one must be chosen (a step, an asser
 from __future__ import annotations
 
 import json
+from itertools import pairwise
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
@@ -45,17 +46,105 @@ class FollowRoute(Model):
     """Drive to places, one after the other, by the shortest way along lanes. Done when the last one is reached."""
 
     via: Annotated[list[Place], Field(min_length=1, max_length=50)]
-    speed: Speed
+    speed: Speed | None = None
+    """Default: as before."""
     heed: bool = True
     """Brake for others and for red lights."""
 
 
-class ChangeLane(Model):
-    """Go over to the neighbouring lane of the same direction. Done when the vehicle is there."""
+class ChangeLane(OneOf):
+    """Go over to another lane. Done when the vehicle is there."""
 
-    side: Literal["left", "right"]
-    length: Annotated[float, Field(ge=6.0, le=50.0)] = 20.0
+    side: Literal["left", "right"] | None = None
+    """To the lane on this side."""
+    lane: int | None = None
+    """To the lane with this id (OpenDRIVE's, of the road that the vehicle is on)."""
+    beside: Name | None = None
+    """To the lane where this actor is; with `lanes` so many to the left of it (negative: to the right)."""
+    lanes: Annotated[int, Field(ge=-8, le=8)] | None = None
+    """How many lanes (with `side`: 1 unless told; with `beside`: 0)."""
+    length: Annotated[float, Field(ge=6.0, le=500.0)] = 20.0
     """Metres of road that it takes."""
+    over: Annotated[float, Field(gt=0.0, le=600.0)] | None = None
+    """Seconds that it takes, instead."""
+    oncoming: bool = False
+    """Also to a lane that leads the other way, or is not for driving."""
+
+
+class Shift(Model):
+    """Drive to the side of the lane's middle from now on. Done when the vehicle is there."""
+
+    across: Annotated[float, Field(ge=-30.0, le=30.0)]
+    """Metres to the right of the middle (negative: to the left)."""
+    length: Annotated[float, Field(ge=0.0, le=500.0)] = 20.0
+    """Metres of road that it takes."""
+    over: Annotated[float, Field(gt=0.0, le=600.0)] | None = None
+    """Seconds that it takes, instead."""
+
+
+class SetSpeed(OneOf):
+    """Exactly this speed, whatever the engine could and whoever is in the way; where to go stays as it was. Done when
+    it is reached."""
+
+    speed: Speed | None = None
+    beside: Name | None = None
+    """As fast as this actor, times `times` plus `plus`."""
+    times: Annotated[float, Field(ge=0.0, le=10.0)] | None = None
+    plus: Annotated[float, Field(ge=-60.0, le=60.0)] | None = None
+    keep: bool = False
+    """Go on following that actor's speed."""
+    over: Seconds | None = None
+    """Seconds that it takes (without any of these three: none)."""
+    rate: Annotated[float, Field(gt=0.0, le=1000.0)] | None = None
+    """m/s^2."""
+    within: Distance | None = None
+    """Metres that it takes."""
+    smooth: bool = False
+    """Changes like a cosine, not linearly."""
+
+    @model_validator(mode="after")
+    def _one_way(self) -> SetSpeed:
+        if sum(each is not None for each in (self.over, self.rate, self.within)) > 1:
+            raise ValueError("has one of over, rate, within")
+        return self
+
+
+class Waymark(Place):
+    """A point of a path."""
+
+    across: Annotated[float, Field(ge=-30.0, le=30.0)] = 0.0
+    """Metres to the right of the lane's middle."""
+    at: Seconds | None = None
+    """Seconds since the step began; all points have one, or none."""
+
+
+class FollowPath(Model):
+    """Go straight from point to point, wherever that is. Done at the last one."""
+
+    points: Annotated[list[Waymark], Field(min_length=2, max_length=1000)]
+    speed: Speed | None = None
+    """Default: as before; where points have times, what these ask for."""
+
+    @model_validator(mode="after")
+    def _times(self) -> FollowPath:
+        times = [point.at for point in self.points if point.at is not None]
+        if times and (len(times) < len(self.points) or any(b <= a for a, b in pairwise(times))):
+            raise ValueError("all points have a time, each a later one, or none has")
+        return self
+
+
+class Meet(Model):
+    """Choose the speed so as to be at a place at the moment when somebody else is at another one; where to go stays as
+    it was. Done when either is there."""
+
+    at: Place
+    other: Name
+    there: Place
+    """Where the other one is then."""
+    speed: Speed | None = None
+    """One's own speed there (default: as it comes)."""
+    plus: Annotated[float, Field(ge=-60.0, le=60.0)] | None = None
+    """Instead of `speed`: what it is above the other one's."""
 
 
 class Stop(Model):
@@ -87,6 +176,28 @@ class Cross(Model):
     """Where to, degrees clockwise from the x axis (default: over the lane it stands beside)."""
 
 
+class KeepDistance(Model):
+    """Choose the speed so as to keep a distance from somebody ahead on the same way. Done when it is reached."""
+
+    to: Name
+    metres: Distance | None = None
+    seconds: Seconds | None = None
+    """Instead of metres: that many seconds at the own speed."""
+    outlines: bool = True
+    """Between the outlines, not between the middles."""
+    acceleration: Annotated[float, Field(gt=0.0, le=1000.0)] = 5.0
+    """m/s^2, at most."""
+    deceleration: Annotated[float, Field(gt=0.0, le=1000.0)] = 8.0
+    most: Speed = 60.0
+    """m/s, at most."""
+
+    @model_validator(mode="after")
+    def _one_distance(self) -> KeepDistance:
+        if (self.metres is None) == (self.seconds is None):
+            raise ValueError("needs either metres or seconds")
+        return self
+
+
 class Step(OneOf):
     """One thing to do. Without `when` it begins as soon as the step before is done."""
 
@@ -104,6 +215,11 @@ class Step(OneOf):
     follow_lane: FollowLane | None = None
     follow_route: FollowRoute | None = None
     change_lane: ChangeLane | None = None
+    shift: Shift | None = None
+    set_speed: SetSpeed | None = None
+    follow_path: FollowPath | None = None
+    meet: Meet | None = None
+    keep_distance: KeepDistance | None = None
     stop: Stop | None = None
     cross: Cross | None = None
     controls: Annotated[list[Pedals], Field(min_length=1, max_length=10_000)] | None = None
@@ -329,7 +445,8 @@ class Scenario(Model):
     actors: list[Actor] = Field(default_factory=list, max_length=100)
     end: list[End] = Field(default_factory=list, max_length=20)
     """Ends when one of these holds."""
-    asserts: list[Assertion] = Field(min_length=1, max_length=100, alias="assert")
+    asserts: list[Assertion] = Field(max_length=100, alias="assert")
+    """What must be true; an empty list judges nothing."""
 
     @property
     def frames(self) -> int:

@@ -7,9 +7,11 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from scenarios.xosc_elements import Element
+from scenarios.xosc_places import Positions
 
 _MORE = ("greaterThan", "greaterOrEqual")
 _LESS = ("lessThan", "lessOrEqual")
+SAME = 0.1  # m/s within which speeds are equal
 CRITERIA = "criteria_"  # how ScenarioRunner's parameters begin that ask for a judgement, not for a time
 
 
@@ -26,8 +28,10 @@ class Triggers:
     """Translates triggers. ``names`` are the entities' names in the scenario, ``states`` what stands for "this element
     of the storyboard has begun" or "is done"."""
 
-    def __init__(self, names: dict[str, str], states: Callable[[Element], dict[str, Any]], mirror: float) -> None:
-        self._names, self._states, self._mirror = names, states, mirror
+    def __init__(
+        self, names: dict[str, str], states: Callable[[Element], dict[str, Any]], positions: Positions
+    ) -> None:
+        self._names, self._states, self._positions = names, states, positions
 
     def read(self, trigger: Element | None) -> Trigger:
         """A StartTrigger or StopTrigger. Raises ``ScenarioError``."""
@@ -99,6 +103,9 @@ class Triggers:
                 raise asked.one().refuse()
             return {"collision": {"of": of, **({"with": self.entity(other)} if other is not None else {})}}
         if name == "SpeedCondition":
+            if asked.text("rule") == "equalTo":
+                value = asked.number("value")
+                return {"speed": {"of": of, "above": max(value - SAME, 0.0), "below": value + SAME}}
             return {"speed": {"of": of, **self._bound(asked)}}
         if name == "RelativeDistanceCondition":
             return {"distance": {"of": of, "to": self.entity(asked), **self._bound(asked)}}
@@ -116,11 +123,8 @@ class Triggers:
             if name == "DistanceCondition" and asked.text("rule") not in _LESS:
                 raise asked.error(f"rule {asked.text('rule')} is not supported")
             within = asked.number("tolerance" if name == "ReachPositionCondition" else "value")
-            place = asked.get("Position").one()
-            if place.name != "WorldPosition":
-                raise place.refuse()
-            x, y = place.number("x"), self._mirror * place.number("y")
-            return {"position": {"of": of, "x": x, "y": y, "within": within}}
+            place = self._positions.on_map(asked.get("Position").one())
+            return {"position": {"of": of, **(place if "x" in place else {"place": place}), "within": within}}
         raise asked.refuse()
 
     @staticmethod

@@ -6,6 +6,8 @@ import ast
 import operator
 import re
 from collections.abc import Callable, Iterator, Mapping
+from copy import copy
+from math import ceil, floor, sqrt
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +20,11 @@ _OPERATORS: dict[type, Callable[[float, float], float]] = {
     ast.Sub: operator.sub,
     ast.Mult: operator.mul,
     ast.Div: operator.truediv,
+    ast.Mod: operator.mod,
 }
+_FUNCTIONS: dict[str, Callable[..., float]] = {
+    "round": lambda x: float(round(x)), "floor": floor, "ceil": ceil, "sqrt": sqrt, "pow": pow, "abs": abs,
+}  # fmt: skip
 
 
 class Element:
@@ -44,6 +50,19 @@ class Element:
         """What is not supported."""
         return self.error("is not supported")
 
+    @property
+    def parameters(self) -> Mapping[str, str]:
+        """What is known here, name -> value."""
+        return self._parameters
+
+    def with_text(self, attribute: str, value: str) -> Element:
+        """The same element with an attribute of this value."""
+        node = copy(self._node)
+        line = self._node.sourceline
+        node.set(attribute, value)
+        node.sourceline = line
+        return Element(node, self._path, self._parameters)
+
     def within(self, parameters: Mapping[str, str]) -> Element:
         """The same element where further parameters are known."""
         return Element(self._node, self._path, {**self._parameters, **parameters})
@@ -68,6 +87,10 @@ class Element:
         """All children of this name."""
         return [child for child in self if child.name == name]
 
+    def holds(self, name: str) -> bool:
+        """Whether there is an element of this name anywhere below."""
+        return next(self._node.iter(name), None) is not None
+
     def one(self, *ignored: str) -> Element:
         """The only child, those aside that are ``ignored``."""
         found = [child for child in self if child.name not in ignored]
@@ -91,9 +114,14 @@ class Element:
         if raw.startswith("${") and raw.endswith("}"):
             try:
                 return f"{_calculate(self._fill(raw[2:-1])):.12g}"
-            except (ValueError, SyntaxError, ZeroDivisionError):
+            except (ValueError, SyntaxError, TypeError, ArithmeticError):
                 return str(raw)  # names may be made of expressions, too; they are only names
         return self._fill(str(raw))
+
+    def name_of(self, attribute: str) -> str:
+        """An attribute that names a parameter, with or without its dollar."""
+        raw = str(self._node.get(attribute, ""))
+        return raw[1:] if raw.startswith("$") else self.text(attribute)
 
     def number(self, attribute: str, default: float | None = None) -> float:
         """An attribute that is a finite number."""
@@ -133,11 +161,14 @@ def parameters(declarations: Element | None) -> dict[str, str]:
     if declarations is None:
         return {}
     declarations.only("ParameterDeclaration")
-    return {each.text("name"): each.text("value") for each in declarations}
+    found: dict[str, str] = {}
+    for each in declarations:  # a value may be made of those before it
+        found[each.text("name")] = each.within(found).text("value")
+    return found
 
 
 def _calculate(expression: str) -> float:
-    """A number from + - * / and parentheses. Raises ValueError."""
+    """A number from + - * / %, parentheses and some functions. Raises ValueError."""
 
     def value(node: ast.AST) -> float:
         if isinstance(node, ast.Expression):
@@ -148,6 +179,8 @@ def _calculate(expression: str) -> float:
             return -value(node.operand)
         if isinstance(node, ast.BinOp) and type(node.op) in _OPERATORS:
             return _OPERATORS[type(node.op)](value(node.left), value(node.right))
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in _FUNCTIONS:
+            return float(_FUNCTIONS[node.func.id](*(value(each) for each in node.args)))
         raise ValueError(expression)
 
     return value(ast.parse(expression.strip(), mode="eval"))

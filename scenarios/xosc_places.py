@@ -6,7 +6,52 @@ from collections.abc import Mapping
 from math import degrees
 from typing import Any
 
+from scenarios.xosc_catalogs import Catalogs
 from scenarios.xosc_elements import Element
+
+
+class Positions:
+    """Translates positions. ``mirror`` is 1 for CARLA's axes, -1 for the standard's."""
+
+    def __init__(self, catalogs: Catalogs, mirror: float) -> None:
+        self._catalogs, self._mirror = catalogs, mirror
+
+    def spawn(self, position: Element, others: Mapping[str, tuple[dict[str, Any], bool]]) -> dict[str, Any]:
+        """A position as the language's ``spawn``. ``others`` are the entities' places so far, and which is the ego.
+        Raises ``ScenarioError``."""
+        if position.name == "RoutePosition":
+            return self._on_route(position)
+        return place_of(position, self._mirror, others)
+
+    def on_map(self, position: Element, *, across: bool = False) -> dict[str, Any]:
+        """A position as a place on the map, with ``across`` also beside a lane."""
+        if position.name not in ("WorldPosition", "LanePosition", "RoutePosition"):
+            raise position.refuse()
+        place = self.spawn(position, {})
+        known = ("road", "lane", "s", "x", "y", *(["across"] if across else []))
+        return {key: value for key, value in place.items() if key in known}
+
+    def waypoints(self, route: Element) -> list[Element]:
+        """The positions of a Route, or of one in a catalog."""
+        if route.name == "CatalogReference":
+            route = self._catalogs.get(route)
+        if route.name != "Route":
+            raise route.refuse()
+        return [point.get("Position").one() for point in route.all("Waypoint")]
+
+    def _on_route(self, position: Element) -> dict[str, Any]:
+        """So many metres along the road where a route begins."""
+        position.only("RouteRef", "InRoutePosition", "Orientation")
+        first = self.waypoints(position.get("RouteRef").one())[0]
+        if first.name != "LanePosition":
+            raise position.error(f"of a route that begins at a {first.name} is not supported")
+        within = position.get("InRoutePosition").one()
+        if within.name != "FromLaneCoordinates":
+            raise within.refuse()
+        place = place_of(first, self._mirror, {})
+        along = within.number("pathS")
+        lane = _whole(within, "laneId") if within.text("laneId", "") else place["lane"]
+        return {**place, "lane": lane, "s": place["s"] + (along if place["lane"] < 0 else -along)}
 
 
 def place_of(position: Element, mirror: float, others: Mapping[str, tuple[dict[str, Any], bool]]) -> dict[str, Any]:

@@ -165,14 +165,15 @@ def test_a_scenario_runner_file_becomes_a_scenario(tmp_path: Path):
     assert (ego.color, ego.do[0].follow_lane is not None) == ("0,0,255", True)
     assert (other.name, other.blueprint, other.spawn.ahead) == ("adversary", "vehicle.audi.tt", 25.0)
     goes, waits, leaves = other.events
-    assert goes.follow_lane is not None
-    assert (goes.follow_lane.speed, goes.done_within) == (2.0, 8.0)
+    assert goes.set_speed is not None
+    assert (goes.set_speed.speed, goes.set_speed.rate, goes.done_within) == (2.0, 4.0, 8.0)
     assert goes.when is not None
     assert goes.when.distance is not None
     assert (goes.when.distance.of, goes.when.distance.below) == ("ego", 40.0)
     assert goes.armed_by is not None
     assert goes.armed_by.travelled is not None
-    assert waits.stop is not None
+    assert waits.set_speed is not None
+    assert waits.set_speed.speed == 0.0
     assert (waits.done_after, waits.when is not None and waits.when.step is not None) == (2.0, True)
     assert leaves.when is not None
     assert leaves.when.standing is not None
@@ -246,17 +247,145 @@ def test_an_esmini_file_becomes_a_scenario(tmp_path: Path):
     scenario = load(cut_in(tmp_path)).scenario
     assert scenario.duration == 15.0
     assert scenario.ego.spawn.speed == pytest.approx(10.0)
+    assert scenario.ego.do[0].set_speed is not None  # nobody else drives it: exactly as the file says
+    assert scenario.actors[0].color == "180,20,20"
     faster, over = scenario.actors[0].events
-    assert faster.follow_lane is not None
-    assert faster.follow_lane.speed == pytest.approx(12.0)
+    assert faster.set_speed is not None
+    assert (faster.set_speed.beside, faster.set_speed.times) == ("ego", 1.2)
     assert over.change_lane is not None
-    assert (over.change_lane.side, over.change_lane.length) == ("left", 24.0)
+    assert (over.change_lane.beside, over.change_lane.lanes, over.change_lane.over) == ("ego", 0, 3.0)
     assert over.when is not None
     assert over.when.headway is not None
     assert (over.when.headway.of, over.when.headway.to, over.when.headway.above) == ("ego", "OverTaker", 0.4)
-    own = load(cut_in(tmp_path, '<RelativeTargetLane entityRef="OverTaker" value="1"/>')).scenario.actors[0].events[1]
-    assert own.change_lane is not None
-    assert own.change_lane.side == "left"
+    assert scenario.asserts == []
+
+
+@pytest.mark.parametrize(
+    ("target", "words"),
+    [
+        ('<RelativeTargetLane entityRef="OverTaker" value="1"/>', {"side": "left", "lanes": 1}),
+        ('<RelativeTargetLane entityRef="OverTaker" value="-2"/>', {"side": "right", "lanes": 2}),
+        ('<RelativeTargetLane entityRef="Ego" value="-1"/>', {"beside": "ego", "lanes": -1}),
+        ('<AbsoluteTargetLane value="1"/>', {"lane": 1}),
+    ],
+)
+def test_lane_changes_name_their_lane(tmp_path: Path, target: str, words: dict[str, Any]):
+    change = load(cut_in(tmp_path, target)).scenario.actors[0].events[1].change_lane
+    assert change is not None
+    assert change.model_dump(exclude_none=True) == {**words, "over": 3.0, "length": 20.0, "oncoming": True}
+
+
+ROUTE = """<Route name="straight" closed="false"><Waypoint routeStrategy="shortest"><Position>
+  <LanePosition roadId="2" laneId="1" s="63"/></Position></Waypoint><Waypoint routeStrategy="shortest"><Position>
+  <LanePosition roadId="3" laneId="1" s="5"/></Position></Waypoint></Route>"""
+BRAKES = """<Maneuver name="brakes"><ParameterDeclarations>
+  <ParameterDeclaration name="hard" parameterType="double" value="2"/></ParameterDeclarations>{event}</Maneuver>"""
+
+
+def catalog(folder: Path, name: str, entries: str) -> None:
+    (folder / "Catalogs").mkdir(exist_ok=True)
+    (folder / "Catalogs" / f"{name}.xosc").write_text(
+        f'<OpenSCENARIO><FileHeader revMajor="1" revMinor="0"/><Catalog name="{name}">{entries}</Catalog>'
+        "</OpenSCENARIO>",
+        encoding="utf-8",
+    )
+
+
+def test_catalogs_hold_vehicles_routes_and_maneuvers(tmp_path: Path):
+    dynamics = speed(absolute("0"), "linear", "-$hard", "rate")
+    brakes = event("brake", dynamics, by_value('<SimulationTimeCondition value="3" rule="greaterThan"/>'))
+    catalog(tmp_path, "Cars", '<Vehicle name="mine" vehicleCategory="bus"/>')
+    catalog(tmp_path, "Routes", ROUTE)
+    catalog(tmp_path, "Maneuvers", BRAKES.format(event=brakes.replace("-$hard", "${-1 * $hard}")))
+    reference = '<CatalogReference catalogName="Routes" entryName="straight"/>'
+    start = f"""<RoutePosition><RouteRef>{reference}</RouteRef><InRoutePosition>
+      <FromLaneCoordinates pathS="10" laneId="1"/></InRoutePosition></RoutePosition>"""
+    path = file(
+        tmp_path,
+        '<ScenarioObject name="Ego"><CatalogReference catalogName="Cars" entryName="mine"/></ScenarioObject>',
+        placed(
+            "Ego",
+            start,
+            f"<PrivateAction><RoutingAction><AssignRouteAction>{reference}</AssignRouteAction></RoutingAction>"
+            f"</PrivateAction><PrivateAction>{speed(absolute('6'))}</PrivateAction>",
+        ),
+        story("Ego").replace(
+            '<Maneuver name="m"></Maneuver>',
+            '<CatalogReference catalogName="Maneuvers" entryName="brakes"><ParameterAssignments>'
+            '<ParameterAssignment parameterRef="$hard" value="5"/></ParameterAssignments></CatalogReference>',
+        ),
+        description="Routes",
+    )
+    text = path.read_text(encoding="utf-8")
+    places = '<CatalogLocations><VehicleCatalog><Directory path="elsewhere/Catalogs"/></VehicleCatalog>'
+    path.write_text(text.replace("<CatalogLocations/>", places + "</CatalogLocations>"), encoding="utf-8")
+    loaded = load(path)
+    ego = loaded.scenario.ego
+    assert ego.blueprint == "vehicle.mitsubishi.fusorosa"
+    assert (ego.spawn.road, ego.spawn.lane, ego.spawn.s, ego.spawn.speed) == (2, 1, 53.0, 6.0)
+    route, brake = ego.events
+    assert route.follow_route is not None
+    assert [(place.road, place.s) for place in route.follow_route.via] == [(3, 5.0)]
+    assert brake.set_speed is not None
+    assert (brake.set_speed.speed, brake.set_speed.rate) == (0.0, 5.0)
+    catalog(tmp_path, "Routes", ROUTE.replace('s="5"', 's="6"'))
+    assert load(path).digest != loaded.digest
+    catalog(tmp_path, "Routes", "")
+    with pytest.raises(ScenarioError, match="catalog Routes has no entry 'straight'"):
+        load(path)
+
+
+def test_trajectories_offsets_distances_and_meetings(tmp_path: Path):
+    vertices = "".join(
+        f'<Vertex time="{t}"><Position><LanePosition roadId="16" laneId="-1" s="{s}" offset="0.5"/></Position></Vertex>'
+        for t, s in ((0, 30), (2, 50))
+    )
+    path = cut_in(tmp_path)
+    text = path.read_text(encoding="utf-8")
+    a = text.index("<LateralAction>")
+    b = text.index("</LateralAction>") + len("</LateralAction>")
+
+    def step(action: str) -> dict[str, Any]:
+        path.write_text(text[:a] + action + text[b:], encoding="utf-8")
+        made = load(path).scenario.actors[0].events[1]
+        kind = made.chosen()[0]
+        return {kind: getattr(made, kind).model_dump(exclude_unset=True)}
+
+    trajectory = f"""<RoutingAction><FollowTrajectoryAction><Trajectory name="t" closed="false"><Shape><Polyline>
+      {vertices}
+      </Polyline></Shape></Trajectory><TimeReference><Timing domainAbsoluteRelative="relative" scale="2" offset="1"/>
+      </TimeReference><TrajectoryFollowingMode followingMode="position"/></FollowTrajectoryAction></RoutingAction>"""
+    assert step(trajectory) == {
+        "follow_path": {
+            "points": [
+                {"road": 16, "lane": -1, "s": 30.0, "across": -0.5, "at": 1.0},
+                {"road": 16, "lane": -1, "s": 50.0, "across": -0.5, "at": 5.0},
+            ]
+        }
+    }
+    offset = """<LateralAction><LaneOffsetAction continuous="true"><LaneOffsetActionDynamics dynamicsShape="sinusoidal"
+      maxLateralAcc="1"/><LaneOffsetTarget><AbsoluteTargetLaneOffset value="-2"/></LaneOffsetTarget></LaneOffsetAction>
+      </LateralAction>"""
+    assert step(offset) == {"shift": {"across": 2.0, "over": pytest.approx(3.14159, abs=1e-4)}}
+    distance = """<LongitudinalAction><LongitudinalDistanceAction entityRef="Ego" timeGap="1.5" freespace="true"
+      continuous="true"><DynamicConstraints maxAcceleration="2" maxDeceleration="5" maxSpeed="40"/>
+      </LongitudinalDistanceAction></LongitudinalAction>"""
+    limits = {"acceleration": 2.0, "deceleration": 5.0, "most": 40.0}
+    assert step(distance) == {"keep_distance": {"to": "ego", "seconds": 1.5, "outlines": True, **limits}}
+    position = '<LanePosition roadId="16" laneId="-1" s="{}"/>'
+    meeting = f"""<SynchronizeAction masterEntityRef="Ego"><TargetPositionMaster>{position.format(60)}
+      </TargetPositionMaster><TargetPosition>{position.format(70)}</TargetPosition><FinalSpeed>
+      <RelativeSpeedToMaster value="2" speedTargetValueType="delta"/></FinalSpeed></SynchronizeAction>"""
+    assert step(meeting) == {
+        "meet": {
+            "at": {"road": 16, "lane": -1, "s": 70.0},
+            "other": "ego",
+            "there": {"road": 16, "lane": -1, "s": 60.0},
+            "plus": 2.0,
+        }
+    }
+    with pytest.raises(ScenarioError, match="Nurbs: is not supported"):
+        step(trajectory.replace("Polyline", "Nurbs"))
 
 
 def test_places_beside_the_reference_line_and_relative_ones(tmp_path: Path):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from math import pi
 from pathlib import Path
 
@@ -13,10 +14,12 @@ from bridge.autopilot import Autopilot
 from bridge.town import towns
 from scenarios.conditions import Place
 from scenarios.drivers import Script
+from scenarios.guide import Way
 from scenarios.loader import ScenarioError, load
 from scenarios.moment import Invasion, Moment, State, Touch, gap, holds
+from scenarios.pace import Following, Meeting, Pace, Ramp, Timed
 from scenarios.road import LaneWatch, Places, Progress
-from scenarios.schema import Assertion, Step, When, json_schema
+from scenarios.schema import Assertion, KeepDistance, Meet, SetSpeed, Step, When, json_schema
 from scenarios.verdict import Watcher
 
 FOLDER = Path(__file__).parents[1] / "scenarios"
@@ -225,14 +228,37 @@ def test_a_lane_change_leads_to_the_neighbouring_lane(road: carla.Map):
     start = road.get_waypoint_xodr(16, -2, 10.0)
     at, yaw = start.transform.location, float(np.radians(start.transform.rotation.yaw))
     pilot = Autopilot(road, 2.4, 0.95, 2.87, 0.7)
-    assert not pilot.change_lane("left", 20.0)  # it has no path yet
+    assert not pilot.change_lane(-1, 20.0)  # it has no path yet
     pilot.drive(at.x, at.y, at.z, yaw, 8.0, (), (), 0.1)
-    assert not pilot.change_lane("right", 20.0)  # there is the kerb
-    assert pilot.change_lane("left", 20.0)
+    assert not pilot.change_lane(1, 20.0)  # there is the kerb
+    assert pilot.change_lane(-1, 20.0)
     x, y = drive(pilot, at.x, at.y, yaw, 30)
     lane = road.get_waypoint(carla.Location(x, y, 0.0))
     assert (lane.road_id, lane.lane_id) == (16, -1)
     assert np.hypot(lane.transform.location.x - x, lane.transform.location.y - y) < 0.4
+
+
+def test_a_path_can_lead_over_an_oncoming_lane_and_back(road: carla.Map):
+    start = road.get_waypoint_xodr(9, -1, 40.0)
+    at, yaw = start.transform.location, float(np.radians(start.transform.rotation.yaw))
+    pilot = Autopilot(road, 2.4, 0.95, 2.87, 0.7)
+    pilot.drive(at.x, at.y, at.z, yaw, 8.0, (), (), 0.1)
+    assert not pilot.change_lane(-1, 20.0)
+    assert pilot.lanes_to(1) == -1
+    assert pilot.change_lane(pilot.lanes_to(1), 20.0, oncoming=True)
+    x, y = drive(pilot, at.x, at.y, yaw, 30)
+    there = road.get_waypoint(carla.Location(x, y, 0.0))
+    assert (there.road_id, there.lane_id) == (9, 1)
+    assert np.hypot(there.transform.location.x - x, there.transform.location.y - y) < 0.4
+    assert pilot.lanes_to(-1) == 1
+    assert pilot.change_lane(1, 20.0, oncoming=True)
+    assert pilot.shift(0.8, 10.0)
+    x, y = drive(pilot, x, y, yaw, 30)
+    back = road.get_waypoint(carla.Location(x, y, 0.0))
+    assert back.lane_id == -1
+    right = back.transform.get_right_vector()
+    place = back.transform.location
+    assert (x - place.x) * right.x + (y - place.y) * right.y == pytest.approx(0.8, abs=0.3)
 
 
 @pytest.mark.parametrize(("turn", "least", "most"), [("left", -120, -50), ("right", 50, 120), ("straight", -40, 40)])
@@ -244,6 +270,64 @@ def test_the_way_at_a_junction_can_be_chosen(road: carla.Map, turn: str, least: 
     x, y = drive(pilot, at.x, at.y, float(np.radians(yaw)), 75)
     end = road.get_waypoint(carla.Location(x, y, 0.0)).transform.rotation.yaw
     assert least < (end - yaw + 180.0) % 360.0 - 180.0 < most
+
+
+# Speeds that are told exactly
+
+
+def ride(pace: Pace, seconds: float, me: State, other: State | None = None) -> tuple[list[float], State]:
+    """Speeds of "me" along the x axis at 20 ticks a second, and where that leads; the other one keeps its speed."""
+    speeds = []
+    for k in range(round(seconds * 20)):
+        states = {"me": me} | ({"other": other} if other else {})
+        v = pace.at(Moment(k / 20, states, (), lambda name: 0), 0.05)
+        speeds.append(v)
+        me = replace(me, x=me.x + 0.05 * v, vx=v, travelled=me.travelled + 0.05 * v)
+        if other:
+            other = replace(other, x=other.x + 0.05 * other.vx)
+    return speeds, me
+
+
+def start_of(told: SetSpeed, speed: float, **others: State) -> Pace:
+    return Ramp(told, moment(0.0, me=car(speed=speed), **others), speed)
+
+
+def test_a_speed_is_reached_just_as_it_is_told():
+    speeds, _ = ride(start_of(SetSpeed(speed=8.0, over=4.0), 16.0), 5.0, car(speed=16.0))
+    assert speeds[39] == pytest.approx(12.0)
+    assert speeds[79] == speeds[-1] == pytest.approx(8.0)
+    speeds, _ = ride(start_of(SetSpeed(speed=0.0, rate=4.0, smooth=True), 16.0), 5.0, car(speed=16.0))
+    assert speeds[39] == pytest.approx(8.0)
+    assert max(np.abs(np.diff(speeds))) * 20 == pytest.approx(4.0 * np.pi / 2, rel=0.01)
+    _, end = ride(start_of(SetSpeed(speed=10.0, within=30.0), 0.0), 6.0, car())
+    assert end.x == pytest.approx(30.0, abs=0.5)
+    other = car(20.0, speed=5.0)
+    speeds, _ = ride(start_of(SetSpeed(beside="other", times=2.0), 0.0, other=other), 0.1, car(), other)
+    assert speeds[0] == 10.0
+
+
+def test_somebody_is_met_at_the_told_place_and_speed():
+    told = Meet(at=Place(x=100.0, y=0.0), other="other", there=Place(x=50.0, y=0.0), speed=7.0)
+    pace = Meeting("me", told, Way(100.0, 0.0, None), Way(50.0, 0.0, None), 12.0)
+    speeds, end = ride(pace, 9.9, car(speed=12.0), car(0.0, speed=5.0))
+    assert end.x == pytest.approx(100.0, abs=2.0)  # the other one is at 50 m after 10 s
+    assert speeds[-1] == pytest.approx(7.0, abs=0.3)
+    assert pace.reached
+
+
+def test_a_distance_is_reached_and_kept():
+    pace = Following("me", KeepDistance(to="other", metres=15.0), 20.0)
+    _, end = ride(pace, 20.0, car(speed=20.0), car(60.0, speed=10.0))
+    assert 260.0 - end.x - 4.0 == pytest.approx(15.0, abs=0.1)
+    assert pace.speed == pytest.approx(10.0, abs=0.05)
+
+
+def test_a_path_is_done_by_its_times():
+    corners = [(0.0, 0.0), (20.0, 0.0), (30.0, 0.0)]
+    pace = Timed("me", corners, [0.0, 2.0, 4.0], moment(0.0, me=car()), 0.0)
+    speeds, end = ride(pace, 4.0, car())
+    assert speeds[20] == pytest.approx(10.0, abs=0.6)
+    assert end.x == pytest.approx(30.0, abs=0.8)
 
 
 # Events, routes, lanes

@@ -184,14 +184,17 @@ class World:
         self._place_sensors()
 
     def set_velocity(self, actor_id: int, velocity: tuple[float, float, float]) -> None:
-        """Give a driven vehicle a speed: the share of `velocity` (m/s, world) along it. Raises ValueError for an
+        """Give an actor a velocity (m/s, world); a driven vehicle goes on turning as it did. Raises ValueError for an
         unknown id."""
         actor = self._get(actor_id)
         actor.velocity[:] = velocity
         drive = self._drives.get(actor_id)
         if drive is not None:
-            drive.speed = float(np.cos(drive.yaw) * velocity[0] + np.sin(drive.yaw) * velocity[1])
-            drive.turn = drive.slip = 0.0
+            along = float(np.cos(drive.yaw) * velocity[0] + np.sin(drive.yaw) * velocity[1])
+            across = float(np.cos(drive.yaw) * velocity[1] - np.sin(drive.yaw) * velocity[0])
+            forward = -1.0 if along < 0.0 else 1.0
+            drive.speed = along
+            drive.slip = float(np.clip(np.arctan2(forward * across, forward * along), -0.5, 0.5))
 
     @property
     def drives(self) -> dict[int, Drive]:
