@@ -28,10 +28,8 @@ def main(argv: Sequence[str] | None = None) -> int:
             options = _parser().parse_args(arguments)
     except SystemExit as end:  # argparse has said why
         return end.code if isinstance(end.code, int) else USAGE
-    if process is not None:
-        return _process(process, arguments[1:])
     try:
-        return options.run(options)
+        return options.run(options) if process is None else _process(process, arguments[1:])
     except KeyboardInterrupt:
         print("neuralsim: interrupted", file=sys.stderr)
         return FAILED
@@ -278,8 +276,13 @@ def _with_torch(task: Callable[[Any], None]) -> int:
     except ModuleNotFoundError as error:
         print(f"neuralsim: {error.name} is missing: pip install -r requirements/train.txt", file=sys.stderr)
         return FAILED
+    from safetensors import SafetensorError
+
     try:
         task(run)
+    except SafetensorError as error:
+        print(f"neuralsim: the run's last.safetensors is damaged ({error}): train into a new folder", file=sys.stderr)
+        return FAILED
     except (ValueError, OSError, FloatingPointError) as error:
         print(f"neuralsim: {error}", file=sys.stderr)
         return FAILED

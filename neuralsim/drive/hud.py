@@ -14,8 +14,8 @@ import pygame
 
 from bridge.messages import Ego
 
+from .drawing import AMBER, BLUE, DARK, GREEN, RED, SOFT, TRACK, WHITE, Colour, Paint
 from .inputs import HELP
-from .paint import AMBER, BLUE, DARK, GREEN, RED, SOFT, TRACK, WHITE, Colour, Paint
 
 #: Stages in the colours of the latency bar.
 _STAGES: dict[str, Colour] = {

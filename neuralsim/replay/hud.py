@@ -6,9 +6,9 @@ from dataclasses import dataclass, field
 
 import pygame
 
+from neuralsim.drive.drawing import AMBER, BLUE, RED, SOFT, WHITE
 from neuralsim.drive.hud import Hud, HudState
 from neuralsim.drive.inputs import VIEW_KEYS
-from neuralsim.drive.paint import AMBER, BLUE, RED, SOFT, WHITE
 
 _HEIGHT = 54  # of the time line's plate, before scaling
 _NARROW = 900  # pixels below which the time line is above the instruments
