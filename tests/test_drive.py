@@ -144,9 +144,11 @@ def test_meter_counts_frames_latency_and_what_bounds_them():
 
 
 def test_memory_counts_this_process_and_its_children():
-    child = subprocess.Popen([sys.executable, "-c", "x = bytearray(64 << 20); input()"], stdin=subprocess.PIPE)
+    code = "x = bytearray(64 << 20); print('made', flush=True); input()"
+    child = subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
     try:
-        time.sleep(0.5)
+        assert child.stdout is not None
+        assert child.stdout.readline() == b"made\n"
         both, alone = report.memory_mb([os.getpid()]), report.memory_mb([child.pid])
         assert both is not None
         assert alone is not None
@@ -293,12 +295,13 @@ def test_a_process_has_its_last_word_and_takes_along_what_it_started():
 
 
 def test_same_seed_gives_the_same_video_to_the_byte(tmp_path: Path):
-    videos = []
-    for name in ("first", "second"):
-        folder = tmp_path / name
-        folder.mkdir()
+    both = []
+    for name in ("first", "second"):  # side by side, so that neither has the machine to itself
+        (folder := tmp_path / name).mkdir()
         options = ("--size", "128x64", "--seed", "4", "--runtime", "openvino")
-        driven = Driven(folder, "--frames", "25", *options, "--record", "d.mp4")
+        both.append((folder, Driven(folder, "--frames", "25", *options, "--record", "d.mp4")))
+    videos = []
+    for folder, driven in both:
         errors = driven.process.communicate(timeout=120)[1]
         assert driven.process.returncode == 0, errors
         videos.append((folder / "d.mp4").read_bytes())

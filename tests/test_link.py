@@ -318,8 +318,9 @@ class TestControls:
             push.send_multipart([messages.pack_control(Control(8)), b"more"])
             push.send(messages.pack_control(Control(9)))
             push.send(b"")
-            time.sleep(0.2)
-            newest = receiver.newest(1.0)
+            newest, until = None, time.monotonic() + 5.0
+            while receiver.malformed < 3 and time.monotonic() < until:
+                newest = receiver.newest(0.1) or newest
             assert newest is not None
             assert (newest.sequence, receiver.malformed) == (9, 3)
         context.term()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
@@ -364,12 +365,30 @@ class Person:
         """Press F12 and read the file: u8 (H, W, 3)."""
         before = set(folder.glob("*.png"))
         self.press("F12")
-        end = time.monotonic() + 5.0
-        while not (new := set(folder.glob("*.png")) - before):
+        end = time.monotonic() + 10.0
+        while True:
+            for file in set(folder.glob("*.png")) - before:
+                with contextlib.suppress(pygame.error):  # still being written
+                    return pygame.surfarray.array3d(pygame.image.load(str(file))).swapaxes(0, 1)
             assert time.monotonic() < end, "no screenshot"
             time.sleep(0.05)
-        time.sleep(0.2)  # written in one go, but not in no time
-        return pygame.surfarray.array3d(pygame.image.load(str(new.pop()))).swapaxes(0, 1)
+
+    def other_picture(self, folder: Path, than: np.ndarray, least: float = 0.0) -> np.ndarray:
+        """The first picture of which more than a share of ``least`` differs from ``than``."""
+        end = time.monotonic() + 20.0
+        while ((new := self.picture(folder)) != than).any(axis=-1).mean() <= least:
+            assert time.monotonic() < end, "the picture stayed as it was"
+        return new
+
+    def held(self) -> int:
+        """Wait until frames have stopped coming for half a second; the last one's sequence."""
+        end = time.monotonic() + 20.0
+        while True:
+            before = self.newest()["sequence"]
+            time.sleep(0.5)
+            if self.newest()["sequence"] == before:
+                return int(before)
+            assert time.monotonic() < end, "it goes on"
 
 
 @needs_display
@@ -412,14 +431,10 @@ def test_a_person_drives(display: str, tmp_path: Path):
         person.press("r")
 
         person.press("f")
-        time.sleep(0.5)
-        held = person.newest()["sequence"]
-        time.sleep(0.5)
-        assert person.newest()["sequence"] == held
+        held = person.held()
         dressed = person.picture(recordings)
         person.press("Tab")
-        time.sleep(0.3)
-        plain = person.picture(recordings)
+        plain = person.other_picture(recordings, dressed, 0.02)
         assert dressed.shape == plain.shape == (256, 512, 3)
         differs = (dressed != plain).any(axis=-1)
         height, width = differs.shape
@@ -429,9 +444,7 @@ def test_a_person_drives(display: str, tmp_path: Path):
         assert not differs[height // 2 : -height // 4, width * 4 // 5 :].any()  # the street itself
         assert plain.std() > 12.0
         person.press("2")
-        time.sleep(0.4)
-        tags = person.picture(recordings)
-        assert (tags != plain).any(axis=-1).mean() > 0.5
+        person.other_picture(recordings, plain, 0.5)  # tags
         person.press("f")
         person.until(lambda line: line["sequence"] > held)
 

@@ -12,7 +12,7 @@ import json
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -88,7 +88,7 @@ def _random_input(session: runtimes.Plain) -> Callable[[], object]:
     return lambda: session.run(feeds)
 
 
-def main() -> int:
+def main(argv: Sequence[str] | None = None) -> int:
     """Measure, print a table, and one JSON line last."""
     parser = Parser(
         prog="python -m neuralsim.bench.peers",
@@ -100,7 +100,7 @@ def main() -> int:
     parser.add_argument("--runtime", metavar="NAME", default="auto", help="what runs all of them")
     parser.add_argument("--threads", metavar="N", type=positive, help="of the processor (default: all cores)")
     parser.add_argument("--rounds", metavar="N", type=positive, default=15, help="turns of each")
-    options = parser.parse_args()
+    options = parser.parse_args(argv)
     if any(side % 32 for side in options.size):
         parser.error("--size must be multiples of 32: the other generators take no other")
     try:
