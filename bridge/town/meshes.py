@@ -352,6 +352,12 @@ def leaves(radii: ArrayLike, centre: ArrayLike, tag: int, colour: RGB, seed: int
     direction = rng.normal(size=(count, 3))
     direction /= np.linalg.norm(direction, axis=1, keepdims=True)
     at = direction * rng.uniform(0.72, 1.12, (count, 1)) * np.asarray(radii) + np.asarray(centre)
+    return scattered(at, tag, colour, size, rng)
+
+
+def scattered(at: np.ndarray, tag: int, colour: RGB, size: float, rng: np.random.Generator) -> Mesh:
+    """A loose triangle of about ``size`` m, turned at random, at each of the places f64 (N, 3)."""
+    count = len(at)
     corners = at[:, None] + rng.normal(scale=size * 0.6, size=(count, 3, 3))
     colours = np.clip(np.array(colour) * rng.uniform(0.7, 1.2, (count, 1)), 0, 255).astype(np.uint8)
     mesh = Mesh.of(corners.reshape(-1, 3), np.arange(3 * count).reshape(-1, 3), tag, colour)

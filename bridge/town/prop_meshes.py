@@ -22,6 +22,7 @@ from bridge.town.meshes import (
     merge,
     prism,
     quad,
+    scattered,
     sphere,
     tube,
 )
@@ -149,6 +150,10 @@ TREES: dict[str, tuple[float, float, float, float, RGB]] = {
 }
 
 
+LEAVES = 110  # per lump of a crown, and per shrub
+SPRIGS = 16  # per metre of hedge
+
+
 def tree(kind: str = "lime", seed: int = 0) -> Mesh:
     """Tree of a kind in ``TREES``, another one for each seed: trunk that branches, crown of lumps and loose leaves."""
     height, radius, base, trunk, colour = TREES[kind]
@@ -183,15 +188,16 @@ def tree(kind: str = "lime", seed: int = 0) -> Mesh:
                 near.append(tube([tuple(fork * 0.3 + at * 0.7), tuple(tip)], [0.045, 0.012], tag, BARK, 3))
         size = np.array([radius * 0.56, radius * 0.56, tall * 0.42]) * rng.uniform(0.8, 1.1)
         seeds = rng.integers(1 << 30, size=3)
-        near.append(blob(size * 0.9, at, tag, colour, int(seeds[0]), 7))
-        near.append(leaves(size * 1.08, at, tag, colour, int(seeds[1]), 42, 0.17 + 0.045 * radius))
-        far.append(blob(size * 0.98, at, tag, colour, int(seeds[0]), 5))
-        far.append(leaves(size * 1.08, at, tag, colour, int(seeds[1]), 8, 0.35 + 0.06 * radius))
+        # The lump fills the middle; leaves make its ragged edge and the gaps that the sky shines through.
+        near.append(blob(size * 0.74, at, tag, colour, int(seeds[0]), 7))
+        near.append(leaves(size * 1.06, at, tag, colour, int(seeds[1]), LEAVES, 0.15 + 0.03 * radius))
+        far.append(blob(size * 0.86, at, tag, colour, int(seeds[0]), 5))
+        far.append(leaves(size * 1.06, at, tag, colour, int(seeds[1]), 22, 0.3 + 0.05 * radius))
     return merge([merge(near).with_level(NEAR), merge(far).with_level(FAR)])
 
 
 def hedge(length: float, height: float = 1.3, depth: float = 0.7, seed: int = 0) -> Mesh:
-    """Hedge along x, centred, with an uneven top and sides."""
+    """Hedge along x, centred, with an uneven top and sides, and near by the leaves that stand out of them."""
     rng = np.random.default_rng(seed)
     count = max(int(length / 0.6), 2)
     x = np.linspace(-length / 2, length / 2, count)
@@ -205,14 +211,19 @@ def hedge(length: float, height: float = 1.3, depth: float = 0.7, seed: int = 0)
         ],
         1,
     )
-    return loft(sections, Tag.VEGETATION, (62, 96, 40), closed=False)
+    body = loft(sections, Tag.VEGETATION, (62, 96, 40), closed=False)
+    share = rng.uniform(0.0, 1.0, (int(SPRIGS * length), 1))
+    k, side = rng.integers(count - 1, size=len(share)), rng.integers(1, len(profile) - 2, size=len(share))
+    edge = sections[k, side] * share + sections[k, side + 1] * (1.0 - share)
+    edge[:, 0] += rng.uniform(0.0, length / count, len(share))
+    return merge([body, scattered(edge, Tag.VEGETATION, (66, 102, 42), 0.2, rng).with_level(NEAR)])
 
 
 def bush(radius: float = 0.8, seed: int = 0) -> Mesh:
     """Shrub: a lump on the ground with loose leaves."""
     size = (radius, radius, radius * 0.85)
-    near = [blob(size, (0, 0, radius * 0.7), Tag.VEGETATION, (80, 116, 50), seed, 7)]
-    near.append(leaves(size, (0, 0, radius * 0.75), Tag.VEGETATION, (80, 116, 50), seed + 1, 40, 0.16))
+    near = [blob(np.multiply(size, 0.85), (0, 0, radius * 0.7), Tag.VEGETATION, (80, 116, 50), seed, 7)]
+    near.append(leaves(size, (0, 0, radius * 0.75), Tag.VEGETATION, (80, 116, 50), seed + 1, LEAVES, 0.14))
     far = blob(size, (0, 0, radius * 0.7), Tag.VEGETATION, (80, 116, 50), seed, 5)
     return merge([merge(near).with_level(NEAR), far.with_level(FAR)])
 
