@@ -294,7 +294,7 @@ def _add_build_engine(parser: argparse.ArgumentParser) -> None:
 
     parser.add_argument("--model", metavar="NAME", default=DriveOptions().model, help="model that paints")
     parser.add_argument("--size", metavar="WxH", type=size, default="512x256", help="pixels to paint")
-    parser.add_argument("--precision", choices=("fp16", "fp32"), default="fp16", help="of the painter's layers")
+    parser.add_argument("--precision", choices=("fp16", "fp32", "int8"), default="fp16", help="of the painter's layers")
     parser.add_argument("--level", type=int, choices=range(6), default=3, help="optimisation: higher builds longer")
     parser.add_argument("--workspace", metavar="MB", type=positive, default=2048, help="GPU memory layers may use")
     parser.add_argument("--again", action="store_true", help="build it although it is there")
@@ -356,6 +356,7 @@ _COMMANDS: dict[str, tuple[str, _Add, _Run]] = {
     "keys": ("keys for links between machines", _add_keys, _keys),
     "train": ("train a model (needs the train extra)", _add_train, _train),
     "export": ("make a trained model one that can be driven in", _add_export, _export),
+    "quantise": ("measure a model for int8, on frames of the town", *_later("neuralsim.quantise", "quantise")),
     "build-engine": ("TensorRT's engine for this GPU, built once", _add_build_engine, _build_engine),
     "doctor": ("what this machine has, what will be used, what is missing", _add_doctor, _doctor),
 }

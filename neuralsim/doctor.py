@@ -156,7 +156,7 @@ def _runtimes(findings: _Findings) -> None:
     graph = zoo.load(zoo.DEFAULT).file
     width, height = _SIZE
     for name, reason in choice.candidates(graph, height, width).items():
-        if reason and name in there:
+        if reason and name.partition(":")[0] in there:
             findings.note(f"auto, {name}", f"passed over: {reason}")
     known = choice.recall(graph, height, width)
     size = f"{zoo.DEFAULT} at {width}x{height}"

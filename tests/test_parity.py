@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -11,13 +12,14 @@ import onnx
 import onnxruntime
 import pytest
 
+from bridge.messages import Frame
 from neuralsim import runtimes, zoo
 from neuralsim.evaluation import measures
 from neuralsim.evaluation.clip import camvid_of_tag
 from neuralsim.evaluation.judges import HERE, Judge, mean_iou
 from neuralsim.evaluation.town_drive import TownDrive, still_visible
 from neuralsim.renderer import NeuralRenderer
-from neuralsim.runtimes import variants
+from neuralsim.runtimes import int8, ranges, variants
 
 WIDTH, HEIGHT = 256, 128
 GRAPH = zoo.load(zoo.DEFAULT).file
@@ -57,6 +59,25 @@ def drive() -> list[dict[str, Any]]:
     return steps
 
 
+@pytest.fixture(scope="module")
+def elsewhere() -> list[Frame]:
+    """300 frames of another drive, of another size."""
+    town = moving_car(192, 96, seed=1)
+    return [town.next() for _ in range(300)]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def calibrated(elsewhere: list[Frame], tmp_path_factory: pytest.TempPathFactory) -> Iterator[ranges.Ranges]:
+    """int8 as `neuralsim quantise` prepares it, from frames of the other drive."""
+    renderer = NeuralRenderer(runtime="onnxruntime:fp32", size=(192, 96), threads=1)
+    stretches = [[renderer.feeds(frame) for frame in elsewhere[first : first + 2]] for first in range(0, 300, 30)]
+    measured = int8.calibrate(GRAPH, stretches, "elsewhere", threads=1)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("NEURALSIM_CACHE", str(tmp_path_factory.mktemp("cache")))
+        ranges.keep(GRAPH, measured)
+        yield measured
+
+
 def worst(session: runtimes.Session, drive: list[dict[str, Any]]) -> float:
     """PSNR of the worst step, each begun from the reference's state."""
     found = []
@@ -74,6 +95,8 @@ def worst(session: runtimes.Session, drive: list[dict[str, Any]]) -> float:
         ("onnxruntime:fp32", 45.0),
         ("onnxruntime:fp16", 36.0),
         ("torch:bf16", 36.0),
+        ("openvino:int8", 32.0),
+        ("onnxruntime:int8", 32.0),
     ],
 )
 def test_every_step_of_a_town_drive_is_the_references(runtime: str, bound: float, drive: list[dict[str, Any]]) -> None:
@@ -85,23 +108,21 @@ def test_every_step_of_a_town_drive_is_the_references(runtime: str, bound: float
     assert min(changes) < bound, "pictures that do not change prove nothing"
 
 
-def test_a_free_rollout_stays_with_the_references() -> None:
-    """300 frames on their own state, bf16 against fp32: flicker, obedience and realism within 3 %.
+def test_a_free_rollout_stays_with_the_references(elsewhere: list[Frame]) -> None:
+    """300 frames on their own state, bf16 and int8 against fp32: flicker, obedience and realism within 3 %.
 
-    Realism is a distance of features to those of real frames. Here it is bounded from above: by how far bf16's features
-    are from fp32's (the Fréchet distance's root is a metric), against how far two halves of one drive are apart.
+    Realism is a distance of features to those of other frames: here of the drive's first half to fp32's second half.
+    bf16's is bounded from above as well, for any other frames that are as far away: by how far its features are from
+    fp32's (the Fréchet distance's root is a metric). int8 leaves that to bf16, in which OpenVINO does the rest of it.
     """
-    width, height = 192, 96
-    town = moving_car(width, height, seed=1)
-    frames = [town.next() for _ in range(300)]
     segmenter, features = (Judge(HERE / name, threads=1) for name in ("segmenter.onnx", "features.onnx"))
     camvid = camvid_of_tag()
     figures, seen = [], []
-    for runtime in ("openvino:fp32", "openvino:bf16"):
-        renderer = NeuralRenderer(runtime=runtime, size=(width, height), threads=1)
+    for runtime in ("openvino:fp32", "openvino:bf16", "openvino:int8"):
+        renderer = NeuralRenderer(runtime=runtime, size=(192, 96), threads=1)
         flicker, detail, predicted, wanted, found = [], [], [], [], []
         last: np.ndarray | None = None
-        for number, (before, frame) in enumerate(zip([None, *frames], frames, strict=False)):
+        for number, (before, frame) in enumerate(zip([None, *elsewhere], elsewhere, strict=False)):
             picture = renderer.render(frame)
             if last is not None and before is not None:
                 motion = frame.planes["motion"].astype(np.float32)
@@ -118,11 +139,15 @@ def test_a_free_rollout_stays_with_the_references() -> None:
         seen.append(found)
     assert figures[0][0] > 0.2
     assert figures[0][2] > 0.15, "a judge that recognises nothing proves nothing"
-    assert np.abs(figures[1] / figures[0] - 1.0).max() < 0.03, figures
-    whole = [np.concatenate(found) for found in seen]
-    halves = [np.concatenate(seen[0][:19]), np.concatenate(seen[0][19:])]
-    apart = measures.frechet(*whole, shrink=True) ** 0.5
-    assert apart < 0.03 * measures.frechet(*halves, shrink=True) ** 0.5
+    first, second = (
+        [np.concatenate(half) for half in halves] for halves in zip(*((f[:19], f[19:]) for f in seen), strict=True)
+    )
+    realism = [measures.frechet(half, second[0], shrink=True) ** 0.5 for half in first]
+    for other in (1, 2):
+        assert np.abs(figures[other] / figures[0] - 1.0).max() < 0.03, figures
+        assert abs(realism[other] / realism[0] - 1.0) < 0.03, realism
+    apart = measures.frechet(np.concatenate(seen[0]), np.concatenate(seen[1]), shrink=True) ** 0.5
+    assert apart < 0.03 * realism[0]
 
 
 def test_fp16_has_room_for_every_activation(drive: list[dict[str, Any]], tmp_path: Path) -> None:
@@ -138,8 +163,15 @@ def test_fp16_has_room_for_every_activation(drive: list[dict[str, Any]], tmp_pat
         assert max(float(np.abs(value).max()) for value in values) < 65504 / 16
 
 
-def test_tensorrt_paints_the_same_through_its_buffers_and_graphs(gpu: object, drive: list[dict[str, Any]]) -> None:
+def test_tensorrt_paints_the_same_through_its_buffers_and_graphs(
+    gpu: object, drive: list[dict[str, Any]], calibrated: ranges.Ranges
+) -> None:
     """Our side of TensorRT on a stand-in: state on the device in turns, captured graphs, three streams."""
+    ranges.keep(GRAPH, calibrated)  # in the cache of this test
+    session = runtimes.create("tensorrt:int8", GRAPH, HEIGHT, WIDTH)
+    assert session.name == "tensorrt int8"
+    assert worst(session, drive[::20]) > 32
+    session.close()  # type: ignore[attr-defined]
     session = runtimes.create("tensorrt", GRAPH, HEIGHT, WIDTH)
     assert session.name == "tensorrt fp16"
     assert worst(session, drive[::10]) > 36

@@ -54,6 +54,9 @@ def compare(model: str, runtime: str, pixels: tuple[int, int], threads: int | No
     width, height = pixels
     renderer = NeuralRenderer(model, runtime, pixels, threads)
     chosen, precision = renderer.runtime.split()[:2]
+    if runtime == "auto" and precision == "int8":  # which the others have no ranges for
+        renderer = NeuralRenderer(model, chosen, pixels, threads)
+        precision = renderer.runtime.split()[1]
     feeds = _town(renderer, width, height)
     turn = iter(range(sys.maxsize))
     models: dict[str, Callable[[], object]] = {"ours": lambda: renderer.step(feeds[next(turn) % len(feeds)])}

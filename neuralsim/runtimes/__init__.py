@@ -33,6 +33,10 @@ class RuntimeUnavailable(Exception):
     """A runtime that cannot be used here; the message says why and what to do, in one line."""
 
 
+class NotCalibrated(RuntimeUnavailable):
+    """Nothing is known of how large a model's activations are, which int8 needs."""
+
+
 class Session(Protocol):
     """A graph loaded for one frame size, with its state inside."""
 
@@ -116,6 +120,13 @@ def plain(runtime: str, graph: Path, threads: int | None = None, precision: str 
     """Load any graph of fixed sizes. ``precision`` None: the runtime's best here. Raises RuntimeUnavailable."""
     session: Plain = import_module(_module(runtime)).load_plain(graph, threads, precision)
     return session
+
+
+def quantised(graph: Path) -> Path:
+    """The file of ``graph`` in int8, made on the first call and kept. Raises NotCalibrated, OSError."""
+    from neuralsim.runtimes import int8
+
+    return int8.path(graph)
 
 
 def check(runtime: str) -> None:

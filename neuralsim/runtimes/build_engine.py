@@ -13,7 +13,7 @@ _WIDTH = 28  # characters of the bar
 
 def run(model: str, size: tuple[int, int], precision: str, level: int, workspace: int, again: bool) -> int:
     """Build the engine of ``model`` for ``size`` (width, height); returns the exit code."""
-    bar = _Bar()
+    bar = Bar()
     try:
         card = zoo.load(model)
         reason = tensorrt_.obstacle()
@@ -35,7 +35,7 @@ def run(model: str, size: tuple[int, int], precision: str, level: int, workspace
     return 0
 
 
-class _Bar:
+class Bar:
     """A line on the terminal that is rewritten; nothing where stderr is a file."""
 
     def __init__(self) -> None:

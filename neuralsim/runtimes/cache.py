@@ -30,6 +30,11 @@ def sha256(path: Path) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
+def form(graph: Path, name: str) -> Path:
+    """Where another form of the model in ``graph`` is kept, such as "fp16.onnx". May not exist yet."""
+    return folder() / "graphs" / f"{sha256(graph)[:32]}-{CONVERSION}-{name}"
+
+
 def write(path: Path, *parts: bytes) -> None:
     """Put ``parts`` into ``path`` whole or not at all: whoever reads meanwhile sees the old file. Raises OSError."""
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from neuralsim import machine, runtimes
-from neuralsim.runtimes import RuntimeUnavailable, Session, cache, driver
+from neuralsim.runtimes import NotCalibrated, RuntimeUnavailable, Session, cache, driver, engines, ranges, tensorrt_
 
 _SECONDS = 0.8  # of measuring, for each candidate
 _FIRST = 3  # steps before a candidate may be given up
@@ -42,7 +42,8 @@ class Choice:
 def candidates(graph: Path, height: int, width: int) -> dict[str, str]:
     """Runtimes that ``auto`` measures -> "", and those that it passes over -> why, one line each.
 
-    Never builds an engine, which takes minutes, and leaves PyTorch alone where there is no GPU for it.
+    int8 is measured where it is prepared. Never builds an engine, which takes minutes, and leaves PyTorch alone where
+    there is no GPU for it.
     """
     found = {}
     for name in runtimes.RUNTIMES:
@@ -50,8 +51,12 @@ def candidates(graph: Path, height: int, width: int) -> dict[str, str]:
         if not reason and name == "torch":
             reason = _no_gpu()
         if not reason and name == "tensorrt":
-            reason = _no_engine(graph, height, width)
+            reason = _no_engine(graph, height, width, tensorrt_.PRECISIONS[0])
         found[name] = reason
+    if not found["openvino"]:
+        found["openvino:int8"] = _no_ranges(graph)
+    if not found["tensorrt"] and not _no_engine(graph, height, width, "int8"):
+        found["tensorrt:int8"] = ""
     return found
 
 
@@ -156,18 +161,27 @@ def _first_that_loads(
 
 
 def _no_gpu() -> str:
+    """Why PyTorch would run on the processor."""
+    if _version("torch").endswith("+cpu"):
+        return "this PyTorch is for processors alone: for comparison only, with --runtime torch"
     try:
-        driver.gpu()
+        driver.check(driver.gpu())
     except driver.NoGpu as error:
         return f"{error}; on the processor it is for comparison only, with --runtime torch"
     return ""
 
 
-def _no_engine(graph: Path, height: int, width: int) -> str:
-    from neuralsim.runtimes import engines, tensorrt_
-
+def _no_ranges(graph: Path) -> str:
     try:
-        facts = engines.EngineFacts.here(graph, height, width, tensorrt_.PRECISIONS[0])
+        ranges.recall(graph)
+    except NotCalibrated as error:
+        return str(error)
+    return ""
+
+
+def _no_engine(graph: Path, height: int, width: int, precision: str) -> str:
+    try:
+        facts = engines.EngineFacts.here(graph, height, width, precision)
         engines.read(facts)
     except engines.EngineError as error:
         return str(error)
@@ -176,7 +190,12 @@ def _no_engine(graph: Path, height: int, width: int) -> str:
 
 def _path(graph: Path, height: int, width: int, threads: int | None) -> Path:
     """The file of the answer, named after all that it depends on."""
+    try:
+        measured = ranges.recall(graph).key
+    except NotCalibrated:
+        measured = ""
     facts: dict[str, object] = {
+        "ranges": measured,
         "model": cache.sha256(graph),
         "size": (height, width),
         "threads": threads,

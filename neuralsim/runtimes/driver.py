@@ -24,7 +24,7 @@ class Gpu:
 
     name: str  # e.g. "NVIDIA H200"
     memory: int  # bytes
-    driver: str  # e.g. "580.65.06"
+    driver: str  # e.g. "580.65.06", or "for CUDA 13.0" where the system does not tell
     cuda: tuple[int, int]  # the newest CUDA that the driver can serve
 
 
@@ -34,7 +34,7 @@ def gpu() -> Gpu:
     try:
         cuda = ctypes.CDLL(_LIBRARY)
     except OSError:
-        raise NoGpu(f"no NVIDIA driver ({_LIBRARY}) is installed: TensorRT and CUDA need one") from None
+        raise NoGpu(f"no NVIDIA driver ({_LIBRARY}): with an NVIDIA GPU, install driver {_DRIVER} or newer") from None
     status = cuda.cuInit(0)
     if status == _NOT_CONNECTED:
         raise NoGpu("the NVIDIA driver finds no GPU: in a container, start it with --gpus all")
@@ -52,7 +52,8 @@ def gpu() -> Gpu:
         if status := call():
             raise NoGpu(f"the NVIDIA driver does not answer (error {status}): nvidia-smi says more")
     version = number.value // 1000, number.value % 1000 // 10
-    return Gpu(name.value.decode(errors="replace"), memory.value, _driver_version() or f"CUDA {version}", version)
+    driver = _driver_version() or f"for CUDA {version[0]}.{version[1]}"
+    return Gpu(name.value.decode(errors="replace"), memory.value, driver, version)
 
 
 def check(found: Gpu) -> Gpu:

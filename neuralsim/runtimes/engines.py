@@ -14,7 +14,8 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from neuralsim.runtimes import cache, driver
+from neuralsim import runtimes
+from neuralsim.runtimes import NotCalibrated, cache, driver
 
 _MAGIC = b"NeuralSim TensorRT engine 1\n"
 _AGAIN = "run neuralsim build-engine"
@@ -32,7 +33,7 @@ class EngineError(Exception):
 class EngineFacts:
     """All that an engine depends on: if one of these changes, it is another engine."""
 
-    model: str  # sha256 of the ONNX file
+    model: str  # sha256 of the ONNX file; in int8 of the quantised one, which changes with its ranges
     height: int
     width: int
     precision: str
@@ -43,12 +44,13 @@ class EngineFacts:
 
     @classmethod
     def here(cls, graph: Path, height: int, width: int, precision: str) -> EngineFacts:
-        """Those of ``graph`` on this machine. Raises EngineError without a GPU or TensorRT."""
+        """Those of ``graph`` on this machine. Raises EngineError without a GPU, TensorRT or, for int8, ranges."""
         try:
             gpu = driver.check(driver.gpu())
-        except driver.NoGpu as error:
+            source = runtimes.quantised(graph) if precision == "int8" else graph
+        except (driver.NoGpu, NotCalibrated) as error:
             raise EngineError(str(error)) from error
-        return cls(cache.sha256(graph), height, width, precision, tensorrt_version(), gpu.driver, gpu.name)
+        return cls(cache.sha256(source), height, width, precision, tensorrt_version(), gpu.driver, gpu.name)
 
     @property
     def path(self) -> Path:
@@ -120,8 +122,11 @@ def build(
 
     from neuralsim.runtimes import variants
 
-    source = graph if facts.precision == "fp32" else variants.path(graph, facts.precision)
-    model = variants.for_tensorrt(onnx.load(str(source)), facts.height, facts.width)
+    source = runtimes.quantised(graph) if facts.precision == "int8" else graph
+    model = onnx.load(str(source))
+    if facts.precision != "fp32":
+        model = variants.half(model)
+    model = variants.for_tensorrt(model, facts.height, facts.width)
     return write(facts, compile_plan(model.SerializeToString(), facts, level, workspace, report))
 
 

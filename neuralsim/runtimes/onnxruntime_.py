@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 import onnxruntime as ort
 
-from neuralsim.runtimes import NEXT, RuntimeUnavailable, cache, driver, state_shapes
+from neuralsim.runtimes import NEXT, RuntimeUnavailable, cache, driver, quantised, state_shapes
 
-PRECISIONS = ("fp32", "fp16")
+PRECISIONS = ("fp32", "fp16", "int8")
 
 
 class OnnxRuntimeSession:
@@ -93,8 +93,10 @@ def _open(graph: Path, threads: int | None, precision: str | None) -> tuple[ort.
     if precision not in PRECISIONS:
         known = ", ".join((*PRECISIONS, "tensorrt"))
         raise RuntimeUnavailable(f"onnxruntime has no precision {precision!r}; it has {known}")
+    if precision == "int8":
+        graph = quantised(graph)
     try:
-        if precision != "fp32":
+        if precision == "fp16":
             from neuralsim.runtimes import variants
 
             graph = variants.path(graph, precision)

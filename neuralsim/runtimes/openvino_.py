@@ -7,10 +7,11 @@ from pathlib import Path
 import numpy as np
 import openvino as ov
 
-from neuralsim.runtimes import NEXT, RuntimeUnavailable, state_shapes
+from neuralsim.runtimes import NEXT, RuntimeUnavailable, quantised, state_shapes
 
-#: Our names of precisions -> its own. An int8 graph carries its own; what that leaves open is as the processor likes.
+#: Our names of precisions -> its own. In an int8 graph, what is not int8 is as the processor likes.
 _HINTS = {"fp32": "f32", "bf16": "bf16"}
+PRECISIONS = (*_HINTS, "int8")
 
 
 class OpenVinoSession:
@@ -98,20 +99,21 @@ def load_plain(graph: Path, threads: int | None = None, precision: str | None = 
 def _compile(
     graph: Path, size: tuple[int, int] | None, threads: int | None, precision: str | None
 ) -> tuple[ov.CompiledModel, str]:
+    if precision not in (None, *PRECISIONS):
+        raise RuntimeUnavailable(f"openvino has no precision {precision!r}; it has {', '.join(PRECISIONS)}")
+    if precision == "int8":
+        graph = quantised(graph)
     try:
         core = ov.Core()
         model = core.read_model(graph)
         if size:
             fix_size(model, *size)
-        if precision is None:
-            can_bf16 = "BF16" in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
-            precision = "bf16" if can_bf16 else "fp32"
-        if precision not in _HINTS:
-            raise RuntimeUnavailable(f"openvino has no precision {precision!r}; it has {', '.join(_HINTS)}")
+        best = "bf16" if "BF16" in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES") else "fp32"
+        precision = precision or best
         # pinned threads would wait for their core while simulator and bridge use it and another is free
         options: dict[str, object] = {
             "PERFORMANCE_HINT": "LATENCY",
-            "INFERENCE_PRECISION_HINT": _HINTS[precision],
+            "INFERENCE_PRECISION_HINT": _HINTS[best if precision == "int8" else precision],
             "ENABLE_CPU_PINNING": False,
         }
         if threads:

@@ -17,7 +17,7 @@ import numpy as np
 from neuralsim.runtimes import NEXT, RuntimeUnavailable, driver, engines, state_shapes
 from neuralsim.runtimes.engines import EngineError, EngineFacts
 
-PRECISIONS = ("fp16", "fp32")
+PRECISIONS = ("fp16", "fp32", "int8")
 
 
 def obstacle() -> str:

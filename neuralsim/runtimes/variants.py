@@ -8,7 +8,6 @@ origin world points on quarters of a metre. So do the squares, means and roots o
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from itertools import count
 from pathlib import Path
 
@@ -27,22 +26,31 @@ _HALVED: dict[str, tuple[int, ...] | None] = {
     "DepthToSpace": None, "SpaceToDepth": None, "Resize": (0,), "Reshape": (0,), "Slice": (0,), "Expand": (0,),
     "Unsqueeze": (0,), "Squeeze": (0,), "Pad": (0, 2),
 }  # fmt: skip
+#: The same of int8's operators; in fp16 they came with opset 19.
+_QUANTISING: dict[str, tuple[int, ...]] = {"QuantizeLinear": (0, 1), "DequantizeLinear": (1,)}
+_QUANTISING_OPSET = 19
 
 
 def path(graph: Path, precision: str) -> Path:
     """The file of ``graph`` in ``precision`` ("fp16"), made on the first call and kept. Raises OSError."""
-    made = cache.folder() / "graphs" / f"{cache.sha256(graph)[:32]}-{precision}-{cache.CONVERSION}.onnx"
+    made = cache.form(graph, f"{precision}.onnx")
     if not made.is_file():
         cache.write(made, half(onnx.load(str(graph))).SerializeToString())
     return made
 
 
 def half(model: onnx.ModelProto) -> onnx.ModelProto:
-    """A copy that computes in fp16 from the first convolution to the last; inputs, outputs and state stay fp32."""
-    graph = _Graph(model)
+    """A copy that computes in fp16 from the first convolution to the last; inputs, outputs and state stay fp32.
+
+    What is int8 in ``model`` stays so, between values in fp16.
+    """
+    graph = Editor(model)
     inside = graph.between_convolutions()
     for node in graph.nodes:
-        if id(node) in inside and node.op_type in _HALVED:
+        if node.op_type in _QUANTISING:
+            graph.need_opset(_QUANTISING_OPSET)
+            graph.halve(node, _QUANTISING[node.op_type])
+        elif id(node) in inside and node.op_type in _HALVED:
             graph.halve(node, _HALVED[node.op_type])
     return graph.finish()
 
@@ -53,7 +61,7 @@ def for_tensorrt(model: onnx.ModelProto, height: int, width: int) -> onnx.ModelP
     It knows no u16: ``instance`` comes as its bytes, u8 (H, W, 2), low byte first, which is the same memory. It
     converts u8 to floating point only, so a Cast to f32 stands behind each u8 input. And it pads no truth values.
     """
-    graph = _Graph(model)
+    graph = Editor(model)
     for node in graph.nodes:
         if node.op_type == "Pad" and graph.type_of(node.input[0]) == TensorProto.BOOL:
             graph.pad_as_numbers(node)
@@ -89,7 +97,7 @@ def _fix_sizes(graph: onnx.GraphProto, height: int, width: int) -> None:
     del graph.value_info[:]
 
 
-class _Graph:
+class Editor:
     """A copy of a model that is being changed: new nodes go before the ones that need them."""
 
     def __init__(self, model: onnx.ModelProto) -> None:
@@ -142,7 +150,7 @@ class _Graph:
         output = node.output[0]
         node.input[0] = self.add("Cast", [node.input[0]], node, to=_F32)
         if len(node.input) > 2 and node.input[2]:
-            value = self._constant_value(node.input[2])
+            value = self.constant_value(node.input[2])
             node.input[2] = self.constant(np.asarray(value, np.float32))
         node.output[0] = self._unused(output)
         cast = helper.make_node("Cast", [node.output[0]], [output], name=f"{output}_bool", to=TensorProto.BOOL)
@@ -163,28 +171,45 @@ class _Graph:
         return after & before
 
     def halve(self, node: onnx.NodeProto, places: tuple[int, ...] | None) -> None:
-        """Let ``node`` read and write fp16; readers that stay fp32 get a Cast."""
-        if self._types.get(node.output[0]) != _F32:
+        """Let ``node`` read and write fp16 where it did fp32; readers that stay fp32 get a Cast."""
+        if self._types.get(node.output[0]) not in (_F32, TensorProto.INT8):
             return
         for place, name in enumerate(node.input):
             if name and (places is None or place in places) and self._types.get(name) == _F32:
                 node.input[place] = self._in_half(name, node)
         for place, name in enumerate(node.output):
+            if self._types.get(name) != _F32:
+                continue
             halved = f"{name}_fp16"
             node.output[place] = halved
             self._halves[name] = halved
             self._renamed[name] = halved
 
+    def need_opset(self, version: int) -> None:
+        """Raise the graph to opset ``version`` if it is older than that; written for what 18 and 19 changed."""
+        (opset,) = (entry for entry in self.model.opset_import if not entry.domain)
+        if opset.version >= version:
+            return
+        opset.version = version
+        for node in self.nodes:
+            if (
+                node.op_type in ("ReduceMean", "ReduceMax", "ReduceMin") and len(node.input) < 2
+            ):  # axes: an input since 18
+                for attribute in [a for a in node.attribute if a.name == "axes"]:
+                    node.input.append(self.constant(np.asarray(attribute.ints, np.int64)))
+                    node.attribute.remove(attribute)
+
     def _in_half(self, name: str, reader: onnx.NodeProto) -> str:
         if name not in self._halves:
-            value = self._constant_value(name)
+            value = self.constant_value(name)
             if value is None:
                 self._halves[name] = self.add("Cast", [name], reader, to=_F16)
             else:
                 self._halves[name] = self.constant(value.astype(np.float16))
         return self._halves[name]
 
-    def _constant_value(self, name: str) -> np.ndarray | None:
+    def constant_value(self, name: str) -> np.ndarray | None:
+        """The value of a weight or constant; None for what is computed."""
         if name in self._weights:
             return numpy_helper.to_array(self._weights[name])
         node = self._producer.get(name)
@@ -273,8 +298,8 @@ def unsupported(model: onnx.ModelProto) -> list[str]:
     inferred = shape_inference.infer_shapes(model, data_prop=True).graph
     types = {p.name: p.type.tensor_type.elem_type for p in (*inferred.input, *inferred.output, *inferred.value_info)}
     types |= {tensor.name: tensor.data_type for tensor in model.graph.initializer}
-    fixed = {tensor.name for tensor in model.graph.initializer}
-    fixed |= {name for node in model.graph.node if node.op_type == "Constant" for name in node.output}
+    fixed: dict[str, np.ndarray | None] = {t.name: numpy_helper.to_array(t) for t in model.graph.initializer}
+    fixed |= {name: None for node in model.graph.node if node.op_type == "Constant" for name in node.output}
     found: dict[str, None] = {}
     for node in model.graph.node:
         if node.op_type not in OPERATORS:
@@ -291,8 +316,8 @@ def unsupported(model: onnx.ModelProto) -> list[str]:
     return list(found)
 
 
-def _restrictions(node: onnx.NodeProto, fixed: Iterable[str]) -> list[str]:
-    """Which of the documented restrictions ``node`` breaks."""
+def _restrictions(node: onnx.NodeProto, fixed: dict[str, np.ndarray | None]) -> list[str]:
+    """Which of the documented restrictions ``node`` breaks. ``fixed``: what is constant, with its value if known."""
     attributes = {a.name: helper.get_attribute_value(a) for a in node.attribute}
     broken = []
     if node.op_type == "Resize":
@@ -306,4 +331,10 @@ def _restrictions(node: onnx.NodeProto, fixed: Iterable[str]) -> list[str]:
         broken.append("with indices")
     if node.op_type.startswith("Reduce") and len(node.input) > 1 and node.input[1] not in fixed:
         broken.append("along axes that are no constant")
+    if node.op_type in _QUANTISING:
+        if node.input[1] not in fixed:
+            broken.append("by a step that is no constant")
+        zero = fixed.get(node.input[2]) if len(node.input) > 2 else np.zeros(())
+        if zero is None or zero.any():
+            broken.append("with a zero point that is not zero")
     return broken
