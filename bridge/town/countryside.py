@@ -14,7 +14,7 @@ from bridge.town.blocks import Ring, along, offset
 from bridge.town.houses import Frame, box, house
 from bridge.town.meshes import NEAR
 from bridge.town.network import Lane
-from bridge.town.scenery import TREE_KINDS, Prop, Site
+from bridge.town.site import TREE_KINDS, Prop, Site
 
 RAIL = (150, 156, 160)
 RAIL_AWAY = 0.75  # m from the edge of the asphalt

@@ -8,7 +8,7 @@ import numpy as np
 from bridge.town.blocks import KERB, Ring
 from bridge.town.library import BASE_TYPES, PAINTS
 from bridge.town.network import Lane
-from bridge.town.scenery import Line, Prop, Site, frontage
+from bridge.town.site import Line, Prop, Site, frontage
 from bridge.town.templates import templates
 
 

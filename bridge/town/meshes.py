@@ -90,19 +90,12 @@ class Mesh:
         c, s = scale * np.cos(np.radians(yaw)), scale * np.sin(np.radians(yaw))
         return self.transformed(np.array([[c, -s, 0, x], [s, c, 0, y], [0, 0, scale, z], [0, 0, 0, 1.0]]))
 
-    def mirrored(self) -> Mesh:
-        """The mesh with left and right exchanged."""
-        return self.transformed(np.diag([1.0, -1.0, 1.0, 1.0]))
-
     def with_instance(self, instance: int) -> Mesh:
         return replace(self, instances=np.full(len(self.triangles), instance, np.uint16))
 
     def with_level(self, level: int) -> Mesh:
         """The mesh drawn only ``NEAR`` or ``FAR``, or ``ALWAYS``."""
         return replace(self, levels=np.full(len(self.triangles), level, np.uint8))
-
-    def with_tag(self, tag: int) -> Mesh:
-        return replace(self, tags=np.full(len(self.triangles), tag, np.uint8))
 
     def closed(self) -> Mesh:
         """The mesh marked as a solid, its triangles (all of one winding) turned so that normals point outwards."""
@@ -228,16 +221,6 @@ def prism(polygon: ArrayLike, bottom: float, top: float, tag: int, colour: RGB, 
     return merge([walls, flat(p, top, tag, lid or colour)]).closed()
 
 
-def extrude(profile: ArrayLike, half_width: float, tag: int, colour: RGB) -> Mesh:
-    """A side profile (N, 2) of x and z, extruded along y to both sides and closed there."""
-    p = np.asarray(profile, float)
-    ring = np.concatenate([p, p[:1]])
-    sides = [np.column_stack([p[:, 0], np.full(len(p), s * half_width), p[:, 1]]) for s in (-1, 1)]
-    rim = [np.column_stack([ring[:, 0], np.full(len(ring), s * half_width), ring[:, 1]]) for s in (-1, 1)]
-    cap = triangulate(p)
-    return merge([quad_strip(rim[0], rim[1], tag, colour)] + [Mesh.of(side, cap, tag, colour) for side in sides])
-
-
 def tube(path: ArrayLike, radii: ArrayLike, tag: int, colour: RGB, sides: int = 8, squash: float = 1.0) -> Mesh:
     """Round body along a path (N, 3) with a radius per point: limbs, trunks, poles. Closed at both ends.
 
@@ -286,11 +269,6 @@ def loft(sections: ArrayLike, tag: int, colour: RGB, closed: bool = True, caps: 
 def cylinder(radius: float, bottom: float, top: float, tag: int, colour: RGB, sides: int = 8) -> Mesh:
     """Upright cylinder about the z axis."""
     return tube([(0, 0, bottom), (0, 0, top)], radius, tag, colour, sides)
-
-
-def cone(radius: float, bottom: float, top: float, tag: int, colour: RGB, sides: int = 8) -> Mesh:
-    """Upright cone about the z axis, its tip at ``top``."""
-    return tube([(0, 0, bottom), (0, 0, top)], [radius, 0.0], tag, colour, sides)
 
 
 def wheel(radius: float, width: float, tag: int, tyre: RGB, rim: RGB, sides: int = 14, fine: bool = True) -> Mesh:

@@ -11,7 +11,7 @@ import numpy as np
 
 from bridge.town.actors import Actor, Transform
 from bridge.town.raster import Placements, Planes, Rasteriser, Scene
-from bridge.town.scenery import Prop
+from bridge.town.site import Prop
 from bridge.town.templates import templates
 
 REACH = (60.0, 30.0, 220.0)  # m, props are drawn to this distance: least, and more per metre of their size, at most
