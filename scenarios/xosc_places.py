@@ -37,7 +37,10 @@ class Positions:
             route = self._catalogs.get(route)
         if route.name != "Route":
             raise route.refuse()
-        return [point.get("Position").one() for point in route.all("Waypoint")]
+        found = [point.get("Position").one() for point in route.all("Waypoint")]
+        if not found:
+            raise route.error("has no Waypoint")
+        return found
 
     def _on_route(self, position: Element) -> dict[str, Any]:
         """So many metres along the road where a route begins."""
