@@ -306,6 +306,27 @@ def _build_engine(options: argparse.Namespace) -> int:
     return run(options.model, options.size, options.precision, options.level, options.workspace, options.again)
 
 
+def _add_quantise(parser: argparse.ArgumentParser) -> None:
+    from neuralsim.drive.options import DriveOptions
+
+    add = parser.add_argument
+    add("--model", metavar="NAME", default=DriveOptions().model, help="model to measure")
+    add(
+        "--recording",
+        metavar="FILE.mcap",
+        type=suffixed(".mcap"),
+        help="with its frames (default: the embedded town's)",
+    )
+    add("--frames", metavar="N", type=positive, default=24, help="to measure on, and as many to compare")
+    add("--out", metavar="FILE", type=Path, help="for the ranges (default: this machine's cache)")
+
+
+def _quantise(options: argparse.Namespace) -> int:
+    from neuralsim.quantise import run
+
+    return run(options.model, options.recording, options.frames, options.out)
+
+
 def _process(name: str, arguments: list[str]) -> int:
     """Be the town or the bridge: its own command line takes the arguments and ends this process."""
     sys.argv = [f"neuralsim {name}", *arguments]
@@ -356,7 +377,7 @@ _COMMANDS: dict[str, tuple[str, _Add, _Run]] = {
     "keys": ("keys for links between machines", _add_keys, _keys),
     "train": ("train a model (needs the train extra)", _add_train, _train),
     "export": ("make a trained model one that can be driven in", _add_export, _export),
-    "quantise": ("measure a model for int8, on frames of the town", *_later("neuralsim.quantise", "quantise")),
+    "quantise": ("measure a model for int8, on frames of the town", _add_quantise, _quantise),
     "build-engine": ("TensorRT's engine for this GPU, built once", _add_build_engine, _build_engine),
     "doctor": ("what this machine has, what will be used, what is missing", _add_doctor, _doctor),
 }

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import sys
 import tempfile
 from collections.abc import Iterable, Iterator
@@ -30,34 +29,19 @@ _REFERENCE = "onnxruntime:fp32"
 Stretch = list[dict[str, np.ndarray]]
 
 
-def add_quantise(parser: argparse.ArgumentParser) -> None:
-    from neuralsim.cli import positive, suffixed
-
-    parser.add_argument("--model", metavar="NAME", default=zoo.DEFAULT, help="model to measure")
-    parser.add_argument(
-        "--recording",
-        metavar="FILE.mcap",
-        type=suffixed(".mcap"),
-        help="with its frames (default: the embedded town's)",
-    )
-    parser.add_argument(
-        "--frames", metavar="N", type=positive, default=24, help="to measure on, and as many to compare"
-    )
-    parser.add_argument("--out", metavar="FILE", type=Path, help="for the ranges (default: this machine's cache)")
-
-
-def run_quantise(options: argparse.Namespace) -> int:
-    """Measure, compare with fp32, keep the ranges where that is close enough; returns the exit code."""
+def run(model: str, recording: Path | None, frames: int, out: Path | None) -> int:
+    """Measure on ``frames`` frames of a recording (None: of the town), compare on as many with fp32, and keep the
+    ranges in ``out`` (None: this machine's cache) where that is close enough; returns the exit code."""
     bar = Bar()
     try:
-        graph = zoo.load(options.model).file
-        count = -(-options.frames // LENGTH)
+        graph = zoo.load(model).file
+        count = -(-frames // LENGTH)
         stretches = []
-        for stretch in _stretches(options.model, options.recording, 2 * count):
+        for stretch in _stretches(model, recording, 2 * count):
             stretches.append(stretch)
             bar("frames", 0.5 * len(stretches) / (2 * count))
         bar("measuring", 0.5)
-        source = options.recording.name if options.recording else "the embedded town"
+        source = recording.name if recording else "the embedded town"
         ranges = int8.calibrate(graph, stretches[::2], source)
         bar("comparing", 0.75)
         with tempfile.TemporaryDirectory(prefix="neuralsim-int8-") as folder:
@@ -67,8 +51,8 @@ def run_quantise(options: argparse.Namespace) -> int:
         text = f"{len(ranges.range)} activations measured on {ranges.frames} frames of {source}"
         text += f"; beside fp32 {usual:.1f} dB, at worst {worst:.1f}"
         if worst < LEAST:
-            raise ValueError(f"{text}: less than {LEAST:.0f}, so that {options.model} stays without int8")
-        place = keep(graph, ranges, options.out)
+            raise ValueError(f"{text}: less than {LEAST:.0f}, so that {model} stays without int8")
+        place = keep(graph, ranges, out)
     except (zoo.ModelError, RuntimeUnavailable, RecordingError, ValueError, OSError) as error:
         bar.close()
         print(f"neuralsim: {error}", file=sys.stderr)

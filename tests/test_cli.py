@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import os
+import resource
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import carla
@@ -31,9 +31,11 @@ def neuralsim(*arguments: str, display: str | None = None, cwd: Path | None = No
 
 
 def test_help_is_quick_and_names_every_command():
-    begun = time.monotonic()
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
     done = neuralsim("--help")
-    assert time.monotonic() - begun < 0.6  # 0.05 s alone on a core
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    # Of a core, whoever else wants it: 0.06 s.
+    assert after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime < 0.3
     assert done.returncode == 0
     assert all(f"    {name} " in done.stdout for name in ("drive", "town", "bridge", "keys", "doctor"))
 
@@ -104,12 +106,14 @@ def test_wrong_usage_leaves_the_shell_with_exit_code_2():
     assert (done.returncode, done.stdout, len(done.stderr.splitlines())) == (2, "", 1)
 
 
-def test_no_display_is_said_before_anything_starts():
-    begun = time.monotonic()
-    done = neuralsim("drive")
-    assert done.returncode == 1
-    assert done.stderr == "neuralsim: no display: set DISPLAY or use --headless\n"
-    assert time.monotonic() - begun < 3.0
+def test_no_display_is_said_before_anything_starts(monkeypatch, capsys):
+    for name in ("DISPLAY", "WAYLAND_DISPLAY", "SDL_VIDEODRIVER"):
+        monkeypatch.delenv(name, raising=False)
+    started: list[str] = []
+    monkeypatch.setattr(Session, "start", lambda self: started.append("session"))
+    assert main(["drive"]) == 1
+    assert capsys.readouterr().err == "neuralsim: no display: set DISPLAY or use --headless\n"
+    assert not started
 
 
 def test_a_display_that_is_not_there_is_one_line():
