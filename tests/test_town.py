@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import re
 import time
+import xml.etree.ElementTree as ET
 from pathlib import Path
 
 import carla
 import numpy as np
 import pytest
+from scenariogeneration import xodr
 
 from bridge.tags import Tag
 from bridge.town import towns
@@ -161,6 +163,32 @@ def test_any_opendrive_file_is_dressed(tmp_path: Path) -> None:
     assert {Tag.ROAD, Tag.SIDEWALK, Tag.ROAD_LINE, Tag.SKY} <= {Tag(int(tag)) for tag in np.unique(tags)}
     assert abs(ego.transform.z - 0.05 * ego.transform.x) < 0.1, "the car stands on its road, uphill"
     assert ego.transform.pitch * np.cos(np.radians(ego.transform.yaw)) == pytest.approx(2.86, abs=0.3)
+
+
+def test_solid_lines_end_where_others_cross_them(tmp_path: Path) -> None:
+    """Connecting roads of other people's junctions are lined like roads, which nobody paints across each other."""
+    roads = [xodr.create_road([xodr.Line(40.0)], id=k, left_lanes=1, right_lanes=1, lane_width=3.5) for k in range(3)]
+    maker = xodr.CommonJunctionCreator(id=100, name="three", startnum=200)
+    for k, road in enumerate(roads):
+        maker.add_incoming_road_circular_geometry(road, 14.0, 2.0 * np.pi * k / 3.0, "successor")
+    for first, second in ((0, 1), (1, 2), (2, 0)):
+        maker.add_connection(first, second)
+    drive = xodr.OpenDrive("three")
+    for road in roads:
+        drive.add_road(road)
+    drive.add_junction_creator(maker)
+    drive.adjust_roads_and_lanes()
+    path = tmp_path / "three.xodr"
+    path.write_text('<?xml version="1.0"?>' + ET.tostring(drive.get_element(), encoding="unicode"))
+    world = World(str(path), vehicles=0, walkers=0)
+    inside = [lane for lane in world.network.lanes if lane.junction >= 0]
+    assert all(lane.left_marking and lane.left_marking.kind == "solid" for lane in inside)
+    middle = np.concatenate([lane.centre for lane in inside]).mean(0)
+    lens = {"image_size_x": "200", "image_size_y": "200", "fov": "90"}
+    above = world.spawn("sensor.camera.semantic_segmentation", lens, Transform(middle[0], middle[1], 12.0, -90.0))
+    tag = world.capture(above.id).tag
+    assert (tag[67:133, 67:133] == Tag.ROAD).all(), "8 m across the middle of the junction"
+    assert (tag == Tag.ROAD_LINE).mean() > 0.01, "the kerbs' lines are there"
 
 
 # Scenery --------------------------------------------------------------------------------------------------------------

@@ -197,6 +197,7 @@ def _underlay(network: Network, ground: Ground, size: float = 3.0) -> Mesh:
 def _lane_paint(network: Network) -> list[Mesh]:
     """Lines between lanes: the right edge of every lane, and the left edge of the innermost ones."""
     parts = []
+    ways = _Ways(network)
     crossings = np.array([polygon[:4, :2].mean(0) for polygon in network.crosswalks]).reshape(-1, 2)
     sections = {(lane.road, lane.section, lane.id) for lane in network.lanes}
     for lane in network.lanes:
@@ -211,13 +212,50 @@ def _lane_paint(network: Network) -> list[Mesh]:
             across = (lane.right - lane.left) / np.maximum(lane.width, 1e-6)[:, None] * inward
             colour = YELLOW if mark.yellow else WHITE
             kinds = mark.kind
+            apart = ways.apart(lane, line) if "solid" in kinds else [slice(None)]
             shifts = (-0.12, 0.12) if kinds in ("solidsolid", "brokenbroken", "solidbroken", "brokensolid") else (0.0,)
             for k, shift in enumerate(shifts):
                 broken = kinds in ("broken", "brokenbroken") or kinds == ("brokensolid", "solidbroken")[k % 2]
-                middle, aside = _before_crossings(line + across * shift, across * (mark.width / 2), crossings)
-                if len(middle) > 1:
-                    parts += _painted_line(middle, aside, broken, colour)
+                for part in apart:
+                    middle, aside = (line + across * shift)[part], (across * (mark.width / 2))[part]
+                    middle, aside = _before_crossings(middle, aside, crossings)
+                    if len(middle) > 1:
+                        parts += _painted_line(middle, aside, broken, colour)
     return parts
+
+
+class _Ways:
+    """Where the ways through each junction lie: a solid line of one of them stops where another one crosses it."""
+
+    WITHIN = 0.3  # m inside its edge: ways that part have edges in common
+
+    def __init__(self, network: Network) -> None:
+        lanes: dict[int, list[Lane]] = {}
+        for lane in network.lanes:
+            if lane.junction >= 0:
+                lanes.setdefault(lane.junction, []).append(lane)
+        self._of = {
+            junction: (
+                cKDTree(np.concatenate([lane.centre for lane in those])),
+                np.concatenate([lane.width for lane in those]) / 2.0 - self.WITHIN,
+                np.repeat([lane.road for lane in those], [len(lane.centre) for lane in those]),
+            )
+            for junction, those in lanes.items()
+        }
+
+    def apart(self, lane: Lane, line: np.ndarray) -> list[slice]:
+        """The runs of a lane's edge, f64 (N, 3), from its ends to where it comes into a lane of another road."""
+        if lane.junction not in self._of:
+            return [slice(None)]
+        tree, half, road = self._of[lane.junction]
+        free = np.ones(len(line) + 2, bool)
+        free[[0, -1]] = False
+        for k, near in enumerate(tree.query_ball_point(line, float(half.max()))):
+            other = np.array([n for n in near if road[n] != lane.road], np.int64)
+            free[k + 1] = not (np.linalg.norm(tree.data[other] - line[k], axis=1) < half[other]).any()
+        edges = np.flatnonzero(np.diff(free.astype(np.int8)))
+        runs = [slice(a, b) for a, b in edges.reshape(-1, 2).tolist() if b - a > 1]
+        return [run for run in runs if run.start == 0 or run.stop == len(line)]  # not what is left between crossings
 
 
 def _before_crossings(line: np.ndarray, aside: np.ndarray, crossings: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
