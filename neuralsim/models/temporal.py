@@ -24,11 +24,17 @@ class TemporalGenerator(nn.Module):
     OUTPUTS = ("rgb", "next_rgb", "next_label", "detail")
 
     def __init__(
-        self, surface: Surface, painter: Painter, refresh: float = 0.12, spread: float = 1.5, crisp: float = 0.5
+        self,
+        surface: Surface,
+        painter: Painter,
+        refresh: float = 0.12,
+        spread: float = 1.5,
+        crisp: float = 1.0,
+        soft: float = 0.4,
     ) -> None:
         super().__init__()
         self.surface, self.painter = surface, painter
-        self.refresh, self.spread, self.crisp = refresh, spread, crisp
+        self.refresh, self.spread, self.crisp, self.soft = refresh, spread, crisp, soft
 
     def forward(
         self,
@@ -65,16 +71,18 @@ class TemporalGenerator(nn.Module):
         out = painted + (past - painted) * ((1.0 - self.refresh) * known)
         out = out.clamp(-1.0, 1.0)
         # What resampling took from fine structure is given back to what is shown, as temporal anti-aliasing does; the
-        # state stays as it is, or it would sharpen itself without end.
-        crisp = out + self.crisp * (out - mean)
-        rgb = (crisp[0].permute(1, 2, 0) * 127.5 + 128.0).clamp(0.0, 255.0).to(torch.uint8)
+        # state stays as it is, or it would sharpen itself without end. Outlines are stairs of whole pixels in the map,
+        # and a lens draws none: there it is the other way round.
+        outline = (self._mean(here, 3) - here).abs() > 0.05
+        shown = out + torch.where(outline, self.soft * (self._mean(out, 3) - out), self.crisp * (out - mean))
+        rgb = (shown[0].permute(1, 2, 0) * 127.5 + 128.0).clamp(0.0, 255.0).to(torch.uint8)
         return rgb, out, here, detail
 
     @staticmethod
-    def _mean(x: Tensor) -> Tensor:
-        """Mean of 5x5 neighbourhoods, rows first: ten taps instead of 25."""
-        rows = F.avg_pool2d(x, (1, 5), 1, (0, 2), count_include_pad=False)
-        return F.avg_pool2d(rows, (5, 1), 1, (2, 0), count_include_pad=False)
+    def _mean(x: Tensor, side: int = 5) -> Tensor:
+        """Mean of neighbourhoods of ``side`` x ``side``, rows first: ten taps instead of 25."""
+        rows = F.avg_pool2d(x, (1, side), 1, (0, side // 2), count_include_pad=False)
+        return F.avg_pool2d(rows, (side, 1), 1, (side // 2, 0), count_include_pad=False)
 
     @staticmethod
     def _grid(motion: Tensor) -> Tensor:

@@ -24,7 +24,7 @@ from neuralsim.render.options import RenderOptions
 from neuralsim.render.stage import Stage, horizon_row
 from neuralsim.renderer import NeuralRenderer, RuntimeUnavailable
 
-_WIDTHS = 512, 1024  # px, least and most that maps are painted at unasked: models know the world at that scale
+_WIDTHS = 384, 1024  # px, least and most that maps are painted at unasked: models know the world at that scale
 _HIDDEN = 30_000.0  # px, motion of what was not to be seen in the frame before: out of any picture
 _FIRST_PLOT = 61_000  # instances of houses
 

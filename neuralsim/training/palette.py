@@ -11,7 +11,13 @@ from neuralsim.models.classes import CHANNELS, Channel
 from neuralsim.training.data import LUMA, Picture, objects, tint
 
 #: Style name -> pattern of the picture names it is taken from (recordings made under one light).
-STYLES = {"day": r"^0016E5_0[5-8]", "overcast": r"^Seq05VD", "dusk": r"^0001TP", "aachen": r"^aachen"}
+STYLES = {
+    "day": r"^0006R0",
+    "overcast": r"^Seq05VD",
+    "dusk": r"^0001TP",
+    "cambridge": r"^0016E5_0[5-8]",  # low sun, dark roads
+    "aachen": r"^aachen",
+}
 _ENTRIES = 256
 _LEAVES = 0.85  # brightness of leaves against bare crowns, which let the sky through
 _LEAST_PIXELS = 300  # smaller objects have no colour of their own
