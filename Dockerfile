@@ -4,7 +4,8 @@
 # the Python packages.
 #
 #   docker build -t neuralsim .
-#   docker run -d --rm --gpus all --network host carlasim/carla:0.9.16 ./CarlaUE4.sh -RenderOffScreen
+#   docker run -d --rm --gpus all --network host -e NVIDIA_DRIVER_CAPABILITIES=all carlasim/carla:0.9.16 \
+#       bash CarlaUE4.sh -RenderOffScreen -nosound                                                   # it needs Vulkan
 #   docker run --rm --gpus all -v neuralsim-cache:/cache neuralsim                                   # doctor
 #   docker run --rm --gpus all -v neuralsim-cache:/cache neuralsim build-engine --size 1024x512
 #   docker run --rm --gpus all --network host -v neuralsim-cache:/cache -v "$PWD":/out neuralsim drive \

@@ -165,7 +165,7 @@ def test_an_engine_in_int8_is_built_anew_with_other_ranges(gpu: object, measured
 
 
 def test_ranges_come_with_a_model_and_belong_to_it_alone(
-    prepared: ranges.Ranges, tmp_path: Path, own_cache: Path
+    prepared: ranges.Ranges, frames: list[Frame], tmp_path: Path, own_cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     graph = tmp_path / "model" / "model.onnx"
     graph.parent.mkdir()
@@ -176,6 +176,12 @@ def test_ranges_come_with_a_model_and_belong_to_it_alone(
     for place in own_cache.glob("graphs/*.json"):
         place.write_text("{")
     assert ranges.recall(graph) == prepared
+    monkeypatch.setenv("NEURALSIM_CACHE", str(graph))  # a file where a folder should be
+    with pytest.raises(RuntimeUnavailable, match="cannot be kept"):
+        runtimes.create("openvino:int8", graph, HEIGHT, WIDTH)
+    session = choice.fastest(graph, HEIGHT, WIDTH, 1, NeuralRenderer(size=(WIDTH, HEIGHT)).feeds(frames[0]))
+    assert "int8" not in session.name
+    assert session.warning.endswith(f"running on {session.name} instead")
     graph.write_bytes(GRAPH.read_bytes() + b"\0")
     with pytest.raises(runtimes.NotCalibrated):
         ranges.recall(graph)

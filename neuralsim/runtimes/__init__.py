@@ -123,10 +123,13 @@ def plain(runtime: str, graph: Path, threads: int | None = None, precision: str 
 
 
 def quantised(graph: Path) -> Path:
-    """The file of ``graph`` in int8, made on the first call and kept. Raises NotCalibrated, OSError."""
+    """The file of ``graph`` in int8, made on the first call and kept. Raises RuntimeUnavailable."""
     from neuralsim.runtimes import int8
 
-    return int8.path(graph)
+    try:
+        return int8.path(graph)
+    except OSError as error:
+        raise RuntimeUnavailable(f"the graph in int8 cannot be kept: {error.filename}: {error.strerror}") from error
 
 
 def check(runtime: str) -> None:

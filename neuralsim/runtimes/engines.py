@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from neuralsim import runtimes
-from neuralsim.runtimes import NotCalibrated, cache, driver
+from neuralsim.runtimes import RuntimeUnavailable, cache, driver
 
 _MAGIC = b"NeuralSim TensorRT engine 1\n"
 _AGAIN = "run neuralsim build-engine"
@@ -48,7 +48,7 @@ class EngineFacts:
         try:
             gpu = driver.check(driver.gpu())
             source = runtimes.quantised(graph) if precision == "int8" else graph
-        except (driver.NoGpu, NotCalibrated) as error:
+        except (driver.NoGpu, RuntimeUnavailable) as error:
             raise EngineError(str(error)) from error
         return cls(cache.sha256(source), height, width, precision, tensorrt_version(), gpu.driver, gpu.name)
 
