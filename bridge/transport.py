@@ -84,6 +84,7 @@ class _Receiver:
     interactive: bool = False
     awaited: bool = True  # until it lets a tick wait in vain
     unacknowledged: deque[int] = field(default_factory=deque)  # sequences
+    given: float = 0.0  # s, when the newest of them was sent
     since: float = 0.0  # s, when it began with the oldest of them
     busy: float = math.inf  # s it usually takes
     probed: float = 0.0  # s
@@ -99,21 +100,25 @@ class _Receiver:
 
     def gave(self, sequence: int) -> None:
         """A frame is on its way."""
+        self.given = time.monotonic()
         if not self.unacknowledged:
-            self.since = time.monotonic()
+            self.since = self.given
         self.unacknowledged.append(sequence)
 
-    def took(self, last: int) -> None:
-        """It is free, and ``last`` is the newest frame it has taken."""
+    def took(self, last: int, needed: float = 0.0) -> None:
+        """It is free, and ``last`` is the newest frame it has taken; it was busy with that for ``needed`` s, if told.
+
+        A word that comes while the next frame is being made is only heard afterwards, so what it says counts, not when.
+        """
         self.awaited = True
         if last not in self.unacknowledged:
             return
         while self.unacknowledged.popleft() != last:
             pass
         now = time.monotonic()
-        needed = now - self.since
+        needed = needed or now - self.since
         self.busy = needed if math.isinf(self.busy) else self.busy + _HABIT * (needed - self.busy)
-        self.since = now
+        self.since = min(now, max(self.since + needed, self.given))
 
 
 class FramePublisher(Socket):
@@ -223,7 +228,7 @@ class FramePublisher(Socket):
         """Take in what receivers say; with a ``timeout`` in seconds, wait for the first to say something.
 
         A msgpack array: version, credit, last sequence (-1: none yet), and from those who know: neighbourhood,
-        interactive.
+        interactive, seconds that the last frame kept it busy.
         """
         wait = int(1000 * timeout)
         while self._socket.poll(wait):
@@ -231,8 +236,9 @@ class FramePublisher(Socket):
             identity, *parts = self._socket.recv_multipart()
             try:
                 version, credit, sequence, *more = msgpack.unpackb(b"".join(parts))
-                near, interactive = more or ("", False)
-                if version != PROTOCOL or type(credit) is not int or type(sequence) is not int or credit < 1:
+                near, interactive, needed = more or ("", False, 0.0)
+                known = type(credit) is int and type(sequence) is int and isinstance(needed, float | int)
+                if version != PROTOCOL or not known or credit < 1 or not 0.0 <= needed < math.inf:
                     raise ProtocolError("not an acknowledgement")
             except NOT_MSGPACK:
                 self.malformed += 1
@@ -244,7 +250,7 @@ class FramePublisher(Socket):
                 receiver.unacknowledged.clear()
             receiver.credit, receiver.interactive = min(credit, QUEUE), interactive is True
             receiver.near = bool(near) and near == self._here
-            receiver.took(sequence)
+            receiver.took(sequence, needed)
 
 
 class FrameSubscriber(Socket):
@@ -276,6 +282,8 @@ class FrameSubscriber(Socket):
         self._newest = -1  # sequence of the newest frame that came
         self._delivered: tuple[int, Camera] | None = None  # sequence and camera of the frame handed out last
         self._asked = 0.0
+        self._handed_out = time.monotonic()
+        self._needed = 0.0  # s that the frame handed out last kept the caller busy
         self._ask()
 
     def recv(self, timeout: float = 1.0) -> Frame | None:
@@ -287,6 +295,7 @@ class FrameSubscriber(Socket):
         """
         until = time.monotonic() + timeout
         if not self._asked:
+            self._needed = time.monotonic() - self._handed_out
             self._ask()
         frames: list[Frame] = []
         while not frames:
@@ -301,7 +310,7 @@ class FrameSubscriber(Socket):
 
     def _ask(self) -> None:
         self._asked = time.monotonic()
-        ask = PROTOCOL, self.ahead + 1, self._newest, self._near, self.interactive
+        ask = PROTOCOL, self.ahead + 1, self._newest, self._near, self.interactive, self._needed
         with contextlib.suppress(zmq.Again):  # not connected yet, earlier asks are waiting
             self._socket.send(msgpack.packb(ask), zmq.NOBLOCK)
 
@@ -355,7 +364,7 @@ class FrameSubscriber(Socket):
                 self._reach_back(newest, frames[:-1], before[1])
         self.received += 1
         self._delivered = newest.sequence, newest.camera
-        self._asked = 0.0
+        self._asked, self._handed_out = 0.0, time.monotonic()
         return newest
 
     def _reach_back(self, newest: Frame, between: list[Frame], before: Camera) -> None:

@@ -29,10 +29,11 @@ if TYPE_CHECKING:
 
 _TOWN_READY = 180.0  # seconds; the very first start compiles the rasteriser
 _BRIDGE_READY = 90.0
-FULL_RATE = 30.0  # simulated ticks per second
+RATE = 30.0  # simulated ticks per second where nobody drives
+FULL_RATE = 40.0  # and where somebody does, at most
 LEAST_RATE = 20.0  # below it, driving feels wrong: slower machines skip frames instead
 MANY_CORES = 4  # from here on, simulating and painting do not get in each other's way
-_TICK = 0.018  # seconds that a frame costs beside its painting where it gets in its way: tick, sensors, window
+_TICK = 0.012  # seconds that a frame costs beside its painting where it gets in its way: tick, sensors, window
 _VERDICT = "scenario over: "  # how the bridge's last line begins
 _SILENCE = 10.0  # seconds without a frame that end the drive
 _SAME_PLACE = 0.05  # m that a drive may be off the recording that it goes on from
@@ -69,7 +70,7 @@ class Session(threading.Thread):
         self.warning = self.note = ""  # about the runtime, one line each; for sure once there are pictures
         self.newest: Frame | None = None  # that has come; while it is painted, ahead of the pictures
         self.painting_since = 0  # ns, set just before the first frame that counts is painted
-        self.fps = options.fps or FULL_RATE  # simulated ticks per second, for sure once there are pictures
+        self.fps = options.fps or RATE  # simulated ticks per second, for sure once there are pictures
         self.paused = False  # set from outside: silence is no failure
         self.verdict = ""  # JSON of what came of the scenario, once it is over
         self.processes = Processes()
@@ -306,7 +307,7 @@ def painter(model: str, runtime: str, size: tuple[int, int] | None) -> NeuralRen
 
 
 def sustainable_rate(step: float, cores: int) -> float:
-    """Ticks per second that a renderer with ``step`` seconds a picture can follow on ``cores``, 20 to 30.
+    """Ticks per second that a renderer with ``step`` seconds a picture can follow on ``cores``, 20 to 40.
 
     Ticks that nobody paints only take time from those that somebody does. With few cores, ticking takes it as well.
     """
