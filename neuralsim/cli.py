@@ -249,9 +249,14 @@ def _add_train(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "config", metavar="CONFIG.yaml", type=Path, help="the run, such as docs/training/street-rt.yaml"
     )
+    parser.add_argument(
+        "--check", action="store_true", help="only read every picture and label once, say what is wrong"
+    )
 
 
 def _train(options: argparse.Namespace) -> int:
+    if options.check:
+        return _with_torch(lambda run: run.run_check(options.config))
     return _with_torch(lambda run: run.run_training(options.config))
 
 
@@ -269,8 +274,8 @@ def _export(options: argparse.Namespace) -> int:
     return _with_torch(lambda run: print(run.run_export(options.config, options.out, options.licence)))
 
 
-def _with_torch(task: Callable[[Any], None]) -> int:
-    """Run ``task`` with ``neuralsim.training.run``; what goes wrong is one line."""
+def _with_torch(task: Callable[[Any], bool | None]) -> int:
+    """Run ``task`` with ``neuralsim.training.run``; what goes wrong is one line, and what returns False has failed."""
     try:
         from neuralsim.training import run
     except ModuleNotFoundError as error:
@@ -278,15 +283,17 @@ def _with_torch(task: Callable[[Any], None]) -> int:
         return FAILED
     from safetensors import SafetensorError
 
+    from neuralsim.recording.writer import reason
+
     try:
-        task(run)
+        return FAILED if task(run) is False else DONE
     except SafetensorError as error:
         print(f"neuralsim: the run's last.safetensors is damaged ({error}): train into a new folder", file=sys.stderr)
-        return FAILED
-    except (ValueError, OSError, FloatingPointError) as error:
+    except OSError as error:
+        print(f"neuralsim: {f'{error.filename}: ' if error.filename else ''}{reason(error)}", file=sys.stderr)
+    except (ValueError, FloatingPointError) as error:
         print(f"neuralsim: {error}", file=sys.stderr)
-        return FAILED
-    return DONE
+    return FAILED
 
 
 def _add_build_engine(parser: argparse.ArgumentParser) -> None:

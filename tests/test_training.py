@@ -2,18 +2,34 @@
 
 from __future__ import annotations
 
+import os
+import resource
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
+import yaml
 
 torch = pytest.importorskip("torch", reason="training needs the train extra")
 
+from safetensors import safe_open  # noqa: E402
+
+from neuralsim import cli  # noqa: E402
 from neuralsim.models.classes import Channel  # noqa: E402
 from neuralsim.models.generator import PainterConfig  # noqa: E402
 from neuralsim.training import data  # noqa: E402
-from neuralsim.training.loop import TrainConfig, Trainer, collate, train  # noqa: E402
+from neuralsim.training.board import Board  # noqa: E402
+from neuralsim.training.config import TrainConfig, load_config  # noqa: E402
+from neuralsim.training.loop import Trainer, collate, train  # noqa: E402
+from neuralsim.training.palette import styles  # noqa: E402
 
 SMALL = PainterConfig(encoder=(16,) * 5, decoder=(16,) * 5, blocks=((2,),) * 5)
 
@@ -70,24 +86,92 @@ def test_markings_are_found_inside_the_road_only() -> None:
     assert (marked[:60] == p.label[:60]).all()
 
 
-def test_resume_after_a_kill_gives_the_same_weights(tmp_path: Path) -> None:
+def tiny(out: Path, **settings: object) -> TrainConfig:
+    return TrainConfig.model_validate({"out": str(out), "width": 64, "height": 32, "warmup": 3, **settings})
+
+
+def some_picture(rng: np.random.Generator) -> data.Picture:
+    return picture(int(rng.integers(3)))
+
+
+def steps_of(config: TrainConfig) -> Trainer:
+    """Train as ``neuralsim train`` does, going on if there is something to go on from."""
     torch.set_num_threads(1)
-    pictures = [picture(seed) for seed in range(3)]
-    batch = collate([data.example(pictures[i], 64, 32, np.random.default_rng(i)) for i in range(2)])
+    trainer = Trainer(config, SMALL)
+    if (Path(config.out) / "last.safetensors").exists():
+        trainer.resume(Path(config.out))
+    train(trainer, some_picture, lambda step, losses: None)
+    return trainer
 
-    def run(stops: tuple[int, ...]) -> dict[str, torch.Tensor]:
-        folder = tmp_path / "-".join(map(str, stops))
-        for index, stop in enumerate(stops):
-            trainer = Trainer(TrainConfig(out=str(folder), warmup=1), SMALL)
-            if index:
-                trainer.resume(folder)
-            while trainer.step < stop:
-                trainer.real_step(*batch)
-            trainer.save(folder)
-        return trainer.painter.state_dict()
 
-    whole, parted = run((3,)), run((1, 3))
-    assert all(torch.equal(whole[key], parted[key]) for key in whole)
+def equal(a: torch.nn.Module, b: torch.nn.Module) -> bool:
+    return all(torch.equal(x, y) for x, y in zip(a.state_dict().values(), b.state_dict().values(), strict=True))
+
+
+def test_a_resumed_run_has_the_weights_of_an_unbroken_one(tmp_path: Path) -> None:
+    whole = steps_of(tiny(tmp_path / "whole", steps=4))
+    steps_of(tiny(tmp_path / "parted", steps=2))
+    parted = steps_of(tiny(tmp_path / "parted", steps=4, workers=3))
+    assert equal(whole.painter, parted.painter)
+    assert equal(whole.judge, parted.judge)
+    assert equal(whole.average, parted.average)
+
+
+def test_accumulated_batches_make_one_step_with_their_mean_gradient(tmp_path: Path) -> None:
+    plain = {"steps": 1, "precision": "fp32", "features": 0.0}  # whose losses are means over the pictures
+    parted = steps_of(tiny(tmp_path / "a", batch=1, accumulate=2, **plain))
+    once = steps_of(tiny(tmp_path / "b", batch=2, **plain))
+    assert parted.step == once.step == 1
+    a, b = (torch.cat([p.grad.ravel() for p in t.painter.parameters()]) for t in (parted, once))
+    assert (a - b).norm() < 1e-3 * b.norm()
+
+
+def test_full_precision_is_another_run(tmp_path: Path) -> None:
+    half, full = (steps_of(tiny(tmp_path / kind, steps=1, precision=kind)) for kind in ("bf16", "fp32"))
+    assert not equal(half.painter, full.painter)
+
+
+def test_nan_stops_the_run_and_the_last_good_state_stays(tmp_path: Path) -> None:
+    config = tiny(tmp_path, steps=9, save_every=2)
+    trainer = Trainer(config, SMALL)
+
+    def report(step: int, losses: dict[str, float]) -> None:
+        if step == 5:
+            with torch.no_grad():
+                next(trainer.painter.parameters()).fill_(float("nan"))
+
+    with pytest.raises(FloatingPointError, match=f"step 6.* not finite; the last good state is {tmp_path}"):
+        train(trainer, some_picture, report)
+    again = Trainer(config, SMALL)
+    again.resume(tmp_path)
+    assert again.step == 4
+    assert all(torch.isfinite(value).all() for value in again.painter.parameters())
+
+
+@contextmanager
+def full_disk(size: int) -> Iterator[None]:
+    """Files cannot grow beyond ``size`` bytes."""
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    before = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, limits[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+        signal.signal(signal.SIGXFSZ, before)
+
+
+def test_a_full_disk_is_one_line_and_the_last_good_state_stays(tmp_path: Path) -> None:
+    trainer = Trainer(tiny(tmp_path), SMALL)
+    trainer.save(tmp_path)
+    good = (tmp_path / "last.safetensors").read_bytes()
+    trainer.step = 7
+    with full_disk(len(good) // 2), pytest.raises(OSError, match="step 7 cannot be saved") as error:
+        trainer.save(tmp_path)
+    assert "\n" not in str(error.value)
+    assert "the last good state is" in str(error.value)
+    assert os.listdir(tmp_path) == ["last.safetensors"]
+    assert (tmp_path / "last.safetensors").read_bytes() == good
 
 
 def test_a_run_of_another_architecture_is_refused(tmp_path: Path) -> None:
@@ -98,8 +182,8 @@ def test_a_run_of_another_architecture_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_minute_of_training_paints_closer_to_the_pictures(tmp_path: Path) -> None:
+    config = tiny(tmp_path, steps=60, warmup=4, rate=2e-3)
     torch.set_num_threads(1)
-    config = TrainConfig(out=str(tmp_path), width=64, height=32, steps=60, warmup=4, rate=2e-3)
     trainer = Trainer(config, SMALL)
     label, tint, detail, image = collate([data.example(picture(), 64, 32, np.random.default_rng(n)) for n in range(8)])
 
@@ -108,7 +192,145 @@ def test_a_minute_of_training_paints_closer_to_the_pictures(tmp_path: Path) -> N
             return float((trainer.painter(label, tint, detail) - image).abs().mean())
 
     before, steps = error(), []
-    train(trainer, [picture()], np.ones(1), lambda step, losses: steps.append(step))
+    train(trainer, lambda rng: picture(), lambda step, losses: steps.append(step))
     assert error() < 0.8 * before
     assert steps == list(range(1, 61))
     assert (tmp_path / "last.safetensors").exists()
+
+
+def write_pair(folder: Path) -> None:
+    """A frame of the town and the one before, which was the same."""
+    p = data.example(picture(), 64, 32, np.random.default_rng(0))
+    twice = {name: np.stack([getattr(p, name)] * 2) for name in ("label", "tint", "detail")}
+    folder.mkdir()
+    still = {"motion": np.zeros((32, 64, 2), np.float16), "visible": np.ones((32, 64), np.float32)}
+    np.savez_compressed(folder / "town_0.npz", **twice, **still)
+
+
+def test_tensorboard_gets_losses_and_panels_of_real_pictures_and_the_town(tmp_path: Path) -> None:
+    pytest.importorskip("tensorboard", reason="comes with the train extra")
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    torch.set_num_threads(1)
+    write_pair(tmp_path / "pairs")
+    settings = {"simulated": str(tmp_path / "pairs"), "simulated_every": 2, "panels_every": 1}
+    trainer = Trainer(tiny(tmp_path, steps=2, **settings), SMALL)
+    board = Board(trainer, tmp_path)
+    train(trainer, some_picture, board.report, board.show)
+    board.close()
+    events = EventAccumulator(str(tmp_path / "tensorboard"), {"images": 0}).Reload()
+    assert [event.step for event in events.Scalars("loss/steady")] == [1], "the first step is the town's"
+    assert [event.step for event in events.Scalars("loss/pix")] == [2]
+    real, town = events.Images("real"), events.Images("town")
+    assert [event.step for event in real] == [1, 2]
+    assert (real[0].width, real[0].height) == (3 * 64, 2 * 32), "labels, real, painted; a batch of two below each other"
+    assert (town[0].width, town[0].height) == (2 * 64, 32)
+    panel = cv2.imdecode(np.frombuffer(real[0].encoded_image_string, np.uint8), cv2.IMREAD_COLOR_RGB)
+    assert tuple(panel[30, 5]) == (128, 64, 128), "road in CARLA's palette"
+
+
+# The command ----------------------------------------------------------------------------------------------------------
+
+
+def write_run(folder: Path, **settings: object) -> Path:
+    """A plain data set of three pictures in CARLA's tags, and a run over it."""
+    tags = {Channel.ROAD: 1, Channel.BUILDING: 3, Channel.SKY: 11, Channel.VEHICLE: 14}
+    for seed in range(3):
+        p = picture(seed)
+        label = np.select([p.label == channel for channel in tags], list(tags.values())).astype(np.uint8)
+        for kind, plane in (("images", p.image[..., ::-1]), ("labels", label), ("instances", p.instance)):
+            (folder / "own" / kind).mkdir(parents=True, exist_ok=True)
+            cv2.imwrite(str(folder / "own" / kind / f"{p.name}.png"), plane)
+    config = {"out": str(folder / "run"), "width": 64, "height": 32, "steps": 2, "minutes": 5.0}
+    config["data"] = [{"root": str(folder / "own"), "classes": "carla"}]
+    (folder / "run.yaml").write_text(yaml.safe_dump(config | settings))
+    return folder / "run.yaml"
+
+
+def test_train_says_nothing_on_stdout_and_goes_on_where_it_stopped(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    torch.set_num_threads(1)
+    assert cli.main(["train", str(write_run(tmp_path, steps=1))]) == 0
+    (tmp_path / "own/images/p1.png").write_bytes(b"gone")
+    assert cli.main(["train", str(write_run(tmp_path, batch=8))]) == 0
+    assert capfd.readouterr().out == ""
+    with safe_open(tmp_path / "run/last.safetensors", "pt") as file:
+        assert file.metadata()["step"] == "2"
+
+
+def test_check_reads_every_picture_and_fails_when_one_is_bad(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    config = write_run(tmp_path)
+    assert cli.main(["train", str(config), "--check"]) == 0
+    assert capsys.readouterr().out == "own: 3 labelled pictures\n"
+    (tmp_path / "own/images/p1.png").write_bytes(b"gone")
+    assert cli.main(["train", str(config), "--check"]) == 1
+    done = capsys.readouterr()
+    assert done.out.endswith("1 of 3 pictures left out\n")
+    assert f"{tmp_path}/own/images/p1.png: damaged" in done.err
+
+
+def test_what_cannot_be_exported_is_one_line(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    config = write_run(tmp_path)
+    export = ["export", str(config), "--out", str(tmp_path / "model"), "--licence", "none"]
+    assert cli.main(export) == 1
+    assert capfd.readouterr().err == f"neuralsim: {tmp_path}/run: no trained state in it; `neuralsim train` first\n"
+    Trainer(load_config(config)).save(tmp_path / "run")
+    for path in (tmp_path / "own/labels").iterdir():
+        cv2.imwrite(str(path), np.ones((96, 160), np.uint8))  # road alone
+    assert cli.main(export) == 1
+    said = capfd.readouterr()
+    assert said.out == ""
+    assert said.err.startswith("neuralsim: too few pictures to take colours from")
+    assert said.err.count("\n") == 1
+
+
+def test_a_style_is_named_after_a_data_set_without_one(tmp_path: Path) -> None:
+    looks = styles([replace(picture(), source="kitti"), replace(picture(1), name="0006R0_1", source="camvid")])
+    assert list(looks) == ["day", "kitti"]
+    assert all(np.isfinite(look).all() for look in looks.values())
+
+
+PROCESS = """
+import hashlib, sys
+import torch
+from tests.test_training import SMALL, some_picture, tiny
+from neuralsim.training import ranks
+from neuralsim.training.loop import Trainer, train
+
+torch.set_num_threads(1)
+with ranks.joined() as group:
+    trainer = Trainer(tiny(sys.argv[1], steps=2, batch=1, minutes=5.0), SMALL, ranks=group)
+    drawn = []
+    train(trainer, lambda rng: drawn.append(rng.random()) or some_picture(rng), lambda step, losses: None)
+digest = hashlib.sha256(b"".join(value.numpy().tobytes() for value in trainer.painter.state_dict().values()))
+print(digest.hexdigest(), drawn[0])
+"""
+
+
+def test_two_processes_learn_one_model_from_examples_of_their_own(tmp_path: Path) -> None:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    where = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "WORLD_SIZE": "2"}  # as torchrun tells it
+    processes = [
+        subprocess.Popen(
+            [sys.executable, "-c", PROCESS, str(tmp_path / str(rank))],
+            env={**os.environ, **where, "RANK": str(rank), "LOCAL_RANK": str(rank)},
+            cwd=Path(__file__).parent.parent,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        for rank in (0, 1)
+    ]
+    try:
+        (first, seen), (second, other) = (process.communicate(timeout=150)[0].split() for process in processes)
+    finally:
+        for process in processes:
+            process.kill()
+    assert first == second
+    assert seen != other
+    assert (tmp_path / "0/last.safetensors").exists()
+    assert not (tmp_path / "1").exists()

@@ -13,10 +13,10 @@ _WIDTH = 28  # characters of the bar
 
 
 class Progress:
-    """``frames`` is how many are wanted, None = until somebody stops it."""
+    """``frames`` is how many are wanted, None = until somebody stops it; ``unit`` what they are called."""
 
-    def __init__(self, frames: int | None) -> None:
-        self._wanted = frames
+    def __init__(self, frames: int | None, unit: str = "frames") -> None:
+        self._wanted, self._unit = frames, unit
         self._terminal = sys.stderr.isatty()
         self._next = time.monotonic() + _PATIENCE
         self._length = 0  # of the line on the terminal
@@ -55,10 +55,10 @@ class Progress:
             self._show(frames, "written")
 
     def _show(self, frames: int, words: str) -> None:
-        count = f"{frames} frames"
+        count = f"{frames} {self._unit}"
         if self._wanted:
             full = round(_WIDTH * min(frames / self._wanted, 1.0))
-            count = f"[{'#' * full}{'.' * (_WIDTH - full)}] {frames}/{self._wanted} frames"
+            count = f"[{'#' * full}{'.' * (_WIDTH - full)}] {frames}/{self._wanted} {self._unit}"
         self._say(f"{count}  {words}")
 
     def _due(self) -> bool:

@@ -18,7 +18,7 @@ from neuralsim.evaluation.video import Video
 from neuralsim.evaluation.ways import WAYS, ThreeWays
 from neuralsim.models.classes import CARLA_TO_CHANNEL, Channel
 from neuralsim.render import flow, folder
-from neuralsim.render.files import ImageError, beside, pictures, read
+from neuralsim.render.files import ImageError, beside, pictures, read, read_ids
 from neuralsim.render.folder import RenderOptions
 
 REAL = "real"
@@ -115,7 +115,7 @@ def evaluate(
                 )
             painted = painter.paint(item.frame)
             shown = {REAL: real} | {way: folder.fitted(painted[way], item.size) for way in WAYS}
-            label = to_camvid[classes.tags[folder.labels_of(files[index])]]
+            label = to_camvid[classes.tags[read_ids(files[index])]]
             moved = flow.load(beside(motions, item.name)) if "flicker" in parts and index else None
             for name, tally in tallies.items():
                 _add(tally, shown[name], label, moved, segmenter, features, "sharpness" in parts)

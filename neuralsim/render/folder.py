@@ -18,7 +18,7 @@ from neuralsim.drive.progress import Progress
 from neuralsim.models.classes import CARLA_TO_CHANNEL
 from neuralsim.recording.mp4 import Mp4Writer, RecordingError
 from neuralsim.render import flow
-from neuralsim.render.files import ImageError, beside, pictures, read, write_png
+from neuralsim.render.files import ImageError, beside, pictures, read_ids, write_png
 from neuralsim.render.objects import Objects
 from neuralsim.render.options import RenderOptions
 from neuralsim.render.stage import Stage, horizon_row
@@ -112,7 +112,7 @@ def maps(options: RenderOptions, classes: classmaps.ClassMap, files: list[Path],
     first: tuple[int, int] | None = None
     for number, file in enumerate(files):
         try:
-            label = labels_of(file)
+            label = read_ids(file)
         except ImageError as error:
             if options.sequence:
                 raise
@@ -133,12 +133,12 @@ def maps(options: RenderOptions, classes: classmaps.ClassMap, files: list[Path],
         if stage is None or objects is None or not options.sequence:
             focal = size[0] / (2.0 * float(np.tan(np.radians(options.fov) / 2.0)))
             sample = files[:: max(1, len(files) // 8)] if options.sequence else [file]
-            horizon = horizon_row([CARLA_TO_CHANNEL[_resized(classes.tags[labels_of(f)], size)] for f in sample])
+            horizon = horizon_row([CARLA_TO_CHANNEL[_resized(classes.tags[read_ids(f)], size)] for f in sample])
             stage, objects = Stage(size, focal, horizon), Objects()
         first = first or full
         if options.instances is not None:
             path = beside(options.instances, file.stem)
-            given = labels_of(path)
+            given = read_ids(path)
             if given.shape != label.shape:
                 raise ImageError(
                     f"{path}: {given.shape[1]}x{given.shape[0]} pixels, its label map has {full[0]}x{full[1]}"
@@ -155,16 +155,6 @@ def maps(options: RenderOptions, classes: classmaps.ClassMap, files: list[Path],
         camera = Camera(size[0], size[1], options.fov, view.pose)
         planes = {"tag": tag, "instance": instance, "depth": view.depth, "motion": back}
         yield Map(file.stem, full, Frame(number, number + 1, number / options.fps, camera, planes))
-
-
-def labels_of(path: Path) -> np.ndarray:
-    """A label or instance map, u8 or u16 (H, W). Raises ImageError."""
-    label = read(path, cv2.IMREAD_UNCHANGED)
-    if label.ndim == 3 and (label == label[..., :1]).all():
-        label = label[..., 0]  # one channel written as three
-    if label.ndim != 2 or label.dtype not in (np.uint8, np.uint16):
-        raise ImageError(f"{path}: a map of ids has one channel of 8 or 16 bits; this is a colour picture")
-    return label
 
 
 def _motion(

@@ -8,27 +8,28 @@ from the surface itself (``neuralsim/models/surface.py``): then what is painted 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import cv2
 import numpy as np
 
-from neuralsim import classmaps
-from neuralsim.models.classes import CARLA_TO_CHANNEL, CHANNELS, Channel
+from neuralsim.models.classes import CHANNELS, Channel
+
+MOST_ZOOM = 1.45  # of an example, over the scale at which the picture just fills it
 
 _SEPARATE = (Channel.VEHICLE, Channel.PERSON, Channel.CYCLE)  # one tint per object; the simulator draws them coarsely
 
 
 @dataclass
 class Picture:
-    """A labelled picture: image u8 (H, W, 3) RGB, label u8 (H, W) channels, instance u16 (H, W) or None."""
+    """A labelled picture: image u8 (H, W, 3) RGB, label u8 (H, W) channels, instance u16 (H, W) or None; ``source`` is
+    the data set's name."""
 
     name: str
     image: np.ndarray
     label: np.ndarray
     instance: np.ndarray | None
+    source: str = ""
 
 
 @dataclass
@@ -51,46 +52,6 @@ def mark_road_lines(image: np.ndarray, label: np.ndarray, threshold: int = 28) -
     bright = ((hat > threshold) & (inside > 0)).astype(np.uint8)
     lines = cv2.morphologyEx(bright, cv2.MORPH_OPEN, np.ones((2, 2), np.uint8))
     return np.where(lines > 0, np.uint8(Channel.ROAD_LINE), label)
-
-
-def load_camvid(root: Path, splits: Sequence[str] = ("train", "test")) -> list[Picture]:
-    """CamVid, 12-class edition: ``root/<split>/{image,label}``."""
-    channels = CARLA_TO_CHANNEL[classmaps.load("camvid").tags]
-    pictures = []
-    for split in splits:
-        for path in sorted((root / split / "label").glob("*.png")):
-            image = _read_rgb(next((root / split / "image").glob(path.stem + ".*")))
-            label = channels[_read(path)]
-            pictures.append(Picture(path.stem, image, mark_road_lines(image, label), None))
-    return pictures
-
-
-def load_cityscapes(root: Path, folders: Sequence[str], rows: int = 464, scale: float = 0.75) -> list[Picture]:
-    """Cityscapes clips in labelIds: ``root/<folder>/{image,label,instance}``; the bonnet below ``rows`` is cut away."""
-    channels = CARLA_TO_CHANNEL[classmaps.load("cityscapes").tags]
-    pictures = []
-    for folder in folders:
-        for path in sorted((root / folder / "label").glob("*.png")):
-            image = _read_rgb(next((root / folder / "image").glob(path.stem + ".*")))[:rows]
-            label = channels[_read(path)[:rows]]
-            instance = _read(root / folder / "instance" / path.name)[:rows]
-            size = (round(image.shape[1] * scale), round(image.shape[0] * scale))
-            image = cv2.resize(image, size, interpolation=cv2.INTER_AREA)
-            label = cv2.resize(label, size, interpolation=cv2.INTER_NEAREST)
-            instance = cv2.resize(instance, size, interpolation=cv2.INTER_NEAREST)
-            pictures.append(Picture(path.stem, image, mark_road_lines(image, label), instance.astype(np.uint16)))
-    return pictures
-
-
-def _read(path: Path, flags: int = cv2.IMREAD_UNCHANGED) -> np.ndarray:
-    image = cv2.imread(str(path), flags)
-    if image is None:
-        raise ValueError(f"{path}: not a readable image")
-    return np.asarray(image)
-
-
-def _read_rgb(path: Path) -> np.ndarray:
-    return np.asarray(cv2.cvtColor(_read(path, cv2.IMREAD_COLOR), cv2.COLOR_BGR2RGB))
 
 
 def objects(label: np.ndarray, instance: np.ndarray | None) -> np.ndarray:
@@ -176,7 +137,7 @@ def example(picture: Picture, width: int, height: int, rng: np.random.Generator)
     """A random crop of ``picture`` at ``width`` x ``height``: scale, place, mirror and exposure vary."""
     h, w = picture.label.shape
     low = max(width / w, height / h)
-    scale = low * rng.uniform(1.0, 1.45)
+    scale = low * rng.uniform(1.0, MOST_ZOOM)
     cw, ch = min(w, round(width / scale)), min(h, round(height / scale))
     x, y = rng.integers(0, w - cw + 1), rng.integers(0, h - ch + 1)
     window = slice(y, y + ch), slice(x, x + cw)
@@ -199,11 +160,3 @@ def example(picture: Picture, width: int, height: int, rng: np.random.Generator)
         detail=np.stack(detail).astype(np.float32),
         image=np.ascontiguousarray(image.transpose(2, 0, 1)),
     )
-
-
-def stream(pictures: Sequence[Picture], weights: np.ndarray, width: int, height: int, seed: int) -> Iterator[Example]:
-    """Endless examples, pictures drawn with ``weights`` (need not sum to one)."""
-    rng = np.random.default_rng(seed)
-    chance = weights / weights.sum()
-    while True:
-        yield example(pictures[rng.choice(len(pictures), p=chance)], width, height, rng)

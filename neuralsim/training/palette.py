@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+import warnings
+from collections.abc import Iterable
+from itertools import islice
 
 import numpy as np
 
@@ -18,34 +20,44 @@ STYLES = {
     "cambridge": r"^0016E5_0[5-8]",  # low sun, dark roads
     "aachen": r"^aachen",
 }
+_MOVERS = [Channel.VEHICLE, Channel.PERSON, Channel.CYCLE]
 _ENTRIES = 256
 _LEAVES = 0.85  # brightness of leaves against bare crowns, which let the sky through
 _LEAST_PIXELS = 300  # smaller objects have no colour of their own
 
 
-def styles(pictures: Sequence[Picture]) -> dict[str, np.ndarray]:
+def styles(pictures: Iterable[Picture]) -> dict[str, np.ndarray]:
     """Median mean-colour of each class, f32 (CHANNELS, 3) in [-0.5, 0.5], over the pictures of each style.
 
-    Rows of movers are offsets that fall on their palette: 0 by day, dark at dusk.
+    A data set of which no picture is in ``STYLES`` is a style of its own, under its name. Rows of movers are offsets
+    that fall on their palette: 0 by day, dark at dusk. Raises ValueError when nothing can be learned from the pictures.
     """
-    means = np.full((len(pictures), CHANNELS, 3), np.nan)
-    for row, picture in zip(means, pictures, strict=True):
+    rows, names, sources = [], [], []
+    for picture in pictures:
+        row = np.full((CHANNELS, 3), np.nan)
         for channel in range(CHANNELS):
             mask = picture.label == channel
             if mask.sum() > _LEAST_PIXELS:
                 row[channel] = picture.image[mask].mean(0)
-    everywhere = np.nanmedian(means, 0)
-    movers = [Channel.VEHICLE, Channel.PERSON, Channel.CYCLE]
+        rows.append(row)
+        names.append(next((name for name, pattern in STYLES.items() if re.match(pattern, picture.name)), ""))
+        sources.append(picture.source)
+    means = np.asarray(rows).reshape(-1, CHANNELS, 3)
+    met = ~np.isnan(means).all((0, 2))
+    if not met[[Channel.ROAD, Channel.VEHICLE]].all():
+        raise ValueError(f"too few pictures to take colours from: {len(rows)}, none with a road and a vehicle")
+    everywhere = np.broadcast_to(np.nanmean(means, (0, 1)), (CHANNELS, 3)).copy()  # of classes that nobody met
+    everywhere[met] = np.nanmedian(means[:, met], 0)
+    known = {source for source, name in zip(sources, names, strict=True) if name}
+    names = [name or ("" if source in known else source) for source, name in zip(sources, names, strict=True)]
     out = {}
-    for name, pattern in STYLES.items():
-        chosen = [bool(re.match(pattern, picture.name)) for picture in pictures]
-        if not any(chosen):
-            continue
-        with np.errstate(all="ignore"):
-            style = np.nanmedian(means[chosen], 0)
-        light = np.nanmean(style / everywhere)  # classes that this light never met
+    for name in sorted(set(names) - {""}, key=lambda name: [*STYLES, name].index(name)):
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", RuntimeWarning)  # classes that this light never met
+            style = np.nanmedian(means[[each == name for each in names]], 0)
+            light = np.nanmean(style / everywhere)
         style = np.where(np.isnan(style), everywhere * light, style) / 255.0 - 0.5
-        style[movers] = np.minimum(style[Channel.VEHICLE] - (everywhere[Channel.VEHICLE] / 255.0 - 0.5), 0.0)
+        style[_MOVERS] = np.minimum(style[Channel.VEHICLE] - (everywhere[Channel.VEHICLE] / 255.0 - 0.5), 0.0)
         out[name] = style.astype(np.float32)
     return _in_leaf(out)
 
@@ -61,15 +73,18 @@ def _in_leaf(styles: dict[str, np.ndarray], summer: str = "aachen") -> dict[str,
     return styles
 
 
-def palettes(pictures: Sequence[Picture], seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
-    """Colours to draw from: (3, 256, 3) of vehicles, persons, cycles; (256, 3) offsets of façades from their mean."""
+def palettes(pictures: Iterable[Picture], seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
+    """Colours to draw from: (3, 256, 3) of vehicles, persons, cycles; (256, 3) offsets of façades from their mean.
+
+    Movers that no picture shows get the vehicles' colours. Raises ValueError when there are no vehicles either.
+    """
     rng = np.random.default_rng(seed)
     found: list[list[np.ndarray]] = [[], [], []]
     facades: list[np.ndarray] = []
-    for picture in pictures[::2]:
+    for picture in islice(pictures, 0, None, 2):
         parts = objects(picture.label, picture.instance)
         tinted = tint(picture.image, picture.label, parts)
-        for index, channel in enumerate((Channel.VEHICLE, Channel.PERSON, Channel.CYCLE)):
+        for index, channel in enumerate(_MOVERS):
             inside = parts * (picture.label == channel)
             counts = np.bincount(inside.ravel())
             for number in np.flatnonzero(counts > _LEAST_PIXELS)[1:]:
@@ -80,7 +95,12 @@ def palettes(pictures: Sequence[Picture], seed: int = 0) -> tuple[np.ndarray, np
             mean = tinted[tuple(building.T)].mean(0)
             for y, x in building[rng.integers(len(building), size=4)]:
                 facades.append(tinted[y, x] - mean)
-    table = [np.asarray(colours)[rng.integers(len(colours), size=_ENTRIES)] for colours in found]
-    return np.stack(table).astype(np.float32), np.asarray(facades)[rng.integers(len(facades), size=_ENTRIES)].astype(
-        np.float32
-    )
+    if not found[0]:
+        raise ValueError(
+            f"too few pictures to take colours from: no vehicle of more than {_LEAST_PIXELS} pixels in them"
+        )
+    table = [
+        np.asarray(colours or found[0])[rng.integers(len(colours or found[0]), size=_ENTRIES)] for colours in found
+    ]
+    offsets = np.asarray(facades or [np.zeros(3)])
+    return np.stack(table).astype(np.float32), offsets[rng.integers(len(offsets), size=_ENTRIES)].astype(np.float32)

@@ -4,64 +4,68 @@ from __future__ import annotations
 
 import json
 import sys
-import time
-from dataclasses import fields
 from pathlib import Path
 
 import numpy as np
-import torch
 import yaml
 from safetensors import safe_open
 
 from neuralsim import export
-from neuralsim.models.generator import SIZES, Painter, PainterConfig
+from neuralsim.drive.progress import Progress
+from neuralsim.models.generator import Painter, PainterConfig
 from neuralsim.models.surface import Surface
 from neuralsim.models.temporal import TemporalGenerator
-from neuralsim.training.data import Picture, load_camvid, load_cityscapes
-from neuralsim.training.loop import TrainConfig, Trainer, train
+from neuralsim.render.files import ImageError
+from neuralsim.training import ranks
+from neuralsim.training.board import Board
+from neuralsim.training.config import TrainConfig, load_config
+from neuralsim.training.datasets import Pictures, find
+from neuralsim.training.loop import Trainer, train
 from neuralsim.training.palette import palettes, styles
 from neuralsim.training.simulated import make_pairs
 
-CITYSCAPES_FOLDERS = ("clip0", "clip1", "clip2", "clip3", "clip4")  # clip5 is kept for evaluation
 TOWNS = ("oldtown", "suburb", "village", "motorway")
-_CAMVID_SHARE = 0.7  # of the examples, when both are there
+_SAMPLE = 1500  # pictures that colours are taken from
+_COLOURS_AT = 512, 256  # px, whatever the run's size: what is an object large enough to have a colour?
 
 
-def load_config(path: Path) -> TrainConfig:
-    """Read a run's YAML. Raises ValueError, one line, for a key that does not exist or a value of another type."""
+def load_pictures(config: TrainConfig, quiet: bool = False, fit: tuple[int, int] | None = None) -> Pictures:
+    """The labelled pictures of a run, shrunk to ``fit`` (default: its size); what is wrong with them is told on stderr
+    unless ``quiet``.
+
+    Raises ImageError for a source without pictures, ClassMapError.
+    """
+    if not config.data:
+        raise ImageError("the config names no pictures: `data: [{name: camvid, root: FOLDER}]`; docs/generator.md")
+
+    def tell(line: str) -> None:
+        if not quiet:
+            print(f"neuralsim: {line}", file=sys.stderr)
+
+    found = [find(source) for source in config.data]
+    return Pictures(found, fit or (config.width, config.height), round(config.memory * 1e9), tell)
+
+
+def load_colours(config: TrainConfig, quiet: bool = False) -> tuple[Pictures, Surface, dict[str, np.ndarray]]:
+    """A run's pictures, and the palettes and styles taken from them. Raises ImageError, ClassMapError, ValueError."""
+    pictures = load_pictures(config, quiet, _COLOURS_AT)
+    return pictures, Surface(*palettes(pictures.sample(_SAMPLE))), styles(pictures.sample(_SAMPLE))
+
+
+def run_check(path: Path) -> bool:
+    """Read every picture of the run configured at ``path`` once and say what is wrong; True if nothing is."""
+    pictures = load_pictures(load_config(path))
+    progress = Progress(len(pictures), "pictures")
     try:
-        values = yaml.safe_load(path.read_text())
-    except (OSError, yaml.YAMLError) as error:
-        raise ValueError(f"{path}: {' '.join(str(error).split())}") from error
-    if not isinstance(values, dict):
-        raise ValueError(f"{path}: expected a mapping of settings")
-    known = {field.name: type(field.default) for field in fields(TrainConfig)}
-    for key, value in values.items():
-        if key not in known:
-            raise ValueError(f"{path}: unknown setting {key!r}; known: {', '.join(known)}")
-        if not isinstance(value, known[key]) and not (known[key] is float and isinstance(value, int)):
-            raise ValueError(f"{path}: {key} must be {known[key].__name__}, not {value!r}")
-    config = TrainConfig(**values)
-    if config.size not in SIZES:
-        raise ValueError(f"{path}: no size {config.size!r}; there are {', '.join(SIZES)}")
-    return config
-
-
-def load_pictures(config: TrainConfig) -> tuple[list[Picture], np.ndarray]:
-    """All labelled pictures of a run and how often each is drawn."""
-    pictures: list[Picture] = []
-    weights: list[np.ndarray] = []
-    if config.camvid:
-        found = load_camvid(Path(config.camvid))
-        pictures += found
-        weights.append(np.full(len(found), _CAMVID_SHARE / max(1, len(found))))
-    if config.cityscapes:
-        found = load_cityscapes(Path(config.cityscapes), CITYSCAPES_FOLDERS)
-        pictures += found
-        weights.append(np.full(len(found), (1 - _CAMVID_SHARE) / max(1, len(found))))
-    if not pictures:
-        raise ValueError("no pictures found: set camvid and/or cityscapes in the config to the data sets' folders")
-    return pictures, np.concatenate(weights)
+        for number, _ in enumerate(pictures.check(), 1):
+            progress.measured(number, "read")
+    finally:
+        progress.close()
+    for each in pictures.found:
+        print(f"{each.name}: {len(each.items)} labelled pictures")
+    for line in pictures.summary():
+        print(line)
+    return not pictures.left_out
 
 
 def run_training(path: Path, simulate: int = 150) -> None:
@@ -70,44 +74,45 @@ def run_training(path: Path, simulate: int = 150) -> None:
     Where the config wants simulator frames and its folder is empty, ``simulate`` pairs are driven first in each town.
     """
     config = load_config(path)
-    pictures, weights = load_pictures(config)
-    device = "cuda" if torch.cuda.is_available() else "cpu"
-    trainer = Trainer(config, device=device)
-    if (Path(config.out) / "last.safetensors").exists():
-        trainer.resume(Path(config.out))
-    if config.simulated_every and not any(Path(config.simulated).glob("*.npz")):
-        surface, looks = Surface(*palettes(pictures)), styles(pictures)
-        make_pairs(Path(config.simulated), surface, looks, simulate, seed=config.seed, towns=TOWNS)
-    began, first = time.monotonic(), trainer.step
-
-    def report(step: int, losses: dict[str, float]) -> None:
-        if step % 20 == 0:
-            each = (time.monotonic() - began) / (step - first)
-            left = (config.steps - step) * each / 60
-            shown = "  ".join(f"{key} {value:.3f}" for key, value in losses.items())
-            print(f"step {step}/{config.steps}  {each:.2f} s each, {left:.0f} min left  {shown}", file=sys.stderr)
-
-    train(trainer, pictures, weights, report)
+    folder = Path(config.out)
+    with ranks.joined() as group:
+        pictures = load_pictures(config, quiet=not group.first)
+        trainer = Trainer(config, device=ranks.device(), ranks=group)
+        if (folder / "last.safetensors").exists():
+            trainer.resume(folder)
+        if group.first and config.simulated_every and not any(Path(config.simulated).glob("*.npz")):
+            _, surface, looks = load_colours(config, quiet=True)
+            size = config.width, config.height
+            make_pairs(Path(config.simulated), surface, looks, simulate, *size, seed=config.seed, towns=TOWNS)
+        group.meet()
+        if not group.first:
+            train(trainer, pictures.draw, lambda *_: None)
+            return
+        board = Board(trainer, folder)
+        try:
+            train(trainer, pictures.draw, board.report, board.show)
+        finally:
+            board.close()
+            for line in pictures.summary():
+                print(f"neuralsim: {line}", file=sys.stderr)
 
 
 def run_export(path: Path, out: Path, licence: str) -> Path:
     """Write the shipped form of the run configured at ``path`` into the folder ``out``; its name is the model's."""
     config = load_config(path)
-    pictures, _ = load_pictures(config)
     painter = load_painter(Path(config.out))
-    looks = styles(pictures)
+    pictures, surface, looks = load_colours(config)
     out.mkdir(parents=True, exist_ok=True)
-    export.to_onnx(TemporalGenerator(Surface(*palettes(pictures)), painter), out / "model.onnx")
+    export.to_onnx(TemporalGenerator(surface, painter), out / "model.onnx")
     with safe_open(Path(config.out) / "last.safetensors", "pt") as file:
         step = int(file.metadata()["step"])
-    data = [name for name, used in (("CamVid", config.camvid), ("Cityscapes clips", config.cityscapes)) if used]
     card = export.card(
         out.name,
         out / "model.onnx",
         looks,
         default_style="overcast" if "overcast" in looks else next(iter(looks)),
         steps=step,
-        training_data=data,
+        training_data=[each.title for each in pictures.found],
         licence=licence,
     )
     (out / "card.yaml").write_text(yaml.safe_dump(card, sort_keys=False, default_flow_style=None, width=120))
@@ -115,8 +120,10 @@ def run_export(path: Path, out: Path, licence: str) -> Path:
 
 
 def load_painter(run: Path) -> Painter:
-    """The averaged painter of a run. Raises ValueError for one that this code cannot build."""
+    """The averaged painter of a run. Raises ValueError for none, or one that this code cannot build."""
     prefix = "average."
+    if not (run / "last.safetensors").is_file():
+        raise ValueError(f"{run}: no trained state in it; `neuralsim train` first")
     with safe_open(run / "last.safetensors", "pt") as file:
         settings = json.loads(file.metadata()["painter"])
         weights = {key[len(prefix) :]: file.get_tensor(key) for key in file.keys() if key.startswith(prefix)}  # noqa: SIM118

@@ -6,9 +6,10 @@ the very planes that the shipped graph computes.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
 from pathlib import Path
+from zipfile import BadZipFile
 
 import numpy as np
 import torch
@@ -30,22 +31,32 @@ class Pair:
     motion: Tensor
     visible: Tensor
 
+    def to(self, device: str) -> Pair:
+        """The same on another device."""
+        return Pair(*(getattr(self, field.name).to(device) for field in fields(self)))
 
-def pairs(folder: Path, seed: int) -> Iterator[Pair]:
-    """Endless pairs from the ``.npz`` files in ``folder``, at random. Raises FileNotFoundError when there are none."""
+
+def pair_files(folder: Path) -> list[Path]:
+    """The ``.npz`` pairs in ``folder``. Raises FileNotFoundError when there are none."""
     files = sorted(folder.glob("*.npz"))
     if not files:
         raise FileNotFoundError(f"no .npz pairs in {folder}")
-    rng = np.random.default_rng(seed)
-    while True:
-        with np.load(files[rng.integers(len(files))]) as stored:
-            yield Pair(
+    return files
+
+
+def load_pair(file: Path) -> Pair:
+    """One pair. Raises ValueError for a damaged file."""
+    try:
+        with np.load(file, allow_pickle=False) as stored:
+            return Pair(
                 label=torch.from_numpy(stored["label"].astype(np.int64)),
                 tint=torch.from_numpy(stored["tint"].astype(np.float32)),
                 detail=torch.from_numpy(stored["detail"].astype(np.float32)),
                 motion=torch.from_numpy(stored["motion"].astype(np.float32)),
                 visible=torch.from_numpy(stored["visible"].astype(np.float32))[None],
             )
+    except (BadZipFile, KeyError, ValueError, EOFError):
+        raise ValueError(f"{file}: damaged; delete it, or the whole folder to have it driven anew") from None
 
 
 def make_pairs(
