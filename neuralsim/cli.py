@@ -376,6 +376,10 @@ _COMMANDS: dict[str, tuple[str, _Add, _Run]] = {
     "bench": ("measure: end to end, by stage, from key to pixel", _add_bench, _bench),
     "render": ("paint a folder of label maps, such as a data set's", _add_render, _render),
     "flow": ("motion of a real clip, for `render --motion`", _add_flow, _flow),
+    "label": (
+        "label maps of unlabelled pictures or video, by any segmenter",
+        *_later("neuralsim.render.options", "label"),
+    ),
     "evaluate": ("judge a model: realism, obedience, flicker, drift", _add_evaluate, _evaluate),
     "evaluate-recording": (
         "judge recordings: assertions, collisions, lanes, comfort",

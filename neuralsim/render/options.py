@@ -1,4 +1,4 @@
-"""What ``neuralsim render`` and ``neuralsim flow`` can be asked for. Nothing heavy is imported here."""
+"""What ``neuralsim render``, ``flow`` and ``label`` can be asked for. Nothing heavy is imported here."""
 
 from __future__ import annotations
 
@@ -7,6 +7,16 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 
 DEFAULT_MODEL = "street-rt"
+
+_Rgb = float | tuple[float, float, float]
+
+#: How networks want their pixels -> (mean, deviation) of bytes: what is taken away, and what is divided by.
+SCALES: dict[str, tuple[_Rgb, _Rgb]] = {
+    "bytes": (0.0, 1.0),
+    "unit": (0.0, 255.0),  # 0 to 1
+    "symmetric": (127.5, 127.5),  # -1 to 1
+    "imagenet": ((123.675, 116.28, 103.53), (58.395, 57.12, 57.375)),
+}
 
 
 @dataclass(frozen=True)
@@ -69,6 +79,44 @@ def add_flow(parser: argparse.ArgumentParser) -> None:
     """Add the options of ``neuralsim flow``."""
     parser.add_argument("images", metavar="IMAGES", type=Path, help="folder with the pictures of one clip")
     parser.add_argument("--out", metavar="DIR", type=Path, required=True, help="one KITTI flow PNG per picture")
+
+
+@dataclass(frozen=True)
+class LabelOptions:
+    """What ``neuralsim label`` was asked for."""
+
+    images: Path  # folder of pictures, or a video
+    segmenter: Path  # ONNX graph
+    classes: str  # class map of what the segmenter says
+    out: Path
+    scale: str = ""  # one of SCALES; "": by the type of the graph's input
+    bgr: bool = False
+    size: tuple[int, int] | None = None  # px that pictures are brought to
+    output: str = ""  # name of the graph's output, "": its first
+    every: int = 1  # of a video's frames
+
+
+def add_label(parser: argparse.ArgumentParser) -> None:
+    """Add the options of ``neuralsim label``."""
+    from bridge.arguments import positive, size
+
+    add = parser.add_argument
+    add("images", metavar="IMAGES", type=Path, help="folder of pictures, or a video")
+    add("--segmenter", metavar="MODEL.onnx", type=Path, required=True, help="network: classes, or a score for each")
+    add("--classes", metavar="NAME|FILE.yaml", required=True, help="what the network's classes mean")
+    add("--out", metavar="DIR", type=Path, required=True, help="label maps; of a video, images/ and labels/")
+    add("--scale", choices=tuple(SCALES), default="", help="pixels as the network wants them (default: by its input)")
+    add("--bgr", action="store_true", help="the network wants blue first")
+    add("--size", metavar="WxH", type=size, help="pixels to look at, where the network leaves it free")
+    add("--output", metavar="NAME", default="", help="the network's output (default: its first)")
+    add("--every", metavar="N", type=positive, default=1, help="of a video, only each N-th frame")
+
+
+def run_label(options: argparse.Namespace) -> int:
+    """Do what the command line says; the exit code."""
+    from neuralsim.render.label import run
+
+    return run(LabelOptions(**{field.name: getattr(options, field.name) for field in fields(LabelOptions)}))
 
 
 def _fov(text: str) -> float:
