@@ -1,4 +1,4 @@
-"""Training on a few made-up pictures: what the painter is told, a step, and going on after a kill."""
+"""Training on made-up pictures and frames of the town: what the painter is told, steps, going on after a kill."""
 
 from __future__ import annotations
 
@@ -23,13 +23,18 @@ torch = pytest.importorskip("torch", reason="training needs the train extra")
 from safetensors import safe_open  # noqa: E402
 
 from neuralsim import cli  # noqa: E402
+from neuralsim.evaluation.town_drive import TownDrive  # noqa: E402
 from neuralsim.models.classes import Channel  # noqa: E402
 from neuralsim.models.generator import PainterConfig  # noqa: E402
+from neuralsim.models.surface import Surface  # noqa: E402
 from neuralsim.training import data  # noqa: E402
 from neuralsim.training.board import Board  # noqa: E402
-from neuralsim.training.config import TrainConfig, load_config  # noqa: E402
+from neuralsim.training.config import Source, TrainConfig, load_config  # noqa: E402
+from neuralsim.training.datasets import Pictures, find  # noqa: E402
 from neuralsim.training.loop import Trainer, collate, train  # noqa: E402
-from neuralsim.training.palette import styles  # noqa: E402
+from neuralsim.training.losses import feature_distance  # noqa: E402
+from neuralsim.training.palette import palettes, styles  # noqa: E402
+from neuralsim.training.simulated import drive_pairs  # noqa: E402
 
 SMALL = PainterConfig(encoder=(16,) * 5, decoder=(16,) * 5, blocks=((2,),) * 5)
 
@@ -181,20 +186,36 @@ def test_a_run_of_another_architecture_is_refused(tmp_path: Path) -> None:
         other.resume(tmp_path)
 
 
-def test_a_minute_of_training_paints_closer_to_the_pictures(tmp_path: Path) -> None:
-    config = tiny(tmp_path, steps=60, warmup=4, rate=2e-3)
+def test_a_minute_of_training_on_frames_of_the_town_paints_closer_to_them(tmp_path: Path) -> None:
     torch.set_num_threads(1)
-    trainer = Trainer(config, SMALL)
-    label, tint, detail, image = collate([data.example(picture(), 64, 32, np.random.default_rng(n)) for n in range(8)])
+    town = TownDrive(64, 32, vehicles=8, walkers=0)
+    surface, looks = Surface(*palettes([picture()])), styles([replace(picture(), source="own")])
+    (tmp_path / "pairs").mkdir()
+    drive_pairs(town, tmp_path / "pairs/town", surface, looks, 2, np.random.default_rng(0))
+    for number in range(4):
+        town.skip(20)
+        planes = town.next(rgb=True).planes
+        for kind in ("rgb", "tag", "instance"):
+            (tmp_path / "recording" / kind).mkdir(parents=True, exist_ok=True)
+            plane = planes[kind][..., ::-1] if kind == "rgb" else planes[kind]
+            cv2.imwrite(str(tmp_path / "recording" / kind / f"{number:06d}.png"), plane)
+    found = find(Source(name="neuralsim", root=str(tmp_path / "recording")))
+    pictures = Pictures([found], (64, 32), 10**8)
+    settings = {"simulated": str(tmp_path / "pairs"), "simulated_every": 6, "warmup": 4, "rate": 2e-3, "steps": 48}
+    trainer = Trainer(tiny(tmp_path, **settings), SMALL)
+    rng = np.random.default_rng(0)
+    label, tint, detail, image = collate([data.example(each, 64, 32, rng) for each in pictures.sample(4)])
 
-    def error() -> float:
+    def loss() -> float:
         with torch.no_grad():
-            return float((trainer.painter(label, tint, detail) - image).abs().mean())
+            painted = trainer.painter(label, tint, detail)
+            distance = feature_distance(trainer.features(painted), trainer.features(image))
+            return float(trainer.config.features * distance + trainer.config.pixels * (painted - image).abs().mean())
 
-    before, steps = error(), []
-    train(trainer, lambda rng: picture(), lambda step, losses: steps.append(step))
-    assert error() < 0.8 * before
-    assert steps == list(range(1, 61))
+    before, seen = loss(), []
+    train(trainer, pictures.draw, lambda step, losses: seen.append("steady" in losses))
+    assert loss() < 0.95 * before, "it begins with the tint, and cannot fall far in so short a time"
+    assert seen == [step % 6 == 0 for step in range(48)], "every sixth step is the town's"
     assert (tmp_path / "last.safetensors").exists()
 
 
@@ -298,6 +319,7 @@ import hashlib, sys
 import torch
 from tests.test_training import SMALL, some_picture, tiny
 from neuralsim.training import ranks
+from neuralsim.training.losses import feature_distance  # noqa: E402
 from neuralsim.training.loop import Trainer, train
 
 torch.set_num_threads(1)

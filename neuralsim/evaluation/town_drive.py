@@ -49,10 +49,15 @@ class TownDrive:
         for _ in range(ticks):
             self._world.tick(_DELTA)
 
-    def next(self) -> Frame:
-        """The frame after one more tick; its planes are the caller's to keep."""
+    def next(self, rgb: bool = False) -> Frame:
+        """The frame after one more tick, with the town's own picture if asked; its planes are the caller's to keep."""
         self._world.tick(_DELTA)
-        return _frame(self._world, self._camera, self.width, self.height, self._fov)
+        frame = _frame(self._world, self._camera, self.width, self.height, self._fov)
+        if rgb:
+            shaded = self._world.capture(self._camera, rgb=True).rgb
+            assert shaded is not None
+            frame.planes["rgb"] = shaded.copy()
+        return frame
 
 
 class TownLoop:

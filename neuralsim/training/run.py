@@ -82,8 +82,9 @@ def run_training(path: Path, simulate: int = 150) -> None:
             trainer.resume(folder)
         if group.first and config.simulated_every and not any(Path(config.simulated).glob("*.npz")):
             _, surface, looks = load_colours(config, quiet=True)
-            size = config.width, config.height
-            make_pairs(Path(config.simulated), surface, looks, simulate, *size, seed=config.seed, towns=TOWNS)
+            part = Path(config.simulated + ".part")  # half a set, after a kill, would be taken for a whole one
+            make_pairs(part, surface, looks, simulate, config.width, config.height, config.seed, TOWNS)
+            part.replace(config.simulated)
         group.meet()
         if not group.first:
             train(trainer, pictures.draw, lambda *_: None)

@@ -74,12 +74,15 @@ def make_pairs(
     folder.mkdir(parents=True, exist_ok=True)
     rng = np.random.default_rng(seed)
     for name in towns:
-        _drive(TownDrive(width, height, seed, town=name), folder / f"{name}_{seed:03d}", surface, styles, count, rng)
+        drive_pairs(
+            TownDrive(width, height, seed, town=name), folder / f"{name}_{seed:03d}", surface, styles, count, rng
+        )
 
 
-def _drive(
+def drive_pairs(
     town: TownDrive, path: Path, surface: Surface, styles: dict[str, np.ndarray], count: int, rng: np.random.Generator
 ) -> None:
+    """``count`` pairs as files whose names begin with ``path``."""
     for number in range(count):
         if number % 8 == 0:
             fov, turn = float(rng.choice([60.0, 70.0, 80.0, 90.0])), float(rng.choice([0.0, 0.0, 12.0, -12.0]))
