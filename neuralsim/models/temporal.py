@@ -29,7 +29,7 @@ class TemporalGenerator(nn.Module):
         painter: Painter,
         refresh: float = 0.12,
         spread: float = 1.5,
-        crisp: float = 1.0,
+        crisp: float = 0.6,
         soft: float = 0.4,
     ) -> None:
         super().__init__()
