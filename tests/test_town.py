@@ -234,10 +234,14 @@ def test_street_looks_like_a_street(world: World) -> None:
         assert shares[tag] > 0, tag.name
 
 
+@pytest.mark.alone
 def test_builds_fast_and_small(world: World) -> None:
+    """In 2.5 s where two million additions take 0.1 s: the processors of virtual machines are not the same every day."""
     start = time.process_time()
+    sum(number for number in range(2_000_000))
+    added = time.process_time()
     again = World("oldtown", seed=1)
-    assert time.process_time() - start < 3.0
+    assert time.process_time() - added < 25.0 * (added - start)
     scene = again._stage.scene
     assert sum(int(part[7] - part[4]) for part in scene.parts[: scene.chunks]) < 150_000
 

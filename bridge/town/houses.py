@@ -69,12 +69,13 @@ class Frame:
     along: np.ndarray
     inward: np.ndarray
 
+    def __post_init__(self) -> None:
+        self._axes = np.zeros((3, 3))
+        self._axes[0, :2], self._axes[1, :2], self._axes[2, 2] = self.along, self.inward, 1.0
+
     def at(self, points: np.ndarray) -> np.ndarray:
         """World coordinates of local ones: along the front, into the lot, up; shape (..., 3)."""
-        points = np.asarray(points, float)
-        ground = points[..., :1] * self.along + points[..., 1:2] * self.inward
-        result = np.concatenate([ground, points[..., 2:]], axis=-1)
-        return result + self.origin
+        return np.asarray(np.asarray(points, float) @ self._axes + self.origin)
 
 
 def box(
