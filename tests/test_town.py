@@ -236,12 +236,12 @@ def test_street_looks_like_a_street(world: World) -> None:
 
 @pytest.mark.alone
 def test_builds_fast_and_small(world: World) -> None:
-    """In 2.5 s where two million additions take 0.1 s: the processors of virtual machines are not the same every day."""
+    """Within what 120 million additions take: virtual processors are not the same every day."""
     start = time.process_time()
-    sum(number for number in range(2_000_000))
+    sum(number for number in range(10_000_000))
     added = time.process_time()
     again = World("oldtown", seed=1)
-    assert time.process_time() - added < 25.0 * (added - start)
+    assert time.process_time() - added < 12.0 * (added - start)
     scene = again._stage.scene
     assert sum(int(part[7] - part[4]) for part in scene.parts[: scene.chunks]) < 150_000
 
