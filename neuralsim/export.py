@@ -18,8 +18,8 @@ OPSET = 17  # GridSample with "bicubic" as every runtime knows it
 _HALVE_ABOVE = 512  # elements; smaller constants keep fp32
 
 
-def example_inputs(height: int = 64, width: int = 96) -> tuple[torch.Tensor, ...]:
-    """Inputs of the right types and of a size unlike any other, to trace the graph with."""
+def example_inputs(height: int = 64, width: int = 96, frames: int = 1) -> tuple[torch.Tensor, ...]:
+    """Inputs of the right types and of a size unlike any other, to trace the graph with; ``frames`` of the past."""
     camera = torch.cat([torch.eye(4).ravel(), torch.tensor([width * 0.7, width * 0.7, width / 2, height / 2])])
     return (
         torch.randint(0, 29, (height, width), dtype=torch.uint8),
@@ -28,8 +28,8 @@ def example_inputs(height: int = 64, width: int = 96) -> tuple[torch.Tensor, ...
         torch.rand(height, width) * 50 + 1,
         camera.to(torch.float32),
         torch.zeros(CHANNELS, 3),
-        torch.zeros(1, 3, height, width),
-        torch.full((1, 1, height, width), -1.0),
+        torch.zeros(1, 3 * frames, height, width),
+        torch.full((1, frames, height, width), -1.0),
     )
 
 
@@ -43,7 +43,7 @@ def to_onnx(model: TemporalGenerator, path: Path) -> None:
         warnings.simplefilter("ignore")
         torch.onnx.export(
             model.eval().to(memory_format=torch.contiguous_format),  # type: ignore[call-overload]
-            example_inputs(),
+            example_inputs(frames=model.past_frames),
             str(path),
             dynamo=False,
             opset_version=OPSET,
@@ -57,6 +57,32 @@ def to_onnx(model: TemporalGenerator, path: Path) -> None:
     halve_weights(graph)
     onnx.checker.check_model(graph, full_check=True)
     onnx.save(graph, str(path))
+
+
+def check(model: TemporalGenerator, path: Path, frames: int = 3, least: float = 40.0) -> float:
+    """PSNR, dB, between the last of ``frames`` that ``model`` paints and that of its graph at ``path``, whose weights
+    are rounded, in ONNX Runtime. Raises ValueError below ``least``: the graph is not the model."""
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 3
+    session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+    tag, instance, motion, depth, camera, style, *past = example_inputs(frames=model.past_frames)
+    tag = tag[::8, ::8].repeat_interleave(8, 0).repeat_interleave(8, 1)
+    theirs = [state.numpy() for state in past]
+    for number in range(frames):
+        style = style + 0.1  # another light, so that the past shows
+        seen = (tag, instance, motion + number, depth, camera, style)
+        with torch.no_grad():
+            ours, *past, _ = model(*seen, *past)
+        arrays = [plane.numpy().astype(np.uint16 if plane is instance else plane.numpy().dtype) for plane in seen]
+        outputs = session.run(None, dict(zip(TemporalGenerator.INPUTS, [*arrays, *theirs], strict=True)))
+        found, *theirs = outputs[:3]
+    error = float(np.square(ours.numpy().astype(np.float32) - found).mean())
+    psnr = 10.0 * float(np.log10(255.0**2 / max(error, 1e-9)))
+    if psnr < least:
+        raise ValueError(f"{path}: the exported graph paints otherwise than the model ({psnr:.0f} dB): not to be used")
+    return psnr
 
 
 def halve_weights(graph: onnx.ModelProto) -> None:
@@ -74,15 +100,18 @@ def halve_weights(graph: onnx.ModelProto) -> None:
     graph.graph.node.extend(casts + nodes)
 
 
-def card(name: str, path: Path, styles: dict[str, np.ndarray], **facts: object) -> dict[str, object]:
-    """What ``card.yaml`` says of the model at ``path``."""
+def card(
+    name: str, path: Path, styles: dict[str, np.ndarray], model: TemporalGenerator, **facts: object
+) -> dict[str, object]:
+    """What ``card.yaml`` says of ``model``, whose graph is at ``path``."""
     return {
         "name": name,
         "format": 1,
         "file": path.name,
         "sha256": hashlib.sha256(path.read_bytes()).hexdigest(),
         "inputs": list(TemporalGenerator.INPUTS),
-        "past_frames": 1,
+        "past_frames": model.past_frames,
+        **({"estimates_motion": True} if model.painter.config.flow else {}),
         "multiple_of": 32,
         "class_map": {int(tag): Channel(int(CARLA_TO_CHANNEL[tag])).name.lower() for tag in range(29)},
         "styles": {key: [[round(float(v), 4) for v in row] for row in value] for key, value in styles.items()},

@@ -5,18 +5,27 @@ encoder is a pyramid that the decoder reads level by level, with 1x1 modulation:
 encoder's features. Two choices keep the picture attached to the surfaces when the camera moves: normalisation looks at
 one pixel's channels only, and all resampling is filtered (average-pool before a convolution, bilinear upsampling), so
 that no pattern can hang on the network's own stride grid.
+
+A painter that sees the past (``past_frames``) is vid2vid's: every block is also modulated by the warped past, as in
+few-shot and world-consistent vid2vid (Wang et al., NeurIPS 2019; Mallya et al., ECCV 2020), but only its background;
+what moves by itself has a decoder of its own that sees the map alone (vid2vid, section 3.1).
+``neuralsim/models/video.py`` warps and composes.
 """
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from neuralsim.models.classes import CHANNELS
+from neuralsim.models.classes import CHANNELS, Channel
+from neuralsim.models.flow import FlowHead
+
+#: What moves by itself: the foreground of vid2vid's two painters.
+MOVERS = (Channel.VEHICLE, Channel.PERSON, Channel.CYCLE)
 
 
 @dataclass(frozen=True)
@@ -30,6 +39,17 @@ class PainterConfig:
     separable: int = 1  # levels at the fine end, and then the head too, whose 3x3 convolutions are depthwise separable
     embed: int = 8  # channels of the embedded map at full resolution
     head: int = 16  # channels of the last layer but one
+    past_frames: int = 0  # L: warped pictures of the past that it sees; 0: it paints from the map alone
+    past: tuple[int, ...] = ()  # channels of the past's pyramid
+    foreground: tuple[int, ...] = ()  # channels of the movers' own decoder; none: movers are painted with the rest
+    mask: bool = False  # it says where the past is to be trusted; else that follows from the classes alone
+    flow: int = 0  # channels of the head that estimates motion where the engine gives none; 0: no such head
+
+    def __post_init__(self) -> None:
+        if not self.past_frames and (self.past or self.foreground or self.mask or self.flow):
+            raise ValueError("`past`, `foreground`, `mask` and `flow` are of a painter with `past_frames`")
+        if self.past_frames and len(self.past) != len(self.encoder):
+            raise ValueError(f"`past` needs one number of channels for each of the {len(self.encoder)} levels")
 
     def as_dict(self) -> dict[str, object]:
         return asdict(self)
@@ -54,6 +74,11 @@ SIZES = {
         separable=0,
         embed=16,
         head=32,
+        past_frames=2,
+        past=(16, 24, 32, 48, 64),
+        foreground=(16, 32, 48, 64, 64),
+        mask=True,
+        flow=16,
     ),
     "street-hq": PainterConfig(
         encoder=(64, 128, 256, 384, 512),
@@ -62,6 +87,11 @@ SIZES = {
         separable=0,
         embed=24,
         head=48,
+        past_frames=2,
+        past=(32, 48, 64, 96, 128),
+        foreground=(32, 64, 96, 128, 128),
+        mask=True,
+        flow=32,
     ),
 }
 
@@ -96,16 +126,33 @@ def convolution(ins: int, outs: int, separable: bool) -> nn.Module:
     return nn.Sequential(nn.Conv2d(ins, ins, 3, padding=1, groups=ins), nn.Conv2d(ins, outs, 1))
 
 
-class SpadeBlock(nn.Module):
-    """Residual block of one or more 3x3 convolutions, the first on activations modulated by the map."""
+class PastModulation(nn.Module):
+    """y * (1 + gamma(past)) + beta(past), per pixel; without biases, so that no past changes nothing."""
 
-    def __init__(self, channels: int, condition: int, normalise: bool, separable: bool, convolutions: int) -> None:
+    def __init__(self, channels: int, past: int) -> None:
+        super().__init__()
+        self.gamma = nn.Conv2d(past, channels, 1, bias=False)
+        self.beta = nn.Conv2d(past, channels, 1, bias=False)
+
+    def forward(self, y: Tensor, past: Tensor) -> Tensor:
+        return y * (1.0 + self.gamma(past)) + self.beta(past)
+
+
+class SpadeBlock(nn.Module):
+    """Residual block of one or more 3x3 convolutions, the first on activations modulated by the map, then the past."""
+
+    def __init__(
+        self, channels: int, condition: int, normalise: bool, separable: bool, convolutions: int, past: int = 0
+    ) -> None:
         super().__init__()
         self.spade = Spade(channels, condition, normalise)
+        self.past = PastModulation(channels, past) if past else None
         self.convs = nn.ModuleList(convolution(channels, channels, separable) for _ in range(convolutions))
 
-    def forward(self, x: Tensor, condition: Tensor) -> Tensor:
+    def forward(self, x: Tensor, condition: Tensor, past: Tensor | None = None) -> Tensor:
         y = self.spade(x, condition)
+        if self.past is not None and past is not None:
+            y = self.past(y, past)
         for conv in self.convs:
             y = conv(F.leaky_relu(y, 0.2))
         return x + y
@@ -116,8 +163,51 @@ def upsample(x: Tensor) -> Tensor:
     return F.interpolate(x, scale_factor=2.0, mode="bilinear", align_corners=False)
 
 
-class Painter(nn.Module):
-    """``forward(label, tint, detail)`` -> f32 (N, 3, H, W) in about [-1, 1].
+class Decoder(nn.Module):
+    """From the map's pyramid, and perhaps the past's, to a picture."""
+
+    def build(self, config: PainterConfig, dec: tuple[int, ...], past: tuple[int, ...]) -> None:
+        """Make the layers for ``dec`` channels by level."""
+        enc, levels = config.encoder, len(config.encoder)
+        self.start = nn.Conv2d(enc[-1], dec[-1], 1)
+        self.blocks = nn.ModuleList(
+            nn.ModuleList(
+                SpadeBlock(dec[i], enc[i], i > 0, i < config.separable, n, past[i] if past else 0)
+                for n in config.blocks[i]
+            )
+            for i in range(levels)
+        )
+        self.lower = nn.ModuleList(nn.Conv2d(dec[i + 1], dec[i], 1) for i in range(levels - 1))
+        self.to_head = nn.Conv2d(dec[0], config.embed, 1)
+        self.head = convolution(config.embed, config.head, config.separable > 0)
+        self.rgb = nn.Conv2d(config.head, 3, 1)
+
+    def decode(
+        self, features: list[Tensor], embedded: Tensor, past: list[Tensor] | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """Picture f32 (N, 3, H, W) in about [-1, 1], and what it was made of at half size."""
+        x = self.start(features[-1])
+        for i in reversed(range(len(features))):
+            for block in cast(nn.ModuleList, self.blocks[i]):
+                x = block(x, features[i], None if past is None else past[i])
+            if i:
+                x = upsample(self.lower[i - 1](x))
+        half = F.leaky_relu(x, 0.2)
+        x = upsample(self.to_head(half)) + embedded
+        x = F.leaky_relu(self.head(F.leaky_relu(x, 0.2)), 0.2)
+        return self.rgb(x) + 2.0 * embedded[:, :TINT], half  # starts from the tint
+
+
+class Foreground(Decoder):
+    """The movers' own decoder: thinner, and one convolution a level."""
+
+    def __init__(self, config: PainterConfig) -> None:
+        super().__init__()
+        self.build(replace(config, blocks=((1,),) * len(config.blocks)), config.foreground, ())
+
+
+class Painter(Decoder):
+    """``forward(label, tint, detail)`` -> f32 (N, 3, H, W) in about [-1, 1]: a frame that stands alone.
 
     label i64 (N, H, W); tint f32 (N, 3, H, W) in [-0.5, 0.5]; detail f32 (N, 2, H/2, W/2). Height and width are
     multiples of two to the number of levels. All but the embedded map and a thin head works at half size and below:
@@ -127,22 +217,20 @@ class Painter(nn.Module):
     def __init__(self, config: PainterConfig | None = None) -> None:
         super().__init__()
         self.config = config = config or PainterConfig()
-        enc, dec = config.encoder, config.decoder
+        enc, past, frames = config.encoder, config.past, config.past_frames
         levels = len(enc)
         self.label = nn.Embedding(config.labels, config.embed - TINT)
         self.detail = nn.Conv2d(DETAIL, enc[0], 3, padding=1)
         self.encode = nn.ModuleList(
             nn.Conv2d(enc[i - 1] if i else config.embed, enc[i], 3, padding=1) for i in range(levels)
         )
-        self.start = nn.Conv2d(enc[-1], dec[-1], 1)
-        self.blocks = nn.ModuleList(
-            nn.ModuleList(SpadeBlock(dec[i], enc[i], i > 0, i < config.separable, n) for n in config.blocks[i])
-            for i in range(levels)
+        self.build(config, config.decoder, past)
+        self.remember = nn.ModuleList(
+            nn.Conv2d(past[i - 1] if i else 4 * frames, past[i], 3, padding=1) for i in range(len(past))
         )
-        self.lower = nn.ModuleList(nn.Conv2d(dec[i + 1], dec[i], 1) for i in range(levels - 1))
-        self.to_head = nn.Conv2d(dec[0], config.embed, 1)
-        self.head = convolution(config.embed, config.head, config.separable > 0)
-        self.rgb = nn.Conv2d(config.head, 3, 1)
+        self.foreground = Foreground(config) if config.foreground else None
+        self.occlusion = nn.Conv2d(config.decoder[0], 1, 3, padding=1) if config.mask else None
+        self.flow = FlowHead(2 * config.embed, config.flow) if config.flow else None
         self._initialise()
 
     def _initialise(self) -> None:
@@ -150,20 +238,41 @@ class Painter(nn.Module):
         for module in self.modules():
             if isinstance(module, nn.Conv2d):
                 nn.init.kaiming_normal_(module.weight, a=0.2)
-                nn.init.zeros_(cast(Tensor, module.bias))
+                if module.bias is not None:
+                    nn.init.zeros_(module.bias)
         for module in self.modules():
             if isinstance(module, Spade):
                 nn.init.normal_(module.gamma.weight, std=0.02)
                 nn.init.ones_(cast(Tensor, module.gamma.bias))
                 nn.init.normal_(module.beta.weight, std=0.1)
+            elif isinstance(module, PastModulation):
+                nn.init.normal_(module.gamma.weight, std=0.02)
+                nn.init.normal_(module.beta.weight, std=0.02)
             elif isinstance(module, SpadeBlock):
                 last = module.convs[-1]
                 last = cast(nn.Conv2d, last[-1] if isinstance(last, nn.Sequential) else last)
                 nn.init.normal_(last.weight, std=0.3 / last.weight[0].numel() ** 0.5)
-        nn.init.normal_(self.rgb.weight, std=0.02)
+        for decoder in (self, self.foreground):
+            if decoder is not None:
+                nn.init.normal_(decoder.rgb.weight, std=0.02)
+        if self.occlusion is not None:  # most of the past is right: begin with the share that is always painted anew
+            nn.init.normal_(self.occlusion.weight, std=0.02)
+            nn.init.constant_(cast(Tensor, self.occlusion.bias), -2.0)
+        if self.flow is not None:
+            self.flow.initialise()
 
     def forward(self, label: Tensor, tint: Tensor, detail: Tensor) -> Tensor:
-        return self.paint(torch.cat([tint, self.label(label).permute(0, 3, 1, 2)], 1), detail)
+        return self.paint(self.embed(label, tint), detail, self.movers(label))
+
+    def embed(self, label: Tensor, tint: Tensor) -> Tensor:
+        """f32 (N, embed, H, W): tint and the label's code."""
+        return torch.cat([tint, self.label(label).permute(0, 3, 1, 2)], 1)
+
+    @staticmethod
+    def movers(label: Tensor) -> Tensor:
+        """f32 (N, 1, H, W): 1 where a class is that moves by itself (1 - m_B of vid2vid)."""
+        moving = (label == MOVERS[0]) | (label == MOVERS[1]) | (label == MOVERS[2])
+        return moving[:, None].to(torch.float32)
 
     def _first(self, embedded: Tensor) -> Tensor:
         """3x3 convolution after a 2x2 mean, of every other pixel, as one 4x4 convolution with stride 2."""
@@ -173,20 +282,52 @@ class Painter(nn.Module):
         kernel = F.conv2d(conv.weight.reshape(-1, 1, 3, 3), box, padding=1).reshape(outs, ins, 4, 4)
         return F.conv2d(embedded, kernel, conv.bias, stride=2, padding=1)
 
-    def paint(self, embedded: Tensor, detail: Tensor) -> Tensor:
-        """The same from f32 (N, embed, H, W): tint and the label's code, which the graph gets by one look-up."""
+    def _features(self, embedded: Tensor, detail: Tensor) -> list[Tensor]:
+        """The map's pyramid, from 1/2 down."""
         features: list[Tensor] = []
         x = embedded
         for i, conv in enumerate(self.encode):
             x = self._first(x) + self.detail(detail) if i == 0 else conv(F.avg_pool2d(x, 2))
             x = F.leaky_relu(x, 0.2)
             features.append(x)
-        x = self.start(x)
-        for i in reversed(range(len(features))):
-            for block in cast(nn.ModuleList, self.blocks[i]):
-                x = block(x, features[i])
-            if i:
-                x = upsample(self.lower[i - 1](x))
-        x = upsample(self.to_head(F.leaky_relu(x, 0.2))) + embedded
-        x = F.leaky_relu(self.head(F.leaky_relu(x, 0.2)), 0.2)
-        return self.rgb(x) + 2.0 * embedded[:, :TINT]  # starts from the tint
+        return features
+
+    def _remembered(self, past: Tensor, known: Tensor) -> list[Tensor]:
+        """The past's pyramid, nothing where nothing is known."""
+        count = self.config.past_frames
+        pictures = [past[:, 3 * k : 3 * k + 3] * known[:, k : k + 1] for k in range(count)]
+        x = torch.cat([*pictures, known], 1)
+        share = known.mean(1, keepdim=True)
+        levels: list[Tensor] = []
+        for conv in self.remember:
+            share = F.avg_pool2d(share, 2)
+            x = F.leaky_relu(conv(F.avg_pool2d(x, 2)), 0.2) * share
+            levels.append(x)
+        return levels
+
+    def paint(self, embedded: Tensor, detail: Tensor, movers: Tensor | None = None) -> Tensor:
+        """A frame that stands alone, from f32 (N, embed, H, W): tint and the label's code, which the graph gets by one
+        look-up. ``movers``: as from the method; needed only with a decoder of their own."""
+        features = self._features(embedded, detail)
+        picture, _ = self.decode(features, embedded)
+        return self._composed(picture, features, embedded, movers)
+
+    def paint_after(
+        self, embedded: Tensor, detail: Tensor, movers: Tensor, past: Tensor, known: Tensor
+    ) -> tuple[Tensor, Tensor | None]:
+        """A frame after others: h_t (N, 3, H, W), and the soft occlusion mask m_t (N, 1, H, W) in [0, 1] if it has one.
+
+        ``past`` f32 (N, 3 L, H, W): the warped pictures, the last one first; ``known`` f32 (N, L, H, W): 1 where they
+        show this very surface.
+        """
+        features = self._features(embedded, detail)
+        picture, half = self.decode(features, embedded, self._remembered(past, known))
+        mask = None if self.occlusion is None else torch.sigmoid(upsample(self.occlusion(half)))
+        return self._composed(picture, features, embedded, movers), mask
+
+    def _composed(self, picture: Tensor, features: list[Tensor], embedded: Tensor, movers: Tensor | None) -> Tensor:
+        """h = (1 - m_B) h_F + m_B h_B (vid2vid, section 3.1), h_B being ``picture``."""
+        if self.foreground is None:
+            return picture
+        assert movers is not None, "a painter with a foreground wants to know where it is"
+        return picture * (1.0 - movers) + self.foreground.decode(features, embedded)[0] * movers

@@ -35,6 +35,7 @@ class TemporalGenerator(nn.Module):
         super().__init__()
         self.surface, self.painter = surface, painter
         self.refresh, self.spread, self.crisp, self.soft = refresh, spread, crisp, soft
+        self.past_frames = 1  # in its state
 
     def forward(
         self,
@@ -60,37 +61,40 @@ class TemporalGenerator(nn.Module):
         # Classes count from one: the zeros outside the frame are none. Bilinear, so that a pixel whose footprint lies
         # on two classes compares equal to neither: such a rim would smear one across the other.
         here = label.to(torch.float32)[:, None] + 1.0
-        grid = self._grid(motion[None].to(torch.float32))
+        grid = sampling_grid(motion[None].to(torch.float32))
         past = F.grid_sample(past_rgb, grid, mode="bicubic", padding_mode="border", align_corners=False)
         past_here = F.grid_sample(past_label, grid, mode="bilinear", padding_mode="zeros", align_corners=False)
         known = ((past_here - here).abs() < 1e-3).to(torch.float32)
-        mean = self._mean(painted)
-        spread = self._mean(painted.square()) - mean.square()
+        mean = local_mean(painted)
+        spread = local_mean(painted.square()) - mean.square()
         spread = self.spread * torch.sqrt(spread.clamp(min=1e-5)) + 0.01
         past = torch.minimum(torch.maximum(past, mean - spread), mean + spread)
         out = painted + (past - painted) * ((1.0 - self.refresh) * known)
         out = out.clamp(-1.0, 1.0)
+        return self._shown(out, here, mean), out, here, detail
+
+    def _shown(self, out: Tensor, here: Tensor, mean: Tensor) -> Tensor:
+        """u8 (H, W, 3): what is shown of the state ``out``; ``mean``: 5x5 means of what was painted."""
         # What resampling took from fine structure is given back to what is shown, as temporal anti-aliasing does; the
         # state stays as it is, or it would sharpen itself without end. Outlines are stairs of whole pixels in the map,
         # and a lens draws none: there it is the other way round.
-        outline = (self._mean(here, 3) - here).abs() > 0.05
-        shown = out + torch.where(outline, self.soft * (self._mean(out, 3) - out), self.crisp * (out - mean))
-        rgb = (shown[0].permute(1, 2, 0) * 127.5 + 128.0).clamp(0.0, 255.0).to(torch.uint8)
-        return rgb, out, here, detail
+        outline = (local_mean(here, 3) - here).abs() > 0.05
+        shown = out + torch.where(outline, self.soft * (local_mean(out, 3) - out), self.crisp * (out - mean))
+        return (shown[0].permute(1, 2, 0) * 127.5 + 128.0).clamp(0.0, 255.0).to(torch.uint8)
 
-    @staticmethod
-    def _mean(x: Tensor, side: int = 5) -> Tensor:
-        """Mean of neighbourhoods of ``side`` x ``side``, rows first: ten taps instead of 25."""
-        rows = F.avg_pool2d(x, (1, side), 1, (0, side // 2), count_include_pad=False)
-        return F.avg_pool2d(rows, (side, 1), 1, (side // 2, 0), count_include_pad=False)
 
-    @staticmethod
-    def _grid(motion: Tensor) -> Tensor:
-        """Sampling grid f32 (1, H, W, 2) in [-1, 1] for backward ``motion`` (1, H, W, 2) in pixels."""
-        _, height, width, _ = motion.shape
-        y = (torch.arange(height, dtype=torch.float32, device=motion.device) + 0.5) * (2.0 / height) - 1.0
-        x = (torch.arange(width, dtype=torch.float32, device=motion.device) + 0.5) * (2.0 / width) - 1.0
-        # both are constants of the size, which runtimes fold: per frame, motion is scaled and added
-        pixel = torch.stack([x[1] - x[0], y[1] - y[0]])
-        still = torch.stack([x[None, :].expand(height, width), y[:, None].expand(height, width)], -1)
-        return still + motion * pixel
+def local_mean(x: Tensor, side: int = 5) -> Tensor:
+    """Mean of neighbourhoods of ``side`` x ``side``, rows first: ten taps instead of 25."""
+    rows = F.avg_pool2d(x, (1, side), 1, (0, side // 2), count_include_pad=False)
+    return F.avg_pool2d(rows, (side, 1), 1, (side // 2, 0), count_include_pad=False)
+
+
+def sampling_grid(motion: Tensor) -> Tensor:
+    """Sampling grid f32 (N, H, W, 2) in [-1, 1] for backward ``motion`` (N, H, W, 2) in pixels."""
+    _, height, width, _ = motion.shape
+    y = (torch.arange(height, dtype=torch.float32, device=motion.device) + 0.5) * (2.0 / height) - 1.0
+    x = (torch.arange(width, dtype=torch.float32, device=motion.device) + 0.5) * (2.0 / width) - 1.0
+    # both are constants of the size, which runtimes fold: per frame, motion is scaled and added
+    pixel = torch.stack([x[1] - x[0], y[1] - y[0]])
+    still = torch.stack([x[None, :].expand(height, width), y[:, None].expand(height, width)], -1)
+    return still + motion * pixel

@@ -67,9 +67,10 @@ class Plain(Protocol):
         """Outputs by name, valid until the next run."""
 
 
-def state_shapes(height: int, width: int) -> dict[str, tuple[tuple[int, ...], float]]:
-    """Name of each state input -> (shape, value that means "no past")."""
-    return {"past_rgb": ((1, 3, height, width), 0.0), "past_label": ((1, 1, height, width), -1.0)}
+def state_shapes(height: int, width: int, frames: int = 1) -> dict[str, tuple[tuple[int, ...], float]]:
+    """Name of each state input -> (shape, value that means "no past"); of a graph with so many ``frames`` of the past,
+    which is how many channels its ``past_label`` has."""
+    return {"past_rgb": ((1, 3 * frames, height, width), 0.0), "past_label": ((1, frames, height, width), -1.0)}
 
 
 #: State input -> the output that becomes it.

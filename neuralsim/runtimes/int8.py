@@ -41,6 +41,7 @@ def calibrate(graph: Path, stretches: Iterable[Sequence[Feeds]], source: str, th
     model.graph.output.extend(helper.make_tensor_value_info(name, TensorProto.FLOAT, None) for name in names)
     session = _session(model, threads)
     outputs = [*NEXT.values(), *names]
+    past = next(port.shape[1] for port in session.get_inputs() if port.name == "past_label")
     samples: dict[str, list[np.ndarray]] = {}
     largest: dict[str, float] = {}
     frames = 0
@@ -48,7 +49,7 @@ def calibrate(graph: Path, stretches: Iterable[Sequence[Feeds]], source: str, th
         state: Feeds = {}
         for feeds in stretch:
             height, width = feeds["tag"].shape
-            state = state or {key: np.full(shape, no, np.float32) for key, (shape, no) in _state(height, width)}
+            state = state or {key: np.full(shape, no, np.float32) for key, (shape, no) in _state(height, width, past)}
             found = dict(zip(outputs, session.run(outputs, feeds | state), strict=True))
             state = {key: found[output] for key, output in NEXT.items()}
             frames += 1
@@ -122,8 +123,8 @@ def _best(values: np.ndarray, largest: float) -> float:
     return float(_SHARES[int(np.argmin(errors))] * largest)
 
 
-def _state(height: int, width: int) -> Iterable[tuple[str, tuple[tuple[int, ...], float]]]:
-    return state_shapes(height, width).items()
+def _state(height: int, width: int, frames: int) -> Iterable[tuple[str, tuple[tuple[int, ...], float]]]:
+    return state_shapes(height, width, frames).items()
 
 
 def _session(model: onnx.ModelProto, threads: int | None) -> onnxruntime.InferenceSession:

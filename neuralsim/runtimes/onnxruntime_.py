@@ -20,7 +20,8 @@ class OnnxRuntimeSession:
     def __init__(self, session: ort.InferenceSession, name: str, height: int, width: int) -> None:
         self.name = name
         self._session, self._device = session, _device(session)
-        self._shapes = state_shapes(height, width)
+        frames = next(port.shape[1] for port in session.get_inputs() if port.name == "past_label")
+        self._shapes = state_shapes(height, width, frames)
         self._states = [
             {key: self._zeros(shape, np.float32) for key, (shape, _) in self._shapes.items()} for _ in (0, 1)
         ]

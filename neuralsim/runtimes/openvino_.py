@@ -22,7 +22,7 @@ class OpenVinoSession:
     def __init__(self, compiled: ov.CompiledModel, name: str, height: int, width: int) -> None:
         self.name = name
         self._request = compiled.create_infer_request()
-        self._shapes = state_shapes(height, width)
+        self._shapes = state_shapes(height, width, compiled.input("past_label").shape[1])
         self._states = [
             {key: ov.Tensor(np.zeros(shape, np.float32)) for key, (shape, _) in self._shapes.items()} for _ in (0, 1)
         ]

@@ -173,7 +173,7 @@ class TensorRtSession:
     def __init__(self, plan: bytes, name: str, height: int, width: int) -> None:
         self._engine = _Engine(plan, turns=2)
         self.name = name if self._engine.captured else f"{name} without CUDA graph"
-        self._shapes = state_shapes(height, width)
+        self._shapes = state_shapes(height, width, self._engine.inputs["past_label"][1])
         self._turn = 0
         self.reset()
 

@@ -14,7 +14,7 @@ from neuralsim import export
 from neuralsim.drive.progress import Progress
 from neuralsim.models.generator import Painter, PainterConfig
 from neuralsim.models.surface import Surface
-from neuralsim.models.temporal import TemporalGenerator
+from neuralsim.models.video import generator
 from neuralsim.render.files import ImageError
 from neuralsim.training import ranks
 from neuralsim.training.board import Board
@@ -104,13 +104,16 @@ def run_export(path: Path, out: Path, licence: str) -> Path:
     painter = load_painter(Path(config.out))
     pictures, surface, looks = load_colours(config)
     out.mkdir(parents=True, exist_ok=True)
-    export.to_onnx(TemporalGenerator(surface, painter), out / "model.onnx")
+    model = generator(surface, painter)
+    export.to_onnx(model, out / "model.onnx")
+    export.check(model, out / "model.onnx")
     with safe_open(Path(config.out) / "last.safetensors", "pt") as file:
         step = int(file.metadata()["step"])
     card = export.card(
         out.name,
         out / "model.onnx",
         looks,
+        model,
         default_style="overcast" if "overcast" in looks else next(iter(looks)),
         steps=step,
         training_data=[each.title for each in pictures.found],
