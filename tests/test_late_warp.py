@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from bridge.messages import Camera, Frame, MovingObject
+from neuralsim.drive import late_warp
 from neuralsim.drive.late_warp import LateWarp
 
 W, H, FOV = 256, 128, 70.0
@@ -107,7 +108,68 @@ def test_a_prediction_does_not_go_on_for_ever():
     np.testing.assert_array_equal(soon, late)
 
 
-def test_it_is_cheap():
+def test_blocks_moved_as_one_go_where_their_pixels_would_and_cost_less(monkeypatch: pytest.MonkeyPatch):
+    (frame, pixels), (after, _) = seen(0.25), seen(0.30)
+
+    def moved(rough: float) -> tuple[np.ndarray, float]:
+        monkeypatch.setattr(late_warp, "_ROUGH", rough)
+        warp, out, costs = LateWarp(), np.zeros_like(pixels), []
+        warp.frame(frame)
+        warp.heard(after)
+        for _ in range(30):
+            begun = time.thread_time()
+            assert warp.moved(pixels, 0.03, out)
+            costs.append(time.thread_time() - begun)
+        return out, min(costs)
+
+    together, cost = moved(late_warp._ROUGH)
+    one_by_one, full_cost = moved(-1.0)  # no block is as smooth as that
+    assert apart(together, one_by_one).max() < 3.0
+    assert 0 < np.count_nonzero(together != one_by_one) < 0.5 * pixels.size
+    assert cost < 0.8 * full_cost
+
+
+def test_nothing_is_read_from_beyond_the_picture():
+    rng = np.random.default_rng(1)
+    frame, pixels = seen(0.25)
+    pixels[:], out = 0x01020304, np.zeros_like(pixels)
+    for _ in range(60):
+        after, _ = seen(0.30)
+        yaw, pitch, roll = rng.uniform(-0.05, 0.05, 3)
+        after.camera.pose[:3, :3] @= [[1.0, -yaw, pitch], [yaw, 1.0, -roll], [-pitch, roll, 1.0]]
+        after.camera.pose[:3, 3] += rng.uniform(-1.0, 1.0, 3)
+        warp = LateWarp()
+        warp.frame(frame)
+        warp.heard(after)
+        out[:] = 0
+        assert warp.moved(pixels, 0.05, out)
+        assert np.all(out == 0x01020304)
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf, 0.0, -5.0, 1e-30])
+def test_a_damaged_depth_leads_nowhere_else(value: float):
+    frame, pixels = seen(0.25)
+    pixels[:], out = 0x01020304, np.zeros_like(pixels)
+    frame.planes["depth"][np.random.default_rng(0).random((H, W)) < 0.3] = value
+    after, _ = seen(0.30)
+    warp = LateWarp()
+    warp.frame(frame)
+    warp.heard(after)
+    assert warp.moved(pixels, 0.03, out)
+    assert np.all(out == 0x01020304)
+
+
+@pytest.mark.parametrize("value", [0.0, 1e30])
+def test_no_picture_is_moved_by_a_pose_that_is_none(value: float):
+    (frame, pixels), (after, _) = seen(0.25), seen(0.30)
+    (after if value else frame).camera.pose[:] = value
+    warp = LateWarp()
+    warp.frame(frame)
+    warp.heard(after)
+    assert not warp.moved(pixels, 0.03, np.zeros_like(pixels))
+
+
+def test_it_is_cheap_even_where_nothing_is_smooth():
     rng = np.random.default_rng(0)
     planes = {"depth": rng.uniform(5, 60, (256, 512)).astype(np.float32), "instance": np.zeros((256, 512), np.uint16)}
     frames = [Frame(n, n, n * STEP, Camera(512, 256, FOV, np.eye(4)), planes) for n in range(2)]
