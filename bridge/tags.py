@@ -6,6 +6,7 @@ Numbers and names follow CARLA 0.9.14 and later (``ObjectLabel.h``), colours are
 
 from __future__ import annotations
 
+import re
 from enum import IntEnum
 
 import numpy as np
@@ -61,3 +62,15 @@ COLOURS = np.array(
 
 #: Tags of things that move by themselves; everything else is scenery.
 MOVERS = (Tag.PEDESTRIAN, Tag.RIDER, Tag.CAR, Tag.TRUCK, Tag.BUS, Tag.TRAIN, Tag.MOTORCYCLE, Tag.BICYCLE)
+
+
+def named(text: str) -> Tag:
+    """The tag that is meant, by its name here or as ``carla.CityObjectLabel`` writes it: one or several, in any case
+    (``buildings``, ``TrafficLight``, ``road-lines``). Raises ``ValueError``, one line."""
+    key = re.sub(r"[\s_-]", "", text).lower()
+    if key not in _NAMED:
+        raise ValueError(f"unknown tag {text!r}: choose {', '.join(tag.name.lower() for tag in Tag)}")
+    return _NAMED[key]
+
+
+_NAMED = {tag.name.replace("_", "").lower() + more: tag for tag in Tag for more in ("", "s", "es")}

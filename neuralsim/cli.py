@@ -13,6 +13,7 @@ from typing import Any
 
 from bridge.arguments import USAGE, Help, Parser, address, count, crowd, endpoint, positive, rate, size, suffixed
 from neuralsim import __version__
+from neuralsim.arguments import add_remap, add_style
 
 DONE, FAILED = 0, 1
 
@@ -74,6 +75,8 @@ def _add_drive(parser: argparse.ArgumentParser) -> None:
     picture = parser.add_argument_group("picture")
     picture.add_argument("--model", metavar="NAME", default=default.model, help="model that paints")
     picture.add_argument("--runtime", metavar="NAME", default=default.runtime, help="what runs the model")
+    add_style(picture, "what fits the weather")
+    add_remap(picture)
     picture.add_argument("--size", metavar="WxH", type=size, default="512x256", help="pixels to paint")
     picture.add_argument(
         "--fps",

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import math
 import time
+from collections.abc import Mapping
 
+import cv2
 import numpy as np
 
 from bridge.messages import PLANES, Camera, Frame
 from bridge.tags import Tag
-from neuralsim import runtimes, zoo
+from neuralsim import light, runtimes, zoo
+from neuralsim.remap import NOTHING, Remap
 from neuralsim.runtimes import RuntimeUnavailable
 from neuralsim.zoo import ModelError
 
 __all__ = ["ModelError", "NeuralRenderer", "RuntimeUnavailable"]
 
-_BLEND = 0.08  # share of the way to the chosen style in each frame
+_BLEND = 0.4  # simulated seconds in which 1 - 1/e of the way to the chosen style is gone
 
 
 class NeuralRenderer:
@@ -23,6 +27,7 @@ class NeuralRenderer:
     ``model``: name of a shipped model or a folder with ``card.yaml``; ``runtime``: "auto" or one of
     ``neuralsim.runtimes.RUNTIMES``; ``size``: (width, height) to load for at once (else at the first frame);
     ``threads``: CPU threads, None = all. Raises ModelError and RuntimeUnavailable, one line each.
+    ``remap`` can be set at any time: from the next frame on, tags are painted as others.
     """
 
     def __init__(
@@ -39,6 +44,9 @@ class NeuralRenderer:
         self._size: tuple[int, int] | None = None
         self._session: runtimes.Session | None = None
         self._last: int | None = None
+        self._time = 0.0  # s, simulated, of the last frame
+        self.remap: Remap = NOTHING
+        self._weather: Mapping[str, float] | None = None  # that chose the style
         self._style = self._target = self.card.styles[self.card.default_style]
         if style:
             self.set_style(style)
@@ -65,9 +73,16 @@ class NeuralRenderer:
 
     def set_style(self, name: str) -> None:
         """Blend over to one of the card's styles within a second or so. Raises ModelError for an unknown one."""
+        self._weather = None
         if name not in self.card.styles:
             raise ModelError(f"model {self.model} has no style {name!r}; it has: {', '.join(self.card.styles)}")
         self._target = self.card.styles[name]
+
+    def follow(self, weather: Mapping[str, float]) -> None:
+        """Blend over to the light of ``weather``, carla.WeatherParameters by name (``neuralsim.light``)."""
+        if weather != self._weather:
+            self._weather = weather
+            self._target = light.of_weather(weather, self.card.styles, self.card.default_style)
 
     def reset(self) -> None:
         """Forget the past, as after a jump of the camera: what comes next is in the chosen style at once."""
@@ -84,6 +99,8 @@ class NeuralRenderer:
         """
         if self._last is not None and frame.sim_frame <= self._last:
             self.reset()
+        if self._last is None:
+            self._style = self._target
         self._last = frame.sim_frame
         picture = self.step(self.feeds(frame))
         height, width = frame.planes["tag"].shape
@@ -115,7 +132,9 @@ class NeuralRenderer:
         height, width = frame.planes["tag"].shape
         if self._size != (width, height):
             self._load((width, height))
-        self._style = self._style + _BLEND * (self._target - self._style)
+        seconds = max(frame.sim_time - self._time, 0.0)
+        self._time = frame.sim_time
+        self._style = self._target + math.exp(-seconds / _BLEND) * (self._style - self._target)
         return self._inputs(frame)
 
     def _inputs(self, frame: Frame) -> dict[str, np.ndarray]:
@@ -123,6 +142,8 @@ class NeuralRenderer:
         camera = frame.camera
         lens = (camera.focal, camera.focal, camera.width / 2.0, camera.height / 2.0)
         feeds = {name: self._fit(frame.planes[name]) for name in planes}
+        if self.remap:
+            feeds["tag"] = cv2.LUT(feeds["tag"], self.remap.table)
         feeds["camera"] = np.concatenate([np.asarray(camera.pose, np.float32).ravel(), np.asarray(lens, np.float32)])
         feeds["style"] = np.ascontiguousarray(self._style, np.float32)
         return {name: feeds[name] for name in self.card.inputs if name in feeds}

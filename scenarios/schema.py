@@ -10,9 +10,10 @@ import json
 from itertools import pairwise
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from bridge.presets import Preset
+from bridge.tags import named
 from scenarios.conditions import (
     EGO,
     Distance,
@@ -441,12 +442,23 @@ class Scenario(Model):
     """Further ones. What they see is recorded beside the first one's."""
     lights: list[Light] = Field(default_factory=list, max_length=50)
     """What traffic lights do other than by their cycles."""
+    remap: dict[str, str] = Field(default_factory=dict, max_length=29)
+    """What is painted as something else, tag by tag, such as `buildings: vegetation`. Recorded tags stay."""
     ego: Ego
     actors: list[Actor] = Field(default_factory=list, max_length=100)
     end: list[End] = Field(default_factory=list, max_length=20)
     """Ends when one of these holds."""
     asserts: list[Assertion] = Field(max_length=100, alias="assert")
     """What must be true; an empty list judges nothing."""
+
+    @field_validator("remap")
+    @classmethod
+    def _tags(cls, remap: dict[str, str]) -> dict[str, str]:
+        for name in (*remap, *remap.values()):
+            named(name)
+        if len({named(name) for name in remap}) < len(remap):
+            raise ValueError("names one tag twice")
+        return remap
 
     @property
     def frames(self) -> int:

@@ -21,7 +21,7 @@ from bridge import tags
 from bridge.messages import STAMPS, Camera, Frame, Lamp
 from neuralsim.drive import lamps, report, views
 from neuralsim.drive.processes import Child, ProcessError, Processes, alive, free_port
-from neuralsim.drive.session import style_for, sustainable_rate
+from neuralsim.drive.session import sustainable_rate
 from neuralsim.recording.mp4 import Mp4Writer, RecordingError
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -156,15 +156,6 @@ def test_memory_counts_this_process_and_its_children():
         assert both > alone + 20.0
     finally:
         child.communicate(b"\n")
-
-
-def test_weather_chooses_the_style():
-    styles = ("day", "overcast", "dusk")
-    assert style_for({}, styles, "overcast") == "overcast"
-    assert style_for({"sun_altitude_angle": 60.0, "cloudiness": 10.0}, styles, "overcast") == "day"
-    assert style_for({"sun_altitude_angle": 60.0, "cloudiness": 80.0}, styles, "day") == "overcast"
-    assert style_for({"sun_altitude_angle": 5.0}, styles, "day") == "dusk"
-    assert style_for({"sun_altitude_angle": 5.0}, ("only",), "only") == "only"
 
 
 # MP4

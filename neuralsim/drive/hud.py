@@ -40,6 +40,7 @@ class HudState:
 
     ego: Ego = field(default_factory=Ego)
     place: str = ""  # town and weather
+    painted: str = ""  # style and edit that somebody chose
     model: str = ""
     runtime: str = ""
     warning: str = ""  # what about the runtime is not as it was meant to be
@@ -130,6 +131,8 @@ class Hud:
         px = self._px
         second = f"{state.model}  |  {state.runtime}" if state.runtime else state.model
         lines = [(state.view, 27, WHITE), (second, 20, SOFT), (state.place, 20, SOFT)]
+        if state.painted:
+            lines.append((state.painted, 20, BLUE))
         if state.device:
             lines.append((state.device, 20, SOFT))
         lines += [(line, 18, AMBER) for line in textwrap.wrap(state.warning, _WARNING, max_lines=6)]

@@ -50,6 +50,8 @@ HELP: tuple[tuple[str, tuple[tuple[tuple[str, ...], str], ...]], ...] = (
         "Session",
         (
             (("C",), "next weather"),
+            (("T",), "next style, or the weather's"),
+            (("E",), "edit: trees for buildings ..."),
             (("F", "Pause"), "pause"),
             (("R",), "record on / off"),
             (("F12", "Ctrl+S"), "screenshot"),
@@ -85,6 +87,8 @@ _TOGGLES = {
     pygame.K_q: "reverse",
     pygame.K_p: "autopilot",
     pygame.K_c: "weather",
+    pygame.K_t: "style",
+    pygame.K_e: "edit",
     pygame.K_h: "help",
     pygame.K_F1: "help",
     pygame.K_BACKSPACE: "respawn",

@@ -15,6 +15,7 @@ import pygame
 
 from bridge.messages import Frame
 from neuralsim.recording.mp4 import RecordingError
+from neuralsim.remap import following
 
 from .hud import HudState
 from .inputs import Inputs
@@ -126,6 +127,7 @@ class WindowDrive(Drive):
         self._resting = False
         self._fill_state()
         self._late_warp.frame(picture.frame)
+        self.window.remap = picture.remap
         self.window.show(picture.frame, picture.neural, self.state)
         self.shown(picture)
         self._record(picture)
@@ -171,12 +173,15 @@ class WindowDrive(Drive):
             self.hud.notify(f"Weather: {new.weather_name}")
         if new.ego.collisions > old.ego.collisions:
             self.hud.notify("Collision")
+        if new.notice and new.notice != old.notice:
+            self.hud.notify(new.notice)
 
     def _fill_state(self) -> None:
         state, session, meter, wanted = self.state, self.session, self.meter, self.inputs.wanted
         if self._last is not None:
             state.ego = self._last.frame.ego
             state.place = "  |  ".join(part for part in (self._town(), self._last.frame.weather_name) if part)
+        state.painted = "  |  ".join(part for part in (session.style or "", session.remap.words) if part)
         state.model, state.runtime, state.warning = session.model, session.runtime, session.warning
         now = time.monotonic()
         if now - self._measured >= _MEASURED:
@@ -236,6 +241,12 @@ class WindowDrive(Drive):
         elif command == "late_warp":
             self._warping = not self._warping
             self.hud.notify("Late warp on" if self._warping else "Late warp off")
+        elif command == "style":
+            self._next_style()
+        elif command == "edit":
+            session = self.session
+            session.remap = following(session.remap, self.options.remap)
+            self.hud.notify(f"Edit: {session.remap.words or 'none'}")
         elif command == "record":
             if self.recorder is None:
                 self._record_path = self.options.recordings / time.strftime("drive-%Y%m%d-%H%M%S.mp4")
@@ -255,6 +266,15 @@ class WindowDrive(Drive):
             self.hud.notify(f"{self.inputs.device_name} connected")
         elif command == "unplugged":
             self.hud.notify("Controller unplugged")
+
+    def _next_style(self) -> None:
+        session = self.session
+        if not session.styles:
+            self.hud.notify("No styles to choose from")
+            return
+        styles = [None, *session.styles]
+        session.style = styles[(styles.index(session.style) + 1) % len(styles)]
+        self.hud.notify(f"Style: {session.style or 'of the weather'}")
 
     def _screenshot(self) -> None:
         if self._last is None:

@@ -10,7 +10,8 @@ from collections.abc import Iterable
 
 import numpy as np
 
-from bridge.messages import Lamp
+from bridge.messages import Frame, Lamp
+from neuralsim.remap import NOTHING, Remap
 
 #: RGB 0..255: glow and rim of a lamp by its state.
 COLOURS: dict[str, tuple[int, int, int]] = {
@@ -25,6 +26,20 @@ _WHITENESS = {"red": 0.42, "yellow": 0.55, "green": 0.5, "on": 0.34}
 
 _SMALLEST = 0.9  # pixels: half the size below which a far lamp would vanish between the pixels
 _GLOW = {"traffic_light": (2.1, 0.62), "brake": (1.5, 0.5)}  # reach in lamp sizes, strength
+
+
+def draw_of(frame: Frame, picture: np.ndarray, remap: Remap = NOTHING) -> None:
+    """Paint the lamps of ``frame`` into what was painted of it; those on what is painted as something else are out."""
+    tag = frame.planes["tag"]
+    lit = frame.lamps if not remap else [lamp for lamp in frame.lamps if _tag_at(tag, lamp) not in remap]
+    draw(picture, lit, frame.planes.get("depth"))
+
+
+def _tag_at(tag: np.ndarray, lamp: Lamp) -> int:
+    """Of the pixel in the middle of its box, or the nearest one in the picture."""
+    left, top, right, bottom = lamp.box
+    row, column = int((top + bottom) / 2.0), int((left + right) / 2.0)
+    return int(tag[min(max(row, 0), tag.shape[0] - 1), min(max(column, 0), tag.shape[1] - 1)])
 
 
 def draw(picture: np.ndarray, lamps: Iterable[Lamp], depth: np.ndarray | None = None) -> None:

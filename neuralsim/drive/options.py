@@ -7,7 +7,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    import numpy as np  # for a type alone: the help should be there at once
+    import numpy as np  # for types alone: the help should be there at once
+
+    from neuralsim.remap import Remap
 
 TAGS = "tags"  # as a model: paint every pixel in its class's colour, without a network
 
@@ -21,6 +23,8 @@ class DriveOptions:
     keys: Path | None = None  # folder with CURVE keys
     model: str = "street-rt"
     runtime: str = "auto"
+    style: str | None = None  # of the model; None: the weather chooses
+    remap: Remap | None = None  # what is painted as something else; None: nothing, or what a recording says
     size: tuple[int, int] = (512, 256)  # width, height, pixels
     town: str = "oldtown"  # name or .xodr file
     weather: str | None = None  # preset

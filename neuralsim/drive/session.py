@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Container, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -16,6 +16,7 @@ import numpy as np
 
 from bridge.messages import Frame
 from bridge.transport import FrameSubscriber, control_endpoint
+from neuralsim.remap import NOTHING, Remap
 
 from . import lamps
 from .options import TAGS, DriveOptions
@@ -46,10 +47,11 @@ class DriveError(RuntimeError):
 
 @dataclass
 class Picture:
-    """A frame and what was painted from it, u8 (H, W, 3) RGB, lamps included."""
+    """A frame and what was painted from it, u8 (H, W, 3) RGB, lamps included; with ``remap``, of edited tags."""
 
     frame: Frame
     neural: np.ndarray
+    remap: Remap = NOTHING
 
 
 class Session(threading.Thread):
@@ -71,6 +73,9 @@ class Session(threading.Thread):
         self.newest: Frame | None = None  # that has come; while it is painted, ahead of the pictures
         self.painting_since = 0  # ns, set just before the first frame that counts is painted
         self.fps = options.fps or RATE  # simulated ticks per second, for sure once there are pictures
+        self.styles: list[str] = []  # of the model, once it is there
+        self.style = options.style  # set from outside, for the next frame: None lets the weather choose
+        self.remap = options.remap or NOTHING  # likewise
         self.paused = False  # set from outside: silence is no failure
         self.verdict = ""  # JSON of what came of the scenario, once it is over
         self.processes = Processes()
@@ -126,6 +131,7 @@ class Session(threading.Thread):
             self.processes.check()
         renderer = loader.result()
         self.model, self.runtime = renderer.model, renderer.runtime
+        self.styles = list(renderer.card.styles)
         if self._ending.is_set():
             return
         self.controls = control_endpoint(frames)
@@ -189,10 +195,12 @@ class Session(threading.Thread):
                 self._check_place(frame, self.options.hand_over_pose)
             if "tag" not in frame.planes:
                 raise DriveError("the bridge sends frames without tags: update it")
-            renderer.set_style(style_for(frame.weather, renderer.card.styles, renderer.card.default_style))
+            painter = renderer if not frame.view else self._painter_of(frame.view, frame)
+            remap = self.remap
+            dress(painter, frame, self.style, remap)
             if not warm:
-                renderer.render(frame)  # compiles for this size, fills caches
-                renderer.reset()
+                painter.render(frame)  # compiles for this size, fills caches
+                painter.reset()
                 warm = True
                 self.runtime, self.warning, self.note = renderer.runtime, renderer.warning, renderer.note
                 self._step("First frame", done=True)
@@ -202,12 +210,11 @@ class Session(threading.Thread):
                 frame.stamps["received"] = time.monotonic_ns()
             if not self.painting_since:
                 self.painting_since = frame.stamps["received"]
-            painter = renderer if not frame.view else self._painter_of(frame.view, frame)
             self.newest = frame
             neural = painter.render(frame)
-            lamps.draw(neural, frame.lamps, frame.planes.get("depth"))
+            lamps.draw_of(frame, neural, remap)
             frame.stamps["rendered"] = time.monotonic_ns()
-            self._hand_over(Picture(frame, neural))
+            self._hand_over(Picture(frame, neural, remap))
             heard = time.monotonic()
 
     def _check_place(self, frame: Frame, recorded: np.ndarray) -> None:
@@ -281,6 +288,8 @@ class _Loader(threading.Thread):
         try:
             size = None if self._options.connect else self._options.size  # the bridge's own, with its first frame
             self._renderer = painter(self._options.model, self._options.runtime, size)
+            if self._options.style:
+                self._renderer.set_style(self._options.style)  # says now that there is none
             self._step(name, True)
         except BaseException as error:  # raised again by `result`
             self._error = error
@@ -314,16 +323,13 @@ def sustainable_rate(step: float, cores: int) -> float:
     return float(max(LEAST_RATE, min(FULL_RATE, round(1.0 / (step + (_TICK if cores < MANY_CORES else 0.0))))))
 
 
-def style_for(weather: Mapping[str, float], styles: Container[str], default: str) -> str:
-    """Which of a model's styles fits ``weather`` (carla.WeatherParameters by name): dusk, overcast, day, or default.
-
-    The sun below 12 degrees is dusk, clouds over more than half of the sky, rain or fog are overcast.
-    """
-    if not weather:
-        return default
-    grey = max(weather.get("cloudiness", 0.0), weather.get("precipitation", 0.0), 2.0 * weather.get("fog_density", 0.0))
-    style = "dusk" if weather.get("sun_altitude_angle", 45.0) < 12.0 else "overcast" if grey > 50.0 else "day"
-    return style if style in styles else default
+def dress(painter: NeuralRenderer | TagPainter, frame: Frame, style: str | None, remap: Remap) -> None:
+    """Have ``frame`` painted in ``style``, or in its weather's, with ``remap``. Raises ModelError for no such style."""
+    painter.remap = remap
+    if style is None:
+        painter.follow(frame.weather)
+    else:
+        painter.set_style(style)
 
 
 def town_arguments(options: DriveOptions) -> list[str]:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
 
 from bridge.messages import Frame
+from neuralsim.remap import NOTHING, Remap
 
 from .options import TAGS
 from .views import tag_picture
@@ -16,8 +18,7 @@ from .views import tag_picture
 class _Card:
     """As much of a model's card as painting asks for."""
 
-    styles: dict[str, list[float]] = field(default_factory=lambda: {"day": []})
-    default_style: str = "day"
+    styles: dict[str, np.ndarray] = field(default_factory=dict)  # none
 
 
 class TagPainter:
@@ -27,16 +28,20 @@ class TagPainter:
     runtime = "none"
     warning = note = ""
     card = _Card()
+    remap: Remap = NOTHING
 
     def set_style(self, name: str) -> None:
-        """There is but one."""
+        """There is none."""
+
+    def follow(self, weather: Mapping[str, float]) -> None:
+        """Tags have their colours in any."""
 
     def reset(self) -> None:
         """Nothing is remembered."""
 
     def render(self, frame: Frame) -> np.ndarray:
         """u8 (H, W, 3) RGB, CARLA's palette."""
-        return tag_picture(frame.planes["tag"])
+        return tag_picture(frame.planes["tag"], self.remap)
 
     def seconds_per_step(self) -> float:
         """As good as nothing."""

@@ -8,6 +8,7 @@ import numpy as np
 
 from bridge import tags
 from bridge.messages import Frame
+from neuralsim.remap import NOTHING, Remap
 
 
 class View(IntEnum):
@@ -35,9 +36,9 @@ _FAST = 24.0  # pixels per frame at which the motion view saturates
 _STEPS = 96  # colours of the motion view per half axis
 
 
-def tag_picture(tag: np.ndarray) -> np.ndarray:
+def tag_picture(tag: np.ndarray, remap: Remap = NOTHING) -> np.ndarray:
     """u8 (H, W) of tags -> u8 (H, W, 3) in CARLA's CityScapes palette; unknown tags are black."""
-    return np.take(_TAG_COLOURS, tag, axis=0)
+    return np.take(_TAG_COLOURS[remap.table] if remap else _TAG_COLOURS, tag, axis=0)
 
 
 def depth_picture(depth: np.ndarray) -> np.ndarray:
@@ -58,12 +59,13 @@ def motion_picture(motion: np.ndarray) -> np.ndarray:
     return np.take(_MOTION_COLOURS, index[..., 1] * (2 * _STEPS + 1) + index[..., 0], axis=0)
 
 
-def picture(view: View, frame: Frame, neural: np.ndarray) -> np.ndarray | None:
-    """The picture of one plain view (not ``SPLIT``), or None while the frame does not carry its plane."""
+def picture(view: View, frame: Frame, neural: np.ndarray, remap: Remap = NOTHING) -> np.ndarray | None:
+    """The picture of one plain view (not ``SPLIT``), or None while the frame does not carry its plane. Tags are shown
+    as the painter was told them."""
     if view == View.NEURAL:
         return neural
     if view == View.TAGS:
-        return tag_picture(frame.planes["tag"])
+        return tag_picture(frame.planes["tag"], remap)
     if view == View.RGB:
         return frame.planes.get("rgb")
     if view == View.DEPTH:

@@ -20,6 +20,7 @@ os.environ.setdefault("PYGAME_HIDE_SUPPORT_PROMPT", "1")
 import pygame
 
 from bridge.messages import Frame
+from neuralsim.remap import NOTHING, Remap
 
 from .hud import Hud, HudState
 from .views import NAMES, View, picture
@@ -63,6 +64,7 @@ class Window:
         self.hud = Hud()
         self.view = View.NEURAL
         self.split_right = View.TAGS
+        self.remap: Remap = NOTHING  # that the pictures shown are painted with: tags are shown so
         self._divider = 0.5
         self._dragging = False
         self._cursor = pygame.SYSTEM_CURSOR_ARROW
@@ -81,9 +83,10 @@ class Window:
     @property
     def title_of_view(self) -> str:
         """What the HUD calls the view; says so where the neural picture stands in for it."""
-        name = NAMES[self.view]
+        shown = self.split_right if self.view == View.SPLIT else self.view
+        name = NAMES[shown] + (", edited" if shown == View.TAGS and self.remap else "")
         if self.view == View.SPLIT:
-            name = f"{NAMES[View.NEURAL]}  |  {NAMES[self.split_right]}"
+            name = f"{NAMES[View.NEURAL]}  |  {name}"
         return f"{name}: not in this frame" if self._missing else name
 
     def choose(self, view: View) -> None:
@@ -210,7 +213,7 @@ class Window:
     def _view(self, view: View) -> pygame.Surface | None:
         """The picture of a view, made once per frame; None while the frame does not carry its plane."""
         if view not in self._views and self._frame is not None and self._neural is not None:
-            shown = picture(view, self._frame, self._neural)
+            shown = picture(view, self._frame, self._neural, self.remap)
             if shown is not None:
                 shown = np.ascontiguousarray(shown)
                 size = shown.shape[1], shown.shape[0]

@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 from bridge.arguments import address, listed, positive, size, suffixed
+from neuralsim.arguments import add_remap, add_style
 from neuralsim.cli import DONE, FAILED, usage
 
 
@@ -38,6 +39,8 @@ def add_record(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--model", metavar="NAME", default=default.model, help="model that paints")
     parser.add_argument("--runtime", metavar="NAME", default=default.runtime, help="what runs the model")
+    add_style(parser, "what fits the weather")
+    add_remap(parser, "the scenario's")
     parser.add_argument("--size", metavar="WxH", type=size, help="pixels (default: the scenario's)")
 
 

@@ -4,6 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from neuralsim.remap import Remap  # for a type alone: the help should be there at once
 
 PLANES = ("tag", "instance", "depth", "motion", "rgb", "neural")
 FORMATS = ("mcap", "mp4", "frames")
@@ -18,6 +22,8 @@ class RecordOptions:
     formats: tuple[str, ...] = ("mcap", "mp4")
     model: str = "street-rt"
     runtime: str = "auto"
+    style: str | None = None  # of the model; None: the scenario's weather chooses
+    remap: Remap | None = None  # what is painted as something else; None: what the scenario says
     size: tuple[int, int] | None = None  # width, height, pixels; None: the scenario's
     carla: str | None = None  # HOST:PORT of a running server; None: an embedded town for each scenario
     jobs: int = 1  # scenarios at the same time

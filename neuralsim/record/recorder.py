@@ -28,6 +28,7 @@ from neuralsim.recording.junit import write_junit
 from neuralsim.recording.mcap_file import McapWriter
 from neuralsim.recording.mp4 import Mp4Writer
 from neuralsim.recording.writer import RecordingError
+from neuralsim.remap import Remap
 from scenarios.loader import Loaded, ScenarioError, load
 
 from .cluster import ClusterError, record_on_cluster
@@ -70,12 +71,18 @@ class ScenarioRecorder:
         return self.options.size or self.loaded.scenario.camera.pixels
 
     @property
+    def remap(self) -> Remap:
+        """What is painted as something else."""
+        wanted = self.options.remap
+        return Remap.of(self.loaded.scenario.remap) if wanted is None else wanted
+
+    @property
     def digest(self) -> str:
         """sha256 of everything that decides what is recorded: the scenario and the options."""
         options = self.options
         settings = (
             self.loaded.digest, self.size, options.planes, options.formats, options.carla,
-            (options.model, options.runtime) if options.paints else TAGS, __version__,
+            (options.model, options.runtime, options.style) if options.paints else TAGS, str(self.remap), __version__,
         )  # fmt: skip
         return hashlib.sha256(json.dumps(settings).encode()).hexdigest()
 
@@ -129,6 +136,8 @@ class ScenarioRecorder:
             carla=options.carla,
             model=options.model if options.paints else TAGS,
             runtime=options.runtime,
+            style=options.style,
+            remap=self.remap,
             size=self.size,
             town=self.loaded.town,
             seed=scenario.seed,
@@ -175,6 +184,8 @@ class ScenarioRecorder:
                 "seed": str(loaded.scenario.seed),
                 "fps": f"{loaded.scenario.fps:g}",
                 "model": session.model,
+                "style": self.options.style or "",
+                "remap": str(self.remap),
                 "neuralsim": __version__,
             }
             views = [camera.name for camera in loaded.scenario.cameras]
@@ -208,6 +219,8 @@ class ScenarioRecorder:
             "planes": list(self.options.planes),
             "model": session.model,
             "runtime": session.runtime,
+            "style": self.options.style or "",
+            "remap": str(self.remap),
             "host": host(),
             "files": files,
             "recorded_as": self.digest,

@@ -17,6 +17,7 @@ from neuralsim import classmaps, zoo
 from neuralsim.drive.progress import Progress
 from neuralsim.models.classes import CARLA_TO_CHANNEL
 from neuralsim.recording.mp4 import Mp4Writer, RecordingError
+from neuralsim.remap import NOTHING
 from neuralsim.render import flow
 from neuralsim.render.files import ImageError, beside, pictures, read_ids, write_png
 from neuralsim.render.objects import Objects
@@ -74,7 +75,7 @@ def render(options: RenderOptions) -> tuple[Census, int]:
     style = options.style or (classes.style if classes.style in renderer.card.styles else None)
     if style:
         renderer.set_style(style)
-        renderer.reset()
+    renderer.remap = options.remap or NOTHING
     census = Census()
     video: Mp4Writer | None = None
     progress = Progress(len(files))

@@ -5,6 +5,10 @@ from __future__ import annotations
 import argparse
 from dataclasses import dataclass, fields
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from neuralsim.remap import Remap  # for a type alone: the help should be there at once
 
 DEFAULT_MODEL = "street-rt"
 
@@ -33,6 +37,7 @@ class RenderOptions:
     runtime: str = "auto"
     size: tuple[int, int] | None = None  # px to paint at; pictures are written at the labels' size
     style: str | None = None
+    remap: Remap | None = None  # what is painted as something else
     fov: float = 55.0  # degrees, horizontal
     fps: float = 15.0  # of the video
     frame_by_frame: bool = False  # no state, to compare with
@@ -41,6 +46,7 @@ class RenderOptions:
 def add_render(parser: argparse.ArgumentParser) -> None:
     """Add the options of ``neuralsim render``."""
     from bridge.arguments import rate, size
+    from neuralsim.arguments import add_remap, add_style
 
     default = RenderOptions(Path(), "", Path())
     add = parser.add_argument
@@ -58,7 +64,8 @@ def add_render(parser: argparse.ArgumentParser) -> None:
     add("--model", metavar="NAME", default=default.model, help="model that paints, or a folder with card.yaml")
     add("--runtime", metavar="NAME", default=default.runtime, help="what runs the model")
     add("--size", metavar="WxH", type=size, help="pixels to paint at (default: the maps', within 512 to 1024 wide)")
-    add("--style", metavar="NAME", help="one of the model's styles (default: the class map's, else the model's)")
+    add_style(parser, "the class map's, else the model's")
+    add_remap(parser)
     add("--fov", metavar="DEGREES", type=_fov, default=default.fov, help="of the clip's camera, horizontal")
     add("--fps", metavar="RATE", type=rate, default=default.fps, help="of the video")
     add("--frame-by-frame", action="store_true", help="forget the past at each frame, to compare with")

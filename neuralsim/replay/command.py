@@ -6,6 +6,7 @@ import argparse
 from pathlib import Path
 
 from bridge.arguments import seconds, speed, suffixed
+from neuralsim.arguments import add_remap, add_style
 from neuralsim.cli import usage
 
 
@@ -16,7 +17,8 @@ def add_replay(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("file", metavar="FILE.mcap", type=suffixed(".mcap"), help="a recording, whole or cut short")
     parser.add_argument("--model", metavar="NAME", help="paint anew with this model (default: as it was recorded)")
     parser.add_argument("--compare", metavar="NAME", help="another model, on the right of the split view")
-    parser.add_argument("--style", metavar="NAME", help="style of the model (default: what fits the weather)")
+    add_style(parser, "what fits the weather")
+    add_remap(parser, "as recorded")
     parser.add_argument("--runtime", metavar="NAME", default=default.runtime, help="what runs the model")
     parser.add_argument("--camera", metavar="NAME", dest="view", default="", help="one of several (default: the first)")
     parser.add_argument("--speed", metavar="X", type=speed, default=default.speed, help="0.1 to 8 times real time")

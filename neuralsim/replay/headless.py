@@ -21,7 +21,7 @@ def repaint(reel: Reel, options: ReplayOptions) -> int:
     """
     assert options.record is not None
     models = [options.model or default_model(reel), *([options.compare] if options.compare else [])]
-    painters = [Repainter(reel, model, options.runtime, options.style, options.view) for model in models]
+    painters = [Repainter(reel, model, options.runtime, options.style, options.view, options.remap) for model in models]
     end = options.end if options.end is not None else reel.time(len(reel) - 1)
     numbers = [k for k in range(len(reel)) if options.begin - 1e-6 <= reel.time(k) <= end + 1e-6]
     if not numbers:

@@ -40,6 +40,7 @@ HELP: tuple[tuple[str, tuple[tuple[tuple[str, ...], str], ...]], ...] = (
             (("M",), "next model"),
             (("N",), "next model to compare with"),
             (("S",), "next style"),
+            (("E",), "edit: trees for buildings ..."),
             (("V",), "next camera"),
         ),
     ),

@@ -15,6 +15,8 @@ from neuralsim.recording.reel import Reel, frame_of
 from neuralsim.recording.writer import RecordingError
 from scenarios.loader import load
 
+from .repaint import recorded_remap
+
 
 def onward(reel: Reel, number: int, folder: Path, options: DriveOptions) -> DriveOptions:
     """``options`` made those of a drive that goes on from frame ``number``. The scenario is written into ``folder``.
@@ -33,8 +35,10 @@ def onward(reel: Reel, number: int, folder: Path, options: DriveOptions) -> Driv
         (folder / Path(name).name).write_bytes(content)
     loaded = load(path)
     scenario, frame = loaded.scenario, frame_of(reel.read(number))
+    remap = recorded_remap(reel) if options.remap is None else options.remap
     return replace(
         options,
+        remap=remap,
         size=(frame.camera.width, frame.camera.height),
         town=loaded.town,
         seed=scenario.seed,

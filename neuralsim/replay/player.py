@@ -21,11 +21,12 @@ from neuralsim.drive.session import DriveError
 from neuralsim.drive.views import NAMES, View
 from neuralsim.recording.reel import Reel
 from neuralsim.recording.writer import RecordingError
+from neuralsim.remap import following
 from neuralsim.renderer import ModelError, RuntimeUnavailable
 
 from .hud import ReplayHud
 from .options import RECORDED, ReplayOptions
-from .repaint import BRIDGED, PREROLL, Repainter, default_model
+from .repaint import BRIDGED, PREROLL, Repainter, default_model, recorded_remap
 
 SPEEDS = (0.1, 0.25, 0.5, 1.0, 2.0, 4.0, 8.0)
 _WAIT = 30  # ms between looks at the keys while nothing moves
@@ -68,6 +69,8 @@ class Player:
         self._view = options.view
         self._painters: dict[tuple[str, str], Repainter] = {}
         self._style = options.style
+        self.remap = recorded_remap(reel) if options.remap is None else options.remap  # what is painted as what
+        self._own = self.remap
         self._compare = options.compare
         painter = self._painter(self._model)  # says now what is wrong
         if self._compare is not None:
@@ -95,6 +98,11 @@ class Player:
     def model(self) -> str:
         """What is looked at."""
         return self._model
+
+    @property
+    def style(self) -> str | None:
+        """What was chosen to paint in; None: the weather's."""
+        return self._style
 
     @property
     def _end(self) -> float:
@@ -140,7 +148,9 @@ class Player:
 
     def _paint(self, number: int, preroll: int) -> None:
         begun = time.perf_counter()
-        self._frame, self._picture = self._painter(self._model).paint(number, preroll)
+        painter = self._painter(self._model)
+        self._frame, self._picture = painter.paint(number, preroll)
+        self.window.remap = painter.remap
         other = self._compare
         self.window.other = None if other is None else (other, self._painter(other).paint(number, preroll)[1])
         self.window.hud.timeline.paint_ms = (time.perf_counter() - begun) * 1000.0
@@ -153,6 +163,7 @@ class Player:
         state.ego, state.model, state.runtime = self._frame.ego, painter.model + style, painter.runtime
         names = (self.reel.about.get("scenario", self.reel.path.stem), self._view, self._frame.weather_name)
         state.place = "  |  ".join(name for name in names if name)
+        state.painted = painter.remap.words
         self.window.show(self._frame, self._picture, state)
 
     def _painter(self, model: str) -> Repainter:
@@ -164,6 +175,8 @@ class Player:
             elif self._style is not None and painter.styles and not self._painters:
                 Repainter(self.reel, model, self.options.runtime, self._style, self._view)  # raises: there is none
             self._painters[key] = painter
+        if model != RECORDED:
+            self._painters[key].remap = self.remap
         return self._painters[key]
 
     def _number(self, seconds: float) -> int:
@@ -226,6 +239,12 @@ class Player:
             hud.notify(f"Compared with: {self._compare}" if self._compare else "No comparison")
         elif key == pygame.K_s:
             self._next_style()
+        elif key == pygame.K_e:
+            self.remap = following(self.remap, self._own)
+            recorded = self._model == RECORDED
+            words = "No edits: press M for a model that paints" if recorded else f"Edit: {self.remap.words or 'none'}"
+            hud.notify(words)
+            self._settled = False
         elif key == pygame.K_v and self.reel.views:
             views_ = ["", *self.reel.views]
             self._view = views_[(views_.index(self._view) + 1) % len(views_)]

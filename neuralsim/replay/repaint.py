@@ -10,10 +10,11 @@ from bridge.messages import Frame
 from bridge.motion import compose
 from neuralsim.drive import lamps
 from neuralsim.drive.options import TAGS
-from neuralsim.drive.session import painter, style_for
+from neuralsim.drive.session import dress, painter
 from neuralsim.drive.views import tag_picture
 from neuralsim.recording.reel import Reel, frame_of, picture_of
 from neuralsim.recording.writer import RecordingError
+from neuralsim.remap import Remap
 
 from .options import RECORDED
 
@@ -27,8 +28,17 @@ class Repainter:
     Raises RecordingError where the recording lacks what the model needs, ModelError, RuntimeUnavailable.
     """
 
-    def __init__(self, reel: Reel, model: str, runtime: str = "auto", style: str | None = None, view: str = "") -> None:
+    def __init__(
+        self,
+        reel: Reel,
+        model: str,
+        runtime: str = "auto",
+        style: str | None = None,
+        view: str = "",
+        remap: Remap | None = None,
+    ) -> None:
         self.model, self.style = model, style
+        self.remap = recorded_remap(reel) if remap is None else remap  # from the next frame on
         self._reel, self._view = reel, view
         self._last: int | None = None  # the frame that was painted last
         first = reel.read(0)
@@ -74,12 +84,12 @@ class Repainter:
         if self.model == RECORDED:
             return frame, picture_of(recorded.views[self._view] if self._view else recorded, "neural")
         if self.model == TAGS:
-            return frame, tag_picture(frame.planes["tag"])
+            return frame, tag_picture(frame.planes["tag"], self.remap)
         last, self._last = self._last, number
         if last == number:
             last = None  # in another style, or with more of a past
         if last is None or not last < number <= last + BRIDGED:
-            self._dress(frame)
+            dress(self._painter, frame, self.style, self.remap)
             self._painter.reset()  # in that style at once
             for k in range(max(number - preroll, 0), number):
                 self._render(frame_of(self._reel.read(k), self._view))
@@ -90,19 +100,21 @@ class Repainter:
         return frame, self._render(frame)
 
     def _render(self, frame: Frame) -> np.ndarray:
-        self._dress(frame)
+        dress(self._painter, frame, self.style, self.remap)
         picture = self._painter.render(frame)
-        lamps.draw(picture, frame.lamps, frame.planes.get("depth"))
+        lamps.draw_of(frame, picture, self.remap)
         return picture
-
-    def _dress(self, frame: Frame) -> None:
-        """Let the weather choose the style where nobody has."""
-        card = self._painter.card
-        if self.style is None:
-            self._painter.set_style(style_for(frame.weather, card.styles, card.default_style))
 
 
 _PLANES = {"tag", "instance", "depth", "motion"}
+
+
+def recorded_remap(reel: Reel) -> Remap:
+    """What was painted as something else when ``reel`` was recorded. Raises RecordingError where it is damaged."""
+    try:
+        return Remap.parse(reel.about.get("remap", ""))
+    except ValueError as error:
+        raise RecordingError(f"{reel.path}: {error}") from None
 
 
 def default_model(reel: Reel) -> str:

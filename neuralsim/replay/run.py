@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 
 from neuralsim.drive import loop
@@ -23,14 +24,15 @@ def run(options: ReplayOptions) -> int:
     """Replay as ``options`` say; returns the exit code. Errors are one line on stderr."""
     try:
         with Reel(options.file) as reel:
+            if options.model is None and (options.style is not None or options.remap is not None):
+                options = replace(options, model=model_to_drive(reel, None))
             if options.headless:
                 frames = repaint(reel, options)
                 print(f"{options.record}: {frames} frames")
                 return 0
-            wanted, model = _play(reel, options)
+            wanted, drive = _play(reel, options)
         if wanted is None:
             return 0
-        drive = DriveOptions(model=model, runtime=options.runtime, recordings=options.screenshots)
         return drive_on(options.file, wanted, drive)
     except _EXPECTED as error:
         return _fail(error)
@@ -46,8 +48,8 @@ def drive_on(file: Path, number: int, options: DriveOptions) -> int:
     return code
 
 
-def _play(reel: Reel, options: ReplayOptions) -> tuple[int | None, str]:
-    """Open the window; the frame to drive on from, if any, and the model for it."""
+def _play(reel: Reel, options: ReplayOptions) -> tuple[int | None, DriveOptions]:
+    """Open the window; the frame to drive on from, if any, and how it is to be painted."""
     from neuralsim.drive.window import display_available
 
     if not display_available():
@@ -58,14 +60,23 @@ def _play(reel: Reel, options: ReplayOptions) -> tuple[int | None, str]:
     with ended_by_signals(lambda: stop.append(True)):
         player = Player(reel, options)
         player.run(lambda: bool(stop))
-    return player.drive_from, model_to_drive(reel, player.model)
+    model = model_to_drive(reel, player.model)
+    style = player.style if player.model == model else None
+    drive = DriveOptions(
+        model=model, runtime=options.runtime, style=style, remap=player.remap, recordings=options.screenshots
+    )
+    return player.drive_from, drive
 
 
 def play_or_drive_on(file: Path, number: int | None, options: DriveOptions) -> int:
     """``drive --replay``: the player, or with a frame's ``number`` the drive at once."""
     if number is not None:
         return drive_on(file, number, options)
-    return run(ReplayOptions(file, runtime=options.runtime, screenshots=options.recordings))
+    return run(
+        ReplayOptions(
+            file, style=options.style, remap=options.remap, runtime=options.runtime, screenshots=options.recordings
+        )
+    )
 
 
 def _fail(error: BaseException) -> int:

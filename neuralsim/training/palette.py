@@ -9,6 +9,7 @@ from itertools import islice
 
 import numpy as np
 
+from neuralsim.light import derived
 from neuralsim.models.classes import CHANNELS, Channel
 from neuralsim.training.data import LUMA, Picture, objects, tint
 
@@ -30,7 +31,8 @@ def styles(pictures: Iterable[Picture]) -> dict[str, np.ndarray]:
     """Median mean-colour of each class, f32 (CHANNELS, 3) in [-0.5, 0.5], over the pictures of each style.
 
     A data set of which no picture is in ``STYLES`` is a style of its own, under its name. Rows of movers are offsets
-    that fall on their palette: 0 by day, dark at dusk. Raises ValueError when nothing can be learned from the pictures.
+    that fall on their palette: 0 by day, dark at dusk. ``neuralsim.light`` adds what pictures
+    do not show. Raises ValueError when nothing can be learned from them.
     """
     rows, names, sources = [], [], []
     for picture in pictures:
@@ -59,7 +61,7 @@ def styles(pictures: Iterable[Picture]) -> dict[str, np.ndarray]:
         style = np.where(np.isnan(style), everywhere * light, style) / 255.0 - 0.5
         style[_MOVERS] = np.minimum(style[Channel.VEHICLE] - (everywhere[Channel.VEHICLE] / 255.0 - 0.5), 0.0)
         out[name] = style.astype(np.float32)
-    return _in_leaf(out)
+    return derived(_in_leaf(out))
 
 
 def _in_leaf(styles: dict[str, np.ndarray], summer: str = "aachen") -> dict[str, np.ndarray]:
