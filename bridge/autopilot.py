@@ -17,6 +17,8 @@ from typing import Any
 import carla
 import numpy as np
 
+from bridge.places import ONWARD
+
 STEP = 1.0  # m between points of the path
 AHEAD = 55  # points of it
 OFF_PATH = 4.0  # m from the path until it is planned anew
@@ -24,6 +26,7 @@ LATERAL = 2.2  # m/s^2 in bends
 ACCELERATION, BRAKING = 2.0, 2.2  # m/s^2, comfortable
 HEADWAY, GAP = 1.3, 3.0  # s and m behind a leader
 MARGIN = 0.35  # m to the side of what is passed
+END = 6.0  # m from the bumper to the end of a road: who stands there has arrived
 PATIENCE = 6.0  # s behind somebody who stands, until squeezing past is tried: two who yield to each other never go on
 
 _AROUND = np.array(
@@ -172,6 +175,11 @@ class Autopilot:
         return wanted + (wanted < 0) - abs(own) - self._beyond
 
     @property
+    def arrived(self) -> bool:
+        """Whether it stands where the road ends."""
+        return self.left < END + self._half_length and abs(self._speed) < 0.3
+
+    @property
     def left(self) -> float:
         """Metres of the path until the road ends, infinite where no end is in sight."""
         return inf if len(self._waypoints) >= AHEAD else max(len(self._waypoints) - 2, 0) * STEP
@@ -266,6 +274,7 @@ class Autopilot:
     def _choose(self, ways: list[carla.Waypoint]) -> carla.Waypoint:
         """One of several ways on."""
         if self.turn == "any":
+            ways = [way for way in ways if way.next(ONWARD[0])] or ways  # into a dead end only where all are
             return ways[int(self._random.integers(len(ways)))]
         aim = {"straight": 0.0, "left": -0.5 * pi, "right": 0.5 * pi}[self.turn]
         return min(ways, key=lambda way: abs(_wrap(_turned(way) - aim)))

@@ -27,6 +27,7 @@ from bridge.lifetime import BridgeError, Lifetime
 from bridge.messages import Camera, Control, Ego, Frame
 from bridge.options import parse
 from bridge.pacing import Pace
+from bridge.places import Places
 from bridge.presets import WEATHERS
 from bridge.rig import CameraRig, SensorSilent, matrix
 from bridge.surroundings import Surroundings
@@ -35,6 +36,7 @@ from bridge.transport import ControlReceiver, FramePublisher, LinkError, control
 WARM_UP = 60  # ticks until all cameras must deliver
 VERDICT = "scenario over: "  # before the JSON of a scenario's result, the last line on standard output
 PICTURE = 2.0  # s for a camera's first picture: had it to be the next tick's, a drive would not be like the other
+NOTICE = 2.0  # s for which frames carry what the driver should know: some of them may be skipped
 SETTLE = 12  # ticks before a drive's first frame
 BEGINNING = 12  # ticks: a drive begins at a multiple of them, more than a client needs to go synchronous
 FIRST = 90.0  # s for the first of them: servers load assets or compile their kernels
@@ -99,6 +101,7 @@ class CarlaBridge:
         #: Frames of the further cameras at the last tick, to be published before that of the first one.
         self.beside: list[Frame] = []
         self._collision_sensor: Any = None
+        self._notice = ("", 0)  # and the frame from which on it is old
         try:
             self._begin(size, fov, weather, mount or carla.Transform(carla.Location(x=1.2, z=1.45)))
         except BaseException:
@@ -108,7 +111,7 @@ class CarlaBridge:
     def _begin(self, size: tuple[int, int], fov: float, weather: str, mount: carla.Transform) -> None:
         self._take_the_clock()
         self._map = self._world.get_map()
-        self._spawn_order = list(np.random.default_rng(self.seed).permutation(len(self._map.get_spawn_points())))
+        self._places = Places(self._map, self.seed)
         if self._director is None:
             self._ego = self._spawn_ego()
         else:
@@ -169,6 +172,9 @@ class CarlaBridge:
                 self._surroundings.bodies(), self._surroundings.halts(), self.delta,
             )  # fmt: skip
             self._pedals = carla.VehicleControl(pedals.throttle, pedals.steer, pedals.brake)
+            if self._driver.arrived and self._director is None:
+                self.respawn()
+                self._notice = ("The road ends here: on from another place", self.sequence + round(NOTICE / self.delta))
         else:
             self._pedals = carla.VehicleControl(
                 control.throttle, control.steer, control.brake, control.hand_brake, control.reverse
@@ -220,17 +226,15 @@ class CarlaBridge:
             seed=self.seed,
             play=play,
             view=view,
+            notice=self._notice[0] if self.sequence < self._notice[1] else "",
         )
         self.sequence += 1
         return frame
 
     def respawn(self) -> None:
         """Put the ego, standing, on the next free spawn point."""
-        points = self._map.get_spawn_points()
         bodies = self._surroundings.bodies()
-        for _ in self._spawn_order:
-            self._spawn_order.append(self._spawn_order.pop(0))
-            point = points[self._spawn_order[0]]
+        for point in self._places:
             if all(abs(b.x - point.location.x) + abs(b.y - point.location.y) > 10.0 for b in bodies):
                 break
         self._ego.set_target_velocity(carla.Vector3D())
@@ -275,14 +279,10 @@ class CarlaBridge:
         blueprint = next((b for b in cars if b.id == "vehicle.tesla.model3"), cars[0])
         if blueprint.has_attribute("role_name"):
             blueprint.set_attribute("role_name", "hero")
-        points = self._map.get_spawn_points()
-        for index in self._spawn_order:
-            ego = self._world.try_spawn_actor(blueprint, points[index])
-            if ego is not None:
-                while self._spawn_order[0] != index:
-                    self._spawn_order.append(self._spawn_order.pop(0))
+        for point in self._places:
+            if (ego := self._world.try_spawn_actor(blueprint, point)) is not None:
                 return ego
-        raise BridgeError(f"none of the map's {len(points)} spawn points is free; restart the server")
+        raise BridgeError(f"none of the map's {len(self._places.points)} spawn points is free; restart the server")
 
     def _watch_collisions(self) -> None:
         last: dict[int, float] = {}
@@ -340,7 +340,7 @@ class CarlaBridge:
         self._weather = {field: float(getattr(weather, field)) for field in fields}
 
     def _weather_index(self) -> int:
-        return WEATHERS.index(self._weather_name) if self._weather_name else -1
+        return WEATHERS.index(self._weather_name or "ClearNight")  # so that the first one chosen is ClearNoon
 
     @property
     def over(self) -> bool:

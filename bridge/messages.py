@@ -117,6 +117,7 @@ class Frame:
     seed: int = 0
     play: str = ""  # JSON of what the scenario's director saw at this tick, "" without one
     view: str = ""  # which of several cameras this is, "" the first or only one
+    notice: str = ""  # what the driver should be told, for some frames on end
     skipped: int = 0  # frames dropped by this receiver since the one before (never sent, filled on arrival)
 
 
@@ -190,6 +191,7 @@ def pack(frame: Frame) -> list[Any]:
         "seed": frame.seed,
         "play": frame.play,
         "view": frame.view,
+        "notice": frame.notice,
     }
     return [TOPIC, msgpack.packb(header), *parts]
 
@@ -222,6 +224,7 @@ def unpack(parts: Sequence[Buffer]) -> Frame:
         seed=take.count("seed"),
         play=take.text("play"),
         view=take.text("view"),
+        notice=take.text("notice"),
     )
 
 

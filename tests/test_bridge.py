@@ -332,6 +332,31 @@ def test_same_seed_same_controls_same_bytes(digests):
     assert digests[0] == digests[1]
 
 
+def test_the_autopilot_goes_on_elsewhere_where_the_road_ends(tmp_path):
+    lane = '<lane id="-1" type="driving" level="false"><width sOffset="0" a="3.5" b="0" c="0" d="0"/></lane>'
+    path = tmp_path / "road.xodr"
+    path.write_text(
+        '<OpenDRIVE><header revMajor="1" revMinor="4"/><road name="r" length="90" id="1" junction="-1"><link/>'
+        '<planView><geometry s="0" x="0" y="0" hdg="0" length="90"><line/></geometry></planView><elevationProfile/>'
+        "<lateralProfile/><lanes><laneSection s='0'><center><lane id='0' type='none' level='false'/></center>"
+        f"<right>{lane}</right></laneSection></lanes></road></OpenDRIVE>"
+    )
+    port = free_port()
+    numbers = ("--port", str(port), "--vehicles", "0", "--walkers", "0")
+    town = start("-m", "bridge.town.server", "--town", str(path), *numbers, "--with-parent")
+    try:
+        with CarlaBridge(connect(f"127.0.0.1:{port}"), (64, 32), fps=10.0, autopilot=True) as bridge:
+            places = [0.0]
+            while places[-1] > places[-1 - (len(places) > 1)] - 5.0 and len(places) < 500:
+                places.append(float(advance(bridge).ego.pose[0, 3]))
+            assert places[-2] > 75.0  # it came to the end of the road
+            assert places[-1] < 75.0
+            assert "The road ends here" in advance(bridge).notice
+            assert advance(bridge, 30).notice == ""
+    finally:
+        end(town)
+
+
 class TestAutopilot:
     """On a straight and a bent road of ``carla.Map`` alone, with a point that follows the pedals."""
 
