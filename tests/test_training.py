@@ -21,6 +21,7 @@ import yaml
 torch = pytest.importorskip("torch", reason="training needs the train extra")
 
 from safetensors import safe_open  # noqa: E402
+from safetensors.torch import load_file, save_file  # noqa: E402
 
 from neuralsim import cli  # noqa: E402
 from neuralsim.evaluation.town_drive import TownDrive  # noqa: E402
@@ -31,10 +32,12 @@ from neuralsim.training import data  # noqa: E402
 from neuralsim.training.board import Board  # noqa: E402
 from neuralsim.training.config import Source, TrainConfig, load_config  # noqa: E402
 from neuralsim.training.datasets import Pictures, find  # noqa: E402
-from neuralsim.training.loop import Trainer, collate, train  # noqa: E402
+from neuralsim.training.loop import interruptible, train  # noqa: E402
 from neuralsim.training.losses import feature_distance  # noqa: E402
 from neuralsim.training.palette import palettes, styles  # noqa: E402
 from neuralsim.training.simulated import drive_pairs  # noqa: E402
+from neuralsim.training.tensors import collate  # noqa: E402
+from neuralsim.training.trainer import Trainer  # noqa: E402
 
 SMALL = PainterConfig(encoder=(16,) * 5, decoder=(16,) * 5, blocks=((2,),) * 5)
 
@@ -95,8 +98,14 @@ def tiny(out: Path, **settings: object) -> TrainConfig:
     return TrainConfig.model_validate({"out": str(out), "width": 64, "height": 32, "warmup": 3, **settings})
 
 
-def some_picture(rng: np.random.Generator) -> data.Picture:
-    return picture(int(rng.integers(3)))
+class Own:
+    """Made-up pictures; the frames of a video are all the same."""
+
+    def draw(self, rng: np.random.Generator) -> data.Picture:
+        return picture(int(rng.integers(3)))
+
+    def stretch(self, rng: np.random.Generator, frames: int) -> list[data.Picture]:
+        return [picture(int(rng.integers(3)))] * frames
 
 
 def steps_of(config: TrainConfig) -> Trainer:
@@ -105,7 +114,7 @@ def steps_of(config: TrainConfig) -> Trainer:
     trainer = Trainer(config, SMALL)
     if (Path(config.out) / "last.safetensors").exists():
         trainer.resume(Path(config.out))
-    train(trainer, some_picture, lambda step, losses: None)
+    train(trainer, Own(), lambda step, losses: None)
     return trainer
 
 
@@ -146,7 +155,7 @@ def test_nan_stops_the_run_and_the_last_good_state_stays(tmp_path: Path) -> None
                 next(trainer.painter.parameters()).fill_(float("nan"))
 
     with pytest.raises(FloatingPointError, match=f"step 6.* not finite; the last good state is {tmp_path}"):
-        train(trainer, some_picture, report)
+        train(trainer, Own(), report)
     again = Trainer(config, SMALL)
     again.resume(tmp_path)
     assert again.step == 4
@@ -177,6 +186,31 @@ def test_a_full_disk_is_one_line_and_the_last_good_state_stays(tmp_path: Path) -
     assert "the last good state is" in str(error.value)
     assert os.listdir(tmp_path) == ["last.safetensors"]
     assert (tmp_path / "last.safetensors").read_bytes() == good
+
+
+def test_a_state_that_does_not_describe_itself_goes_on_by_what_lies_beside_it(tmp_path: Path) -> None:
+    """As runs left it before: tensors alone, and ``last.json``."""
+    steps_of(tiny(tmp_path, steps=2))
+    state = tmp_path / "last.safetensors"
+    save_file(load_file(state), state)
+    with pytest.raises(ValueError, match="does not say at which step") as error:
+        Trainer(tiny(tmp_path), SMALL).resume(tmp_path)
+    assert "\n" not in str(error.value)
+    (tmp_path / "last.json").write_text('{"step": 2, "config": {"camvid": "gone"}}')
+    assert steps_of(tiny(tmp_path, steps=3)).step == 3
+
+
+def test_a_discriminator_that_is_new_begins_afresh_beside_what_was_learned(tmp_path: Path) -> None:
+    before = steps_of(tiny(tmp_path, steps=1))
+    now = Trainer(tiny(tmp_path, steps=2, patches=1.0, matching=1.0), SMALL)
+    now.resume(tmp_path)
+    assert equal(before.judge, now.judge)
+    fresh = now.learners["patches"].network.state_dict()["scales.0.scores.parametrizations.weight.original"].clone()
+    train(now, Own(), lambda step, losses: None)
+    assert now.step == 2
+    assert not torch.equal(
+        fresh, now.learners["patches"].network.state_dict()["scales.0.scores.parametrizations.weight.original"]
+    )
 
 
 def test_a_run_of_another_architecture_is_refused(tmp_path: Path) -> None:
@@ -213,7 +247,7 @@ def test_a_minute_of_training_on_frames_of_the_town_paints_closer_to_them(tmp_pa
             return float(trainer.config.features * distance + trainer.config.pixels * (painted - image).abs().mean())
 
     before, seen = loss(), []
-    train(trainer, pictures.draw, lambda step, losses: seen.append("steady" in losses))
+    train(trainer, pictures, lambda step, losses: seen.append("steady" in losses))
     assert loss() < 0.95 * before, "it begins with the tint, and cannot fall far in so short a time"
     assert seen == [step % 6 == 0 for step in range(48)], "every sixth step is the town's"
     assert (tmp_path / "last.safetensors").exists()
@@ -237,7 +271,7 @@ def test_tensorboard_gets_losses_and_panels_of_real_pictures_and_the_town(tmp_pa
     settings = {"simulated": str(tmp_path / "pairs"), "simulated_every": 2, "panels_every": 1}
     trainer = Trainer(tiny(tmp_path, steps=2, **settings), SMALL)
     board = Board(trainer, tmp_path)
-    train(trainer, some_picture, board.report, board.show)
+    train(trainer, Own(), board.report, board.show)
     board.close()
     events = EventAccumulator(str(tmp_path / "tensorboard"), {"images": 0}).Reload()
     assert [event.step for event in events.Scalars("loss/steady")] == [1], "the first step is the town's"
@@ -280,6 +314,54 @@ def test_train_says_nothing_on_stdout_and_goes_on_where_it_stopped(
         assert file.metadata()["step"] == "2"
 
 
+def test_ctrl_c_and_sigterm_ask_and_only_a_second_ctrl_c_interrupts() -> None:
+    with interruptible() as asked:
+        assert not asked()
+        signal.raise_signal(signal.SIGTERM)
+        assert asked()
+        signal.raise_signal(signal.SIGTERM)
+        signal.raise_signal(signal.SIGINT)
+        with pytest.raises(KeyboardInterrupt):
+            signal.raise_signal(signal.SIGINT)
+    assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
+
+
+def test_whoever_interrupts_a_run_loses_nothing(tmp_path: Path) -> None:
+    config = write_run(tmp_path, steps=10**6, save_every=10**6)
+    process = subprocess.Popen(
+        [sys.executable, "-c", INTERRUPTED, str(config)],
+        cwd=Path(__file__).parent.parent,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        assert process.stdout.readline() == "2\n"
+        process.send_signal(signal.SIGINT)
+        out, err = process.communicate(timeout=60)
+    finally:
+        process.kill()
+    *_, last = (int(step) for step in ["2", *out.split()])
+    assert process.returncode == 1
+    said = f"neuralsim: stopped at step {last}, which is saved in {tmp_path}/run: the same command goes on"
+    assert err.splitlines()[-1] == said
+    assert "Traceback" not in err
+    with safe_open(tmp_path / "run/last.safetensors", "pt") as file:
+        assert file.metadata()["step"] == str(last)
+
+
+INTERRUPTED = """
+import sys
+import torch
+from neuralsim import cli
+from neuralsim.training import board
+
+torch.set_num_threads(1)
+board.Board.report = lambda self, step, losses: step > 1 and print(step, flush=True)
+sys.exit(cli.main(["train", sys.argv[1]]))
+"""
+
+
 def test_check_reads_every_picture_and_fails_when_one_is_bad(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -317,16 +399,21 @@ def test_a_style_is_named_after_a_data_set_without_one(tmp_path: Path) -> None:
 PROCESS = """
 import hashlib, sys
 import torch
-from tests.test_training import SMALL, some_picture, tiny
+from tests.test_training import SMALL, Own, tiny
 from neuralsim.training import ranks
-from neuralsim.training.losses import feature_distance  # noqa: E402
-from neuralsim.training.loop import Trainer, train
+from neuralsim.training.loop import train
+from neuralsim.training.trainer import Trainer
+
+class Told(Own):
+    def draw(self, rng):
+        drawn.append(rng.random())
+        return super().draw(rng)
 
 torch.set_num_threads(1)
 with ranks.joined() as group:
     trainer = Trainer(tiny(sys.argv[1], steps=2, batch=1, minutes=5.0), SMALL, ranks=group)
     drawn = []
-    train(trainer, lambda rng: drawn.append(rng.random()) or some_picture(rng), lambda step, losses: None)
+    train(trainer, Told(), lambda step, losses: None)
 digest = hashlib.sha256(b"".join(value.numpy().tobytes() for value in trainer.painter.state_dict().values()))
 print(digest.hexdigest(), drawn[0])
 """

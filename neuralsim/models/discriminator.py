@@ -1,4 +1,4 @@
-"""What judges a painted frame: a projected discriminator and a small pixel PatchGAN, both conditional on the map.
+"""What judges painted frames: projected and patch discriminators, conditional on the map, and one of motion.
 
 Projected GANs (Sauer et al., NeurIPS 2021) look at a picture through the frozen features of an image classifier at
 several strides, with a small trained head on each. The classifier is EfficientNet-Lite1, whose ImageNet weights travel
@@ -79,3 +79,62 @@ class Discriminator(nn.Module):
             scale = torch.rsqrt(feature.float().square().mean((1, 2, 3), keepdim=True) + 1e-6)
             scores.append(head(torch.cat([feature * scale, small], 1)))
         return scores
+
+
+class PatchGan(nn.Module):
+    """Layers of a PatchGAN that sees 70x70 pixels (Isola et al., CVPR 2017): features, the last of which are scores.
+
+    Spectral norm in place of instance norm, as in SPADE (Park et al., CVPR 2019).
+    """
+
+    def __init__(self, ins: int, width: int = 64) -> None:
+        super().__init__()
+        sizes = ((ins, width, 2), (width, 2 * width, 2), (2 * width, 4 * width, 2), (4 * width, 4 * width, 1))
+        self.layers = nn.ModuleList(spectral_norm(nn.Conv2d(a, b, 4, stride, 2)) for a, b, stride in sizes)
+        self.scores = spectral_norm(nn.Conv2d(4 * width, 1, 4, 1, 2))
+
+    def forward(self, x: Tensor) -> list[Tensor]:
+        out = []
+        for layer in self.layers:
+            x = F.leaky_relu(layer(x), 0.2)
+            out.append(x)
+        return [*out, self.scores(x)]
+
+
+class MultiScale(nn.Module):
+    """D_I of vid2vid and SPADE: PatchGANs on (picture, map) at full and at half size (pix2pixHD, Wang et al., CVPR
+    2018, section 3.2): the coarse one sees whole houses, the fine one texture."""
+
+    def __init__(self, labels: int, scales: int = 2, width: int = 48) -> None:
+        super().__init__()
+        self.scales = nn.ModuleList(PatchGan(3 + labels, width) for _ in range(scales))
+
+    def forward(self, image: Tensor, labels: Tensor) -> list[list[Tensor]]:
+        """Features of each scale. image f32 (N, 3, H, W) in [-1, 1], labels (N, classes, H, W)."""
+        x = torch.cat([image, labels], 1)
+        out = []
+        for index, scale in enumerate(self.scales):
+            x = F.avg_pool2d(x, 3, 2, 1, count_include_pad=False) if index else x
+            out.append(scale(x))
+        return out
+
+
+class VideoDiscriminator(nn.Module):
+    """D_V of vid2vid (Wang et al., NeurIPS 2018, section 3.2): K consecutive frames given the K - 1 motions between
+    them; one network for each temporal stride, so that slow changes are seen as well as flicker."""
+
+    FRAMES = 3  # K
+    STRIDES = (1, 2, 4)  # frames from one of the K to the next
+    _PIXELS = 16.0  # motion that counts as one
+
+    def __init__(self, width: int = 32) -> None:
+        super().__init__()
+        ins = 3 * self.FRAMES + 2 * (self.FRAMES - 1)
+        self.strides = nn.ModuleList(PatchGan(ins, width) for _ in self.STRIDES)
+
+    def forward(self, index: int, frames: list[Tensor], motions: list[Tensor]) -> list[Tensor]:
+        """Features and scores at ``STRIDES[index]``. ``frames``: K pictures (N, 3, H, W), the oldest first;
+        ``motions``: (N, H, W, 2) px, of each but the oldest back to the one before it."""
+        flows = [(motion / self._PIXELS).clamp(-8.0, 8.0).permute(0, 3, 1, 2) for motion in motions]
+        features: list[Tensor] = self.strides[index](torch.cat([*frames, *flows], 1))
+        return features

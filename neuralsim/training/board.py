@@ -12,8 +12,9 @@ from torch import Tensor
 from bridge.tags import COLOURS
 from neuralsim.drive.progress import Progress
 from neuralsim.models.classes import CARLA_TO_CHANNEL, CHANNELS
-from neuralsim.training.loop import Batch, Trainer
 from neuralsim.training.simulated import Pair
+from neuralsim.training.tensors import Batch
+from neuralsim.training.trainer import Trainer
 
 _MOST = 4  # pictures of a batch in one panel
 

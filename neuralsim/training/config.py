@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from neuralsim.recording.writer import reason
+
+if TYPE_CHECKING:
+    from neuralsim.models.generator import PainterConfig
 
 
 class Source(BaseModel):
@@ -22,6 +25,7 @@ class Source(BaseModel):
     share: float = Field(1.0, gt=0)  # of the examples, against the other sources'
     splits: list[str] = []  # folders of the data set, such as train; none: those its benchmark trains on
     rows: float | None = Field(None, gt=0, le=1)  # share of the rows, from the top, that is used: no bonnet
+    sequence: bool = False  # its pictures, in the order of their names, are frames of videos, one video a folder
 
     @model_validator(mode="after")
     def _known(self) -> Source:
@@ -37,6 +41,7 @@ class TrainConfig(BaseModel):
 
     out: str = "runs/street-rt"
     size: Literal["street-rt", "street", "street-hq"] = "street-rt"  # neuralsim.models.generator.SIZES
+    model: dict[str, Any] = {}  # settings of neuralsim.models.generator.PainterConfig that are not the size's
     data: list[Source] = []
     memory: float = Field(2.0, ge=0)  # GB for decoded pictures
     workers: int = Field(1, ge=1)  # threads that make examples
@@ -51,15 +56,31 @@ class TrainConfig(BaseModel):
     judge_rate: float = Field(2e-4, gt=0)  # Adam, discriminator
     warmup: int = Field(100, ge=1)  # steps until the full rate, also after a resume with other settings
     ema: float = Field(0.998, ge=0, lt=1)
-    adversarial: float = 1.5
+    # Weights of the losses; 0: off, and not computed. docs/generator.md says where each is from.
+    gan: Literal["hinge", "lsgan"] = "hinge"  # of all discriminators
+    adversarial: float = Field(1.5, ge=0)  # projected discriminator D_I
     adversarial_from: int = 150  # step until which the painter only learns to reconstruct
-    adversarial_ramp: int = Field(600, ge=1)  # steps until the full adversarial weight after that
-    features: float = 4.0
-    pixels: float = 6.0
+    adversarial_ramp: int = Field(600, ge=1)  # steps until the full weight of all discriminators after that
+    patches: float = Field(0.0, ge=0)  # multi-scale PatchGAN D_I
+    video: float = Field(0.0, ge=0)  # video discriminator D_V, on rollouts; begin with 0.1
+    matching: float = Field(0.0, ge=0)  # features of the PatchGANs and of D_V, as far as those are on
+    features: float = Field(4.0, ge=0)
+    pixels: float = Field(6.0, ge=0)
+    flow: float = Field(0.0, ge=0)  # L_W: the flow head's motion, on rollouts
+    occlusion: float = Field(0.0, ge=0)  # the mask against what was hidden before, on rollouts
+    steady: float = Field(0.0, ge=0)  # L1 between a frame of a rollout and the warped one before
     simulated_every: int = Field(0, ge=0)  # 0: real pictures only; n: every n-th step paints simulator frames
-    equivariance: float = 4.0  # L1 between a painted simulator frame and the warped one before
-    tone: float = 20.0  # how far its luminance strays from tint and sketch, beyond what textures do
-    hue: float = 40.0  # how far the chroma of a painted simulator frame strays from its tint, beyond what textures do
+    equivariance: float = Field(4.0, ge=0)  # L1 between a painted simulator frame and the warped one before
+    tone: float = Field(20.0, ge=0)  # how far its luminance strays from tint and sketch, beyond what textures do
+    hue: float = Field(40.0, ge=0)  # how far a simulator frame's chroma strays from its tint, beyond what textures do
+    half_until: int = Field(0, ge=0)  # step until which everything is half as wide and high (vid2vid's coarse to fine)
+    rollout: int = Field(0, ge=0, le=64)  # frames of the longest rollout; 0: the painter learns frame by frame
+    rollout_every: int = Field(2, ge=1)  # every n-th step is a rollout
+    rollout_from: int = Field(2, ge=2)  # frames of the first rollouts
+    rollout_double: int = Field(2000, ge=1)  # steps until rollouts are twice as long, and again
+    rollout_stills: float = Field(1.0, ge=0)  # share of rollouts on stills that are set in motion
+    rollout_clips: float = Field(0.0, ge=0)  # on real video: sources with `sequence: true`
+    rollout_town: float = Field(0.0, ge=0)  # on drives of the town, from `simulated`
     save_every: int = Field(100, ge=1)
     panels_every: int = Field(100, ge=1)  # steps between two pictures for TensorBoard, where that is installed
     minutes: float = Field(0.0, ge=0)  # stop after this long, 0 = by steps
@@ -67,9 +88,48 @@ class TrainConfig(BaseModel):
 
     @model_validator(mode="after")
     def _complete(self) -> TrainConfig:
-        if self.simulated_every and not self.simulated:
-            raise ValueError("`simulated_every` needs `simulated`, the folder for frames of the town")
+        if (self.simulated_every or (self.rollout and self.rollout_town)) and not self.simulated:
+            raise ValueError("`simulated_every` and `rollout_town` need `simulated`, the folder for frames of the town")
+        if self.half_until and (self.width % 64 or self.height % 64):
+            raise ValueError("`half_until` needs a width and height that are multiples of 64")
+        if not (self.adversarial or self.patches or self.features or self.pixels):
+            raise ValueError("nothing to learn from: `adversarial`, `patches`, `features` and `pixels` are all 0")
+        if not self.rollout:
+            if self.video or self.flow or self.occlusion or self.steady:
+                raise ValueError("`video`, `flow`, `occlusion` and `steady` are losses of rollouts: set `rollout`")
+            return self
+        if self.rollout < self.rollout_from:
+            raise ValueError("`rollout` is the longest: not less than `rollout_from`")
+        if not self.rollout_stills + self.rollout_clips + self.rollout_town:
+            raise ValueError("rollouts of what? `rollout_stills`, `rollout_clips` or `rollout_town` above 0")
+        if self.rollout_clips and not any(source.sequence for source in self.data):
+            raise ValueError("`rollout_clips` needs a source with `sequence: true`")
         return self
+
+    def painter(self) -> PainterConfig:
+        """The painter's sizes. Raises ValueError for settings in ``model`` that it does not have or that cannot be."""
+        from neuralsim.models.generator import SIZES, PainterConfig
+
+        try:
+            return PainterConfig.from_dict(SIZES[self.size].as_dict() | self.model)
+        except TypeError:
+            unknown = ", ".join(sorted(set(self.model) - set(SIZES[self.size].as_dict())))
+            raise ValueError(f"`model` has no setting {unknown}") from None
+
+    def frames_at(self, step: int) -> int:
+        """Frames of a rollout at ``step``: twice as many every ``rollout_double`` steps (vid2vid, section 3.3)."""
+        return min(self.rollout, self.rollout_from * 2 ** min(6, step // self.rollout_double))
+
+    def size_at(self, step: int) -> tuple[int, int]:
+        """Width and height, px, that are trained at in ``step``."""
+        half = step < self.half_until
+        return (self.width // 2, self.height // 2) if half else (self.width, self.height)
+
+    def is_rollout(self, step: int) -> bool:
+        return self.rollout > 0 and step % self.rollout_every == self.rollout_every - 1
+
+    def is_simulated(self, step: int) -> bool:
+        return self.simulated_every > 0 and step % self.simulated_every == 0 and not self.is_rollout(step)
 
 
 def load_config(path: Path) -> TrainConfig:

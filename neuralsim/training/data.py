@@ -112,21 +112,33 @@ def tint(image: np.ndarray, label: np.ndarray, parts: np.ndarray) -> np.ndarray:
 LUMA = np.array([0.299, 0.587, 0.114], np.float32)
 
 
-def sketch(image: np.ndarray, label: np.ndarray, tinted: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+def stains(width: int, height: int, rng: np.random.Generator) -> np.ndarray:
+    """f32 (H, W): noise of several octaves and random strength, to degrade a sketch with."""
+    total = np.zeros((height, width), np.float32)
+    for octave in range(1, 5):
+        coarse = rng.standard_normal(((height >> octave) + 2, (width >> octave) + 2)).astype(np.float32)
+        noise = cv2.resize(coarse, (width, height), interpolation=cv2.INTER_LINEAR)
+        total += rng.uniform(0.0, 0.12) * noise
+    return total
+
+
+def sketch(
+    image: np.ndarray,
+    label: np.ndarray,
+    tinted: np.ndarray,
+    rng: np.random.Generator,
+    noise: np.ndarray | None = None,
+) -> np.ndarray:
     """f32 (H, W) in [-1, 1]: where the picture is darker or brighter than its surface's tint, degraded at random.
 
     Degraded (blurred, squashed towards two levels, noisy, withheld for some classes), so that the painter takes it as
-    a hint of where structure lies and paints the structure itself.
+    a hint of where structure lies and paints the structure itself. ``noise``: instead of ``stains`` of its own.
     """
     luma = (image.astype(np.float32) / 255.0) @ LUMA - 0.5
     hint = cv2.GaussianBlur(luma, (0, 0), rng.uniform(0.8, 2.5)) - tinted @ LUMA
     gain = rng.uniform(3.0, 8.0)
     hint = np.tanh(hint * gain)
-    height, width = label.shape
-    for octave in range(1, 5):
-        coarse = rng.standard_normal(((height >> octave) + 2, (width >> octave) + 2)).astype(np.float32)
-        noise = cv2.resize(coarse, (width, height), interpolation=cv2.INTER_LINEAR)
-        hint += rng.uniform(0.0, 0.12) * noise
+    hint += stains(label.shape[1], label.shape[0], rng) if noise is None else noise
     keep = rng.random(CHANNELS) > 0.25
     for channel in _SEPARATE:
         keep[channel] = rng.random() > 0.4
@@ -134,7 +146,12 @@ def sketch(image: np.ndarray, label: np.ndarray, tinted: np.ndarray, rng: np.ran
 
 
 def example(picture: Picture, width: int, height: int, rng: np.random.Generator) -> Example:
-    """A random crop of ``picture`` at ``width`` x ``height``: scale, place, mirror and exposure vary."""
+    """A random crop of ``picture`` at ``width`` x ``height``, and what the painter is told of it."""
+    return told(crop(picture, width, height, rng), rng)
+
+
+def crop(picture: Picture, width: int, height: int, rng: np.random.Generator) -> Picture:
+    """A random part of ``picture`` at ``width`` x ``height``: scale, place and mirror vary."""
     h, w = picture.label.shape
     low = max(width / w, height / h)
     scale = low * rng.uniform(1.0, MOST_ZOOM)
@@ -149,11 +166,18 @@ def example(picture: Picture, width: int, height: int, rng: np.random.Generator)
     if rng.random() < 0.5:
         image, label = image[:, ::-1], label[:, ::-1]
         instance = None if instance is None else instance[:, ::-1]
+    return Picture(picture.name, image, label, instance, picture.source)
+
+
+def told(picture: Picture, rng: np.random.Generator, noise: np.ndarray | None = None) -> Example:
+    """What the painter is told of a picture; ``noise`` as for ``sketch``."""
+    image, label, instance = picture.image, picture.label, picture.instance
     parts = objects(label, instance)
     tinted = tint(image, label, parts)
     edge = edges(label, parts) if instance is not None else np.zeros(label.shape, np.float32)
-    half = (width // 2, height // 2)
-    detail = [cv2.resize(x, half, interpolation=cv2.INTER_AREA) for x in (edge, sketch(image, label, tinted, rng))]
+    half = (label.shape[1] // 2, label.shape[0] // 2)
+    hint = sketch(image, label, tinted, rng, noise)
+    detail = [cv2.resize(x, half, interpolation=cv2.INTER_AREA) for x in (edge, hint)]
     return Example(
         label=np.ascontiguousarray(label),
         tint=np.ascontiguousarray(tinted.transpose(2, 0, 1), np.float32),

@@ -132,6 +132,7 @@ class Found:
     share: float
     rows: float
     unlabelled: list[Path] = field(default_factory=list)  # pictures without a label map
+    sequence: bool = False  # frames of videos, one a folder
 
 
 def find(source: Source) -> Found:
@@ -157,7 +158,7 @@ def find(source: Source) -> Found:
             classes = classmaps.load(source.classes or layout.classes)
             rows = layout.rows if source.rows is None else source.rows
             name = source.name or root.resolve().name
-            return Found(name, dataset.title, items, classes, source.share, rows, unlabelled)
+            return Found(name, dataset.title, items, classes, source.share, rows, unlabelled, source.sequence)
         where = f" of {', '.join(splits)}" if splits != ("",) else ""
         looked.append(f"{layout.images}.* with {layout.labels}.png{where}")
     raise ImageError(
@@ -218,6 +219,27 @@ class Pictures:
             if picture is not None:
                 return picture
         raise ImageError(f"{source.name}: not one of its {len(source.items)} pictures can be used")
+
+    def stretch(self, rng: np.random.Generator, frames: int) -> list[Picture]:
+        """So many consecutive frames of a video at random, from the sources that are sequences. Raises ImageError when
+        none is that long."""
+        videos = [each for each in self.found if each.sequence]
+        shares = np.array([each.share for each in videos])
+        source = videos[int(rng.choice(len(shares), p=shares / shares.sum()))]
+        starts = self._starts(source, frames)
+        while starts:
+            first = starts.pop(int(rng.integers(len(starts))))
+            found = [self.get(source, item) for item in source.items[first : first + frames]]
+            whole = [picture for picture in found if picture is not None]
+            if len(whole) == frames:
+                return whole
+        raise ImageError(f"{source.name}: no video of {frames} frames that can be read, which rollouts want")
+
+    @staticmethod
+    def _starts(source: Found, frames: int) -> list[int]:
+        """Where stretches of so many frames begin, none over the end of a folder."""
+        folders = [item.image.parent for item in source.items]
+        return [k for k in range(len(folders) - frames + 1) if folders[k] == folders[k + frames - 1]]
 
     def sample(self, most: int) -> Iterator[Picture]:
         """At most so many of the pictures that can be read, evenly spread over each source."""

@@ -1,20 +1,39 @@
-"""Losses, each a plain function of tensors."""
+"""Losses, each a plain function of tensors. ``docs/training`` has the table of their weights and where each is from."""
 
 from __future__ import annotations
+
+from typing import Literal
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from neuralsim.models.classes import Channel
+from neuralsim.training.data import LUMA
+from neuralsim.training.tensors import warp
 
-def hinge_discriminator(real: list[Tensor], fake: list[Tensor]) -> Tensor:
-    """Hinge loss of the discriminator (Lim & Ye 2017), mean over its heads."""
-    pairs = zip(real, fake, strict=True)
-    return torch.stack([F.relu(1 - r.float()).mean() + F.relu(1 + f.float()).mean() for r, f in pairs]).mean()
+Gan = Literal["hinge", "lsgan"]
+
+_HUE_FREEDOM = 0.08  # of 2: chroma that a texture may add to its tint
+_HUE_OF_VEHICLES = 0.15  # and a vehicle more than that, for its lamps and number plates
+_TONE_FREEDOM = 0.4  # of 2: luminance that a texture may add to what its sketch says
+_TONE_OF_VEHICLES = 0.3  # and a vehicle more than that: it reflects the sky
+_GAIN = 4.5  # of the sketch, about the middle of those in neuralsim/training/data.py
 
 
-def hinge_generator(fake: list[Tensor]) -> Tensor:
-    """Generator's side of the hinge loss, mean over the heads."""
+def discriminator_loss(real: list[Tensor], fake: list[Tensor], kind: Gan = "hinge") -> Tensor:
+    """A discriminator's loss, mean over its scores: hinge (Lim & Ye 2017, as SPADE) or least squares (Mao et al., ICCV
+    2017, as pix2pixHD and vid2vid)."""
+    pairs = [(r.float(), f.float()) for r, f in zip(real, fake, strict=True)]
+    if kind == "lsgan":
+        return torch.stack([(r - 1).square().mean() + f.square().mean() for r, f in pairs]).mean()
+    return torch.stack([F.relu(1 - r).mean() + F.relu(1 + f).mean() for r, f in pairs]).mean()
+
+
+def generator_loss(fake: list[Tensor], kind: Gan = "hinge") -> Tensor:
+    """The generator's side of ``discriminator_loss``."""
+    if kind == "lsgan":
+        return torch.stack([(f.float() - 1).square().mean() for f in fake]).mean()
     return -torch.stack([f.float().mean() for f in fake]).mean()
 
 
@@ -23,3 +42,75 @@ def feature_distance(a: list[Tensor], b: list[Tensor]) -> Tensor:
     return torch.stack(
         [(x.float() - y.float()).abs().mean() / (y.float().abs().mean() + 1e-6) for x, y in zip(a, b, strict=True)]
     ).mean()
+
+
+def feature_matching(fake: list[list[Tensor]], real: list[list[Tensor]]) -> Tensor:
+    """L1 between a discriminator's own features of painted and real pictures, its scores aside (pix2pixHD, equation
+    4)."""
+    pairs = [pair for f, r in zip(fake, real, strict=True) for pair in zip(f[:-1], r[:-1], strict=True)]
+    return torch.stack([(f.float() - r.detach().float()).abs().mean() for f, r in pairs]).mean()
+
+
+def pixel_distance(painted: Tensor, image: Tensor) -> Tensor:
+    """L1 between means of 4x4 pixels: compared one by one, what no map can know is painted as its mean, a blur."""
+    return (F.avg_pool2d(painted.float(), 4) - F.avg_pool2d(image, 4)).abs().mean()
+
+
+def steadiness(painted: Tensor, before: Tensor, motion: Tensor, visible: Tensor) -> Tensor:
+    """L1 between a frame and the one before, warped, where the surface was seen (Lai et al., ECCV 2018, equation 3)."""
+    moved = warp(before.float(), motion, "bicubic")
+    return ((painted.float() - moved).abs() * visible).sum() / (3 * visible.sum() + 1)
+
+
+def flow_distance(
+    flow: Tensor, motion: Tensor, visible: Tensor, before: Tensor | None = None, now: Tensor | None = None
+) -> Tensor:
+    """L_W of vid2vid (equation 8): L1 of an estimated motion, in 8 px, where the true one leads to what is seen; and
+    with pictures, L1 between ``now`` and ``before`` warped by the estimate."""
+    seen = visible.permute(0, 2, 3, 1)
+    loss = ((flow.float() - motion).abs() * seen).sum() / (16 * seen.sum() + 1)
+    if before is not None and now is not None:
+        loss = loss + ((warp(before, flow.float()) - now).abs() * visible).sum() / (3 * visible.sum() + 1)
+    return loss
+
+
+def mask_distance(mask: Tensor, visible: Tensor) -> Tensor:
+    """L1 of the occlusion mask from what is truly new (the mask's loss of few-shot vid2vid; Wang et al., NeurIPS
+    2019)."""
+    return (mask.float() - (1.0 - visible)).abs().mean()
+
+
+def colour_distance(painted: Tensor, tint: Tensor) -> Tensor:
+    """L1 between the mean colours of 16x16 blocks of a simulator frame and of its tint, which promises them: there is
+    no picture to compare with."""
+    return (F.avg_pool2d(painted.float(), 16) - F.avg_pool2d(tint.float() * 2, 16)).abs().mean()
+
+
+def hue_distance(painted: Tensor, tint: Tensor, label: Tensor) -> Tensor:
+    """How far each pixel's chroma strays from its tint, beyond what textures do: windows would grow tail lamps."""
+    stray = (_chroma(painted.float()) - _chroma(tint.float() * 2)).abs()
+    return F.relu(stray - _HUE_FREEDOM - _HUE_OF_VEHICLES * _vehicles(label)).mean()
+
+
+def tone_distance(painted: Tensor, tint: Tensor, label: Tensor, detail: Tensor) -> Tensor:
+    """How far luminance strays from tint and sketch, likewise: leaves would grow holes to the sky, or windows white
+    frames inside."""
+    wanted = torch.atanh(detail[:, 1:].float().clamp(-0.95, 0.95)) * (2 / _GAIN)
+    stray = (F.avg_pool2d(_luma(painted.float() - tint.float() * 2), 2) - wanted).abs()
+    return F.relu(stray - _TONE_FREEDOM - _TONE_OF_VEHICLES * F.avg_pool2d(_vehicles(label), 2)).mean()
+
+
+def _vehicles(label: Tensor) -> Tensor:
+    """f32 (N, 1, H, W)."""
+    return (label == Channel.VEHICLE)[:, None].float()
+
+
+def _luma(image: Tensor) -> Tensor:
+    """(N, 3, H, W) -> (N, 1, H, W)."""
+    weights = torch.tensor(LUMA, device=image.device).reshape(1, 3, 1, 1)
+    return (image * weights).sum(1, keepdim=True)
+
+
+def _chroma(image: Tensor) -> Tensor:
+    """What is left of (N, 3, H, W) without its luminance."""
+    return image - _luma(image)

@@ -43,11 +43,11 @@ class Ranks:
             gradient.copy_(mean.view_as(gradient))
 
     def agreed(self, answer: bool, device: str) -> bool:
-        """The first process's answer, in all of them: their clocks differ."""
+        """Whether all processes say yes: their clocks differ, and a signal may reach one of them first."""
         if self.world == 1:
             return answer
         told = torch.tensor([float(answer)], device=device)
-        distributed.broadcast(told, 0)
+        distributed.all_reduce(told, distributed.ReduceOp.MIN)
         return bool(told.item())
 
     def meet(self) -> None:

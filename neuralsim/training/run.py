@@ -20,9 +20,11 @@ from neuralsim.training import ranks
 from neuralsim.training.board import Board
 from neuralsim.training.config import TrainConfig, load_config
 from neuralsim.training.datasets import Pictures, find
-from neuralsim.training.loop import Trainer, train
+from neuralsim.training.loop import Interrupted, interruptible, train
 from neuralsim.training.palette import palettes, styles
 from neuralsim.training.simulated import make_pairs
+from neuralsim.training.state import STATE, about
+from neuralsim.training.trainer import Trainer
 
 TOWNS = ("oldtown", "suburb", "village", "motorway")
 _SAMPLE = 1500  # pictures that colours are taken from
@@ -68,30 +70,43 @@ def run_check(path: Path) -> bool:
     return not pictures.left_out
 
 
-def run_training(path: Path, simulate: int = 150) -> None:
-    """Train as the config at ``path`` says, going on from ``out`` if it holds an earlier state.
+def run_training(path: Path, simulate: int = 150) -> bool:
+    """Train as the config at ``path`` says, going on from ``out`` if it holds an earlier state. False if interrupted.
 
     Where the config wants simulator frames and its folder is empty, ``simulate`` pairs are driven first in each town.
     """
     config = load_config(path)
-    folder = Path(config.out)
     with ranks.joined() as group:
-        pictures = load_pictures(config, quiet=not group.first)
-        trainer = Trainer(config, device=ranks.device(), ranks=group)
-        if (folder / "last.safetensors").exists():
-            trainer.resume(folder)
-        if group.first and config.simulated_every and not any(Path(config.simulated).glob("*.npz")):
-            _, surface, looks = load_colours(config, quiet=True)
-            part = Path(config.simulated + ".part")  # half a set, after a kill, would be taken for a whole one
-            make_pairs(part, surface, looks, simulate, config.width, config.height, config.seed, TOWNS)
-            part.replace(config.simulated)
-        group.meet()
+        try:
+            _train(config, group, simulate)
+        except Interrupted as end:
+            if group.first:
+                print(f"neuralsim: {end}", file=sys.stderr)
+            return False
+    return True
+
+
+def _train(config: TrainConfig, group: ranks.Ranks, simulate: int) -> None:
+    folder = Path(config.out)
+    pictures = load_pictures(config, quiet=not group.first)
+    trainer = Trainer(config, device=ranks.device(), ranks=group)
+    if (folder / STATE).exists():
+        trainer.resume(folder)
+    driven = config.simulated_every or (config.rollout and config.rollout_town)
+    if group.first and driven and not any(Path(config.simulated).glob("*.npz")):
+        _, surface, looks = load_colours(config, quiet=True)
+        part = Path(config.simulated + ".part")  # half a set, after a kill, would be taken for a whole one
+        frames = max(2, config.rollout if config.rollout_town else 0)
+        make_pairs(part, surface, looks, simulate, config.width, config.height, config.seed, TOWNS, frames)
+        part.replace(config.simulated)
+    group.meet()
+    with interruptible() as stop:
         if not group.first:
-            train(trainer, pictures.draw, lambda *_: None)
+            train(trainer, pictures, lambda *_: None, stop=stop)
             return
         board = Board(trainer, folder)
         try:
-            train(trainer, pictures.draw, board.report, board.show)
+            train(trainer, pictures, board.report, board.show, stop)
         finally:
             board.close()
             for line in pictures.summary():
@@ -107,15 +122,13 @@ def run_export(path: Path, out: Path, licence: str) -> Path:
     model = generator(surface, painter)
     export.to_onnx(model, out / "model.onnx")
     export.check(model, out / "model.onnx")
-    with safe_open(Path(config.out) / "last.safetensors", "pt") as file:
-        step = int(file.metadata()["step"])
     card = export.card(
         out.name,
         out / "model.onnx",
         looks,
         model,
         default_style="overcast" if "overcast" in looks else next(iter(looks)),
-        steps=step,
+        steps=int(about(Path(config.out))["step"]),
         training_data=[each.title for each in pictures.found],
         licence=licence,
     )
@@ -126,14 +139,17 @@ def run_export(path: Path, out: Path, licence: str) -> Path:
 def load_painter(run: Path) -> Painter:
     """The averaged painter of a run. Raises ValueError for none, or one that this code cannot build."""
     prefix = "average."
-    if not (run / "last.safetensors").is_file():
+    if not (run / STATE).is_file():
         raise ValueError(f"{run}: no trained state in it; `neuralsim train` first")
-    with safe_open(run / "last.safetensors", "pt") as file:
-        settings = json.loads(file.metadata()["painter"])
+    try:
+        settings = json.loads(about(run)["painter"])
+    except (KeyError, ValueError):
+        raise ValueError(f"{run / STATE} does not say which painter it is of; train into a new folder") from None
+    with safe_open(run / STATE, "pt") as file:
         weights = {key[len(prefix) :]: file.get_tensor(key) for key in file.keys() if key.startswith(prefix)}  # noqa: SIM118
     try:
         painter = Painter(PainterConfig.from_dict(settings))
         painter.load_state_dict(weights)
-    except (TypeError, RuntimeError):
+    except (TypeError, ValueError, RuntimeError):
         raise ValueError(f"{run}: its painter is of another architecture; train into a new folder") from None
     return painter

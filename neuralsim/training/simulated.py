@@ -1,23 +1,28 @@
-"""Neighbouring simulator frames as training pairs: exact motion, no real picture.
+"""Simulator frames in a row as training pairs and clips: exact motion, no real picture.
 
-The embedded town's cars carry a camera each for a while; what it sees at two neighbouring ticks becomes a pair, with
-the very planes that the shipped graph computes.
+The embedded town's cars carry a camera each for a while; what it sees at neighbouring ticks becomes a pair, or a longer
+stretch, with the very planes that the shipped graph computes.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
+from itertools import pairwise
 from pathlib import Path
 from zipfile import BadZipFile
 
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from bridge.messages import Frame
 from neuralsim.evaluation.town_drive import TownDrive, still_visible
 from neuralsim.models.surface import Surface
+from neuralsim.training.clips import Clip, halved
+
+_ALL = ("label", "tint", "detail")  # planes of every frame
 
 
 @dataclass
@@ -30,6 +35,15 @@ class Pair:
     detail: Tensor
     motion: Tensor
     visible: Tensor
+
+    def halved(self) -> Pair:
+        """The same at half the size."""
+        small = halved(Clip(self.label[None], self.tint[None], self.detail[None], *self._steps()))
+        return Pair(small.label[0], small.tint[0], small.detail[0], small.motion[0, 1], small.visible[0, 1])
+
+    def _steps(self) -> tuple[Tensor, Tensor]:
+        """Motion and visibility as a clip has them."""
+        return F.pad(self.motion[None, None], (0,) * 6 + (1, 0)), F.pad(self.visible[None, None], (0,) * 6 + (1, 0))
 
     def to(self, device: str) -> Pair:
         """The same on another device."""
@@ -45,18 +59,32 @@ def pair_files(folder: Path) -> list[Path]:
 
 
 def load_pair(file: Path) -> Pair:
-    """One pair. Raises ValueError for a damaged file."""
+    """One pair; of a longer stretch its first. Raises ValueError for a damaged file."""
+    clip = load_clip(file, 2)
+    return Pair(clip.label[0], clip.tint[0], clip.detail[0], clip.motion[0, 1], clip.visible[0, 1])
+
+
+def load_clip(file: Path, frames: int) -> Clip:
+    """The first ``frames`` of a stretch. Raises ValueError for a damaged file, or one with fewer."""
     try:
         with np.load(file, allow_pickle=False) as stored:
-            return Pair(
-                label=torch.from_numpy(stored["label"].astype(np.int64)),
-                tint=torch.from_numpy(stored["tint"].astype(np.float32)),
-                detail=torch.from_numpy(stored["detail"].astype(np.float32)),
-                motion=torch.from_numpy(stored["motion"].astype(np.float32)),
-                visible=torch.from_numpy(stored["visible"].astype(np.float32))[None],
+            planes = {name: torch.from_numpy(stored[name][:frames].astype(np.float32)) for name in _ALL}
+            steps = {name: torch.from_numpy(stored[name].astype(np.float32)) for name in ("motion", "visible")}
+        steps = {name: value.reshape(-1, *value.shape[-2 - (name == "motion") :]) for name, value in steps.items()}
+        motion, visible = (F.pad(each[: frames - 1].flatten(1), (0, 0, 1, 0)) for each in steps.values())
+        size = planes["label"].shape
+        count = size[0]
+        if count == frames:
+            return Clip(
+                label=planes["label"].long()[None],
+                tint=planes["tint"][None],
+                detail=planes["detail"][None],
+                motion=motion.reshape(1, *size, 2),
+                visible=visible.reshape(1, size[0], 1, *size[1:]),
             )
-    except (BadZipFile, KeyError, ValueError, EOFError):
+    except (BadZipFile, KeyError, ValueError, EOFError, RuntimeError):
         raise ValueError(f"{file}: damaged; delete it, or the whole folder to have it driven anew") from None
+    raise ValueError(f"{file} has {count} frames, rollouts want {frames}: delete its folder to have longer ones driven")
 
 
 def make_pairs(
@@ -68,36 +96,49 @@ def make_pairs(
     height: int = 256,
     seed: int = 0,
     towns: Sequence[str] = ("oldtown",),
+    frames: int = 2,
 ) -> None:
-    """Drive ``count`` pairs out of each of ``towns`` into ``folder``: another car every eight, half a second between
-    two."""
+    """Drive ``count`` stretches of ``frames`` out of each of ``towns`` into ``folder``: another car every eight, half a
+    second between two."""
     folder.mkdir(parents=True, exist_ok=True)
     rng = np.random.default_rng(seed)
     for name in towns:
         drive_pairs(
-            TownDrive(width, height, seed, town=name), folder / f"{name}_{seed:03d}", surface, styles, count, rng
+            TownDrive(width, height, seed, town=name),
+            folder / f"{name}_{seed:03d}",
+            surface,
+            styles,
+            count,
+            rng,
+            frames,
         )
 
 
 def drive_pairs(
-    town: TownDrive, path: Path, surface: Surface, styles: dict[str, np.ndarray], count: int, rng: np.random.Generator
+    town: TownDrive,
+    path: Path,
+    surface: Surface,
+    styles: dict[str, np.ndarray],
+    count: int,
+    rng: np.random.Generator,
+    frames: int = 2,
 ) -> None:
-    """``count`` pairs as files whose names begin with ``path``."""
+    """``count`` stretches as files whose names begin with ``path``."""
     for number in range(count):
         if number % 8 == 0:
             fov, turn = float(rng.choice([60.0, 70.0, 80.0, 90.0])), float(rng.choice([0.0, 0.0, 12.0, -12.0]))
             town.ride(fov, rng.uniform(0.6, 1.4), rng.uniform(1.38, 1.52), turn)
             style = torch.from_numpy(styles[rng.choice(list(styles))])
         town.skip(int(rng.integers(8, 20)))
-        frames = [town.next(), town.next()]
-        planes = [_planes(frame, surface, style) for frame in frames]
+        row = [town.next() for _ in range(frames)]
+        planes = [_planes(frame, surface, style) for frame in row]
         np.savez_compressed(
             path.with_name(f"{path.name}_{number:05d}.npz"),
             label=np.stack([label for label, _, _ in planes]),
             tint=np.stack([tint for _, tint, _ in planes]),
             detail=np.stack([detail for _, _, detail in planes]),
-            motion=frames[1].planes["motion"],
-            visible=still_visible(*frames),
+            motion=np.stack([frame.planes["motion"] for frame in row[1:]]),
+            visible=np.stack([still_visible(*pair) for pair in pairwise(row)]),
         )
 
 

@@ -1,0 +1,223 @@
+"""Frames in a row to roll a painter out on: stills set in motion, real video, drives of the town.
+
+Motion is learned from all three (docs/generator.md). A still is moved by a chain of smooth maps whose composition is
+known, so that its motion is exact: the frame of step t shows at p what the still shows at M_1(M_2(...M_t(p))), and its
+backward motion is M_t(p) - p.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, fields, replace
+
+import cv2
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from neuralsim.evaluation.town_drive import warp_source
+from neuralsim.render.flow import backward
+from neuralsim.training import data
+from neuralsim.training.data import Picture
+
+_SPEED = 0.012  # of the picture's size per frame, by which what is nearest grows when one drives on
+_PAN = 0.006  # of the width per frame
+
+
+@dataclass
+class Clip:
+    """Frames t = 0 .. T-1 of one or more clips.
+
+    label i64 (N, T, H, W), tint f32 (N, T, 3, H, W), detail f32 (N, T, 2, H/2, W/2), image f32 (N, T, 3, H, W) in
+    [-1, 1], None of the town's; from each frame to the one before, 0 of the first: motion f32 (N, T, H, W, 2) px,
+    visible f32 (N, T, 1, H, W), 1 where it was seen there.
+    """
+
+    label: Tensor
+    tint: Tensor
+    detail: Tensor
+    motion: Tensor
+    visible: Tensor
+    image: Tensor | None = None
+
+    @property
+    def frames(self) -> int:
+        return self.label.shape[1]
+
+    def to(self, device: str) -> Clip:
+        """The same on another device."""
+        return Clip(**{name: value.to(device) for name, value in self.planes().items()})
+
+    def planes(self) -> dict[str, Tensor]:
+        """Those that there are, by name."""
+        values = {field.name: getattr(self, field.name) for field in fields(self)}
+        return {name: value for name, value in values.items() if value is not None}
+
+
+def batch(clips: Sequence[Clip]) -> Clip:
+    """Clips of the same kind and length as one."""
+    return Clip(**{name: torch.cat([clip.planes()[name] for clip in clips]) for name in clips[0].planes()})
+
+
+def halved(clip: Clip) -> Clip:
+    """The same at half the size: labels of every other pixel, means of the rest."""
+
+    def mean(x: Tensor) -> Tensor:
+        return F.avg_pool2d(x.flatten(0, 1), 2).unflatten(0, x.shape[:2])
+
+    motion = mean(clip.motion.permute(0, 1, 4, 2, 3)).permute(0, 1, 3, 4, 2) * 0.5
+    small = replace(clip, label=clip.label[..., ::2, ::2], tint=mean(clip.tint), detail=mean(clip.detail))
+    seen = (mean(clip.visible) > 0.99).float()
+    return replace(small, motion=motion, visible=seen, image=None if clip.image is None else mean(clip.image))
+
+
+def moved_still(picture: Picture, width: int, height: int, frames: int, rng: np.random.Generator) -> Clip:
+    """``frames`` of a drive into (or out of) a still: zoom about a vanishing point, more for what is near (low in the
+    picture or far to the side), a pan, and driving in, movers that come nearer faster than what is behind them."""
+    margin = width // 16 * 2
+    still = data.example(picture, width + 2 * margin, height + 2 * margin, rng)
+    label = still.label
+    size = label.shape[1], label.shape[0]
+    into = rng.random() < 0.75
+    most = np.log(1.5) if into else 0.8 * margin / size[0]
+    speed = min(rng.uniform(0.3, 1.0) * _SPEED, most / frames) * (1.0 if into else -1.0)
+    pan = rng.uniform(-1.0, 1.0, 2) * np.array([1.0, 0.2]) * min(_PAN * width, 0.5 * margin / frames)
+    vanishing = np.array([rng.uniform(0.4, 0.6) * size[0], rng.uniform(0.4, 0.5) * size[1]])
+
+    def back(at: np.ndarray) -> np.ndarray:
+        """Where what is seen at ``at`` (..., 2) was a frame earlier."""
+        away = at - vanishing
+        down = (away[..., 1] / (size[1] - vanishing[1])).clip(0.0, 1.0)
+        side = np.abs(away[..., 0]) / (0.5 * size[0])
+        near = 0.35 + 0.65 * np.maximum(down, 0.8 * side.clip(0.0, 1.0))
+        return np.asarray(at - speed * near[..., None] * away + pan)
+
+    maps: list[Callable[[np.ndarray], np.ndarray]] = [back]
+    parts = data.objects(label, None)
+    if into:
+        for foot in _feet(parts):
+            maps.append(_approaching(foot, back(foot) - foot, speed * rng.uniform(1.0, 1.5)))
+    rows, columns = np.mgrid[:height, :width]
+    here = np.stack([columns, rows], -1) + float(margin)
+    sources = [here for _ in maps]
+    before: np.ndarray | None = None
+    planes = _Planes()
+    for number in range(frames):
+        if number:
+            sources = [_repeated(each, here, number) for each in maps]
+        layers, source, origin = np.zeros((height, width), np.int32), sources[0], maps[0](here)
+        for layer in range(1, len(maps)):
+            mask = _nearest(parts, sources[layer]) == layer
+            layers[mask] = layer
+            source = np.where(mask[..., None], sources[layer], source)
+            origin = np.where(mask[..., None], maps[layer](here), origin)
+        motion = origin - here if number else np.zeros_like(here)
+        planes.add(
+            label=_nearest(label, source),
+            tint=_sampled(still.tint.transpose(1, 2, 0), source),
+            detail=_sampled(still.detail.transpose(1, 2, 0), _halved(source)),
+            image=_sampled(still.image.transpose(1, 2, 0), source) / 127.5 - 1.0,
+            motion=motion,
+            visible=_seen(layers, before, motion),
+        )
+        before = layers
+    return planes.clip()
+
+
+def real_clip(pictures: Sequence[Picture], width: int, height: int, rng: np.random.Generator) -> Clip:
+    """Consecutive frames of a video: one crop of all, motion by dense inverse search (``neuralsim/render/flow.py``),
+    and the sketch's noise carried along with it."""
+    seed = int(rng.integers(2**32))
+    cut = [data.crop(picture, width, height, np.random.default_rng(seed)) for picture in pictures]
+    noise = data.stains(width, height, rng)
+    planes = _Planes()
+    before: Picture | None = None
+    rows, columns = np.mgrid[:height, :width].astype(np.float32)
+    for picture in cut:
+        motion, seen = np.zeros((height, width, 2), np.float32), np.zeros((height, width), bool)
+        if before is not None:
+            motion, valid = backward(np.ascontiguousarray(before.image), np.ascontiguousarray(picture.image))
+            seen = valid & _seen(picture.label, before.label, motion)
+            x, y = columns + motion[..., 0], rows + motion[..., 1]
+            noise = cv2.remap(noise, x, y, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REFLECT)
+        known = data.told(picture, np.random.default_rng(seed), noise)
+        planes.add(
+            label=known.label,
+            tint=known.tint.transpose(1, 2, 0),
+            detail=known.detail.transpose(1, 2, 0),
+            image=known.image.transpose(1, 2, 0).astype(np.float32) / 127.5 - 1.0,
+            motion=motion,
+            visible=seen,
+        )
+        before = picture
+    return planes.clip()
+
+
+class _Planes:
+    """Gathers the frames of a clip, (H, W) or (H, W, C) each."""
+
+    def __init__(self) -> None:
+        self._frames: dict[str, list[np.ndarray]] = {}
+
+    def add(self, **planes: np.ndarray) -> None:
+        for name, plane in planes.items():
+            self._frames.setdefault(name, []).append(plane)
+
+    def clip(self) -> Clip:
+        whole = {name: torch.from_numpy(np.stack(frames))[None] for name, frames in self._frames.items()}
+        for name in ("tint", "detail", "image"):
+            whole[name] = whole[name].float().permute(0, 1, 4, 2, 3).contiguous()
+        whole["label"], whole["motion"] = whole["label"].long(), whole["motion"].float()
+        whole["visible"] = whole["visible"].float()[:, :, None]
+        return Clip(**whole)
+
+
+def _feet(parts: np.ndarray) -> list[np.ndarray]:
+    """f64 (2,) of each object: the middle of its lowest row."""
+    found = []
+    for number in range(1, int(parts.max()) + 1):
+        rows, columns = np.nonzero(parts == number)
+        low = rows.max() if len(rows) else 0
+        found.append(np.array([columns[rows == low].mean() if len(rows) else 0.0, float(low)]))
+    return found
+
+
+def _approaching(foot: np.ndarray, step: np.ndarray, growth: float) -> Callable[[np.ndarray], np.ndarray]:
+    """Back by one frame for what goes with the ground at its ``foot`` and grows about it."""
+    return lambda at: np.asarray(at + step - growth * (at - foot))
+
+
+def _repeated(back: Callable[[np.ndarray], np.ndarray], at: np.ndarray, times: int) -> np.ndarray:
+    for _ in range(times):
+        at = back(at)
+    return at
+
+
+def _halved(at: np.ndarray) -> np.ndarray:
+    """Places in a plane of half the size, of every other pixel."""
+    height, width = at.shape[:2]
+    mean = at.reshape(height // 2, 2, width // 2, 2, 2).mean((1, 3))
+    return np.asarray((mean + 0.5) / 2.0 - 0.5)
+
+
+def _sampled(plane: np.ndarray, at: np.ndarray) -> np.ndarray:
+    """f32 (H, W, C): ``plane`` (H', W', C) at the places ``at`` (H, W, 2) = (x, y) px."""
+    place = at.astype(np.float32)
+    plane = np.ascontiguousarray(plane, np.float32)
+    return cv2.remap(plane, place[..., 0], place[..., 1], cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+
+
+def _nearest(plane: np.ndarray, at: np.ndarray) -> np.ndarray:
+    """``plane`` (H', W') of whole numbers at the nearest pixel of ``at`` (H, W, 2)."""
+    columns = np.rint(at[..., 0]).astype(np.int64).clip(0, plane.shape[1] - 1)
+    rows = np.rint(at[..., 1]).astype(np.int64).clip(0, plane.shape[0] - 1)
+    return np.asarray(plane[rows, columns])
+
+
+def _seen(now: np.ndarray, before: np.ndarray | None, motion: np.ndarray) -> np.ndarray:
+    """bool (H, W): ``motion`` leads inside the frame before, to the same of whole numbers (H, W)."""
+    if before is None:
+        return np.zeros(now.shape, bool)
+    rows, columns, inside = warp_source(motion)
+    return np.asarray(inside & (before[rows, columns] == now))

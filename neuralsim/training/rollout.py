@@ -1,0 +1,147 @@
+"""A step on frames in a row: the painter meets what it painted itself (vid2vid, Wang et al., NeurIPS 2018).
+
+The gradient goes one frame deep, as in vid2vid's own training: each frame is painted from a past that is given, so that
+memory does not grow with the rollout. Every frame is judged alone, as pictures are, and in its row: by the video
+discriminator, by the motion, and by what was hidden before.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from neuralsim.models.discriminator import VideoDiscriminator
+from neuralsim.models.flow import UNKNOWN
+from neuralsim.models.video import Step, VideoPainter, no_past
+from neuralsim.training import losses
+from neuralsim.training.clips import Clip
+from neuralsim.training.tensors import blurred, chained, one_hot
+from neuralsim.training.trainer import Judged, Trainer
+
+#: K pictures, the oldest first, and the K - 1 motions between them.
+Row = tuple[list[Tensor], list[Tensor]]
+
+
+def rollout_step(
+    trainer: Trainer, clip: Clip, label: Tensor, image: Tensor, reference: Clip | None = None, estimate: bool = False
+) -> dict[str, float]:
+    """One step on ``clip``; what to report, means over its frames.
+
+    Where the clip has no pictures (the town), the real ones of other maps ``label`` i64 (N, H, W), ``image`` are what
+    it is told from, and in motion those of ``reference``, as many frames of real video. ``estimate``: the painter has
+    to do without the clip's motion.
+    """
+    c, frames = trainer.config, clip.frames
+    trainer.painter.train()
+    video = VideoPainter(trainer.painter)
+    height, width = clip.label.shape[-2:]
+    past = no_past(trainer.painter, len(clip.label), height, width, trainer.device)
+    painted: list[Tensor] = []
+    judged: list[tuple[Judged, Judged]] = []
+    rows: list[tuple[int, Row]] = []
+    said: dict[str, list[float]] = {}
+    with torch.no_grad(), trainer.cast():
+        other = trainer.seen(image, blurred(one_hot(label))) if clip.image is None else None
+    for t in range(frames):
+        labels = one_hot(clip.label[:, t])
+        embedded = trainer.painter.embed(clip.label[:, t], clip.tint[:, t])
+        motion = torch.full_like(clip.motion[:, t], UNKNOWN) if estimate else clip.motion[:, t]
+        with trainer.cast():
+            movers = trainer.painter.movers(clip.label[:, t])
+            step = video(clip.label[:, t], embedded, movers, clip.detail[:, t], motion, *past)
+            if clip.image is None:
+                assert other is not None
+                real, fake = other, trainer.seen(step.picture, blurred(labels))
+                terms = trainer.judged(fake)
+                terms |= trainer.promised(step.picture, clip.label[:, t], clip.tint[:, t], clip.detail[:, t])
+            else:
+                with torch.no_grad():
+                    real = trainer.seen(clip.image[:, t], labels)
+                fake = trainer.seen(step.picture, labels)
+                terms = trainer.judged(fake, real)
+            if t:
+                terms |= _in_time(trainer, clip, t, step, painted[-1])
+            if c.video:
+                newest = [(s, row(painted, step.picture, clip.motion, t, s)) for s in strides(t)]
+                terms |= _by_video(trainer, newest, clip, t)
+                rows += [(s, ([x.detach() for x in pictures], motions)) for s, (pictures, motions) in newest]
+            loss = trainer.total(terms)
+        trainer.gather("painter", loss, 1.0 / frames)
+        judged.append((real, fake.detach()))
+        painted.append(step.picture.detach())
+        past = step.past_rgb.detach(), step.past_label
+        for name, term in terms.items():
+            said.setdefault(name, []).append(term.item())
+    trainer.update("painter")
+    for real, fake in judged:
+        for name, value in trainer.gather_judges(real, fake, 1.0 / frames).items():
+            said.setdefault(name, []).append(value)
+    truth = clip if clip.image is not None else reference
+    if c.video and truth is not None and rows:
+        said["judge_video"] = [_gather_video(trainer, rows, truth)]
+    trainer.finish()
+    return {f"roll_{name}": sum(values) / len(values) for name, values in said.items()}
+
+
+def strides(t: int) -> list[int]:
+    """Places of the temporal strides whose rows of K frames end at frame ``t``."""
+    reach = VideoDiscriminator.FRAMES - 1
+    return [index for index, stride in enumerate(VideoDiscriminator.STRIDES) if reach * stride <= t]
+
+
+def row(painted: list[Tensor], newest: Tensor, motion: Tensor, t: int, index: int) -> Row:
+    """K frames that end with ``newest``, frame ``t``, at one stride; ``motion`` f32 (N, T, H, W, 2) of all frames."""
+    stride = VideoDiscriminator.STRIDES[index]
+    places = [t - stride * k for k in reversed(range(1, VideoDiscriminator.FRAMES))]
+    ends = [*places[1:], t]
+    motions = [chained([motion[:, end - k] for k in range(stride)]) for end in ends]
+    return [*(painted[place] for place in places), newest], motions
+
+
+def _in_time(trainer: Trainer, clip: Clip, t: int, step: Step, before: Tensor) -> dict[str, Tensor]:
+    """Losses of frame ``t`` > 0 against the one ``before``."""
+    c, terms = trainer.config, {}
+    motion, visible = clip.motion[:, t], clip.visible[:, t]
+    if c.flow and step.flow is not None:
+        pictures = (None, None) if clip.image is None else (clip.image[:, t - 1], clip.image[:, t])
+        terms["flow"] = losses.flow_distance(step.flow, motion, visible, *pictures)
+    if c.occlusion and step.mask is not None:
+        terms["mask"] = losses.mask_distance(step.mask, visible)
+    if c.steady:
+        terms["steady"] = losses.steadiness(step.picture, before, motion, visible)
+    return terms
+
+
+def _by_video(trainer: Trainer, rows: list[tuple[int, Row]], clip: Clip, t: int) -> dict[str, Tensor]:
+    """The painter's losses by D_V on rows whose newest frame is ``t``."""
+    if not rows:
+        return {}
+    c = trainer.config
+    network = trainer.learners["video"].network.requires_grad_(False)
+    layers = [network(index, *each) for index, each in rows]
+    terms = {"video": losses.generator_loss([each[-1] for each in layers], c.gan)}
+    if c.matching and clip.image is not None:
+        with torch.no_grad():
+            real = [network(index, *_real_row(clip, t, index)) for index, _ in rows]
+        terms["match_video"] = losses.feature_matching(layers, real)
+    return terms
+
+
+def _real_row(clip: Clip, t: int, index: int) -> Row:
+    assert clip.image is not None
+    return row([clip.image[:, k] for k in range(t)], clip.image[:, t], clip.motion, t, index)
+
+
+def _gather_video(trainer: Trainer, rows: list[tuple[int, Row]], truth: Clip) -> float:
+    """D_V's own step on the rows painted, against those of real frames at the same strides."""
+    network: nn.Module = trainer.learners["video"].network.requires_grad_(True)
+    total = 0.0
+    ends = iter([t for t in range(truth.frames) for _ in strides(t)])
+    for index, fake in rows:
+        with trainer.cast():
+            real = _real_row(truth, next(ends), index)
+            true, painted = ([network(index, *each)[-1]] for each in (real, fake))
+            loss = losses.discriminator_loss(true, painted, trainer.config.gan)
+        trainer.gather("video", loss, 1.0 / len(rows))
+        total += loss.item() / len(rows)
+    return total

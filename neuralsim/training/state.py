@@ -1,0 +1,105 @@
+"""The state of a run on the disk: everything that is needed to go on after a kill lies in ``last.safetensors``."""
+
+from __future__ import annotations
+
+import json
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+from neuralsim.recording.writer import reason
+from neuralsim.training.config import TrainConfig
+
+if TYPE_CHECKING:
+    from neuralsim.training.trainer import Trainer
+
+STATE = "last.safetensors"
+_LEARNED_WITHOUT = {"out", "steps", "minutes", "save_every", "panels_every", "memory", "workers"}  # settings
+
+
+def save(trainer: Trainer, folder: Path) -> None:
+    """Write ``last.safetensors`` so that a kill or a full disk at any moment leaves the state before it.
+
+    Raises OSError, one line.
+    """
+    tensors: dict[str, Tensor] = {}
+    for name, module in _modules(trainer).items():
+        tensors |= {f"{name}.{k}": v.contiguous() for k, v in module.state_dict().items()}
+    for name, learner in trainer.learners.items():
+        for index, state in learner.adam.state_dict()["state"].items():
+            tensors |= {f"{name}_adam.{index}.{k}": torch.as_tensor(v).contiguous() for k, v in state.items()}
+    about = {
+        "step": str(trainer.step),
+        "started": str(trainer.started),
+        "painter": json.dumps(trainer.painter.config.as_dict()),
+        "config": trainer.config.model_dump_json(),
+    }
+    new = folder / "last.tmp"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        save_file({k: v.clone() for k, v in tensors.items()}, new, metadata=about)
+        new.replace(folder / STATE)
+    except (OSError, SafetensorError) as error:
+        new.unlink(missing_ok=True)
+        raise OSError(f"{folder}: step {trainer.step} cannot be saved ({reason(error)}); {left(folder)}") from None
+
+
+def resume(trainer: Trainer, folder: Path) -> None:
+    """Go on from what ``save`` wrote. Discriminators that the run did not have before begin afresh.
+
+    Raises FileNotFoundError when there is nothing, ValueError for another architecture.
+    """
+    tensors = load_file(folder / STATE, device=trainer.device)
+
+    def part(prefix: str) -> dict[str, Tensor]:
+        return {k[len(prefix) + 1 :]: v for k, v in tensors.items() if k.startswith(prefix + ".")}
+
+    for name, module in _modules(trainer).items():
+        if not part(name) and name not in ("painter", "average"):
+            continue
+        try:
+            module.load_state_dict(part(name))
+        except RuntimeError:
+            raise ValueError(f"{folder}: its {name} is of another architecture; choose a new folder") from None
+    for name, learner in trainer.learners.items():
+        state: dict[int, dict[str, Tensor]] = {}
+        for key, value in part(f"{name}_adam").items():
+            index, field = key.split(".", 1)
+            state.setdefault(int(index), {})[field] = value
+        if state:
+            learner.adam.load_state_dict({"state": state, "param_groups": learner.adam.state_dict()["param_groups"]})
+    told = about(folder)
+    trainer.step = trainer.started = int(told["step"])
+    try:
+        before = TrainConfig.model_validate_json(told.get("config", "")).model_dump(exclude=_LEARNED_WITHOUT)
+    except ValueError:  # there is none, or it is of settings that are gone
+        return
+    if before == trainer.config.model_dump(exclude=_LEARNED_WITHOUT):
+        trainer.started = int(told["started"])  # as if it had never stopped
+
+
+def about(run: Path) -> dict[str, str]:
+    """What the state in the folder ``run`` says of itself: at least ``step``. Raises ValueError when it does not."""
+    with safe_open(run / STATE, "pt") as file:
+        told = file.metadata() or {}
+    older = run / "last.json"  # runs wrote it beside the tensors before these carried their own description
+    if "step" not in told and older.is_file():
+        with suppress(OSError, ValueError, KeyError, TypeError):
+            told |= {"step": str(int(json.loads(older.read_text())["step"]))}
+    if "step" not in told:
+        raise ValueError(f"{run / STATE} does not say at which step it was written; train into a new folder")
+    return told
+
+
+def left(folder: Path) -> str:
+    """What there is to go on from."""
+    return f"the last good state is {folder / STATE}" if (folder / STATE).exists() else "nothing was saved before"
+
+
+def _modules(trainer: Trainer) -> dict[str, nn.Module]:
+    return {"average": trainer.average} | {name: learner.network for name, learner in trainer.learners.items()}

