@@ -138,7 +138,7 @@ def test_map_with_a_road_without_end_is_refused_before_it_fills_the_memory(tmp_p
 
 def test_map_that_kills_the_native_reader_does_not_kill_the_town(tmp_path: Path) -> None:
     path = tmp_path / "orphan.xodr"
-    path.write_text(towns.generate("oldtown", 0).replace('<control signalId="', '<control signalId="9'))
+    path.write_text(towns.generate("oldtown", 0).replace('connectingRoad="', 'connectingRoad="9'))
     with pytest.raises(ValueError, match="orphan"):
         World(str(path))
 

@@ -12,9 +12,10 @@ from dataclasses import dataclass, field
 import carla
 import numpy as np
 
+from bridge.town.signals import signals_of
+
 STEP = 1.5  # distance between samples of a lane, metres
 WIDEST = 6.0  # m, borders and shoulders of a road that are wider are land
-SIGNAL_TYPE = "1000001"
 
 #: OpenDRIVE lane types that are asphalt: everything vehicles may stand on.
 ASPHALT = frozenset(
@@ -82,19 +83,6 @@ class Lane:
         return float(np.linalg.norm(np.diff(self.centre, axis=0), axis=1).sum())
 
 
-@dataclass(frozen=True)
-class Signal:
-    """A traffic light of the map: where it stands, which way it faces and whom it stops."""
-
-    id: str
-    group: int  # signals of equal group are green together
-    cycle: int  # groups of equal cycle take turns
-    position: np.ndarray  # f64 (3,), foot of its pole
-    yaw: float  # degrees, direction of travel of those it stops
-    lanes: tuple[int, ...]  # indices of the driving lanes whose end it guards
-    stop: float  # distance of its stop line from the end of those lanes, metres
-
-
 class Network:
     """All lanes of a map.
 
@@ -118,7 +106,7 @@ class Network:
         self.index = {(lane.road, lane.section, lane.id): k for k, lane in enumerate(self.lanes)}
         self._connect()
         self._settle()
-        self.signals = self._signals(root)
+        self.signals = signals_of(self.map, root, self.lanes, self.others)
         self.crosswalks = self._crosswalks()
 
     def _read_road(self, road: ET.Element) -> None:
@@ -192,36 +180,6 @@ class Network:
         known = {lane.road: lane.setting for lane in self.lanes if lane.setting}
         for lane in self.lanes + self.others:
             lane.setting = lane.setting or known.get(lane.road, "town")
-
-    def _signals(self, root: ET.Element) -> list[Signal]:
-        controllers: dict[str, int] = {}
-        for number, controller in enumerate(root.findall("controller")):
-            for control in controller.findall("control"):
-                controllers[control.get("signalId", "")] = number
-        before: dict[int, list[int]] = {}
-        for k, lane in enumerate(self.lanes):
-            for other in lane.next:
-                before.setdefault(other, []).append(k)
-        found = []
-        for mark in sorted(self.map.get_all_landmarks_of_type(SIGNAL_TYPE), key=lambda mark: (len(mark.id), mark.id)):
-            sign = -1 if mark.orientation == carla.LandmarkOrientation.Positive else 1
-            place = mark.transform.location
-            position = np.array([place.x, place.y, place.z])
-            lanes = [k for k, lane in enumerate(self.lanes) if lane.road == mark.road_id and lane.id * sign > 0]
-            if any(self.lanes[k].junction >= 0 for k in lanes):
-                lanes = sorted({other for k in lanes for other in before.get(k, [])})
-            lanes = [k for k in lanes if any(self.lanes[n].junction >= 0 for n in self.lanes[k].next)]
-            if not lanes:
-                continue
-            lane = self.lanes[lanes[0]]
-            heading = lane.centre[-1] - lane.centre[-2]
-            yaw = float(np.degrees(np.arctan2(heading[1], heading[0])))
-            ahead = float((lane.centre[-1] - position) @ heading / np.linalg.norm(heading))
-            junction = next(self.lanes[n].junction for n in lane.next if self.lanes[n].junction >= 0)
-            group = controllers.get(mark.id, 10_000 + junction * 2 + int(abs(np.sin(np.radians(yaw))) > 0.7))
-            stop = ahead + 1.0 if 0.0 < ahead < 15.0 else 0.5
-            found.append(Signal(mark.id, group, junction, position, yaw, tuple(lanes), stop))
-        return found
 
     def _crosswalks(self) -> list[np.ndarray]:
         """Polygons f64 (N, 3) of the zebra crossings; `carla.Map` closes each by repeating its first point."""

@@ -1,8 +1,8 @@
 """A trial reading of a map file in a process of its own.
 
 `carla.Map` is native code that does not survive every damaged file (a controller of a signal that is not there, for
-one). The town must: it lets another process try first. ``python -m bridge.town.probe FILE`` exits 0 when the map is
-usable. Numbers that would make it fill all memory (a road without end) are refused before that.
+one). The town must: it lets another process try first. ``python -m bridge.town.probe NAME < FILE`` exits 0 when the map
+is usable. Numbers that would make it fill all memory (a road without end) are refused before that.
 """
 
 from __future__ import annotations
@@ -50,29 +50,54 @@ def check_numbers(name: str, root: ET.Element) -> None:
                 raise ValueError(f"{name} is damaged: a <{element.tag}> has {attribute}={element.get(attribute)!r}")
 
 
-def try_map(path: Path) -> None:
+def mend(root: ET.Element) -> int:
+    """Correct what generators write and `carla.Map` does not survive; returns how many things that were.
+
+    Objects and signals behind their road's end (rounding, mostly) are put at it; controllers and references that name
+    a signal which is not in the file are left out.
+    """
+    count = 0
+    for road in root.iter("road"):
+        for kind in ("object", "signal", "signalReference"):
+            for thing in road.iter(kind):
+                with contextlib.suppress(ValueError):  # `carla.Map` says what it thinks of text
+                    place, length = float(thing.get("s", "0")), float(road.get("length", "0"))
+                    if not 0.0 <= place <= length:
+                        thing.set("s", repr(min(max(place, 0.0), length)))
+                        count += 1
+    known = {signal.get("id") for signal in root.iter("signal")}
+    for parent, kind, name in (("signals", "signalReference", "id"), ("controller", "control", "signalId")):
+        for group in root.iter(parent):
+            for thing in [thing for thing in group.findall(kind) if thing.get(name) not in known]:
+                group.remove(thing)
+                count += 1
+    return count
+
+
+def try_map(name: str, text: str) -> None:
     """Read a map elsewhere. Raises ValueError with the reason when that fails, takes too long or kills the reader."""
     root = str(Path(__file__).resolve().parents[2])
     known = os.environ.get("PYTHONPATH")
     environment = dict(os.environ, PYTHONPATH=root + (os.pathsep + known if known else ""))
-    command = [sys.executable, "-m", "bridge.town.probe", str(path)]
+    command = [sys.executable, "-m", "bridge.town.probe", name]
     try:
         result = subprocess.run(
-            command, env=environment, capture_output=True, text=True, errors="replace", timeout=PATIENCE, check=False
+            command, env=environment, input=text.encode(), capture_output=True, timeout=PATIENCE, check=False
         )
     except subprocess.TimeoutExpired:
         raise ValueError(
-            f"{path}: CARLA's map reader needs more than {PATIENCE:.0f} s for it: choose a smaller map"
+            f"{name}: CARLA's map reader needs more than {PATIENCE:.0f} s for it: choose a smaller map"
         ) from None
-    if result.returncode == 1 and result.stdout.strip():
-        raise ValueError(result.stdout.strip().splitlines()[-1])
+    said = result.stdout.decode(errors="replace").strip()
+    if result.returncode == 1 and said:
+        raise ValueError(said.splitlines()[-1])
     if result.returncode:
         raise ValueError(
-            f"{path}: CARLA's map reader breaks down over it: repair the file (roads, links, signal references)"
+            f"{name}: CARLA's map reader breaks down over it: repair the file (roads, links, signal references)"
         )
 
 
-def main(path: Path) -> int:
+def main(name: str) -> int:
     with contextlib.suppress(ImportError):  # where there are limits: the town may not be there any more to end this
         import resource
 
@@ -80,7 +105,7 @@ def main(path: Path) -> int:
     from bridge.town.network import Network  # here, so that `try_map` does not load it
 
     try:
-        Network(path.stem, path.read_text(encoding="utf-8-sig"))
+        Network(Path(name).stem, sys.stdin.buffer.read().decode())
     except ValueError as error:
         print(error)
         return 1
@@ -88,4 +113,4 @@ def main(path: Path) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main(Path(sys.argv[1])))
+    sys.exit(main(sys.argv[1]))

@@ -15,7 +15,7 @@ import numpy as np
 
 from bridge import presets
 from bridge.town.motorway import motorway
-from bridge.town.probe import check_numbers, try_map
+from bridge.town.probe import check_numbers, mend, try_map
 from bridge.town.relief import Hills, follow
 from bridge.town.streets import Street, compose
 from bridge.town.village import village
@@ -71,7 +71,9 @@ def load(town: str, seed: int = 0) -> tuple[str, str]:
     if root.tag != "OpenDRIVE":
         raise ValueError(f"{town} is not OpenDRIVE: its root element is <{root.tag}>")
     check_numbers(town, root)
-    try_map(path)
+    if mend(root):
+        text = ET.tostring(root, encoding="unicode")
+    try_map(town, text)
     return path.stem, text
 
 
