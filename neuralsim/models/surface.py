@@ -16,6 +16,7 @@ from neuralsim.models.classes import CARLA_TO_CHANNEL, CHANNELS, Channel
 
 _EYE = 1.45  # m, height of the camera over the ground on which the nearest movers stand
 _TEXELS = 128  # period of the noise, in cells
+_MOVER, _WALL = 0.33, 0.42  # mean brightness of vehicles and of façades by day, 0..1
 _MOVERS = (Channel.VEHICLE, Channel.PERSON, Channel.CYCLE)
 
 #: Amplitude of the surface noise in the sketch of each class (movers have none: they carry their own shape).
@@ -48,7 +49,7 @@ class Surface(nn.Module):
     """Planes of one frame from tag, instance, depth, camera and style.
 
     ``palette`` f32 (3, 256, 3): colours by hashed instance for vehicles, persons and cycles (mean colours, -0.5..0.5);
-    ``facades`` f32 (256, 3): what each building adds to the style's façade colour.
+    ``facades`` f32 (256, 3): what each building adds to the style's façade colour by day, less in less light.
     """
 
     channel_of_tag: Tensor
@@ -213,6 +214,10 @@ class Surface(nn.Module):
 
     def _table(self, style: Tensor) -> Tensor:
         """Tints of one frame, f32 (rows, 3): movers by hashed instance, then façades, then one row for each class."""
-        # the style's vehicle row is the light that falls on every mover: 0 = as photographed
-        movers = self.palette.reshape(-1, 3) + style[Channel.VEHICLE]
-        return torch.cat([movers, self.facades + style[Channel.BUILDING], style])
+        # Light multiplies: what is black by day does not become less than black at night. The style's vehicle row is
+        # how much darker than photographed a mover of mean brightness is.
+        light = (1.0 + style[Channel.VEHICLE] / _MOVER).clamp(0.1, 1.5)
+        movers = (self.palette.reshape(-1, 3) + 0.5) * light - 0.5
+        wall = style[Channel.BUILDING] + 0.5
+        facades = wall + self.facades * (wall.mean() / _WALL) - 0.5
+        return torch.cat([movers, facades, style])

@@ -1,4 +1,4 @@
-"""Colours learned from the real pictures: what surfaces and objects are tinted with in the simulator."""
+"""Colours of what the simulator shows: light and brightness from the real pictures, paints from streets."""
 
 from __future__ import annotations
 
@@ -23,6 +23,45 @@ STYLES = {
 }
 _MOVERS = [Channel.VEHICLE, Channel.PERSON, Channel.CYCLE]
 _ENTRIES = 256
+_Paints = dict[str, tuple[float, tuple[float, float, float]]]  # name -> share, sRGB 0..1
+
+#: Of vehicles: shares as new cars have them (Axalta, Global Automotive Color Popularity Report 2021: white 35 %, black
+#: 19 %, grey 19 %; the smaller ones rounded), colours dulled as a mean over a car's shades is.
+PAINTS: _Paints = {
+    "white": (0.35, (0.86, 0.86, 0.85)),
+    "black": (0.19, (0.07, 0.07, 0.08)),
+    "grey": (0.19, (0.34, 0.35, 0.36)),
+    "silver": (0.09, (0.62, 0.63, 0.64)),
+    "blue": (0.09, (0.20, 0.25, 0.39)),
+    "red": (0.05, (0.44, 0.17, 0.16)),
+    "beige": (0.03, (0.57, 0.52, 0.44)),
+    "green": (0.01, (0.17, 0.25, 0.20)),
+}
+#: Of clothes, mostly dark.
+CLOTHES: _Paints = {
+    "black": (0.28, (0.09, 0.09, 0.10)),
+    "charcoal": (0.14, (0.22, 0.22, 0.24)),
+    "navy": (0.16, (0.16, 0.19, 0.29)),
+    "denim": (0.12, (0.31, 0.37, 0.46)),
+    "grey": (0.10, (0.46, 0.46, 0.47)),
+    "white": (0.09, (0.80, 0.79, 0.77)),
+    "red": (0.04, (0.48, 0.20, 0.19)),
+    "olive": (0.04, (0.31, 0.31, 0.23)),
+    "beige": (0.03, (0.58, 0.52, 0.43)),
+}
+#: Of façades beside a grey one, by house.
+HOUSES: _Paints = {
+    "grey": (0.26, (0.43, 0.43, 0.425)),
+    "brick": (0.22, (0.44, 0.375, 0.345)),
+    "sandstone": (0.18, (0.51, 0.48, 0.43)),
+    "white": (0.14, (0.58, 0.575, 0.56)),
+    "pale": (0.08, (0.51, 0.515, 0.52)),
+    "ochre": (0.06, (0.53, 0.49, 0.42)),
+    "dark brick": (0.06, (0.36, 0.32, 0.31)),
+}
+_BODY = 0.6  # share of a mover's pixels that has its colour; glass, tyres, faces have their own
+_REST = 0.14
+_SHADE = 0.10  # deviation of brightness, relative, within a colour; a sixth of it of each channel by itself
 _LEAVES = 0.85  # brightness of leaves against bare crowns, which let the sky through
 _LEAST_PIXELS = 300  # smaller objects have no colour of their own
 
@@ -78,12 +117,14 @@ def _in_leaf(styles: dict[str, np.ndarray], summer: str = "aachen") -> dict[str,
 def palettes(pictures: Iterable[Picture], seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
     """Colours to draw from: (3, 256, 3) of vehicles, persons, cycles; (256, 3) offsets of façades from their mean.
 
-    Movers that no picture shows get the vehicles' colours. Raises ValueError when there are no vehicles either.
+    No two entries are alike. They are distributed as on real streets, since a few hundred pictures have too few cars to
+    say, most of them in the shade; how bright movers are is what the brighter half of the pictures shows of their class
+    (where it shows none: of vehicles). Raises ValueError when there are no vehicles.
     """
     rng = np.random.default_rng(seed)
-    found: list[list[np.ndarray]] = [[], [], []]
-    facades: list[np.ndarray] = []
+    found: list[list[tuple[float, float]]] = [[], [], []]  # light of the picture, brightness of a mover
     for picture in islice(pictures, 0, None, 2):
+        light = float((picture.image.reshape(-1, 3) @ LUMA).mean())
         parts = objects(picture.label, picture.instance)
         tinted = tint(picture.image, picture.label, parts)
         for index, channel in enumerate(_MOVERS):
@@ -91,18 +132,27 @@ def palettes(pictures: Iterable[Picture], seed: int = 0) -> tuple[np.ndarray, np
             counts = np.bincount(inside.ravel())
             for number in np.flatnonzero(counts > _LEAST_PIXELS)[1:]:
                 y, x = np.argwhere(inside == number)[0]
-                found[index].append(tinted[y, x])
-        building = np.argwhere(picture.label == Channel.BUILDING)
-        if len(building) > 2000:
-            mean = tinted[tuple(building.T)].mean(0)
-            for y, x in building[rng.integers(len(building), size=4)]:
-                facades.append(tinted[y, x] - mean)
+                found[index].append((light, float((tinted[y, x] + 0.5) @ LUMA)))
     if not found[0]:
         raise ValueError(
             f"too few pictures to take colours from: no vehicle of more than {_LEAST_PIXELS} pixels in them"
         )
-    table = [
-        np.asarray(colours or found[0])[rng.integers(len(colours or found[0]), size=_ENTRIES)] for colours in found
-    ]
-    offsets = np.asarray(facades or [np.zeros(3)])
-    return np.stack(table).astype(np.float32), offsets[rng.integers(len(offsets), size=_ENTRIES)].astype(np.float32)
+    bright = float(np.median([light for light, _ in found[0]]))
+    movers, gain = [], 1.0
+    for seen, paints in zip(found, (PAINTS, CLOTHES, CLOTHES), strict=True):
+        colours = _BODY * _drawn(paints, rng) + (1.0 - _BODY) * _REST
+        shown = [luma for light, luma in seen if light >= bright]
+        if shown:
+            gain = float(np.mean(shown)) / float((colours @ LUMA).mean())
+        movers.append(np.clip(gain * colours, 0.0, 1.0) - 0.5)
+    houses = _drawn(HOUSES, rng)
+    return np.stack(movers).astype(np.float32), (houses - float((houses @ LUMA).mean())).astype(np.float32)
+
+
+def _drawn(paints: _Paints, rng: np.random.Generator) -> np.ndarray:
+    """(256, 3) colours 0..1 by their shares, each in a shade of its own."""
+    shares = np.array([share for share, _ in paints.values()])
+    colours = np.array([colour for _, colour in paints.values()])
+    drawn = colours[rng.choice(len(colours), _ENTRIES, p=shares / shares.sum())]
+    shade = rng.normal(0.0, _SHADE, (_ENTRIES, 1)) + rng.normal(0.0, _SHADE / 6.0, (_ENTRIES, 3))
+    return np.asarray(np.clip(drawn * np.exp(shade), 0.0, 1.0))

@@ -1,0 +1,61 @@
+"""Colours of what the simulator shows: no two cars alike, distributed as on real streets, dimmed by the light."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch", reason="the train extra is not installed")
+
+from neuralsim.models.classes import CHANNELS, Channel  # noqa: E402
+from neuralsim.models.surface import Surface  # noqa: E402
+from neuralsim.training.data import LUMA, Picture  # noqa: E402
+from neuralsim.training.palette import PAINTS, palettes  # noqa: E402
+
+
+def picture(brightness: int) -> Picture:
+    """A street whose one car is as bright as its light."""
+    label = np.full((64, 96), Channel.ROAD, np.uint8)
+    label[20:50, 30:70] = Channel.VEHICLE
+    image = np.where(label[..., None] == Channel.ROAD, brightness + 10, brightness).astype(np.uint8)
+    return Picture("p", np.repeat(image, 3, 2), label, None, "own")
+
+
+def test_cars_are_painted_as_on_real_streets_and_as_bright_as_the_day_shows_them() -> None:
+    movers, _ = palettes([picture(value) for value in (20, 20, 100, 100, 102, 102)])
+    colours = movers + 0.5
+    assert (colours.shape, colours.dtype) == ((3, 256, 3), np.float32)
+    assert float((colours[0] @ LUMA).mean()) == pytest.approx(101 / 255, abs=0.02)  # the dark third does not count
+    assert len(np.unique(colours[0].round(4), axis=0)) > 250
+    chroma = np.ptp(colours[0], axis=1) / colours[0].mean(1)
+    neutral = sum(share for name, (share, _) in PAINTS.items() if name in ("white", "black", "grey", "silver"))
+    assert (chroma < 0.25).mean() == pytest.approx(neutral, abs=0.1)
+    red = (colours[0, :, 0] > 1.4 * colours[0, :, 1]) & (colours[0, :, 0] > 1.4 * colours[0, :, 2])
+    assert 0.01 < red.mean() < 0.12
+    assert np.std(colours[0] @ LUMA) > 0.2 * np.mean(colours[0] @ LUMA)
+    assert np.array_equal(movers, palettes([picture(value) for value in (20, 20, 100, 100, 102, 102)])[0])
+
+
+def test_a_car_keeps_its_colour_while_it_lives_and_its_neighbour_has_another() -> None:
+    surface = Surface(*palettes([picture(100)]))
+    tag = torch.full((1, 32, 32), 14, dtype=torch.uint8)
+    camera = torch.cat([torch.eye(4).ravel(), torch.tensor([30.0, 30.0, 16.0, 16.0])])
+    rows = []
+    for instance, metres in ((41, 8.0), (41, 30.0), (42, 8.0), (43, 8.0)):
+        planes = torch.full((1, 32, 32), instance, dtype=torch.int32), torch.full((1, 32, 32), metres)
+        rows.append(int(surface(tag, *planes, camera, torch.zeros(CHANNELS, 3))[2][0, 5, 5]))
+    assert rows[0] == rows[1]
+    assert len(set(rows)) == 3
+
+
+def test_light_dims_colours_and_makes_none_darker_than_black() -> None:
+    surface = Surface(*palettes([picture(100)]))
+    day, night = torch.zeros(CHANNELS, 3), torch.zeros(CHANNELS, 3)
+    night[Channel.VEHICLE], day[Channel.BUILDING], night[Channel.BUILDING] = -0.25, -0.08, -0.38
+    bright, dark = surface._table(day) + 0.5, surface._table(night) + 0.5
+    cars, houses = slice(0, 256), slice(768, 1024)
+    assert (bright >= 0.0).all()
+    assert (dark >= 0.0).all()
+    assert (dark[cars] < bright[cars]).all()
+    ratio = dark[houses].std() / bright[houses].std()  # a house differs from the next by less where less light is
+    assert 0.2 < ratio < 0.4
