@@ -57,7 +57,8 @@ class TemporalGenerator(nn.Module):
         """
         label, tints, row, detail = self.surface(tag[None], instance[None], depth[None], camera, style)
         rows = torch.cat([tints, self.painter.label.weight[self.surface.class_of_row]], 1)
-        painted = self.painter.paint(rows[row].permute(0, 3, 1, 2), detail)
+        # looked up plane by plane: a look-up of whole rows would have to be transposed
+        painted = self.painter.paint(rows.t()[:, row[0]][None], detail)
         # Classes count from one: the zeros outside the frame are none. Bilinear, so that a pixel whose footprint lies
         # on two classes compares equal to neither: such a rim would smear one across the other.
         here = label.to(torch.float32)[:, None] + 1.0
