@@ -30,6 +30,7 @@ PLANES: dict[str, tuple[str, tuple[int, ...]]] = {
     "motion": ("<f2", (2,)),
     "rgb": ("u1", (3,)),
 }
+UNKNOWN_MOTION = 65504.0  # px, the largest f16: where the motion plane says nothing, and a model may estimate it
 MAX_SIDE = 8192  # pixels
 MAX_HEADER = 1 << 20  # bytes
 NOT_MSGPACK = (ValueError, TypeError, OverflowError, RecursionError, msgpack.UnpackException)  # what noise raises

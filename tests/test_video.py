@@ -1,18 +1,20 @@
-"""The painter that sees the past: what reaches what, within which bounds, in one graph; what its discriminators see."""
+"""The painter that sees the past: what reaches what, within which bounds, and in one graph."""
 
 from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
+import yaml
 
 torch = pytest.importorskip("torch", reason="the generator's own tests need the train extra")
 
-from neuralsim import export, runtimes  # noqa: E402
+from bridge.messages import UNKNOWN_MOTION  # noqa: E402
+from neuralsim import cli, export, runtimes  # noqa: E402
 from neuralsim.models.classes import CHANNELS, Channel  # noqa: E402
-from neuralsim.models.flow import UNKNOWN  # noqa: E402
 from neuralsim.models.generator import SIZES, Painter, PainterConfig  # noqa: E402
 from neuralsim.models.surface import Surface  # noqa: E402
 from neuralsim.models.video import Step, VideoGenerator, VideoPainter, no_past  # noqa: E402
@@ -124,7 +126,7 @@ def test_motion_is_estimated_only_where_the_engine_has_none(painter: Painter) ->
     with torch.no_grad():
         painter.flow.last.bias.fill_(0.5)  # four pixels to the right and down
     motion = torch.zeros(1, H, W, 2)
-    motion[:, :, : W // 2] = UNKNOWN
+    motion[:, :, : W // 2] = UNKNOWN_MOTION
     mixed = step(video, first, motion=motion)
     assert mixed.flow is not None
     assert mixed.flow.mean() == pytest.approx(4.0, abs=0.5)
@@ -139,7 +141,7 @@ def street(height: int, width: int) -> dict[str, np.ndarray]:
     tag[height // 2 :] = 1
     tag[height // 3 : height // 2, :20] = 14
     motion = np.full((height, width, 2), (3.0, -2.0), np.float16)
-    motion[:, : width // 2] = UNKNOWN
+    motion[:, : width // 2] = UNKNOWN_MOTION
     pose = [1, 0, 0, 253.3, 0, 1, 0, -773.1, 0, 0, 1, 1.5, 0, 0, 0, 1]
     return {
         "tag": tag,
@@ -226,3 +228,22 @@ def test_a_painter_without_a_past_has_none_of_its_parts() -> None:
         replace(SMALL, past=(8,))
     with pytest.raises(ValueError, match="sees no past"):
         VideoPainter(Painter(PainterConfig()))
+
+
+def test_footage_without_motion_keeps_its_past_by_the_flow_head(
+    exported: tuple[VideoGenerator, Path], tmp_path: Path
+) -> None:
+    whole, path = exported
+    card = export.card("small", path, {"day": np.zeros((CHANNELS, 3), np.float32)}, whole, default_style="day")
+    assert (card["past_frames"], card["estimates_motion"]) == (2, True)
+    (path.parent / "card.yaml").write_text(yaml.safe_dump(card))
+    (tmp_path / "labels").mkdir()
+    for number in range(3):
+        label = np.full((64, 96), 3, np.uint8)
+        label[30 + number :] = 1
+        cv2.imwrite(str(tmp_path / f"labels/{number}.png"), label)
+    common = ["render", str(tmp_path / "labels"), "--classes", "carla", "--sequence", "--model", str(path.parent)]
+    assert cli.main([*common, "--out", str(tmp_path / "kept")]) == 0
+    assert cli.main([*common, "--out", str(tmp_path / "alone"), "--frame-by-frame"]) == 0
+    kept, alone = (cv2.imread(str(tmp_path / folder / "2.png")) for folder in ("kept", "alone"))
+    assert (kept != alone).mean() > 0.2

@@ -13,8 +13,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-#: px, f16: what a motion plane holds where motion is unknown; beyond ``KNOWN`` it is.
-UNKNOWN, KNOWN = 65504.0, 60000.0
+from bridge.messages import UNKNOWN_MOTION
+
+_KNOWN = 0.9 * UNKNOWN_MOTION  # px, below which a motion plane says something
 _SCALE = 8.0  # px that one unit of the last layer is worth
 _LEVELS = 4  # 1/4 to 1/32 of the frame: a 3x3 convolution at the coarsest spans 96 pixels
 
@@ -53,4 +54,4 @@ class FlowHead(nn.Module):
 
 def fill(motion: Tensor, estimated: Tensor) -> Tensor:
     """``motion`` (N, H, W, 2) px where it is known, ``estimated`` elsewhere."""
-    return torch.where(motion[..., :1] > KNOWN, estimated, motion)
+    return torch.where(motion[..., :1] > _KNOWN, estimated, motion)

@@ -5,7 +5,7 @@
 The mask is the painter's own, within bounds: at least ``refresh`` of every pixel is painted anew, what was hidden or
 belonged to another class is all new, and the past is clipped to what is painted here (``neuralsim/models/temporal.py``
 says why). ``refresh`` 0 and ``spread`` 0 take the bounds away. The warp is the engine's motion; where a frame has none
-(``neuralsim.models.flow.UNKNOWN``), the flow head's.
+(``bridge.messages.UNKNOWN_MOTION``), the flow head's.
 """
 
 from __future__ import annotations

@@ -12,7 +12,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from bridge.messages import Camera, Frame
+from bridge.messages import UNKNOWN_MOTION, Camera, Frame
 from neuralsim import classmaps, zoo
 from neuralsim.drive.progress import Progress
 from neuralsim.models.classes import CARLA_TO_CHANNEL
@@ -80,10 +80,10 @@ def render(options: RenderOptions) -> tuple[Census, int]:
     video: Mp4Writer | None = None
     progress = Progress(len(files))
     begun = time.monotonic()
-    has_past = options.sequence and options.motion is not None and not options.frame_by_frame
+    has_past = options.sequence and not options.frame_by_frame
     try:
         for index, item in enumerate(maps(options, classes, files, census)):
-            if not has_past:
+            if index == 0 or not has_past:
                 renderer.reset()
             picture = fitted(renderer.render(item.frame), item.size)
             write_png(options.out / f"{item.name}.png", picture[..., ::-1])
@@ -150,7 +150,7 @@ def maps(options: RenderOptions, classes: classmaps.ClassMap, files: list[Path],
         view = stage.view(tag, instance, motion, valid)
         instance = np.where(view.plot > 0, _FIRST_PLOT + view.plot, instance).astype(np.uint16)
         if motion is None or valid is None:
-            back: np.ndarray = np.full((size[1], size[0], 2), _HIDDEN, np.float16)
+            back: np.ndarray = np.full((size[1], size[0], 2), UNKNOWN_MOTION, np.float16)
         else:
             back = np.where(valid[..., None], motion, _HIDDEN).astype(np.float16)
         camera = Camera(size[0], size[1], options.fov, view.pose)

@@ -88,8 +88,10 @@ class TrainConfig(BaseModel):
 
     @model_validator(mode="after")
     def _complete(self) -> TrainConfig:
-        if (self.simulated_every or (self.rollout and self.rollout_town)) and not self.simulated:
-            raise ValueError("`simulated_every` and `rollout_town` need `simulated`, the folder for frames of the town")
+        if self.simulated_every and not self.simulated:
+            raise ValueError("`simulated_every` needs `simulated`, the folder for frames of the town")
+        if self.rollout and self.rollout_town and not self.simulated:
+            raise ValueError("`rollout_town` needs `simulated`, the folder for frames of the town")
         if self.half_until and (self.width % 64 or self.height % 64):
             raise ValueError("`half_until` needs a width and height that are multiples of 64")
         if not (self.adversarial or self.patches or self.features or self.pixels):

@@ -1,4 +1,4 @@
-"""Losses, each a plain function of tensors. ``docs/training`` has the table of their weights and where each is from."""
+"""Losses, each a plain function of tensors. docs/generator.md has the table of their weights and sources."""
 
 from __future__ import annotations
 

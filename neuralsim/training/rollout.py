@@ -10,8 +10,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from bridge.messages import UNKNOWN_MOTION
 from neuralsim.models.discriminator import VideoDiscriminator
-from neuralsim.models.flow import UNKNOWN
 from neuralsim.models.video import Step, VideoPainter, no_past
 from neuralsim.training import losses
 from neuralsim.training.clips import Clip
@@ -45,7 +45,7 @@ def rollout_step(
     for t in range(frames):
         labels = one_hot(clip.label[:, t])
         embedded = trainer.painter.embed(clip.label[:, t], clip.tint[:, t])
-        motion = torch.full_like(clip.motion[:, t], UNKNOWN) if estimate else clip.motion[:, t]
+        motion = torch.full_like(clip.motion[:, t], UNKNOWN_MOTION) if estimate else clip.motion[:, t]
         with trainer.cast():
             movers = trainer.painter.movers(clip.label[:, t])
             step = video(clip.label[:, t], embedded, movers, clip.detail[:, t], motion, *past)
