@@ -28,10 +28,10 @@ class Parser(argparse.ArgumentParser):
 
 
 class Help(argparse.ArgumentDefaultsHelpFormatter):
-    """Shows defaults, but not the ones that say nothing."""
+    """Shows defaults, but not the ones that say nothing, nor where the help has said it."""
 
     def _get_help_string(self, action: argparse.Action) -> str | None:
-        silent = action.default is False or action.default in (None, "", ())
+        silent = action.default is False or action.default in (None, "", ()) or "(default: " in (action.help or "")
         return action.help if silent else super()._get_help_string(action)
 
 
@@ -89,36 +89,32 @@ def positive(text: str) -> int:
 
 def rate(text: str) -> float:
     """Frames per second, 1 .. 240."""
-    try:
-        value = float(text)
-    except ValueError:
-        value = 0.0
-    if not 1.0 <= value <= 240.0:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a rate from 1 to 240 per second")
-    return value
+    return _within(text, 1.0, 240.0, "a rate from 1 to 240 per second")
 
 
 def speed(text: str) -> float:
     """Times real time, 0.1 .. 8."""
-    value = _number(text)
-    if value is None or not 0.1 <= value <= 8.0:
-        raise argparse.ArgumentTypeError(f"{text!r} is not 0.1 to 8")
-    return value
+    return _within(text, 0.1, 8.0, "0.1 to 8")
 
 
 def seconds(text: str) -> float:
     """Seconds, 0 or more."""
-    value = _number(text)
-    if value is None or not 0.0 <= value <= 1e6:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a number of seconds")
-    return value
+    return _within(text, 0.0, 1e6, "a number of seconds")
 
 
-def _number(text: str) -> float | None:
+def fov(text: str) -> float:
+    """Degrees, 10 .. 150."""
+    return _within(text, 10.0, 150.0, "an angle from 10 to 150 degrees")
+
+
+def _within(text: str, least: float, most: float, words: str) -> float:
     try:
-        return float(text)
+        value = float(text)
     except ValueError:
-        return None
+        value = float("nan")
+    if not least <= value <= most:
+        raise argparse.ArgumentTypeError(f"{text!r} is not {words}")
+    return value
 
 
 def listed(known: Sequence[str]) -> Callable[[str], tuple[str, ...]]:

@@ -26,16 +26,26 @@ class _Remaps(argparse.Action):
             raise argparse.ArgumentError(self, str(error)) from None
 
 
+def add_model(parser: argparse._ActionsContainer, default: str) -> None:
+    """Add ``--model``."""
+    parser.add_argument(
+        "--model", metavar="NAME", default=default, help="model that paints, or a folder with card.yaml"
+    )
+
+
+def add_runtime(parser: argparse._ActionsContainer, default: str) -> None:
+    """Add ``--runtime``."""
+    words = "what runs the model: openvino, onnxruntime, tensorrt, torch; auto takes the fastest"
+    parser.add_argument("--runtime", metavar="NAME", default=default, help=words)
+
+
 def add_style(parser: argparse._ActionsContainer, otherwise: str) -> None:
     """Add ``--style``, whose default is ``otherwise`` in words."""
-    parser.add_argument("--style", metavar="NAME", help=f"one of the model's styles (default: {otherwise})")
+    words = f"light, such as dusk; `neuralsim doctor` lists the models' (default: {otherwise})"
+    parser.add_argument("--style", metavar="NAME", help=words)
 
 
-def add_remap(parser: argparse._ActionsContainer, otherwise: str = "") -> None:
+def add_remap(parser: argparse._ActionsContainer, otherwise: str = "nothing") -> None:
     """Add ``--remap``, whose default is ``otherwise`` in words."""
-    parser.add_argument(
-        "--remap",
-        metavar="TAG=TAG,...",
-        action=_Remaps,
-        help="paint things as others, such as buildings=vegetation" + (f" (default: {otherwise})" if otherwise else ""),
-    )
+    words = f"paint things as others, by CARLA's tags, such as buildings=vegetation (default: {otherwise})"
+    parser.add_argument("--remap", metavar="TAG=TAG,...", action=_Remaps, help=words)

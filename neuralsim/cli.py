@@ -12,8 +12,9 @@ from pathlib import Path
 from typing import Any
 
 from bridge.arguments import USAGE, Help, Parser, address, count, crowd, endpoint, positive, rate, size, suffixed
+from bridge.presets import TOWNS
 from neuralsim import __version__
-from neuralsim.arguments import add_remap, add_style
+from neuralsim.arguments import add_model, add_remap, add_runtime, add_style
 
 DONE, FAILED = 0, 1
 
@@ -57,7 +58,8 @@ def _add_drive(parser: argparse.ArgumentParser) -> None:
 
     default = DriveOptions()
     where = parser.add_argument_group("where to drive")
-    where.add_argument("--town", metavar="NAME|FILE.xodr", help=f"town to start (default: {default.town})")
+    towns = f"{', '.join(TOWNS)}, or any OpenDRIVE file (default: {default.town})"
+    where.add_argument("--town", metavar="NAME|FILE.xodr", help=towns)
     where.add_argument(
         "--carla", metavar="HOST:PORT", type=address, help="a running CARLA server (default: start the embedded town)"
     )
@@ -67,14 +69,14 @@ def _add_drive(parser: argparse.ArgumentParser) -> None:
     where.add_argument("--replay", metavar="FILE.mcap", type=suffixed(".mcap"), help="look at a recording, drive on")
     where.add_argument("--from-frame", metavar="N", type=count, help="with --replay: drive on from this frame at once")
     where.add_argument("--keys", metavar="FOLDER", type=Path, help="CURVE keys for --connect (`neuralsim keys new`)")
-    where.add_argument("--weather", metavar="PRESET", help="weather to begin with (default: the town's)")
+    where.add_argument("--weather", metavar="PRESET", help="CARLA's, such as WetSunset (default: the town's)")
     where.add_argument("--seed", metavar="N", type=count, default=default.seed, help="of town and traffic")
     where.add_argument("--vehicles", metavar="N", type=crowd, help=f"moving vehicles (default: {default.vehicles})")
     where.add_argument("--walkers", metavar="N", type=crowd, help=f"pedestrians (default: {default.walkers})")
     where.add_argument("--autopilot", action="store_true", help="begin with the autopilot on")
     picture = parser.add_argument_group("picture")
-    picture.add_argument("--model", metavar="NAME", default=default.model, help="model that paints")
-    picture.add_argument("--runtime", metavar="NAME", default=default.runtime, help="what runs the model")
+    add_model(picture, default.model)
+    add_runtime(picture, default.runtime)
     add_style(picture, "what fits the weather")
     add_remap(picture)
     picture.add_argument("--size", metavar="WxH", type=size, default="512x256", help="pixels to paint")

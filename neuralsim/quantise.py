@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import tempfile
 from collections.abc import Iterable, Iterator
 from itertools import islice
@@ -14,6 +13,7 @@ import onnx
 from bridge.messages import Frame
 from neuralsim import runtimes, zoo
 from neuralsim.evaluation.town_drive import TownDrive
+from neuralsim.failure import fail
 from neuralsim.recording.reel import Reel, frame_of
 from neuralsim.recording.writer import RecordingError
 from neuralsim.renderer import NeuralRenderer
@@ -32,32 +32,29 @@ Stretch = list[dict[str, np.ndarray]]
 def run(model: str, recording: Path | None, frames: int, out: Path | None) -> int:
     """Measure on ``frames`` frames of a recording (None: of the town), compare on as many with fp32, and keep the
     ranges in ``out`` (None: this machine's cache) where that is close enough; returns the exit code."""
-    bar = Bar()
     try:
-        graph = zoo.load(model).file
-        count = -(-frames // LENGTH)
-        stretches = []
-        for stretch in _stretches(model, recording, 2 * count):
-            stretches.append(stretch)
-            bar("frames", 0.5 * len(stretches) / (2 * count))
-        bar("measuring", 0.5)
-        source = recording.name if recording else "the embedded town"
-        ranges = int8.calibrate(graph, stretches[::2], source)
-        bar("comparing", 0.75)
-        with tempfile.TemporaryDirectory(prefix="neuralsim-int8-") as folder:
-            rounded = Path(folder) / "int8.onnx"
-            onnx.save(int8.quantise(onnx.load(str(graph)), ranges.range), str(rounded))
-            worst, usual = compare(graph, rounded, stretches[1::2])
-        text = f"{len(ranges.range)} activations measured on {ranges.frames} frames of {source}"
-        text += f"; beside fp32 {usual:.1f} dB, at worst {worst:.1f}"
-        if worst < LEAST:
-            raise ValueError(f"{text}: less than {LEAST:.0f}, so that {model} stays without int8")
-        place = keep(graph, ranges, out)
+        with Bar() as bar:
+            graph = zoo.load(model).file
+            count = -(-frames // LENGTH)
+            stretches = []
+            for stretch in _stretches(model, recording, 2 * count):
+                stretches.append(stretch)
+                bar("frames", 0.5 * len(stretches) / (2 * count))
+            bar("measuring", 0.5)
+            source = recording.name if recording else "the embedded town"
+            ranges = int8.calibrate(graph, stretches[::2], source)
+            bar("comparing", 0.75)
+            with tempfile.TemporaryDirectory(prefix="neuralsim-int8-") as folder:
+                rounded = Path(folder) / "int8.onnx"
+                onnx.save(int8.quantise(onnx.load(str(graph)), ranges.range), str(rounded))
+                worst, usual = compare(graph, rounded, stretches[1::2])
+            text = f"{len(ranges.range)} activations measured on {ranges.frames} frames of {source}"
+            text += f"; beside fp32 {usual:.1f} dB, at worst {worst:.1f}"
+            if worst < LEAST:
+                raise ValueError(f"{text}: less than {LEAST:.0f}, so that {model} stays without int8")
+            place = keep(graph, ranges, out)
     except (zoo.ModelError, RuntimeUnavailable, RecordingError, ValueError, OSError) as error:
-        bar.close()
-        print(f"neuralsim: {error}", file=sys.stderr)
-        return 1
-    bar.close()
+        return fail(error)
     print(f"{place}: {text}")
     return 0
 

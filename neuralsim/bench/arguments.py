@@ -57,8 +57,8 @@ def add(parser: argparse.ArgumentParser) -> None:
         metavar="LIST",
         type=_budget,
         default=(),
-        help="limits, exit code 1 if broken: p95=50ms,photon.p95=90ms,frame.p99=60ms,render.p50=40ms,fps=20,"
-        "displayed_fps=60,dropped=0,jitter=5ms,memory=1000MB; p50, p95 or p99 of each",
+        help="limits, exit code 1 if broken, such as p95=50ms,fps=20; of latency and photon, frame, render and the "
+        "other stages (photon.p95=90ms; p50, p95 or p99), fps, displayed_fps, dropped, jitter, memory (1000MB)",
     )
     add("--trace", metavar="FILE.json", type=suffixed(".json"), help="the first drive for ui.perfetto.dev")
     add("--docs", metavar="FILE.md", type=suffixed(".md"), help="fill in the tables of this page, too")

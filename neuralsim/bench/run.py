@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import json
 import shutil
-import sys
 import tempfile
 import time
 from collections.abc import Iterator
@@ -16,7 +15,7 @@ from typing import Any
 from neuralsim.drive.processes import Child, ProcessError, Processes, ended_by_signals
 from neuralsim.drive.progress import Progress
 from neuralsim.drive.report import host
-from neuralsim.recording.mp4 import reason
+from neuralsim.failure import fail
 from neuralsim.zoo import ModelError
 
 from . import budget, check, compare, docs, link, machine, roofline, tables, trace
@@ -251,10 +250,8 @@ def run(options: BenchOptions) -> int:
         _check_outputs(options)
         report = Bench(options).run()
         return _publish(options, report, budgets, old)
-    except (BenchError, ProcessError, ModelError, compare.ReportError, docs.DocsError) as error:
-        return _fail(str(error))
-    except OSError as error:
-        return _fail(f"{error.filename}: {reason(error)}" if error.filename else reason(error))
+    except (BenchError, ProcessError, ModelError, compare.ReportError, docs.DocsError, OSError) as error:
+        return fail(error)
 
 
 def _publish(
@@ -278,11 +275,11 @@ def _publish(
     )
     for drive in report["drives"]:
         if "error" in drive:
-            code = _fail(f"{drive['cell']['name']}: {drive['error']}")
+            code = fail(f"{drive['cell']['name']}: {drive['error']}")
     if report.get("check", {"honest": True})["honest"] is False:
-        code = _fail("a delay of known length was not seen where it was: see the check's table")
+        code = fail("a delay of known length was not seen where it was: see the check's table")
     for line in (line for wanted in budgets for line in wanted.broken(report)):
-        code = _fail(line)
+        code = fail(line)
     return code
 
 
@@ -297,8 +294,3 @@ def _check_outputs(options: BenchOptions) -> None:
         docs.check(options.docs)
     if options.trace is not None:
         options.trace.parent.mkdir(parents=True, exist_ok=True)
-
-
-def _fail(line: str) -> int:
-    print(f"neuralsim: {line}", file=sys.stderr)
-    return 1

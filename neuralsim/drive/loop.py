@@ -14,6 +14,7 @@ from pathlib import Path
 from bridge import presets
 from bridge.messages import Control
 from bridge.transport import ControlSender, LinkError
+from neuralsim.failure import fail
 from neuralsim.recording.mp4 import Mp4Writer, RecordingError, reason
 from neuralsim.runtimes import RuntimeUnavailable
 from neuralsim.zoo import ModelError
@@ -240,7 +241,7 @@ def run(options: DriveOptions) -> int:
         from .window import display_available
 
         if not display_available():
-            return _fail("no display: set DISPLAY or use --headless")
+            return fail("no display: set DISPLAY or use --headless")
     try:
         drive: Drive
         if options.headless:
@@ -252,22 +253,10 @@ def run(options: DriveOptions) -> int:
         drive.run()
         code = 0
     except EXPECTED as error:
-        code = _fail(_words(error))
+        code = fail(error)
     if any(thread.name == "model" for thread in threading.enumerate()):
         # A compiler that is still at work cannot be cancelled, and must not see the interpreter go away under it.
         sys.stdout.flush()
         sys.stderr.flush()
         os._exit(code)
     return code
-
-
-def _words(error: BaseException) -> str:
-    """One line of what an error says; of the system's own, without its number."""
-    if isinstance(error, OSError) and error.errno:
-        return f"{error.filename}: {reason(error)}" if error.filename else reason(error)
-    return " ".join(str(error).split()) or type(error).__name__
-
-
-def _fail(line: str) -> int:
-    print(f"neuralsim: {line}", file=sys.stderr)
-    return 1

@@ -34,6 +34,7 @@ class EvaluateOptions:
 def add(parser: argparse.ArgumentParser) -> None:
     """Add the options of ``neuralsim evaluate``."""
     from bridge.arguments import count, listed, positive, size
+    from neuralsim.arguments import add_runtime, add_style
 
     default = EvaluateOptions(Path())
     add = parser.add_argument
@@ -53,11 +54,11 @@ def add(parser: argparse.ArgumentParser) -> None:
         dest="parts",
         type=listed(PARTS),
         default=",".join(PARTS),
-        help=f"of {','.join(PARTS)}; the first four need --data",
+        help=f"of {','.join(PARTS)}; the first four need --data (default: all)",
     )
-    add("--runtime", metavar="NAME", default=default.runtime, help="what runs the model")
+    add_runtime(parser, default.runtime)
     add("--size", metavar="WxH", type=size, help="pixels to paint the clip at (default: as `neuralsim render`)")
-    add("--style", metavar="NAME", help="style for the clip (default: the class map's)")
+    add_style(parser, "the class map's; for the clip alone")
     add("--frames", metavar="N", type=positive, help="only so many of the clip and of the loop")
     add("--town-frames", metavar="N", type=positive, default=default.town_frames, help="of the drive for town, shift")
     add("--drift-frames", metavar="N", type=positive, default=default.drift_frames, help="of the drive for drift")

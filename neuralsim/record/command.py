@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 from bridge.arguments import address, listed, positive, size, suffixed
-from neuralsim.arguments import add_remap, add_style
+from neuralsim.arguments import add_model, add_remap, add_runtime, add_style
 from neuralsim.cli import DONE, FAILED, usage
 
 
@@ -37,8 +37,8 @@ def add_record(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--carla", metavar="HOST:PORT", type=address, help="a running CARLA server (default: start embedded towns)"
     )
-    parser.add_argument("--model", metavar="NAME", default=default.model, help="model that paints")
-    parser.add_argument("--runtime", metavar="NAME", default=default.runtime, help="what runs the model")
+    add_model(parser, default.model)
+    add_runtime(parser, default.runtime)
     add_style(parser, "what fits the weather")
     add_remap(parser, "the scenario's")
     parser.add_argument("--size", metavar="WxH", type=size, help="pixels (default: the scenario's)")

@@ -22,6 +22,7 @@ from neuralsim.drive.processes import ended_by_signals
 from neuralsim.drive.progress import Progress
 from neuralsim.drive.report import host
 from neuralsim.drive.session import Picture, Session
+from neuralsim.failure import fail, words
 from neuralsim.recording.evaluate import evaluate
 from neuralsim.recording.frames import export_frames
 from neuralsim.recording.junit import write_junit
@@ -241,10 +242,10 @@ def run(paths: Sequence[Path], options: RecordOptions) -> int:
     try:
         loaded = [load(path) for path in paths]
     except ScenarioError as error:
-        return _fail(str(error))
+        return fail(error)
     twice = {each.id for each in loaded if sum(other.id == each.id for other in loaded) > 1}
     if twice:
-        return _fail(f"two scenarios are called {min(twice)}: they would be recorded into the same folder")
+        return fail(f"two scenarios are called {min(twice)}: they would be recorded into the same folder")
     shared = Shared()
     recorders = [ScenarioRecorder(each, options, shared) for each in loaded]
     failed = 0
@@ -287,7 +288,7 @@ def _record_all(recorders: Sequence[ScenarioRecorder], shared: Shared, jobs: int
                     failed += not _say(future.result())
                 elif isinstance(error, EXPECTED):
                     failed += 1
-                    _fail(f"{recorder.loaded.id}: {' '.join(str(error).split()) or type(error).__name__}")
+                    fail(f"{recorder.loaded.id}: {words(error)}")
                 else:
                     shared.stop = True
                     raise error
@@ -305,9 +306,9 @@ def _record_far(recorders: Sequence[ScenarioRecorder], shared: Shared, options: 
         with ended_by_signals(shared.end):
             paths = [recorder.loaded.path for recorder in recorders]
             for path, result in record_on_cluster(paths, options, lambda: shared.stop):
-                failed += _fail(f"{path.stem}: {result}") if isinstance(result, str) else not _say(result)
+                failed += fail(f"{path.stem}: {result}") if isinstance(result, str) else not _say(result)
     except ClusterError as error:
-        failed += _fail(str(error))
+        failed += fail(error)
     return failed
 
 
@@ -317,7 +318,7 @@ def _evaluate(recorders: Sequence[ScenarioRecorder], target: Path) -> bool:
     try:
         write_junit(target, [evaluate(file) for file in files if file.exists()])
     except (RecordingError, ScenarioError) as error:
-        _fail(str(error))
+        fail(error)
         return False
     return True
 
@@ -331,8 +332,3 @@ def _say(result: dict[str, Any], note: str = "") -> bool:
         if not each["passed"]:
             print(f"      {each['assertion']} of {each['of']}: {each['value']}, limit {each['limit']}", flush=True)
     return passed
-
-
-def _fail(line: str) -> int:
-    print(f"neuralsim: {line}", file=sys.stderr)
-    return 1

@@ -45,8 +45,8 @@ class RenderOptions:
 
 def add_render(parser: argparse.ArgumentParser) -> None:
     """Add the options of ``neuralsim render``."""
-    from bridge.arguments import rate, size
-    from neuralsim.arguments import add_remap, add_style
+    from bridge.arguments import fov, rate, size
+    from neuralsim.arguments import add_model, add_remap, add_runtime, add_style
 
     default = RenderOptions(Path(), "", Path())
     add = parser.add_argument
@@ -61,12 +61,12 @@ def add_render(parser: argparse.ArgumentParser) -> None:
     add("--instances", metavar="DIR", type=Path, help="instance maps of the same names (default: movers are followed)")
     add("--sequence", action="store_true", help="the maps are one clip: kept stable, and a video made of them")
     add("--motion", metavar="DIR", type=Path, help="motion of the clip, as `neuralsim flow` makes it; with --sequence")
-    add("--model", metavar="NAME", default=default.model, help="model that paints, or a folder with card.yaml")
-    add("--runtime", metavar="NAME", default=default.runtime, help="what runs the model")
-    add("--size", metavar="WxH", type=size, help="pixels to paint at (default: the maps', within 512 to 1024 wide)")
+    add_model(parser, default.model)
+    add_runtime(parser, default.runtime)
+    add("--size", metavar="WxH", type=size, help="pixels to paint at (default: the maps', within 384 to 1024 wide)")
     add_style(parser, "the class map's, else the model's")
     add_remap(parser)
-    add("--fov", metavar="DEGREES", type=_fov, default=default.fov, help="of the clip's camera, horizontal")
+    add("--fov", metavar="DEGREES", type=fov, default=default.fov, help="of the clip's camera, horizontal")
     add("--fps", metavar="RATE", type=rate, default=default.fps, help="of the video")
     add("--frame-by-frame", action="store_true", help="forget the past at each frame, to compare with")
 
@@ -124,14 +124,3 @@ def run_label(options: argparse.Namespace) -> int:
     from neuralsim.render.label import run
 
     return run(LabelOptions(**{field.name: getattr(options, field.name) for field in fields(LabelOptions)}))
-
-
-def _fov(text: str) -> float:
-    """Degrees, 10 .. 150."""
-    try:
-        value = float(text)
-    except ValueError:
-        value = 0.0
-    if not 10.0 <= value <= 150.0:
-        raise argparse.ArgumentTypeError(f"{text!r} is not an angle from 10 to 150 degrees")
-    return value

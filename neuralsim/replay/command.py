@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 
 from bridge.arguments import seconds, speed, suffixed
-from neuralsim.arguments import add_remap, add_style
+from neuralsim.arguments import add_remap, add_runtime, add_style
 from neuralsim.cli import usage
 
 
@@ -19,7 +19,7 @@ def add_replay(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--compare", metavar="NAME", help="another model, on the right of the split view")
     add_style(parser, "what fits the weather")
     add_remap(parser, "as recorded")
-    parser.add_argument("--runtime", metavar="NAME", default=default.runtime, help="what runs the model")
+    add_runtime(parser, default.runtime)
     parser.add_argument("--camera", metavar="NAME", dest="view", default="", help="one of several (default: the first)")
     parser.add_argument("--speed", metavar="X", type=speed, default=default.speed, help="0.1 to 8 times real time")
     parser.add_argument("--begin", metavar="S", type=seconds, default=default.begin, help="seconds to begin at")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import tempfile
 from dataclasses import replace
 from pathlib import Path
@@ -10,6 +9,7 @@ from pathlib import Path
 from neuralsim.drive import loop
 from neuralsim.drive.options import DriveOptions
 from neuralsim.drive.processes import ended_by_signals
+from neuralsim.failure import fail
 from neuralsim.recording.reel import Reel
 from scenarios.loader import ScenarioError
 
@@ -35,7 +35,7 @@ def run(options: ReplayOptions) -> int:
             return 0
         return drive_on(options.file, wanted, drive)
     except _EXPECTED as error:
-        return _fail(error)
+        return fail(error)
 
 
 def drive_on(file: Path, number: int, options: DriveOptions) -> int:
@@ -44,7 +44,7 @@ def drive_on(file: Path, number: int, options: DriveOptions) -> int:
         with Reel(file) as reel, tempfile.TemporaryDirectory(prefix="neuralsim-replay-") as folder:
             code = loop.run(onward(reel, number, Path(folder), options))
     except _EXPECTED as error:
-        return _fail(error)
+        return fail(error)
     return code
 
 
@@ -77,8 +77,3 @@ def play_or_drive_on(file: Path, number: int | None, options: DriveOptions) -> i
             file, style=options.style, remap=options.remap, runtime=options.runtime, screenshots=options.recordings
         )
     )
-
-
-def _fail(error: BaseException) -> int:
-    print(f"neuralsim: {' '.join(str(error).split()) or type(error).__name__}", file=sys.stderr)
-    return 1

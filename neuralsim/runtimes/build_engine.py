@@ -6,6 +6,7 @@ import sys
 import time
 
 from neuralsim import zoo
+from neuralsim.failure import fail
 from neuralsim.runtimes import driver, engines, tensorrt_
 
 _WIDTH = 28  # characters of the bar
@@ -13,7 +14,6 @@ _WIDTH = 28  # characters of the bar
 
 def run(model: str, size: tuple[int, int], precision: str, level: int, workspace: int, again: bool) -> int:
     """Build the engine of ``model`` for ``size`` (width, height); returns the exit code."""
-    bar = Bar()
     try:
         card = zoo.load(model)
         reason = tensorrt_.obstacle()
@@ -25,18 +25,16 @@ def run(model: str, size: tuple[int, int], precision: str, level: int, workspace
             print(f"{facts.path}: is there already, for {facts.gpu} and TensorRT {facts.tensorrt}")
             return 0
         begun = time.monotonic()
-        path = engines.build(card.file, facts, level, workspace, report=bar)
+        with Bar() as bar:
+            path = engines.build(card.file, facts, level, workspace, report=bar)
     except (zoo.ModelError, engines.EngineError, driver.NoGpu, OSError) as error:
-        bar.close()
-        print(f"neuralsim: {error}", file=sys.stderr)
-        return 1
-    bar.close()
+        return fail(error)
     print(f"{path}: built in {time.monotonic() - begun:.0f} s for {facts.gpu}, {path.stat().st_size / 1e6:.1f} MB")
     return 0
 
 
 class Bar:
-    """A line on the terminal that is rewritten; nothing where stderr is a file."""
+    """A line on the terminal that is rewritten, and gone in the end; nothing where stderr is a file."""
 
     def __init__(self) -> None:
         self._terminal = sys.stderr.isatty()
@@ -51,7 +49,10 @@ class Bar:
             self._length = len(line)
         return True
 
-    def close(self) -> None:
+    def __enter__(self) -> Bar:
+        return self
+
+    def __exit__(self, *error: object) -> None:
         if self._length:
             sys.stderr.write("\r" + " " * self._length + "\r")
             self._length = 0

@@ -41,7 +41,7 @@ def calibrate(graph: Path, stretches: Iterable[Sequence[Feeds]], source: str, th
     model.graph.output.extend(helper.make_tensor_value_info(name, TensorProto.FLOAT, None) for name in names)
     session = _session(model, threads)
     outputs = [*NEXT.values(), *names]
-    past = next(port.shape[1] for port in session.get_inputs() if port.name == "past_label")
+    past = next((port.shape[1] for port in session.get_inputs() if port.name == "past_label"), 0)
     samples: dict[str, list[np.ndarray]] = {}
     largest: dict[str, float] = {}
     frames = 0
