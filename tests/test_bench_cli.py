@@ -97,6 +97,7 @@ def test_a_bench_writes_everything_compares_and_keeps_to_budgets(tmp_path: Path)
         (("--against", "half.json"), 1, "measure again"),
         (("--docs", "none.md"), 1, "none.md"),
         (("--out", "/proc/bench"), 1, "/proc/bench"),
+        (("--model", "tags", "--parts", "drive", "--loop", "live,window"), 1, "xvfb-run"),
         (("--model", "no-such", "--parts", "drive", "--loop", "live"), 1, "no-such"),
         (("--model", "tags", "--town", "no-such", "--parts", "drive", "--loop", "live"), 1, "no-such"),
     ],
@@ -105,6 +106,8 @@ def test_what_is_wrong_is_one_line(
     tmp_path: Path, monkeypatch, capsys, arguments: tuple[str, ...], code: int, word: str
 ):
     monkeypatch.chdir(tmp_path)
+    for name in ("DISPLAY", "WAYLAND_DISPLAY", "SDL_VIDEODRIVER"):
+        monkeypatch.delenv(name, raising=False)
     (tmp_path / "half.json").write_text('{"format": 1, "drives": [{"cell": {"name": "tags"}, "runs": [{}]}]}')
     assert main(["bench", *arguments]) == code
     errors = capsys.readouterr().err

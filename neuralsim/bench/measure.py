@@ -28,7 +28,7 @@ from neuralsim.drive.processes import Child, Processes, free_port
 from neuralsim.drive.session import Picture, Session
 
 from .altered import Alteration, altered_renderer, held_up, pause, wrap
-from .options import Cell, Link
+from .options import NO_DISPLAY, Cell, Link
 from .resources import Resources
 
 _PRESS = (0.06, 0.14)  # seconds between two changes of the control: at any phase of the loop
@@ -232,6 +232,8 @@ def _window_drive(job: Job) -> Drive:
     from .ghost import Ghost
 
     class SeenDrive(_Measured, WindowDrive):
+        way_out = NO_DISPLAY
+
         def __init__(self) -> None:
             WindowDrive.__init__(self, job.drive_options())
             self.prepare(job, self)

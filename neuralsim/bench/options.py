@@ -11,6 +11,8 @@ from typing import Any
 
 LOOPS = ("live", "lockstep", "window")
 PARTS = ("drive", "link", "machine", "peers", "check")
+#: What helps where there is no display for the loop "window".
+NO_DISPLAY = "set DISPLAY, call it with xvfb-run -a, or leave out --loop window"
 _LINK = re.compile(r"(ipc|tcp)(?:\+([1-9]\d?))?")
 
 

@@ -20,7 +20,7 @@ from neuralsim.zoo import ModelError
 
 from . import budget, check, compare, docs, link, machine, roofline, tables, trace
 from .measure import Job
-from .options import BenchOptions, Cell
+from .options import NO_DISPLAY, BenchOptions, Cell
 from .report_html import page
 from .results import summarise
 
@@ -248,6 +248,7 @@ def run(options: BenchOptions) -> int:
         budgets = [budget.Budget.parse(text) for text in options.budget]
         old = compare.load(options.against) if options.against is not None else None
         _check_outputs(options)
+        _check_display(options)
         report = Bench(options).run()
         return _publish(options, report, budgets, old)
     except (BenchError, ProcessError, ModelError, compare.ReportError, docs.DocsError, OSError) as error:
@@ -294,3 +295,12 @@ def _check_outputs(options: BenchOptions) -> None:
         docs.check(options.docs)
     if options.trace is not None:
         options.trace.parent.mkdir(parents=True, exist_ok=True)
+
+
+def _check_display(options: BenchOptions) -> None:
+    """``BenchError`` now rather than when the drives before it are done."""
+    if "drive" in options.parts and "window" in options.loops:
+        from neuralsim.drive.window import display_available
+
+        if not display_available():
+            raise BenchError(f"no display: {NO_DISPLAY}")

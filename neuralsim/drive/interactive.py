@@ -38,12 +38,14 @@ _SPEED = 0.2  # weight of the newest picture in how fast pictures come, simulate
 class WindowDrive(Drive):
     """Shows pictures and sends what the driver wants; latest wins."""
 
+    way_out = "set DISPLAY or use --headless"  # where there is no display
+
     def __init__(self, options: DriveOptions) -> None:
         super().__init__(options, _wake)
         try:
             self.window = Window(options.size)
         except WindowError as error:
-            raise DriveError(str(error)) from None
+            raise DriveError(f"{error}: {self.way_out}") from None
         self.hud = self.window.hud
         self.inputs = Inputs(self._act, self.window.choose, autopilot=options.autopilot)
         self.state = HudState(model=options.model)

@@ -32,7 +32,7 @@ _GRAB = 10  # pixels beside the divider that still take hold of it
 
 
 class WindowError(RuntimeError):
-    """No window can be opened; the message is one line."""
+    """No window can be opened; the message says where and why, in one line."""
 
 
 def display_available() -> bool:
@@ -57,7 +57,7 @@ class Window:
             self._surface = pygame.display.set_mode(start, pygame.RESIZABLE)
         except pygame.error as error:
             where = os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY") or "this machine"
-            raise WindowError(f"no window on {where} ({error}): set DISPLAY or use --headless") from None
+            raise WindowError(f"no window on {where} ({error})") from None
         pygame.display.set_caption(title)
         pygame.display.set_icon(_icon())
         pygame.key.set_repeat()  # no repeats: a held key is one press
