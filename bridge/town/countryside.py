@@ -22,6 +22,8 @@ GANTRIES = 420.0  # m between gantries of a motorway
 SIGN_BLUE = (28, 84, 170)
 YARDS = 46.0  # m from a town's streets that its woods keep off
 CANOPY = 11.0  # m, cells of the woods
+UTILITY = 0.6  # share of country roads' sides with an overhead line
+CROWNS = 140.0  # m from a road, within which the edges of woods have crowns
 LEAVES = ((66, 92, 44), (74, 100, 48), (58, 84, 42), (82, 106, 54))
 
 
@@ -125,6 +127,12 @@ def plant(site: Site, spot: np.ndarray, kind: str, scale: float) -> None:
         site.post(x, y, 0.22)
 
 
+def _upright(site: Site, x: float, y: float, kind: str, yaw: float) -> None:
+    z = float(site.ground.heights(np.array([[x, y]]))[0])
+    site.props.append(Prop(kind, x, y, z, yaw))
+    site.post(x, y, 0.15)
+
+
 def _hedgerows(site: Site, ring: Ring) -> None:
     """Beside a country road: hedges, fences, rows of trees, now and then a farm; posts with reflectors."""
     rng = site.rng
@@ -134,6 +142,18 @@ def _hedgerows(site: Site, ring: Ring) -> None:
             yaw = float(np.degrees(np.arctan2(way[1], way[0]))) + 90.0
             x, y, z = line[k].tolist()
             site.props.append(Prop("delineator", x, y, z - 0.04, yaw))
+    for line in _stretches(ring, 0.12, 2.0, 1):  # grass hangs over the edge of the asphalt
+        way = np.gradient(line[:, :2], axis=0)
+        for (x, y, z), (ahead, aside) in zip(line.tolist(), way.tolist(), strict=True):
+            if rng.random() < 0.4:
+                yaw, kind = float(np.degrees(np.arctan2(aside, ahead))), f"verge {int(rng.integers(3))}"
+                site.props.append(Prop(kind, x, y, z - 0.05, yaw, scale=float(rng.uniform(0.5, 1.1))))
+    if rng.random() < UTILITY:
+        for line in _stretches(ring, 2.1, 42.0, 1):
+            way = np.gradient(line[:, :2], axis=0)
+            for (x, y, _), (ahead, aside) in zip(line.tolist(), way.tolist(), strict=True):
+                if not site.occupied(x, y):
+                    _upright(site, x, y, "utility", float(np.degrees(np.arctan2(-ahead, aside))))
     for line in _stretches(ring, 2.6, 2.0, 1):
         at = 0
         while at < len(line) - 3:
@@ -288,11 +308,40 @@ def _canopy(site: Site, edges: cKDTree, urban: np.ndarray) -> None:
         beside = padded[1 + di : padded.shape[0] - 1 + di, 1 + dj : padded.shape[1] - 1 + dj]
         sides.append(np.stack([a, b, c, d], -1)[full & ~beside][:, corners])
     rims = np.concatenate(sides)
-    shade = rng.integers(0, len(LEAVES), len(rims))
-    walls = np.stack([lower[rims[:, 0]], lower[rims[:, 1]], upper[rims[:, 1]], upper[rims[:, 0]]], 1)
-    for k, colour in enumerate(LEAVES):
-        site.builder.quads(walls[shade == k], Tag.VEGETATION, colour)
+    for k, colour in enumerate(LEAVES):  # each side is a row of bulging crowns
+        mine = rims[k :: len(LEAVES)]
+        ends = np.stack([lower[mine], upper[mine]], 1)  # foot and top, of both ends
+        site.builder.quads(_crowns(ends, away[mine].min(1) < CROWNS, rng), Tag.VEGETATION, colour)
     for spot in nodes[np.unique(rims)][away[np.unique(rims)] < 70.0]:
         for _ in range(2):
             kind = ("lime", "plane", "birch")[int(rng.integers(3))]
             plant(site, spot + rng.normal(0.0, 3.2, 2), f"{kind} {int(rng.integers(3))}", float(rng.uniform(0.7, 1.05)))
+
+
+def _crowns(ends: np.ndarray, fine: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Sides of a wood as quads (N, 4, 3): `ends` f64 (S, 2, 2, 3), foot and top of each side's two ends; the `fine`
+    ones swell outwards and upwards between them, as the crowns at the edge of a wood do."""
+    plain = ends[~fine]
+    quads = [np.stack([plain[:, 0, 0], plain[:, 0, 1], plain[:, 1, 1], plain[:, 1, 0]], 1)]
+    near = ends[fine]
+    if not len(near):
+        return quads[0]
+    columns, rows = 7, 5
+    u, v = np.linspace(0.0, 1.0, columns), np.linspace(0.0, 1.0, rows)
+    foot = near[:, 0, :1] * (1 - u[:, None]) + near[:, 0, 1:] * u[:, None]
+    top = near[:, 1, :1] * (1 - u[:, None]) + near[:, 1, 1:] * u[:, None]
+    grid = foot[:, None] * (1 - v[:, None, None]) + top[:, None] * v[:, None, None]  # (S, rows, columns, 3)
+    way = near[:, 0, 1, :2] - near[:, 0, 0, :2]
+    out = np.stack([way[:, 1], -way[:, 0]], 1) / np.maximum(np.linalg.norm(way, axis=1), 1e-6)[:, None]
+    high = (top - foot)[:, None, :, 2]
+    inner = np.sin(np.pi * u) ** 0.5
+    bulge = (
+        inner
+        * np.sin(np.pi * np.clip(v, 0.08, 0.9))[:, None] ** 0.7
+        * rng.uniform(0.6, 2.4, (len(near), rows, columns))
+    )
+    grid[..., :2] += out[:, None, None] * bulge[..., None]
+    grid[..., 2] += inner * (v[:, None] ** 2) * rng.uniform(-0.08, 0.26, (len(near), rows, columns)) * high
+    corners = [grid[:, :-1, :-1], grid[:, :-1, 1:], grid[:, 1:, 1:], grid[:, 1:, :-1]]
+    quads.append(np.stack(corners, 3).reshape(-1, 4, 3))
+    return np.concatenate(quads)

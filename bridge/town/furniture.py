@@ -4,7 +4,9 @@ shelters."""
 from __future__ import annotations
 
 import numpy as np
+from scipy.spatial import cKDTree
 
+from bridge.tags import Tag
 from bridge.town.blocks import KERB, Ring
 from bridge.town.library import BASE_TYPES, PAINTS
 from bridge.town.network import Lane
@@ -95,9 +97,8 @@ def _kerb(site: Site, ring: Ring, mouths: np.ndarray) -> None:
         return
     line, back = frontage(ring, 0.55), frontage(ring, max(ring.pavement - 0.45, 0.8))
     clear = np.ones(len(line.points), bool)
-    for k in range(0, len(line.points), 2):
-        near = np.abs(mouths - line.points[k, :2]).sum(1).min() if len(mouths) else 99.0
-        clear[k : k + 2] = near > 9.0
+    if len(mouths):
+        clear = cKDTree(mouths).query(line.points[:, :2], p=1)[0] > 9.0
     lamp = "street" if ring.pavement > 2.9 else str(rng.choice(["street", "lantern"]))
     next_lamp, next_tree, next_small = float(rng.uniform(3, 20)), float(rng.uniform(3, 20)), float(rng.uniform(5, 25))
     trees, left = False, 0.0
@@ -124,20 +125,51 @@ def _kerb(site: Site, ring: Ring, mouths: np.ndarray) -> None:
                 scale=float(rng.uniform(0.7, 1.0)),
                 post=0.2,
             )
+            _pit(site, line, k)
             next_tree = spacing * float(rng.uniform(0.85, 1.2)) * (2.0 if rng.random() < 0.15 else 1.0)
         elif next_small <= 0.0:
-            next_small = float(rng.uniform(9.0, 30.0))
+            next_small = float(rng.uniform(5.0, 17.0))
             _small(site, ring, line, back, k)
+    _weeds(site, frontage(ring, ring.pavement - 0.12))
+
+
+def _pit(site: Site, line: Line, k: int) -> None:
+    """The patch of earth that a street tree stands in."""
+    place, forward = line.points[k], line.forward[k] * 0.6
+    across = np.array([-forward[1], forward[0]])
+    corners = np.array([place[:2] + a * forward + b * across for a, b in ((-1, -1), (1, -1), (1, 1), (-1, 1))])
+    level = np.column_stack([corners, np.full(4, place[2] + KERB + (0.012 if site.ground.flat else 0.05))])
+    site.builder.quads(level[None], Tag.TERRAIN, (104, 92, 70))
+
+
+def _weeds(site: Site, line: Line) -> None:
+    """Weeds here and there along the line where a pavement meets walls and gardens."""
+    rng = site.rng
+    for k in np.flatnonzero(line.urban & (rng.random(len(line.points)) < 0.07)).tolist():
+        _at(site, line, k, f"weeds {int(rng.integers(3))}", turn=90.0, scale=float(rng.uniform(0.6, 1.1)))
+
+
+#: Shares of what stands on pavements: alone at the kerb, and at the back against walls and fences.
+SMALL = {
+    "bollards": 0.13, "rails": 0.07, "litter": 0.1, "post": 0.04, "parking": 0.08, "limit": 0.06, "ticket": 0.05,
+    "bikes": 0.1, "column": 0.02, "bench": 0.05, "cabinet": 0.06, "bin": 0.07, "shelter": 0.04, "board": 0.05,
+    "planter": 0.04, "tables": 0.02, "control": 0.01, "sacks": 0.01,
+}  # fmt: skip
+
+
+KINDS, SHARES = tuple(SMALL), np.cumsum(list(SMALL.values()))[:-1]
 
 
 def _small(site: Site, ring: Ring, line: Line, back: Line, k: int) -> None:
     rng = site.rng
-    kinds = ("bollards", "litter", "bench", "cabinet", "post", "parking", "shelter", "limit", "bin")
-    kind = str(rng.choice(kinds, p=(0.2, 0.16, 0.08, 0.12, 0.06, 0.14, 0.05, 0.09, 0.1)))
+    kind = KINDS[int(np.searchsorted(SHARES, rng.random()))]
     j = int(k * len(back.points) / len(line.points)) % len(back.points)
     if kind == "bollards":
         for m in range(int(rng.integers(3, 8))):
             _at(site, line, k + int(1.7 * m), "bollard", post=0.1)
+    elif kind == "rails":
+        for m in range(int(rng.integers(2, 6))):
+            _at(site, line, k + 2 * m, "railing", turn=90.0, post=0.2)
     elif kind in ("parking", "limit"):
         # Right-hand traffic runs with the road on the left of one who looks along the ring: signs face those who come.
         _at(site, line, k, f"sign {kind}", turn=90.0, post=0.06)
@@ -146,7 +178,16 @@ def _small(site: Site, ring: Ring, line: Line, back: Line, k: int) -> None:
             _at(site, back, j, "stop", turn=0.0)
             place, inward = back.points[j], back.inward[j]
             site.boxes.append((float(place[0]), float(place[1]), float(np.arctan2(inward[1], inward[0])), 0.7, 1.9))
-    elif kind in ("bench", "cabinet", "bin"):
+    elif kind == "tables":
+        if ring.pavement > 2.3:
+            for m in range(int(rng.integers(1, 4))):
+                _at(site, back, j + 3 * m, str(rng.choice(["table", "parasol"])), post=0.8)
+    elif kind == "bikes":
+        if ring.pavement > 2.3:
+            _at(site, line, k, f"bikes {int(rng.integers(2))}", post=0.6)
+    elif kind == "board":
+        _at(site, back, j, str(rng.choice(["board", "board pale"])), turn=float(rng.normal(0.0, 20.0)), post=0.3)
+    elif kind in ("bench", "cabinet", "bin", "planter", "control", "sacks"):
         _at(site, back, j, kind, post=0.3)
     else:
         _at(site, line, k, kind, post=0.2)

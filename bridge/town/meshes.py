@@ -272,7 +272,8 @@ def cylinder(radius: float, bottom: float, top: float, tag: int, colour: RGB, si
 
 
 def wheel(radius: float, width: float, tag: int, tyre: RGB, rim: RGB, sides: int = 14, fine: bool = True) -> Mesh:
-    """Wheel about the y axis, centred at the origin: tyre (``fine``: rounded shoulders), a paler rim on both faces."""
+    """Wheel about the y axis, centred at the origin: tyre (``fine``: rounded shoulders), on both faces a paler rim with
+    spokes."""
     angle = 2.0 * np.pi * np.arange(sides) / sides
     circle = np.stack([np.cos(angle), np.zeros(sides), np.sin(angle)], 1)
     half = width / 2.0
@@ -280,15 +281,12 @@ def wheel(radius: float, width: float, tag: int, tyre: RGB, rim: RGB, sides: int
         [(0.93, -half), (1.0, -0.7 * half), (1.0, 0.7 * half), (0.93, half)] if fine else [(1.0, -half), (1.0, half)]
     )
     body = loft([circle * radius * r + [0.0, y, 0.0] for r, y in rings], tag, tyre)
-    faces = [
-        Mesh.of(
-            np.concatenate([circle * radius * 0.62 + [0.0, y, 0.0], [[0.0, y, 0.0]]]),
-            [(k, (k + 1) % sides, sides) for k in range(sides)],
-            tag,
-            rim,
-        )
-        for y in (-half - 0.008, half + 0.008)
-    ]
+    faces = []
+    for y in (-half - 0.008, half + 0.008):
+        corners = np.concatenate([circle * radius * 0.62 + [0.0, y, 0.0], [[0.0, y, 0.0]]])
+        face = Mesh.of(corners, [(k, (k + 1) % sides, sides) for k in range(sides)], tag, rim)
+        spokes = np.where(np.arange(sides)[:, None] % 3 > 0, np.array(rim), np.array(rim) // 2)
+        faces.append(replace(face, colours=spokes.astype(np.uint8)))
     return merge([body, *faces])
 
 
@@ -324,19 +322,28 @@ def blob(
     )
 
 
-def leaves(radii: ArrayLike, centre: ArrayLike, tag: int, colour: RGB, seed: int, count: int, size: float) -> Mesh:
-    """Cloud of loose triangles on and around an ellipsoid: the ragged edge and the gaps of a tree's crown."""
-    rng = np.random.default_rng(seed)
-    direction = rng.normal(size=(count, 3))
-    direction /= np.linalg.norm(direction, axis=1, keepdims=True)
-    at = direction * rng.uniform(0.72, 1.12, (count, 1)) * np.asarray(radii) + np.asarray(centre)
-    return scattered(at, tag, colour, size, rng)
+def fringe(body: Mesh, count: int, size: float, rng: np.random.Generator) -> Mesh:
+    """``count`` leaves that stick out of a body by up to about ``size`` m: its ragged edge.
 
-
-def scattered(at: np.ndarray, tag: int, colour: RGB, size: float, rng: np.random.Generator) -> Mesh:
-    """A loose triangle of about ``size`` m, turned at random, at each of the places f64 (N, 3)."""
-    count = len(at)
-    corners = at[:, None] + rng.normal(scale=size * 0.6, size=(count, 3, 3))
-    colours = np.clip(np.array(colour) * rng.uniform(0.7, 1.2, (count, 1)), 0, 255).astype(np.uint8)
-    mesh = Mesh.of(corners.reshape(-1, 3), np.arange(3 * count).reshape(-1, 3), tag, colour)
-    return replace(mesh, colours=colours)
+    Each is a triangle whose base lies in the surface, so that none of them hovers.
+    """
+    corners = body.vertices[body.triangles].astype(float)
+    normal = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
+    areas = np.linalg.norm(normal, axis=1)
+    normal /= np.maximum(areas, 1e-12)[:, None]
+    which = rng.choice(len(corners), count, p=areas / areas.sum())
+    share = rng.dirichlet((1.0, 1.0, 1.0), count)
+    foot = np.einsum("nk,nkc->nc", share, corners[which])
+    normal = normal[which] * np.sign(np.einsum("nc,nc->n", normal[which], foot - body.vertices.mean(0)))[:, None]
+    base = np.cross(normal, rng.normal(size=(count, 3)))
+    base *= 0.7 * size * rng.uniform(0.6, 1.2, (count, 1)) / np.maximum(np.linalg.norm(base, axis=1), 1e-9)[:, None]
+    sunk = foot - 0.3 * size * normal
+    tip = foot + normal * size * rng.uniform(0.3, 1.0, (count, 1)) + rng.normal(scale=0.35 * size, size=(count, 3))
+    vertices = np.stack([sunk - base, sunk + base, tip], 1).reshape(-1, 3)
+    shade = rng.uniform(0.8, 1.2, (count, 1))
+    return Mesh(
+        vertices,
+        np.arange(3 * count).reshape(-1, 3),
+        body.tags[which],
+        np.clip(body.colours[which] * shade, 0, 255).astype(np.uint8),
+    )

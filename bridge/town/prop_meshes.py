@@ -17,12 +17,11 @@ from bridge.town.meshes import (
     box,
     cylinder,
     flat,
-    leaves,
+    fringe,
     loft,
     merge,
     prism,
     quad,
-    scattered,
     sphere,
     tube,
 )
@@ -150,12 +149,14 @@ TREES: dict[str, tuple[float, float, float, float, RGB]] = {
 }
 
 
-LEAVES = 110  # per lump of a crown, and per shrub
+#: Trunks and boughs are thin upright wood, and labelled as what they look like: as foliage, painters paint them green.
+TRUNK = Tag.POLE
+LEAVES = 42  # per lump of a crown
 SPRIGS = 16  # per metre of hedge
 
 
 def tree(kind: str = "lime", seed: int = 0) -> Mesh:
-    """Tree of a kind in ``TREES``, another one for each seed: trunk that branches, crown of lumps and loose leaves."""
+    """Tree of a kind in ``TREES``, another one for each seed: trunk that branches, crown of lumps with ragged edges."""
     height, radius, base, trunk, colour = TREES[kind]
     rng = np.random.default_rng(seed)
     height *= rng.uniform(0.88, 1.12)
@@ -163,43 +164,39 @@ def tree(kind: str = "lime", seed: int = 0) -> Mesh:
     bend = rng.normal(scale=0.12, size=2)
     fork = np.array([bend[0], bend[1], base * rng.uniform(0.95, 1.15)])
     stem = [(0, 0, -0.1), (bend[0] * 0.3, bend[1] * 0.3, fork[2] * 0.5), tuple(fork)]
-    near = [tube(stem, [trunk * 1.25, trunk, trunk * 0.85], tag, BARK, 8)]
-    far = [tube(stem, [trunk * 1.25, trunk, trunk * 0.85], tag, BARK, 5)]
-    middle = (base + height) / 2.0
-    tall = (height - base) / 2.0
-    lumps = 5 if kind in ("young", "birch", "poplar") else 8
-    for k in range(lumps):
-        turn = 2.0 * np.pi * (k + rng.uniform(-0.3, 0.3)) / lumps * 2.0
-        level = -0.55 + 1.2 * (k + rng.uniform(0, 0.6)) / lumps
-        out = radius * 0.56 * np.sqrt(max(1.0 - level**2, 0.1)) * rng.uniform(0.7, 1.15)
-        at = np.array([out * np.cos(turn), out * np.sin(turn), middle + tall * level * 0.85])
-        near.append(
-            tube(
-                [tuple(fork), tuple(fork * 0.4 + at * 0.6 - [0, 0, 0.3]), tuple(at)],
-                [trunk * 0.6, trunk * 0.35, 0.03],
-                tag,
-                BARK,
-                4,
-            )
-        )
+    near = [tube(stem, [trunk * 1.25, trunk, trunk * 0.85], TRUNK, BARK, 8)]
+    far = [tube(stem, [trunk * 1.25, trunk, trunk * 0.85], TRUNK, BARK, 5)]
+    middle = np.array([bend[0], bend[1], (base + height) / 2.0])
+    half = np.array([radius, radius, (height - base) / 2.0])
+    core = int(rng.integers(1 << 30))
+    near.append(blob(half * 0.55, middle, tag, colour, core, 7))
+    far.append(blob(half * 0.58, middle, tag, colour, core, 4))
+    lumps = 8 if kind in ("young", "birch") else 11
+    for k in range(lumps):  # spread evenly over the crown, as seeds over a sunflower
+        level = 1.0 - 2.0 * (k + 0.5 + rng.uniform(-0.3, 0.3)) / lumps
+        turn = 2.39996 * k + rng.uniform(-0.4, 0.4)
+        out = np.sqrt(max(1.0 - level**2, 0.0))
+        at = middle + half * rng.uniform(0.54, 0.8) * np.array([out * np.cos(turn), out * np.sin(turn), level])
+        if level < 0.35:  # a branch to it
+            path = [tuple(fork), tuple(fork * 0.4 + at * 0.6 - [0, 0, 0.3]), tuple(at)]
+            near.append(tube(path, [trunk * 0.6, trunk * 0.35, 0.03], TRUNK, BARK, 4))
         if kind == "bare":  # twigs reach beyond a crown that is filled, as people label winter trees
             for _ in range(5):
                 tip = at + rng.normal(scale=radius * 0.3, size=3) + np.array([0.0, 0.0, 0.5])
-                near.append(tube([tuple(fork * 0.3 + at * 0.7), tuple(tip)], [0.045, 0.012], tag, BARK, 3))
-        size = np.array([radius * 0.56, radius * 0.56, tall * 0.42]) * rng.uniform(0.8, 1.1)
-        seeds = rng.integers(1 << 30, size=3)
-        # The lump fills the middle; leaves make its ragged edge and the gaps that the sky shines through.
-        near.append(blob(size * 0.74, at, tag, colour, int(seeds[0]), 7))
-        near.append(leaves(size * 1.06, at, tag, colour, int(seeds[1]), LEAVES, 0.15 + 0.03 * radius))
-        far.append(blob(size * 0.86, at, tag, colour, int(seeds[0]), 5))
-        far.append(leaves(size * 1.06, at, tag, colour, int(seeds[1]), 22, 0.3 + 0.05 * radius))
+                near.append(tube([tuple(fork * 0.3 + at * 0.7), tuple(tip)], [0.045, 0.012], TRUNK, BARK, 3))
+        size = (0.31 * radius + 0.09 * half) * rng.uniform(0.7, 1.15)
+        one = int(rng.integers(1 << 30))
+        lump = blob(size, at, tag, colour, one, 5)
+        near += [lump, fringe(lump, LEAVES, 0.2 + 0.07 * radius, rng)]
+        coarse = blob(size, at, tag, colour, one, 3)
+        far += [coarse, fringe(coarse, 7, 0.3 + 0.08 * radius, rng)]
     return merge([merge(near).with_level(NEAR), merge(far).with_level(FAR)])
 
 
 def hedge(length: float, height: float = 1.3, depth: float = 0.7, seed: int = 0) -> Mesh:
     """Hedge along x, centred, with an uneven top and sides, and near by the leaves that stand out of them."""
     rng = np.random.default_rng(seed)
-    count = max(int(length / 0.6), 2)
+    count = max(int(length / 0.4), 2)
     x = np.linspace(-length / 2, length / 2, count)
     wobble = rng.uniform(0.88, 1.1, (count, 5))
     half = depth / 2.0
@@ -212,20 +209,23 @@ def hedge(length: float, height: float = 1.3, depth: float = 0.7, seed: int = 0)
         1,
     )
     body = loft(sections, Tag.VEGETATION, (62, 96, 40), closed=False)
-    share = rng.uniform(0.0, 1.0, (int(SPRIGS * length), 1))
-    k, side = rng.integers(count - 1, size=len(share)), rng.integers(1, len(profile) - 2, size=len(share))
-    edge = sections[k, side] * share + sections[k, side + 1] * (1.0 - share)
-    edge[:, 0] += rng.uniform(0.0, length / count, len(share))
-    return merge([body, scattered(edge, Tag.VEGETATION, (66, 102, 42), 0.2, rng).with_level(NEAR)])
+    return merge([body, fringe(body, int(SPRIGS * length), 0.16, rng).with_level(NEAR)])
 
 
 def bush(radius: float = 0.8, seed: int = 0) -> Mesh:
-    """Shrub: a lump on the ground with loose leaves."""
-    size = (radius, radius, radius * 0.85)
-    near = [blob(np.multiply(size, 0.85), (0, 0, radius * 0.7), Tag.VEGETATION, (80, 116, 50), seed, 7)]
-    near.append(leaves(size, (0, 0, radius * 0.75), Tag.VEGETATION, (80, 116, 50), seed + 1, LEAVES, 0.14))
-    far = blob(size, (0, 0, radius * 0.7), Tag.VEGETATION, (80, 116, 50), seed, 5)
-    return merge([merge(near).with_level(NEAR), far.with_level(FAR)])
+    """Shrub: lumps on the ground with ragged edges."""
+    rng = np.random.default_rng(seed)
+    near, far = [], []
+    for k in range(4):
+        turn = 1.57 * k + rng.uniform(-0.5, 0.5)
+        at = np.array([np.cos(turn), np.sin(turn), 0.0]) * radius * rng.uniform(0.3, 0.5)
+        size = np.array([1.0, 1.0, rng.uniform(0.8, 1.3)]) * radius * rng.uniform(0.5, 0.7)
+        at[2] = 0.75 * size[2]
+        one = int(rng.integers(1 << 30))
+        lump = blob(size, at, Tag.VEGETATION, (80, 116, 50), one, 5)
+        near += [lump, fringe(lump, 24, 0.16, rng)]
+        far.append(blob(size, at, Tag.VEGETATION, (80, 116, 50), one, 3))
+    return merge([merge(near).with_level(NEAR), merge(far).with_level(FAR)])
 
 
 def bollard() -> Mesh:

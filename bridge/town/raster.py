@@ -113,10 +113,12 @@ class _Block:
         levels = np.sort(levels)
         used, corners = np.unique(mesh.triangles[chosen], return_inverse=True)
         corners = corners.reshape(-1, 3)
-        lowest, highest = np.full(len(used), FAR), np.full(len(used), NEAR)
-        np.minimum.at(lowest, corners, levels[:, None])
-        np.maximum.at(highest, corners, levels[:, None])
-        group = np.where(lowest == highest, lowest, ALWAYS)
+        group = np.full(len(used), ALWAYS)
+        marks = np.zeros((3, len(used)), bool)  # which levels need a vertex
+        for level in (NEAR, ALWAYS, FAR):
+            marks[level, corners[levels == level]] = True
+        for level in (NEAR, FAR):
+            group[marks[level] & (marks.sum(axis=0) == 1)] = level
         order = np.argsort(group, kind="stable")
         place = np.empty(len(used), np.int32)
         place[order] = np.arange(len(used))

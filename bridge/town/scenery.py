@@ -6,13 +6,14 @@ lane or a pavement. Street furniture and parked cars are in ``furniture``.
 
 from __future__ import annotations
 
+import xml.etree.ElementTree as ET
 from dataclasses import dataclass
 
 import cv2
 import numpy as np
 
 from bridge.tags import Tag
-from bridge.town import countryside, furniture
+from bridge.town import countryside, fixtures, furniture
 from bridge.town.blocks import KERB, Ground, Ring, along, inside, offset
 from bridge.town.houses import Frame, box, church, house
 from bridge.town.looks import OTHERS, STYLES, Look
@@ -42,6 +43,7 @@ def dress(
     """Dress a map. Deterministic by `rng`; instances of buildings count from `first_instance`."""
     site = Site(network, ground, rng, first_instance, look)
     furniture.reserve(site)
+    fixtures.place(site, ET.fromstring(network.map.to_opendrive()))
     if look.church and ground.rings:
         _church(site)
     for ring in ground.rings:

@@ -3,39 +3,45 @@ sensors."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
 
 from bridge.town.actors import Actor, Transform
-from bridge.town.raster import Placements, Planes, Rasteriser, Scene
+from bridge.town.raster import FAR_PLANE, Placements, Planes, Rasteriser, Scene
 from bridge.town.site import Prop
 from bridge.town.templates import templates
+from bridge.town.wheels import Rolled
 
 REACH = (60.0, 30.0, 220.0)  # m, props are drawn to this distance: least, and more per metre of their size, at most
+VEHICLE = 7.0  # m, no part of a vehicle is further from its centre
 View = tuple[int, int, float, bytes]  # width, height, field of view, pose
 
 
 @dataclass
 class Poses:
-    """All actors at one moment: ``row`` by actor id; ``matrix`` f64 (N, 4, 4); ``template`` i32 (N,), -1 = unseen."""
+    """All actors at one moment: ``row`` by actor id; ``matrix`` f64 (N, 4, 4); ``template`` i32 (N,), -1 = unseen;
+    ``steer`` f64 (N,), radians to the right at the front wheels, nan where only the way tells."""
 
     row: dict[int, int]
     ids: np.ndarray
     matrix: np.ndarray
     template: np.ndarray
     colour: np.ndarray
+    steer: np.ndarray
 
     @staticmethod
-    def of(actors: Sequence[Actor], matrix: np.ndarray) -> Poses:
+    def of(actors: Sequence[Actor], matrix: np.ndarray, steer: Mapping[int, float] | None = None) -> Poses:
+        """``steer``: of those vehicles whose steering is known, by actor id."""
         return Poses(
             row={actor.id: k for k, actor in enumerate(actors)},
             ids=np.array([actor.id for actor in actors], np.int64),
             matrix=matrix,
             template=np.array([actor.template for actor in actors], np.int32),
             colour=np.array([_colour(actor.attributes.get("color", "")) for actor in actors], np.uint8).reshape(-1, 3),
+            steer=np.array([(steer or {}).get(actor.id, np.nan) for actor in actors], np.float64),
         )
 
 
@@ -46,6 +52,8 @@ class Stage:
         self.scene = scene
         self.fresh: Poses | None = None
         self._last: Poses | None = None
+        self._rolled = Rolled.still(np.zeros(0))  # of the actors of the previous tick
+        self._onward: tuple[Poses, np.ndarray, Rolled] | None = None  # since then
         book = templates()
         self.props = Placements.empty(len(props))
         self.props.template = np.array([book.index[prop.kind] for prop in props], np.int32)
@@ -70,7 +78,8 @@ class Stage:
 
     def remember(self, poses: Poses) -> None:
         """Take these as the poses of the previous tick."""
-        self._last = poses
+        self._rolled = self._since(poses)[1]
+        self._last, self._onward = poses, None
         self.changed()
 
     def picture(self, poses: Poses, camera: int, view: View, sun: tuple[float, ...], hide: int, rgb: bool) -> Planes:
@@ -87,31 +96,72 @@ class Stage:
         last = self._last or poses
         before = last.matrix[last.row[camera]] if camera in last.row else pose
         planes = slots[used].render(
-            self.scene, self._placements(poses, last, pose, slots[used]), pose, before, sun=sun, hide=hide, rgb=rgb
+            self.scene, self._placements(poses, pose, slots[used]), pose, before, sun=sun, hide=hide, rgb=rgb
         )
         self._pictures[view, hide] = planes
         return planes
 
-    def _placements(self, poses: Poses, last: Poses, camera: np.ndarray, eye: Rasteriser) -> Placements:
+    def _since(self, poses: Poses) -> tuple[np.ndarray, Rolled]:
+        """Rows of the actors among the poses of the previous tick (-1: new), and how their wheels have rolled since."""
+        if self._onward is None or self._onward[0] is not poses:
+            last = self._last
+            row: np.ndarray = np.arange(len(poses.ids))
+            if last is None:
+                rolled = Rolled.still(poses.steer)
+            else:
+                if not np.array_equal(last.ids, poses.ids):
+                    row = np.array([last.row.get(ident, -1) for ident in poses.ids.tolist()], np.int64)
+                base = templates().wheels.base[poses.template]
+                rolled = self._rolled.onward(last.matrix, row, poses.matrix, base, poses.steer)
+            self._onward = poses, row, rolled
+        return self._onward[1], self._onward[2]
+
+    def _placements(self, poses: Poses, camera: np.ndarray, eye: Rasteriser) -> Placements:
+        book = templates().wheels
+        row, rolled = self._since(poses)
         seen = np.flatnonzero(poses.template >= 0)
-        rows = np.array([last.row.get(int(k), -1) for k in poses.ids[seen]], np.int64)
-        known = rows >= 0
-        previous, before = poses.matrix[seen], poses.template[seen]
-        previous[known], before[known] = last.matrix[rows[known]], last.template[rows[known]]
-        away = self._places - camera[:3, 3]
-        ahead, aside = away @ camera[:3, 0], np.abs(away @ camera[:3, 1])
-        wide = eye.width / 2 / eye.focal
-        in_view = (ahead > -self._radius) & (ahead < self._reach) & (aside < wide * ahead + (1.0 + wide) * self._radius)
-        near = np.flatnonzero(in_view)
+        matrix, template = poses.matrix[seen], book.body[poses.template[seen]]
+        previous, before = matrix, template
+        rolling = np.flatnonzero(poses.template[seen] < len(templates().vehicles))
+        rolling = rolling[self._in_view(matrix[rolling, :3, 3], VEHICLE, FAR_PLANE, camera, eye)]
+        owner, wheel = book.of(poses.template[seen][rolling])
+        owner = rolling[owner]
+        gone, steer = rolled.gone[seen], rolled.steer[seen]
+        was, steered = gone, steer
+        if self._last is not None:
+            old = row[seen]
+            known = old >= 0
+            previous = np.where(known[:, None, None], self._last.matrix[old], matrix)
+            before = np.where(known, book.body[self._last.template[old]], template)
+            was = np.where(known, self._rolled.gone[old], gone)
+            steered = np.where(known, self._rolled.steer[old], steer)
+        near = self._in_view(self._places, self._radius, self._reach, camera, eye)
+        now, then = np.split(  # of the wheels
+            book.placed(
+                np.concatenate([matrix[owner], previous[owner]]), np.concatenate([wheel, wheel]),
+                np.concatenate([gone[owner], was[owner]]), np.concatenate([steer[owner], steered[owner]]),
+            ),
+            2,
+        )  # fmt: skip
         still = self.props
         return Placements(
-            np.concatenate([poses.template[seen], still.template[near]]),
-            np.concatenate([before, still.template[near]]),
-            np.concatenate([poses.matrix[seen], still.pose[near]]),
-            np.concatenate([previous, still.pose[near]]),
-            np.concatenate([poses.ids[seen].astype(np.uint16), still.instance[near]]),
-            np.concatenate([poses.colour[seen], still.colour[near]]),
+            np.concatenate([template, still.template[near], book.template[wheel]]),
+            np.concatenate([before, still.template[near], book.template[wheel]]),
+            np.concatenate([matrix, still.pose[near], now]),
+            np.concatenate([previous, still.pose[near], then]),
+            np.concatenate([poses.ids[seen], still.instance[near], poses.ids[seen[owner]]]).astype(np.uint16),
+            np.concatenate([poses.colour[seen], still.colour[near], poses.colour[seen[owner]]]),
         )
+
+    @staticmethod
+    def _in_view(
+        places: np.ndarray, radius: np.ndarray | float, reach: np.ndarray | float, camera: np.ndarray, eye: Rasteriser
+    ) -> np.ndarray:
+        """Which of the balls at places f64 (N, 3) may be seen within ``reach`` metres."""
+        away = places - camera[:3, 3]
+        ahead, aside = away @ camera[:3, 0], np.abs(away @ camera[:3, 1])
+        wide = eye.width / 2 / eye.focal
+        return np.flatnonzero((ahead > -radius) & (ahead < reach) & (aside < wide * ahead + (1.0 + wide) * radius))
 
 
 def matrices_of(transforms: Sequence[Transform]) -> np.ndarray:

@@ -10,8 +10,10 @@ import numpy as np
 from bridge.town import prop_meshes
 from bridge.town.lights import STATES
 from bridge.town.meshes import Mesh
+from bridge.town.pavement_meshes import pavement_templates
 from bridge.town.people_meshes import KINDS, PHASES, walker_templates
-from bridge.town.vehicle_meshes import vehicle_templates
+from bridge.town.vehicle_meshes import vehicle_templates, vehicles
+from bridge.town.wheels import WheelBook
 
 ARM = 3.6  # m, how far a traffic light's arm reaches over a wide road
 _LIT = {"red": (255, 60, 40), "yellow": (255, 200, 50), "green": (70, 255, 140)}
@@ -22,7 +24,7 @@ Vector = tuple[float, float, float]
 
 
 class Templates:
-    """``meshes`` in order; ``index`` by name; ``size``: half extents (m) by name of the vehicles and walkers."""
+    """``meshes`` in order; ``index`` by name; ``wheels``: what of them turns when a vehicle moves."""
 
     def __init__(self) -> None:
         self.meshes: list[Mesh] = []
@@ -46,6 +48,13 @@ class Templates:
                 self._add(f"light {arm:g} {state}", replace(mesh, colours=colours))
         for name, mesh in _props().items():
             self._add(name, mesh)
+        apart = []
+        for name, vehicle in vehicles().items():
+            whole, first = self.index[name], len(self.meshes)
+            self._add(f"{name} body", vehicle.body)
+            self._add(f"{name} wheel", vehicle.wheel)
+            apart.append((whole, first, first + 1, vehicle))
+        self.wheels = WheelBook(len(self.meshes), apart)
 
     def _add(self, name: str, mesh: Mesh) -> None:
         self.index[name] = len(self.meshes)
@@ -99,4 +108,4 @@ def _props() -> dict[str, Mesh]:
             found[f"{kind} {seed}"] = p.tree(kind, seed)
     for seed in range(2):
         found[f"bush {seed}"] = p.bush(0.8, seed)
-    return found
+    return found | pavement_templates()

@@ -7,14 +7,15 @@ profile (``car_shapes``). Origin: centre of the footprint on the ground, x forwa
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from functools import lru_cache
 
 import numpy as np
 
 from bridge.tags import Tag
 from bridge.town.car_shapes import CARS, LORRY_CAB, CarShape
 from bridge.town.meshes import FAR, NEAR, RGB, Mesh, box, loft, merge, sphere, wheel
-from bridge.town.two_wheelers import MOTORCYCLE_LAMPS, two_wheeler_templates
+from bridge.town.two_wheelers import MOTORCYCLE_LAMPS, two_wheelers
 
 GLASS: RGB = (38, 46, 54)
 BLACK: RGB = (24, 24, 26)
@@ -25,13 +26,44 @@ TAILLAMP: RGB = (150, 18, 18)
 PLATE: RGB = (220, 220, 205)
 
 
-def _car(c: CarShape) -> Mesh:
-    near = merge([_lower_body(c, 9, 1), _cabin(c, 2), *_wheels(c, 16), *_fittings(c)]).with_level(NEAR)
+@dataclass(frozen=True)
+class Wheel:
+    """One wheel: where its centre is (m), which turns about the y axis there; its radius (m); whether it steers."""
+
+    at: tuple[float, float, float]
+    radius: float
+    steers: bool
+
+
+@dataclass(frozen=True)
+class Vehicle:
+    """A vehicle in parts: ``body``; ``wheel``, the mesh of each of its ``wheels``, centred at the origin."""
+
+    body: Mesh
+    wheel: Mesh
+    wheels: tuple[Wheel, ...]
+
+    def whole(self) -> Mesh:
+        """All of it as one mesh, its wheels straight ahead."""
+        return merge([self.body, *[self.wheel.moved(*wheel.at) for wheel in self.wheels]])
+
+
+def _car(c: CarShape) -> Vehicle:
+    near = merge([_lower_body(c, 9, 1), _cabin(c, 2), *_fittings(c)]).with_level(NEAR)
     coarse = replace(c, pillars=())
-    far = merge(
-        [_lower_body(coarse, 4, 0), _cabin(coarse, 0), *_wheels(c, 7, False), *_lamps(c), *_mirrors(c, 4, 2)]
-    ).with_level(FAR)
-    return merge([near, far])
+    far = merge([_lower_body(coarse, 4, 0), _cabin(coarse, 0), *_lamps(c), *_mirrors(c, 4, 2)]).with_level(FAR)
+    y = c.width / 2.0 - c.tyre_width / 2.0 - 0.025
+    wheels = tuple(
+        Wheel((c.length / 2.0 - axle, side * y, c.wheel), c.wheel, k == 0)
+        for k, axle in enumerate(_axles(c))
+        for side in (-1, 1)
+    )
+    return Vehicle(merge([near, far]), _wheel(c.wheel, c.tyre_width, c.tag), wheels)
+
+
+def _wheel(radius: float, width: float, tag: int) -> Mesh:
+    fine, coarse = wheel(radius, width, tag, TYRE, RIM, 16), wheel(radius, width, tag, TYRE, RIM, 7, False)
+    return merge([fine.with_level(NEAR), coarse.with_level(FAR)])
 
 
 def _axles(c: CarShape) -> tuple[float, ...]:
@@ -165,12 +197,6 @@ def _cabin(c: CarShape, fine: int) -> Mesh:
     return replace(skin, colours=colours)
 
 
-def _wheels(c: CarShape, sides: int, fine: bool = True) -> list[Mesh]:
-    one = wheel(c.wheel, c.tyre_width, c.tag, TYRE, RIM, sides, fine)
-    y = c.width / 2.0 - c.tyre_width / 2.0 - 0.025
-    return [one.moved(c.length / 2.0 - axle, side * y, c.wheel) for axle in _axles(c) for side in (-1, 1)]
-
-
 def _lamps(c: CarShape) -> list[Mesh]:
     x = c.length / 2.0
     front, rear = c.nose_z - 0.15, _rear_lamp(c)
@@ -214,20 +240,17 @@ TRUCK_ID = "vehicle.carlamotors.european_hgv"
 TRUCK_LENGTH, TRUCK_LAMP = 8.2, (-4.03, 0.95, 0.84)
 
 
-def _truck() -> Mesh:
+def _truck() -> Vehicle:
     """Rigid lorry: cab over engine, closed box body, three axles."""
     length, z = TRUCK_LENGTH, 0.50
     parts = []
-    for level, sides, points in ((NEAR, 18, 9), (FAR, 8, 4)):
+    for level, points in ((NEAR, 9), (FAR, 4)):
         pieces = [
             _lorry_cab(points),
             box((5.75, 2.5, 2.45), (length / 2 - 2.42 - 2.875, 0, 1.05 + 1.225), Tag.TRUCK, (214, 214, 210)),
         ]
         pieces.append(box((7.9, 0.95, 0.28), (-0.05, 0, 0.88), Tag.TRUCK, BLACK))
         pieces[0] = pieces[0].moved(length / 2 - 1.15)
-        one = wheel(z, 0.32, Tag.TRUCK, TYRE, RIM, sides, level == NEAR)
-        for at in (1.35, 5.4, 6.65):
-            pieces += [one.moved(length / 2 - at, s * 1.05, z) for s in (-1, 1)]
         pieces.append(box((0.1, 2.3, 0.14), (-length / 2 + 0.12, 0, 0.72), Tag.TRUCK, BLACK))  # underrun bar
         for s in (-1, 1):
             pieces.append(
@@ -237,7 +260,10 @@ def _truck() -> Mesh:
             pieces.append(box((0.1, 0.34, 0.14), (length / 2 - 0.04, s * 0.9, 0.95), Tag.TRUCK, HEADLAMP))
             pieces.append(box((3.0, 0.05, 0.4), (-0.4, s * 1.15, 0.72), Tag.TRUCK, (90, 92, 95)))
         parts.append(merge(pieces).with_level(level))
-    return merge(parts)
+    wheels = tuple(
+        Wheel((length / 2 - axle, side * 1.05, z), z, axle < 2.0) for axle in (1.35, 5.4, 6.65) for side in (-1, 1)
+    )
+    return Vehicle(merge(parts), _wheel(z, 0.32, Tag.TRUCK), wheels)
 
 
 def _lorry_cab(points: int) -> Mesh:
@@ -245,12 +271,20 @@ def _lorry_cab(points: int) -> Mesh:
     return merge([_lower_body(LORRY_CAB, points, 0), _cabin(LORRY_CAB, 2 if points > 5 else 0)])
 
 
-def vehicle_templates() -> dict[str, Mesh]:
-    """Meshes of all vehicles by CARLA blueprint id; cars take the placement's colour, riders sit on what needs one."""
+@lru_cache(maxsize=1)
+def vehicles() -> dict[str, Vehicle]:
+    """All vehicles by CARLA blueprint id; cars take the placement's colour, riders sit on what needs one."""
     result = {name: _car(shape) for name, shape in CARS.items()}
     result[TRUCK_ID] = _truck()
-    result.update(two_wheeler_templates())
+    for name, two in two_wheelers().items():
+        wheels = tuple(Wheel((x, 0.0, two.radius), two.radius, False) for x in (two.base / 2, -two.base / 2))
+        result[name] = Vehicle(two.body, two.wheel, wheels)
     return result
+
+
+def vehicle_templates() -> dict[str, Mesh]:
+    """Whole meshes of all vehicles by CARLA blueprint id."""
+    return {name: vehicle.whole() for name, vehicle in vehicles().items()}
 
 
 def vehicle_dimensions() -> dict[str, tuple[float, float, float]]:
@@ -275,6 +309,6 @@ def vehicle_rear_lamps() -> dict[str, tuple[tuple[float, float, float], ...]]:
         result[name] = ((x, -y, z), (x, y, z))
     x, y, z = TRUCK_LAMP
     result[TRUCK_ID] = ((x, -y, z), (x, y, z))
-    for name in two_wheeler_templates():
+    for name in two_wheelers():
         result[name] = MOTORCYCLE_LAMPS.get(name, ())
     return result

@@ -547,7 +547,8 @@ class World:
             for k, actor in enumerate(actors):
                 if actor.id in self._mounts:
                     matrices[k] = self._pose_of(actor)
-            self._stage.fresh = Poses.of(actors, matrices)
+            steer = {ident: drive.steer for ident, drive in self._drives.items()}
+            self._stage.fresh = Poses.of(actors, matrices, steer)
         return self._stage.fresh
 
     def _view(self, actor: Actor) -> tuple[int, int, float, bytes] | None:

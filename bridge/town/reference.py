@@ -1,0 +1,96 @@
+"""Reference lines of OpenDRIVE roads: where a point (s, t) of a road lies (ASAM OpenDRIVE 1.7, chapters 7 and 8)."""
+
+from __future__ import annotations
+
+import math
+import xml.etree.ElementTree as ET
+from bisect import bisect_right
+from typing import NamedTuple
+
+import numpy as np
+
+_NODES, _WEIGHTS = np.polynomial.legendre.leggauss(16)
+
+
+def number(element: ET.Element, name: str, default: float = 0.0) -> float:
+    """An attribute as a finite number, ``default`` where it is missing or none."""
+    try:
+        value = float(element.get(name, default))
+    except ValueError:
+        return default
+    return value if math.isfinite(value) else default
+
+
+class Place(NamedTuple):
+    """A place in UE's axes, metres; ``yaw``: degrees, along the road."""
+
+    x: float
+    y: float
+    z: float
+    yaw: float
+
+
+class ReferenceLine:
+    """The line of one ``<road>``: its plan view, elevation and superelevation."""
+
+    def __init__(self, road: ET.Element) -> None:
+        self.length = number(road, "length")
+        self._plan = sorted(road.findall("./planView/geometry"), key=lambda part: number(part, "s"))
+        self._starts = [number(part, "s") for part in self._plan]
+        self._height = _cubics(road.findall("./elevationProfile/elevation"))
+        self._bank = _cubics(road.findall("./lateralProfile/superelevation"))
+
+    def at(self, s: float, t: float = 0.0) -> Place:
+        """The place ``t`` metres to the left of the line's point ``s``, which is kept within the road; of a road
+        without a plan view, the origin."""
+        s = min(max(s, 0.0), self.length)
+        x, y, heading = self._point(s)
+        bank = _value(self._bank, s)
+        x, y = x - t * math.sin(heading), y + t * math.cos(heading)
+        return Place(x, -y, _value(self._height, s) + t * math.tan(bank), -math.degrees(heading))
+
+    def _point(self, s: float) -> tuple[float, float, float]:
+        if not self._plan:
+            return 0.0, 0.0, 0.0
+        part = self._plan[max(bisect_right(self._starts, s) - 1, 0)]
+        d = s - number(part, "s")
+        u, v, turned = _along(part, d)
+        heading = number(part, "hdg")
+        c, k = math.cos(heading), math.sin(heading)
+        return number(part, "x") + c * u - k * v, number(part, "y") + k * u + c * v, heading + turned
+
+
+def _along(part: ET.Element, d: float) -> tuple[float, float, float]:
+    """Point and heading ``d`` metres along a ``<geometry>``, in its own axes."""
+    length = max(number(part, "length"), 1e-9)
+    shape = part[0] if len(part) else part
+    if shape.tag in ("arc", "spiral"):
+        first = number(shape, "curvature" if shape.tag == "arc" else "curvStart")
+        last = first if shape.tag == "arc" else number(shape, "curvEnd")
+        step = 0.5 * d * (_NODES + 1.0)  # the heading is quadratic in the way; Gauss and Legendre for the point
+        angle = first * step + 0.5 * (last - first) / length * step**2
+        u, v = (float(0.5 * d * (_WEIGHTS @ f(angle))) for f in (np.cos, np.sin))
+        return u, v, first * d + 0.5 * (last - first) / length * d * d
+    if shape.tag == "paramPoly3":
+        p = d if shape.get("pRange") == "arcLength" else d / length
+        (u, du), (v, dv) = (_cubic([number(shape, k + axis) for k in "abcd"], p) for axis in "UV")
+        return u, v, math.atan2(dv, du)
+    if shape.tag == "poly3":
+        v, dv = _cubic([number(shape, k) for k in "abcd"], d)
+        return d, v, math.atan(dv)
+    return d, 0.0, 0.0
+
+
+def _cubic(factors: list[float], p: float) -> tuple[float, float]:
+    """Value and slope of a cubic polynomial."""
+    a, b, c, d = factors
+    return a + p * (b + p * (c + p * d)), b + p * (2.0 * c + p * 3.0 * d)
+
+
+def _cubics(elements: list[ET.Element]) -> list[tuple[float, list[float]]]:
+    return sorted((number(part, "s"), [number(part, k) for k in "abcd"]) for part in elements)
+
+
+def _value(cubics: list[tuple[float, list[float]]], s: float) -> float:
+    known = [part for part in cubics if part[0] <= s]
+    return _cubic(known[-1][1], s - known[-1][0])[0] if known else 0.0
