@@ -45,6 +45,7 @@ def write(path: Path, *parts: bytes) -> None:
                 file.write(part)
             file.flush()
             os.fsync(file.fileno())
+        os.chmod(name, 0o644)  # a temporary file is its maker's alone; this one may come with a model
         os.replace(name, path)
     except BaseException:
         Path(name).unlink(missing_ok=True)

@@ -7,6 +7,7 @@ import os
 import statistics
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
@@ -17,7 +18,7 @@ import numpy as np
 from neuralsim import machine, runtimes
 from neuralsim.runtimes import NotCalibrated, RuntimeUnavailable, Session, cache, driver, engines, ranges, tensorrt_
 
-_SECONDS = 0.8  # of measuring, for each candidate
+_SECONDS = 0.4  # of measuring, for each candidate
 _FIRST = 3  # steps before a candidate may be given up
 _HOPELESS = 1.6  # times slower than the best
 Step = Callable[[], object]
@@ -103,13 +104,15 @@ def _measured(
     failed: dict[str, str],
 ) -> Session:
     sessions: dict[str, Session] = {}
-    for name in usable:
+    with ThreadPoolExecutor(_loaders()) as pool:
+        loading = {name: pool.submit(runtimes.create, name, graph, height, width, threads) for name in usable}
+    for name, future in loading.items():
         try:
-            sessions[name] = runtimes.create(name, graph, height, width, threads)
-            sessions[name].step(example)  # fills caches
+            session = future.result()
+            session.step(example)  # fills caches
+            sessions[name] = session
         except RuntimeUnavailable as error:
             failed[name] = str(error)
-            sessions.pop(name, None)
     if not sessions:
         raise RuntimeUnavailable("; ".join(failed.values()))
     times = race({name: _stepper(session, example) for name, session in sessions.items()})
@@ -126,6 +129,16 @@ def _measured(
     except OSError as error:
         chosen.note += f"; cannot be remembered: {error.strerror or error}"
     return chosen
+
+
+def _loaders() -> int:
+    """How many candidates to load at a time: compilers for the processor work side by side, but while one runtime
+    captures a CUDA graph, no other may use the GPU."""
+    try:
+        driver.gpu()
+    except driver.NoGpu:
+        return min(_cores(), 4)
+    return 1
 
 
 def race(steps: dict[str, Step]) -> dict[str, float]:
@@ -200,7 +213,7 @@ def _path(graph: Path, height: int, width: int, threads: int | None) -> Path:
         "size": (height, width),
         "threads": threads,
         "processor": machine.cpu()[0],
-        "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
+        "cores": _cores(),
         "candidates": candidates(graph, height, width),
         "versions": {name: _version(name) for name in _DISTRIBUTIONS},
     }
@@ -210,6 +223,11 @@ def _path(graph: Path, height: int, width: int, threads: int | None) -> Path:
     except driver.NoGpu:
         pass
     return cache.folder() / "choices" / f"{cache.key(facts)}.json"
+
+
+def _cores() -> int:
+    """That this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _version(distribution: str) -> str:
