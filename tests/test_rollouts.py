@@ -16,6 +16,7 @@ from neuralsim.models.generator import PainterConfig  # noqa: E402
 from neuralsim.models.surface import Surface  # noqa: E402
 from neuralsim.render.files import ImageError  # noqa: E402
 from neuralsim.training import clips, losses  # noqa: E402
+from neuralsim.training.board import Board  # noqa: E402
 from neuralsim.training.clips import Clip, batch, halved, moved_still, real_clip  # noqa: E402
 from neuralsim.training.config import Source, TrainConfig  # noqa: E402
 from neuralsim.training.datasets import Pictures, find  # noqa: E402
@@ -193,6 +194,15 @@ def test_a_motion_that_has_to_be_estimated_teaches_the_flow_head_by_the_picture(
     assert _moved(trainer.painter.flow)
 
 
+def test_where_flow_found_nothing_the_mask_is_not_told_that_all_is_new(tmp_path: Path) -> None:
+    trainer = Trainer(config(tmp_path, **OFF | {"pixels": 1.0, "occlusion": 1.0, "steady": 1.0}), SMALL)
+    clip = real_clip([picture()] * 2, 64, 32, np.random.default_rng(0))
+    said = rollout_step(trainer, clip, clip.label[:, 0], clip.image[:, 0])
+    assert set(said) == {"roll_pix", "roll_steady"}
+    still = moved_still(picture(), 64, 32, 2, np.random.default_rng(0))
+    assert "roll_mask" in rollout_step(trainer, still, still.label[:, 0], still.image[:, 0])
+
+
 def test_what_is_off_is_not_even_made(tmp_path: Path) -> None:
     trainer = Trainer(config(tmp_path, **OFF | {"pixels": 1.0}), SMALL)
     assert set(trainer.learners) == {"painter", "judge"}
@@ -290,6 +300,20 @@ def test_a_resumed_run_of_rollouts_has_the_weights_of_an_unbroken_one(tmp_path: 
     assert all("roll_judge_video" in each for each in said)
 
 
+def test_tensorboard_gets_the_first_and_last_frames_of_a_rollout(tmp_path: Path) -> None:
+    pytest.importorskip("tensorboard", reason="comes with the train extra")
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    trainer = Trainer(config(tmp_path, steps=1, rollout_every=1, panels_every=1, **OFF | {"pixels": 1.0}), SMALL)
+    board = Board(trainer, tmp_path)
+    train(trainer, Own(), board.report, board.show)
+    board.close()
+    events = EventAccumulator(str(tmp_path / "tensorboard"), {"images": 0}).Reload()
+    assert [event.step for event in events.Scalars("loss/roll_pix")] == [1]
+    (panel,) = events.Images("rollout")
+    assert (panel.width, panel.height) == (3 * 64, 3 * 32), "labels, real, painted; frames 0, 1 and 3"
+
+
 def test_progression_in_size_and_time(tmp_path: Path) -> None:
     settings = config(tmp_path, width=128, height=64, rollout=16, rollout_from=2, rollout_double=10, half_until=6)
     assert [settings.frames_at(step) for step in (0, 9, 10, 20, 30, 900)] == [2, 2, 4, 8, 16, 16]
@@ -302,7 +326,7 @@ def test_half_the_size_first(tmp_path: Path) -> None:
     sizes = []
     settings = config(tmp_path, width=128, height=64, steps=4, half_until=2, rollout=2, rollout_from=2, panels_every=1)
     trainer = Trainer(settings, SMALL)
-    train(trainer, Own(), lambda *_: None, lambda step, seen, pair: sizes.append(tuple(seen[0].shape[1:])))
+    train(trainer, Own(), lambda *_: None, lambda step, seen: sizes.append(tuple(seen.batch[0].shape[1:])))
     assert sizes == [(32, 64), (32, 64), (64, 128), (64, 128)]
 
 

@@ -399,7 +399,8 @@ def test_a_style_is_named_after_a_data_set_without_one(tmp_path: Path) -> None:
 PROCESS = """
 import hashlib, sys
 import torch
-from tests.test_training import SMALL, Own, tiny
+from tests.test_rollouts import EVERYTHING, SMALL
+from tests.test_training import Own, tiny
 from neuralsim.training import ranks
 from neuralsim.training.loop import train
 from neuralsim.training.trainer import Trainer
@@ -411,10 +412,12 @@ class Told(Own):
 
 torch.set_num_threads(1)
 with ranks.joined() as group:
-    trainer = Trainer(tiny(sys.argv[1], steps=2, batch=1, minutes=5.0), SMALL, ranks=group)
+    settings = EVERYTHING | {"rollout": 3, "rollout_from": 3, "minutes": 9.0, "precision": "fp32"}
+    trainer = Trainer(tiny(sys.argv[1], steps=2, batch=1, **settings), SMALL, ranks=group)
     drawn = []
     train(trainer, Told(), lambda step, losses: None)
-digest = hashlib.sha256(b"".join(value.numpy().tobytes() for value in trainer.painter.state_dict().values()))
+learned = [value for each in trainer.learners.values() for value in each.network.state_dict().values()]
+digest = hashlib.sha256(b"".join(value.numpy().tobytes() for value in learned))
 print(digest.hexdigest(), drawn[0])
 """
 
@@ -435,7 +438,7 @@ def test_two_processes_learn_one_model_from_examples_of_their_own(tmp_path: Path
         for rank in (0, 1)
     ]
     try:
-        (first, seen), (second, other) = (process.communicate(timeout=150)[0].split() for process in processes)
+        (first, seen), (second, other) = (process.communicate(timeout=400)[0].split() for process in processes)
     finally:
         for process in processes:
             process.kill()

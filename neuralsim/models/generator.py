@@ -44,8 +44,12 @@ class PainterConfig:
     foreground: tuple[int, ...] = ()  # channels of the movers' own decoder; none: movers are painted with the rest
     mask: bool = False  # it says where the past is to be trusted; else that follows from the classes alone
     flow: int = 0  # channels of the head that estimates motion where the engine gives none; 0: no such head
+    refresh: float = 0.12  # least share of each pixel that is painted anew in a frame
+    spread: float = 1.5  # deviations of what is painted about a pixel within which its past is kept; 0: no bound
 
     def __post_init__(self) -> None:
+        if not 0.0 <= self.refresh <= 1.0 or self.spread < 0.0:
+            raise ValueError("`refresh` is a share, 0 to 1, and `spread` 0 or more")
         if not self.past_frames and (self.past or self.foreground or self.mask or self.flow):
             raise ValueError("`past`, `foreground`, `mask` and `flow` are of a painter with `past_frames`")
         if self.past_frames and len(self.past) != len(self.encoder):

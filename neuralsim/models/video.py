@@ -4,8 +4,8 @@
 
 The mask is the painter's own, within bounds: at least ``refresh`` of every pixel is painted anew, what was hidden or
 belonged to another class is all new, and the past is clipped to what is painted here (``neuralsim/models/temporal.py``
-says why). ``refresh`` 0 and ``spread`` 0 take the bounds away. The warp is the engine's motion; where a frame has none
-(``bridge.messages.UNKNOWN_MOTION``), the flow head's.
+says why). ``refresh`` 0 and ``spread`` 0 in the painter's config take the bounds away. The warp is the engine's motion;
+where a frame has none (``bridge.messages.UNKNOWN_MOTION``), the flow head's.
 """
 
 from __future__ import annotations
@@ -36,7 +36,9 @@ class Step(NamedTuple):
     mean: Tensor  # 5x5 means of h_t
 
 
-def no_past(painter: Painter, count: int, height: int, width: int, device: str = "cpu") -> tuple[Tensor, Tensor]:
+def no_past(
+    painter: Painter, count: int, height: int, width: int, device: str | torch.device = "cpu"
+) -> tuple[Tensor, Tensor]:
     """``past_rgb`` and ``past_label`` of ``count`` recurrences before their first frame."""
     frames = painter.config.past_frames
     rgb = torch.zeros(count, 3 * frames, height, width, device=device)
@@ -46,11 +48,11 @@ def no_past(painter: Painter, count: int, height: int, width: int, device: str =
 class VideoPainter(nn.Module):
     """One step of the recurrence for a batch of maps; ``painter`` has to have ``past_frames``."""
 
-    def __init__(self, painter: Painter, refresh: float = 0.12, spread: float = 1.5) -> None:
+    def __init__(self, painter: Painter) -> None:
         super().__init__()
         if not painter.config.past_frames:
             raise ValueError("a painter without `past_frames` sees no past: TemporalGenerator composes its frames")
-        self.painter, self.refresh, self.spread = painter, refresh, spread
+        self.painter, self.refresh, self.spread = painter, painter.config.refresh, painter.config.spread
 
     def forward(
         self,
@@ -118,11 +120,9 @@ class VideoGenerator(TemporalGenerator):
 
     moving: Tensor
 
-    def __init__(
-        self, surface: Surface, painter: Painter, refresh: float = 0.12, spread: float = 1.5, **shown: float
-    ) -> None:
-        super().__init__(surface, painter, refresh, spread, **shown)
-        self.video = VideoPainter(painter, refresh, spread)
+    def __init__(self, surface: Surface, painter: Painter, **shown: float) -> None:
+        super().__init__(surface, painter, **shown)
+        self.video = VideoPainter(painter)
         self.past_frames = painter.config.past_frames
         moving = torch.zeros(CHANNELS)
         moving[list(MOVERS)] = 1.0
@@ -142,7 +142,7 @@ class VideoGenerator(TemporalGenerator):
         """One frame; the arguments and results of ``TemporalGenerator.forward``."""
         label, tints, row, detail = self.surface(tag[None], instance[None], depth[None], camera, style)
         rows = torch.cat([tints, self.painter.label.weight[self.surface.class_of_row]], 1)
-        embedded = rows[row].permute(0, 3, 1, 2)
+        embedded = rows.t()[:, row[0]][None]
         movers = self.moving[label][:, None]
         step = self.video(label, embedded, movers, detail, motion[None].to(torch.float32), past_rgb, past_label)
         rgb = self._shown(step.picture, step.past_label[:, :1], step.mean)
@@ -151,4 +151,7 @@ class VideoGenerator(TemporalGenerator):
 
 def generator(surface: Surface, painter: Painter) -> TemporalGenerator:
     """The whole model around ``painter``, with or without a past."""
-    return VideoGenerator(surface, painter) if painter.config.past_frames else TemporalGenerator(surface, painter)
+    config = painter.config
+    if config.past_frames:
+        return VideoGenerator(surface, painter)
+    return TemporalGenerator(surface, painter, config.refresh, config.spread)

@@ -12,8 +12,8 @@ from torch import Tensor
 from bridge.tags import COLOURS
 from neuralsim.drive.progress import Progress
 from neuralsim.models.classes import CARLA_TO_CHANNEL, CHANNELS
-from neuralsim.training.simulated import Pair
-from neuralsim.training.tensors import Batch
+from neuralsim.training.rollout import rolled_out
+from neuralsim.training.tensors import Seen
 from neuralsim.training.trainer import Trainer
 
 _MOST = 4  # pictures of a batch in one panel
@@ -44,16 +44,24 @@ class Board:
                 self._writer.add_scalar(f"loss/{key}", value, step)
 
     @torch.no_grad()
-    def show(self, step: int, batch: Batch, pair: Pair | None) -> None:
-        """Labels, real pictures and what the averaged painter makes of them, side by side; then a frame of the town."""
+    def show(self, step: int, now: Seen) -> None:
+        """Labels, real pictures and what the averaged painter makes of them, side by side; then a frame of the town, or
+        the first and last ones of a rollout."""
         if self._writer is None:
             return
-        label, tint, detail, image = (plane[:_MOST] for plane in batch)
+        label, tint, detail, image = (plane[:_MOST] for plane in now.batch)
         rows = torch.cat([in_colours(label), image.float().cpu(), self._painted(label, tint, detail)], 3)
         self._add("real", step, rows)
-        if pair is not None:
-            seen = pair.label[1:], pair.tint[1:], pair.detail[1:]
+        if now.pair is not None:
+            seen = now.pair.label[1:], now.pair.tint[1:], now.pair.detail[1:]
             self._add("town", step, torch.cat([in_colours(seen[0]), self._painted(*seen)], 3))
+        if now.clip is not None:
+            pictures = rolled_out(self._trainer.average, now.clip)
+            places = sorted({*range(min(2, now.clip.frames)), now.clip.frames - 1})
+            columns = [in_colours(now.clip.label[0, places]), pictures[0, places].float().cpu()]
+            if now.clip.image is not None:
+                columns.insert(1, now.clip.image[0, places].float().cpu())
+            self._add("rollout", step, torch.cat(columns, 3))
         self._writer.flush()
 
     def close(self) -> None:

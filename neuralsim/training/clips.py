@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields, replace
+from typing import Any
 
 import cv2
 import numpy as np
@@ -23,6 +24,7 @@ from neuralsim.training.data import Picture
 
 _SPEED = 0.012  # of the picture's size per frame, by which what is nearest grows when one drives on
 _PAN = 0.006  # of the width per frame
+_MOST_MOVERS = 6  # with a motion of their own in a still; smaller ones go with what is behind them
 
 
 @dataclass
@@ -31,7 +33,8 @@ class Clip:
 
     label i64 (N, T, H, W), tint f32 (N, T, 3, H, W), detail f32 (N, T, 2, H/2, W/2), image f32 (N, T, 3, H, W) in
     [-1, 1], None of the town's; from each frame to the one before, 0 of the first: motion f32 (N, T, H, W, 2) px,
-    visible f32 (N, T, 1, H, W), 1 where it was seen there.
+    visible f32 (N, T, 1, H, W), 1 where it was seen there. ``exact``: where it is not visible it was hidden; else the
+    motion may only not be known there.
     """
 
     label: Tensor
@@ -40,6 +43,7 @@ class Clip:
     motion: Tensor
     visible: Tensor
     image: Tensor | None = None
+    exact: bool = True
 
     @property
     def frames(self) -> int:
@@ -47,17 +51,19 @@ class Clip:
 
     def to(self, device: str) -> Clip:
         """The same on another device."""
-        return Clip(**{name: value.to(device) for name, value in self.planes().items()})
+        return replace(self, **{name: value.to(device) for name, value in self.planes().items()})
 
-    def planes(self) -> dict[str, Tensor]:
+    def planes(self) -> dict[str, Any]:
         """Those that there are, by name."""
         values = {field.name: getattr(self, field.name) for field in fields(self)}
-        return {name: value for name, value in values.items() if value is not None}
+        return {name: value for name, value in values.items() if isinstance(value, Tensor)}
 
 
 def batch(clips: Sequence[Clip]) -> Clip:
     """Clips of the same kind and length as one."""
-    return Clip(**{name: torch.cat([clip.planes()[name] for clip in clips]) for name in clips[0].planes()})
+    first = clips[0]
+    whole: dict[str, Any] = {name: torch.cat([clip.planes()[name] for clip in clips]) for name in first.planes()}
+    return replace(first, **whole)
 
 
 def halved(clip: Clip) -> Clip:
@@ -83,7 +89,8 @@ def moved_still(picture: Picture, width: int, height: int, frames: int, rng: np.
     most = np.log(1.5) if into else 0.8 * margin / size[0]
     speed = min(rng.uniform(0.3, 1.0) * _SPEED, most / frames) * (1.0 if into else -1.0)
     pan = rng.uniform(-1.0, 1.0, 2) * np.array([1.0, 0.2]) * min(_PAN * width, 0.5 * margin / frames)
-    vanishing = np.array([rng.uniform(0.4, 0.6) * size[0], rng.uniform(0.4, 0.5) * size[1]])
+    pan = pan.astype(np.float32)
+    vanishing = np.array([rng.uniform(0.4, 0.6) * size[0], rng.uniform(0.4, 0.5) * size[1]], np.float32)
 
     def back(at: np.ndarray) -> np.ndarray:
         """Where what is seen at ``at`` (..., 2) was a frame earlier."""
@@ -91,27 +98,28 @@ def moved_still(picture: Picture, width: int, height: int, frames: int, rng: np.
         down = (away[..., 1] / (size[1] - vanishing[1])).clip(0.0, 1.0)
         side = np.abs(away[..., 0]) / (0.5 * size[0])
         near = 0.35 + 0.65 * np.maximum(down, 0.8 * side.clip(0.0, 1.0))
-        return np.asarray(at - speed * near[..., None] * away + pan)
+        return np.asarray(at - np.float32(speed) * near[..., None] * away + pan)
 
-    maps: list[Callable[[np.ndarray], np.ndarray]] = [back]
+    # layer 0 is the whole still; before it its movers, each going with the ground at its foot and growing about it
+    maps: dict[int, Callable[[np.ndarray], np.ndarray]] = {0: back}
     parts = data.objects(label, None)
-    if into:
-        for foot in _feet(parts):
-            maps.append(_approaching(foot, back(foot) - foot, speed * rng.uniform(1.0, 1.5)))
-    rows, columns = np.mgrid[:height, :width]
-    here = np.stack([columns, rows], -1) + float(margin)
-    sources = [here for _ in maps]
+    for number, foot in _feet(parts).items() if into else ():
+        maps[number] = _approaching(foot, back(foot) - foot, speed * rng.uniform(1.0, 1.5))
+    rows, columns = np.mgrid[:height, :width].astype(np.float32)
+    here = np.stack([columns, rows], -1) + np.float32(margin)
+    steps = {layer: each(here) for layer, each in maps.items()}
+    sources = dict.fromkeys(maps, here)  # where in the still each layer's points of the frame are
     before: np.ndarray | None = None
     planes = _Planes()
     for number in range(frames):
         if number:
-            sources = [_repeated(each, here, number) for each in maps]
-        layers, source, origin = np.zeros((height, width), np.int32), sources[0], maps[0](here)
-        for layer in range(1, len(maps)):
+            sources = {layer: maps[layer](at) for layer, at in sources.items()}
+        layers, source, origin = np.zeros((height, width), np.int32), sources[0], steps[0]
+        for layer in list(maps)[1:]:
             mask = _nearest(parts, sources[layer]) == layer
             layers[mask] = layer
             source = np.where(mask[..., None], sources[layer], source)
-            origin = np.where(mask[..., None], maps[layer](here), origin)
+            origin = np.where(mask[..., None], steps[layer], origin)
         motion = origin - here if number else np.zeros_like(here)
         planes.add(
             label=_nearest(label, source),
@@ -151,7 +159,7 @@ def real_clip(pictures: Sequence[Picture], width: int, height: int, rng: np.rand
             visible=seen,
         )
         before = picture
-    return planes.clip()
+    return replace(planes.clip(), exact=False)
 
 
 class _Planes:
@@ -165,7 +173,9 @@ class _Planes:
             self._frames.setdefault(name, []).append(plane)
 
     def clip(self) -> Clip:
-        whole = {name: torch.from_numpy(np.stack(frames))[None] for name, frames in self._frames.items()}
+        whole: dict[str, Any] = {
+            name: torch.from_numpy(np.stack(frames))[None] for name, frames in self._frames.items()
+        }
         for name in ("tint", "detail", "image"):
             whole[name] = whole[name].float().permute(0, 1, 4, 2, 3).contiguous()
         whole["label"], whole["motion"] = whole["label"].long(), whole["motion"].float()
@@ -173,25 +183,20 @@ class _Planes:
         return Clip(**whole)
 
 
-def _feet(parts: np.ndarray) -> list[np.ndarray]:
-    """f64 (2,) of each object: the middle of its lowest row."""
-    found = []
-    for number in range(1, int(parts.max()) + 1):
+def _feet(parts: np.ndarray) -> dict[int, np.ndarray]:
+    """f32 (2,) of the largest objects: the middle of its lowest row. The farthest is first, the nearest covers it."""
+    sizes = np.bincount(parts.ravel())
+    found: dict[int, np.ndarray] = {}
+    for number in np.argsort(sizes[1:])[::-1][:_MOST_MOVERS] + 1:
         rows, columns = np.nonzero(parts == number)
-        low = rows.max() if len(rows) else 0
-        found.append(np.array([columns[rows == low].mean() if len(rows) else 0.0, float(low)]))
-    return found
+        if len(rows):
+            found[int(number)] = np.array([columns[rows == rows.max()].mean(), rows.max()], np.float32)
+    return dict(sorted(found.items(), key=lambda item: float(item[1][1])))
 
 
 def _approaching(foot: np.ndarray, step: np.ndarray, growth: float) -> Callable[[np.ndarray], np.ndarray]:
     """Back by one frame for what goes with the ground at its ``foot`` and grows about it."""
-    return lambda at: np.asarray(at + step - growth * (at - foot))
-
-
-def _repeated(back: Callable[[np.ndarray], np.ndarray], at: np.ndarray, times: int) -> np.ndarray:
-    for _ in range(times):
-        at = back(at)
-    return at
+    return lambda at: np.asarray(at + step - np.float32(growth) * (at - foot))
 
 
 def _halved(at: np.ndarray) -> np.ndarray:

@@ -25,7 +25,7 @@ from neuralsim.training.ranks import Ranks
 from neuralsim.training.rollout import rollout_step
 from neuralsim.training.simulated import Pair, load_clip, load_pair, pair_files
 from neuralsim.training.state import left
-from neuralsim.training.tensors import Batch, collate
+from neuralsim.training.tensors import Batch, Seen, collate
 from neuralsim.training.trainer import Trainer
 
 _T = TypeVar("_T")
@@ -79,8 +79,9 @@ class Examples:
         pairs = sum(map(config.is_simulated, done)) * self._each
         rolled = step // config.rollout_every * self._each
         self._stills = ahead(self._still, step * self._each, config.workers)
-        self._pairs = ahead(self._pair, pairs, 1) if config.simulated_every else None
-        self._clips = ahead(self._clip, rolled, config.workers) if config.rollout else None
+        self._pairs = ahead(self._pair, pairs) if config.simulated_every else None
+        # few: one of 24 frames of 1024x512 is 0.4 GB
+        self._clips = ahead(self._clip, rolled, config.workers, config.workers + 1) if config.rollout else None
 
     def batch(self, device: str) -> Batch:
         """The next labelled pictures."""
@@ -139,14 +140,15 @@ class Examples:
         return clips.real_clip(self._pictures.stretch(rng, frames), *size, rng)
 
 
-def ahead(make: Callable[[int], _T], first: int, workers: int = 1) -> Generator[_T, None, None]:
-    """``make(first)``, ``make(first + 1)``, ... in order, made in threads while the last ones are learned from."""
+def ahead(make: Callable[[int], _T], first: int, workers: int = 1, most: int = 0) -> Generator[_T, None, None]:
+    """``make(first)``, ``make(first + 1)``, ... in order, made in threads while the last ones are learned from; at
+    ``most`` so many wait."""
     pool = ThreadPoolExecutor(workers, "data")
     number = first
     waiting = deque[Future[_T]]()
     try:
         while True:
-            while len(waiting) < 4 + 2 * workers:
+            while len(waiting) < (most or 4 + 2 * workers):
                 waiting.append(pool.submit(make, number))
                 number += 1
             yield waiting.popleft().result()
@@ -158,13 +160,13 @@ def train(
     trainer: Trainer,
     pictures: Draw,
     report: Callable[[int, dict[str, float]], None],
-    show: Callable[[int, Batch, Pair | None], None] | None = None,
+    show: Callable[[int, Seen], None] | None = None,
     stop: Callable[[], bool] = lambda: False,
 ) -> None:
     """Run ``trainer`` to its number of steps (or minutes, or until ``stop``), saving as it goes.
 
-    ``report(step, losses)`` is called every step, ``show(step, batch, pair)`` every ``panels_every`` steps, both in the
-    first process only. Raises FloatingPointError when a loss is not finite, and OSError when the disk is full: the last
+    ``report(step, losses)`` is called every step, ``show(step, seen)`` every ``panels_every`` steps, both in the first
+    process only. Raises FloatingPointError when a loss is not finite, and OSError when the disk is full: the last
     good state stays. Raises Interrupted after ``stop`` in any process, when the state is saved.
     """
     c, ranks = trainer.config, trainer.ranks
@@ -175,14 +177,14 @@ def train(
     try:
         while trainer.step < c.steps and ranks.agreed(time.monotonic() < end and not stop(), trainer.device):
             try:
-                losses, batch, pair = _step(trainer, examples)
+                losses, seen = _step(trainer, examples)
             except FloatingPointError as error:
                 raise FloatingPointError(f"{error}; {left(folder)}; go on from there with smaller rates") from None
             if not ranks.first:
                 continue
             report(trainer.step, losses)
             if show is not None and (trainer.step % c.panels_every == 0 or trainer.step == c.steps):
-                show(trainer.step, batch, pair)
+                show(trainer.step, seen)
             if trainer.step % c.save_every == 0:
                 trainer.save(folder)
                 saved = trainer.step
@@ -194,22 +196,24 @@ def train(
         raise Interrupted(f"stopped at step {trainer.step}, which is saved in {folder}: the same command goes on")
 
 
-def _step(trainer: Trainer, examples: Examples) -> tuple[dict[str, float], Batch, Pair | None]:
+def _step(trainer: Trainer, examples: Examples) -> tuple[dict[str, float], Seen]:
     """One step; its losses and what it learned from. Raises FloatingPointError for a loss that is not finite."""
-    c, step, pair = trainer.config, trainer.step, None
+    c, step = trainer.config, trainer.step
     for _ in range(c.accumulate):
         batch = examples.batch(trainer.device)
+        seen = Seen(batch)
         if c.is_rollout(step):
             clip, reference, estimate = examples.clips(trainer.device)
+            seen = Seen(batch, clip=clip)
             losses = rollout_step(trainer, clip, batch[0], batch[3], reference, estimate)
         elif c.is_simulated(step):
             pairs = examples.pairs(trainer.device)
             if step < c.half_until:
                 pairs = [each.halved() for each in pairs]
-            pair = pairs[0]
+            seen = Seen(batch, pairs[0])
             losses = trainer.simulated_step(pairs, batch[0], batch[3])
         else:
             losses = trainer.real_step(*batch)
     if not all(np.isfinite(value) for value in losses.values()):
         raise FloatingPointError(f"step {trainer.step}: a loss is not finite")
-    return losses, batch, pair
+    return losses, seen

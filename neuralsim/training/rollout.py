@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from bridge.messages import UNKNOWN_MOTION
 from neuralsim.models.discriminator import VideoDiscriminator
+from neuralsim.models.generator import Painter
 from neuralsim.models.video import Step, VideoPainter, no_past
 from neuralsim.training import losses
 from neuralsim.training.clips import Clip
@@ -29,10 +30,10 @@ def rollout_step(
 
     Where the clip has no pictures (the town), the real ones of other maps ``label`` i64 (N, H, W), ``image`` are what
     it is told from, and in motion those of ``reference``, as many frames of real video. ``estimate``: the painter has
-    to do without the clip's motion.
+    to do without the clip's motion, if it has a flow head.
     """
     c, frames = trainer.config, clip.frames
-    trainer.painter.train()
+    estimate = estimate and trainer.painter.flow is not None
     video = VideoPainter(trainer.painter)
     height, width = clip.label.shape[-2:]
     past = no_past(trainer.painter, len(clip.label), height, width, trainer.device)
@@ -45,7 +46,7 @@ def rollout_step(
     for t in range(frames):
         labels = one_hot(clip.label[:, t])
         embedded = trainer.painter.embed(clip.label[:, t], clip.tint[:, t])
-        motion = torch.full_like(clip.motion[:, t], UNKNOWN_MOTION) if estimate else clip.motion[:, t]
+        motion = _told(clip, t, estimate)
         with trainer.cast():
             movers = trainer.painter.movers(clip.label[:, t])
             step = video(clip.label[:, t], embedded, movers, clip.detail[:, t], motion, *past)
@@ -83,6 +84,21 @@ def rollout_step(
     return {f"roll_{name}": sum(values) / len(values) for name, values in said.items()}
 
 
+@torch.no_grad()
+def rolled_out(painter: Painter, clip: Clip) -> Tensor:
+    """f32 (N, T, 3, H, W): what ``painter`` makes of a clip's frames, one after another."""
+    video, pictures = VideoPainter(painter), []
+    count, _, height, width = clip.label.shape
+    past = no_past(painter, count, height, width, clip.label.device)
+    for t in range(clip.frames):
+        label = clip.label[:, t]
+        embedded, movers = painter.embed(label, clip.tint[:, t]), painter.movers(label)
+        step = video(label, embedded, movers, clip.detail[:, t], clip.motion[:, t], *past)
+        past = step.past_rgb, step.past_label
+        pictures.append(step.picture)
+    return torch.stack(pictures, 1)
+
+
 def strides(t: int) -> list[int]:
     """Places of the temporal strides whose rows of K frames end at frame ``t``."""
     reach = VideoDiscriminator.FRAMES - 1
@@ -98,6 +114,15 @@ def row(painted: list[Tensor], newest: Tensor, motion: Tensor, t: int, index: in
     return [*(painted[place] for place in places), newest], motions
 
 
+def _told(clip: Clip, t: int, estimate: bool) -> Tensor:
+    """The motion that the painter gets: what is not known is so in ``neuralsim render`` too."""
+    motion = clip.motion[:, t]
+    if clip.exact and not estimate:
+        return motion
+    known = torch.zeros_like(clip.visible[:, t]) if estimate else clip.visible[:, t]
+    return torch.where(known.permute(0, 2, 3, 1) > 0, motion, UNKNOWN_MOTION)
+
+
 def _in_time(trainer: Trainer, clip: Clip, t: int, step: Step, before: Tensor) -> dict[str, Tensor]:
     """Losses of frame ``t`` > 0 against the one ``before``."""
     c, terms = trainer.config, {}
@@ -105,7 +130,7 @@ def _in_time(trainer: Trainer, clip: Clip, t: int, step: Step, before: Tensor) -
     if c.flow and step.flow is not None:
         pictures = (None, None) if clip.image is None else (clip.image[:, t - 1], clip.image[:, t])
         terms["flow"] = losses.flow_distance(step.flow, motion, visible, *pictures)
-    if c.occlusion and step.mask is not None:
+    if c.occlusion and step.mask is not None and clip.exact:
         terms["mask"] = losses.mask_distance(step.mask, visible)
     if c.steady:
         terms["steady"] = losses.steadiness(step.picture, before, motion, visible)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, NamedTuple
+
 import numpy as np
 import torch
 from torch import Tensor
@@ -11,8 +13,20 @@ from neuralsim.models.classes import CHANNELS
 from neuralsim.models.temporal import sampling_grid
 from neuralsim.training.data import Example
 
+if TYPE_CHECKING:
+    from neuralsim.training.clips import Clip
+    from neuralsim.training.simulated import Pair
+
 #: Labels i64 (N, H, W), tints, details and images in [-1, 1], f32 (N, C, H, W).
 Batch = tuple[Tensor, Tensor, Tensor, Tensor]
+
+
+class Seen(NamedTuple):
+    """What a step learned from: labelled pictures, and beside them frames of the town or frames in a row."""
+
+    batch: Batch
+    pair: Pair | None = None
+    clip: Clip | None = None
 
 
 def collate(examples: list[Example], device: str = "cpu") -> Batch:

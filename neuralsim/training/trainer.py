@@ -232,9 +232,8 @@ class Trainer:
     def finish(self) -> None:
         """Update the discriminators and count the batch; with the step's last one the moving average follows, with a
         short memory in a young run."""
-        for name in list(self._gathered):
-            with torch.enable_grad():
-                self.update(name)
+        for name in self.learners:  # in the same order in all processes, which average with each other
+            self.update(name)
         self._part = (self._part + 1) % self.config.accumulate
         if self._part:
             return
