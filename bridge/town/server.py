@@ -3,8 +3,8 @@
     python -m bridge.town.server --port 2000 --town oldtown --seed 0
 
 One lock guards the world: functions run under it in the thread of their connection, and so does a tick, which first
-sends the snapshot, then lets the client go on, then takes the pictures of that very frame. While no client is
-synchronous the town ticks by itself, 30 times a second.
+sends the snapshot, then lets the client go on, then casts the rays and takes the pictures of that very frame. While no
+client is synchronous the town ticks by itself, 30 times a second.
 """
 
 from __future__ import annotations
@@ -169,6 +169,7 @@ class TownServer:
             self._publish_snapshot(self.delta)
             self.sensing.publish_events()
             then(self.world.frame)
+            self.sensing.publish_rays()
             if not self.settings.no_rendering_mode:
                 self.sensing.publish_images()
 

@@ -92,7 +92,7 @@ class Sensing:
         return structs.scenery(Tag(tag).name.lower()) if found is None else structs.pack_actor(found, b"")
 
     def publish_events(self) -> None:
-        """Send the collisions of the last tick, and what the instruments measure now."""
+        """Send the collisions of the last tick, and what instruments that cast no rays measure now."""
         watching = [
             (self.world.actors[ident].parent, sensor)
             for ident, sensor in self.sensors.items()
@@ -103,7 +103,14 @@ class Sensing:
                 if parent == self.situation.ident(event.actor):
                     header = self._header(sensor, self.world.actors[parent])
                     self.streams.publish(sensor.stream, (header, self.situation.pack_collision(event)))
-        for ident, sensor in self._due("sensor.other.", "sensor.lidar."):
+        self._measure(casting=False)
+
+    def publish_rays(self) -> None:
+        """Send what instruments measure with rays, which may take long."""
+        self._measure(casting=True)
+
+    def _measure(self, casting: bool) -> None:
+        for ident, sensor in self._due("sensor.other.", "sensor.lidar.", casting=casting):
             actor = self.world.actors[ident]
             try:
                 body = sensor.instrument.read(self.world.time - sensor.last) if sensor.instrument else None
@@ -136,11 +143,14 @@ class Sensing:
         images.encode(sensor.kind, planes, pixels, sensor.fov, actor.transform.matrix())
         self.streams.publish(sensor.stream, (header, size), pixels)
 
-    def _due(self, *houses: str) -> list[tuple[int, Sensor]]:
-        """Sensors of these kinds whose time has come and who have listeners; the next time of each is set."""
+    def _due(self, *houses: str, casting: bool = False) -> list[tuple[int, Sensor]]:
+        """Sensors of these kinds, and that cast rays or do not, whose time has come and who have listeners; the next
+        time of each is set."""
         now = self.world.time + 1e-6
         due = []
         for ident, sensor in self.sensors.items():
+            if casting != (sensor.instrument is not None and sensor.instrument.casts):
+                continue
             if sensor.kind.startswith(houses) and sensor.due <= now and self.streams.listeners(sensor.stream):
                 due.append((ident, sensor))
                 sensor.due += sensor.period
