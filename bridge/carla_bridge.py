@@ -109,6 +109,7 @@ class CarlaBridge:
             raise
 
     def _begin(self, size: tuple[int, int], fov: float, weather: str, mount: carla.Transform) -> None:
+        self._client.set_timeout(FIRST)  # its kernels may be compiled within any of these calls
         self._take_the_clock()
         self._map = self._world.get_map()
         self._places = Places(self._map, self.seed)
@@ -125,7 +126,6 @@ class CarlaBridge:
         for name, camera in self._more_cameras.items():
             self._other_rigs[name] = CameraRig(self._world, self._ego, *camera)
             self._other_rigs[name].want(self.planes)
-        self._client.set_timeout(FIRST)  # its kernels may be compiled within a tick
         self._snapshot = self._warm_up()
         self._client.set_timeout(PATIENCE)
         self._surroundings = Surroundings(self._world, self._ego)

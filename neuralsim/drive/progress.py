@@ -20,6 +20,7 @@ class Progress:
         self._terminal = sys.stderr.isatty()
         self._next = time.monotonic() + _PATIENCE
         self._length = 0  # of the line on the terminal
+        self._waited = ""  # what was said last about waiting
 
     def close(self) -> None:
         """Take the line off the terminal."""
@@ -29,9 +30,11 @@ class Progress:
             self._length = 0
 
     def waiting(self, steps: list[str]) -> None:
-        """Nothing yet: say what is being waited for."""
-        if self._due() and steps:
-            self._say(f"waiting for: {', '.join(steps)}")
+        """Nothing yet: say what is being waited for; where that stays in a file, only when it has changed."""
+        line = f"waiting for: {', '.join(steps)}"
+        if self._due() and steps and (self._terminal or line != self._waited):
+            self._say(line)
+            self._waited = line
 
     def update(self, meter: Meter) -> None:
         """Another frame has been shown."""
