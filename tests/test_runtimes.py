@@ -105,8 +105,13 @@ def test_an_engine_is_built_once_and_anew_when_anything_changes(
     for changed in ({"height": 96}, {"precision": "fp32"}, {"tensorrt": "10.9"}, {"driver": "590.1"}, {"gpu": "other"}):
         assert not engines.is_current(replace(facts, **changed)), changed
     assert not engines.is_current(replace(facts, model="0" * 64))
-    assert len(list(own_cache.glob("engines/*.timings"))) == 1
+    (timings,) = own_cache.glob("engines/*.timings")
     assert not list(own_cache.rglob(".*")), "no half-written files"
+    engines.build(GRAPH, facts)
+    assert timings.read_bytes() == b"++", "what was timed before is used"
+    timings.write_bytes(b"damaged")
+    engines.build(GRAPH, facts)
+    assert timings.read_bytes() == b"+", "what is damaged is not"
 
 
 @pytest.mark.parametrize(

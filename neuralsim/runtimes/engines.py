@@ -150,8 +150,10 @@ def compile_plan(model: bytes, facts: EngineFacts, level: int, workspace: int, r
     monitor = _monitor(trt, report)
     config.progress_monitor = monitor
     timings = cache.folder() / "engines" / f"{cache.key({'gpu': facts.gpu, 'tensorrt': facts.tensorrt})}.timings"
-    timing_cache = config.create_timing_cache(timings.read_bytes() if timings.is_file() else b"")
-    config.set_timing_cache(timing_cache, False)
+    for known in (timings.read_bytes() if timings.is_file() else b"", b""):
+        timing_cache = config.create_timing_cache(known)
+        if timing_cache is not None and config.set_timing_cache(timing_cache, False):
+            break  # else it is damaged or another's: measured anew
     plan = builder.build_serialized_network(network, config)
     if monitor.stopped:
         raise EngineError("interrupted")

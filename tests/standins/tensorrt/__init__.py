@@ -78,8 +78,9 @@ class _Config:
         assert pool is MemoryPoolType.WORKSPACE
         workspaces.append(pool_size)
 
-    def create_timing_cache(self, serialized_timing_cache: bytes) -> _Cache:
-        return _Cache(serialized_timing_cache)
+    def create_timing_cache(self, serialized_timing_cache: bytes) -> _Cache | None:
+        whole = not serialized_timing_cache.strip(b"+")
+        return _Cache(serialized_timing_cache) if whole else None
 
     def set_timing_cache(self, cache: _Cache, ignore_mismatch: bool) -> bool:
         self._cache = cache
