@@ -19,8 +19,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from bridge.lifetime import Lifetime
 from bridge.town.options import parse
+from bridge.town.sensors.rays import Rays
 from bridge.town.wire import calls_world, structs
 from bridge.town.wire.functions import FUNCTIONS
 from bridge.town.wire.handling import Handling
@@ -36,6 +39,8 @@ MOST_PATIENCE = 10.0  # seconds after its first call at which the town stops wai
 LULL = 0.25  # seconds without a call after which it gets one tick meanwhile
 RATE = 30.0  # ticks per second when no client is synchronous, and the step of a client that names none
 LONGEST = 0.1  # s, longest step of a town that ticks by itself
+#: Where the compiled kernels of a tick, of pictures and of rays are kept.
+KERNELS = (("__pycache__", "driving_kernels"), ("__pycache__", "raster_kernels"), ("sensors/__pycache__", "rays"))
 UPLOADED = "OpenDriveMap"  # CARLA's name for the map that a client sent
 
 
@@ -271,6 +276,17 @@ class TownServer:
                 self._delta = 1.0 / RATE
 
 
+def _compile(world: Any) -> None:
+    """Never run here before: compile what ticks, pictures and rays need now, not while a client waits for an answer."""
+    car = world.spawn("vehicle.tesla.model3", {}, world.spawn_points()[0])
+    lens = {"image_size_x": "64", "image_size_y": "32"}
+    camera = world.spawn("sensor.camera.rgb", lens, structs.Transform(z=1.5), car.id)
+    world.tick(1.0 / RATE)
+    world.capture(camera.id)
+    scene, props, poses = world.shapes()
+    Rays(scene, props).cast(np.zeros(3), np.eye(3)[:1], 1.0, poses)
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """The command line; returns the exit code. Prints one line when the town is ready."""
     options = parse(argv)
@@ -289,11 +305,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     def make_world(town: str) -> World:
         return World(town, options.seed, options.vehicles, options.walkers)
 
-    if not any((Path(__file__).parent / "__pycache__").glob("driving_kernels.*.nbi")):
-        # Never run here before: compile what a tick needs now, not while a client waits for an answer.
-        warm = World("hamlet", 0, 2, 1)
-        warm.spawn("vehicle.tesla.model3", {}, warm.spawn_points()[0])
-        warm.tick(1.0 / RATE)
+    if not all(any((Path(__file__).parent / place).glob(f"{name}.*.nbi")) for place, name in KERNELS):
+        _compile(World("hamlet", 0, 2, 1))
     try:
         server = TownServer(make_world, options.town, sorted(TOWNS), options.host, options.port, options.streaming_port)
     except OSError as error:

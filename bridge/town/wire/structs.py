@@ -117,7 +117,14 @@ def pack_attribute(ident: str, value: str, blueprint: Blueprint) -> list[Any]:
 def pack_blueprint(number: int, blueprint: Blueprint) -> list[Any]:
     """``ActorDefinition``."""
     listed = [
-        [each.id, ATTRIBUTE_TYPES[each.kind], each.value, list(each.recommended), each.modifiable, False]
+        [
+            each.id,
+            ATTRIBUTE_TYPES[each.kind],
+            each.value,
+            list(each.recommended) or [each.value],
+            each.modifiable,
+            False,
+        ]
         for each in blueprint.attributes
     ]
     return [number, blueprint.id, blueprint.tags, listed]
