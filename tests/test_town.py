@@ -156,6 +156,8 @@ def test_any_opendrive_file_is_dressed(tmp_path: Path) -> None:
     path = tmp_path / "lane.xodr"
     path.write_text(HILL)
     world = World(str(path), vehicles=3, walkers=2)
+    for place in world.spawn_points():  # who begins there has road ahead
+        assert world.map.get_waypoint(carla.Location(place.x, place.y, place.z)).next(25.0)
     ego, camera = with_camera(world)
     for _ in range(20):
         world.tick(STEP)

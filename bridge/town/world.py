@@ -91,7 +91,8 @@ class World:
             if lane.junction >= 0 or lane.length < 22.0:
                 continue
             at = np.concatenate([[0.0], np.cumsum(np.linalg.norm(np.diff(lane.centre, axis=0), axis=1))])
-            for where in np.linspace(8.0, at[-1] - 12.0, max(1, int((at[-1] - 20.0) // 24.0)) + 1).tolist():
+            last = max(at[-1] - (12.0 if lane.next else 40.0), 8.0)  # who begins where a road ends drives off it
+            for where in np.linspace(8.0, last, max(1, int((last - 8.0) // 24.0)) + 1).tolist():
                 x, y, z = (float(np.interp(where, at, lane.centre[:, k])) for k in range(3))
                 bx, by = (float(np.interp(where + 0.5, at, lane.centre[:, k])) for k in range(2))
                 points.append(Transform(x, y, z + 0.2, 0.0, float(np.degrees(np.arctan2(by - y, bx - x)))))
