@@ -23,7 +23,7 @@ SIGN_BLUE = (28, 84, 170)
 YARDS = 46.0  # m from a town's streets that its woods keep off
 CANOPY = 11.0  # m, cells of the woods
 UTILITY = 0.6  # share of country roads' sides with an overhead line
-CROWNS = 140.0  # m from a road, within which the edges of woods have crowns
+CROWNS = 80.0  # m from a road, within which the edges of woods have crowns
 LEAVES = ((66, 92, 44), (74, 100, 48), (58, 84, 42), (82, 106, 54))
 
 
@@ -326,7 +326,7 @@ def _crowns(ends: np.ndarray, fine: np.ndarray, rng: np.random.Generator) -> np.
     near = ends[fine]
     if not len(near):
         return quads[0]
-    columns, rows = 7, 5
+    columns, rows = 6, 4
     u, v = np.linspace(0.0, 1.0, columns), np.linspace(0.0, 1.0, rows)
     foot = near[:, 0, :1] * (1 - u[:, None]) + near[:, 0, 1:] * u[:, None]
     top = near[:, 1, :1] * (1 - u[:, None]) + near[:, 1, 1:] * u[:, None]
