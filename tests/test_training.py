@@ -314,13 +314,16 @@ def test_train_says_nothing_on_stdout_and_goes_on_where_it_stopped(
         assert file.metadata()["step"] == "2"
 
 
-def test_ctrl_c_and_sigterm_ask_and_only_a_second_ctrl_c_interrupts() -> None:
-    with interruptible() as asked:
+def test_ctrl_c_and_sigterm_ask_and_only_a_later_ctrl_c_interrupts() -> None:
+    with interruptible(twice=600.0) as asked:
         assert not asked()
+        signal.raise_signal(signal.SIGINT)
+        assert asked()
+        signal.raise_signal(signal.SIGINT)
+    with interruptible(twice=0.0) as asked:
+        signal.raise_signal(signal.SIGTERM)
         signal.raise_signal(signal.SIGTERM)
         assert asked()
-        signal.raise_signal(signal.SIGTERM)
-        signal.raise_signal(signal.SIGINT)
         with pytest.raises(KeyboardInterrupt):
             signal.raise_signal(signal.SIGINT)
     assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL

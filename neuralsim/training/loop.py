@@ -46,22 +46,19 @@ class Interrupted(Exception):
 
 
 @contextmanager
-def interruptible() -> Iterator[Callable[[], bool]]:
-    """Ctrl-C and SIGTERM only make what this gives say True; a second Ctrl-C interrupts. (A Ctrl-C under torchrun
-    comes to its processes as both.)"""
-    asked = False
+def interruptible(twice: float = 1.0) -> Iterator[Callable[[], bool]]:
+    """Ctrl-C and SIGTERM only make what this gives say True; another Ctrl-C more than ``twice`` seconds later
+    interrupts. (Under torchrun one comes to each process twice, from the terminal and from torchrun.)"""
+    asked: list[float] = []  # when
 
     def ask(number: int, frame: FrameType | None) -> None:
-        nonlocal asked
-        asked = True
-        if number == signal.SIGINT:
-            signal.signal(number, before[signal.SIGINT])
+        asked.append(time.monotonic())
+        if number == signal.SIGINT and asked[-1] - asked[0] > twice:
+            signal.default_int_handler(number, frame)
 
-    before = {each: signal.getsignal(each) for each in (signal.SIGINT, signal.SIGTERM)}
-    for each in before:
-        signal.signal(each, ask)
+    before = {each: signal.signal(each, ask) for each in (signal.SIGINT, signal.SIGTERM)}
     try:
-        yield lambda: asked
+        yield lambda: bool(asked)
     finally:
         for each, handler in before.items():
             signal.signal(each, handler)
