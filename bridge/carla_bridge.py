@@ -92,6 +92,7 @@ class CarlaBridge:
         self.control = Control(0, autopilot=autopilot)
         self.sequence = 0
         self._client = client
+        client.set_timeout(FIRST)  # kernels may be compiled within any call up to the first pictures
         self._world = client.get_world()
         self._old_settings = self._world.get_settings()
         self._actors: list[Any] = []
@@ -109,7 +110,6 @@ class CarlaBridge:
             raise
 
     def _begin(self, size: tuple[int, int], fov: float, weather: str, mount: carla.Transform) -> None:
-        self._client.set_timeout(FIRST)  # its kernels may be compiled within any of these calls
         self._take_the_clock()
         self._map = self._world.get_map()
         self._places = Places(self._map, self.seed)
