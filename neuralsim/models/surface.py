@@ -13,16 +13,19 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from neuralsim.models.classes import CARLA_TO_CHANNEL, CHANNELS, Channel
+from neuralsim.models.facades import Fronts, drawn
 
 _EYE = 1.45  # m, height of the camera over the ground on which the nearest movers stand
 _TEXELS = 128  # period of the noise, in cells
 _MOVER, _WALL = 0.33, 0.42  # mean brightness of vehicles and of façades by day, 0..1
 _MOVERS = (Channel.VEHICLE, Channel.PERSON, Channel.CYCLE)
 
-#: Amplitude of the surface noise in the sketch of each class (movers have none: they carry their own shape).
+#: Octaves of the surface noise and their weights; and its amplitude in the sketch of each class, both by what sketches
+#: of real pictures have (movers have none: they carry their own shape).
+_OCTAVES = ((0, 0.4), (1, 0.4), (3, 0.8))
 _NOISE = {
-    Channel.ROAD: 0.16, Channel.SIDEWALK: 0.3, Channel.BUILDING: 0.16, Channel.BARRIER: 0.3, Channel.VEGETATION: 0.55,
-    Channel.TERRAIN: 0.4, Channel.SKY: 0.45, Channel.OTHER: 0.3, Channel.ROAD_LINE: 0.12,
+    Channel.ROAD: 0.1, Channel.SIDEWALK: 0.16, Channel.BUILDING: 0.05, Channel.BARRIER: 0.3, Channel.VEGETATION: 0.6,
+    Channel.TERRAIN: 0.4, Channel.SKY: 0.45, Channel.OTHER: 0.3, Channel.ROAD_LINE: 0.05,
 }  # fmt: skip
 
 
@@ -33,28 +36,16 @@ def noise_texture(seed: int = 1) -> Tensor:
     return torch.from_numpy(np.pad(values, (0, 1), mode="wrap").astype(np.float32))[None, None]
 
 
-def facade_table(seed: int = 2) -> Tensor:
-    """f32 (256, 4), by hashed instance: storey height (m), bay width (m), window share of a bay, ground floor (m)."""
-    rng = np.random.default_rng(seed)
-    columns = (
-        rng.uniform(2.7, 3.4, 256),
-        rng.uniform(1.7, 3.0, 256),
-        rng.uniform(0.38, 0.62, 256),
-        rng.uniform(2.9, 3.6, 256),
-    )
-    return torch.from_numpy(np.stack(columns, 1).astype(np.float32))
-
-
 class Surface(nn.Module):
     """Planes of one frame from tag, instance, depth, camera and style.
 
     ``palette`` f32 (3, 256, 3): colours by hashed instance for vehicles, persons and cycles (mean colours, -0.5..0.5);
-    ``facades`` f32 (256, 3): what each building adds to the style's façade colour by day, less in less light.
+    ``facades`` f32 (256, 3): what each building adds to the style's façade colour by day, less in less light;
+    ``fronts`` u8 (2, N, 64, 128): their storeys and ground floors, drawn ones by default.
     """
 
     channel_of_tag: Tensor
     texture: Tensor
-    facade: Tensor
     amplitude: Tensor
     first_row: Tensor
     has_codes: Tensor
@@ -62,8 +53,9 @@ class Surface(nn.Module):
     palette: Tensor
     facades: Tensor
 
-    def __init__(self, palette: np.ndarray, facades: np.ndarray) -> None:
+    def __init__(self, palette: np.ndarray, facades: np.ndarray, fronts: np.ndarray | None = None) -> None:
         super().__init__()
+        self.fronts = Fronts(drawn() if fronts is None else fronts)
         amplitude = torch.zeros(CHANNELS)
         for channel, value in _NOISE.items():
             amplitude[channel] = value
@@ -74,7 +66,6 @@ class Surface(nn.Module):
         classes = [int(channel) for channel in coded for _ in range(256)] + list(range(CHANNELS))
         self.register_buffer("channel_of_tag", torch.from_numpy(CARLA_TO_CHANNEL.astype(np.int64)))
         self.register_buffer("texture", noise_texture())
-        self.register_buffer("facade", facade_table())
         self.register_buffer("amplitude", amplitude)
         self.register_buffer("first_row", first)
         self.register_buffer("has_codes", first < 256 * len(coded))
@@ -130,7 +121,7 @@ class Surface(nn.Module):
         return F.pad(step[:, :1] > step[:, 1:], (0, 1))[:, 0]
 
     def _noise(self, label: Tensor, point: Tensor, ray: Tensor, footprint: Tensor) -> Tensor:
-        """Value noise on world lattices whose cells are about 2 and 8 footprints, (1, H/2, W/2).
+        """Value noise on world lattices whose cells are about 2, 4 and 16 footprints, (1, H/2, W/2).
 
         Cell sizes are powers of two metres; the two neighbouring ones are blended and renormalised, so that nothing
         pops as one drives closer.
@@ -155,10 +146,9 @@ class Surface(nn.Module):
         place = torch.stack([a, b], -1)
         gain = torch.rsqrt(share.square() + (1 - share).square())
         total = torch.zeros_like(a)
-        for octave, weight in ((0, 0.7), (2, 0.7)):
-            near = self._lookup(place, torch.pow(2.0, low + octave))
-            far = self._lookup(place, torch.pow(2.0, low + octave + 1))
-            total = total + weight * gain * ((1 - share) * near + share * far)
+        seen = {octave: self._lookup(place, torch.pow(2.0, low + octave)) for octave in (0, 1, 2, 3, 4)}
+        for octave, weight in _OCTAVES:
+            total = total + weight * gain * ((1 - share) * seen[octave] + share * seen[octave + 1])
         return total
 
     def _lookup(self, place: Tensor, cell: Tensor) -> Tensor:
@@ -167,27 +157,11 @@ class Surface(nn.Module):
         return F.grid_sample(self.texture, grid, mode="bilinear", padding_mode="border", align_corners=True)[:, 0]
 
     def _facade(self, label: Tensor, code: Tensor, point: Tensor, rise: Tensor, footprint: Tensor) -> Tensor:
-        """Sketch of storeys and bays on upright building surfaces: dark windows, lighter wall, (1, H/2, W/2)."""
-        table = self.facade[code]
-        storey, bay, share, ground = table[..., 0], table[..., 1], table[..., 2], table[..., 3]
-        upright = (rise[:, 2] > rise[:, 0] + rise[:, 1]).to(torch.float32)
-        height = point[:, 2]
+        """Sketch of the fronts of houses on their upright surfaces, (1, H/2, W/2)."""
+        upright = (rise[:, 2] > rise[:, 0] + rise[:, 1]) & (label == Channel.BUILDING)
         along = torch.where(self._along(point), point[:, 0], point[:, 1])
-        shop = (height < ground).to(torch.float32)
-        row = torch.where(height < ground, height / ground, (height - ground) / storey)
-        column = along / (bay * (1.0 + shop))
-        u = (column - torch.floor(column) - 0.5).abs()
-        v = (row - torch.floor(row) - 0.55).abs()
-        half = 0.5 * share * (1.0 + 0.4 * shop)
-        soft_u = footprint / bay * 0.8 + 0.02
-        soft_v = footprint / storey * 0.8 + 0.02
-        # no two windows are alike: curtains, blinds, the sky
-        pane = 0.618 * torch.floor(column) + 0.377 * torch.floor(row) + 0.137 * code.to(torch.float32)
-        depth = 0.6 + 0.5 * (pane * 3.7 - torch.floor(pane * 3.7))
-        inside = depth * torch.sigmoid((half - u) / soft_u * 3.0) * torch.sigmoid((0.30 - v) / soft_v * 3.0)
-        fade = (1.6 - footprint * 2.0 / bay).clamp(0.0, 1.0)
-        pattern = (0.22 - inside) * fade * upright
-        return torch.where(label == Channel.BUILDING, pattern, torch.zeros_like(pattern))
+        front = self.fronts(code, along, point[:, 2], footprint)
+        return torch.where(upright, front, torch.zeros_like(front))
 
     @staticmethod
     def _bodies(label: Tensor, code: Tensor, height: Tensor, rise: Tensor) -> Tensor:

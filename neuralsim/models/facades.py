@@ -1,0 +1,103 @@
+"""Fronts of houses, as a sketch that hangs on their walls.
+
+A front is two strips of texture: a storey, which repeats upwards, and the ground floor. They come from real pictures
+(``neuralsim/training/fronts.py``) or, where those show no house, from ``drawn``. Along the wall a strip is laid down
+and mirrored in turn, so that it has no seam; far away it is read from smaller copies (Williams, SIGGRAPH 1983).
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+WIDTH, HEIGHT = 128, 64  # texels of a strip
+TEXEL = 0.05  # m along the wall, before each house's own stretch; upwards a strip fills its storey
+_LEVELS = 5  # copies, each half the size of the one before
+_SLANT = 0.25  # of a pixel's width along the wall, seen at a slant, that counts as its size
+
+
+def table(seed: int = 2) -> Tensor:
+    """f32 (256, 5), by hashed instance: height of a storey and of the ground floor (m), stretch along the wall, place
+    where the strip begins (0..2 strips), and a number (0..1) to choose the strips by."""
+    rng = np.random.default_rng(seed)
+    columns = (
+        rng.uniform(2.6, 3.2, 256),
+        rng.uniform(3.2, 3.8, 256),
+        rng.uniform(0.85, 1.25, 256),
+        rng.uniform(0.0, 2.0, 256),
+        rng.permutation(256) / 256.0,
+    )
+    return torch.from_numpy(np.stack(columns, 1).astype(np.float32))
+
+
+def drawn(count: int = 16, seed: int = 0) -> np.ndarray:
+    """u8 (2, count, HEIGHT, WIDTH): plain storeys of dark windows, and ground floors with larger ones."""
+    rng = np.random.default_rng(seed)
+    out = np.empty((2, count, HEIGHT, WIDTH))
+    x, y = (np.arange(WIDTH) + 0.5) / WIDTH, (np.arange(HEIGHT) + 0.5) / HEIGHT
+    for ground in (0, 1):
+        for front in out[ground]:
+            bays, share = int(rng.integers(2, 5)) - ground, rng.uniform(0.38, 0.62) * (1.0 + 0.4 * ground)
+            pane = rng.uniform(0.6, 1.0, bays)[np.minimum((x * bays).astype(int), bays - 1)]
+            inside = np.abs(x * bays % 1.0 - 0.5) < share / 2
+            front[:] = 0.22 - (np.abs(y - 0.45) < 0.3)[:, None] * (inside * pane)[None]
+    return np.asarray(((out + 1.0) * 127.5).round(), np.uint8)
+
+
+class Fronts(nn.Module):
+    """``forward(code, along, height, footprint)`` -> sketch f32 (1, H, W) in [-1, 1].
+
+    ``strips`` u8 (2, N, HEIGHT, WIDTH): storeys, then ground floors, top row first; 0..255 is -1..1.
+    """
+
+    atlas: Tensor
+    houses: Tensor
+
+    def __init__(self, strips: np.ndarray) -> None:
+        super().__init__()
+        if strips.dtype != np.uint8 or strips.ndim != 4 or strips.shape[::2] != (2, HEIGHT) or strips.shape[3] != WIDTH:
+            raise ValueError(f"strips: expected u8 (2, N, {HEIGHT}, {WIDTH}), not {strips.dtype} {strips.shape}")
+        self.count = strips.shape[1]
+        self.register_buffer("atlas", self._atlas(strips.reshape(-1, HEIGHT, WIDTH)))
+        self.register_buffer("houses", table())
+
+    @staticmethod
+    def _atlas(strips: np.ndarray) -> Tensor:
+        """f32 (1, 1, rows, columns): strips one below the other, the smaller copies to the right of the full ones."""
+        x = torch.from_numpy(strips.astype(np.float32) / 127.5 - 1.0)
+        levels = [x]
+        for _ in range(_LEVELS - 1):
+            levels.append(F.avg_pool2d(levels[-1][:, None], 2)[:, 0])
+        return torch.cat(
+            [F.pad(level.flatten(0, 1), (0, 0, 0, len(x) * (HEIGHT - level.shape[1]))) for level in levels], 1
+        )[None, None]
+
+    def forward(self, code: Tensor, along: Tensor, height: Tensor, footprint: Tensor) -> Tensor:
+        """code i64 (1, H, W), 0..255, of the house; along the wall and height over the ground, m; footprint f32 (1, H,
+        W), m that a pixel covers at this distance."""
+        houses = self.houses[code]
+        storey, ground, stretch, begin, number = (houses[..., i] for i in range(5))
+        below = height < ground
+        row = torch.where(below, height / ground, (height - ground) / storey)
+        down = 1.0 - (row - torch.floor(row))
+        place = along / (stretch * (TEXEL * WIDTH)) + begin
+        across = 1.0 - (place - 2.0 * torch.floor(place * 0.5) - 1.0).abs()
+        front = torch.floor(number * self.count) + torch.where(below, self.count, 0)
+        slant = F.pad((along[:, :, 1:] - along[:, :, :-1]).abs(), (0, 1), mode="replicate")
+        size = torch.maximum(footprint, _SLANT * slant.clamp(max=4.0))
+        level = torch.log2((size / TEXEL).clamp(min=1.0)).clamp(max=_LEVELS - 1.001)
+        low = torch.floor(level)
+        share = level - low
+        return (1.0 - share) * self._read(front, across, down, low) + share * self._read(front, across, down, low + 1.0)
+
+    def _read(self, front: Tensor, across: Tensor, down: Tensor, level: Tensor) -> Tensor:
+        """Strip ``front`` at ``across`` and ``down`` (0..1) from the copies of ``level``, no neighbour mixed in."""
+        scale = torch.pow(2.0, -level)
+        columns, rows = WIDTH * scale, HEIGHT * scale
+        x = 2.0 * (WIDTH - columns) + torch.minimum((across * columns).clamp(min=0.5), columns - 0.5)
+        y = front * rows + torch.minimum((down * rows).clamp(min=0.5), rows - 0.5)
+        high, wide = self.atlas.shape[2:]
+        grid = torch.stack([x * (2.0 / wide) - 1.0, y * (2.0 / high) - 1.0], -1)
+        return F.grid_sample(self.atlas, grid, mode="bilinear", padding_mode="border", align_corners=False)[:, 0]
