@@ -25,7 +25,7 @@ _MOVERS = (Channel.VEHICLE, Channel.PERSON, Channel.CYCLE)
 _OCTAVES = ((0, 0.4), (1, 0.4), (3, 0.8))
 _NOISE = {
     Channel.ROAD: 0.1, Channel.SIDEWALK: 0.16, Channel.BUILDING: 0.05, Channel.BARRIER: 0.3, Channel.VEGETATION: 0.6,
-    Channel.TERRAIN: 0.4, Channel.SKY: 0.45, Channel.OTHER: 0.3, Channel.ROAD_LINE: 0.05,
+    Channel.TERRAIN: 0.4, Channel.SKY: 0.25, Channel.OTHER: 0.3, Channel.ROAD_LINE: 0.05,
 }  # fmt: skip
 
 
@@ -40,8 +40,7 @@ class Surface(nn.Module):
     """Planes of one frame from tag, instance, depth, camera and style.
 
     ``palette`` f32 (3, 256, 3): colours by hashed instance for vehicles, persons and cycles (mean colours, -0.5..0.5);
-    ``facades`` f32 (256, 3): what each building adds to the style's façade colour by day, less in less light;
-    ``fronts`` u8 (2, N, 64, 128): their storeys and ground floors, drawn ones by default.
+    ``facades`` f32 (256, 3): what each building adds to the style's façade colour by day, less in less light.
     """
 
     channel_of_tag: Tensor
@@ -53,9 +52,9 @@ class Surface(nn.Module):
     palette: Tensor
     facades: Tensor
 
-    def __init__(self, palette: np.ndarray, facades: np.ndarray, fronts: np.ndarray | None = None) -> None:
+    def __init__(self, palette: np.ndarray, facades: np.ndarray) -> None:
         super().__init__()
-        self.fronts = Fronts(drawn() if fronts is None else fronts)
+        self.fronts = Fronts(drawn())
         amplitude = torch.zeros(CHANNELS)
         for channel, value in _NOISE.items():
             amplitude[channel] = value

@@ -4,7 +4,7 @@ vid2vid (Wang et al., NeurIPS 2018) composes x_t = (1 - m_t) * w(x_{t-1}) + m_t 
 is new. The engine gives the warp exactly; the mask follows from it (what was outside the frame or belonged to another
 class is new). Two bounds make drift impossible: at least ``refresh`` of every pixel is painted anew, and the past is
 clipped to what the map alone would paint here (mean and deviation of a 5x5 neighbourhood, as in temporal anti-aliasing;
-Karis, SIGGRAPH 2014).
+Karis, SIGGRAPH 2014). The farther it had to be clipped, the less it counts: by ``doubt`` times how far, in deviations.
 """
 
 from __future__ import annotations
@@ -29,12 +29,13 @@ class TemporalGenerator(nn.Module):
         painter: Painter,
         refresh: float = 0.12,
         spread: float = 1.5,
-        crisp: float = 0.6,
-        soft: float = 0.4,
+        doubt: float = 4.0,
+        crisp: float = 0.45,
+        soft: float = 0.1,
     ) -> None:
         super().__init__()
         self.surface, self.painter = surface, painter
-        self.refresh, self.spread, self.crisp, self.soft = refresh, spread, crisp, soft
+        self.refresh, self.spread, self.doubt, self.crisp, self.soft = refresh, spread, doubt, crisp, soft
         self.past_frames = 1  # in its state
 
     def forward(
@@ -69,9 +70,11 @@ class TemporalGenerator(nn.Module):
         mean = local_mean(painted)
         spread = local_mean(painted.square()) - mean.square()
         spread = self.spread * torch.sqrt(spread.clamp(min=1e-5)) + 0.01
-        past = torch.minimum(torch.maximum(past, mean - spread), mean + spread)
-        out = painted + (past - painted) * ((1.0 - self.refresh) * known)
-        out = out.clamp(-1.0, 1.0)
+        bound = torch.minimum(torch.maximum(past, mean - spread), mean + spread)
+        # where the past lies far outside of its bounds it shows something else: the motion was wrong there
+        outside = local_mean((past - bound).abs().mean(1, keepdim=True)) / spread.mean(1, keepdim=True)
+        share = (1.0 - self.refresh - self.doubt * outside).clamp(min=0.0) * known
+        out = (painted + (bound - painted) * share).clamp(-1.0, 1.0)
         return self._shown(out, here, mean), out, here, detail
 
     def _shown(self, out: Tensor, here: Tensor, mean: Tensor) -> Tensor:

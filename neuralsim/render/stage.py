@@ -24,12 +24,12 @@ from neuralsim.models.classes import CARLA_TO_CHANNEL, CHANNELS, Channel
 EYE = 1.45  # m, camera over the road: what the models' own drives have
 FAR = 1000.0  # m, the sky
 _NEAREST, _FARTHEST = 1.5, 160.0  # m
-GROUND = (Channel.ROAD, Channel.SIDEWALK, Channel.TERRAIN, Channel.ROAD_LINE)
+_GROUND = (Channel.ROAD, Channel.SIDEWALK, Channel.TERRAIN, Channel.ROAD_LINE)
 _MOVERS = (Channel.VEHICLE, Channel.PERSON, Channel.CYCLE)
-_STANDING = tuple(Channel(c) for c in range(CHANNELS) if c not in (*GROUND, *_MOVERS, Channel.SKY))
+_STANDING = tuple(Channel(c) for c in range(CHANNELS) if c not in (*_GROUND, *_MOVERS, Channel.SKY))
 #: u8 by channel: surfaces whose points are carried from frame to frame, each kind by its number; 0: not carried.
 _CARRIED = np.array(
-    [1 if c in GROUND else 0 if c in (*_MOVERS, Channel.SKY, Channel.BUILDING) else 2 + c for c in range(CHANNELS)],
+    [1 if c in _GROUND else 0 if c in (*_MOVERS, Channel.SKY, Channel.BUILDING) else 2 + c for c in range(CHANNELS)],
     np.uint8,
 )
 _GRID = 4  # px between the pixels whose flow is looked at
@@ -59,7 +59,7 @@ def horizon_row(channels: list[np.ndarray]) -> float:
     height = channels[0].shape[0]
     tops = []
     for channel in channels:
-        rows = np.flatnonzero(np.isin(channel, GROUND).mean(1) > 0.01)
+        rows = np.flatnonzero(np.isin(channel, _GROUND).mean(1) > 0.01)
         if len(rows):
             tops.append(rows[0])
     row = float(np.percentile(tops, 20)) - 0.015 * height if tops else 0.5 * height
@@ -99,7 +99,7 @@ class Stage:
             rho, variance = self._follow(channel, motion, valid)
             ground = self._ground(self._pose)
         self._rho, self._variance = rho, variance
-        inverse = np.where(np.isin(channel, GROUND), ground, 1.0 / _FARTHEST)
+        inverse = np.where(np.isin(channel, _GROUND), ground, 1.0 / _FARTHEST)
         for row, standing in enumerate(_STANDING):
             inverse = np.where(channel == standing, rho[row][None, :], inverse)
         inverse = self._settled(channel, inverse, motion, valid)
@@ -154,7 +154,7 @@ class Stage:
         row_noise = _ROW_NOISE / (self.focal * EYE)
         rho = np.full((len(_STANDING), self.width), least)
         variance = np.full_like(rho, 0.05**2)
-        on_ground = np.isin(channel, GROUND)
+        on_ground = np.isin(channel, _GROUND)
         columns = np.arange(self.width)
         for index, standing in enumerate(_STANDING):
             mask = channel == standing
@@ -194,7 +194,7 @@ class Stage:
         rho, variance = self._carried(channel, motion)
         twist = np.zeros(6)
         pose = self._pose
-        flat = np.isin(small, GROUND)
+        flat = np.isin(small, _GROUND)
         road = _ROAD
         for _ in range(2):  # the second time with the camera's own pitch, and with the road if it agrees
             inverse = np.where(flat, self._ground(pose)[g, g], 0.0)

@@ -20,7 +20,6 @@ from neuralsim.training import ranks
 from neuralsim.training.board import Board
 from neuralsim.training.config import TrainConfig, load_config
 from neuralsim.training.datasets import Pictures, find
-from neuralsim.training.fronts import fronts
 from neuralsim.training.loop import Interrupted, interruptible, train
 from neuralsim.training.palette import palettes, styles
 from neuralsim.training.simulated import make_pairs
@@ -30,7 +29,6 @@ from neuralsim.training.trainer import Trainer
 TOWNS = ("oldtown", "suburb", "village", "motorway")
 _SAMPLE = 1500  # pictures that colours are taken from
 _COLOURS_AT = 512, 256  # px, whatever the run's size: what is an object large enough to have a colour?
-_FRONTS_AT = 1024, 512  # px: fronts of houses want all that there is
 
 
 def load_pictures(config: TrainConfig, quiet: bool = False, fit: tuple[int, int] | None = None) -> Pictures:
@@ -51,14 +49,9 @@ def load_pictures(config: TrainConfig, quiet: bool = False, fit: tuple[int, int]
 
 
 def load_colours(config: TrainConfig, quiet: bool = False) -> tuple[Pictures, Surface, dict[str, np.ndarray]]:
-    """A run's pictures; palettes and fronts of houses, and styles, taken from them.
-
-    Raises ImageError, ClassMapError, ValueError.
-    """
+    """A run's pictures, and the palettes and styles taken from them. Raises ImageError, ClassMapError, ValueError."""
     pictures = load_pictures(config, quiet, _COLOURS_AT)
-    fine = load_pictures(config, True, _FRONTS_AT)
-    surface = Surface(*palettes(pictures.sample(_SAMPLE)), fronts(fine.sample(_SAMPLE)))
-    return pictures, surface, styles(pictures.sample(_SAMPLE))
+    return pictures, Surface(*palettes(pictures.sample(_SAMPLE))), styles(pictures.sample(_SAMPLE))
 
 
 def run_check(path: Path) -> bool:
