@@ -4,22 +4,26 @@ VENV := .venv
 BIN := $(VENV)/bin
 ARGS ?=
 
-.PHONY: drive test lint clean
+.PHONY: drive test lint ruff clean
 .DEFAULT_GOAL := drive
 
 drive: $(VENV)/.drive
 	@$(BIN)/neuralsim drive $(ARGS)
 
-# Two at a time; then, one by one, what measures time and would find the machine busy with the others.
-# Status 5: with ARGS="tests/..." there may be nothing of one kind.
-test: $(VENV)/.dev lint
-	$(BIN)/python -m pytest -n 2 --dist loadfile -m "not alone" $(ARGS) || [ $$? = 5 ]
+# Three at a time, for they wait for their processes, and the types beside them; then, one by one, what measures time and
+# would find the machine busy with the others. Status 5: with ARGS="tests/..." there may be nothing of one kind.
+test: $(VENV)/.dev ruff
+	$(BIN)/mypy & types=$$!; \
+	$(BIN)/python -m pytest -n 3 --dist loadfile -m "not alone" $(ARGS) || [ $$? = 5 ] || { kill $$types; exit 1; }; \
+	wait $$types
 	$(BIN)/python -m pytest -m alone $(ARGS) || [ $$? = 5 ]
 
-lint: $(VENV)/.dev
+lint: ruff
+	$(BIN)/mypy
+
+ruff: $(VENV)/.dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/mypy
 
 $(BIN)/python:
 	@$(PYTHON) -c 'import sys; v = sys.version_info; sys.exit(0 if (3, 10) <= v < (3, 13) else \

@@ -18,8 +18,6 @@ from neuralsim.bench.link import RATE, Case, full_frame, measure_link, measure_p
 from neuralsim.cli import main
 from neuralsim.drive.report import STAGES
 
-pytestmark = pytest.mark.alone
-
 ROOT = Path(__file__).resolve().parent.parent
 QUICK = (
     "--model",
@@ -102,6 +100,7 @@ def test_a_bench_writes_everything_compares_and_keeps_to_budgets(tmp_path: Path)
         (("--model", "tags", "--town", "no-such", "--parts", "drive", "--loop", "live"), 1, "no-such"),
     ],
 )
+@pytest.mark.alone
 def test_what_is_wrong_is_one_line(
     tmp_path: Path, monkeypatch, capsys, arguments: tuple[str, ...], code: int, word: str
 ):
@@ -116,6 +115,7 @@ def test_what_is_wrong_is_one_line(
     assert word in lines[0]
 
 
+@pytest.mark.alone
 def test_ctrl_c_ends_it_with_all_it_started(tmp_path: Path):
     command = [sys.executable, "-m", "neuralsim", "bench", *QUICK, "--frames", "100000", "--loop", "live"]
     process = subprocess.Popen(
@@ -147,12 +147,14 @@ def descendants(pid: int) -> list[int]:
     return found
 
 
+@pytest.mark.alone
 def test_packing_a_frame_is_measured():
     found = measure_packing(full_frame((128, 64)), 50)
     assert found["n"] == 50
     assert 0.0 < float(str(found["p50"])) < 5.0
 
 
+@pytest.mark.alone
 def test_a_stopped_and_a_dead_subscriber_change_nothing_for_the_others():
     found = measure_link(Case("ipc", 3, RATE, stopped=1, killed=1), (256, 128), seconds=1.0)
     assert len(found["received"]) == 1
@@ -161,11 +163,13 @@ def test_a_stopped_and_a_dead_subscriber_change_nothing_for_the_others():
     assert found["send_ms"]["p50"] < 10.0
 
 
+@pytest.mark.alone
 def test_a_flood_loses_nothing():
     found = measure_link(Case("tcp", 2, 0.0), (256, 128), seconds=0.5)
     assert all(abs(received - found["published"]) <= 3 for received in found["received"])  # those on their way
     assert found["frames_per_second"] > 30.0
 
 
+@pytest.mark.alone
 def test_the_performance_page_has_places_for_the_tables():
     docs.check(ROOT / "docs" / "performance.md")

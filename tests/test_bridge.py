@@ -211,7 +211,10 @@ class TestDriving:
 
 
 def reprojected(new: Frame, old: Frame) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """f64 (H, W, 2): motion from depth, camera poses and object poses; which pixels are scenery, which rigid movers."""
+    """f64 (H, W, 2): motion from depth, camera poses and object poses; which pixels are scenery, which rigid movers.
+
+    Wheels turn by themselves: what is low at the sides of a vehicle is not counted as rigid.
+    """
     camera, depth, tag = new.camera, new.planes["depth"].astype(float), new.planes["tag"]
     j, i = np.meshgrid(np.arange(camera.width) + 0.5, np.arange(camera.height) + 0.5)
     right, up = (j - camera.width / 2) / camera.focal, (camera.height / 2 - i) / camera.focal
@@ -225,8 +228,9 @@ def reprojected(new: Frame, old: Frame) -> tuple[np.ndarray, np.ndarray, np.ndar
     for o in new.objects:
         of = moving & (new.planes["instance"] == o.instance)
         if o.instance in before and o.tag in (Tag.CAR, Tag.TRUCK, Tag.BUS):
-            points[of] = points[of] @ (before[o.instance].pose @ np.linalg.inv(o.pose)).T
-            rigid |= of
+            own = points @ np.linalg.inv(o.pose).T
+            points[of] = own[of] @ before[o.instance].pose.T
+            rigid |= of & ((own[..., 2] + o.extent[2] > 1.1) | (np.abs(own[..., 1]) < o.extent[1] - 0.45))
     local = points @ np.linalg.inv(old.camera.pose).T
     u = camera.width / 2 + camera.focal * local[..., 1] / local[..., 0]
     v = camera.height / 2 - camera.focal * local[..., 2] / local[..., 0]

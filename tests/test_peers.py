@@ -16,8 +16,6 @@ from onnx import TensorProto, helper, numpy_helper
 from neuralsim.bench.flops import gflop
 from neuralsim.bench.peers import main, measure
 
-pytestmark = pytest.mark.alone
-
 
 def peers(*arguments: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "neuralsim.bench.peers", *arguments]
@@ -55,6 +53,7 @@ def test_operations_are_those_one_counts_by_hand(
     assert gflop(graph, 16, 24) == pytest.approx(operations / 1e9, rel=1e-9)
 
 
+@pytest.mark.alone
 def test_measuring_takes_turns_and_tells_fast_from_slow() -> None:
     order: list[str] = []
 

@@ -9,6 +9,8 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="training needs the train extra")
 
+from test_training import Own, equal, picture  # noqa: E402
+
 from neuralsim.evaluation.town_drive import TownDrive  # noqa: E402
 from neuralsim.models.classes import CHANNELS, Channel  # noqa: E402
 from neuralsim.models.discriminator import MultiScale, VideoDiscriminator  # noqa: E402
@@ -25,7 +27,6 @@ from neuralsim.training.rollout import rollout_step, row, strides  # noqa: E402
 from neuralsim.training.simulated import drive_pairs, load_clip, load_pair  # noqa: E402
 from neuralsim.training.tensors import chained, warp  # noqa: E402
 from neuralsim.training.trainer import Trainer  # noqa: E402
-from tests.test_training import Own, equal, picture  # noqa: E402
 
 SMALL = PainterConfig(
     encoder=(8,) * 5,

@@ -402,8 +402,8 @@ def test_a_style_is_named_after_a_data_set_without_one(tmp_path: Path) -> None:
 PROCESS = """
 import hashlib, sys
 import torch
-from tests.test_rollouts import EVERYTHING, SMALL
-from tests.test_training import Own, tiny
+from test_rollouts import EVERYTHING, SMALL
+from test_training import Own, tiny
 from neuralsim.training import ranks
 from neuralsim.training.loop import train
 from neuralsim.training.trainer import Trainer
@@ -434,7 +434,7 @@ def test_two_processes_learn_one_model_from_examples_of_their_own(tmp_path: Path
         subprocess.Popen(
             [sys.executable, "-c", PROCESS, str(tmp_path / str(rank))],
             env={**os.environ, **where, "RANK": str(rank), "LOCAL_RANK": str(rank)},
-            cwd=Path(__file__).parent.parent,
+            cwd=Path(__file__).parent,
             stdout=subprocess.PIPE,
             text=True,
         )
