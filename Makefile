@@ -1,5 +1,7 @@
 # `make drive` opens the window, `make test` checks everything. Both make .venv and install what they need into it.
 PYTHON ?= python3
+# not compiled beforehand: most of what is installed is never imported
+PIP = $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile
 VENV := .venv
 BIN := $(VENV)/bin
 ARGS ?=
@@ -10,11 +12,11 @@ ARGS ?=
 drive: $(VENV)/.drive
 	@$(BIN)/neuralsim drive $(ARGS)
 
-# Three at a time, for they wait for their processes, and the types beside them; then, one by one, what measures time and
-# would find the machine busy with the others. Status 5: with ARGS="tests/..." there may be nothing of one kind.
+# Two at a time and the types beside them; then, one by one, what measures time and would find the machine busy with the
+# others. Status 5: with ARGS="tests/..." there may be nothing of one kind.
 test: $(VENV)/.dev ruff
 	$(BIN)/mypy & types=$$!; \
-	$(BIN)/python -m pytest -n 3 --dist loadfile -m "not alone" $(ARGS) || [ $$? = 5 ] || { kill $$types; exit 1; }; \
+	$(BIN)/python -m pytest -n 2 --dist loadfile -m "not alone" $(ARGS) || [ $$? = 5 ] || { kill $$types; exit 1; }; \
 	wait $$types
 	$(BIN)/python -m pytest -m alone $(ARGS) || [ $$? = 5 ]
 
@@ -31,12 +33,12 @@ $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
 
 $(VENV)/.drive: requirements.txt pyproject.toml | $(BIN)/python
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.txt
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --editable .
+	$(PIP) -r requirements.txt
+	$(PIP) --no-deps --editable .
 	@touch $@
 
 $(VENV)/.dev: $(VENV)/.drive requirements/train.txt requirements/dev.txt
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements/train.txt -r requirements/dev.txt
+	$(PIP) -r requirements/train.txt -r requirements/dev.txt
 	@touch $@
 
 clean:

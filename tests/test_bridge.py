@@ -230,7 +230,7 @@ def reprojected(new: Frame, old: Frame) -> tuple[np.ndarray, np.ndarray, np.ndar
         if o.instance in before and o.tag in (Tag.CAR, Tag.TRUCK, Tag.BUS):
             own = points @ np.linalg.inv(o.pose).T
             points[of] = own[of] @ before[o.instance].pose.T
-            rigid |= of & ((own[..., 2] + o.extent[2] > 1.1) | (np.abs(own[..., 1]) < o.extent[1] - 0.45))
+            rigid |= of & ((own[..., 2] + o.extent[2] > 1.2) | (np.abs(own[..., 1]) < o.extent[1] - 0.65))
     local = points @ np.linalg.inv(old.camera.pose).T
     u = camera.width / 2 + camera.focal * local[..., 1] / local[..., 0]
     v = camera.height / 2 - camera.focal * local[..., 2] / local[..., 0]
