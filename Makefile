@@ -6,19 +6,22 @@ VENV := .venv
 BIN := $(VENV)/bin
 ARGS ?=
 
-.PHONY: drive test lint ruff clean
+.PHONY: drive test test-all lint ruff clean
 .DEFAULT_GOAL := drive
 
 drive: $(VENV)/.drive
 	@$(BIN)/neuralsim drive $(ARGS)
 
 # Two at a time and the types beside them; then, one by one, what measures time and would find the machine busy with the
-# others. Status 5: with ARGS="tests/..." there may be nothing of one kind.
-test: $(VENV)/.dev ruff
+# others. `test` stays within ten minutes on two cores, `test-all` takes two more. Status 5: with ARGS="tests/..." there
+# may be nothing of one kind.
+SOME = and not slow
+test-all: SOME =
+test test-all: $(VENV)/.dev ruff
 	$(BIN)/mypy & types=$$!; \
-	$(BIN)/python -m pytest -n 2 --dist loadfile -m "not alone" $(ARGS) || [ $$? = 5 ] || { kill $$types; exit 1; }; \
+	$(BIN)/python -m pytest -n 2 --dist loadfile -m "not alone $(SOME)" $(ARGS) || [ $$? = 5 ] || { kill $$types; exit 1; }; \
 	wait $$types
-	$(BIN)/python -m pytest -m alone $(ARGS) || [ $$? = 5 ]
+	$(BIN)/python -m pytest -m "alone $(SOME)" $(ARGS) || [ $$? = 5 ]
 
 lint: ruff
 	$(BIN)/mypy

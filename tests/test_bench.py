@@ -439,6 +439,7 @@ addEventListener("load", () => {
 
 
 @pytest.mark.skipif(BROWSER is None, reason="no Chromium here to open the page in")
+@pytest.mark.slow
 def test_a_browser_draws_every_chart_for_a_desk_and_for_a_phone(tmp_path: Path):
     assert BROWSER is not None
     source = page(report(cells=2)).replace("&", "&amp;").replace('"', "&quot;")

@@ -116,6 +116,7 @@ def test_what_is_wrong_is_one_line(
 
 
 @pytest.mark.alone
+@pytest.mark.slow
 def test_ctrl_c_ends_it_with_all_it_started(tmp_path: Path):
     command = [sys.executable, "-m", "neuralsim", "bench", *QUICK, "--frames", "100000", "--loop", "live"]
     process = subprocess.Popen(

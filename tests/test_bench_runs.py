@@ -73,6 +73,7 @@ def test_a_dishonest_meter_would_be_caught(tmp_path: Path):
     assert abs(found["stages"]["render"]["stage_ms"]) < 5.0
 
 
+@pytest.mark.slow
 def test_a_bridge_with_another_clock_is_measured_as_with_ours(tmp_path: Path):
     cell = Cell(model=TAGS, size=(128, 64), link=Link("tcp"))
     run = drive(tmp_path, Job(cell, frames=90, warm_up=30, alteration=Alteration(skew_ms=3700.0)))
@@ -86,6 +87,7 @@ def test_a_bridge_with_another_clock_is_measured_as_with_ours(tmp_path: Path):
 
 
 @pytest.mark.skipif(shutil.which("xvfb-run") is None, reason="no virtual screen here")
+@pytest.mark.slow
 def test_in_a_window_keys_are_pressed_and_seen(tmp_path: Path):
     job = Job(Cell(model=TAGS, size=(128, 64), loop="window"), frames=60, warm_up=10)
     run = drive(tmp_path, job, "xvfb-run", "-a")

@@ -357,6 +357,7 @@ def test_ctrl_c_ends_everything_within_two_seconds(tmp_path: Path, number: signa
         assert json.loads((tmp_path / "r.json").read_text())["frames"] >= 5
 
 
+@pytest.mark.slow
 def test_a_dying_simulator_ends_the_drive_with_one_line(tmp_path: Path):
     driven = Driven(tmp_path, "--size", "256x128")
     driven.wait_for_frames(5)
@@ -382,6 +383,7 @@ def started(*arguments: str) -> tuple[subprocess.Popen[str], str]:
     return process, process.stdout.readline().strip()
 
 
+@pytest.mark.slow
 def test_each_process_alone_as_on_several_machines(tmp_path: Path):
     keys, port = str(tmp_path / "keys"), free_port()
     subprocess.run([sys.executable, "-m", "neuralsim", "keys", "new", keys], cwd=ROOT, check=True, capture_output=True)

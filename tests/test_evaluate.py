@@ -115,6 +115,7 @@ def test_a_loop_through_the_town_comes_back_to_the_same_view() -> None:
     assert town.lap * 0.35 > 200.0
 
 
+@pytest.mark.slow
 def test_drift_and_return_are_measured_on_real_drives(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(drives, "_AFRESH", 4)
     monkeypatch.setattr(drives, "_FROM", 2)

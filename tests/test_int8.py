@@ -149,6 +149,7 @@ def test_without_ranges_there_is_one_line_and_auto_passes_int8_over(own_cache: P
     assert "int8" not in NeuralRenderer(size=(WIDTH, HEIGHT), threads=1).note
 
 
+@pytest.mark.slow
 def test_auto_measures_int8_once_there_are_ranges_and_anew_with_others(prepared: ranges.Ranges) -> None:
     first = NeuralRenderer(size=(WIDTH, HEIGHT), threads=1)
     assert "openvino int8" in first.note

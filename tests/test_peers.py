@@ -67,6 +67,7 @@ def test_measuring_takes_turns_and_tells_fast_from_slow() -> None:
     assert turns == ["quick", "slow"] * 3
 
 
+@pytest.mark.slow
 def test_the_comparison_has_the_papers_sizes_and_ends_in_one_json_line() -> None:
     done = peers("--size", "64x64", "--rounds", "1", "--threads", "1", "--runtime", "openvino")
     assert done.returncode == 0, done.stderr

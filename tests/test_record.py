@@ -250,6 +250,7 @@ def test_what_is_recorded_is_not_done_again_and_again_gives_the_same(recorded):
     assert after["seconds"] != before["seconds"]
 
 
+@pytest.mark.slow
 def test_a_killed_recorder_takes_its_processes_along_and_leaves_a_readable_file(tmp_path: Path):
     (tmp_path / "long.yaml").write_text(SHORT.replace("duration: 3", "duration: 600"), encoding="utf-8")
     command = [sys.executable, "-m", "neuralsim", "record", "long.yaml", "--out", "out", "--planes", "tag,instance"]

@@ -347,6 +347,7 @@ def test_driving_on_begins_exactly_where_the_recording_was(driven: Path, tmp_pat
     assert frames[-1].ego.autopilot
 
 
+@pytest.mark.slow
 def test_the_command_drives_on_and_says_what_is_wrong(driven: Path, tmp_path: Path):
     report = tmp_path / "report.json"
     arguments = ("drive", "--replay", driven, "--headless", "--model", TAGS)

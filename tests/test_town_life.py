@@ -39,6 +39,7 @@ def test_traffic_lives_without_touching_or_jamming(town: str) -> None:
     assert traffic.speed.mean() > 2.0
 
 
+@pytest.mark.slow
 def test_motorway_traffic_is_fast_and_changes_lanes() -> None:
     world = World("motorway", 3, 30, 0)
     changes, fast, blinking = 0, 0.0, 0

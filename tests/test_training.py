@@ -329,6 +329,7 @@ def test_ctrl_c_and_sigterm_ask_and_only_a_later_ctrl_c_interrupts() -> None:
     assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
 
 
+@pytest.mark.slow
 def test_whoever_interrupts_a_run_loses_nothing(tmp_path: Path) -> None:
     config = write_run(tmp_path, steps=10**6, save_every=10**6)
     process = subprocess.Popen(
@@ -425,6 +426,7 @@ print(digest.hexdigest(), drawn[0])
 """
 
 
+@pytest.mark.slow
 def test_two_processes_learn_one_model_from_examples_of_their_own(tmp_path: Path) -> None:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))

@@ -190,6 +190,7 @@ def start_town(*options: str) -> subprocess.Popen[str]:
     return subprocess.Popen([*command, *options], cwd=ROOT, stdout=pipe, stderr=pipe, text=True)
 
 
+@pytest.mark.slow
 def test_process_says_one_line_and_ends_on_a_signal() -> None:
     process = start_town("--port", "0")
     assert process.stdout is not None
