@@ -44,6 +44,7 @@ def bench(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
 
 
 @pytest.mark.timeout(400)
+@pytest.mark.slow
 def test_a_bench_writes_everything_compares_and_keeps_to_budgets(tmp_path: Path):
     (tmp_path / "page.md").write_text("Prose.\n<!-- bench: drives -->\n<!-- /bench -->\n")
     first = bench(tmp_path, *QUICK, "--loop", "lockstep", "--out", "a", "--trace", "t.json", "--docs", "page.md")

@@ -131,6 +131,7 @@ def test_drift_and_return_are_measured_on_real_drives(monkeypatch: pytest.Monkey
 # neuralsim evaluate ---------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_a_clip_is_painted_three_ways_and_every_line_lands_in_the_page(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -232,6 +232,7 @@ def test_the_index_is_a_table_and_poses_are_kittis(recorded):
     assert (calibration["camera"]["width"], len(calibration["camera"]["K"])) == (128, 9)
 
 
+@pytest.mark.slow
 def test_what_is_recorded_is_not_done_again_and_again_gives_the_same(recorded):
     folder = recorded[0]
     arguments = (

@@ -282,6 +282,7 @@ def run(settings: TrainConfig) -> tuple[Trainer, list[dict[str, float]]]:
     return trainer, said
 
 
+@pytest.mark.slow
 def test_a_resumed_run_of_rollouts_has_the_weights_of_an_unbroken_one(tmp_path: Path, driven: Path) -> None:
     kinds = {"rollout_stills": 1.0, "rollout_clips": 1.0, "rollout_town": 1.0, "simulated": str(driven)}
     kinds["data"] = [Source(classes="carla", root=".", sequence=True)]

@@ -15,6 +15,7 @@ from bridge.town.network import Network
 from bridge.town.raster import Placements, Planes, Rasteriser, Scene
 from bridge.town.world import World
 
+pytestmark = pytest.mark.slow
 STEP = 1.0 / 20.0
 W, H, FOV = 160, 80, 90.0
 

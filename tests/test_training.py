@@ -220,6 +220,7 @@ def test_a_run_of_another_architecture_is_refused(tmp_path: Path) -> None:
         other.resume(tmp_path)
 
 
+@pytest.mark.slow
 def test_a_minute_of_training_on_frames_of_the_town_paints_closer_to_them(tmp_path: Path) -> None:
     torch.set_num_threads(1)
     town = TownDrive(64, 32, vehicles=8, walkers=0)
