@@ -288,6 +288,7 @@ def _with_torch(task: Callable[[Any], bool | None]) -> int:
         return FAILED
     from safetensors import SafetensorError
 
+    from neuralsim import zoo
     from neuralsim.recording.writer import reason
 
     try:
@@ -296,7 +297,7 @@ def _with_torch(task: Callable[[Any], bool | None]) -> int:
         print(f"neuralsim: the run's last.safetensors is damaged ({error}): train into a new folder", file=sys.stderr)
     except OSError as error:
         print(f"neuralsim: {f'{error.filename}: ' if error.filename else ''}{reason(error)}", file=sys.stderr)
-    except (ValueError, FloatingPointError) as error:
+    except (ValueError, FloatingPointError, zoo.ModelError) as error:
         print(f"neuralsim: {error}", file=sys.stderr)
     return FAILED
 

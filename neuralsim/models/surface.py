@@ -19,6 +19,7 @@ _EYE = 1.45  # m, height of the camera over the ground on which the nearest move
 _TEXELS = 128  # period of the noise, in cells
 _MOVER, _WALL = 0.33, 0.42  # mean brightness of vehicles and of façades by day, 0..1
 _MOVERS = (Channel.VEHICLE, Channel.PERSON, Channel.CYCLE)
+_CODED = (*_MOVERS, Channel.BUILDING)  # have a colour by instance
 
 #: Octaves of the surface noise and their weights; and its amplitude in the sketch of each class, both by what sketches
 #: of real pictures have (movers have none: they carry their own shape).
@@ -34,6 +35,14 @@ def noise_texture(seed: int = 1) -> Tensor:
     rng = np.random.default_rng(seed)
     values = np.clip(rng.standard_normal((_TEXELS, _TEXELS)), -2.0, 2.0)
     return torch.from_numpy(np.pad(values, (0, 1), mode="wrap").astype(np.float32))[None, None]
+
+
+def rows_of_classes() -> Tensor:
+    """i64 (CHANNELS,): each class's first row in the table of tints; those with a colour by instance have 256."""
+    first = 256 * len(_CODED) + torch.arange(CHANNELS)
+    for place, channel in enumerate(_CODED):
+        first[channel] = 256 * place
+    return first
 
 
 class Surface(nn.Module):
@@ -58,16 +67,13 @@ class Surface(nn.Module):
         amplitude = torch.zeros(CHANNELS)
         for channel, value in _NOISE.items():
             amplitude[channel] = value
-        coded = (*_MOVERS, Channel.BUILDING)
-        first = 256 * len(coded) + torch.arange(CHANNELS)
-        for place, channel in enumerate(coded):
-            first[channel] = 256 * place
-        classes = [int(channel) for channel in coded for _ in range(256)] + list(range(CHANNELS))
+        first = rows_of_classes()
+        classes = [int(channel) for channel in _CODED for _ in range(256)] + list(range(CHANNELS))
         self.register_buffer("channel_of_tag", torch.from_numpy(CARLA_TO_CHANNEL.astype(np.int64)))
         self.register_buffer("texture", noise_texture())
         self.register_buffer("amplitude", amplitude)
         self.register_buffer("first_row", first)
-        self.register_buffer("has_codes", first < 256 * len(coded))
+        self.register_buffer("has_codes", first < 256 * len(_CODED))
         self.register_buffer("class_of_row", torch.tensor(classes))
         self.register_buffer("palette", torch.from_numpy(np.asarray(palette, np.float32)))
         self.register_buffer("facades", torch.from_numpy(np.asarray(facades, np.float32)))

@@ -42,6 +42,7 @@ class TrainConfig(BaseModel):
     out: str = "runs/street-rt"
     size: Literal["street-rt", "street", "street-hq"] = "street-rt"  # neuralsim.models.generator.SIZES
     model: dict[str, Any] = {}  # settings of neuralsim.models.generator.PainterConfig that are not the size's
+    start: str = ""  # a model whose weights it begins with, a shipped one's name or a folder; discriminators are new
     data: list[Source] = []
     memory: float = Field(2.0, ge=0)  # GB for decoded pictures
     workers: int = Field(1, ge=1)  # threads that make examples
@@ -70,6 +71,7 @@ class TrainConfig(BaseModel):
     occlusion: float = Field(0.0, ge=0)  # the mask against what was hidden before, on rollouts
     steady: float = Field(0.0, ge=0)  # L1 between a frame of a rollout and the warped one before
     simulated_every: int = Field(0, ge=0)  # 0: real pictures only; n: every n-th step paints simulator frames
+    map_pairs: float = Field(0.0, ge=0, lt=1)  # share of `simulated` made of the pictures' labels: training/maps.py
     equivariance: float = Field(4.0, ge=0)  # L1 between a painted simulator frame and the warped one before
     tone: float = Field(20.0, ge=0)  # how far its luminance strays from tint and sketch, beyond what textures do
     hue: float = Field(40.0, ge=0)  # how far a simulator frame's chroma strays from its tint, beyond what textures do

@@ -70,8 +70,9 @@ class Examples:
     def __init__(self, config: TrainConfig, pictures: Draw, ranks: Ranks, step: int) -> None:
         self._config, self._pictures, self._ranks = config, pictures, ranks
         self._each = config.accumulate * config.batch  # examples in a step of each kind
-        simulated = config.simulated_every or (config.rollout and config.rollout_town)
-        self._files = pair_files(Path(config.simulated)) if simulated else []
+        town = config.rollout and config.rollout_town
+        self._files = pair_files(Path(config.simulated)) if config.simulated_every else []
+        self._drives = pair_files(Path(config.simulated), driven=True) if town else []
         done = range(step)
         pairs = sum(map(config.is_simulated, done)) * self._each
         rolled = step // config.rollout_every * self._each
@@ -124,7 +125,7 @@ class Examples:
         estimate = kind < 2 and common.random() < 0.5
         if kind < 2:
             return self._real(kind, size, frames, rng), None, estimate
-        town = load_clip(self._files[int(rng.integers(len(self._files)))], frames)
+        town = load_clip(self._drives[int(rng.integers(len(self._drives)))], frames)
         reference = None
         if c.video:
             kinds = shares[:2] if shares[:2].sum() else np.array([1.0, 0.0])

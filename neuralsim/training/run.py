@@ -21,8 +21,10 @@ from neuralsim.training.board import Board
 from neuralsim.training.config import TrainConfig, load_config
 from neuralsim.training.datasets import Pictures, find
 from neuralsim.training.loop import Interrupted, interruptible, train
+from neuralsim.training.maps import make_map_pairs
 from neuralsim.training.palette import palettes, styles
 from neuralsim.training.simulated import make_pairs
+from neuralsim.training.start import load_weights
 from neuralsim.training.state import STATE, about
 from neuralsim.training.trainer import Trainer
 
@@ -92,12 +94,17 @@ def _train(config: TrainConfig, group: ranks.Ranks, simulate: int) -> None:
     trainer = Trainer(config, device=ranks.device(), ranks=group)
     if (folder / STATE).exists():
         trainer.resume(folder)
+    elif config.start:
+        for painter in (trainer.painter, trainer.average):
+            load_weights(painter, config.start)
     driven = config.simulated_every or (config.rollout and config.rollout_town)
     if group.first and driven and not any(Path(config.simulated).glob("*.npz")):
         _, surface, looks = load_colours(config, quiet=True)
         part = Path(config.simulated + ".part")  # half a set, after a kill, would be taken for a whole one
         frames = max(2, config.rollout if config.rollout_town else 0)
         make_pairs(part, surface, looks, simulate, config.width, config.height, config.seed, TOWNS, frames)
+        maps = round(len(TOWNS) * simulate * config.map_pairs / (1.0 - config.map_pairs))
+        make_map_pairs(part, pictures, surface, looks, maps, config.width, config.height, config.seed)
         part.replace(config.simulated)
     group.meet()
     with interruptible() as stop:

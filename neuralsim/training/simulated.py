@@ -22,6 +22,7 @@ from neuralsim.evaluation.town_drive import TownDrive, still_visible
 from neuralsim.models.surface import Surface
 from neuralsim.training.clips import Clip, halved
 
+MAP = "map_"  # pairs of still maps (neuralsim/training/maps.py): their files' names begin so
 _ALL = ("label", "tint", "detail")  # planes of every frame
 
 
@@ -50,9 +51,9 @@ class Pair:
         return Pair(*(getattr(self, field.name).to(device) for field in fields(self)))
 
 
-def pair_files(folder: Path) -> list[Path]:
-    """The ``.npz`` pairs in ``folder``. Raises FileNotFoundError when there are none."""
-    files = sorted(folder.glob("*.npz"))
+def pair_files(folder: Path, driven: bool = False) -> list[Path]:
+    """The ``.npz`` pairs in ``folder``, only those of drives if asked. Raises FileNotFoundError when there are none."""
+    files = sorted(path for path in folder.glob("*.npz") if not (driven and path.name.startswith(MAP)))
     if not files:
         raise FileNotFoundError(f"no .npz pairs in {folder}")
     return files

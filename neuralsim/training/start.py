@@ -1,0 +1,56 @@
+"""The painter of an exported model, to go on from where a run's own state is not at hand: ``start`` in a config."""
+
+from __future__ import annotations
+
+import numpy as np
+import onnx
+import torch
+from onnx import numpy_helper
+from torch import Tensor
+
+from neuralsim import zoo
+from neuralsim.models.generator import Painter
+from neuralsim.models.surface import rows_of_classes
+
+_HALVED = "_fp16"  # neuralsim.export.halve_weights
+
+
+def load_weights(painter: Painter, model: str) -> None:
+    """Give ``painter`` the weights of the graph of ``model``, a shipped one's name or a folder; they are fp16 there.
+
+    Raises neuralsim.zoo.ModelError for none, or one of another architecture.
+    """
+    card = zoo.load(model)
+    graph = onnx.load(str(card.file)).graph
+    found = {each.name.removesuffix(_HALVED): numpy_helper.to_array(each) for each in graph.initializer}
+    for node in graph.node:  # of tensors with equal values the exporter keeps one
+        if node.op_type == "Identity" and node.input[0] in found:
+            found[node.output[0]] = found[node.input[0]]
+    try:
+        painter.load_state_dict({name: _weight(name, value, found) for name, value in painter.state_dict().items()})
+    except KeyError as missing:
+        raise zoo.ModelError(f"{card.file}: of another architecture than the run's, without {missing}") from None
+
+
+def _weight(name: str, value: Tensor, found: dict[str, np.ndarray]) -> Tensor:
+    """One tensor of the painter. Two are folded with others on export and have no name there, but a shape of their own.
+    Raises KeyError."""
+    if name == "encode.0.weight":
+        outs, ins, height, width = value.shape
+        array = _unnamed(name, found, (outs * ins, 1, height, width)).reshape(value.shape)
+    elif name == "label.weight":
+        rows = rows_of_classes()
+        table = _unnamed(name, found, (int(rows.max()) + 1, value.shape[1]))
+        array = table[rows.numpy()]
+    else:
+        array = found.get(f"painter.{name}", np.empty(0))
+    if array.shape != tuple(value.shape):
+        raise KeyError(name)
+    return torch.from_numpy(array.astype(np.float32))
+
+
+def _unnamed(name: str, found: dict[str, np.ndarray], shape: tuple[int, ...]) -> np.ndarray:
+    same = [array for key, array in found.items() if key.startswith("onnx::") and array.shape == shape]
+    if len(same) != 1:
+        raise KeyError(name)
+    return same[0]
