@@ -105,6 +105,19 @@ def test_commands_reach_the_bridge_and_the_window(driver: Driver):
     assert driver.commands[-1] == "take_over"
 
 
+def test_reverse_is_the_drivers_not_the_autopilots(driver: Driver):
+    driver.tap(pygame.K_p)
+    driver.tap(pygame.K_q)
+    assert not driver.inputs.control(0.01, 0.0).reverse  # the HUD shows what is wanted, and the ego drives forward
+    driver.press(pygame.K_w)
+    wanted = driver.inputs.control(0.01, 0.0)
+    assert (wanted.autopilot, wanted.reverse) == (False, False)  # nor does taking over jerk it backward
+    driver.tap(pygame.K_q)
+    assert driver.inputs.control(0.01, 0.0).reverse
+    driver.tap(pygame.K_p)
+    assert not driver.inputs.control(0.01, 0.0).reverse
+
+
 def test_losing_the_focus_lets_go_of_all_keys(driver: Driver):
     driver.press(pygame.K_w)
     driver.inputs.handle(pygame.event.Event(pygame.WINDOWFOCUSLOST))

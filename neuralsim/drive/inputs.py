@@ -254,7 +254,8 @@ class Inputs:
     def _command(self, name: str) -> None:
         wanted = self.wanted
         if name == "reverse":
-            self.wanted = replace(wanted, reverse=not wanted.reverse)
+            if not wanted.autopilot:  # which chooses its gears itself
+                self.wanted = replace(wanted, reverse=not wanted.reverse)
         elif name == "autopilot":
             self.wanted = replace(wanted, autopilot=not wanted.autopilot, reverse=False)
         elif name == "pause":

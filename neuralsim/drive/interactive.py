@@ -263,7 +263,8 @@ class WindowDrive(Drive):
         elif command == "respawn":
             self.hud.notify("Respawn")
         elif command == "reverse":
-            self.hud.notify("Reverse" if wanted.reverse else "Forward")
+            gear = "Reverse" if wanted.reverse else "Forward"
+            self.hud.notify("The autopilot drives: press P to drive" if wanted.autopilot else gear)
         elif command == "plugged_in":
             self.hud.notify(f"{self.inputs.device_name} connected")
         elif command == "unplugged":
