@@ -1,16 +1,24 @@
 """How fast the town is: ``python -m bridge.town.benchmark`` prints one JSON line with medians.
 
 ``raster_512x256_ms``, ``raster_1024x512_ms``: all planes, rgb included, of a street with 40 vehicles and 30 walkers
-from a moving car; ``ticks_per_s``: steps of the simulated world alone. One core.
+from a moving car; ``world_ticks_per_s``: steps of that world alone, without sockets and pictures. One core.
+``ticks_per_s``: the server over its wire. A process of its own serves the town with 30 vehicles; CARLA's official
+client ticks it in synchronous mode and awaits the tag, instance, depth and flow pictures of that very tick, 512x256.
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
+import queue
 import statistics
+import subprocess
+import sys
 import time
+from collections.abc import Iterator
 
+import carla
 import numpy as np
 
 from bridge.tags import Tag
@@ -25,6 +33,9 @@ from bridge.town.world import World
 VEHICLES, WALKERS = 40, 30
 BLOCK = 88.0  # m, distance between the streets of the synthetic town
 STREETS = 8
+TRAFFIC = 30  # vehicles that the server's rate is measured with, beside the walkers there are by default
+CAMERAS = ("semantic_segmentation", "instance_segmentation", "depth", "optical_flow")
+PATIENCE = 60.0  # s, for a call to the server and for a picture
 
 
 def synthetic_town(seed: int = 0) -> Mesh:
@@ -140,8 +151,64 @@ def measure_world(frames: int) -> dict[str, float]:
     start = time.perf_counter()
     for _ in range(frames):
         world.tick(0.05)
-    result["ticks_per_s"] = frames / (time.perf_counter() - start)
+    result["world_ticks_per_s"] = frames / (time.perf_counter() - start)
     return result
+
+
+@contextlib.contextmanager
+def served_town(*arguments: str) -> Iterator[carla.Client]:
+    """The official client of a town's server in a process of its own, started with ``arguments``.
+
+    Raises RuntimeError when the server does not start; its own error line is on the standard error then.
+    """
+    command = [sys.executable, "-m", "bridge.town.server", "--port", "0", "--with-parent", *arguments]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        try:
+            ready = process.stdout.readline() if process.stdout else ""
+            if "ready on" not in ready:
+                raise RuntimeError("the town's server did not start")
+            host, _, port = ready.split()[-1].rpartition(":")
+            client = carla.Client(host, int(port))
+            client.set_timeout(PATIENCE)
+            yield client
+        finally:
+            process.terminate()
+
+
+def measure_server(frames: int, width: int = 512, height: int = 256, town: str = "oldtown") -> float:
+    """Median ticks per second of the server with the official client: synchronous, ``CAMERAS`` on a vehicle of the
+    town's own traffic, all their pictures awaited in each tick; the first ten ticks left out."""
+    with served_town("--town", town, "--vehicles", str(TRAFFIC)) as client:
+        world = client.get_world()
+        settings = world.get_settings()
+        settings.synchronous_mode, settings.fixed_delta_seconds = True, 0.05
+        world.apply_settings(settings)
+        world.tick()  # its first snapshot names the actors
+        book = world.get_blueprint_library()
+        mount = carla.Transform(carla.Location(x=0.4, z=1.5))
+        vehicle = min(world.get_actors().filter("vehicle.*"), key=lambda actor: actor.id)
+        pictures: list[queue.SimpleQueue[carla.Image]] = []
+        cameras = []
+        for kind in CAMERAS:
+            blueprint = book.find(f"sensor.camera.{kind}")
+            blueprint.set_attribute("image_size_x", str(width))
+            blueprint.set_attribute("image_size_y", str(height))
+            cameras.append(world.spawn_actor(blueprint, mount, attach_to=vehicle))
+            pictures.append(queue.SimpleQueue())
+            cameras[-1].listen(pictures[-1].put)
+        times = []
+        for _ in range(10 + frames):
+            start = time.perf_counter()
+            frame = world.tick()
+            for waiting in pictures:
+                while waiting.get(timeout=PATIENCE).frame != frame:
+                    pass
+            times.append(time.perf_counter() - start)
+        for camera in cameras:
+            camera.stop()
+        settings.synchronous_mode, settings.fixed_delta_seconds = False, None
+        world.apply_settings(settings)
+    return 1.0 / statistics.median(times[10:])
 
 
 def main() -> None:
@@ -158,6 +225,7 @@ def main() -> None:
         }
     else:
         result = measure_world(options.frames)
+        result["ticks_per_s"] = measure_server(options.frames)
     print(json.dumps({name: round(value, 2) for name, value in result.items()}))
 
 

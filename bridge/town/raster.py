@@ -177,7 +177,8 @@ class Rasteriser:
         self._label = np.empty(triangles, np.uint32)
         self._label[0] = Tag.SKY << 16
         self._owner[0] = 0
-        self._shaded = np.zeros((3, triangles), np.float32)
+        self._shaded = np.empty((3, triangles), np.float32)
+        self._shaded[:, 0] = 0.0
         self._points = np.empty((5, vertices))
         self._chosen = np.empty(candidates, np.int64)
         self._keys = np.empty(candidates)
@@ -221,10 +222,11 @@ class Rasteriser:
             or scene.most_vertices > self._points.shape[1]
             or len(part_of) > len(self._chosen)
         ):
+            # With room for some more: what comes and goes is no reason to begin with cold memory in every other frame.
             self._grow(
-                max(triangles + 1, len(self._source)),
+                max(triangles * 5 // 4 + 1, len(self._source)),
                 max(scene.most_vertices, self._points.shape[1]),
-                max(len(part_of), len(self._chosen)),
+                max(len(part_of) * 5 // 4, len(self._chosen)),
             )
         kept = kernels.select(
             scene.boxes, part_of, matrices, object_of,
