@@ -56,10 +56,8 @@ class TemporalGenerator(nn.Module):
         rgb u8 (H, W, 3), next_rgb, next_label; and detail f32 (1, 2, H/2, W/2), to look at, and because OpenVINO keeps
         in fp32 what leads to an output, as surface coordinates must be.
         """
-        label, tints, row, detail = self.surface(tag[None], instance[None], depth[None], camera, style)
-        rows = torch.cat([tints, self.painter.label.weight[self.surface.class_of_row]], 1)
-        # looked up plane by plane: a look-up of whole rows would have to be transposed
-        painted = self.painter.paint(rows.t()[:, row[0]][None], detail)
+        label, embedded, detail = self._seen(tag, instance, depth, camera, style)
+        painted = self.painter.paint(embedded, detail)
         # Classes count from one: the zeros outside the frame are none. Bilinear, so that a pixel whose footprint lies
         # on two classes compares equal to neither: such a rim would smear one across the other.
         here = label.to(torch.float32)[:, None] + 1.0
@@ -76,6 +74,15 @@ class TemporalGenerator(nn.Module):
         share = (1.0 - self.refresh - self.doubt * outside).clamp(min=0.0) * known
         out = (painted + (bound - painted) * share).clamp(-1.0, 1.0)
         return self._shown(out, here, mean), out, here, detail
+
+    def _seen(
+        self, tag: Tensor, instance: Tensor, depth: Tensor, camera: Tensor, style: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """What the painter is told of one frame: label i64 (1, H, W), embedded f32 (1, embed, H, W), detail."""
+        label, tints, row, detail = self.surface(tag[None], instance[None], depth[None], camera, style)
+        rows = torch.cat([tints, self.painter.label.weight[self.surface.class_of_row]], 1)
+        # looked up plane by plane: a look-up of whole rows would have to be transposed
+        return label, rows.t()[:, row[0]][None], detail
 
     def _shown(self, out: Tensor, here: Tensor, mean: Tensor) -> Tensor:
         """u8 (H, W, 3): what is shown of the state ``out``; ``mean``: 5x5 means of what was painted."""

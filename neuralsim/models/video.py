@@ -140,9 +140,7 @@ class VideoGenerator(TemporalGenerator):
         past_label: Tensor,
     ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """One frame; the arguments and results of ``TemporalGenerator.forward``."""
-        label, tints, row, detail = self.surface(tag[None], instance[None], depth[None], camera, style)
-        rows = torch.cat([tints, self.painter.label.weight[self.surface.class_of_row]], 1)
-        embedded = rows.t()[:, row[0]][None]
+        label, embedded, detail = self._seen(tag, instance, depth, camera, style)
         movers = self.moving[label][:, None]
         step = self.video(label, embedded, movers, detail, motion[None].to(torch.float32), past_rgb, past_label)
         rgb = self._shown(step.picture, step.past_label[:, :1], step.mean)
