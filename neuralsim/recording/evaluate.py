@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from scipy.signal import savgol_filter
 
 from scenarios.loader import Loaded, ScenarioError, parse
 from scenarios.moment import Invasion, Moment, State, Touch
@@ -182,6 +181,8 @@ def motion(times: np.ndarray, speeds: np.ndarray, yaws: np.ndarray) -> dict[str,
 
     Derivatives of a Savitzky-Golay fit (second order over ``WINDOW``), as in nuPlan. {} where there is less than that.
     """
+    from scipy.signal import savgol_filter  # half a second, which `neuralsim record` would begin with
+
     step = float(np.median(np.diff(times))) if len(times) > 1 else 0.0
     window = max(round(WINDOW / step) | 1, 5) if step > 0.0 else 0
     if not window or len(times) < window:
