@@ -212,11 +212,10 @@ class TestLatestWins:
                 router.send_multipart([identity, b"noise", b"\xff" * 50])
                 router.send_multipart([identity, *messages.pack(make_frame())])
                 router.send_multipart([identity, messages.TOPIC, msgpack.packb({"protocol": 9})])
-                time.sleep(0.1)
                 frame = subscriber.recv(1.0)
                 assert frame is not None
                 assert frame.sequence == 0
-                assert subscriber.malformed == 2
+                wait_until(lambda: subscriber.recv(0.01) is None and subscriber.malformed == 2)
                 assert "protocol version 9" in subscriber.error
         context.term()
 

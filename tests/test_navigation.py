@@ -7,7 +7,7 @@ import struct
 import carla
 import numpy as np
 import pytest
-from wire_client import run_client
+from wire_client import run_client, serving
 
 from bridge.town import navigation
 from bridge.town.server import TownServer
@@ -73,9 +73,7 @@ def test_file_is_one_detour_tile(mesh: navigation.Polygons) -> None:
 
 
 def test_official_client_leads_its_walkers_over_it(world: World) -> None:
-    server = TownServer(lambda _: world, "oldtown", port=0)
-    server.start()
-    try:
+    with serving(TownServer(lambda _: world, "oldtown", port=0)) as server:
         run_client(
             server.port,
             """
@@ -113,5 +111,3 @@ def test_official_client_leads_its_walkers_over_it(world: World) -> None:
             """,
             timeout=90.0,
         )
-    finally:
-        server.close()

@@ -9,7 +9,7 @@ import carla
 import msgpack
 import numpy as np
 import pytest
-from wire_client import run_client
+from wire_client import run_client, serving
 
 from bridge.tags import Tag
 from bridge.town.actors import Actor, Transform, VehicleControl
@@ -242,9 +242,7 @@ def test_impossible_attributes_are_refused(
 
 
 def test_the_official_client_reads_them_all() -> None:
-    server = TownServer(lambda town: World(town, vehicles=0, walkers=0), "hamlet", port=0)
-    server.start()
-    try:
+    with serving(TownServer(lambda town: World(town, vehicles=0, walkers=0), "hamlet", port=0)) as server:
         run_client(
             server.port,
             """
@@ -290,8 +288,6 @@ def test_the_official_client_reads_them_all() -> None:
             """,
             timeout=90.0,
         )
-    finally:
-        server.close()
 
 
 def test_every_streaming_blueprint_has_its_type(bench: Bench) -> None:

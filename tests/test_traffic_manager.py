@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
-from wire_client import run_client
+from wire_client import run_client, serving
 
 from bridge.town.server import TownServer
 from bridge.town.world import World
@@ -13,10 +13,8 @@ from bridge.town.world import World
 
 @pytest.fixture(scope="module")
 def town() -> Iterator[TownServer]:
-    server = TownServer(lambda town: World(town, seed=1, vehicles=3, walkers=0), "hamlet", port=0)
-    server.start()
-    yield server
-    server.close()
+    with serving(TownServer(lambda town: World(town, seed=1, vehicles=3, walkers=0), "hamlet", port=0)) as server:
+        yield server
 
 
 TRAFFIC = """

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from wire_client import Bare, finish, run_client, start_client
+from wire_client import Bare, finish, run_client, serving, start_client
 from wire_world import OneRoad, road
 
 from bridge.town.server import FUNCTIONS, TownServer
@@ -25,10 +25,8 @@ ROOT = Path(__file__).resolve().parents[1]
 @pytest.fixture
 def town() -> Iterator[TownServer]:
     templates()  # which a real town has built when it says that it is ready
-    server = TownServer(OneRoad, "oneroad", ["oneroad", "longroad"], port=0)
-    server.start()
-    yield server
-    server.close()
+    with serving(TownServer(OneRoad, "oneroad", ["oneroad", "longroad"], port=0)) as server:
+        yield server
 
 
 def test_connect_world_map_and_library(town: TownServer) -> None:
@@ -297,9 +295,7 @@ def test_load_reload_and_own_map(town: TownServer, tmp_path: Path) -> None:
 
 def test_a_town_from_a_file_is_known_by_its_name(tmp_path: Path) -> None:
     (tmp_path / "village.xodr").write_text(road(90.0))
-    server = TownServer(OneRoad, str(tmp_path / "village.xodr"), ["oneroad"], port=0)
-    server.start()
-    try:
+    with serving(TownServer(OneRoad, str(tmp_path / "village.xodr"), ["oneroad"], port=0)) as server:
         run_client(
             server.port,
             """
@@ -310,8 +306,6 @@ def test_a_town_from_a_file_is_known_by_its_name(tmp_path: Path) -> None:
             assert client.reload_world().get_map().name == "Carla/Maps/village"
             """,
         )
-    finally:
-        server.close()
 
 
 def test_every_missing_function_is_named(town: TownServer) -> None:

@@ -18,7 +18,7 @@ from pathlib import Path
 import msgpack
 import numpy as np
 import pytest
-from wire_client import Bare, is_dropped, run_client, start_client
+from wire_client import Bare, is_dropped, run_client, serving, start_client
 from wire_world import OneRoad
 
 from bridge.town.server import TownServer
@@ -29,10 +29,8 @@ ROOT = Path(__file__).resolve().parents[1]
 
 @pytest.fixture
 def town() -> Iterator[TownServer]:
-    server = TownServer(OneRoad, "oneroad", ["oneroad", "longroad"], port=0)
-    server.start()
-    yield server
-    server.close()
+    with serving(TownServer(OneRoad, "oneroad", ["oneroad", "longroad"], port=0)) as server:
+        yield server
 
 
 @pytest.mark.parametrize(

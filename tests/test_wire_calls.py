@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from wire_client import run_client
+from wire_client import run_client, serving
 
 from bridge.town.server import TownServer
 from bridge.town.world import World
@@ -20,10 +20,10 @@ MISSING = (ROOT / "docs" / "carla_calls.md").read_text().partition("## Not suppo
 def town(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TownServer]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
-        server = TownServer(lambda town: World(town, seed=1, vehicles=1, walkers=1), "hamlet", ["hamlet"], port=0)
-        server.start()
-        yield server
-        server.close()
+        with serving(
+            TownServer(lambda town: World(town, seed=1, vehicles=1, walkers=1), "hamlet", ["hamlet"], port=0)
+        ) as server:
+            yield server
 
 
 #: Calls every name that the classes have (``seen`` notes what Python itself offers), prints what was refused.

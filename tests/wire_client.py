@@ -6,9 +6,13 @@ import socket
 import subprocess
 import sys
 import textwrap
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import msgpack
 import pytest
+
+from bridge.town.server import TownServer
 
 PRELUDE = """
 import carla, faulthandler, os, queue, sys, time
@@ -38,6 +42,16 @@ def camera(world, kind, parent=None, **given):
     sensor.listen(images.put)
     return sensor, images
 """
+
+
+@contextmanager
+def serving(server: TownServer) -> Iterator[TownServer]:
+    """``server`` while it serves."""
+    server.start()
+    try:
+        yield server
+    finally:
+        server.close()
 
 
 def start_client(port: int, script: str) -> subprocess.Popen[str]:
