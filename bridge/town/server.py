@@ -40,7 +40,12 @@ LULL = 0.25  # seconds without a call after which it gets one tick meanwhile
 RATE = 30.0  # ticks per second when no client is synchronous, and the step of a client that names none
 LONGEST = 0.1  # s, longest step of a town that ticks by itself
 #: Where the compiled kernels of a tick, of pictures and of rays are kept.
-KERNELS = (("__pycache__", "driving_kernels"), ("__pycache__", "raster_kernels"), ("sensors/__pycache__", "rays"))
+KERNELS = (
+    ("__pycache__", "driving_kernels"),
+    ("__pycache__", "raster_kernels"),
+    ("sensors/__pycache__", "boxes"),
+    ("sensors/__pycache__", "rays"),
+)
 UPLOADED = "OpenDriveMap"  # CARLA's name for the map that a client sent
 
 

@@ -1,7 +1,7 @@
 """Rays against everything that is drawn: the triangles of the scene, of its props and of the actors where they are now.
 
-Each mesh has a tree of boxes over its triangles in Morton order (Morton 1966; Lauterbach et al. 2009), stored as an
-implicit heap: node k has children 2 k + 1 and 2 k + 2. One more tree holds the props; actors, which move, are a list.
+Each mesh has a tree of boxes over its triangles (``boxes``), one more holds the props. Actors move: theirs is built
+anew for each cast.
 """
 
 from __future__ import annotations
@@ -12,11 +12,11 @@ import numpy as np
 from numba import njit
 
 from bridge.town.raster import Placements, Scene
+from bridge.town.sensors.boxes import tree_of
 from bridge.town.stage import Poses
 
-LEAF = 4  # items per leaf
-NOWHERE = 1e30  # m, where the boxes of empty leaves are
-STACK = 64
+STACK = 96
+_options = {"cache": True, "nogil": True, "error_model": "numpy"}
 
 
 @dataclass
@@ -30,42 +30,6 @@ class Hits:
     normal: np.ndarray
 
 
-@dataclass
-class _Tree:
-    boxes: np.ndarray  # f64 (2 P - 1, 6): low, high
-    order: np.ndarray  # items, leaf by leaf
-    leaves: int  # P
-
-
-def _tree(low: np.ndarray, high: np.ndarray) -> _Tree:
-    """A tree over boxes, f64 (N, 3) each."""
-    count = max(len(low), 1)
-    order = np.argsort(_morton((low + high) / 2.0), kind="stable")
-    leaves = 1 << max(0, int(np.ceil(np.log2(-(-count // LEAF)))))
-    low_of, high_of = np.full((leaves * LEAF, 3), NOWHERE), np.full((leaves * LEAF, 3), -NOWHERE)
-    low_of[: len(low)], high_of[: len(low)] = low[order], high[order]
-    levels = [np.stack([low_of.reshape(-1, LEAF, 3).min(1), high_of.reshape(-1, LEAF, 3).max(1)], axis=1)]
-    while len(levels[0]) > 1:
-        pairs = levels[0].reshape(-1, 2, 2, 3)
-        levels.insert(0, np.stack([pairs[:, :, 0].min(1), pairs[:, :, 1].max(1)], axis=1))
-    boxes = np.concatenate(levels)
-    boxes[boxes[:, 0, 0] > boxes[:, 1, 0]] = NOWHERE  # empty: a point that no ray reaches
-    return _Tree(np.ascontiguousarray(boxes.reshape(-1, 6)), order, leaves)
-
-
-def _morton(points: np.ndarray) -> np.ndarray:
-    """Z-order of points (N, 3): the bits of three 20-bit coordinates, interleaved."""
-    if not len(points):
-        return np.zeros(0, np.uint64)
-    span = np.maximum(np.ptp(points, axis=0).max(), 1e-9)
-    whole = ((points - points.min(0)) / span * (2**20 - 1)).astype(np.uint64)
-    code = np.zeros(len(points), np.uint64)
-    for bit in range(20):
-        for axis in range(3):
-            code |= ((whole[:, axis] >> np.uint64(bit)) & np.uint64(1)) << np.uint64(3 * bit + axis)
-    return code
-
-
 class Rays:
     """Casts rays into one scene. Its trees are built once, of the finest level of detail."""
 
@@ -74,26 +38,30 @@ class Rays:
         groups = [np.concatenate([*still, np.zeros(0, np.int64)])]
         groups += [np.arange(part[4], part[6]) for part in scene.parts[scene.chunks :]]
         corners = scene.vertices.T.astype(np.float64)
-        shapes, boxes, tags, trees, sizes = [], [], [], [], []
+        shapes, bounds, links, tags, roots, sizes = [], [], [], [], [], []
         node = item = 0
         for chosen in groups:
             chosen = np.asarray(chosen, np.int64)
             points = corners[scene.triangles[chosen]].reshape(-1, 3, 3)
-            tree = _tree(points.min(1), points.max(1))
+            a, b, c = points[:, 0], points[:, 1], points[:, 2]
+            low, high = np.minimum(np.minimum(a, b), c), np.maximum(np.maximum(a, b), c)
+            sizes.append(np.concatenate([low.min(0), high.max(0)]) if len(low) else np.zeros(6))
+            tree = tree_of(low, high)
             points = points[tree.order]
             edges = [points[:, 0], points[:, 1] - points[:, 0], points[:, 2] - points[:, 0]]
             shapes.append(np.concatenate(edges, axis=1))
             tags.append(scene.tags[chosen][tree.order])
-            boxes.append(tree.boxes)
-            trees.append((node, tree.leaves, item, len(chosen)))
-            sizes.append(tree.boxes[0])
-            node, item = node + len(tree.boxes), item + len(chosen)
+            leaf = tree.link[:, 1::2] > 0
+            tree.link[:, 0::2] += np.where(leaf, item, node)
+            bounds.append(tree.bounds)
+            links.append(tree.link)
+            roots.append(node)
+            node, item = node + len(tree.link), item + len(tree.order)
         self._triangles, self._tags = np.ascontiguousarray(np.concatenate(shapes)), np.concatenate(tags)
-        self._boxes, self._trees = np.ascontiguousarray(np.concatenate(boxes)), np.array(trees, np.int64)
+        self._bounds, self._link = np.concatenate(bounds), np.concatenate(links)
+        self._roots = np.array(roots, np.int64)
         self._size = np.array(sizes)  # f64 (1 + templates, 6), bounding box of each mesh in its own axes
-        self._props = _placed(props.pose, props.template, np.zeros(len(props), np.int64), self._size)
-        tree = _tree(self._props.low, self._props.high)
-        self._prop_boxes, self._prop_order, self._prop_leaves = tree.boxes, tree.order, tree.leaves
+        self._props = self._placed(props.pose, props.template, np.zeros(len(props), np.int64))
 
     def cast(
         self, origin: np.ndarray, direction: np.ndarray, reach: float, poses: Poses, ignore: int = 0, still: bool = True
@@ -107,109 +75,99 @@ class Rays:
         count = len(direction)
         origin = np.array(np.broadcast_to(np.asarray(origin, np.float64), (count, 3)))
         seen = np.flatnonzero((poses.template >= 0) & (poses.ids != ignore))
-        actors = _placed(poses.matrix[seen], poses.template[seen], poses.ids[seen], self._size)
+        actors = self._placed(poses.matrix[seen], poses.template[seen], poses.ids[seen])
         hits = Hits(
             np.empty(count), np.zeros(count, np.uint8), np.zeros(count, np.int64), np.zeros((count, 3), np.float64)
         )
         _cast(
-            origin, direction, reach, still, self._triangles, self._tags, self._boxes, self._trees,
-            self._prop_boxes, self._prop_order, self._prop_leaves, self._props.inverse, self._props.mesh,
-            actors.low, actors.high, actors.inverse, actors.mesh, actors.who,
-            hits.distance, hits.tag, hits.who, hits.normal,
+            origin, direction, reach, still, self._triangles, self._tags, self._bounds, self._link, self._roots[0],
+            *self._props, *actors, hits.distance, hits.tag, hits.who, hits.normal,
         )  # fmt: skip
         return hits
 
-
-@dataclass
-class _Placed:
-    low: np.ndarray
-    high: np.ndarray
-    inverse: np.ndarray  # f64 (N, 3, 4), mesh <- world
-    mesh: np.ndarray
-    who: np.ndarray
-
-
-def _placed(pose: np.ndarray, template: np.ndarray, who: np.ndarray, size: np.ndarray) -> _Placed:
-    box = size[1 + template].reshape(-1, 2, 3)
-    middle, half = box.mean(1), (box[:, 1] - box[:, 0]) / 2.0
-    centre = np.einsum("nij,nj->ni", pose[:, :3, :3], middle) + pose[:, :3, 3]
-    reach = np.einsum("nij,nj->ni", np.abs(pose[:, :3, :3]), half)
-    inverse = np.ascontiguousarray(np.linalg.inv(pose)[:, :3]) if len(pose) else np.zeros((0, 3, 4))
-    return _Placed(centre - reach, centre + reach, inverse, 1 + template.astype(np.int64), who.astype(np.int64))
+    def _placed(self, pose: np.ndarray, template: np.ndarray, who: np.ndarray) -> tuple[np.ndarray, ...]:
+        """Meshes put into the world, leaf by leaf: bounds and links of their tree; f64 (N, 3, 4), mesh <- world; the
+        node at which each mesh's tree begins; the id of each."""
+        box = self._size[1 + template].reshape(-1, 2, 3)
+        middle, half = box.mean(1), (box[:, 1] - box[:, 0]) / 2.0
+        centre = np.einsum("nij,nj->ni", pose[:, :3, :3], middle) + pose[:, :3, 3]
+        reach = np.einsum("nij,nj->ni", np.abs(pose[:, :3, :3]), half)
+        tree = tree_of(centre - reach, centre + reach)
+        order = tree.order
+        inverse = np.ascontiguousarray(np.linalg.inv(pose[order])[:, :3]) if len(pose) else np.zeros((0, 3, 4))
+        return tree.bounds, tree.link, inverse, self._roots[1 + template[order]], who[order].astype(np.int64)
 
 
-@njit(cache=True, nogil=True, inline="always")
-def _entry(box, ox, oy, oz, ix, iy, iz, best):  # type: ignore[no-untyped-def]
-    """Where a ray enters a box (low, high), inf when it does not before ``best`` (Kay and Kajiya 1986)."""
-    a, b = (box[0] - ox) * ix, (box[3] - ox) * ix
-    near, far = min(a, b), max(a, b)
-    a, b = (box[1] - oy) * iy, (box[4] - oy) * iy
-    near, far = max(near, min(a, b)), min(far, max(a, b))
-    a, b = (box[2] - oz) * iz, (box[5] - oz) * iz
-    near, far = max(near, min(a, b)), min(far, max(a, b))
-    return near if far >= max(near, 0.0) and near < best else np.inf
+@njit(**_options)
+def _entry(bounds, node, side, ox, oy, oz, ix, iy, iz, best):  # type: ignore[no-untyped-def]
+    """Where a ray enters a child's box, inf when it does not before ``best`` (Kay and Kajiya 1986)."""
+    a, b = (bounds[node, side] - ox) * ix, (bounds[node, side + 3] - ox) * ix
+    near, far = (a, b) if a < b else (b, a)
+    a, b = (bounds[node, side + 1] - oy) * iy, (bounds[node, side + 4] - oy) * iy
+    low, high = (a, b) if a < b else (b, a)
+    near, far = low if low > near else near, high if high < far else far
+    a, b = (bounds[node, side + 2] - oz) * iz, (bounds[node, side + 5] - oz) * iz
+    low, high = (a, b) if a < b else (b, a)
+    near, far = low if low > near else near, high if high < far else far
+    near = near if near > 0.0 else 0.0
+    return near if far >= near and near < best else np.inf
 
 
-@njit(cache=True, nogil=True, inline="always")
+@njit(**_options)
 def _inverse(x):  # type: ignore[no-untyped-def]
     return 1.0 / x if abs(x) > 1e-12 else 1e12
 
 
-@njit(cache=True, nogil=True)
-def _descend(boxes, base, node, ox, oy, oz, ix, iy, iz, best, stack, top):  # type: ignore[no-untyped-def]
-    """Push those children of ``node`` that the ray enters before ``best``, the nearer one last; the new height."""
-    left, right = 2 * node + 1, 2 * node + 2
-    a = _entry(boxes[base + left], ox, oy, oz, ix, iy, iz, best)
-    b = _entry(boxes[base + right], ox, oy, oz, ix, iy, iz, best)
-    if b < a:
-        a, b, left, right = b, a, right, left
-    if b < np.inf:
-        stack[top] = right
-        top += 1
-    if a < np.inf:
-        stack[top] = left
-        top += 1
-    return top
-
-
-@njit(cache=True, nogil=True)
-def _mesh(ox, oy, oz, dx, dy, dz, best, triangles, boxes, tree, stack):  # type: ignore[no-untyped-def]
+@njit(**_options)
+def _mesh(ox, oy, oz, dx, dy, dz, best, triangles, bounds, link, root, stack, entries):  # type: ignore[no-untyped-def]
     """Nearest triangle of one mesh before ``best``: distance, its index or -1 (Moeller and Trumbore 1997)."""
-    base, leaves, first, count = tree[0], tree[1], tree[2], tree[3]
     found = -1
     ix, iy, iz = _inverse(dx), _inverse(dy), _inverse(dz)
-    top = 0
-    if _entry(boxes[base], ox, oy, oz, ix, iy, iz, best) < np.inf:
-        stack[0] = 0
-        top = 1
+    stack[0], entries[0] = root, 0.0
+    top = 1
     while top > 0:
         top -= 1
-        node = stack[top]
-        if node < leaves - 1:
-            top = _descend(boxes, base, node, ox, oy, oz, ix, iy, iz, best, stack, top)
+        if entries[top] >= best:
             continue
-        start = (node - leaves + 1) * LEAF
-        for k in range(first + start, first + min(start + LEAF, count)):
-            t = triangles[k]
-            px, py, pz = dy * t[8] - dz * t[7], dz * t[6] - dx * t[8], dx * t[7] - dy * t[6]
-            det = t[3] * px + t[4] * py + t[5] * pz
-            if abs(det) < 1e-14:
+        node = np.uint64(stack[top])
+        at_left = _entry(bounds, node, 0, ox, oy, oz, ix, iy, iz, best)
+        at_right = _entry(bounds, node, 6, ox, oy, oz, ix, iy, iz, best)
+        second = at_left > at_right  # the nearer child first; the other one waits, or has its triangles tried after it
+        for turn in range(2):
+            side = 2 * int(second) if turn == 0 else 2 - 2 * int(second)
+            count = link[node, side + 1]
+            if (at_right if side else at_left) == np.inf or count == 0:
                 continue
-            sx, sy, sz = ox - t[0], oy - t[1], oz - t[2]
-            u = (sx * px + sy * py + sz * pz) / det
-            if u < 0.0 or u > 1.0:
-                continue
-            qx, qy, qz = sy * t[5] - sz * t[4], sz * t[3] - sx * t[5], sx * t[4] - sy * t[3]
-            v = (dx * qx + dy * qy + dz * qz) / det
-            if v < 0.0 or u + v > 1.0:
-                continue
-            at = (t[6] * qx + t[7] * qy + t[8] * qz) / det
-            if 1e-6 < at < best:
-                best, found = at, k
+            first = np.uint64(link[node, side])
+            for n in range(np.uint64(count)):
+                k = first + n
+                ax, ay, az = triangles[k, 3], triangles[k, 4], triangles[k, 5]
+                bx, by, bz = triangles[k, 6], triangles[k, 7], triangles[k, 8]
+                px, py, pz = dy * bz - dz * by, dz * bx - dx * bz, dx * by - dy * bx
+                det = ax * px + ay * py + az * pz
+                if abs(det) < 1e-14:
+                    continue
+                sx, sy, sz = ox - triangles[k, 0], oy - triangles[k, 1], oz - triangles[k, 2]
+                u = (sx * px + sy * py + sz * pz) / det
+                if u < 0.0 or u > 1.0:
+                    continue
+                qx, qy, qz = sy * az - sz * ay, sz * ax - sx * az, sx * ay - sy * ax
+                v = (dx * qx + dy * qy + dz * qz) / det
+                if v < 0.0 or u + v > 1.0:
+                    continue
+                at = (bx * qx + by * qy + bz * qz) / det
+                if 1e-6 < at < best:
+                    best, found = at, np.int64(k)
+        near, far = (2, 0) if second else (0, 2)
+        for side in (far, near):
+            at = at_right if side else at_left
+            if at < best and link[node, side + 1] == 0:
+                stack[top], entries[top] = link[node, side], at
+                top += 1
     return best, found
 
 
-@njit(cache=True, nogil=True)
+@njit(**_options)
 def _local(m, ox, oy, oz, dx, dy, dz):  # type: ignore[no-untyped-def]
     """A ray in the axes of something placed; distances stay what they are, for the direction is not normalised."""
     return (
@@ -222,48 +180,69 @@ def _local(m, ox, oy, oz, dx, dy, dz):  # type: ignore[no-untyped-def]
     )
 
 
-@njit(cache=True, nogil=True)
-def _cast(  # type: ignore[no-untyped-def]
-    origin, direction, reach, still, triangles, tags, boxes, trees,
-    prop_boxes, prop_order, prop_leaves, prop_inverse, prop_mesh,
-    low, high, inverse, mesh, who, distance, tag, whom, normal,
+@njit(**_options)
+def _placed_ones(  # type: ignore[no-untyped-def]
+    ox, oy, oz, dx, dy, dz, best, triangles, bounds, link, tree_bounds, tree_link, inverse, root, stack, entries,
+    inner, inner_entries,
 ):  # fmt: skip
-    stack, inner = np.empty(STACK, np.int64), np.empty(STACK, np.int64)
-    box = np.empty(6)
+    """Nearest triangle of many placed meshes before ``best``: distance, its index or -1, whose it is."""
+    found, whose = -1, -1
+    ix, iy, iz = _inverse(dx), _inverse(dy), _inverse(dz)
+    stack[0], entries[0] = 0, 0.0
+    top = 1
+    while top > 0:
+        top -= 1
+        if entries[top] >= best:
+            continue
+        node = np.uint64(stack[top])
+        at_left = _entry(tree_bounds, node, 0, ox, oy, oz, ix, iy, iz, best)
+        at_right = _entry(tree_bounds, node, 6, ox, oy, oz, ix, iy, iz, best)
+        near, far = (2, 0) if at_left > at_right else (0, 2)
+        for side in (near, far):
+            if (at_right if side else at_left) < best:
+                for k in range(tree_link[node, side], tree_link[node, side] + tree_link[node, side + 1]):
+                    a, b, c, d, e, f = _local(inverse[k], ox, oy, oz, dx, dy, dz)
+                    at, hit = _mesh(a, b, c, d, e, f, best, triangles, bounds, link, root[k], inner, inner_entries)
+                    if hit >= 0:
+                        best, found, whose = at, hit, k
+        for side in (far, near):
+            at = at_right if side else at_left
+            if at < best and tree_link[node, side + 1] == 0:
+                stack[top], entries[top] = tree_link[node, side], at
+                top += 1
+    return best, found, whose
+
+
+@njit(**_options)
+def _cast(  # type: ignore[no-untyped-def]
+    origin, direction, reach, still, triangles, tags, bounds, link, ground,
+    prop_bounds, prop_link, prop_inverse, prop_root, prop_who,
+    actor_bounds, actor_link, actor_inverse, actor_root, actor_who, distance, tag, whom, normal,
+):  # fmt: skip
+    stack, entries = np.empty(STACK, np.int64), np.empty(STACK)
+    inner, inner_entries = np.empty(STACK, np.int64), np.empty(STACK)
     eye = np.eye(3, 4)
     for n in range(len(direction)):
         ox, oy, oz = origin[n]
         dx, dy, dz = direction[n]
-        ix, iy, iz = _inverse(dx), _inverse(dy), _inverse(dz)
         best, hit, owner = reach, -1, 0
         frame = eye
         if still:
-            best, hit = _mesh(ox, oy, oz, dx, dy, dz, best, triangles, boxes, trees[0], inner)
-            top = 0
-            if len(prop_order) and _entry(prop_boxes[0], ox, oy, oz, ix, iy, iz, best) < np.inf:
-                stack[0] = 0
-                top = 1
-            while top > 0:
-                top -= 1
-                node = stack[top]
-                if node < prop_leaves - 1:
-                    top = _descend(prop_boxes, 0, node, ox, oy, oz, ix, iy, iz, best, stack, top)
-                    continue
-                start = (node - prop_leaves + 1) * LEAF
-                for k in range(start, min(start + LEAF, len(prop_order))):
-                    p = prop_order[k]
-                    a, b, c, d, e, f = _local(prop_inverse[p], ox, oy, oz, dx, dy, dz)
-                    at, found = _mesh(a, b, c, d, e, f, best, triangles, boxes, trees[prop_mesh[p]], inner)
-                    if found >= 0:
-                        best, hit, frame = at, found, prop_inverse[p]
-        for k in range(len(mesh)):
-            box[:3], box[3:] = low[k], high[k]
-            if _entry(box, ox, oy, oz, ix, iy, iz, best) == np.inf:
-                continue
-            a, b, c, d, e, f = _local(inverse[k], ox, oy, oz, dx, dy, dz)
-            at, found = _mesh(a, b, c, d, e, f, best, triangles, boxes, trees[mesh[k]], inner)
+            best, hit = _mesh(
+                ox, oy, oz, dx, dy, dz, best, triangles, bounds, link, ground, inner, inner_entries
+            )  # fmt: skip
+            best, found, k = _placed_ones(
+                ox, oy, oz, dx, dy, dz, best, triangles, bounds, link, prop_bounds, prop_link, prop_inverse, prop_root,
+                stack, entries, inner, inner_entries,
+            )  # fmt: skip
             if found >= 0:
-                best, hit, frame, owner = at, found, inverse[k], who[k]
+                hit, frame, owner = found, prop_inverse[k], prop_who[k]
+        best, found, k = _placed_ones(
+            ox, oy, oz, dx, dy, dz, best, triangles, bounds, link, actor_bounds, actor_link, actor_inverse, actor_root,
+            stack, entries, inner, inner_entries,
+        )  # fmt: skip
+        if found >= 0:
+            hit, frame, owner = found, actor_inverse[k], actor_who[k]
         if hit < 0:
             distance[n] = np.inf
             continue
