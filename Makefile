@@ -2,6 +2,9 @@
 PYTHON ?= python3
 # not compiled beforehand: most of what is installed is never imported
 PIP = $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile
+# kept even where the environment says otherwise, as container images do: without it every process compiles all that
+# it imports, and the tests start hundreds
+export PYTHONDONTWRITEBYTECODE :=
 VENV := .venv
 BIN := $(VENV)/bin
 ARGS ?=
@@ -23,6 +26,9 @@ test test-all: $(VENV)/.dev ruff
 	wait $$types
 	$(BIN)/python -m pytest -m "alone $(SOME)" $(ARGS) || [ $$? = 5 ]
 
+# Has numba compile what a drive calls, while the tests' own packages are installed: else many tests wait for that.
+FIRST_DRIVE = $(BIN)/neuralsim drive --headless --autopilot --model tags --size 64x32 --frames 3
+
 lint: ruff
 	$(BIN)/mypy
 
@@ -41,7 +47,7 @@ $(VENV)/.drive: requirements.txt pyproject.toml | $(BIN)/python
 	@touch $@
 
 $(VENV)/.dev: $(VENV)/.drive requirements/train.txt requirements/dev.txt
-	$(PIP) -r requirements/train.txt -r requirements/dev.txt
+	@$(FIRST_DRIVE) >/dev/null 2>&1 & $(PIP) -r requirements/train.txt -r requirements/dev.txt && wait
 	@touch $@
 
 clean:
