@@ -7,15 +7,17 @@ import os
 import shutil
 import subprocess
 import sys
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pygame
 import pytest
 
 from neuralsim.bench import check
 from neuralsim.bench.altered import Alteration
-from neuralsim.bench.measure import Job
+from neuralsim.bench.measure import Job, _window_drive
 from neuralsim.bench.options import Cell, Link
 from neuralsim.bench.resources import GpuSampler
 from neuralsim.bench.results import summarise, values
@@ -84,6 +86,20 @@ def test_a_bridge_with_another_clock_is_measured_as_with_ours(tmp_path: Path):
     latency = values(run)["latency"]
     assert latency.min() > -clock["uncertainty_ms"]
     assert np.median(latency) < 500.0  # and not 3700 ms off
+
+
+def test_the_ghosts_key_changes_what_is_sent_and_leaves_the_autopilot_at_the_wheel(monkeypatch):
+    monkeypatch.setenv("SDL_VIDEODRIVER", "dummy")
+    drive = _window_drive(Job(Cell(model=TAGS, size=(128, 64), loop="window"), frames=1, warm_up=0))
+    try:
+        sent = [drive.inputs.wanted]
+        for _ in range(3):
+            drive.inputs.handle(pygame.event.Event(pygame.KEYDOWN, key=pygame.K_q, mod=0))
+            sent.append(drive.inputs.control(0.01, 5.0))
+        assert all(before != after for before, after in pairwise(sent))
+        assert all(control.autopilot for control in sent)
+    finally:
+        drive.window.close()
 
 
 @pytest.mark.skipif(shutil.which("xvfb-run") is None, reason="no virtual screen here")

@@ -13,7 +13,8 @@ import pygame
 class Ghost(threading.Thread):
     """Presses Q, the reverse gear, at random moments, as real key events of the window.
 
-    The autopilot drives on as it likes, yet the control that goes out has changed. ``pressed`` is called right before.
+    The measured window lets each of them change the control that goes out; the autopilot drives on as it likes.
+    ``pressed`` is called right before.
     """
 
     def __init__(self, pressed: Callable[[], None], every: tuple[float, float], seed: int) -> None:

@@ -241,6 +241,12 @@ def _window_drive(job: Job) -> Drive:
             for name in ("flip", "update"):
                 wrap(pygame.display, name, self.flipped, after=True)
 
+        def _act(self, command: str) -> None:
+            """The ghost's key goes out with the next control, although the autopilot chooses its gears itself."""
+            if command == "reverse":
+                self.inputs.wanted = replace(self.inputs.wanted, reverse=not self.inputs.wanted.reverse)
+            super()._act(command)
+
         def flipped(self, *_: object) -> None:
             """Something new is on the screen: a picture, or the last one moved."""
             if self.trail.rows and not self.done:
