@@ -84,6 +84,24 @@ def at_speed(kind: str, speed: float, control: VehicleControl, seconds: float = 
     return state
 
 
+def test_a_long_step_is_many_short_ones() -> None:
+    def drive(steps: int, delta: float) -> tuple[World, list[int]]:
+        world = World("hamlet", 2, 10, 6)
+        world.spawn("vehicle.tesla.model3", {}, world.spawn_points()[0]).control = VehicleControl(throttle=0.8)
+        met = []
+        for _ in range(steps):
+            world.tick(delta)
+            met += [event.other for event in world.events()]
+        return world, met
+
+    (long, met), (short, met_slowly) = drive(3, 3.0), drive(90, 0.1)
+    assert (long.frame, short.frame) == (3, 90)
+    assert long.time == pytest.approx(short.time)
+    assert [a.transform for a in long.actors.values()] == [a.transform for a in short.actors.values()]
+    assert len(met) > 0  # it has run into something, in the middle of a step
+    assert met == met_slowly
+
+
 def test_figures_of_a_compact_car_and_of_a_truck() -> None:
     """A compact car of 88 kW and 1350 kg: 0 to 100 km/h in 9 to 10.5 s, 185 to 200 km/h, 36 to 40 m from 100 km/h, 0.85
     to 0.95 g across (makers' data sheets and ADAC tests); a laden truck stops at 5 to 7 m/s^2 and corners at 0.4 g."""

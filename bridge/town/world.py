@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 
 import numpy as np
@@ -30,6 +31,7 @@ from bridge.town.walkers import STRIDE, Walkers
 
 LOW_BEAM = 1 | 2  # carla.VehicleLightState.Position and LowBeam
 BLINKERS = {-1: 32, 0: 0, 1: 16}  # LeftBlinker, RightBlinker
+LONGEST = 0.1  # s, of a step in which who drives still sees what is coming
 JAM = 25.0  # s, who waits that long behind a driver's back turns up elsewhere
 FIRST_SCENERY = 10_001  # instances of scenery begin here; those of actors are their ids
 
@@ -63,6 +65,8 @@ class World:
         self._rng = np.random.default_rng([seed, 1])
         self._next_id = 1
         self._strides: dict[int, float] = {}  # metres walked by walkers that a client moves
+        self._events: list[Collision] = []  # of the last tick
+        self._steps = 0  # parts of ticks so far
         self._mounts: dict[int, np.ndarray] = {}  # pose of a sensor in its parent
         self._arms: dict[int, SpringArm] = {}  # of those sensors that hang on one
 
@@ -236,8 +240,19 @@ class World:
     # Time ---------------------------------------------------------------------------------------------------------
 
     def tick(self, delta: float) -> None:
-        """One step of `delta` seconds of everything there is."""
+        """One step of `delta` seconds of everything there is; a long one is taken in parts of `LONGEST` at most."""
         self._stage.remember(self._poses())
+        parts = max(1, math.ceil(delta / LONGEST - 1e-9))
+        self._events = []
+        for _ in range(parts):
+            self._step(delta / parts)
+            self._steps += 1
+            self._events += self._driven.events
+        self.frame += 1
+        self.time += delta
+        self.delta = delta
+
+    def _step(self, delta: float) -> None:
         self.lights.step(delta)
         self._driven.step(delta)
         self._gather()
@@ -255,14 +270,11 @@ class World:
             actor.transform.z = self.ground.level(actor.transform.x, actor.transform.y, actor.transform.z)
             if speed > 0.1:
                 actor.transform.yaw = float(np.degrees(np.arctan2(actor.velocity[1], actor.velocity[0])))
-        self.frame += 1
-        self.time += delta
-        self.delta = delta
         self._refresh(delta)
 
     def events(self) -> list[Collision]:
         """Collisions of the last tick."""
-        return self._driven.events
+        return self._events
 
     def capture(self, camera_id: int, rgb: bool = False) -> Planes:
         """What a camera sees now; motion is towards the previous tick.
@@ -406,7 +418,7 @@ class World:
         drives = list(self._drives.values())
         for crowd, far in ((self.traffic, self.traffic.far), (self.walkers, WALKERS_WITHIN)):
             count = len(crowd)
-            for i in range(count) if at_once else (self.frame % count,) if count else ():
+            for i in range(count) if at_once else (self._steps % count,) if count else ():
                 away = [float(np.hypot(crowd.poses[i, 0] - drive.x, crowd.poses[i, 1] - drive.y)) for drive in drives]
                 drive = drives[int(np.argmin(away))]
                 forward = np.array([np.cos(drive.yaw), np.sin(drive.yaw)])

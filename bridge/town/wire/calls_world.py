@@ -56,8 +56,8 @@ def get_episode_settings(town: TownServer, call: Call) -> list[Any]:
 def set_episode_settings(town: TownServer, call: Call, data: list[Any]) -> int:
     values = list(data)
     delta = structs.finite(values[2][1]) if values[2][0] else None
-    if delta is not None and not 0.0005 <= delta <= 1.0:
-        raise ValueError(f"fixed_delta_seconds is {delta:g}: choose 0.0005 to 1 s")
+    if delta is not None and not 0.0005 <= delta <= 10.0:
+        raise ValueError(f"fixed_delta_seconds is {delta:g}: choose 0.0005 to 10 s")
     values[2] = delta
     return town.set_settings(type(town.settings)(*values), call.connection)
 
