@@ -5,10 +5,10 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
+from bridge.habit import Habit
 from bridge.transport import FramePublisher
 
 _LONGEST = 0.01  # s between two looks at the controls
-_HABIT = 0.2  # weight of the newest tick in how long ticks take
 
 
 class Pace:
@@ -24,7 +24,7 @@ class Pace:
         self._period = 1.0 / rate
         self._due = time.monotonic()
         self._began = 0.0
-        self._making = 0.0  # s from the beginning of a turn to its frame's being sent
+        self._making = Habit()  # from the beginning of a turn to its frame's being sent
 
     def wait(self, frames: FramePublisher, stop: Callable[[], bool]) -> None:
         """Return when the next turn should begin, or as soon as ``stop()`` is true."""
@@ -32,7 +32,7 @@ class Pace:
         frames.listen()
         while not stop():
             now = time.monotonic()
-            left = max(self._due, min(frames.free_at(self._making), latest)) - now
+            left = max(self._due, min(frames.free_at(self._making.long), latest)) - now
             if left <= 0.0:
                 break
             if left < 0.001:  # the socket counts in milliseconds
@@ -41,9 +41,9 @@ class Pace:
         self._began = time.monotonic()
         self._due = max(self._due + self._period, self._began)
         if self._began >= latest:
-            frames.give_up(self._making)
+            frames.give_up(self._making.long)
             self._due = self._began + self._period
 
     def made(self) -> None:
         """The turn's frame has just been sent."""
-        self._making += _HABIT * (time.monotonic() - self._began - self._making)
+        self._making.took(time.monotonic() - self._began)

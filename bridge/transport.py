@@ -28,6 +28,7 @@ from typing import Any
 import msgpack
 import zmq
 
+from bridge.habit import Habit
 from bridge.messages import (
     NOT_MSGPACK,
     PROTOCOL,
@@ -68,7 +69,6 @@ ASK_AGAIN = 0.25  # s without a frame until a subscriber asks again: heals a pub
 PROBE = 0.5  # s between looks whether a receiver that takes nothing is there at all
 MAX_RECEIVERS = 32
 CHAIN = 4  # skipped frames whose motion is put together exactly: each costs a pass, and being late must not make later
-_HABIT = 0.2  # weight of the newest frame in how long a receiver is busy with one
 
 
 class LinkTimeout(LinkError):
@@ -86,7 +86,7 @@ class _Receiver:
     unacknowledged: deque[int] = field(default_factory=deque)  # sequences
     given: float = 0.0  # s, when the newest of them was sent
     since: float = 0.0  # s, when it began with the oldest of them
-    busy: float = math.inf  # s it usually takes
+    busy: Habit = field(default_factory=Habit)  # with one
     probed: float = 0.0  # s
 
     def has_room(self) -> bool:
@@ -96,7 +96,8 @@ class _Receiver:
         """When to begin a frame that takes ``lead`` seconds to make: s, the past if now, infinity if it will tell."""
         if not self.interactive or not self.awaited or not self.unacknowledged:
             return -math.inf
-        return math.inf if len(self.unacknowledged) >= self.credit else self.since + self.busy - lead
+        told = len(self.unacknowledged) >= self.credit or not self.busy.known
+        return math.inf if told else self.since + self.busy.short - lead
 
     def gave(self, sequence: int) -> None:
         """A frame is on its way."""
@@ -105,10 +106,11 @@ class _Receiver:
             self.since = self.given
         self.unacknowledged.append(sequence)
 
-    def took(self, last: int, needed: float = 0.0) -> None:
+    def took(self, last: int, needed: float = 0.0, just_now: bool = True) -> None:
         """It is free, and ``last`` is the newest frame it has taken; it was busy with that for ``needed`` s, if told.
 
-        A word that comes while the next frame is being made is only heard afterwards, so what it says counts, not when.
+        A word that comes while the next frame is being made is only heard afterwards, not ``just_now``: what it says
+        counts then, not when.
         """
         self.awaited = True
         if last not in self.unacknowledged:
@@ -117,8 +119,8 @@ class _Receiver:
             pass
         now = time.monotonic()
         needed = needed or now - self.since
-        self.busy = needed if math.isinf(self.busy) else self.busy + _HABIT * (needed - self.busy)
-        self.since = min(now, max(self.since + needed, self.given))
+        self.busy.took(needed)
+        self.since = now if just_now else min(now, max(self.since + needed, self.given))
 
 
 class FramePublisher(Socket):
@@ -230,7 +232,8 @@ class FramePublisher(Socket):
         A msgpack array: version, credit, last sequence (-1: none yet), and from those who know: neighbourhood,
         interactive, seconds that the last frame kept it busy.
         """
-        wait = int(1000 * timeout)
+        waited = not self._socket.poll(0)
+        wait = int(1000 * timeout) if waited else 0
         while self._socket.poll(wait):
             wait = 0
             identity, *parts = self._socket.recv_multipart()
@@ -250,7 +253,7 @@ class FramePublisher(Socket):
                 receiver.unacknowledged.clear()
             receiver.credit, receiver.interactive = min(credit, QUEUE), interactive is True
             receiver.near = bool(near) and near == self._here
-            receiver.took(sequence, needed)
+            receiver.took(sequence, needed, waited)
 
 
 class FrameSubscriber(Socket):

@@ -20,8 +20,9 @@ import pytest
 from bridge import tags
 from bridge.messages import STAMPS, Camera, Frame, Lamp
 from neuralsim.drive import lamps, report, views
+from neuralsim.drive.options import DriveOptions
 from neuralsim.drive.processes import Child, ProcessError, Processes, alive, free_port
-from neuralsim.drive.session import sustainable_rate
+from neuralsim.drive.session import Session, painting_threads, sustainable_rate
 from neuralsim.recording.mp4 import Mp4Writer, RecordingError
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -406,8 +407,18 @@ def test_each_process_alone_as_on_several_machines(tmp_path: Path):
 
 
 def test_the_town_ticks_no_faster_than_the_renderer_can_follow():
-    assert sustainable_rate(0.020, cores=2) == 31.0  # 20 ms of painting, 12 ms of the rest on the same cores
-    assert sustainable_rate(0.015, cores=2) == 37.0
+    assert sustainable_rate(0.020, cores=1) == 31.0  # 20 ms of painting, 12 ms of the rest on the same core
+    assert sustainable_rate(0.031, cores=2) == 31.0  # 31 ms of painting, the rest beside it
+    assert sustainable_rate(0.026, cores=3) == 37.0
     assert sustainable_rate(0.030, cores=8) == 33.0
     assert sustainable_rate(0.005, cores=8) == 40.0
     assert sustainable_rate(0.5, cores=2) == 20.0  # slower would be no driving: it skips frames instead
+
+
+def test_on_few_cores_one_is_left_to_the_simulation():
+    assert [painting_threads(cores) for cores in (1, 2, 3, 4, 16)] == [None, 1, 2, None, None]
+    alone = DriveOptions(connect="tcp://127.0.0.1:5600")  # the simulation is on another machine
+    for options, cores, threads in ((DriveOptions(), 2, 1), (DriveOptions(headless=True), 2, None), (alone, 2, None)):
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr("neuralsim.drive.session.cores", lambda cores=cores: cores)
+            assert Session(options)._threads == threads

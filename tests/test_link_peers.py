@@ -15,9 +15,10 @@ import numpy as np
 import pytest
 
 from bridge import shared
+from bridge.habit import Habit
 from bridge.messages import Camera, Frame
 from bridge.pacing import Pace
-from bridge.transport import FramePublisher, FrameSubscriber
+from bridge.transport import FramePublisher, FrameSubscriber, _Receiver
 
 pytestmark = pytest.mark.alone
 
@@ -273,6 +274,48 @@ def driven(publisher: FramePublisher, making: float, busy: float, ahead: int) ->
         if found[-1][1] < making + busy + 0.005:
             break
     return min(found, key=lambda one: one[1])
+
+
+class TestHabit:
+    def test_what_never_varies_is_known_exactly(self):
+        habit = Habit()
+        assert not habit.known
+        for _ in range(5):
+            habit.took(0.010)
+        assert habit.known
+        assert habit.short == habit.long == pytest.approx(0.010)
+
+    def test_room_is_left_for_what_strays(self):
+        habit = Habit()
+        for turn in range(60):
+            habit.took(0.030 + 0.0005 * (turn % 5))  # 30 to 32 ms
+        assert (habit.short, habit.usual, habit.long) == pytest.approx((0.0305, 0.031, 0.0315))
+
+    def test_what_is_far_longer_now_and_then_does_not_count_every_time(self):
+        habit = Habit()
+        for turn in range(60):
+            habit.took(0.010 if turn % 3 else 0.040)
+        assert habit.long == pytest.approx(0.012)
+
+    def test_what_has_changed_is_soon_the_habit(self):
+        habit = Habit()
+        for seconds in (*[0.010] * 60, *[0.020] * 20):
+            habit.took(seconds)
+        assert habit.short == pytest.approx(0.020)
+
+
+def test_when_a_receiver_is_free_does_not_run_away(monkeypatch):
+    """It paints 40 ms and needs one more to take the next frame, which waits already: what is foreseen stays true."""
+    now = 0.0
+    monkeypatch.setattr("bridge.transport.time.monotonic", lambda: now)
+    receiver = _Receiver(credit=2, interactive=True)
+    receiver.gave(0)
+    for sequence in range(1, 300):
+        now += 0.035
+        receiver.gave(sequence)
+        now += 0.006
+        receiver.took(sequence - 1, needed=0.040)
+        assert receiver.free_at(lead=0.010) == pytest.approx(now + 0.030, abs=0.0015)
 
 
 @pytest.mark.usefixtures("calm")

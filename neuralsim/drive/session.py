@@ -34,7 +34,8 @@ RATE = 30.0  # simulated ticks per second where nobody drives
 FULL_RATE = 40.0  # and where somebody does, at most
 LEAST_RATE = 20.0  # below it, driving feels wrong: slower machines skip frames instead
 MANY_CORES = 4  # from here on, simulating and painting do not get in each other's way
-_TICK = 0.012  # seconds that a frame costs beside its painting where it gets in its way: tick, sensors, window
+_TICK = 0.012  # seconds that a frame costs beside its painting on a single core: tick, sensors, window
+_HANDING = 0.001  # seconds between two paintings where a core is kept free for the rest
 _VERDICT = "scenario over: "  # how the bridge's last line begins
 _SILENCE = 10.0  # seconds without a frame that end the drive
 _SAME_PLACE = 0.05  # m that a drive may be off the recording that it goes on from
@@ -79,6 +80,8 @@ class Session(threading.Thread):
         self.paused = False  # set from outside: silence is no failure
         self.verdict = ""  # JSON of what came of the scenario, once it is over
         self.processes = Processes()
+        self._shares = options.connect is None  # the cores with the simulation
+        self._threads = painting_threads(cores()) if self._shares and not self.lockstep else None
         self._bridge: Child | None = None
         self._painters: dict[str, NeuralRenderer | TagPainter] = {}
         self._wake = wake
@@ -122,7 +125,7 @@ class Session(threading.Thread):
             self._wake()
 
     def _run(self) -> None:
-        loader = _Loader(self.options, self._step)
+        loader = _Loader(self.options, self._threads, self._step)
         loader.start()
         frames = self.options.connect or self._start_simulation(loader)
         while not loader.finished.wait(0.05):
@@ -135,8 +138,8 @@ class Session(threading.Thread):
         if self._ending.is_set():
             return
         self.controls = control_endpoint(frames)
-        # On few cores the next tick would only take them away from the picture that is being painted.
-        ahead = 0 if self.lockstep or (cores() < MANY_CORES and self.options.connect is None) else 1
+        # On a single core the next tick would only take it away from the picture that is being painted.
+        ahead = 0 if self.lockstep or (cores() == 1 and self._shares) else 1
         with FrameSubscriber(frames, self.options.keys, self.lockstep, ahead, interactive=True) as subscriber:
             self._step("First frame")
             self._paint(subscriber, renderer)
@@ -229,7 +232,7 @@ class Session(threading.Thread):
         """The renderer of a further camera: each remembers what it has painted."""
         if view not in self._painters:
             size = frame.camera.width, frame.camera.height
-            self._painters[view] = painter(self.options.model, self.options.runtime, size)
+            self._painters[view] = painter(self.options.model, self.options.runtime, size, self._threads)
         return self._painters[view]
 
     def _scenario_over(self) -> bool:
@@ -271,10 +274,10 @@ class Session(threading.Thread):
 class _Loader(threading.Thread):
     """Loads the renderer beside the start of the processes. A daemon: quitting does not wait for a compiler."""
 
-    def __init__(self, options: DriveOptions, step: Callable[[str, bool], None]) -> None:
+    def __init__(self, options: DriveOptions, threads: int | None, step: Callable[[str, bool], None]) -> None:
         super().__init__(name="model", daemon=True)
         self.finished = threading.Event()
-        self._options, self._step = options, step
+        self._options, self._threads, self._step = options, threads, step
         self._renderer: NeuralRenderer | TagPainter | None = None
         self._error: BaseException | None = None
 
@@ -287,7 +290,7 @@ class _Loader(threading.Thread):
         self._step(name, False)
         try:
             size = None if self._options.connect else self._options.size  # the bridge's own, with its first frame
-            self._renderer = painter(self._options.model, self._options.runtime, size)
+            self._renderer = painter(self._options.model, self._options.runtime, size, self._threads)
             if self._options.style:
                 self._renderer.set_style(self._options.style)  # says now that there is none
             self._step(name, True)
@@ -304,23 +307,39 @@ class _Loader(threading.Thread):
         return self._renderer
 
 
-def painter(model: str, runtime: str, size: tuple[int, int] | None) -> NeuralRenderer | TagPainter:
-    """What paints with ``model``; heavy imports happen here. Raises ModelError and RuntimeUnavailable."""
+def painter(
+    model: str, runtime: str, size: tuple[int, int] | None, threads: int | None = None
+) -> NeuralRenderer | TagPainter:
+    """What paints with ``model`` on so many CPU ``threads`` (None: all); heavy imports happen here.
+
+    Raises ModelError and RuntimeUnavailable.
+    """
     if model == TAGS:
         from .tag_painter import TagPainter
 
         return TagPainter()
     from neuralsim.renderer import NeuralRenderer
 
-    return NeuralRenderer(model, runtime, size)
+    return NeuralRenderer(model, runtime, size, threads)
+
+
+def painting_threads(cores: int) -> int | None:
+    """CPU threads to paint with while somebody drives on ``cores``; None: all of them.
+
+    On few cores one is left to the town, the bridge and the window: the next frame is made beside the painting, just
+    in time. To take turns on all cores is younger pictures on a machine that has nothing else to do, but each layer of
+    the network waits for its last thread, so whatever else runs anywhere holds up all of it.
+    """
+    return cores - 1 if 1 < cores < MANY_CORES else None
 
 
 def sustainable_rate(step: float, cores: int) -> float:
     """Ticks per second that a renderer with ``step`` seconds a picture can follow on ``cores``, 20 to 40.
 
-    Ticks that nobody paints only take time from those that somebody does. With few cores, ticking takes it as well.
+    Ticks that nobody paints only take time from those that somebody does; a single core needs time for ticking as well.
     """
-    return float(max(LEAST_RATE, min(FULL_RATE, round(1.0 / (step + (_TICK if cores < MANY_CORES else 0.0))))))
+    beside = _TICK if cores == 1 else _HANDING if cores < MANY_CORES else 0.0
+    return float(max(LEAST_RATE, min(FULL_RATE, round(1.0 / (step + beside)))))
 
 
 def dress(painter: NeuralRenderer | TagPainter, frame: Frame, style: str | None, remap: Remap) -> None:
