@@ -407,12 +407,37 @@ def test_each_process_alone_as_on_several_machines(tmp_path: Path):
 
 
 def test_the_town_ticks_no_faster_than_the_renderer_can_follow():
-    assert sustainable_rate(0.020, cores=1) == 31.0  # 20 ms of painting, 12 ms of the rest on the same core
-    assert sustainable_rate(0.031, cores=2) == 31.0  # 31 ms of painting, the rest beside it
-    assert sustainable_rate(0.026, cores=3) == 37.0
+    assert sustainable_rate(0.020, cores=2) == 31.0  # 20 ms of painting, 12 ms of the rest on the same cores
+    assert sustainable_rate(0.015, cores=2) == 37.0
+    assert sustainable_rate(0.031, cores=2, threads=1) == 31.0  # 31 ms of painting, the rest beside it
     assert sustainable_rate(0.030, cores=8) == 33.0
     assert sustainable_rate(0.005, cores=8) == 40.0
     assert sustainable_rate(0.5, cores=2) == 20.0  # slower would be no driving: it skips frames instead
+
+
+@pytest.mark.parametrize(
+    ("apart", "in_turns", "threads", "rate"),
+    [
+        (0.031, 0.001, 1, 31.0),  # fluent: nothing else is tried
+        (0.060, 0.030, None, 24.0),  # all cores, and the tick in turns with them, are faster
+        (0.045, 0.040, 1, 22.0),  # they are not
+    ],
+)
+def test_where_one_core_less_is_too_slow_to_drive_by_all_of_them_paint(monkeypatch, apart, in_turns, threads, rate):
+    class Painter:
+        def __init__(self, threads):
+            self.threads = threads
+
+        def seconds_per_step(self):
+            return in_turns if self.threads is None else apart
+
+    monkeypatch.setattr("neuralsim.drive.session.cores", lambda: 2)
+    monkeypatch.setattr("neuralsim.drive.session.painter", lambda model, runtime, size, threads: Painter(threads))
+    session = Session(DriveOptions())
+    session._loader.start()
+    assert session._loader.finished.wait(10.0)
+    assert session._settle_rate() == rate
+    assert session._threads == session._loader.result().threads == threads
 
 
 def test_on_few_cores_one_is_left_to_the_simulation():

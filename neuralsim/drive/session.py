@@ -32,9 +32,10 @@ _TOWN_READY = 180.0  # seconds; the very first start compiles the rasteriser
 _BRIDGE_READY = 90.0
 RATE = 30.0  # simulated ticks per second where nobody drives
 FULL_RATE = 40.0  # and where somebody does, at most
+FLUENT_RATE = 25.0  # below it every core is tried for painting
 LEAST_RATE = 20.0  # below it, driving feels wrong: slower machines skip frames instead
 MANY_CORES = 4  # from here on, simulating and painting do not get in each other's way
-_TICK = 0.012  # seconds that a frame costs beside its painting on a single core: tick, sensors, window
+_TICK = 0.012  # seconds that a frame costs beside its painting where it gets in its way: tick, sensors, window
 _HANDING = 0.001  # seconds between two paintings where a core is kept free for the rest
 _VERDICT = "scenario over: "  # how the bridge's last line begins
 _SILENCE = 10.0  # seconds without a frame that end the drive
@@ -82,6 +83,7 @@ class Session(threading.Thread):
         self.processes = Processes()
         self._shares = options.connect is None  # the cores with the simulation
         self._threads = painting_threads(cores()) if self._shares and not self.lockstep else None
+        self._loader = _Loader(options, self._threads, self._step)
         self._bridge: Child | None = None
         self._painters: dict[str, NeuralRenderer | TagPainter] = {}
         self._wake = wake
@@ -125,31 +127,31 @@ class Session(threading.Thread):
             self._wake()
 
     def _run(self) -> None:
-        loader = _Loader(self.options, self._threads, self._step)
-        loader.start()
-        frames = self.options.connect or self._start_simulation(loader)
-        while not loader.finished.wait(0.05):
+        self._loader.start()
+        frames = self.options.connect or self._start_simulation()
+        while not self._loader.finished.wait(0.05):
             if self._ending.is_set():
                 return
             self.processes.check()
-        renderer = loader.result()
+        renderer = self._loader.result()
         self.model, self.runtime = renderer.model, renderer.runtime
         self.styles = list(renderer.card.styles)
         if self._ending.is_set():
             return
         self.controls = control_endpoint(frames)
-        # On a single core the next tick would only take it away from the picture that is being painted.
-        ahead = 0 if self.lockstep or (cores() == 1 and self._shares) else 1
+        # Where no core is left to it, the next tick would only take one away from the picture that is being painted.
+        crowded = self._shares and self._threads is None and cores() < MANY_CORES
+        ahead = 0 if self.lockstep or crowded else 1
         with FrameSubscriber(frames, self.options.keys, self.lockstep, ahead, interactive=True) as subscriber:
             self._step("First frame")
             self._paint(subscriber, renderer)
 
-    def _start_simulation(self, loader: _Loader) -> str:
+    def _start_simulation(self) -> str:
         """Start what is not running elsewhere; returns the endpoint of the frames, "" when stopped meanwhile."""
         options = self.options
 
         def cancelled() -> bool:
-            return self._ending.is_set() or loader.failed
+            return self._ending.is_set() or self._loader.failed
 
         server = options.carla
         if server is None:
@@ -162,10 +164,11 @@ class Session(threading.Thread):
             server = line.split()[-1]  # "... ready on HOST:PORT"
             self._step(name, done=True)
         if options.fps is None and not options.headless:
-            loader.finished.wait()
+            self._loader.finished.wait()
+            if not cancelled():
+                self.fps = self._settle_rate()
             if cancelled():
                 return ""
-            self.fps = sustainable_rate(loader.result().seconds_per_step(), cores())
         name = "Bridge" if options.carla is None else f"Bridge to {options.carla}"
         self._step(name)
         frames = self.processes.endpoint()
@@ -178,6 +181,23 @@ class Session(threading.Thread):
             return ""
         self._step(name, done=True)
         return frames
+
+    def _settle_rate(self) -> float:
+        """Ticks per second that the renderer can follow; on all cores, in turns, where one less makes them too few."""
+        step = self._loader.result().seconds_per_step()
+        rate = sustainable_rate(step, cores(), self._threads)
+        if self._threads is None or rate >= FLUENT_RATE:
+            return rate
+        everywhere = _Loader(self.options, None, self._step)
+        everywhere.start()
+        everywhere.finished.wait()
+        if everywhere.failed:
+            return rate
+        in_turns = everywhere.result().seconds_per_step()
+        if in_turns + _TICK < step + _HANDING:
+            self._loader, self._threads = everywhere, None
+            rate = sustainable_rate(in_turns, cores())
+        return rate
 
     def _paint(self, subscriber: FrameSubscriber, renderer: NeuralRenderer | TagPainter) -> None:
         heard = time.monotonic()
@@ -333,12 +353,13 @@ def painting_threads(cores: int) -> int | None:
     return cores - 1 if 1 < cores < MANY_CORES else None
 
 
-def sustainable_rate(step: float, cores: int) -> float:
+def sustainable_rate(step: float, cores: int, threads: int | None = None) -> float:
     """Ticks per second that a renderer with ``step`` seconds a picture can follow on ``cores``, 20 to 40.
 
-    Ticks that nobody paints only take time from those that somebody does; a single core needs time for ticking as well.
+    Ticks that nobody paints only take time from those that somebody does. With few cores, ticking takes it as well,
+    unless ``threads`` says that the renderer leaves it a core.
     """
-    beside = _TICK if cores == 1 else _HANDING if cores < MANY_CORES else 0.0
+    beside = 0.0 if cores >= MANY_CORES else _TICK if threads is None else _HANDING
     return float(max(LEAST_RATE, min(FULL_RATE, round(1.0 / (step + beside)))))
 
 
