@@ -9,30 +9,25 @@ import numpy as np
 
 from bridge.town import library, scenery, towns
 from bridge.town.actors import Actor, Blueprint, Transform
-from bridge.town.arms import SpringArm
 from bridge.town.blocks import KERB, Ground
 from bridge.town.daylight import Air
-from bridge.town.driven import BRAKE_LIGHT, Collision, Driven
-from bridge.town.lanes import LaneTable
+from bridge.town.driven import Collision, Driven
 from bridge.town.lights import Light, Lights
 from bridge.town.looks import look_of
 from bridge.town.meshes import merge
+from bridge.town.mounts import Mounts, assign
 from bridge.town.network import Network
 from bridge.town.people_meshes import KINDS, PHASES
 from bridge.town.prop_meshes import traffic_light_bulbs
 from bridge.town.raster import Placements, Planes, Scene
+from bridge.town.residents import Residents
 from bridge.town.roads import ground_mesh
 from bridge.town.stage import Poses, Stage, matrices_of
 from bridge.town.templates import ARM, templates
-from bridge.town.traffic import CRUISE, Traffic
 from bridge.town.vehicles import SPECS, Drive, Obstacles, overlap
-from bridge.town.walkers import FAR as WALKERS_WITHIN
-from bridge.town.walkers import STRIDE, Walkers
+from bridge.town.walkers import STRIDE
 
-LOW_BEAM = 1 | 2  # carla.VehicleLightState.Position and LowBeam
-BLINKERS = {-1: 32, 0: 0, 1: 16}  # LeftBlinker, RightBlinker
 LONGEST = 0.1  # s, of a step in which who drives still sees what is coming
-JAM = 25.0  # s, who waits that long behind a driver's back turns up elsewhere
 FIRST_SCENERY = 10_001  # instances of scenery begin here; those of actors are their ids
 
 WEATHER = {
@@ -67,8 +62,7 @@ class World:
         self._strides: dict[int, float] = {}  # metres walked by walkers that a client moves
         self._events: list[Collision] = []  # of the last tick
         self._steps = 0  # parts of ticks so far
-        self._mounts: dict[int, np.ndarray] = {}  # pose of a sensor in its parent
-        self._arms: dict[int, SpringArm] = {}  # of those sensors that hang on one
+        self._mounts = Mounts(self.actors)
 
         things = scenery.dress(self.network, self.ground, np.random.default_rng([seed, 2]), FIRST_SCENERY, look)
         self.props = things.props
@@ -79,7 +73,10 @@ class World:
         self._stage = Stage(scene, things.props, FIRST_SCENERY + things.buildings)
         self.spectator = self._add(library.SPECTATOR, {}, self._overview())
         self.lights = Lights(self.network, self._make_lights(), self._rng)
-        self._populate(vehicles, walkers)
+        self.residents = Residents(
+            self.network, self.ground, self._blueprints, self.actors, self._resident, self._rng, vehicles, walkers
+        )
+        self.traffic, self.walkers = self.residents.traffic, self.residents.walkers
         self._refresh()
         self._stage.remember(self._poses())
 
@@ -90,22 +87,7 @@ class World:
 
     def spawn_points(self) -> list[Transform]:
         """Poses in driving lanes outside junctions, more than 8 m apart, the same for every world of this town."""
-        points: list[Transform] = []
-        for lane in self.network.lanes:
-            if lane.junction >= 0 or lane.length < 22.0:
-                continue
-            at = np.concatenate([[0.0], np.cumsum(np.linalg.norm(np.diff(lane.centre, axis=0), axis=1))])
-            last = max(at[-1] - (12.0 if lane.next else 40.0), 8.0)  # who begins where a road ends drives off it
-            for where in np.linspace(8.0, last, max(1, int((last - 8.0) // 24.0)) + 1).tolist():
-                x, y, z = (float(np.interp(where, at, lane.centre[:, k])) for k in range(3))
-                bx, by = (float(np.interp(where + 0.5, at, lane.centre[:, k])) for k in range(2))
-                points.append(Transform(x, y, z + 0.2, 0.0, float(np.degrees(np.arctan2(by - y, bx - x)))))
-        order = np.random.default_rng(len(points)).permutation(len(points))
-        chosen: list[Transform] = []
-        for k in order:
-            if all((points[k].x - p.x) ** 2 + (points[k].y - p.y) ** 2 > 64.0 for p in chosen):
-                chosen.append(points[k])
-        return chosen
+        return self.network.spawn_points()
 
     def spawn(
         self, blueprint_id: str, attributes: dict[str, str], transform: Transform, parent: int = 0, arm: bool = False
@@ -129,9 +111,7 @@ class World:
         actor = self._add(blueprint, values, transform, parent)
         if blueprint_id in library.PROPS:
             self._shaped(actor, library.body(blueprint_id))
-        self._mounts[actor.id] = transform.matrix()
-        if arm and parent:
-            self._arms[actor.id] = SpringArm(transform.matrix(), self.actors[parent].transform)
+        self._mounts.add(actor, transform, arm)
         self._place_sensors()
         return actor
 
@@ -142,16 +122,10 @@ class World:
             return False
         for child in [other.id for other in self.actors.values() if other.parent == actor_id]:
             self.destroy(child)
-        if actor_id in self._npcs:
-            self.traffic.remove(self._npcs.index(actor_id))
-            self._npcs.remove(actor_id)
-        if actor_id in self._people:
-            self.walkers.remove(self._people.index(actor_id))
-            self._people.remove(actor_id)
+        self.residents.release(actor_id)
         self._driven.remove(actor_id)
         self._strides.pop(actor_id, None)
-        self._mounts.pop(actor_id, None)
-        self._arms.pop(actor_id, None)
+        self._mounts.remove(actor_id)
         del self.actors[actor_id]
         self._stage.changed()
         return True
@@ -159,8 +133,8 @@ class World:
     def set_transform(self, actor_id: int, transform: Transform) -> None:
         """Put an actor somewhere else at once. Raises ValueError for an unknown id."""
         actor = self._get(actor_id)
-        drive = self.take_over(actor_id) if actor_id in self._npcs else self._drives.get(actor_id)
-        if actor_id in self._people:
+        drive = self.take_over(actor_id) if actor_id in self.residents.vehicles else self._drives.get(actor_id)
+        if actor_id in self.residents.people:
             self.lead(actor_id)
         if drive is not None:
             drive.x, drive.y, drive.yaw = transform.x, transform.y, float(np.radians(transform.yaw))
@@ -173,19 +147,14 @@ class World:
                 0.0,
             )
             self._driven.add(actor_id, drive)
-            self._make_way(drive.x, drive.y, actor.extent[0])
-            self._gather(at_once=True)
-        if actor_id in self._mounts and actor.parent:
-            self._arms.pop(actor_id, None)  # put somewhere by hand, it stays there
-            self._mounts[actor_id] = np.linalg.inv(self.actors[actor.parent].transform.matrix()) @ transform.matrix()
-        elif actor_id in self._mounts:
-            self._mounts[actor_id] = transform.matrix()
-        _assign(actor.transform, transform)
+            self.residents.make_way(drive.x, drive.y, actor.extent[0], list(self._drives.values()))
+            self.residents.gather(list(self._drives.values()), self._steps, at_once=True)
+        if actor_id in self._mounts:
+            self._mounts.move(actor, transform)
+        assign(actor.transform, transform)
         if drive is not None:
             self._refresh()
-        for child, arm in self._arms.items():
-            if self.actors[child].parent == actor_id:
-                arm.turn(actor.transform)
+        self._mounts.turn(actor)
         self._place_sensors()
 
     def set_velocity(self, actor_id: int, velocity: tuple[float, float, float]) -> None:
@@ -230,7 +199,7 @@ class World:
     def walk(self, actor_id: int, direction: tuple[float, float, float], speed: float) -> None:
         """Let a walker go: `direction` in the world, `speed` in m/s, until told otherwise. Raises ValueError."""
         actor = self._get(actor_id)
-        if actor_id in self._people:
+        if actor_id in self.residents.people:
             self.lead(actor_id)
         if actor_id not in self._strides:
             raise ValueError(f"actor {actor_id} is not a walker")
@@ -255,7 +224,7 @@ class World:
     def _step(self, delta: float) -> None:
         self.lights.step(delta)
         self._driven.step(delta)
-        self._gather()
+        self.residents.gather(list(self._drives.values()), self._steps)
         others = self._bodies()
         people = np.concatenate([others, self.walkers.on_road])
         self.traffic.step(delta, self.lights.state, people, self._rng, self.walkers.crossed)
@@ -292,8 +261,7 @@ class World:
         )
         hide = 0
         if actor.parent:  # a car is not seen from its own seat or bonnet, but from a camera that follows it
-            follows = self._mounts[camera_id][0, 3] < -1.2 * self.actors[actor.parent].extent[0]
-            hide = 0 if follows else actor.parent
+            hide = 0 if self._mounts.follows(actor) else actor.parent
         return self._stage.picture(self._poses(), camera_id, view, Air.of(self.weather), hide, rgb)
 
     def shapes(self) -> tuple[Scene, Placements, Poses]:
@@ -319,6 +287,9 @@ class World:
         actor.extent, actor.box_offset = templates().extent(template)
         return actor
 
+    def _resident(self, blueprint: Blueprint, attributes: dict[str, str], template: str) -> Actor:
+        return self._shaped(self._add(blueprint, attributes, Transform()), template)
+
     def _overview(self) -> Transform:
         middle = (self.ground.low + self.ground.high) / 2
         return Transform(float(middle[0]), float(middle[1]), 120.0, -60.0, 0.0, 0.0)
@@ -339,54 +310,12 @@ class World:
             self.light_of[actor.id] = lights[-1]
         return lights
 
-    def _populate(self, vehicles: int, walkers: int) -> None:
-        """Put the town's own vehicles and walkers into it."""
-        rng, book = self._rng, templates()
-        base = {name: library.BASE_TYPES.get(name, "car") for name in book.vehicles}
-        share = {"car": 1.0, "van": 1.3, "truck": 0.8, "bus": 0.8, "motorcycle": 0.35, "bicycle": 0.2}
-        table = LaneTable(self.network)
-        if table.on_motorways:
-            share |= {"truck": 2.5, "bicycle": 0.0}
-        names = list(base)
-        weights = np.array([share[base[name]] for name in names])
-        chosen = [names[k] for k in rng.choice(len(names), vehicles, p=weights / weights.sum())]
-        self._npcs: list[int] = []
-        for name in chosen:
-            blueprint = self._blueprints[name]
-            values = {attribute.id: attribute.value for attribute in blueprint.attributes}
-            values["color"] = str(rng.choice(library.PAINTS))
-            self._npcs.append(self._shaped(self._add(blueprint, values, Transform()), name).id)
-        sizes = np.array([self.actors[k].extent for k in self._npcs]).reshape(-1, 3) * 2
-        spread = np.array([SPECS[base[name]].wheelbase for name in chosen])
-        self.traffic = Traffic(table, sizes[:, 0], sizes[:, 1], sizes[:, 0] * spread)
-        self.traffic.fastest = np.array([CRUISE[base[name]] for name in chosen])
-        slow = np.array([0.4 if base[name] == "bicycle" else 1.0 for name in chosen])
-        self.traffic.scatter(rng, slow)
-
-        kinds = library.TOWNSPEOPLE
-        picked = [kinds[k] for k in rng.choice(len(kinds), walkers, p=np.array([0.35, 0.3, 0.25, 0.1]))]
-        self.walkers = Walkers(
-            self.ground,
-            walkers,
-            np.array([KINDS[library.WALKERS[name]].scale for name in picked]),
-            rng,
-            self.network.crosswalks,
-        )
-        self._people: list[int] = []
-        for name in picked[: len(self.walkers)]:
-            blueprint = self._blueprints[name]
-            values = {attribute.id: attribute.value for attribute in blueprint.attributes}
-            values["color"] = ",".join(str(v) for v in rng.integers(30, 200, 3))
-            self._people.append(
-                self._shaped(self._add(blueprint, values, Transform()), f"{library.WALKERS[name]} 0").id
-            )
-
     def _spawn_vehicle(self, blueprint: Blueprint, values: dict[str, str], transform: Transform) -> Actor:
         half, _ = templates().extent(library.body(blueprint.id))
         x, y, yaw = transform.x, transform.y, float(np.radians(transform.yaw))
         blocked = self._solid.hit(x, y, yaw, half[0], half[1], transform.z)[0] >= 0
         for other in self.actors.values():
-            if other.template < 0 or other.id in self._npcs or other.id in self.light_of:
+            if other.template < 0 or other.id in self.residents.vehicles or other.id in self.light_of:
                 continue
             place = other.transform
             apart = overlap(
@@ -396,60 +325,27 @@ class World:
             blocked |= apart[0] > 0.0 and abs(place.z - transform.z) < 3.0
         if blocked:
             raise ValueError("Spawn failed because of collision at spawn position")
-        self._make_way(x, y, half[0])
+        self.residents.make_way(x, y, half[0], list(self._drives.values()))
         actor = self._shaped(self._add(blueprint, values, transform), library.body(blueprint.id))
         actor.transform = Transform(x, y, self.ground.level(x, y, transform.z), 0.0, transform.yaw, 0.0)
         spec = SPECS[library.BASE_TYPES.get(blueprint.id, "car")]
         self._driven.add(actor.id, Drive(spec, 2 * half[0], x, y, yaw))
-        self._gather(at_once=True)
+        self.residents.gather(list(self._drives.values()), self._steps, at_once=True)
         self._refresh()
         return actor
 
-    def _make_way(self, x: float, y: float, half: float) -> None:
-        """Send the town's own vehicles elsewhere from round a place where somebody is about to appear."""
-        drives = np.array([(drive.x, drive.y) for drive in self._drives.values()] + [(x, y)])
-        for k in np.flatnonzero(np.hypot(*(self.traffic.poses[:, :2] - (x, y)).T) < 16.0 + half):
-            self.traffic.replace(int(k), self._rng, drives)
-
-    def _gather(self, at_once: bool = False) -> None:
-        """Keep the town lively where somebody drives: who has been left far behind reappears ahead, one at a time."""
-        if not self._drives:
-            return
-        drives = list(self._drives.values())
-        for crowd, far in ((self.traffic, self.traffic.far), (self.walkers, WALKERS_WITHIN)):
-            count = len(crowd)
-            for i in range(count) if at_once else (self._steps % count,) if count else ():
-                away = [float(np.hypot(crowd.poses[i, 0] - drive.x, crowd.poses[i, 1] - drive.y)) for drive in drives]
-                drive = drives[int(np.argmin(away))]
-                forward = np.array([np.cos(drive.yaw), np.sin(drive.yaw)])
-                focus = np.array([drive.x, drive.y])
-                behind = float((crowd.poses[i, :2] - focus) @ forward) < -25.0
-                jammed = crowd is self.traffic and behind and self.traffic.waited[i] > JAM
-                if min(away) > far + 15.0 or jammed:
-                    if at_once:
-                        crowd.bring(i, self._rng, focus, 0 * forward - 1e-9, 25.0)
-                    else:
-                        crowd.bring(i, self._rng, focus, forward, 0.45 * far)
-
     def take_over(self, actor_id: int) -> Drive:
         """Make one of the town's own vehicles obey its `control`. Raises ValueError for other actors."""
-        if actor_id not in self._npcs:
-            raise ValueError(f"actor {actor_id} is not a vehicle of the town's traffic")
-        actor, k = self._get(actor_id), self._npcs.index(actor_id)
-        x, y, _, yaw, _ = self.traffic.poses[k].tolist()
-        spec = SPECS[library.BASE_TYPES.get(actor.blueprint.id, "car")]
-        drive = Drive(spec, 2 * actor.extent[0], x, y, yaw, float(self.traffic.speed[k]))
+        drive = self.residents.drive_of(actor_id)
         self._driven.add(actor_id, drive)
-        self.traffic.remove(k)
-        self._npcs.remove(actor_id)
+        self.residents.release(actor_id)
         return drive
 
     def lead(self, actor_id: int) -> None:
         """Make one of the town's own walkers go where it is told. Raises ValueError for other actors."""
-        if actor_id not in self._people:
+        if actor_id not in self.residents.people:
             raise ValueError(f"actor {actor_id} is not a walker of the town's own")
-        self.walkers.remove(self._people.index(actor_id))
-        self._people.remove(actor_id)
+        self.residents.release(actor_id)
         self._strides[actor_id] = 0.0
 
     def _spawn_walker(self, blueprint: Blueprint, values: dict[str, str], transform: Transform) -> Actor:
@@ -474,44 +370,7 @@ class World:
 
     def _refresh(self, delta: float = 0.0) -> None:
         """Write what moves by itself back into its actors, then what is attached to anything."""
-        crowd, beams = self.traffic, LOW_BEAM if self._dark() else 0
-        for actor_id, (x, y, z, yaw, pitch), v, brakes, blinks in zip(
-            self._npcs,
-            crowd.poses.tolist(),
-            crowd.speed.tolist(),
-            crowd.braking.tolist(),
-            crowd.blinker.tolist(),
-            strict=True,
-        ):
-            actor = self.actors[actor_id]
-            place = actor.transform
-            turned = (np.degrees(yaw) - place.yaw + 180.0) % 360.0 - 180.0
-            place.x, place.y, place.z, place.yaw, place.pitch = (
-                x,
-                y,
-                z,
-                float(np.degrees(yaw)),
-                float(np.degrees(pitch)),
-            )
-            vx, vy = v * float(np.cos(yaw)), v * float(np.sin(yaw))
-            if delta > 0.0:
-                actor.acceleration[:2] = (vx - actor.velocity[0]) / delta, (vy - actor.velocity[1]) / delta
-                actor.angular_velocity[2] = turned / delta
-            actor.velocity[:2] = vx, vy
-            lamps = beams | (BRAKE_LIGHT if brakes else 0) | BLINKERS[blinks]
-            actor.light_state = actor.light_state & ~(LOW_BEAM | BRAKE_LIGHT | BLINKERS[1] | BLINKERS[-1]) | lamps
-        for actor_id, (x, y, z, yaw), v, phase in zip(
-            self._people,
-            self.walkers.poses.tolist(),
-            self.walkers.speed.tolist(),
-            self.walkers.phase.tolist(),
-            strict=True,
-        ):
-            actor = self.actors[actor_id]
-            place = actor.transform
-            place.x, place.y, place.z, place.yaw = x, y, z, float(np.degrees(yaw))
-            actor.velocity[:2] = v * float(np.cos(yaw)), v * float(np.sin(yaw))
-            actor.template = templates().walkers[library.WALKERS[actor.blueprint.id]] + phase
+        self.residents.show(delta, self._dark())
         for actor_id, walked in self._strides.items():
             actor = self.actors[actor_id]
             kind = library.WALKERS[actor.blueprint.id]
@@ -519,8 +378,7 @@ class World:
             phase = int(walked / (STRIDE * KINDS[kind].scale) * PHASES) % PHASES if moving else 0
             actor.template = templates().walkers[kind] + phase
         self._show_lights()
-        for actor_id, arm in self._arms.items():
-            arm.follow(self.actors[self.actors[actor_id].parent].transform, delta)
+        self._mounts.swing(delta)
         self._place_sensors()
 
     def _dark(self) -> bool:
@@ -537,29 +395,15 @@ class World:
         self._stage.changed()
 
     def _place_sensors(self) -> None:
-        for actor_id in self._mounts:
-            actor = self.actors[actor_id]
-            if actor.parent:
-                _assign(actor.transform, _transform(self._pose_of(actor)))
+        self._mounts.place()
         self._stage.changed()
-
-    def _pose_of(self, actor: Actor) -> np.ndarray:
-        """f64 (4, 4), world <- actor; exact for sensors, which hang on what they are attached to."""
-        if actor.id not in self._mounts:
-            return actor.transform.matrix()
-        if actor.id in self._arms:
-            return self._arms[actor.id].pose
-        mount = self._mounts[actor.id]
-        return self._pose_of(self.actors[actor.parent]) @ mount if actor.parent else mount
 
     def _poses(self) -> Poses:
         """Poses of all actors now."""
         if self._stage.fresh is None:
             actors = list(self.actors.values())
             matrices = matrices_of([actor.transform for actor in actors])
-            for k, actor in enumerate(actors):
-                if actor.id in self._mounts:
-                    matrices[k] = self._pose_of(actor)
+            self._mounts.poses(actors, matrices)
             steer = {ident: drive.steer for ident, drive in self._drives.items()}
             self._stage.fresh = Poses.of(actors, matrices, steer)
         return self._stage.fresh
@@ -569,17 +413,4 @@ class World:
             return None
         values = actor.attributes
         size = int(values["image_size_x"]), int(values["image_size_y"])
-        return (*size, float(values["fov"]), self._pose_of(actor).tobytes())
-
-
-def _assign(target: Transform, source: Transform) -> None:
-    target.x, target.y, target.z = source.x, source.y, source.z
-    target.pitch, target.yaw, target.roll = source.pitch, source.yaw, source.roll
-
-
-def _transform(pose: np.ndarray) -> Transform:
-    """The inverse of `Transform.matrix`."""
-    pitch = float(np.degrees(np.arctan2(pose[2, 0], np.hypot(pose[0, 0], pose[1, 0]))))
-    yaw = float(np.degrees(np.arctan2(pose[1, 0], pose[0, 0])))
-    roll = float(np.degrees(np.arctan2(-pose[2, 1], pose[2, 2])))
-    return Transform(float(pose[0, 3]), float(pose[1, 3]), float(pose[2, 3]), pitch, yaw, roll)
+        return (*size, float(values["fov"]), self._mounts.pose(actor).tobytes())
