@@ -141,6 +141,8 @@ def _models(findings: _Findings) -> None:
 def _runtimes(findings: _Findings) -> None:
     """Which can be used here, which one ``auto`` takes and why, and how to get the others."""
     from neuralsim import runtimes, zoo
+    from neuralsim.drive.report import cores
+    from neuralsim.drive.session import painting_threads
     from neuralsim.runtimes import cache, choice
 
     there = runtimes.available()
@@ -158,7 +160,7 @@ def _runtimes(findings: _Findings) -> None:
     for name, reason in choice.candidates(graph, height, width).items():
         if reason and name.partition(":")[0] in there:
             findings.note(f"auto, {name}", f"passed over: {reason}")
-    known = choice.recall(graph, height, width)
+    known = choice.recall(graph, height, width, painting_threads(cores())) or choice.recall(graph, height, width)
     size = f"{zoo.DEFAULT} at {width}x{height}"
     if known is not None:
         findings.good("auto", f"{known}, measured with {size}; kept in {cache.folder() / 'choices'}")
