@@ -32,7 +32,7 @@ from neuralsim.training import data  # noqa: E402
 from neuralsim.training.board import Board  # noqa: E402
 from neuralsim.training.config import Source, TrainConfig, load_config  # noqa: E402
 from neuralsim.training.datasets import Pictures, find  # noqa: E402
-from neuralsim.training.loop import interruptible, train  # noqa: E402
+from neuralsim.training.loop import train  # noqa: E402
 from neuralsim.training.losses import feature_distance  # noqa: E402
 from neuralsim.training.palette import palettes, styles  # noqa: E402
 from neuralsim.training.simulated import drive_pairs  # noqa: E402
@@ -315,19 +315,31 @@ def test_train_says_nothing_on_stdout_and_goes_on_where_it_stopped(
         assert file.metadata()["step"] == "2"
 
 
+SIGNALS = """
+import signal
+from neuralsim.training.loop import interruptible
+with interruptible(twice=600.0) as asked:
+    assert not asked()
+    signal.raise_signal(signal.SIGINT)
+    assert asked()
+    signal.raise_signal(signal.SIGINT)
+with interruptible(twice=0.0) as asked:
+    signal.raise_signal(signal.SIGTERM)
+    signal.raise_signal(signal.SIGTERM)
+    assert asked()
+    try:
+        signal.raise_signal(signal.SIGINT)
+        raise SystemExit(1)
+    except KeyboardInterrupt:
+        pass
+assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
+"""
+
+
 def test_ctrl_c_and_sigterm_ask_and_only_a_later_ctrl_c_interrupts() -> None:
-    with interruptible(twice=600.0) as asked:
-        assert not asked()
-        signal.raise_signal(signal.SIGINT)
-        assert asked()
-        signal.raise_signal(signal.SIGINT)
-    with interruptible(twice=0.0) as asked:
-        signal.raise_signal(signal.SIGTERM)
-        signal.raise_signal(signal.SIGTERM)
-        assert asked()
-        with pytest.raises(KeyboardInterrupt):
-            signal.raise_signal(signal.SIGINT)
-    assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
+    """In a process of its own: one in which OpenVINO has painted was seen to die of the first signal."""
+    done = subprocess.run([sys.executable, "-c", SIGNALS], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
 
 
 @pytest.mark.slow
