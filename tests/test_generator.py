@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -9,9 +11,10 @@ torch = pytest.importorskip("torch", reason="the generator's own tests need the 
 
 from neuralsim import export, runtimes  # noqa: E402
 from neuralsim.models.classes import CHANNELS  # noqa: E402
-from neuralsim.models.generator import Painter, PainterConfig  # noqa: E402
+from neuralsim.models.generator import SIZES, Painter, PainterConfig  # noqa: E402
 from neuralsim.models.surface import Surface  # noqa: E402
 from neuralsim.models.temporal import TemporalGenerator  # noqa: E402
+from neuralsim.training.start import load_weights  # noqa: E402
 
 SMALL = PainterConfig(encoder=(16,) * 5, decoder=(16,) * 5, blocks=((2,),) * 5)
 
@@ -51,10 +54,9 @@ def street(height: int = 64, width: int = 96, forward: float = 0.0) -> dict[str,
     }
 
 
-def test_painting_moves_with_the_map_off_the_stride_grid() -> None:
-    """Map and planes moved by 2, 4, 6 px give the same picture moved, though the trunk's stride is 32."""
+def shift_errors(painter: Painter) -> tuple[list[float], float]:
+    """Mean error of the picture moved back, map and planes moved by 2, 4, 6 and 32 px; and the picture's deviation."""
     torch.manual_seed(1)
-    painter = Painter(SMALL).eval()
     block = torch.randint(0, CHANNELS, (1, 20, 36)).repeat_interleave(16, 1).repeat_interleave(16, 2)
     tint = torch.nn.functional.interpolate(torch.randn(1, 3, 40, 72), scale_factor=8.0, mode="bilinear") * 0.3
     detail = torch.nn.functional.interpolate(torch.randn(1, 2, 40, 72), scale_factor=4.0, mode="bilinear") * 0.3
@@ -66,11 +68,27 @@ def test_painting_moves_with_the_map_off_the_stride_grid() -> None:
             return painter(block[:, :size, across], tint[:, :, :size, across], detail[:, :, : size // 2, half])
 
     still = paint(0)
-    spread = still.std()
+    errors = []
     for shift in (2, 4, 6, 32):
         moved = paint(shift)[..., 64 : -64 - shift]
-        error = (moved - still[..., 64 + shift : -64]).abs().mean()
-        assert error < 0.08 * spread, f"{shift} px: {error:.4f} against a spread of {spread:.4f}"
+        errors.append(float((moved - still[..., 64 + shift : -64]).abs().mean()))
+    return errors, float(still.std())
+
+
+def test_painting_moves_with_the_map_off_the_stride_grid() -> None:
+    """Map and planes moved by 2, 4, 6 px give the same picture moved, though the trunk's stride is 32."""
+    torch.manual_seed(1)
+    errors, spread = shift_errors(Painter(SMALL).eval())
+    assert max(errors) < 0.08 * spread
+
+
+def test_wider_means_swim_less() -> None:
+    """The shipped weights, halved by means of 4x4 instead of 2x2: pool in the painter's settings."""
+    two, four = (Painter(replace(SIZES["street-rt"], pool=side)).eval() for side in (2, 4))
+    for painter in (two, four):
+        load_weights(painter, "street-rt")
+    before, after = shift_errors(two)[0], shift_errors(four)[0]
+    assert np.mean(after[:3]) < 0.8 * np.mean(before[:3])
 
 
 def test_surface_planes_belong_to_the_world_not_to_the_screen(generator: TemporalGenerator) -> None:

@@ -44,12 +44,15 @@ class PainterConfig:
     foreground: tuple[int, ...] = ()  # channels of the movers' own decoder; none: movers are painted with the rest
     mask: bool = False  # it says where the past is to be trusted; else that follows from the classes alone
     flow: int = 0  # channels of the head that estimates motion where the engine gives none; 0: no such head
+    pool: int = 2  # side of the means that halve the size, 2 or 4: with 4 less swims, but what is fine is softer
     refresh: float = 0.12  # least share of each pixel that is painted anew in a frame
     spread: float = 1.5  # deviations of what is painted about a pixel within which its past is kept; 0: no bound
 
     def __post_init__(self) -> None:
         if not 0.0 <= self.refresh <= 1.0 or self.spread < 0.0:
             raise ValueError("`refresh` is a share, 0 to 1, and `spread` 0 or more")
+        if self.pool not in (2, 4):
+            raise ValueError("`pool` is 2 or 4")
         if not self.past_frames and (self.past or self.foreground or self.mask or self.flow):
             raise ValueError("`past`, `foreground`, `mask` and `flow` are of a painter with `past_frames`")
         if self.past_frames and len(self.past) != len(self.encoder):
@@ -83,6 +86,7 @@ SIZES = {
         foreground=(16, 32, 48, 64, 64),
         mask=True,
         flow=16,
+        pool=4,
     ),
     "street-hq": PainterConfig(
         encoder=(64, 128, 256, 384, 512),
@@ -96,6 +100,7 @@ SIZES = {
         foreground=(32, 64, 96, 128, 128),
         mask=True,
         flow=32,
+        pool=4,
     ),
 }
 
@@ -160,6 +165,12 @@ class SpadeBlock(nn.Module):
         for conv in self.convs:
             y = conv(F.leaky_relu(y, 0.2))
         return x + y
+
+
+def halve(x: Tensor, side: int) -> Tensor:
+    """Half the size by means of ``side`` x ``side``: those of 2 let pass what is finer than the new grid, and it swims
+    there; those of 4 do not (Zhang, Making Convolutional Networks Shift-Invariant Again, ICML 2019)."""
+    return F.avg_pool2d(x, side, 2, side // 2 - 1, count_include_pad=False)
 
 
 def upsample(x: Tensor) -> Tensor:
@@ -291,7 +302,7 @@ class Painter(Decoder):
         features: list[Tensor] = []
         x = embedded
         for i, conv in enumerate(self.encode):
-            x = self._first(x) + self.detail(detail) if i == 0 else conv(F.avg_pool2d(x, 2))
+            x = self._first(x) + self.detail(detail) if i == 0 else conv(halve(x, self.config.pool))
             x = F.leaky_relu(x, 0.2)
             features.append(x)
         return features
@@ -304,8 +315,8 @@ class Painter(Decoder):
         share = known.mean(1, keepdim=True)
         levels: list[Tensor] = []
         for conv in self.remember:
-            share = F.avg_pool2d(share, 2)
-            x = F.leaky_relu(conv(F.avg_pool2d(x, 2)), 0.2) * share
+            share = halve(share, self.config.pool)
+            x = F.leaky_relu(conv(halve(x, self.config.pool)), 0.2) * share
             levels.append(x)
         return levels
 
