@@ -1,7 +1,8 @@
 """The pictures of ``towns.md``: ``python docs/pictures.py [--neural] [TOWN ...]`` from the repository's root.
 
-Writes docs/img/towns/TOWN_map.png (lanes with road ids) and TOWN.png (tags above, the shaded view below), with
-``--neural`` TOWN_neural.png (what the shipped model paints there). Small palette images, below 150 kB each.
+Writes docs/img/towns/TOWN_map.png (lanes with road ids) and TOWN.png (tags above, the shaded view below): small palette
+images. With ``--neural`` also what the shipped model paints there, TOWN_neural.jpg, and for all towns
+docs/img/painted.jpg, tags and pictures of one place in three lights.
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ OUT = Path(__file__).parent / "img" / "towns"
 WIDTH, HEIGHT, FOV = 512, 256, 70.0
 LEAD = 10  # frames before the one that is kept: the painter remembers what it painted
 STEP = 0.35  # m that the camera moves a frame
+STYLES = ("day", "overcast", "aachen")
 #: Where the two pictures of a town are taken: road, lane, metres along the road.
 PLACES = {
     "oldtown": ((16, -1, 30.0), (9, 1, 60.0)),
@@ -54,8 +56,12 @@ def main() -> int:
         shaded = [frames[-1].planes["rgb"] for frames in shots]
         write_png(OUT / f"{town}.png", smaller(np.concatenate([np.hstack(rows), np.hstack(shaded)])))
         if options.neural:
-            write_png(OUT / f"{town}_neural.png", smaller(np.hstack([painted(frames) for frames in shots])), 128)
+            write_jpg(OUT / f"{town}_neural.jpg", np.hstack([painted(frames, "day") for frames in shots]))
         print(town)
+    if options.neural and not options.towns:
+        frames = shoot("oldtown", *PLACES["oldtown"][0])
+        tags = COLOURS[frames[-1].planes["tag"]]
+        write_jpg(OUT.parent / "painted.jpg", np.vstack([np.hstack([tags, painted(frames, each)]) for each in STYLES]))
     return 0
 
 
@@ -87,11 +93,11 @@ def shoot(town: str, road: int, lane: int, s: float) -> list[Frame]:
     return frames
 
 
-def painted(frames: list[Frame]) -> np.ndarray:
+def painted(frames: list[Frame], style: str) -> np.ndarray:
     """The last of some frames as the shipped model paints it, u8 (H, W, 3)."""
     from neuralsim.renderer import NeuralRenderer
 
-    renderer = NeuralRenderer("street-rt", size=(WIDTH, HEIGHT))
+    renderer = NeuralRenderer("street-rt", size=(WIDTH, HEIGHT), style=style)
     picture = frames[0].planes["rgb"]
     for frame in frames:
         picture = renderer.render(frame)
@@ -136,6 +142,11 @@ def smaller(picture: np.ndarray) -> np.ndarray:
     """Three quarters of the size."""
     shrunk = cv2.resize(picture, None, fx=0.75, fy=0.75, interpolation=cv2.INTER_AREA)
     return np.asarray(shrunk, np.uint8)
+
+
+def write_jpg(path: Path, picture: np.ndarray) -> None:
+    """An RGB picture u8 (H, W, 3) as a JPEG."""
+    cv2.imwrite(str(path), picture[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, 88])
 
 
 def write_png(path: Path, picture: np.ndarray, colours: int = 64) -> None:
