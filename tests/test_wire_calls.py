@@ -187,3 +187,30 @@ assert len(W.get_environment_objects(carla.CityObjectLabel.Buildings)) > 3
 assert any(box.contains(car.get_location() + L(0, 0, 0.7), T()) for box in W.get_level_bbs(carla.CityObjectLabel.Car))
 """,
     )
+
+
+def test_a_light_triggers_on_the_lanes_that_it_stops(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """CARLA's agents look for a light's lane under its trigger volume, its map viewer for the car inside it."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    with serving(TownServer(lambda town: World(town, seed=1), "oldtown", ["oldtown"], port=0)) as server:
+        run_client(
+            server.port,
+            """
+            client.set_timeout(60.0)
+            world = client.get_world()
+            chart = world.get_map()
+            lights = world.get_actors().filter("traffic.traffic_light*")
+            assert len(lights) > 10
+            for light in lights:
+                volume = light.trigger_volume
+                centre = carla.Location(light.get_transform().transform(volume.location))
+                under = chart.get_waypoint(centre)  # to the nearest lane: between two lanes is none
+                stopped = light.get_affected_lane_waypoints()
+                assert (under.road_id, under.lane_id) in {(lane.road_id, lane.lane_id) for lane in stopped}, light.id
+                assert under.transform.location.distance_2d(centre) < volume.extent.y, (light.id, centre)
+                assert abs(volume.extent.x - 1.5) < 0.3 and volume.extent.y > 1.2, (light.id, volume)
+                for stop in light.get_stop_waypoints():
+                    assert stop.transform.location.distance_2d(centre) < volume.extent.y + 1.5, light.id
+            """,
+            timeout=90.0,
+        )

@@ -67,6 +67,14 @@ class VehicleControl:
     gear: int = 0
 
 
+@dataclass(frozen=True)
+class Trigger:
+    """The stretch of road where a traffic light applies: a box in the frame of its actor, metres."""
+
+    centre: tuple[float, float, float]
+    half: tuple[float, float, float]
+
+
 @dataclass
 class Actor:
     """Anything with an id: vehicle, walker, traffic light, sensor."""
@@ -80,6 +88,7 @@ class Actor:
     acceleration: np.ndarray = field(default_factory=lambda: np.zeros(3))  # m/s^2
     extent: tuple[float, float, float] = (0.0, 0.0, 0.0)  # half sizes of the bounding box, metres
     box_offset: tuple[float, float, float] = (0.0, 0.0, 0.0)  # its centre relative to the transform
+    trigger: Trigger | None = None  # of a traffic light: what clients are told instead of its own box
     parent: int = 0
     control: VehicleControl = field(default_factory=VehicleControl)
     light_state: int = 0  # carla.VehicleLightState bits (brake = 8)

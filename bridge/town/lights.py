@@ -6,10 +6,31 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from bridge.town.actors import Transform, Trigger
 from bridge.town.network import Network
+from bridge.town.roads import end_of
+from bridge.town.signals import Signal
 
 STATES = ("red", "yellow", "green")
 ALL_RED = 2.0  # s, clearance between one group's yellow and the next one's green
+TRIGGER = (3.0, 2.0)  # m, how far a trigger reaches back from the stop line and up from the road
+
+
+def trigger_of(network: Network, signal: Signal, pose: Transform) -> Trigger:
+    """Where a light applies: before its stop line, as wide as its lanes. ``pose``: of the light's actor."""
+    reach, height = TRIGGER
+    corners = []
+    for lane in (network.lanes[k] for k in signal.lanes):
+        for back in (signal.stop, signal.stop + reach):
+            point, right, _ = end_of(lane, back)
+            side = right * lane.width[-1] / 2
+            corners += [point - side, point + side + (0.0, 0.0, height)]
+    inverse = np.linalg.inv(pose.matrix())
+    local = np.array(corners) @ inverse[:3, :3].T + inverse[:3, 3]
+    low, high = local.min(axis=0), local.max(axis=0)
+    x, y, z = ((low + high) / 2).tolist()
+    length, width, tall = ((high - low) / 2).tolist()
+    return Trigger((x, y, z), (length, width, tall))
 
 
 @dataclass

@@ -338,7 +338,7 @@ def _stop_lines(network: Network) -> list[Mesh]:
         if lane.junction >= 0 or not junctions or len(arms[junctions[0]]) < 3:
             continue
         stop = guarded.get(k, 0.15)
-        point, right, heading = _end_of(lane, stop)
+        point, right, heading = end_of(lane, stop)
         if k in guarded:
             parts.append(
                 _bars(
@@ -356,7 +356,7 @@ def _stop_lines(network: Network) -> list[Mesh]:
     return parts
 
 
-def _end_of(lane: Lane, back: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def end_of(lane: Lane, back: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Centre of a lane `back` metres before its end, and unit vectors to its right and along it."""
     at = np.concatenate([[0.0], np.cumsum(np.linalg.norm(np.diff(lane.centre, axis=0), axis=1))])
     where = max(at[-1] - back, 0.0)

@@ -12,7 +12,7 @@ from bridge.town.actors import Actor, Blueprint, Transform
 from bridge.town.blocks import KERB, Ground
 from bridge.town.daylight import Air
 from bridge.town.driven import Collision, Driven
-from bridge.town.lights import Light, Lights
+from bridge.town.lights import Light, Lights, trigger_of
 from bridge.town.looks import look_of
 from bridge.town.meshes import merge
 from bridge.town.mounts import Mounts, assign
@@ -301,6 +301,8 @@ class World:
             x, y, z = signal.position.tolist()
             pose = Transform(x, y, z + (0.0 if self.ground.asphalt(x, y) else KERB), 0.0, signal.yaw + 180.0)
             actor = self._shaped(self._add(library.TRAFFIC_LIGHT, {}, pose), f"light {arm:g} red")
+            if signal.lanes:
+                actor.trigger = trigger_of(self.network, signal, pose)
             matrix = pose.matrix()
             bulbs = {
                 state: np.array(places) @ matrix[:3, :3].T + matrix[:3, 3]

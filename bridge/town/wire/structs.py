@@ -131,9 +131,14 @@ def pack_blueprint(number: int, blueprint: Blueprint) -> list[Any]:
 
 
 def pack_box(actor: Actor | None) -> list[Any]:
-    """``carla.BoundingBox`` of an actor in its own frame: centre, half sizes, rotation, actor id; all 0 for none."""
+    """``carla.BoundingBox`` of an actor in its own frame: centre, half sizes, rotation, actor id; all 0 for none.
+
+    Of a traffic light it is the trigger volume: the client reads ``trigger_volume`` from the same place.
+    """
     if actor is None:
         return [[0.0] * 3, [0.0] * 3, [0.0] * 3, 0]
+    if actor.trigger is not None:
+        return [list(actor.trigger.centre), list(actor.trigger.half), [0.0, 0.0, 0.0], actor.id]
     return [[float(x) for x in actor.box_offset], [float(x) for x in actor.extent], [0.0, 0.0, 0.0], actor.id]
 
 
