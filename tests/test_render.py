@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import cv2
@@ -15,7 +16,7 @@ from neuralsim import classmaps, cli
 from neuralsim.models.classes import CARLA_TO_CHANNEL, Channel
 from neuralsim.render import flow
 from neuralsim.render.objects import Objects
-from neuralsim.render.stage import Stage, horizon_row
+from neuralsim.render.stage import Stage, View, horizon_row
 
 SKY, BUILDING, ROAD, PAVEMENT, CAR = 0, 1, 3, 4, 8  # CamVid's ids
 
@@ -125,7 +126,11 @@ def canyon(camera: Camera) -> tuple[np.ndarray, np.ndarray]:
     return tag, np.where(np.isfinite(depth), depth, 1000.0).clip(0.0, 1000.0).astype(np.float32)
 
 
-def test_the_stand_in_world_finds_the_street_and_the_way_driven_from_labels_and_motion() -> None:
+def driven(walls: Tag = Tag.BUILDING, noise: float = 0.0) -> Iterator[tuple[View, Camera, np.ndarray, np.ndarray]]:
+    """A drive through the canyon: what the stage makes of its labels and motion, the true camera, tags and depth.
+
+    ``noise``: deviation of the motion's errors, px, as blotchy as a flow's.
+    """
     width, height, step = 256, 192, 0.3
     cameras = []
     for k in range(25):
@@ -134,22 +139,57 @@ def test_the_stand_in_world_finds_the_street_and_the_way_driven_from_labels_and_
         pose[:2, :2] = [[np.cos(turn), -np.sin(turn)], [np.sin(turn), np.cos(turn)]]
         pose[:3, 3] = step * k, 0.0, 1.45
         cameras.append(Camera(width, height, 60.0, pose))
-    seen = [canyon(camera) for camera in cameras]
+    seen = []
+    for camera in cameras:
+        tag, depth = canyon(camera)
+        seen.append((np.where(tag == Tag.BUILDING, np.uint8(walls), tag), depth))
     horizon = horizon_row([CARLA_TO_CHANNEL[tag] for tag, _ in seen])
     stage = Stage((width, height), cameras[0].focal, horizon)
-    nothing = np.zeros((height, width), np.uint16)
+    nothing, rng = np.zeros((height, width), np.uint16), np.random.default_rng(0)
     for k, (camera, (tag, depth)) in enumerate(zip(cameras, seen, strict=True)):
         motion = None
         if k:
-            motion = reproject(depth, camera, cameras[k - 1].pose).astype(np.float32)
-        view = stage.view(tag, nothing, motion, None)
-    assert np.hypot(*view.pose[:2, 3]) == pytest.approx(step * 24, rel=0.15)
+            blotches = cv2.resize(rng.normal(0.0, noise, (12, 16, 2)), (width, height), interpolation=cv2.INTER_LINEAR)
+            motion = (reproject(depth, camera, cameras[k - 1].pose) + blotches).astype(np.float32)
+        yield stage.view(tag, nothing, motion, None), camera, tag, depth
+
+
+def points(view: View, camera: Camera) -> np.ndarray:
+    """World points f64 (H, W, 3) of the stand-in world."""
+    rows, columns = np.mgrid[0 : camera.height, 0 : camera.width] + 0.5
+    sideways, down = (columns - camera.width / 2) / camera.focal, (rows - camera.height / 2) / camera.focal
+    ray = np.stack([np.ones_like(rows), sideways, -down], -1) @ view.pose[:3, :3].T
+    return np.asarray(view.pose[:3, 3] + view.depth[..., None] * ray)
+
+
+def test_the_stand_in_world_finds_the_street_and_the_way_driven_from_labels_and_motion() -> None:
+    *_, (view, _, tag, depth) = driven()
+    assert np.hypot(*view.pose[:2, 3]) == pytest.approx(0.3 * 24, rel=0.15)
     wall = (tag == Tag.BUILDING) & (depth < 40.0)
     wrong = np.abs(view.depth / depth - 1.0)
     assert np.median(wrong[wall]) < 0.2
     assert np.median(wrong[(tag == Tag.ROAD) & (depth < 30.0)]) < 0.1
     assert (view.depth[tag == Tag.SKY] > 900.0).all()
     assert len(np.unique(view.plot[wall])) >= 4  # houses of their own on either side
+
+
+def test_trees_along_the_street_are_cards_across_it_that_stay_where_they_are() -> None:
+    """A crown seen at a slant would have its noise drawn out into streaks."""
+    places = []
+    for view, camera, tag, depth in driven(walls=Tag.VEGETATION):
+        trees = (tag == Tag.VEGETATION) & (depth < 30.0)
+        ahead = points(view, camera)[..., 0]
+        step = np.abs(np.diff(ahead, axis=1))[trees[:, 1:] & trees[:, :-1]]
+        assert (step < 0.02).mean() > 0.9, "within a card the street's direction does not change"
+        places.append(set(np.unique(ahead[trees].round(1))))
+    assert len(places[-1]) >= 4, "one tree behind the other"
+    assert len(places[-1] & places[-2]) >= 0.7 * len(places[-1]), "they do not come along with the car"
+
+
+def test_a_poor_flow_does_not_bend_the_road() -> None:
+    *_, (view, camera, tag, depth) = driven(noise=0.7)
+    road = (tag == Tag.ROAD) & (depth < 20.0)
+    assert np.abs(points(view, camera)[..., 2][road]).max() < 0.05
 
 
 def test_objects_keep_their_numbers_while_they_move() -> None:

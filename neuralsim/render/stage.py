@@ -29,20 +29,21 @@ _MOVERS = (Channel.VEHICLE, Channel.PERSON, Channel.CYCLE)
 _STANDING = tuple(Channel(c) for c in range(CHANNELS) if c not in (*_GROUND, *_MOVERS, Channel.SKY))
 #: u8 by channel: surfaces whose points are carried from frame to frame, each kind by its number; 0: not carried.
 _CARRIED = np.array(
-    [1 if c in _GROUND else 0 if c in (*_MOVERS, Channel.SKY, Channel.BUILDING) else 2 + c for c in range(CHANNELS)],
-    np.uint8,
+    [0 if c in (*_GROUND, *_MOVERS, Channel.SKY, Channel.BUILDING) else 1 + c for c in range(CHANNELS)], np.uint8
 )
 _GRID = 4  # px between the pixels whose flow is looked at
 _FLOW_NOISE = 0.35  # px, of dense inverse search on a well-textured surface
 _ROW_NOISE = 2.0  # px, of the rows where things meet the ground
 _FORGETS = 1.02  # growth of a stixel's variance per frame: what is measured anew moves it by hundredths
-_SETTLES = 0.02, 0.01  # share of the way back to its plane, to its stixel that a carried point goes in each frame
+_SETTLES = 0.01  # share of the way back to its stixel that a carried point goes in each frame
 _LEVELS = 0.03  # share of pitch, roll and height that goes back to rest in each frame
 _ROAD = 0.02  # trust in a flow of the ground that nothing confirms: asphalt has little to hold on to
 _CONFIRMED = 0.3  # share by which the ground's flow may differ from what the rest tells, to be trusted in full
 _ROLLING = 0.1  # m per frame, from here on the direction of movement is clear
 _TILTS = 0.1  # share of the way to the tilt that the last movement tells
 _PLOT = 12.0  # m of street per building
+_TREE = 6.0  # m of street per tree
+_RAGGED = ((0.25, 1.3), (0.12, 3.1))  # of a tree's rim: share of its width, 1/m of its height
 
 
 @dataclass
@@ -106,6 +107,7 @@ class Stage:
         inverse = self._stand_movers(inverse, channel, instance, ground)
         inverse = inverse.clip(1.0 / _FARTHEST, 1.0 / _NEAREST)
         depth = np.where(channel == Channel.SKY, FAR, 1.0 / inverse)
+        depth = np.where(channel == Channel.VEGETATION, self._trees(depth), depth)
         self._last = channel, depth, self._pose
         return View(depth.astype(np.float32), self._pose.copy(), self._plots(channel, depth))
 
@@ -119,8 +121,9 @@ class Stage:
     ) -> np.ndarray:
         """``inverse`` depth, but what was seen in the last frame too stays at the same way along the street.
 
-        A row of pixels far ahead spans metres of road, a column of them metres of hedge: plane and stixels alone would
-        jump by them with every tremble that was not understood. Houses keep their stixels: windows want plane walls.
+        A column of pixels far ahead spans metres of hedge: stixels alone would jump by them with every tremble that was
+        not understood. Houses keep their stixels: windows want plane walls. The road keeps its plane: asphalt has
+        little that a flow could hold on to, and its errors would wind what is painted into swirls.
         """
         if motion is None or self._last is None:
             return inverse
@@ -140,8 +143,7 @@ class Stage:
             known &= valid
         kept = 1.0 / np.maximum(carried, _NEAREST)
         known &= np.abs(kept - inverse) < 0.5 * inverse + 0.01
-        share = np.where(_CARRIED[channel] == 1, *_SETTLES)
-        return np.where(known, kept + share * (inverse - kept), inverse)
+        return np.where(known, kept + _SETTLES * (inverse - kept), inverse)
 
     def _feet(self, channel: np.ndarray, ground: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Inverse depth of each standing class and column, f64 (classes, W), from where it meets the ground; variance.
@@ -274,6 +276,19 @@ class Stage:
             rho[index] = np.interp(columns, places, value)
             variance[index] = np.interp(columns, places, np.minimum(doubt, 1.0))
         return rho, variance
+
+    def _trees(self, depth: np.ndarray) -> np.ndarray:
+        """f64 (H, W): depth of cards that stand across the street, one for each stretch of it, with ragged rims.
+
+        A row of crowns along a street would be a plane seen at a slant, and noise on it long streaks.
+        """
+        ahead = self._pose[0, 0] + self._pose[0, 1] * self._y + self._pose[0, 2] * self._z
+        rise = self._pose[2, 3] + depth * (self._pose[2, 0] + self._pose[2, 1] * self._y + self._pose[2, 2] * self._z)
+        place = (self._pose[0, 3] + depth * ahead) / _TREE
+        rim = sum(share * np.sin(rate * rise + 2.4 * np.floor(place / 4.0)) for share, rate in _RAGGED)
+        card = (np.floor(place + rim) + 0.5) * _TREE - self._pose[0, 3]
+        cards = card / np.where(np.abs(ahead) > 0.2, ahead, 1.0)
+        return np.where((np.abs(ahead) > 0.2) & (cards > _NEAREST), cards.clip(_NEAREST, _FARTHEST), depth)
 
     def _stand_movers(
         self, inverse: np.ndarray, channel: np.ndarray, instance: np.ndarray, ground: np.ndarray
