@@ -413,6 +413,25 @@ def test_a_style_is_named_after_a_data_set_without_one(tmp_path: Path) -> None:
     assert all(np.isfinite(look).all() for look in looks.values())
 
 
+def test_only_the_winter_style_keeps_bare_trees() -> None:
+    """Foliage has the hue it has in summer, but for the recording whose crowns are to stay bare."""
+
+    def wood(seed: int, name: str, source: str, crown: tuple[int, int, int]) -> data.Picture:
+        p = picture(seed)
+        p.label[:40, 60:] = Channel.VEGETATION
+        p.image[:40, 60:] = crown
+        return replace(p, name=name, source=source)
+
+    grey, green = (100, 98, 97), (30, 45, 28)
+    looks = styles(
+        [wood(0, "0006R0_1", "camvid", grey), wood(1, "0016E5_05", "camvid", grey), wood(2, "aachen_1", "city", green)]
+    )
+    crowns = {name: (look[Channel.VEGETATION] + 0.5) * 255.0 for name, look in looks.items()}
+    assert np.abs(crowns["cambridge"] - grey).max() < 2.0
+    for name in ("day", "aachen"):
+        assert crowns[name][1] > 1.3 * crowns[name][0], f"{name} is in leaf"
+
+
 PROCESS = """
 import hashlib, sys
 import torch

@@ -103,12 +103,15 @@ def styles(pictures: Iterable[Picture]) -> dict[str, np.ndarray]:
     return derived(_in_leaf(out))
 
 
-def _in_leaf(styles: dict[str, np.ndarray], summer: str = "aachen") -> dict[str, np.ndarray]:
-    """Foliage in each style's light with the hue it has in ``summer``: CamVid was filmed among bare trees."""
+def _in_leaf(styles: dict[str, np.ndarray], summer: str = "aachen", winter: str = "cambridge") -> dict[str, np.ndarray]:
+    """Foliage in each style's light with the hue it has in ``summer``: CamVid was filmed among bare trees, which
+    ``winter`` keeps."""
     if summer not in styles:
         return styles
     leaf = styles[summer][Channel.VEGETATION] + 0.5
-    for style in styles.values():
+    for name, style in styles.items():
+        if name == winter:
+            continue
         light = float((style[Channel.VEGETATION] + 0.5) @ LUMA)
         style[Channel.VEGETATION] = leaf * (_LEAVES * light / float(leaf @ LUMA)) - 0.5
     return styles
