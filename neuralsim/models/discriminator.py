@@ -7,6 +7,8 @@ in a PyPI wheel; the heads see the label map beside the features (pix2pixHD's co
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -18,11 +20,12 @@ _MEAN, _STD = 127.0 / 255.0, 128.0 / 255.0  # EfficientNet-Lite's own input scal
 class Features(nn.Module):
     """Frozen EfficientNet-Lite features at strides 2, 4, 8, 16, 32 of a picture in [-1, 1]."""
 
-    TAPS = (0, 3, 6, 14, 20)  # last block of each stride
-    CHANNELS = (16, 24, 40, 112, 320)
+    TAPS: ClassVar = {0: (0, 2, 4, 10, 15), 1: (0, 3, 6, 14, 20), 2: (0, 3, 6, 14, 20)}  # last blocks of the strides
+    CHANNELS = (16, 24, 40, 112, 320)  # of variants 0 and 1
 
     def __init__(self, variant: int = 1) -> None:
         super().__init__()
+        self.taps = self.TAPS[variant]
         from importlib import import_module
 
         from efficientnet_lite_pytorch import EfficientNet
@@ -42,7 +45,7 @@ class Features(nn.Module):
         out = []
         for index, block in enumerate(self.blocks):
             x = block(x)
-            if index in self.TAPS:
+            if index in self.taps:
                 out.append(x)
         return out
 
@@ -58,11 +61,12 @@ def _head(channels: int, width: int = 64) -> nn.Sequential:
 
 
 class Discriminator(nn.Module):
-    """Scores of (features of a picture, picture, label map): one map of scores per stride and one of pixel patches."""
+    """Scores of (features of a picture, picture, label map): one map of scores per stride of each of ``networks``
+    frozen networks, and one of pixel patches."""
 
-    def __init__(self, labels: int) -> None:
+    def __init__(self, labels: int, networks: int = 1) -> None:
         super().__init__()
-        self.heads = nn.ModuleList(_head(c + labels) for c in Features.CHANNELS)
+        self.heads = nn.ModuleList(_head(c + labels) for c in Features.CHANNELS * networks)
         self.pixels = nn.Sequential(
             spectral_norm(nn.Conv2d(3 + labels, 32, 4, 2, 1)),
             nn.LeakyReLU(0.2),

@@ -62,6 +62,8 @@ class TrainConfig(BaseModel):
     adversarial: float = Field(1.5, ge=0)  # projected discriminator D_I
     adversarial_from: int = 150  # step until which the painter only learns to reconstruct
     adversarial_ramp: int = Field(600, ge=1)  # steps until the full weight of all discriminators after that
+    networks: list[Literal[0, 1]] = Field([1], min_length=1)  # EfficientNet-Lite variants whose features the losses use
+    frechet: float = Field(0.0, ge=0)  # Fréchet distance of painted map pairs from pictures: training/frechet.py
     patches: float = Field(0.0, ge=0)  # multi-scale PatchGAN D_I
     video: float = Field(0.0, ge=0)  # video discriminator D_V, on rollouts; begin with 0.1
     matching: float = Field(0.0, ge=0)  # features of the PatchGANs and of D_V, as far as those are on

@@ -7,7 +7,7 @@ stretch, with the very planes that the shipped graph computes.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from itertools import pairwise
 from pathlib import Path
 from zipfile import BadZipFile
@@ -36,11 +36,13 @@ class Pair:
     detail: Tensor
     motion: Tensor
     visible: Tensor
+    still: bool = False  # of the labels of a picture, not of a drive
 
     def halved(self) -> Pair:
         """The same at half the size."""
         small = halved(Clip(self.label[None], self.tint[None], self.detail[None], *self._steps()))
-        return Pair(small.label[0], small.tint[0], small.detail[0], small.motion[0, 1], small.visible[0, 1])
+        seen = small.label[0], small.tint[0], small.detail[0], small.motion[0, 1], small.visible[0, 1]
+        return Pair(*seen, self.still)
 
     def _steps(self) -> tuple[Tensor, Tensor]:
         """Motion and visibility as a clip has them."""
@@ -48,7 +50,8 @@ class Pair:
 
     def to(self, device: str) -> Pair:
         """The same on another device."""
-        return Pair(*(getattr(self, field.name).to(device) for field in fields(self)))
+        planes = {each.name: getattr(self, each.name) for each in fields(self)}
+        return replace(self, **{name: plane.to(device) for name, plane in planes.items() if name != "still"})
 
 
 def pair_files(folder: Path, driven: bool = False) -> list[Path]:
@@ -62,7 +65,8 @@ def pair_files(folder: Path, driven: bool = False) -> list[Path]:
 def load_pair(file: Path) -> Pair:
     """One pair; of a longer stretch its first. Raises ValueError for a damaged file."""
     clip = load_clip(file, 2)
-    return Pair(clip.label[0], clip.tint[0], clip.detail[0], clip.motion[0, 1], clip.visible[0, 1])
+    seen = clip.label[0], clip.tint[0], clip.detail[0], clip.motion[0, 1], clip.visible[0, 1]
+    return Pair(*seen, file.name.startswith(MAP))
 
 
 def load_clip(file: Path, frames: int) -> Clip:

@@ -12,6 +12,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
+from neuralsim.models.discriminator import Features
 from neuralsim.recording.writer import reason
 from neuralsim.training.config import TrainConfig
 
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
     from neuralsim.training.trainer import Trainer
 
 STATE = "last.safetensors"
+#: What a run may get while it goes on: the discriminator's heads on the features of a second network.
+_LATER = tuple(f"heads.{head}." for head in range(len(Features.CHANNELS), 2 * len(Features.CHANNELS)))
 _LEARNED_WITHOUT = {"out", "steps", "minutes", "save_every", "panels_every", "memory", "workers"}  # settings
 
 
@@ -50,7 +53,8 @@ def save(trainer: Trainer, folder: Path) -> None:
 
 
 def resume(trainer: Trainer, folder: Path) -> None:
-    """Go on from what ``save`` wrote. Discriminators that the run did not have before begin afresh.
+    """Go on from what ``save`` wrote. Discriminators, and heads of them, that the run did not have before begin afresh,
+    with an optimiser of their own.
 
     Raises FileNotFoundError when there is nothing, ValueError for another architecture.
     """
@@ -59,11 +63,16 @@ def resume(trainer: Trainer, folder: Path) -> None:
     def part(prefix: str) -> dict[str, Tensor]:
         return {k[len(prefix) + 1 :]: v for k, v in tensors.items() if k.startswith(prefix + ".")}
 
+    grown: set[str] = set()
     for name, module in _modules(trainer).items():
         if not part(name) and name not in ("painter", "average"):
             continue
         try:
-            module.load_state_dict(part(name))
+            found = part(name)
+            begin = {k: v for k, v in module.state_dict().items() if k.startswith(_LATER) and k not in found}
+            module.load_state_dict(begin | found)
+            if begin:
+                grown.add(name)
         except RuntimeError:
             raise ValueError(f"{folder}: its {name} is of another architecture; choose a new folder") from None
     for name, learner in trainer.learners.items():
@@ -71,7 +80,7 @@ def resume(trainer: Trainer, folder: Path) -> None:
         for key, value in part(f"{name}_adam").items():
             index, field = key.split(".", 1)
             state.setdefault(int(index), {})[field] = value
-        if state:
+        if state and name not in grown:
             learner.adam.load_state_dict({"state": state, "param_groups": learner.adam.state_dict()["param_groups"]})
     told = about(folder)
     trainer.step = trainer.started = int(told["step"])
@@ -102,4 +111,5 @@ def left(folder: Path) -> str:
 
 
 def _modules(trainer: Trainer) -> dict[str, nn.Module]:
-    return {"average": trainer.average} | {name: learner.network for name, learner in trainer.learners.items()}
+    networks = {"average": trainer.average} | {name: each.network for name, each in trainer.learners.items()}
+    return networks if trainer.frechet is None else networks | {"frechet": trainer.frechet}

