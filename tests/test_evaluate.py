@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from pathlib import Path
+from typing import cast
 
 import cv2
 import numpy as np
@@ -15,8 +16,10 @@ from test_render import write_clip
 from bridge.motion import reproject
 from bridge.tags import Tag
 from neuralsim import cli
-from neuralsim.evaluation import drives, judges, measures
+from neuralsim.evaluation import clip, drives, judges, measures
+from neuralsim.evaluation.by_class import ByClass
 from neuralsim.evaluation.clip import camvid_of_tag
+from neuralsim.evaluation.judges import CAMVID_CLASSES, Judge
 from neuralsim.evaluation.town_drive import TownLoop
 
 # Measures -------------------------------------------------------------------------------------------------------------
@@ -128,16 +131,55 @@ def test_drift_and_return_are_measured_on_real_drives(monkeypatch: pytest.Monkey
     assert 10.0 < back["with_state"]["psnr"] < 60.0
 
 
+# By class -------------------------------------------------------------------------------------------------------------
+
+
+class Brightness:
+    """A judge with two features at stride 16: mean and deviation of each square."""
+
+    def __call__(self, rgb: np.ndarray) -> list[np.ndarray]:
+        high, wide = rgb.shape[0] // 16, rgb.shape[1] // 16
+        squares = rgb.mean(-1).reshape(high, 16, wide, 16)
+        return [np.zeros(0), np.stack([squares.mean((1, 3)), squares.std((1, 3))]).astype(np.float32)]
+
+
+def test_the_class_that_is_painted_wrong_is_the_one_that_costs() -> None:
+    """Road as it is, sky as it is, houses too bright: with real houses nothing is left of the distance."""
+    rng = np.random.default_rng(0)
+    label = np.zeros((192, 256), np.uint8)
+    label[64:128], label[128:] = CAMVID_CLASSES.index("building"), CAMVID_CLASSES.index("road")
+    by_class = ByClass(cast(Judge, Brightness()))
+    for _ in range(6):
+        real = rng.integers(0, 120, (192, 256, 3)).astype(np.uint8)
+        painted = real.copy()
+        painted[64:128] += 90
+        by_class.add(real, painted, label)
+    found = by_class.figures()
+    assert found is not None
+    assert next(iter(found["with_real"])) == "building"
+    assert found["with_real"]["building"]["realism"] < 0.01 * found["realism"]
+    assert found["with_real"]["road"] == {"share": pytest.approx(1 / 3), "realism": pytest.approx(found["realism"])}
+    assert "car" not in found["with_real"], "there was none"
+
+
+def test_three_frames_say_nothing_by_class() -> None:
+    by_class = ByClass(cast(Judge, Brightness()))
+    for _ in range(3):
+        by_class.add(np.zeros((64, 64, 3), np.uint8), np.ones((64, 64, 3), np.uint8), np.zeros((64, 64), np.uint8))
+    assert by_class.figures() is None
+
+
 # neuralsim evaluate ---------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.slow
 def test_a_clip_is_painted_three_ways_and_every_line_lands_in_the_page(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(clip, "EVERY", 1)
     write_clip(tmp_path / "data", frames=4, size=(128, 96))
     out = tmp_path / "out"
-    only = "obedience,realism,flicker,sharpness,town"
+    only = "obedience,realism,flicker,sharpness,classes,town"
     arguments = ["evaluate", "--data", f"camvid:{tmp_path / 'data'}", "--only", only, "--town-frames", "3"]
     assert cli.main([*arguments, "--size", "128x96", "--threads", "1", "--out", str(out)]) == 0
     assert "flicker, town" in capsys.readouterr().out
@@ -147,9 +189,13 @@ def test_a_clip_is_painted_three_ways_and_every_line_lands_in_the_page(
     for row in table.values():
         assert row["value"] > 0.0
         assert row["met"] in (True, False)
-    clip = figures["clip"]
-    assert clip["real"]["flicker"] == clip["real"]["sharpness"] == clip["real"]["obedience"] == 1.0
-    assert clip["smoothed"]["sharpness"] < clip["frame_by_frame"]["sharpness"]
+    found = figures["clip"]
+    assert found["real"]["flicker"] == found["real"]["sharpness"] == found["real"]["obedience"] == 1.0
+    by_class = found["by_class"]
+    assert by_class["frames"] == 4
+    assert by_class["realism"] > 0.0
+    assert all(0.0 < each["share"] < 1.0 for each in by_class["with_real"].values())
+    assert found["smoothed"]["sharpness"] < found["frame_by_frame"]["sharpness"]
     assert figures["town"]["frame_by_frame"]["flicker"] == 1.0
     page = (out / "index.html").read_text()
     assert page.count("data:video/mp4;base64,") == 2

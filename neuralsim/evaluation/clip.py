@@ -13,9 +13,10 @@ import numpy as np
 from bridge.tags import Tag
 from neuralsim import classmaps
 from neuralsim.evaluation import measures
+from neuralsim.evaluation.by_class import EVERY, ByClass
 from neuralsim.evaluation.judges import CAMVID_CLASSES, CAMVID_VOID, FEATURE_LAYERS, HERE, Judge, confusion, iou
 from neuralsim.evaluation.video import Video
-from neuralsim.evaluation.ways import WAYS, ThreeWays
+from neuralsim.evaluation.ways import SHIPPED, WAYS, ThreeWays
 from neuralsim.models.classes import CARLA_TO_CHANNEL, Channel
 from neuralsim.render import flow, folder
 from neuralsim.render.files import ImageError, beside, pictures, read, read_ids
@@ -100,7 +101,8 @@ def evaluate(
     style = style or classes.style
     options = RenderOptions(clip.labels, clip.classes, out, sequence=True, motion=motions, size=size, style=style)
     segmenter = Judge(HERE / "segmenter.onnx", threads) if "obedience" in parts else None
-    features = Judge(HERE / "features.onnx", threads) if "realism" in parts else None
+    features = Judge(HERE / "features.onnx", threads) if parts & {"realism", "classes"} else None
+    by_class = ByClass(features) if features is not None and "classes" in parts else None
     painter = ThreeWays(model, runtime, style)
     tallies = {name: _Tally() for name in (REAL, *WAYS)}
     census = folder.Census()
@@ -118,7 +120,11 @@ def evaluate(
             label = to_camvid[classes.tags[read_ids(files[index])]]
             moved = flow.load(beside(motions, item.name)) if "flicker" in parts and index else None
             for name, tally in tallies.items():
-                _add(tally, shown[name], label, moved, segmenter, features, "sharpness" in parts)
+                judge = features if "realism" in parts else None
+                _add(tally, shown[name], label, moved, segmenter, judge, "sharpness" in parts)
+            if by_class is not None and index % EVERY == 0:
+                seen, fake = (_judged(shown[name], cv2.INTER_AREA) for name in (REAL, SHIPPED))
+                by_class.add(seen, fake, _judged(label, cv2.INTER_NEAREST))
             if video is None:
                 video = Video(out / "clip.mp4", {REAL: "real", **{way: way.replace("_", " ") for way in WAYS}}, 15.0)
             video.add(shown)
@@ -135,6 +141,7 @@ def evaluate(
         "style": style,
         "runtime": painter.runtime,
         "painted_at": list(size or folder.painted_at((first.shape[1], first.shape[0]))),
+        "by_class": None if by_class is None else by_class.figures(),
         "unknown_labels": {str(label): count for label, count in sorted(census.unknown.items())},
     }
     return result

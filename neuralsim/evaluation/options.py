@@ -7,7 +7,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 
 DEFAULT_MODEL = "street-rt"
-CLIP_PARTS = ("obedience", "realism", "flicker", "sharpness")
+CLIP_PARTS = ("obedience", "realism", "flicker", "sharpness", "classes")
 PARTS = (*CLIP_PARTS, "town", "shift", "drift", "return", "cost")
 
 
@@ -54,7 +54,7 @@ def add(parser: argparse.ArgumentParser) -> None:
         dest="parts",
         type=listed(PARTS),
         default=",".join(PARTS),
-        help=f"of {','.join(PARTS)}; the first four need --data (default: all)",
+        help=f"of {','.join(PARTS)}; the first five need --data (default: all)",
     )
     add_runtime(parser, default.runtime)
     add("--size", metavar="WxH", type=size, help="pixels to paint the clip at (default: as `neuralsim render`)")
