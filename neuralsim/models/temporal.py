@@ -4,7 +4,7 @@ vid2vid (Wang et al., NeurIPS 2018) composes x_t = (1 - m_t) * w(x_{t-1}) + m_t 
 is new. The engine gives the warp exactly; the mask follows from it (what was outside the frame or belonged to another
 class is new). Two bounds make drift impossible: at least ``refresh`` of every pixel is painted anew, and the past is
 clipped to what the map alone would paint here (mean and deviation of a 5x5 neighbourhood, as in temporal anti-aliasing;
-Karis, SIGGRAPH 2014). The farther it had to be clipped, the less it counts: by ``doubt`` times how far, in deviations.
+Karis, SIGGRAPH 2014).
 """
 
 from __future__ import annotations
@@ -27,15 +27,13 @@ class TemporalGenerator(nn.Module):
         self,
         surface: Surface,
         painter: Painter,
-        refresh: float = 0.12,
+        refresh: float = 0.25,
         spread: float = 1.5,
-        doubt: float = 4.0,
-        crisp: float = 0.45,
-        soft: float = 0.1,
+        crisp: float = 0.3,
     ) -> None:
         super().__init__()
         self.surface, self.painter = surface, painter
-        self.refresh, self.spread, self.doubt, self.crisp, self.soft = refresh, spread, doubt, crisp, soft
+        self.refresh, self.spread, self.crisp = refresh, spread, crisp
         self.past_frames = 1  # in its state
 
     def forward(
@@ -69,10 +67,7 @@ class TemporalGenerator(nn.Module):
         spread = local_mean(painted.square()) - mean.square()
         spread = self.spread * torch.sqrt(spread.clamp(min=1e-5)) + 0.01
         bound = torch.minimum(torch.maximum(past, mean - spread), mean + spread)
-        # where the past lies far outside of its bounds it shows something else: the motion was wrong there
-        outside = local_mean((past - bound).abs().mean(1, keepdim=True)) / spread.mean(1, keepdim=True)
-        share = (1.0 - self.refresh - self.doubt * outside).clamp(min=0.0) * known
-        out = (painted + (bound - painted) * share).clamp(-1.0, 1.0)
+        out = (painted + (bound - painted) * ((1.0 - self.refresh) * known)).clamp(-1.0, 1.0)
         return self._shown(out, here, mean), out, here, detail
 
     def _seen(
@@ -87,10 +82,10 @@ class TemporalGenerator(nn.Module):
     def _shown(self, out: Tensor, here: Tensor, mean: Tensor) -> Tensor:
         """u8 (H, W, 3): what is shown of the state ``out``; ``mean``: 5x5 means of what was painted."""
         # What resampling took from fine structure is given back to what is shown, as temporal anti-aliasing does; the
-        # state stays as it is, or it would sharpen itself without end. Outlines are stairs of whole pixels in the map,
-        # and a lens draws none: there it is the other way round.
-        outline = (local_mean(here, 3) - here).abs() > 0.05
-        shown = out + torch.where(outline, self.soft * (local_mean(out, 3) - out), self.crisp * (out - mean))
+        # state stays as it is, or it would sharpen itself without end. But not on outlines: those are stairs of whole
+        # pixels in the map, and no lens draws any.
+        inside = ((local_mean(here, 3) - here).abs() <= 0.05).to(torch.float32)
+        shown = out + (self.crisp * inside) * (out - mean)
         return (shown[0].permute(1, 2, 0) * 127.5 + 128.0).clamp(0.0, 255.0).to(torch.uint8)
 
 
