@@ -214,7 +214,7 @@ def test_an_older_config_is_the_painter_that_it_was() -> None:
     old = {"labels": 14, "encoder": [16, 48, 96, 128, 128], "decoder": [32, 48, 96, 128, 128]}
     old |= {"blocks": [[1], [1], [1], [2], [2]], "separable": 1, "embed": 8, "head": 16}
     config = PainterConfig.from_dict(old)
-    assert config == SIZES["street-rt"] == PainterConfig()
+    assert config == PainterConfig() == replace(SIZES["street-rt"], pool=2, refresh=0.12, spread=1.5)
     kinds = {name.split(".")[0] for name in Painter(config).state_dict()}
     assert kinds == {"label", "detail", "encode", "start", "blocks", "lower", "to_head", "head", "rgb"}
 

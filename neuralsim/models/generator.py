@@ -44,7 +44,7 @@ class PainterConfig:
     foreground: tuple[int, ...] = ()  # channels of the movers' own decoder; none: movers are painted with the rest
     mask: bool = False  # it says where the past is to be trusted; else that follows from the classes alone
     flow: int = 0  # channels of the head that estimates motion where the engine gives none; 0: no such head
-    pool: int = 4  # side of the means that halve the size, 2 or 4: with 4 less swims, but what is fine is softer
+    pool: int = 2  # side of the means that halve the size, 2 or 4: with 4 less swims, but what is fine is softer
     refresh: float = 0.12  # least share of each pixel that is painted anew in a frame
     spread: float = 1.5  # deviations of what is painted about a pixel within which its past is kept; 0: no bound
 
@@ -73,7 +73,7 @@ class PainterConfig:
 
 #: One architecture at three sizes: for two processor cores, for a desktop GPU, for quality before speed.
 SIZES = {
-    "street-rt": PainterConfig(refresh=0.25),
+    "street-rt": PainterConfig(pool=4, refresh=0.25, spread=1.9),
     "street": PainterConfig(
         encoder=(48, 96, 192, 256, 256),
         decoder=(64, 128, 192, 256, 256),
@@ -86,6 +86,7 @@ SIZES = {
         foreground=(16, 32, 48, 64, 64),
         mask=True,
         flow=16,
+        pool=4,
     ),
     "street-hq": PainterConfig(
         encoder=(64, 128, 256, 384, 512),
@@ -99,6 +100,7 @@ SIZES = {
         foreground=(32, 64, 96, 128, 128),
         mask=True,
         flow=32,
+        pool=4,
     ),
 }
 

@@ -28,7 +28,7 @@ class TemporalGenerator(nn.Module):
         surface: Surface,
         painter: Painter,
         refresh: float = 0.25,
-        spread: float = 1.5,
+        spread: float = 1.9,
         crisp: float = 0.3,
     ) -> None:
         super().__init__()
@@ -64,8 +64,9 @@ class TemporalGenerator(nn.Module):
         past_here = F.grid_sample(past_label, grid, mode="bilinear", padding_mode="zeros", align_corners=False)
         known = ((past_here - here).abs() < 1e-3).to(torch.float32)
         mean = local_mean(painted)
-        spread = local_mean(painted.square()) - mean.square()
-        spread = self.spread * torch.sqrt(spread.clamp(min=1e-5)) + 0.01
+        # of green alone, which varies as luminance does; about the mean of each pixel, for bf16 has few digits to lose
+        variance = local_mean((painted[:, 1:2] - mean[:, 1:2]).square())
+        spread = self.spread * torch.sqrt(variance + 1e-5) + 0.01
         bound = torch.minimum(torch.maximum(past, mean - spread), mean + spread)
         out = (painted + (bound - painted) * ((1.0 - self.refresh) * known)).clamp(-1.0, 1.0)
         return self._shown(out, here, mean), out, here, detail

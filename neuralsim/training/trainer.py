@@ -144,7 +144,7 @@ class Trainer:
         would draw patterns of their own into what is painted.
         """
         c = self.config
-        rng = np.random.default_rng([c.seed, self.step, self._part])
+        rng = np.random.default_rng([c.seed, self.step])
         height, width = image.shape[-2:]
         rim = min(_RIM, height // 8)
         y, x = (int(at) for at in rng.integers(0, rim + 1, 2))
