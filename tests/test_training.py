@@ -244,7 +244,7 @@ def test_a_minute_of_training_on_frames_of_the_town_paints_closer_to_them(tmp_pa
     def loss() -> float:
         with torch.no_grad():
             painted = trainer.painter(label, tint, detail)
-            distance = feature_distance(trainer.features(painted), trainer.features(image))
+            distance = feature_distance(trainer.features[0](painted), trainer.features[0](image))
             return float(trainer.config.features * distance + trainer.config.pixels * (painted - image).abs().mean())
 
     before, seen = loss(), []
