@@ -193,8 +193,12 @@ class Rasteriser:
         sun: tuple[float, ...] = (45.0, 30.0),
         hide: int = 0,
         rgb: bool = True,
+        jitter: tuple[float, float] = (0.0, 0.0),
     ) -> Planes:
         """Planes seen from ``pose`` (f64 (4, 4), world <- camera), motion towards ``previous_pose``.
+
+        ``jitter``: pixels (right, down) by which the principal point, and with it the whole picture, is shifted. Motion
+        is what it is without jitter in either frame.
 
         ``sun``: altitude and azimuth in degrees, or all of an ``Air``; ``hide``: instance of placements that are not
         drawn (0: none). Planes belong to the rasteriser and are overwritten by its next call. Raises ValueError for
@@ -230,13 +234,15 @@ class Rasteriser:
             )
         kept = kernels.select(
             scene.boxes, part_of, matrices, object_of,
-            self.width / 2.0 / self.focal, self.height / 2.0 / self.focal, FAR_PLANE, self._chosen, self._keys,
+            (self.width / 2.0 + abs(jitter[0])) / self.focal, (self.height / 2.0 + abs(jitter[1])) / self.focal,
+            FAR_PLANE, self._chosen, self._keys,
         )  # fmt: skip
         order = np.argsort(self._keys[:kept], kind="stable")
         colours = np.zeros((count + 1, 3), np.uint8)
         colours[1:] = placements.colour
         instances = np.zeros(count + 1, np.uint16)
         instances[1:] = placements.instance
+        cx, cy = self.width / 2.0 + jitter[0], self.height / 2.0 + jitter[1]
         light, sky = daylight(Air(*sun), camera)
         self._nearness.fill(0.0)
         self._ids.fill(0)
@@ -244,14 +250,14 @@ class Rasteriser:
         kernels.draw(
             scene.vertices, scene.triangles, scene.tags, scene.instances, scene.solid, scene.colours, scene.paint,
             scene.glow, scene.parts, scene.boxes, part_of, matrices, object_of, colours, instances,
-            self._chosen[:kept][order], self._keys[:kept][order], self.focal / FAR_LEVEL, self.focal, light,
+            self._chosen[:kept][order], self._keys[:kept][order], self.focal / FAR_LEVEL, self.focal, cx, cy, light,
             self.width, self.height, self._nearness.reshape(-1), self._ids.reshape(-1), self._tiles,
             self._points, self._source, self._owner, self._label, self._shaded, rgb,
         )  # fmt: skip
         planes = self._planes
         kernels.resolve(
             self._nearness, self._ids, self._source, self._owner, self._label, self._shaded, scene.vertices,
-            scene.triangles, shift, matrices, previous, warps, self.focal, sky, camera[:3, 2].copy(), self._rows,
+            scene.triangles, shift, matrices, previous, warps, self.focal, cx, cy, sky, camera[:3, 2].copy(), self._rows,
             planes.tag, planes.instance, planes.depth, planes.motion, planes.rgb, rgb,
         )  # fmt: skip
         return planes if rgb else Planes(planes.tag, planes.instance, planes.depth, planes.motion, None)

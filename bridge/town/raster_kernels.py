@@ -60,7 +60,7 @@ def select(boxes, part_of, matrices, object_of, tan_x, tan_y, far, chosen, order
 
 
 @njit(**_options)
-def _occluded(b, m, focal, width, height, nearness, tiles):  # type: ignore[no-untyped-def]
+def _occluded(b, m, focal, cx, cy, width, height, nearness, tiles):  # type: ignore[no-untyped-def]
     """True when the box ``b`` is behind what is drawn already, all over the rectangle of tiles that it covers.
 
     ``tiles`` holds a lower bound of each tile's 1 / depth, brought up to date only where it does not decide.
@@ -80,8 +80,8 @@ def _occluded(b, m, focal, width, height, nearness, tiles):  # type: ignore[no-u
         left, right = min(left, u), max(right, u)
         top, bottom = min(top, v), max(bottom, v)
     bound = np.float32(1.0 / nearest)
-    i0, i1 = int(max(top + height / 2.0, 0.0)) // TILE, int(min(bottom + height / 2.0, height - 1.0)) // TILE
-    j0, j1 = int(max(left + width / 2.0, 0.0)) // TILE, int(min(right + width / 2.0, width - 1.0)) // TILE
+    i0, i1 = int(max(top + cy, 0.0)) // TILE, int(min(bottom + cy, height - 1.0)) // TILE
+    j0, j1 = int(max(left + cx, 0.0)) // TILE, int(min(right + cx, width - 1.0)) // TILE
     for i in range(i0, i1 + 1):
         for j in range(j0, j1 + 1):
             if tiles[i, j] > bound:
@@ -144,7 +144,7 @@ def _fill(nearness, ids, width, height, number, ax, ay, bx, by, cx, cy, plane_x,
 def draw(  # type: ignore[no-untyped-def]
     vertices, triangles, tags, instances, solid, colours, paint, glow, parts, boxes,
     part_of, matrices, object_of, object_colours, object_instances, order, keys, far_level,
-    focal, light, width, height, nearness, ids, tiles, points, source, owner, label, shaded, with_rgb,
+    focal, cx, cy, light, width, height, nearness, ids, tiles, points, source, owner, label, shaded, with_rgb,
 ):  # fmt: skip
     """Draw the chosen candidates, front to back, without hidden ones; returns 1 + the number of triangles used.
 
@@ -153,7 +153,6 @@ def draw(  # type: ignore[no-untyped-def]
     Fills ``nearness`` and ``ids`` (H * W), and per used triangle, from number 1, ``source`` (its index), ``owner`` (its
     matrix), ``label`` (tag * 65536 + instance) and ``shaded`` (RGB, (3, n)). Number 0 is the sky.
     """
-    cx, cy = width / 2.0, height / 2.0
     used = 1
     clip = np.empty((4, 3))
     flat = np.empty((4, 2))
@@ -164,7 +163,7 @@ def draw(  # type: ignore[no-untyped-def]
         part = part_of[c]
         o = object_of[c]
         m = matrices[o]
-        if _occluded(boxes[part], m, focal, width, height, nearness, tiles):
+        if _occluded(boxes[part], m, focal, cx, cy, width, height, nearness, tiles):
             continue
         distant = keys[position] > far_level
         v0 = parts[part, 1] if distant else parts[part, 0]
@@ -312,7 +311,7 @@ def _previous_of(vertices, triangles, t, before, now, then, result):  # type: ig
 
 @njit(**_options)
 def resolve(  # type: ignore[no-untyped-def]
-    nearness, ids, source, owner, label, shaded, vertices, triangles, shift, matrices, previous, warps, focal, sky, up,
+    nearness, ids, source, owner, label, shaded, vertices, triangles, shift, matrices, previous, warps, focal, cx, cy, sky, up,
     rows, tag, instance, depth, motion, rgb, with_rgb,
 ):  # fmt: skip
     """All planes from the visibility buffer (H, W).
@@ -323,7 +322,7 @@ def resolve(  # type: ignore[no-untyped-def]
     distance (m). ``rows`` f32 (2, W): room to work.
     """
     height, width = nearness.shape
-    f, cx, cy = np.float32(focal), np.float32(width / 2.0), np.float32(height / 2.0)
+    f, cx, cy = np.float32(focal), np.float32(cx), np.float32(cy)
     limit = np.float32(30000.0)  # keeps motion inside f16 where the point was beside or behind the previous camera
     half, one, least = np.float32(0.5), np.float32(1.0), np.float32(1e-4)
     haze = np.float32(sky[6])

@@ -17,7 +17,7 @@ from bridge.town.wheels import Rolled
 
 REACH = (60.0, 30.0, 220.0)  # m, props are drawn to this distance: least, and more per metre of their size, at most
 VEHICLE = 7.0  # m, no part of a vehicle is further from its centre
-View = tuple[int, int, float, bytes]  # width, height, field of view, pose
+View = tuple[int, int, float, bytes, tuple[float, float]]  # width, height, field of view, pose, jitter
 
 
 @dataclass
@@ -96,7 +96,7 @@ class Stage:
         last = self._last or poses
         before = last.matrix[last.row[camera]] if camera in last.row else pose
         planes = slots[used].render(
-            self.scene, self._placements(poses, pose, slots[used]), pose, before, sun=sun, hide=hide, rgb=rgb
+            self.scene, self._placements(poses, pose, slots[used]), pose, before, sun=sun, hide=hide, rgb=rgb, jitter=view[4]
         )
         self._pictures[view, hide] = planes
         return planes

@@ -245,7 +245,7 @@ class World:
         """Collisions of the last tick."""
         return self._events
 
-    def capture(self, camera_id: int, rgb: bool = False) -> Planes:
+    def capture(self, camera_id: int, rgb: bool = False, jitter: tuple[float, float] = (0.0, 0.0)) -> Planes:
         """What a camera sees now; motion is towards the previous tick.
 
         Cameras of equal size, field of view and pose share one picture per tick. `Planes.rgb` is filled when one of
@@ -256,6 +256,7 @@ class World:
         view = self._view(actor)
         if view is None:
             raise ValueError(f"actor {camera_id} is not a camera")
+        view = (*view[:4], jitter)
         rgb = rgb or any(
             other.blueprint.id == "sensor.camera.rgb" and self._view(other) == view for other in self.actors.values()
         )
@@ -410,9 +411,9 @@ class World:
             self._stage.fresh = Poses.of(actors, matrices, steer)
         return self._stage.fresh
 
-    def _view(self, actor: Actor) -> tuple[int, int, float, bytes] | None:
+    def _view(self, actor: Actor) -> View | None:
         if not actor.blueprint.id.startswith("sensor.camera."):
             return None
         values = actor.attributes
         size = int(values["image_size_x"]), int(values["image_size_y"])
-        return (*size, float(values["fov"]), self._mounts.pose(actor).tobytes())
+        return (*size, float(values["fov"]), self._mounts.pose(actor).tobytes(), (0.0, 0.0))
