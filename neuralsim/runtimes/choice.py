@@ -15,7 +15,8 @@ from pathlib import Path
 
 import numpy as np
 
-from neuralsim import machine, runtimes
+from neuralsim import runtimes
+from neuralsim.base import machine
 from neuralsim.runtimes import NotCalibrated, RuntimeUnavailable, Session, cache, driver, engines, ranges, tensorrt_
 
 _SECONDS = 0.4  # of measuring, for each candidate

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from neuralsim.recording.writer import reason
+from neuralsim.base.failure import reason
 
 if TYPE_CHECKING:
     from neuralsim.models.generator import PainterConfig

@@ -19,7 +19,7 @@ import numpy as np
 from bridge.tags import Tag
 from neuralsim import classmaps
 from neuralsim.models.classes import CARLA_TO_CHANNEL
-from neuralsim.render.files import SUFFIXES, ImageError, read, read_ids
+from neuralsim.offline.images import SUFFIXES, ImageError, read, read_ids
 from neuralsim.training.config import Source
 from neuralsim.training.data import MOST_ZOOM, Picture, mark_road_lines
 

@@ -1,7 +1,7 @@
 """Labels of real pictures, with the surface planes that ``neuralsim render`` gives them, as training pairs.
 
 In training on pictures sketch and tint come from the picture itself; a map that is rendered has those of the stand-in
-world (``neuralsim/render/stage.py``). Here the painter meets the latter on the labels of real streets. The second frame
+world (``offline/pseudo_depth.py``). Here the painter meets the latter on the labels of real streets. The second frame
 of a pair is the first one's view moved by whole pixels, which is about what a turn by a fraction of a degree does.
 """
 
@@ -15,9 +15,9 @@ import torch
 
 from neuralsim.models.classes import CARLA_TO_CHANNEL, CHANNELS, Channel
 from neuralsim.models.surface import Surface
-from neuralsim.render.objects import Objects
-from neuralsim.render.options import RenderOptions
-from neuralsim.render.stage import Stage, horizon_row
+from neuralsim.offline.objects import Objects
+from neuralsim.offline.options import RenderOptions
+from neuralsim.offline.pseudo_depth import Stage, horizon_row
 from neuralsim.training.data import MOST_ZOOM, Picture
 from neuralsim.training.datasets import Pictures
 from neuralsim.training.simulated import MAP

@@ -10,12 +10,12 @@ import numpy as np
 import yaml
 from safetensors import safe_open
 
-from neuralsim import export
-from neuralsim.drive.progress import Progress
+from neuralsim.base.progress import Progress
+from neuralsim.models import export
 from neuralsim.models.generator import Painter, PainterConfig
 from neuralsim.models.surface import Surface
 from neuralsim.models.video import generator
-from neuralsim.render.files import ImageError
+from neuralsim.offline.images import ImageError
 from neuralsim.training import ranks
 from neuralsim.training.board import Board
 from neuralsim.training.config import TrainConfig, load_config

@@ -18,8 +18,9 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from bridge.messages import Frame
-from neuralsim.evaluation.town_drive import TownDrive, still_visible
+from neuralsim.evaluation.town_drive import TownDrive
 from neuralsim.models.surface import Surface
+from neuralsim.models.warp import still_visible
 from neuralsim.training.clips import Clip, halved
 
 MAP = "map_"  # pairs of still maps (neuralsim/training/maps.py): their files' names begin so
