@@ -1,9 +1,10 @@
-"""Options that several commands share because they paint. Nothing heavy is imported before one of them is given."""
+"""Options and values that several commands share. Nothing heavy is imported before one of them is given."""
 
 from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 
@@ -24,6 +25,16 @@ class _Remaps(argparse.Action):
             setattr(namespace, self.dest, Remap.parse(f"{before},{values}" if before else str(values)))
         except ValueError as error:
             raise argparse.ArgumentError(self, str(error)) from None
+
+
+def scenario(text: str) -> Path:
+    """A scenario file, or a shipped scenario's name."""
+    from scenarios import library
+
+    try:
+        return library.find(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
 
 
 def add_model(parser: argparse._ActionsContainer, default: str) -> None:

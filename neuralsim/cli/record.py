@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 from bridge.process.arguments import address, listed, positive, size, suffixed
-from neuralsim.cli.arguments import add_model, add_remap, add_runtime, add_style
+from neuralsim.cli.arguments import add_model, add_remap, add_runtime, add_style, scenario
 from neuralsim.cli.exit_codes import DONE, FAILED, usage
 
 
@@ -16,7 +16,11 @@ def add_record(parser: argparse.ArgumentParser) -> None:
 
     default = RecordOptions(Path())
     parser.add_argument(
-        "scenarios", metavar="SCENARIO", nargs="+", type=suffixed(".yaml", ".xosc"), help="scenario files"
+        "scenarios",
+        metavar="SCENARIO",
+        nargs="+",
+        type=scenario,
+        help="scenario files, or names of shipped ones",
     )
     parser.add_argument("--out", metavar="DIR", type=Path, required=True, help="each goes into DIR/<its file's stem>/")
     parser.add_argument(
@@ -95,7 +99,7 @@ def add_evaluate(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--scenario",
         metavar="FILE",
-        type=suffixed(".yaml", ".xosc"),
+        type=scenario,
         help="judge by another scenario",
     )
     parser.add_argument("--comfortable", action="store_true", help="beyond the limits of comfort is failed")
