@@ -19,6 +19,7 @@ import pytest
 
 from bridge import tags
 from bridge.messages import STAMPS, Camera, Frame, Lamp
+from neuralsim.base import machine
 from neuralsim.recording.mp4 import Mp4Writer, RecordingError
 from neuralsim.renderer import views
 from neuralsim.session import lamps, metrics
@@ -151,7 +152,7 @@ def test_memory_counts_this_process_and_its_children():
     try:
         assert child.stdout is not None
         assert child.stdout.readline() == b"made\n"
-        both, alone = metrics.memory_mb([os.getpid()]), metrics.memory_mb([child.pid])
+        both, alone = machine.memory_mb([os.getpid()]), machine.memory_mb([child.pid])
         assert both is not None
         assert alone is not None
         assert alone > 60.0
