@@ -100,8 +100,10 @@ class SegmentationDiscriminator(nn.Module):
         self.classes = spectral_norm(nn.Conv2d(pixels, labels + 1, 3, padding=1))
 
     def forward(self, features: list[Tensor], image: Tensor) -> Tensor:
-        """Logits f32 (N, labels + 1, H/2, W/2), the last class being "painted"; ``features`` of the ``image`` f32 (N, 3,
-        H, W) by all networks, one network after another."""
+        """Logits f32 (N, labels + 1, H/2, W/2), the last class being "painted".
+
+        ``features`` of the ``image`` f32 (N, 3, H, W) in [-1, 1]: those of all networks, one network after another.
+        """
         levels = len(self.lateral)
         x: Tensor | None = None
         for level in reversed(range(levels)):
@@ -117,7 +119,7 @@ class SegmentationDiscriminator(nn.Module):
 
 
 def unit(feature: Tensor) -> Tensor:
-    """Features at a mean square of one: the strides' magnitudes differ by orders, and a spectral-norm head keeps that."""
+    """Features at a mean square of one: the strides' magnitudes differ by orders; a spectral-norm head keeps that."""
     return feature * torch.rsqrt(feature.float().square().mean((1, 2, 3), keepdim=True) + 1e-6)
 
 

@@ -151,8 +151,10 @@ def example(picture: Picture, width: int, height: int, rng: np.random.Generator,
 
 
 def crop(picture: Picture, width: int, height: int, rng: np.random.Generator, zoom: float = MOST_ZOOM) -> Picture:
-    """A random part of ``picture`` at ``width`` x ``height``: scale, place and mirror vary. Beyond ``MOST_ZOOM``, and to
-    ``zoom`` at most, only as far as no pixel of the picture is magnified."""
+    """A random part of ``picture`` at ``width`` x ``height``: scale, place and mirror vary.
+
+    Beyond ``MOST_ZOOM``, and to ``zoom`` at most, it comes only as near as no pixel of the picture is magnified.
+    """
     h, w = picture.label.shape
     low = max(width / w, height / h)
     scale = low * rng.uniform(1.0, max(MOST_ZOOM, min(zoom, 1.0 / low)))

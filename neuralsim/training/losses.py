@@ -40,7 +40,7 @@ def generator_loss(fake: list[Tensor], kind: Gan = "hinge") -> Tensor:
 
 def class_weights(label: Tensor) -> Tensor:
     """f32 (N, H, W), the weight of each pixel of ``label`` i64: the root of the inverse frequency of its class in the
-    batch, at most ``_MOST_WEIGHT``; 0 where the class is not known. OASIS takes the inverse frequency itself, which lets
+    batch, at most ``_MOST_WEIGHT``; 0 where the class is not known. OASIS takes the inverse frequency itself, by which
     a few pixels of a sign outweigh a street."""
     counts = torch.bincount(label.flatten(), minlength=CHANNELS).float()
     present = (counts > 0).sum().clamp(min=1)

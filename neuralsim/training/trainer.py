@@ -227,9 +227,7 @@ class Trainer:
             terms["tone"] = losses.tone_distance(painted, tint, label, detail)
         return terms
 
-    def gather_judges(
-        self, real: Judged, fake: Judged, share: float = 1.0, paired: bool = False
-    ) -> dict[str, float]:
+    def gather_judges(self, real: Judged, fake: Judged, share: float = 1.0, paired: bool = False) -> dict[str, float]:
         """Add the gradients of the discriminators of single pictures on a batch that has been painted; ``paired``: from
         the maps of the real pictures."""
         c, fake, found = self.config, fake.detach(), {}
@@ -254,8 +252,8 @@ class Trainer:
         return {name: loss.item() for name, loss in found.items()}
 
     def _segmentation_loss(self, real: Judged, fake: Judged, paired: bool) -> Tensor:
-        """Real pixels have the class of their label, painted ones are painted; and on mixtures of both by class, what is
-        found is the mixture of what is found in each (LabelMix: OASIS, section 3.3)."""
+        """Real pixels have the class of their label, painted ones are painted; and in mixtures of both by class, what
+        is found is the mixture of what is found in each (LabelMix: OASIS, section 3.3)."""
         c, network = self.config, self.learners["segmentation"].network.requires_grad_(True)
         true, painted = (network(each.features, each.image) for each in (real, fake))
         loss = losses.segmentation_loss(true, real.classes, losses.class_weights(real.classes))
