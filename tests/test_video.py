@@ -156,6 +156,7 @@ def street(height: int, width: int) -> dict[str, np.ndarray]:
         "depth": np.linspace(60, 3, height, dtype=np.float32)[:, None].repeat(width, 1),
         "camera": np.array([*pose, width * 0.7, width * 0.7, width / 2, height / 2], np.float32),
         "style": np.zeros((CHANNELS, 3), np.float32),
+        "guide": np.repeat((tag == 14)[..., None], 4, 2).astype(np.uint8) * 90,
     }
 
 

@@ -13,14 +13,14 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from neuralsim.models.generator import Painter
+from neuralsim.models.generator import TINT, Painter
 from neuralsim.models.surface import Surface
 
 
 class TemporalGenerator(nn.Module):
-    """``step(tag, instance, motion, depth, camera, style, state...) -> (rgb, state...)``."""
+    """``step(tag, instance, motion, depth, camera, style, guide, state...) -> (rgb, state...)``."""
 
-    INPUTS = ("tag", "instance", "motion", "depth", "camera", "style", "past_rgb", "past_label")
+    INPUTS = ("tag", "instance", "motion", "depth", "camera", "style", "guide", "past_rgb", "past_label")
     OUTPUTS = ("rgb", "next_rgb", "next_label", "detail")
 
     def __init__(
@@ -42,17 +42,19 @@ class TemporalGenerator(nn.Module):
         depth: Tensor,
         camera: Tensor,
         style: Tensor,
+        guide: Tensor,
         past_rgb: Tensor,
         past_label: Tensor,
     ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """One frame.
 
         tag u8 (H, W), instance u16 (H, W), motion f16 (H, W, 2) px, depth f32 (H, W) m, camera f32 (20,), style f32
-        (CHANNELS, 3), past_rgb f32 (1, 3, H, W) in [-1, 1], past_label f32 (1, 1, H, W) (class + 1; -1: no past) ->
-        rgb u8 (H, W, 3), next_rgb, next_label; and detail f32 (1, 2, H/2, W/2), to look at, and because OpenVINO keeps
-        in fp32 what leads to an output, as surface coordinates must be.
+        (CHANNELS, 3), guide u8 (H, W, 4) (``neuralsim/guide``; zeros: none), past_rgb f32 (1, 3, H, W) in [-1, 1],
+        past_label f32 (1, 1, H, W) (class + 1; -1: no past) -> rgb u8 (H, W, 3), next_rgb, next_label; and detail f32
+        (1, 2, H/2, W/2), to look at, and because OpenVINO keeps in fp32 what leads to an output, as surface coordinates
+        must be.
         """
-        label, embedded, detail = self._seen(tag, instance, depth, camera, style)
+        label, embedded, detail = self._seen(tag, instance, depth, camera, style, guide)
         painted = self.painter.paint(embedded, detail)
         here = label.to(torch.float32)[:, None] + 1.0
         past, _, known = reproject(past_rgb, past_label, here, motion[None].to(torch.float32))
@@ -62,13 +64,15 @@ class TemporalGenerator(nn.Module):
         return self._shown(out, here, mean), out, here, detail
 
     def _seen(
-        self, tag: Tensor, instance: Tensor, depth: Tensor, camera: Tensor, style: Tensor
+        self, tag: Tensor, instance: Tensor, depth: Tensor, camera: Tensor, style: Tensor, guide: Tensor
     ) -> tuple[Tensor, Tensor, Tensor]:
         """What the painter is told of one frame: label i64 (1, H, W), embedded f32 (1, embed, H, W), detail."""
-        label, tints, row, detail = self.surface(tag[None], instance[None], depth[None], camera, style)
+        guide = guide[None]
+        label, tints, row, detail = self.surface(tag[None], instance[None], depth[None], camera, style, guide)
         rows = torch.cat([tints, self.painter.label.weight[self.surface.class_of_row]], 1)
         # looked up plane by plane: a look-up of whole rows would have to be transposed
-        return label, rows.t()[:, row[0]][None], detail
+        embedded = rows.t()[:, row[0]][None]
+        return label, torch.cat([self.surface.tinted(embedded[:, :TINT], guide), embedded[:, TINT:]], 1), detail
 
     def _shown(self, out: Tensor, here: Tensor, mean: Tensor) -> Tensor:
         """u8 (H, W, 3): what is shown of the state ``out``; ``mean``: 5x5 means of what was painted."""

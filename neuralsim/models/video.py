@@ -126,11 +126,12 @@ class VideoGenerator(TemporalGenerator):
         depth: Tensor,
         camera: Tensor,
         style: Tensor,
+        guide: Tensor,
         past_rgb: Tensor,
         past_label: Tensor,
     ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """One frame; the arguments and results of ``TemporalGenerator.forward``."""
-        label, embedded, detail = self._seen(tag, instance, depth, camera, style)
+        label, embedded, detail = self._seen(tag, instance, depth, camera, style, guide)
         movers = self.moving[label][:, None]
         step = self.video(label, embedded, movers, detail, motion[None].to(torch.float32), past_rgb, past_label)
         rgb = self._shown(step.picture, step.past_label[:, :1], step.mean)
