@@ -204,3 +204,55 @@ def kinds() -> np.ndarray:
     out[Channel.BUILDING] = WALL
     out[Channel.VEGETATION] = TEXTURE
     return out
+
+
+@numba.njit(cache=True, nogil=True)
+def boxes(channel_of_tag: np.ndarray, channel: int, tag: np.ndarray, instance: np.ndarray, out: np.ndarray) -> None:
+    """Each object of a class: ``out`` i32 (65536, 5), zeroed here, gets top, bottom, left, right (exclusive), size."""
+    out[:] = 0
+    height, width = tag.shape
+    for y in range(height):
+        for x in range(width):
+            if channel_of_tag[tag[y, x]] != channel or not instance[y, x]:
+                continue
+            box = out[instance[y, x]]
+            if box[4] == 0:
+                box[0], box[1], box[2], box[3] = y, y + 1, x, x + 1
+            else:
+                box[1] = y + 1
+                box[2] = min(box[2], x)
+                box[3] = max(box[3], x + 1)
+            box[4] += 1
+
+
+@numba.njit(cache=True, nogil=True)
+def lay(
+    channel_of_tag: np.ndarray,
+    channel: int,
+    number: int,
+    tag: np.ndarray,
+    instance: np.ndarray,
+    sketch: np.ndarray,
+    box: np.ndarray,
+    mirrored: bool,
+    out: np.ndarray,
+) -> None:
+    """Lay ``sketch`` u8 (h, w) into the ``box`` i64 (4,) of object ``number``, bilinearly, where the object is, only
+    at even rows and columns; it is the last channel of ``out`` u8 (H, W, 4)."""
+    height, width = tag.shape
+    tall, wide = sketch.shape
+    y0, y1, x0, x1 = box
+    for y in range(y0 + (y0 & 1), min(y1, height), 2):
+        v = max(0.0, min(tall - 1.001, (y - y0 + 0.5) / (y1 - y0) * tall - 0.5))
+        i = int(v)
+        v -= i
+        for x in range(max(0, x0 + (x0 & 1)), min(x1, width), 2):
+            if instance[y, x] != number or channel_of_tag[tag[y, x]] != channel:
+                continue
+            u = (x - x0 + 0.5) / (x1 - x0)
+            u = max(0.0, min(wide - 1.001, (1.0 - u if mirrored else u) * wide - 0.5))
+            j = int(u)
+            u -= j
+            above = sketch[i, j] * (1.0 - u) + sketch[i, j + 1] * u
+            below = sketch[i + 1, j] * (1.0 - u) + sketch[i + 1, j + 1] * u
+            out[y, x, 3] = max(1, int(above * (1.0 - v) + below * v + 0.5))
