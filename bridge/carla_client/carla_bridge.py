@@ -66,7 +66,7 @@ class CarlaBridge:
 
     ``size`` (width, height) in pixels, ``fov`` horizontal in degrees, ``fps`` ticks per simulated second, ``planes``
     those always published (``rgb`` comes on demand), ``weather`` a preset of ``carla.WeatherParameters`` or "" to leave
-    it, ``mount`` the camera's place at the vehicle; ``more_cameras`` further ones by name: size, fov, mount. A
+    it, ``mount`` the camera's place at the vehicle; ``more_cameras`` further ones by name: size, fov, mount; ``jitter``: all of them shifted by parts of a pixel. A
     ``director`` spawns and drives the ego instead of the bridge; ``scenario`` is what its frames are marked with.
     Raises ``BridgeError``, and RuntimeError from the client when the server is lost.
     """
@@ -85,12 +85,14 @@ class CarlaBridge:
         director: Director | None = None,
         scenario: str = "",
         more_cameras: Mapping[str, tuple[tuple[int, int], float, carla.Transform]] | None = None,
+        jitter: bool = False,
     ) -> None:
         self.seed, self.delta = seed, 1.0 / fps
         self.scenario, self._director = scenario, director
         self.planes = tuple(planes)
         self.control = Control(0, autopilot=autopilot)
         self.sequence = 0
+        self._jitter = jitter
         self._client = client
         client.set_timeout(FIRST)  # kernels may be compiled within any call up to the first pictures
         self._world = client.get_world()
@@ -121,10 +123,10 @@ class CarlaBridge:
         self._set_weather(weather)
         self._collisions = 0
         self._watch_collisions()
-        self._rig = CameraRig(self._world, self._ego, size, fov, mount)
+        self._rig = CameraRig(self._world, self._ego, size, fov, mount, self._jitter)
         self._rig.want(self.planes)
         for name, camera in self._more_cameras.items():
-            self._other_rigs[name] = CameraRig(self._world, self._ego, *camera)
+            self._other_rigs[name] = CameraRig(self._world, self._ego, *camera, self._jitter)
             self._other_rigs[name].want(self.planes)
         self._snapshot = self._warm_up()
         self._client.set_timeout(PATIENCE)
@@ -437,7 +439,7 @@ def run(
 
 def _settings(options: argparse.Namespace, direct: Callable[[str], Director] | None) -> dict[str, Any]:
     """What the command line says, and where it does not, the scenario. Raises ``BridgeError``."""
-    found = {name: getattr(options, name) for name in ("size", "fov", "fps", "seed", "weather", "planes", "autopilot")}
+    found = {name: getattr(options, name) for name in ("size", "fov", "fps", "seed", "weather", "planes", "autopilot", "jitter")}
     camera = options.camera
     if options.scenario is not None:
         if direct is None:

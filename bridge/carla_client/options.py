@@ -48,6 +48,7 @@ def parse(arguments: Sequence[str] | None, prog: str = "bridge") -> argparse.Nam
         metavar="LIST",
         help=f"of {','.join(presets.PLANES)}",
     )
+    add("--jitter", action="store_true", help="shift each frame by parts of a pixel, for who averages them (town only)")
     add("--scenario", metavar="FILE", help="play this scenario; it sets what is not set here, and drives the ego")
     add(
         "--hand-over-at",

@@ -7,6 +7,8 @@ from dataclasses import replace
 
 import numpy as np
 
+from bridge import jitter
+from bridge.jitter import Jitter
 from bridge.town.assets.meshes import merge
 from bridge.town.assets.people_meshes import KINDS, PHASES
 from bridge.town.assets.prop_meshes import traffic_light_bulbs
@@ -25,7 +27,7 @@ from bridge.town.opendrive import towns
 from bridge.town.opendrive.network import Network
 from bridge.town.render.daylight import Air
 from bridge.town.render.raster import Placements, Planes, Scene
-from bridge.town.render.view_cache import Poses, Stage, matrices_of
+from bridge.town.render.view_cache import Poses, Stage, View, matrices_of
 from bridge.town.scenery import placement
 from bridge.town.scenery.looks import look_of
 
@@ -247,18 +249,20 @@ class World:
         """Collisions of the last tick."""
         return self._events
 
-    def capture(self, camera_id: int, rgb: bool = False, jitter: tuple[float, float] = (0.0, 0.0)) -> Planes:
+    def capture(self, camera_id: int, rgb: bool = False, shift: Jitter | None = None) -> Planes:
         """What a camera sees now; motion is towards the previous tick.
 
         Cameras of equal size, field of view and pose share one picture per tick. `Planes.rgb` is filled when one of
-        them is an rgb camera, or when asked. Planes are valid until the next tick. Raises ValueError for other
-        actors.
+        them is an rgb camera, or when asked. ``shift``: of the picture by parts of a pixel; None: the camera's own, by
+        its attribute ``jitter`` and the number of this frame. Planes are valid until the next tick. Raises ValueError
+        for other actors.
         """
         actor = self._get(camera_id)
         view = self._view(actor)
         if view is None:
             raise ValueError(f"actor {camera_id} is not a camera")
-        view = (*view[:4], jitter)
+        if shift is not None:
+            view = (*view[:4], shift)
         rgb = rgb or any(
             other.blueprint.id == "sensor.camera.rgb" and self._view(other) == view for other in self.actors.values()
         )
@@ -418,4 +422,5 @@ class World:
             return None
         values = actor.attributes
         size = int(values["image_size_x"]), int(values["image_size_y"])
-        return (*size, float(values["fov"]), self._mounts.pose(actor).tobytes(), (0.0, 0.0))
+        shift = jitter.of_frame(self.frame) if values.get("jitter") == "true" else jitter.NONE
+        return (*size, float(values["fov"]), self._mounts.pose(actor).tobytes(), shift)

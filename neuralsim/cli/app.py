@@ -92,6 +92,12 @@ def _add_drive(parser: argparse.ArgumentParser) -> None:
     add_remap(picture)
     picture.add_argument("--size", metavar="WxH", type=size, default="512x256", help="pixels to paint")
     picture.add_argument(
+        "--show",
+        metavar="WxH",
+        type=size,
+        help="show pictures of this size, of which --size's pixels are painted in each frame and the rest remembered",
+    )
+    picture.add_argument(
         "--fps",
         metavar="RATE",
         type=rate,

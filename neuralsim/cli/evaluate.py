@@ -39,6 +39,9 @@ def add(parser: argparse.ArgumentParser) -> None:
     add_style(parser, "the class map's; for the clip alone")
     add("--frames", metavar="N", type=positive, help="only so many of the clip and of the loop")
     add("--town-frames", metavar="N", type=positive, default=default.town_frames, help="of the drive for town, shift")
+    add(
+        "--upscaling-frames", metavar="N", type=positive, default=default.upscaling_frames, help="of the drive for upscaling"
+    )
     add("--drift-frames", metavar="N", type=positive, default=default.drift_frames, help="of the drive for drift")
     add("--seed", metavar="N", type=count, default=default.seed, help="of the town's drives")
     add("--threads", metavar="N", type=positive, help="CPU threads of the judging networks (default: all)")
@@ -55,6 +58,8 @@ def chosen(options: argparse.Namespace) -> EvaluateOptions | str:
             return f"{folder} is not a folder"
     if "drift" in options.parts and options.drift_frames < 150:
         return "--drift-frames: 150 or more; the last 100 are painted twice"
+    if "upscaling" in options.parts and options.upscaling_frames <= 12:
+        return "--upscaling-frames: more than 12; it takes as many to settle"
     return EvaluateOptions(**{field.name: getattr(options, field.name) for field in fields(EvaluateOptions)})
 
 

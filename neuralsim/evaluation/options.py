@@ -7,7 +7,7 @@ from pathlib import Path
 
 DEFAULT_MODEL = "street-rt"
 CLIP_PARTS = ("obedience", "realism", "flicker", "sharpness", "classes")
-PARTS = (*CLIP_PARTS, "town", "shift", "drift", "return", "cost")
+PARTS = (*CLIP_PARTS, "town", "shift", "drift", "return", "cost", "upscaling")
 
 
 @dataclass(frozen=True)
@@ -25,6 +25,7 @@ class EvaluateOptions:
     parts: tuple[str, ...] = PARTS
     frames: int | None = None  # of the clip and of the loop, None = all
     town_frames: int = 90
+    upscaling_frames: int = 40
     drift_frames: int = 2000
     seed: int = 0
     threads: int | None = None  # of the judging networks

@@ -72,7 +72,7 @@ class Drive(ABC):
         self.recorder: Mp4Writer | None = None
         self._recorded_since = 0.0
         self.interrupted = False
-        self._size = options.size  # of the pictures; that of the bridge where it is somebody else's
+        self._size = options.shown  # of the pictures; that of the bridge where it is somebody else's
         self._telemetry: Telemetry | None = None
         self._memory: float | None = None
         self._memory_sampled = time.monotonic()
@@ -113,6 +113,7 @@ class Drive(ABC):
         if not self.meter.frames:
             self.meter.start(self.session.painting_since)
         self.meter.shown(frame)
+        self.meter.upscaled(picture.upscaling)
         if self._telemetry is not None:
             self._telemetry.write(frame)
         now = time.monotonic()

@@ -25,7 +25,8 @@ class DriveOptions:
     runtime: str = "auto"
     style: str | None = None  # of the model; None: the weather chooses
     remap: Remap | None = None  # what is painted as something else; None: nothing, or what a recording says
-    size: tuple[int, int] = (512, 256)  # width, height, pixels
+    size: tuple[int, int] = (512, 256)  # width, height, pixels; what is painted of each frame, where `show` is given
+    show: tuple[int, int] | None = None  # pixels of the picture put together from several frames; None: `size`
     town: str = "oldtown"  # name or .xodr file
     weather: str | None = None  # preset
     seed: int = 0
@@ -44,3 +45,13 @@ class DriveOptions:
     hand_over_pose: np.ndarray | None = None  # where the camera has to be at that frame
     planes: tuple[str, ...] | None = None  # that the bridge sends; None: what painting needs
     recordings: Path = Path("recordings")  # where R and F12 write to
+
+    @property
+    def shown(self) -> tuple[int, int]:
+        """Width and height of frames and pictures."""
+        return self.show or self.size
+
+    @property
+    def pixels(self) -> int | None:
+        """Of each frame that are painted; None: all, with the model's own memory."""
+        return self.size[0] * self.size[1] if self.show else None

@@ -52,6 +52,7 @@ class Picture:
     frame: Frame
     neural: np.ndarray
     remap: Remap = NOTHING
+    upscaling: float = 0.0  # s of its rendering that putting it together from windows took
 
 
 class Session(threading.Thread):
@@ -235,7 +236,7 @@ class Session(threading.Thread):
             neural = painter.render(frame)
             lamps.draw_of(frame, neural, remap)
             frame.stamps["rendered"] = time.monotonic_ns()
-            self._hand_over(Picture(frame, neural, remap))
+            self._hand_over(Picture(frame, neural, remap, painter.upscaling))
             heard = time.monotonic()
 
     def _check_place(self, frame: Frame, recorded: np.ndarray) -> None:
@@ -250,7 +251,9 @@ class Session(threading.Thread):
         """The renderer of a further camera: each remembers what it has painted."""
         if view not in self._painters:
             size = frame.camera.width, frame.camera.height
-            self._painters[view] = painter(self.options.model, self.options.runtime, size, self._threads)
+            self._painters[view] = painter(
+                self.options.model, self.options.runtime, size, self._threads, self.options.pixels
+            )
         return self._painters[view]
 
     def _scenario_over(self) -> bool:
@@ -307,8 +310,9 @@ class _Loader(threading.Thread):
         name = f"Model {self._options.model}"
         self._step(name, False)
         try:
-            size = None if self._options.connect else self._options.size  # the bridge's own, with its first frame
-            self._renderer = painter(self._options.model, self._options.runtime, size, self._threads)
+            size = None if self._options.connect else self._options.shown  # the bridge's own, with its first frame
+            options = self._options
+            self._renderer = painter(options.model, options.runtime, size, self._threads, options.pixels)
             if self._options.style:
                 self._renderer.set_style(self._options.style)  # says now that there is none
             self._step(name, True)
@@ -326,9 +330,14 @@ class _Loader(threading.Thread):
 
 
 def painter(
-    model: str, runtime: str, size: tuple[int, int] | None, threads: int | None = None
+    model: str,
+    runtime: str,
+    size: tuple[int, int] | None,
+    threads: int | None = None,
+    pixels: int | None = None,
 ) -> NeuralRenderer | TagPainter:
-    """What paints with ``model`` on so many CPU ``threads`` (None: all); heavy imports happen here.
+    """What paints with ``model`` on so many CPU ``threads`` (None: all) so many ``pixels`` of each frame (None: all, see
+    ``NeuralRenderer``); heavy imports happen here.
 
     Raises ModelError and RuntimeUnavailable.
     """
@@ -338,7 +347,7 @@ def painter(
         return TagPainter()
     from neuralsim.renderer.neural_renderer import NeuralRenderer
 
-    return NeuralRenderer(model, runtime, size, threads)
+    return NeuralRenderer(model, runtime, size, threads, pixels=pixels)
 
 
 def painting_threads(cores: int) -> int | None:
@@ -380,7 +389,7 @@ def town_arguments(options: DriveOptions) -> list[str]:
 
 def bridge_arguments(options: DriveOptions, server: str, frames: str, *, fps: float, lockstep: bool) -> list[str]:
     """Arguments of ``bridge.carla_client.carla_bridge``."""
-    width, height = options.size
+    width, height = options.shown
     arguments = [
         *("--carla", server, "--publish", frames, "--control", control_endpoint(frames)),
         *("--size", f"{width}x{height}", "--fps", f"{fps:g}", "--seed", str(options.seed), "--with-parent"),
@@ -395,6 +404,8 @@ def bridge_arguments(options: DriveOptions, server: str, frames: str, *, fps: fl
         arguments += ["--weather", options.weather]
     if options.autopilot:
         arguments.append("--autopilot")
+    if options.show:
+        arguments.append("--jitter")
     if lockstep:
         arguments += ["--lockstep", "--no-realtime"]
     return arguments

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from bridge.jitter import NONE, Jitter
 from bridge.tags import Tag
 from bridge.town.assets.meshes import ALWAYS, FAR, NEAR, PAINT, Mesh
 from bridge.town.render import raster_kernels as kernels
@@ -193,7 +194,7 @@ class Rasteriser:
         sun: tuple[float, ...] = (45.0, 30.0),
         hide: int = 0,
         rgb: bool = True,
-        jitter: tuple[float, float] = (0.0, 0.0),
+        jitter: Jitter = NONE,
     ) -> Planes:
         """Planes seen from ``pose`` (f64 (4, 4), world <- camera), motion towards ``previous_pose``.
 

@@ -9,6 +9,7 @@ from functools import lru_cache
 
 import numpy as np
 
+from bridge.jitter import Jitter
 from bridge.town.assets.templates import templates
 from bridge.town.assets.wheels import Rolled
 from bridge.town.core.types import Actor, Transform
@@ -17,7 +18,7 @@ from bridge.town.scenery.site import Prop
 
 REACH = (60.0, 30.0, 220.0)  # m, props are drawn to this distance: least, and more per metre of their size, at most
 VEHICLE = 7.0  # m, no part of a vehicle is further from its centre
-View = tuple[int, int, float, bytes, tuple[float, float]]  # width, height, field of view, pose, jitter
+View = tuple[int, int, float, bytes, Jitter]  # width, height, field of view, pose, jitter
 
 
 @dataclass
@@ -96,8 +97,9 @@ class Stage:
         last = self._last or poses
         before = last.matrix[last.row[camera]] if camera in last.row else pose
         planes = slots[used].render(
-            self.scene, self._placements(poses, pose, slots[used]), pose, before, sun=sun, hide=hide, rgb=rgb, jitter=view[4]
-        )
+            self.scene, self._placements(poses, pose, slots[used]), pose, before, sun=sun, hide=hide, rgb=rgb,
+            jitter=view[4],
+        )  # fmt: skip
         self._pictures[view, hide] = planes
         return planes
 

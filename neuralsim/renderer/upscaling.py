@@ -13,9 +13,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from bridge.messages import Frame
-from neuralsim import upscaling_kernels as kernels
-from neuralsim.upscaling_kernels import MARGIN
+from bridge.messages import Camera, Frame
+from neuralsim.renderer import upscaling_kernels as kernels
+from neuralsim.renderer.upscaling_kernels import MARGIN
 
 PLANES = ("tag", "instance", "depth", "motion")  # that moving the past needs
 MOST = 3.0  # visits of the window that the past counts for, at most
@@ -23,6 +23,16 @@ SPREAD = 1.6  # standard deviations that the past may be off what is painted now
 _EDGE, _RAMP = 8, 32  # px at a window's sides: not used, since the painter sees nothing beyond; and until it counts fully
 _STEP = 8  # px between places for a window
 _HASTE = 200.0  # squared frames of age that a column is worth in which everything has just come into view
+
+
+def window_of(pixels: int, width: int, height: int, multiple: int) -> int:
+    """Columns of a window of about so many ``pixels``, full height: a ``multiple``, or all of the width.
+
+    Never fewer than are left over when the rims, which are not used, are taken off.
+    """
+    columns = max(round(pixels / height / multiple), 1) * multiple
+    least = -(-(2 * _RAMP + _STEP) // multiple) * multiple
+    return min(max(columns, least), width)
 
 
 class TemporalUpscaler:
@@ -113,3 +123,22 @@ class TemporalUpscaler:
         rim = (_EDGE + _RAMP) // 2
         rights = lefts + self.window
         return np.where(lefts > 0, lefts + rim, 0), np.where(rights < self.size[0], rights - rim, rights)
+
+
+def compile_kernels() -> None:
+    """Do so before they are needed, for planes in messages (writable) and in shared memory (not)."""
+    side = 8
+    planes = {
+        "tag": np.ones((side, side), np.uint8),
+        "instance": np.zeros((side, side), np.uint16),
+        "depth": np.ones((side, side), np.float32),
+        "motion": np.zeros((side, side, 2), np.float16),
+    }
+    for writable in (True, False):
+        for plane in planes.values():
+            plane.flags.writeable = writable
+        upscaler = TemporalUpscaler((side, side), side)
+        for number in range(2):
+            for left in upscaler.move(Frame(number, number, 0.0, Camera(side, side, 70.0, np.eye(4)), planes)):
+                upscaler.accept(np.zeros((side, side, 3), np.uint8), left)
+            upscaler.picture()
