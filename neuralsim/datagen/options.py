@@ -24,6 +24,7 @@ class RecordOptions:
     runtime: str = "auto"
     style: str | None = None  # of the model; None: the scenario's weather chooses
     remap: Remap | None = None  # what is painted as something else; None: what the scenario says
+    guide: str = "picture"  # whose look of things is painted: the simulator's picture's, or the surfaces'
     size: tuple[int, int] | None = None  # width, height, pixels; None: the scenario's
     carla: str | None = None  # HOST:PORT of a running server; None: an embedded town for each scenario
     jobs: int = 1  # scenarios at the same time
