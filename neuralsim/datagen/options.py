@@ -24,13 +24,18 @@ class RecordOptions:
     runtime: str = "auto"
     style: str | None = None  # of the model; None: the scenario's weather chooses
     remap: Remap | None = None  # what is painted as something else; None: what the scenario says
-    guide: str = "picture"  # whose look of things is painted: the simulator's picture's, or the surfaces'
     size: tuple[int, int] | None = None  # width, height, pixels; None: the scenario's
     carla: str | None = None  # HOST:PORT of a running server; None: an embedded town for each scenario
     jobs: int = 1  # scenarios at the same time
     ray: str | None = None  # address of a Ray cluster; None: on this machine
     junit: Path | None = None  # where evaluations go
     again: bool = False  # record what has been recorded, too
+
+    @property
+    def guide(self) -> str:
+        """What painting follows: the simulator's picture only where that is recorded too, so that a replay can paint
+        anew what was painted."""
+        return "picture" if "rgb" in self.planes else "surface"
 
     @property
     def paints(self) -> bool:

@@ -20,7 +20,7 @@ from neuralsim.recording.writer import RecordingError
 from neuralsim.renderer.remap import Remap
 from neuralsim.session.loop import EXPECTED as DRIVE_EXPECTED
 from neuralsim.session.options import TAGS, DriveOptions
-from neuralsim.session.session import PAINTING, Picture, Session, follows_picture
+from neuralsim.session.session import PAINTING, Picture, Session
 from scenarios.engine.loader import Loaded, ScenarioError
 
 
@@ -119,8 +119,6 @@ class ScenarioRecorder:
     def _drive_options(self) -> DriveOptions:
         scenario, options = self.loaded.scenario, self.options
         wanted = {*options.planes, "tag", *(PAINTING if options.paints else ())}
-        if options.paints and follows_picture(options.model, options.guide):
-            wanted.add("rgb")
         return DriveOptions(
             carla=options.carla,
             model=options.model if options.paints else TAGS,

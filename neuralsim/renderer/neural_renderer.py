@@ -31,8 +31,8 @@ class NeuralRenderer:
     ``neuralsim.runtimes.RUNTIMES``; ``size``: (width, height) to load for at once (else at the first frame);
     ``threads``: CPU threads, None = all. Raises ModelError and RuntimeUnavailable, one line each.
     ``remap`` can be set at any time: from the next frame on, tags are painted as others. So can ``guide``, one of
-    ``neuralsim.guide.GUIDES``: "picture" follows the frame's ``rgb`` plane if the model takes a guide, and where there
-    is none the model's sketches of real objects.
+    ``neuralsim.guide.GUIDES``: "picture" follows the frame's ``rgb`` plane, "exemplars" the model's sketches of real
+    objects. Where there is no such plane, or the model takes no guide or has no sketches, it is "surface".
     """
 
     def __init__(
@@ -171,7 +171,7 @@ class NeuralRenderer:
     def _guide(self, frame: Frame, tag: np.ndarray) -> np.ndarray:
         """The graph's guide u8 (H, W, 4) for ``frame``, whose tags are painted as ``tag``; zeros without one."""
         instance = self._fit(frame.planes["instance"])
-        if self.wants_picture and "rgb" not in frame.planes and self._exemplars:
+        if self.guide == "exemplars" and self._exemplars:
             return self._exemplars.follow(tag, instance)
         if not self.wants_picture or "rgb" not in frame.planes:
             if self._unguided.shape[:2] != tag.shape:

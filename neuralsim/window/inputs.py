@@ -55,7 +55,7 @@ HELP: tuple[tuple[str, tuple[tuple[tuple[str, ...], str], ...]], ...] = (
             (("R",), "record on / off"),
             (("F12", "Ctrl+S"), "screenshot"),
             (("Tab",), "hide the HUD"),
-            (("G",), "guide: picture or surface"),
+            (("G",), "guide: whose look is painted"),
             (("F2",), "frame graph"),
             (("L",), "late warp on / off"),
             (("H", "F1"), "this help"),

@@ -275,10 +275,10 @@ class WindowDrive(Drive):
     def _next_guide(self) -> None:
         session = self.session
         if not follows_picture(session.options.model, GUIDES[0]):
-            self.hud.notify("This model follows no picture")
+            self.hud.notify("This model takes no guide")
             return
         session.guide = GUIDES[(GUIDES.index(session.guide) + 1) % len(GUIDES)]
-        self.hud.notify(f"Painted after the {session.guide}")
+        self.hud.notify(f"Guide: {session.guide}")
 
     def _next_style(self) -> None:
         session = self.session
