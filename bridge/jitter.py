@@ -1,7 +1,8 @@
 """Shifts of the projection by parts of a pixel, another one in each frame, for whoever averages frames.
 
-Halton's sequence in bases 3 and 5 (Halton, 1960), fifteen points long: pixels that are looked at in every second or fourth
-frame only see evenly spread points too, since neither base shares a factor with those.
+Halton's sequence in bases 3 and 5 (Halton, 1960), fifteen points long and centred, so that their
+mean is the middle of the pixel. Pixels that are looked at in every second or fourth frame only see evenly
+spread points too, since neither base shares a factor with those.
 """
 
 from __future__ import annotations
@@ -13,8 +14,7 @@ NONE: Jitter = (0.0, 0.0)
 
 def of_frame(frame: int) -> Jitter:
     """The shift of the simulator's frame of this number; each coordinate is within half a pixel of zero."""
-    number = frame % LENGTH + 1
-    return _radical_inverse(number, 3) - 0.5, _radical_inverse(number, 5) - 0.5
+    return _SHIFTS[frame % LENGTH]
 
 
 def _radical_inverse(number: int, base: int) -> float:
@@ -25,3 +25,11 @@ def _radical_inverse(number: int, base: int) -> float:
         value += rest * digit
         digit /= base
     return value
+
+
+def _centred(base: int) -> list[float]:
+    points = [_radical_inverse(number, base) for number in range(1, LENGTH + 1)]
+    return [point - sum(points) / LENGTH for point in points]
+
+
+_SHIFTS: list[Jitter] = list(zip(_centred(3), _centred(5), strict=True))

@@ -439,7 +439,10 @@ def run(
 
 def _settings(options: argparse.Namespace, direct: Callable[[str], Director] | None) -> dict[str, Any]:
     """What the command line says, and where it does not, the scenario. Raises ``BridgeError``."""
-    found = {name: getattr(options, name) for name in ("size", "fov", "fps", "seed", "weather", "planes", "autopilot", "jitter")}
+    found = {
+        name: getattr(options, name)
+        for name in ("size", "fov", "fps", "seed", "weather", "planes", "autopilot", "jitter")
+    }
     camera = options.camera
     if options.scenario is not None:
         if direct is None:

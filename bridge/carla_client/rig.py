@@ -16,8 +16,8 @@ import carla
 import numpy as np
 from numba import njit
 
-from bridge.link.motion import from_flow
 from bridge.jitter import NONE, of_frame
+from bridge.link.motion import from_flow
 from bridge.messages import Camera
 
 #: Which sensors a plane is made of. The motion of the sky needs the depth.

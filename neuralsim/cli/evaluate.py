@@ -40,9 +40,14 @@ def add(parser: argparse.ArgumentParser) -> None:
     add("--frames", metavar="N", type=positive, help="only so many of the clip and of the loop")
     add("--town-frames", metavar="N", type=positive, default=default.town_frames, help="of the drive for town, shift")
     add(
-        "--upscaling-frames", metavar="N", type=positive, default=default.upscaling_frames, help="of the drive for upscaling"
+        "--upscaling-frames",
+        metavar="N",
+        type=positive,
+        default=default.upscaling_frames,
+        help="of the drive for upscaling",
     )
     add("--drift-frames", metavar="N", type=positive, default=default.drift_frames, help="of the drive for drift")
+    add("--content-frames", metavar="N", type=positive, default=default.content_frames, help="of the towns for content")
     add("--seed", metavar="N", type=count, default=default.seed, help="of the town's drives")
     add("--threads", metavar="N", type=positive, help="CPU threads of the judging networks (default: all)")
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 DEFAULT_MODEL = "street-rt"
 CLIP_PARTS = ("obedience", "realism", "flicker", "sharpness", "classes")
-PARTS = (*CLIP_PARTS, "town", "shift", "drift", "return", "cost", "upscaling")
+PARTS = (*CLIP_PARTS, "town", "shift", "drift", "return", "content", "cost", "upscaling")
 
 
 @dataclass(frozen=True)
@@ -27,5 +27,6 @@ class EvaluateOptions:
     town_frames: int = 90
     upscaling_frames: int = 40
     drift_frames: int = 2000
+    content_frames: int = 200
     seed: int = 0
     threads: int | None = None  # of the judging networks

@@ -61,7 +61,6 @@ class TownDrive:
             frame.planes["rgb"] = shaded.copy()
         return frame
 
-
     def again(self, shift: Jitter) -> Frame:
         """This very moment once more, shifted by ``shift`` px."""
         return _frame(self._world, self._camera, self.width, self.height, self._fov, shift)

@@ -137,9 +137,7 @@ def _half_size(frame: Frame) -> Frame:
     camera = frame.camera
     planes = {name: np.ascontiguousarray(plane[::2, ::2]) for name, plane in frame.planes.items()}
     planes["motion"] = (planes["motion"].astype(np.float32) / 2.0).astype(np.float16)
-    return replace(
-        frame, planes=planes, camera=Camera(camera.width // 2, camera.height // 2, camera.fov, camera.pose)
-    )
+    return replace(frame, planes=planes, camera=Camera(camera.width // 2, camera.height // 2, camera.fov, camera.pose))
 
 
 def _compare(
@@ -195,7 +193,9 @@ def outlines(frame: Frame) -> np.ndarray:
 def details(frame: Frame, pictures: dict[str, np.ndarray]) -> np.ndarray:
     """u8 (h, w, 3): bilinear, upscaled and reference side by side, for a car, a post, a tree and the far street."""
     tag = frame.planes["tag"]
-    places = [_middle(np.isin(tag, tags), frame) for tags in ((Tag.CAR, Tag.TRUCK, Tag.BUS), (Tag.POLE,), (Tag.VEGETATION,))]
+    places = [
+        _middle(np.isin(tag, tags), frame) for tags in ((Tag.CAR, Tag.TRUCK, Tag.BUS), (Tag.POLE,), (Tag.VEGETATION,))
+    ]
     places.append((SIZE[0] // 2, SIZE[1] // 2))
     rows = []
     for x, y in places:

@@ -20,7 +20,8 @@ from neuralsim.renderer.upscaling_kernels import MARGIN
 PLANES = ("tag", "instance", "depth", "motion")  # that moving the past needs
 MOST = 3.0  # visits of the window that the past counts for, at most
 SPREAD = 1.6  # standard deviations that the past may be off what is painted now
-_EDGE, _RAMP = 8, 32  # px at a window's sides: not used, since the painter sees nothing beyond; and until it counts fully
+_EDGE = 8  # px at a side of a window that are not used, since the painter sees nothing beyond
+_RAMP = 32  # px from a side on which a window counts fully
 _STEP = 8  # px between places for a window
 _HASTE = 200.0  # squared frames of age that a column is worth in which everything has just come into view
 
@@ -44,7 +45,7 @@ class TemporalUpscaler:
 
     def __init__(self, size: tuple[int, int], window: int, most: float = MOST, spread: float = SPREAD) -> None:
         width, height = size
-        if not (2 <= width and 2 <= height and 1 <= window <= width):
+        if not (width >= 2 and height >= 2 and 1 <= window <= width):
             raise ValueError(f"a window of {window} columns of a picture of {width}x{height}")
         if window < width and window <= 2 * _RAMP:
             raise ValueError(f"a window of {window} columns is too narrow: {2 * _RAMP + _STEP} or more, or all")

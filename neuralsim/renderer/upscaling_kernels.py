@@ -74,7 +74,7 @@ def _cubic(f):  # type: ignore[no-untyped-def]
 
 @njit(**_JIT)
 def _mixed(old, at, new, here, stride):  # type: ignore[no-untyped-def]
-    """Weight of a past that showed another thing: kept where the pixel lay, and lies, on the outline between the two."""
+    """Weight of a past that showed another thing: kept where the pixel was, and is, on the outline between the two."""
     one, eight = np.uint64(1), np.uint32(8)
     key, other = new[here] >> eight, old[at] >> eight
     was = is_ = False
@@ -113,11 +113,11 @@ def _recall(  # type: ignore[no-untyped-def]
         near = np.uint64(np.int32(y + half)) * stride + np.uint64(np.int32(x + half))
         u1, u2, u3, u4 = np.uint64(1), np.uint64(2), np.uint64(3), np.uint64(4)
         j = np.uint64(top + MARGIN) * stride + np.uint64(left + MARGIN)
-        l = j + stride
+        under = j + stride
         _weigh(old_words, near, words, j, stride)
         _weigh(old_words, near + u1, words, j + u1, stride)
-        _weigh(old_words, near + stride, words, l, stride)
-        _weigh(old_words, near + stride + u1, words, l + u1, stride)
+        _weigh(old_words, near + stride, words, under, stride)
+        _weigh(old_words, near + stride + u1, words, under + u1, stride)
         a, b, c, d = _cubic(fx)
         e, f, g, h = _cubic(fy)
         s = np.uint64(row - 1) * stride + np.uint64(column - 1)
@@ -216,8 +216,8 @@ def move(  # type: ignore[no-untyped-def]
 ):
     """The past as this frame sees it, and what is shown where nothing is painted anew.
 
-    ``motion`` u32 (H, W): both f16 of the plane, px; ``depth`` f32 (H, W) m; ``old_words`` u32 and ``old`` f32 (3, ...):
-    the past, Y, Co, Cg, with a margin; ``words``: of this frame, without weights yet; ``means`` f32 (256, 3): colour of
+    ``motion`` u32 (H, W): both f16 of the plane, px; ``depth`` f32 (H, W) m; ``old_words`` u32 and ``old`` f32
+    (3, ...): the past, Y, Co, Cg, with a margin; ``words``: of this frame, without weights yet; ``means`` f32 (256, 3): colour of
     each class. Written: weights in ``words``, ``new``, ``uncovered`` i32 (W,), ``rgb`` u8 (H, W, 3).
     """
     height, width = depth.shape

@@ -25,7 +25,8 @@ class DriveOptions:
     runtime: str = "auto"
     style: str | None = None  # of the model; None: the weather chooses
     remap: Remap | None = None  # what is painted as something else; None: nothing, or what a recording says
-    size: tuple[int, int] = (512, 256)  # width, height, pixels; what is painted of each frame, where `show` is given
+    guide: str = "picture"  # one of neuralsim.guide.GUIDES: whose look of things is painted
+    size: tuple[int, int] = (512, 256)  # width, height, pixels; with `show`, so many are painted of each frame
     show: tuple[int, int] | None = None  # pixels of the picture put together from several frames; None: `size`
     town: str = "oldtown"  # name or .xodr file
     weather: str | None = None  # preset

@@ -18,6 +18,7 @@ class _Card:
     """As much of a model's card as painting asks for."""
 
     styles: dict[str, np.ndarray] = field(default_factory=dict)  # none
+    inputs: tuple[str, ...] = ("tag",)
 
 
 class TagPainter:
@@ -29,6 +30,8 @@ class TagPainter:
     upscaling = 0.0
     card = _Card()
     remap: Remap = NOTHING
+    guide = "surface"
+    wants_picture = False
 
     def set_style(self, name: str) -> None:
         """There is none."""

@@ -43,7 +43,7 @@ def display_available() -> bool:
 
 
 class Window:
-    """A resizable window that shows frames of ``size`` (width, height), at first at ``times`` that size where it fits."""
+    """A resizable window for frames of ``size`` (width, height), at first at ``times`` that size where it fits."""
 
     def __init__(self, size: tuple[int, int], times: float = 2.0, title: str = "NeuralSim") -> None:
         if sys.platform == "linux" and not os.environ.get("WAYLAND_DISPLAY"):
