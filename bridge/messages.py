@@ -56,7 +56,7 @@ class Camera:
 
     @property
     def focal(self) -> float:
-        """Focal length in pixels, the same for both axes; the principal point is (width / 2, height / 2) plus ``jitter``."""
+        """Focal length in pixels, of both axes; the principal point is (width / 2, height / 2) plus ``jitter``."""
         return self.width / (2.0 * float(np.tan(np.radians(self.fov) / 2.0)))
 
 
@@ -103,7 +103,8 @@ class Frame:
 
     ``tag`` u8 (H, W); ``instance`` u16 (H, W), 0 = none; ``depth`` f32 (H, W), metres along the camera axis, far plane
     1000; ``motion`` f16 (H, W, 2), pixels (dx, dy) from this frame's pixel to where that surface point was in the
-    previous frame (of those this receiver was given), both cameras taken without their jitter; ``rgb`` u8 (H, W, 3), optional.
+    previous frame (of those this receiver was given), both cameras taken without their jitter; ``rgb`` u8 (H, W, 3),
+    optional.
     """
 
     sequence: int  # counts the bridge's published frames

@@ -66,8 +66,9 @@ class CarlaBridge:
 
     ``size`` (width, height) in pixels, ``fov`` horizontal in degrees, ``fps`` ticks per simulated second, ``planes``
     those always published (``rgb`` comes on demand), ``weather`` a preset of ``carla.WeatherParameters`` or "" to leave
-    it, ``mount`` the camera's place at the vehicle; ``more_cameras`` further ones by name: size, fov, mount; ``jitter``: all of them shifted by parts of a pixel. A
-    ``director`` spawns and drives the ego instead of the bridge; ``scenario`` is what its frames are marked with.
+    it, ``mount`` the camera's place at the vehicle; ``more_cameras`` further ones by name: size, fov, mount;
+    ``jitter``: all of them shifted by parts of a pixel, where the server can. A ``director`` spawns and drives the ego
+    instead of the bridge; ``scenario`` is what its frames are marked with.
     Raises ``BridgeError``, and RuntimeError from the client when the server is lost.
     """
 

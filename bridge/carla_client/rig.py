@@ -199,7 +199,12 @@ class CameraRig:
     def _spawn(self, kind: str) -> carla.Sensor:
         blueprint = self._world.get_blueprint_library().find(f"sensor.camera.{kind}")
         self._jitter = self._jitter and blueprint.has_attribute("jitter")
-        settings = {"image_size_x": self._width, "image_size_y": self._height, "fov": self._fov, "sensor_tick": 0.0}
+        settings: dict[str, float | str] = {
+            "image_size_x": self._width,
+            "image_size_y": self._height,
+            "fov": self._fov,
+            "sensor_tick": 0.0,
+        }
         if kind == "rgb":
             settings["motion_blur_intensity"] = 0.0
         if self._jitter:

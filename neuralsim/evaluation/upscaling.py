@@ -105,8 +105,8 @@ class _Painters:
         self.seconds = 0.0  # that the last picture took to be put together
 
     def paint(self, shifted: Frame, frame: Frame, town: TownDrive) -> tuple[dict[str, np.ndarray], np.ndarray]:
-        """Pictures u8 (H, W, 3) by way; and what is painted of ``frame`` without any past. ``shifted``: the same moment,
-        with its jitter."""
+        """Pictures u8 (H, W, 3) by way; and what is painted of ``frame`` without any past. ``shifted``: the same
+        moment, with its jitter."""
         half = self._half.render(_half_size(town.again((-0.5, -0.5))))
         pictures = {
             BILINEAR: cv2.resize(half, SIZE, interpolation=cv2.INTER_LINEAR),

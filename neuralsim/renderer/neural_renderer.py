@@ -177,13 +177,9 @@ class NeuralRenderer:
         painting = 0.0
         for left in lefts:
             since = time.perf_counter()
-            part = {
-                name: self._fit(value[:, left : left + upscaler.window])
-                if value.shape[:2] == upscaler.size[::-1]
-                else value
-                for name, value in feeds.items()
-            }
-            part["camera"] = feeds["camera"].copy()
+            columns = slice(left, left + upscaler.window)
+            part = dict(feeds, camera=feeds["camera"].copy())
+            part |= {name: self._fit(feeds[name][:, columns]) for name in (*PLANES, "guide") if name in feeds}
             part["camera"][18] -= left
             assert self._session is not None
             self._session.reset()  # what is remembered is remembered at full size

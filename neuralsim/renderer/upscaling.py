@@ -52,8 +52,8 @@ class TemporalUpscaler:
         self.size, self.window = size, window
         self._most, self._spread = np.float32(min(most, kernels.HEAVIEST)), np.float32(spread)
         shape = height + 2 * MARGIN, width + 2 * MARGIN
-        self._planes = np.zeros((2, 3, *shape), np.float32)  # Y, Co, Cg: of now, of before
-        self._words = np.full((2, *shape), kernels.NOTHING, np.uint32)
+        self._planes: np.ndarray = np.zeros((2, 3, *shape), np.float32)  # Y, Co, Cg: of now, of before
+        self._words: np.ndarray = np.full((2, *shape), kernels.NOTHING, np.uint32)
         self._means = np.full((256, 3), (128.0, 0.0, 0.0), np.float32)
         self._uncovered = np.zeros(width, np.int32)
         self._age = np.zeros(width)  # frames since a column was painted
@@ -100,7 +100,7 @@ class TemporalUpscaler:
 
     def accept(self, painted: np.ndarray, left: int) -> None:
         """Renew the columns from ``left`` on by ``painted`` u8 (H, window, 3)."""
-        gains = np.ones(self.window, np.float32)
+        gains: np.ndarray = np.ones(self.window, np.float32)
         ramp = np.clip((np.arange(self.window) + 0.5 - _EDGE) / (_RAMP - _EDGE), 0.0, 1.0).astype(np.float32)
         if left > 0:
             gains = np.minimum(gains, ramp)
@@ -129,7 +129,7 @@ class TemporalUpscaler:
 def compile_kernels() -> None:
     """Do so before they are needed, for planes in messages (writable) and in shared memory (not)."""
     side = 8
-    planes = {
+    planes: dict[str, np.ndarray] = {
         "tag": np.ones((side, side), np.uint8),
         "instance": np.zeros((side, side), np.uint16),
         "depth": np.ones((side, side), np.float32),

@@ -1,9 +1,9 @@
 """The compiled pixel work of ``upscaling``: single-threaded, two rows at a time.
 
-Colours are accumulated as Y = (R + 2 G + B) / 4, Co = R - B, Cg = G - (R + B) / 2 (Malvar and Sullivan, JVT-I014, 2003),
-in 0..255, so that the box to which the past is clipped lies along the axis on which pictures vary most. A pixel's *word*
-is its instance, its tag and, in the lowest byte, the weight of its past in steps of 1 / 16. All planes of the past have
-a margin, so that no look-up has to ask where the picture ends.
+Colours are accumulated as Y = (R + 2 G + B) / 4, Co = R - B, Cg = G - (R + B) / 2 (Malvar and Sullivan, JVT-I014,
+2003), in 0..255, so that the box to which the past is clipped lies along the axis on which pictures vary most. A
+pixel's *word* is its instance, its tag and, in the lowest byte, the weight of its past in steps of 1 / 16. All planes
+of the past have a margin, so that no look-up has to ask where the picture ends.
 """
 
 from __future__ import annotations
@@ -217,8 +217,9 @@ def move(  # type: ignore[no-untyped-def]
     """The past as this frame sees it, and what is shown where nothing is painted anew.
 
     ``motion`` u32 (H, W): both f16 of the plane, px; ``depth`` f32 (H, W) m; ``old_words`` u32 and ``old`` f32
-    (3, ...): the past, Y, Co, Cg, with a margin; ``words``: of this frame, without weights yet; ``means`` f32 (256, 3): colour of
-    each class. Written: weights in ``words``, ``new``, ``uncovered`` i32 (W,), ``rgb`` u8 (H, W, 3).
+    (3, ...): the past, Y, Co, Cg, with a margin; ``words``: of this frame, without weights yet; ``means`` f32
+    (256, 3): colour of each class. Written: weights in ``words``, ``new``, ``uncovered`` i32 (W,) and ``rgb`` u8
+    (H, W, 3).
     """
     height, width = depth.shape
     metres, moved = np.empty(width + 2, np.float32), np.empty(width + 2, np.uint32)

@@ -258,8 +258,8 @@ class Rasteriser:
         planes = self._planes
         kernels.resolve(
             self._nearness, self._ids, self._source, self._owner, self._label, self._shaded, scene.vertices,
-            scene.triangles, shift, matrices, previous, warps, self.focal, cx, cy, sky, camera[:3, 2].copy(), self._rows,
-            planes.tag, planes.instance, planes.depth, planes.motion, planes.rgb, rgb,
+            scene.triangles, shift, matrices, previous, warps, self.focal, cx, cy, sky, camera[:3, 2].copy(),
+            self._rows, planes.tag, planes.instance, planes.depth, planes.motion, planes.rgb, rgb,
         )  # fmt: skip
         return planes if rgb else Planes(planes.tag, planes.instance, planes.depth, planes.motion, None)
 

@@ -311,8 +311,8 @@ def _previous_of(vertices, triangles, t, before, now, then, result):  # type: ig
 
 @njit(**_options)
 def resolve(  # type: ignore[no-untyped-def]
-    nearness, ids, source, owner, label, shaded, vertices, triangles, shift, matrices, previous, warps, focal, cx, cy, sky, up,
-    rows, tag, instance, depth, motion, rgb, with_rgb,
+    nearness, ids, source, owner, label, shaded, vertices, triangles, shift, matrices, previous, warps, focal, cx, cy,
+    sky, up, rows, tag, instance, depth, motion, rgb, with_rgb,
 ):  # fmt: skip
     """All planes from the visibility buffer (H, W).
 
