@@ -193,11 +193,15 @@ def _patch(words, above, y, o, g, over_y, over_o, over_g, means, uncovered):  # 
 def _show(y, o, g, rgb):  # type: ignore[no-untyped-def]
     """A row of Y, Co, Cg as u8 (w, 3)."""
     zero, full, half = np.float32(0.0), np.float32(255.0), np.float32(0.5)
-    for j in range(y.size):
+    planes = np.empty((3, y.size), np.uint8)  # put side by side afterwards: in one go it would be done pixel by pixel
+    red, green, blue = planes[0], planes[1], planes[2]
+    for j in range(np.uint64(y.size)):
         middle = y[j] - half * g[j] + half
-        rgb[j, 0] = np.uint8(np.int32(min(max(middle + half * o[j], zero), full)))
-        rgb[j, 1] = np.uint8(np.int32(min(max(y[j] + half * g[j] + half, zero), full)))
-        rgb[j, 2] = np.uint8(np.int32(min(max(middle - half * o[j], zero), full)))
+        red[j] = np.uint8(np.int32(min(max(middle + half * o[j], zero), full)))
+        green[j] = np.uint8(np.int32(min(max(y[j] + half * g[j] + half, zero), full)))
+        blue[j] = np.uint8(np.int32(min(max(middle - half * o[j], zero), full)))
+    for j in range(np.uint64(y.size)):
+        rgb[j, 0], rgb[j, 1], rgb[j, 2] = red[j], green[j], blue[j]
 
 
 @njit(**_JIT)
