@@ -48,7 +48,7 @@ class Tag(IntEnum):
 
 COUNT = len(Tag)
 
-#: u8 (29, 3), RGB: index it with a tag plane to see the tag plane.
+#: u8 (COUNT, 3), RGB: index it with a tag plane to see the tag plane.
 COLOURS = np.array(
     [
         (0, 0, 0), (128, 64, 128), (244, 35, 232), (70, 70, 70), (102, 102, 156), (190, 153, 153), (153, 153, 153),
@@ -60,13 +60,15 @@ COLOURS = np.array(
     dtype=np.uint8,
 )  # fmt: skip
 
-#: Tags of things that move by themselves; everything else is scenery.
+#: Tags of objects that move by themselves; everything else is scenery.
 MOVERS = (Tag.PEDESTRIAN, Tag.RIDER, Tag.CAR, Tag.TRUCK, Tag.BUS, Tag.TRAIN, Tag.MOTORCYCLE, Tag.BICYCLE)
 
 
 def named(text: str) -> Tag:
-    """The tag that is meant, by its name here or as ``carla.CityObjectLabel`` writes it: one or several, in any case
-    (``buildings``, ``TrafficLight``, ``road-lines``). Raises ``ValueError``, one line."""
+    """The tag with this name: as here or in ``carla.CityObjectLabel``, singular or plural, in any case.
+
+    Examples: ``buildings``, ``TrafficLight``, ``road-lines``. Raises ``ValueError``, one line.
+    """
     key = re.sub(r"[\s_-]", "", text).lower()
     if key not in _NAMED:
         raise ValueError(f"unknown tag {text!r}: choose {', '.join(tag.name.lower() for tag in Tag)}")

@@ -1,4 +1,4 @@
-"""The town as its server serves it: actors in, ticks, pictures out. It knows nothing of sockets or CARLA's wire."""
+"""The simulated town: actors in, ticks, pictures out. It knows nothing of sockets or CARLA's wire."""
 
 from __future__ import annotations
 
@@ -13,23 +13,23 @@ from bridge.town.assets.prop_meshes import traffic_light_bulbs
 from bridge.town.assets.templates import ARM, templates
 from bridge.town.core import blueprint_library
 from bridge.town.core.types import Actor, Blueprint, Transform
-from bridge.town.dynamics.driven import Collision, Driven
-from bridge.town.dynamics.lights import Light, Lights, trigger_of
+from bridge.town.dynamics.driven import CollisionEvent, DrivenVehicles
+from bridge.town.dynamics.lights import TrafficLight, TrafficLights, trigger_of
 from bridge.town.dynamics.mounts import Mounts, assign
-from bridge.town.dynamics.residents import Residents
-from bridge.town.dynamics.vehicles import SPECS, Drive, Obstacles, overlap
+from bridge.town.dynamics.residents import BackgroundActors
+from bridge.town.dynamics.vehicles import SPECS, Obstacles, VehicleState, overlap
 from bridge.town.dynamics.walkers import STRIDE
 from bridge.town.ground.blocks import KERB, Ground
 from bridge.town.ground.roads import ground_mesh
 from bridge.town.opendrive import towns
 from bridge.town.opendrive.network import Network
-from bridge.town.render.daylight import Air
+from bridge.town.render.daylight import Atmosphere
 from bridge.town.render.raster import Placements, Planes, Scene
-from bridge.town.render.view_cache import Poses, Stage, matrices_of
+from bridge.town.render.view_cache import Poses, ViewCache, matrices_of
 from bridge.town.scenery import placement
 from bridge.town.scenery.looks import look_of
 
-LONGEST = 0.1  # s, of a step in which who drives still sees what is coming
+MAX_STEP = 0.1  # s, of a step in which who drives still sees what is coming
 FIRST_SCENERY = 10_001  # instances of scenery begin here; those of actors are their ids
 
 WEATHER = {
@@ -57,25 +57,25 @@ class World:
         self.frame, self.time, self.delta = 0, 0.0, 0.0
         self.weather = dict(WEATHER)
         self.actors: dict[int, Actor] = {}
-        self.light_of: dict[int, Light] = {}  # by actor id
+        self.light_of: dict[int, TrafficLight] = {}  # by actor id
         self._blueprints = blueprint_library.blueprints(list(templates().vehicles))
         self._rng = np.random.default_rng([seed, 1])
         self._next_id = 1
         self._strides: dict[int, float] = {}  # metres walked by walkers that a client moves
-        self._events: list[Collision] = []  # of the last tick
+        self._events: list[CollisionEvent] = []  # of the last tick
         self._steps = 0  # parts of ticks so far
         self._mounts = Mounts(self.actors)
 
         things = placement.dress(self.network, self.ground, np.random.default_rng([seed, 2]), FIRST_SCENERY, look)
         self.props = things.props
         self._solid = Obstacles(things.boxes, things.levels)
-        self._driven = Driven(self.actors, self.ground, self._solid)
+        self._driven = DrivenVehicles(self.actors, self.ground, self._solid)
         self._drives = self._driven.drives
         scene = Scene(merge([ground_mesh(self.network, self.ground), things.mesh]), templates().meshes)
-        self._stage = Stage(scene, things.props, FIRST_SCENERY + things.buildings)
+        self._stage = ViewCache(scene, things.props, FIRST_SCENERY + things.buildings)
         self.spectator = self._add(blueprint_library.SPECTATOR, {}, self._overview())
-        self.lights = Lights(self.network, self._make_lights(), self._rng)
-        self.residents = Residents(
+        self.lights = TrafficLights(self.network, self._make_lights(), self._rng)
+        self.residents = BackgroundActors(
             self.network, self.ground, self._blueprints, self.actors, self._resident, self._rng, vehicles, walkers
         )
         self.traffic, self.walkers = self.residents.traffic, self.residents.walkers
@@ -173,11 +173,11 @@ class World:
             drive.slip = float(np.clip(np.arctan2(forward * across, forward * along), -0.5, 0.5))
 
     @property
-    def drives(self) -> dict[int, Drive]:
+    def drives(self) -> dict[int, VehicleState]:
         """Moving state of the vehicles that obey their `control`, by id."""
         return self._drives
 
-    def drive_of(self, actor_id: int) -> Drive:
+    def drive_of(self, actor_id: int) -> VehicleState:
         """The moving state of a vehicle, which obeys its `control` from now on if it did not before. Raises
         ValueError for other actors."""
         drive = self._drives.get(actor_id)
@@ -213,7 +213,7 @@ class World:
     def tick(self, delta: float) -> None:
         """One step of `delta` seconds of everything there is; a long one is taken in parts of `LONGEST` at most."""
         self._stage.remember(self._poses())
-        parts = max(1, math.ceil(delta / LONGEST - 1e-9))
+        parts = max(1, math.ceil(delta / MAX_STEP - 1e-9))
         self._events = []
         for _ in range(parts):
             self._step(delta / parts)
@@ -243,7 +243,7 @@ class World:
                 actor.transform.yaw = float(np.degrees(np.arctan2(actor.velocity[1], actor.velocity[0])))
         self._refresh(delta)
 
-    def events(self) -> list[Collision]:
+    def events(self) -> list[CollisionEvent]:
         """Collisions of the last tick."""
         return self._events
 
@@ -264,7 +264,7 @@ class World:
         hide = 0
         if actor.parent:  # a car is not seen from its own seat or bonnet, but from a camera that follows it
             hide = 0 if self._mounts.follows(actor) else actor.parent
-        return self._stage.picture(self._poses(), camera_id, view, Air.of(self.weather), hide, rgb)
+        return self._stage.picture(self._poses(), camera_id, view, Atmosphere.of(self.weather), hide, rgb)
 
     def shapes(self) -> tuple[Scene, Placements, Poses]:
         """What rays can meet: the scene, its props, and where all actors are now."""
@@ -296,7 +296,7 @@ class World:
         middle = (self.ground.low + self.ground.high) / 2
         return Transform(float(middle[0]), float(middle[1]), 120.0, -60.0, 0.0, 0.0)
 
-    def _make_lights(self) -> list[Light]:
+    def _make_lights(self) -> list[TrafficLight]:
         lights = []
         for signal in self.network.signals:
             arm = ARM if len(signal.lanes) > 1 else 0.0
@@ -310,7 +310,7 @@ class World:
                 state: np.array(places) @ matrix[:3, :3].T + matrix[:3, 3]
                 for state, places in traffic_light_bulbs(arm).items()
             }
-            lights.append(Light(actor.id, signal.id, signal.group, signal.cycle, signal.lanes, bulbs))
+            lights.append(TrafficLight(actor.id, signal.id, signal.group, signal.cycle, signal.lanes, bulbs))
             self.light_of[actor.id] = lights[-1]
         return lights
 
@@ -333,12 +333,12 @@ class World:
         actor = self._shaped(self._add(blueprint, values, transform), blueprint_library.body(blueprint.id))
         actor.transform = Transform(x, y, self.ground.level(x, y, transform.z), 0.0, transform.yaw, 0.0)
         spec = SPECS[blueprint_library.BASE_TYPES.get(blueprint.id, "car")]
-        self._driven.add(actor.id, Drive(spec, 2 * half[0], x, y, yaw))
+        self._driven.add(actor.id, VehicleState(spec, 2 * half[0], x, y, yaw))
         self.residents.gather(list(self._drives.values()), self._steps, at_once=True)
         self._refresh()
         return actor
 
-    def take_over(self, actor_id: int) -> Drive:
+    def take_over(self, actor_id: int) -> VehicleState:
         """Make one of the town's own vehicles obey its `control`. Raises ValueError for other actors."""
         drive = self.residents.drive_of(actor_id)
         self._driven.add(actor_id, drive)

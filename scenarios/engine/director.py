@@ -1,4 +1,4 @@
-"""Plays a scenario inside the bridge's process: called before and after each tick, through the official client alone.
+"""The scenario director: called before and after each tick in the bridge's process, using the official client alone.
 
 Everybody is spawned before the cameras warm up, in the order of the file, so that they have the same ids every time;
 scenario time begins with the first frame. Decisions come from the snapshot of the tick before and from seeded
@@ -18,14 +18,14 @@ import carla
 
 from bridge.carla_client.autopilot import Halt
 from bridge.carla_client.surroundings import Surroundings
-from scenarios.engine.assertions import Watcher
-from scenarios.engine.drivers import Script, VehicleDriver, WalkerDriver, body
+from scenarios.engine.assertions import AssertionMonitor
+from scenarios.engine.drivers import Script, VehicleDriver, WalkerDriver, road_user
 from scenarios.engine.lights import LightSwitch
-from scenarios.engine.loader import Loaded, ScenarioError, load
-from scenarios.engine.road import LaneWatch, Places
-from scenarios.engine.routes import Guide
-from scenarios.engine.snapshot import STANDING, Invasion, Moment, State, Touch, holds
-from scenarios.language.schema import EGO, Actor, Camera, Ego, Spawn
+from scenarios.engine.loader import LoadedScenario, ScenarioError, load
+from scenarios.engine.road import LaneInvasionDetector, PlaceFinder
+from scenarios.engine.routes import RouteResolver
+from scenarios.engine.snapshot import STANDING, ActorState, CollisionRecord, Invasion, Snapshot, holds
+from scenarios.language.schema import EGO, ActorSpec, CameraSpec, EgoSpec, Spawn
 
 LIFT = {"vehicle": 0.3, "walker": 1.0}  # m above the road at which actors are spawned
 SAME = 0.5  # s: touching the same thing again within is still the same collision
@@ -35,28 +35,28 @@ class Director:
     """One play of one scenario file. Raises ``ScenarioError``."""
 
     def __init__(self, path: str | Path) -> None:
-        self.loaded: Loaded = load(path)
+        self.loaded: LoadedScenario = load(path)
         self.scenario = self.loaded.scenario
         self.actors: list[Any] = []  # all that was spawned beside the ego
         self.over = False
         self._drivers: dict[str, VehicleDriver] = {}
         self._walkers: dict[str, WalkerDriver] = {}
-        self._watchers = [Watcher(assertion) for assertion in self.scenario.asserts]
+        self._watchers = [AssertionMonitor(assertion) for assertion in self.scenario.asserts]
         self._sensors: list[Any] = []
-        self._heard: list[tuple[int, str, int, str]] = []  # (tick, name, other's id, other's blueprint)
-        self._hearing = threading.Lock()
-        self._touches: list[Touch] = []
+        self._collision_events: list[tuple[int, str, int, str]] = []  # (tick, name, other's id, other's blueprint)
+        self._event_lock = threading.Lock()
+        self._touches: list[CollisionRecord] = []
         self._last_touch: dict[tuple[str, int], float] = {}
         self._names: dict[int, str] = {}
         self._ids: dict[str, int] = {}
         self._half: dict[str, tuple[float, float]] = {}
-        self._now: Moment | None = None
+        self._now: Snapshot | None = None
         self._zero = 0.0  # simulated time at the beginning, s
         self._ended = ""
         self._ending: dict[int, float] = {}  # which of the ends have come, and when they count
         self._steps: dict[str, str] = {}  # named steps that have begun: "begun" or "done"
         self._invasions: list[Invasion] = []
-        self._told = (0, 0)  # collisions and invasions that reports have told of
+        self._reported = (0, 0)  # collisions and invasions that reports have told of
         self._handed_over = False
         self._route_done: tuple[float, float] | None = None  # of the last route that there was
 
@@ -79,14 +79,14 @@ class Director:
     def spawn(self, world: carla.World, town: carla.Map) -> Any:
         """Set the weather and spawn everybody; returns the ego."""
         self._map = town
-        self._places = Places(town, self.loaded)
-        self._lanes = LaneWatch(town)
+        self._places = PlaceFinder(town, self.loaded)
+        self._lanes = LaneInvasionDetector(town)
         self._set_weather(world)
         scenario = self.scenario
         library = world.get_blueprint_library()
         start = self._places.find(scenario.ego.spawn, "ego", "spawn")
         self._places.begin_at(start)
-        guide = Guide(town, self._places, self.loaded)
+        guide = RouteResolver(town, self._places, self.loaded)
         guide.check()
         self._lights = [
             LightSwitch(world, self.loaded, light, self._places.find(light.at, "lights", k, "at"), k)
@@ -117,8 +117,8 @@ class Director:
     def begin(self, snapshot: carla.WorldSnapshot) -> None:
         """The cameras deliver: time begins, who is to begin moving does."""
         self._zero = snapshot.timestamp.elapsed_seconds
-        with self._hearing:
-            self._heard.clear()
+        with self._event_lock:
+            self._collision_events.clear()
         spawns = {EGO: self.scenario.ego.spawn, **{actor.name: actor.spawn for actor in self.scenario.actors}}
         for name, driver in self._drivers.items():
             speed = spawns[name].speed
@@ -136,7 +136,7 @@ class Director:
         now = self._now
         assert now is not None, "begin() comes first"
         halts: Sequence[Halt] = surroundings.halts()
-        ego = body(now.states[EGO])
+        ego = road_user(now.states[EGO])
         pedals: carla.VehicleControl | None = None
         for switch in self._lights:
             switch.update(now)
@@ -178,8 +178,8 @@ class Director:
         """What was seen at this tick, as JSON for the frame: who was where, what has happened since the one before."""
         now = self._now
         assert now is not None
-        touches, invasions = self._touches[self._told[0] :], self._invasions[self._told[1] :]
-        self._told = len(self._touches), len(self._invasions)
+        touches, invasions = self._touches[self._reported[0] :], self._invasions[self._reported[1] :]
+        self._reported = len(self._touches), len(self._invasions)
         report = {
             "time": round(now.time, 6),
             "actors": {name: [round(value, 4) for value in state.numbers()] for name, state in now.states.items()},
@@ -213,14 +213,14 @@ class Director:
 
     # Places and actors
 
-    def _script(self, name: str, actor: Ego | Actor) -> Script:
+    def _script(self, name: str, actor: EgoSpec | ActorSpec) -> Script:
         return Script(name, actor.do, actor.events, self._steps)
 
     def _spawn_one(
         self,
         world: carla.World,
         library: carla.BlueprintLibrary,
-        actor: Ego | Actor,
+        actor: EgoSpec | ActorSpec,
         name: str,
         spawn: Spawn,
         way: carla.Waypoint,
@@ -266,8 +266,8 @@ class Director:
     def _listen(self, world: carla.World, library: carla.BlueprintLibrary, name: str, actor: Any) -> None:
         def hear(event: Any) -> None:
             other = event.other_actor
-            with self._hearing:
-                self._heard.append(
+            with self._event_lock:
+                self._collision_events.append(
                     (event.frame, name, other.id if other else 0, other.type_id if other else "static.scenery")
                 )
 
@@ -289,7 +289,7 @@ class Director:
             gone = old.travelled + ((at.x - old.x) ** 2 + (at.y - old.y) ** 2) ** 0.5 if old else 0.0
             stands = old is not None and old.speed < STANDING and velocity.length() < STANDING
             stood = old.stood + time - self._now.time if stands and old and self._now else 0.0
-            states[name] = State(
+            states[name] = ActorState(
                 at.x, at.y, at.z, radians(pose.rotation.yaw), velocity.x, velocity.y, *self._half[name], gone, stood
             )
         self._take_touches(snapshot.frame, time)
@@ -297,19 +297,19 @@ class Director:
         self._invasions += [invasion] if invasion is not None else []
         progress = self._drivers[EGO].script.progress
         route = (progress.metres, progress.length) if progress is not None else None
-        self._now = Moment(
+        self._now = Snapshot(
             time, states, self._touches, self._road_of, self._invasions, route or self._route_done, self._steps
         )
         self._route_done = self._now.route
 
     def _take_touches(self, frame: int, time: float) -> None:
         """Collisions of the tick before this one: those of this tick may still be on their way to us."""
-        with self._hearing:
-            come = sorted(event for event in self._heard if event[0] < frame)
-            self._heard = [event for event in self._heard if event[0] >= frame]
+        with self._event_lock:
+            come = sorted(event for event in self._collision_events if event[0] < frame)
+            self._collision_events = [event for event in self._collision_events if event[0] >= frame]
         for _, name, ident, blueprint in come:
             if time - self._last_touch.get((name, ident), -9.0) > SAME:
-                self._touches.append(Touch(time, name, self._names.get(ident, blueprint)))
+                self._touches.append(CollisionRecord(time, name, self._names.get(ident, blueprint)))
             self._last_touch[name, ident] = time
 
     def _road_of(self, name: str) -> int:
@@ -319,7 +319,7 @@ class Director:
         return way.road_id if way is not None else -1
 
 
-def _mount(camera: Camera) -> carla.Transform:
+def _mount(camera: CameraSpec) -> carla.Transform:
     at = camera.mount
     return carla.Transform(carla.Location(at.x, at.y, at.z), carla.Rotation(at.pitch, at.yaw))
 
@@ -328,5 +328,5 @@ def _invasion(invasion: Invasion) -> dict[str, Any]:
     return {"time": round(invasion.time, 3), "side": invasion.side, "marking": invasion.marking}
 
 
-def _touch(touch: Touch) -> dict[str, Any]:
+def _touch(touch: CollisionRecord) -> dict[str, Any]:
     return {"time": round(touch.time, 3), "of": touch.of, "with": touch.by}

@@ -1,4 +1,4 @@
-"""Those who do what the steps say: vehicles along lanes, walkers across roads, pedals from a script."""
+"""Executors of scenario steps: vehicles along lanes, walkers across roads, pedals from a script."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from typing import Any
 
 import carla
 
-from bridge.carla_client.autopilot import Autopilot, Body, Halt
-from scenarios.engine.road import Progress
-from scenarios.engine.routes import Guide
-from scenarios.engine.snapshot import STANDING, Moment, State, holds
-from scenarios.engine.speed_profiles import Pace, pace_of
-from scenarios.language.schema import Cross, Pedals, Spawn, Step
+from bridge.carla_client.autopilot import Autopilot, Halt, RoadUser
+from scenarios.engine.road import RouteProgress
+from scenarios.engine.routes import RouteResolver
+from scenarios.engine.snapshot import STANDING, ActorState, Snapshot, holds
+from scenarios.engine.speed_profiles import SpeedProfile, speed_profile
+from scenarios.language.schema import ControlPoint, Cross, Spawn, Step
 
 FULL_BRAKING = 8.5  # m/s^2 that a pedal pressed down gives on dry asphalt
 BRAKE_LAMP = 0.03  # of the brake pedal: enough for the lamps
@@ -25,7 +25,7 @@ REACHED = 0.5  # m/s from the wanted speed at which a named `follow_lane` counts
 
 
 #: What a step is about: steps about different things go on beside each other, all others take each other's place.
-_ABOUT = {
+_CONTROLLED = {
     "set_speed": "speed", "meet": "speed", "keep_distance": "speed",
     "change_lane": "way", "shift": "way", "follow_path": "way",
 }  # fmt: skip
@@ -50,7 +50,7 @@ class _Run:
 
     def beside(self, other: Step) -> bool:
         """Whether it goes on when the other one begins."""
-        mine, others = (_ABOUT.get(step.chosen()[0]) for step in (self.step, other))
+        mine, others = (_CONTROLLED.get(step.chosen()[0]) for step in (self.step, other))
         return mine is not None and others is not None and mine != others
 
 
@@ -68,14 +68,14 @@ class Script:
         self.step: Step | None = None
         self.begun = 0.0  # s
         self.begun_at = 0.0  # m travelled
-        self.progress: Progress | None = None
+        self.progress: RouteProgress | None = None
         self.reached = False
         self._beside: list[_Run] = []  # what else is being done
         self._log = log
         self._waiting = [_Wait(step, step.armed_by is None) for step in do]
         self._events = [_Wait(step, step.armed_by is None) for step in events]
 
-    def advance(self, now: Moment) -> bool:
+    def advance(self, now: Snapshot) -> bool:
         """Go on to another step if it is time; True if so."""
         for run in (*self._beside, *self._current()):
             name = run.step.name
@@ -93,7 +93,7 @@ class Script:
                 return True
         return False
 
-    def _ready(self, wait: _Wait, now: Moment) -> bool:
+    def _ready(self, wait: _Wait, now: Snapshot) -> bool:
         step = wait.step
         if not wait.armed:
             assert step.armed_by is not None
@@ -109,7 +109,7 @@ class Script:
     def _current(self) -> list[_Run]:
         return [_Run(self.step, self.begun, self.begun_at)] if self.step is not None else []
 
-    def _begin(self, step: Step, now: Moment) -> None:
+    def _begin(self, step: Step, now: Snapshot) -> None:
         runs = [*self._beside, *self._current()]
         self._beside = [run for run in runs if run.beside(step)]
         for run in runs:
@@ -119,13 +119,13 @@ class Script:
             self._log[step.name] = "begun"
         self.step = step
         self.begun, self.begun_at = now.time, now.states[self.name].travelled
-        if _ABOUT.get(step.chosen()[0]) != "speed":
+        if _CONTROLLED.get(step.chosen()[0]) != "speed":
             self.progress = None
 
-    def _done(self, now: Moment) -> bool:
+    def _done(self, now: Snapshot) -> bool:
         return all(self._over(run, now) for run in self._current())
 
-    def _over(self, run: _Run, now: Moment) -> bool:
+    def _over(self, run: _Run, now: Snapshot) -> bool:
         step, me = run.step, now.states[self.name]
         gone = me.travelled - run.begun_at
         over = step.change_lane or step.shift
@@ -139,7 +139,7 @@ class Script:
             return self.reached
         return self.progress is not None and self.progress.done
 
-    def _counts_as_done(self, run: _Run, now: Moment) -> bool:
+    def _counts_as_done(self, run: _Run, now: Snapshot) -> bool:
         """Whether a named step counts as done, also one that goes on."""
         step = run.step
         if step.done_after is not None:
@@ -156,7 +156,14 @@ class VehicleDriver:
     """Drives one vehicle by its script. ``actor`` is its ``carla.Vehicle``, ``start`` the lane it begins on."""
 
     def __init__(
-        self, actor: Any, town: carla.Map, script: Script, spawn: Spawn, start: carla.Waypoint, seed: int, guide: Guide
+        self,
+        actor: Any,
+        town: carla.Map,
+        script: Script,
+        spawn: Spawn,
+        start: carla.Waypoint,
+        seed: int,
+        guide: RouteResolver,
     ) -> None:
         extent = actor.bounding_box.extent
         wheelbase, lock = 1.2 * extent.x, radians(40.0)
@@ -171,9 +178,11 @@ class VehicleDriver:
         self._parked = not spawn.speed  # nobody has told it to go yet
         self._guide = guide
         self._wanted: Step | None = None  # a change of the path, but there is no path or no such lane yet
-        self._pace: Pace | None = None  # of a speed that was told exactly
+        self._pace: SpeedProfile | None = None  # of a speed that was told exactly
 
-    def control(self, now: Moment, bodies: Sequence[Body], halts: Sequence[Halt], delta: float) -> carla.VehicleControl:
+    def control(
+        self, now: Snapshot, bodies: Sequence[RoadUser], halts: Sequence[Halt], delta: float
+    ) -> carla.VehicleControl:
         """Pedals for this tick; ``bodies`` are all others."""
         script = self.script
         me = now.states[script.name]
@@ -203,12 +212,12 @@ class VehicleDriver:
             return carla.VehicleControl(0.0, pedals.steer, max(brake, pedals.brake))
         return carla.VehicleControl(pedals.throttle, pedals.steer, pedals.brake)
 
-    def _begin(self, now: Moment) -> None:
+    def _begin(self, now: Snapshot) -> None:
         script, step = self.script, self.script.step
         assert step is not None
         me = now.states[script.name]
         if _exact(step):
-            self._pace = pace_of(step, script.name, now, self._pace, self._guide)
+            self._pace = speed_profile(step, script.name, now, self._pace, self._guide)
             script.reached = False
             self._parked = False
             return
@@ -218,7 +227,7 @@ class VehicleDriver:
         elif (way := step.follow_route) is not None:
             points = self._guide.route(step, me)
             self._pilot.follow((point.way, point.x, point.y) for point in points)
-            script.progress = Progress(points)
+            script.progress = RouteProgress(points)
             if way.speed is not None:
                 self._pace, self._parked = None, way.speed == 0.0
                 self._pilot.cruise, self._heed = max(way.speed, 0.1), way.heed
@@ -226,14 +235,14 @@ class VehicleDriver:
             corners, _ = self._guide.path(step)
             points = self._guide.points(corners)
             self._pilot.follow((point.way, point.x, point.y) for point in points)
-            script.progress = Progress(points)
-            self._pace = pace_of(step, script.name, now, self._pace, self._guide) or self._pace
+            script.progress = RouteProgress(points)
+            self._pace = speed_profile(step, script.name, now, self._pace, self._guide) or self._pace
             self._parked = self._parked and self._pace is None
         elif step.change_lane is None and step.shift is None:
             self._pace, self._parked = None, False
         self._wanted = step if step.change_lane is not None or step.shift is not None else None
 
-    def _change_path(self, step: Step, now: Moment) -> bool:
+    def _change_path(self, step: Step, now: Snapshot) -> bool:
         wanted_over = step.change_lane or step.shift
         assert wanted_over is not None
         length = wanted_over.length
@@ -255,13 +264,13 @@ class VehicleDriver:
             lanes = self._pilot.lanes_to(wanted)
         return self._pilot.change_lane(lanes, length, change.oncoming)
 
-    def _exactly(self, pace: Pace, steer: float, now: Moment, delta: float) -> carla.VehicleControl:
+    def _exactly(self, pace: SpeedProfile, steer: float, now: Snapshot, delta: float) -> carla.VehicleControl:
         """Give the vehicle the speed it was told; its pedals are only there for the lamps and the steering."""
         me = now.states[self.script.name]
         before = pace.speed
         speed = pace.at(now, delta)
         self.script.reached = pace.reached
-        gap = self._pilot.left - me.half_length  # where the road ends, so does the drive
+        gap = self._pilot.remaining - me.half_length  # the drive ends where the road does
         speed = min(speed, sqrt(2.0 * FULL_BRAKING * max(gap, 0.0)))
         if speed < 0.02:
             self.actor.set_target_velocity(carla.Vector3D(0.0, 0.0, 0.0))
@@ -275,15 +284,15 @@ class VehicleDriver:
 class WalkerDriver:
     """Leads one walker by its script. ``towards`` is the way over the road, yaw in radians."""
 
-    def __init__(self, actor: Any, script: Script, towards: float, guide: Guide) -> None:
+    def __init__(self, actor: Any, script: Script, towards: float, guide: RouteResolver) -> None:
         self.actor, self.script = actor, script
         self._over_road = towards
         self._guide = guide
-        self._pace: Pace | None = None
+        self._pace: SpeedProfile | None = None
         self._corners: list[tuple[float, float]] = []  # still to be walked to
         self._last = (0.0, 0.0)  # the corner before them
 
-    def control(self, now: Moment, delta: float) -> carla.WalkerControl:
+    def control(self, now: Snapshot, delta: float) -> carla.WalkerControl:
         """Where to walk in this tick."""
         script = self.script
         me = now.states[script.name]
@@ -310,37 +319,37 @@ class WalkerDriver:
         x, y = self._corners[0]
         return carla.WalkerControl(_direction(atan2(y - me.y, x - me.x)), speed, False)
 
-    def _passed(self, me: State) -> bool:
+    def _passed(self, me: ActorState) -> bool:
         """Whether the next corner is reached, or lies behind."""
         (x, y), (x0, y0) = self._corners[0], self._last
         return (x - me.x) * (x - x0) + (y - me.y) * (y - y0) <= CORNER * hypot(x - x0, y - y0)
 
-    def _begin(self, now: Moment) -> None:
+    def _begin(self, now: Snapshot) -> None:
         script, step = self.script, self.script.step
         assert step is not None
         script.reached = False
         if step.follow_path is not None:
             corners, _ = self._guide.path(step)
             self._corners, self._last = corners, (now.states[script.name].x, now.states[script.name].y)
-            script.progress = Progress(self._guide.points(corners))
+            script.progress = RouteProgress(self._guide.points(corners))
         if step.follow_path is not None or _exact(step):
-            self._pace = pace_of(step, script.name, now, self._pace, self._guide) or self._pace
+            self._pace = speed_profile(step, script.name, now, self._pace, self._guide) or self._pace
 
 
 def _exact(step: Step) -> bool:
-    return _ABOUT.get(step.chosen()[0]) == "speed"
+    return _CONTROLLED.get(step.chosen()[0]) == "speed"
 
 
 def _direction(yaw: float) -> carla.Vector3D:
     return carla.Vector3D(cos(yaw), sin(yaw), 0.0)
 
 
-def body(state: State, walks: bool = False) -> Body:
+def road_user(state: ActorState, walks: bool = False) -> RoadUser:
     """An actor as others heed it."""
-    return Body(state.x, state.y, state.yaw, state.half_length, state.half_width, state.vx, state.vy, walks)
+    return RoadUser(state.x, state.y, state.yaw, state.half_length, state.half_width, state.vx, state.vy, walks)
 
 
-def _scripted(points: Sequence[Pedals], since: float) -> carla.VehicleControl:
+def _scripted(points: Sequence[ControlPoint], since: float) -> carla.VehicleControl:
     passed = [point for point in points if point.at <= since + 1e-6]
     if not passed:
         return carla.VehicleControl()

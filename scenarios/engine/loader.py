@@ -1,4 +1,4 @@
-"""Scenario files: read, checked, and every mistake reported with file, line and key."""
+"""Loading of scenario files: every mistake is reported with file, line and key."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from scenarios.language.problems import (
     line_of,
     parse_yaml,
 )
-from scenarios.language.schema import Actor, Camera, Ego, Scenario, Step
+from scenarios.language.schema import ActorSpec, CameraSpec, EgoSpec, Scenario, Step
 from scenarios.openscenario.reader import translate
 
 MAX_BYTES = 1 << 20
@@ -36,7 +36,7 @@ _VEHICLES = tuple(name for name in Step.model_fields if name != "cross")
 
 
 @dataclass(frozen=True)
-class Loaded:
+class LoadedScenario:
     """A scenario with where it came from."""
 
     path: Path
@@ -58,7 +58,7 @@ class Loaded:
         return first_error(self.path, [Problem(line_of(self._lines, key), dotted(key), message)])
 
 
-def load(path: str | Path) -> Loaded:
+def load(path: str | Path) -> LoadedScenario:
     """The scenario in a YAML file, or in an OpenSCENARIO one (.xosc). Raises ``ScenarioError``."""
     path = Path(path)
     try:
@@ -76,7 +76,7 @@ def load(path: str | Path) -> Loaded:
     return parse(path, text)
 
 
-def parse(path: Path, text: str, files: Mapping[str, bytes] | None = None) -> Loaded:
+def parse(path: Path, text: str, files: Mapping[str, bytes] | None = None) -> LoadedScenario:
     """The scenario in a YAML text; ``path`` is what it is called. With ``files`` (name -> content) nothing is read from
     the disk. Raises ``ScenarioError``."""
     data, lines = parse_yaml(path, text)
@@ -85,7 +85,7 @@ def parse(path: Path, text: str, files: Mapping[str, bytes] | None = None) -> Lo
 
 def _checked(
     path: Path, text: str, data: Any, lines: Mapping[Key, int], raw: bytes, files: Mapping[str, bytes] | None
-) -> Loaded:
+) -> LoadedScenario:
     try:
         scenario = Scenario.model_validate(data)
     except ValidationError as error:
@@ -110,7 +110,7 @@ def _checked(
             problems.append(Problem(line_of(lines, ("town",)), "town", f"{path.parent / scenario.town}: {reason}"))
     if problems:
         raise first_error(path, problems)
-    return Loaded(path, scenario, text, town, digest.hexdigest(), found, lines)
+    return LoadedScenario(path, scenario, text, town, digest.hexdigest(), found, lines)
 
 
 # Mistakes in words
@@ -163,7 +163,7 @@ def _check(scenario: Scenario) -> Iterator[tuple[Key, str]]:
     """Names that nobody has, steps that never begin, walkers that should drive."""
     names = {EGO}
     steps: set[str] = set()
-    everybody: list[tuple[Ego | Actor, Key]] = [(scenario.ego, ("ego",))]
+    everybody: list[tuple[EgoSpec | ActorSpec, Key]] = [(scenario.ego, ("ego",))]
     everybody += [(actor, ("actors", k)) for k, actor in enumerate(scenario.actors)]
     for who, key in everybody:
         for kind, listed in (("do", who.do), ("events", who.events)):
@@ -192,7 +192,7 @@ def _check(scenario: Scenario) -> Iterator[tuple[Key, str]]:
     for k, light in enumerate(scenario.lights):
         if light.when is not None:
             yield from _check_names(light.when, ("lights", k, "when"), names, steps)
-    cameras: list[tuple[Camera, Key]] = [(scenario.camera, ("camera",))]
+    cameras: list[tuple[CameraSpec, Key]] = [(scenario.camera, ("camera",))]
     cameras += [(camera, ("cameras", k)) for k, camera in enumerate(scenario.cameras)]
     for lens, key in cameras:
         width, height = lens.pixels
@@ -204,8 +204,8 @@ def _check(scenario: Scenario) -> Iterator[tuple[Key, str]]:
             yield ("cameras", k, "name"), f"{name!r} is taken"
 
 
-def _check_steps(actor: Actor | Ego, key: Key, names: set[str], known: set[str]) -> Iterator[tuple[Key, str]]:
-    walks = isinstance(actor, Actor) and actor.walks
+def _check_steps(actor: ActorSpec | EgoSpec, key: Key, names: set[str], known: set[str]) -> Iterator[tuple[Key, str]]:
+    walks = isinstance(actor, ActorSpec) and actor.walks
     for listed, steps in (("do", actor.do), ("events", actor.events)):
         before: Step | None = None
         for k, step in enumerate(steps):

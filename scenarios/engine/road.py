@@ -1,4 +1,4 @@
-"""The map as a scenario needs it: places, the shortest way to them along lanes, markings that are crossed."""
+"""The map as the scenario engine needs it: places, shortest routes along lanes, crossed lane markings."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from math import hypot
 import carla
 
 from bridge.carla_client.autopilot import STEP
-from scenarios.engine.loader import Loaded
-from scenarios.engine.snapshot import Invasion, State, corners
+from scenarios.engine.loader import LoadedScenario
+from scenarios.engine.snapshot import ActorState, Invasion, corners
 from scenarios.language.conditions import Place, Spawn
 
 LANE_CHANGE = 20.0  # m that a lane change counts as when ways are compared, and takes at most
@@ -30,10 +30,10 @@ class RoutePoint:
     y: float
 
 
-class Places:
+class PlaceFinder:
     """Finds what a scenario's places name on a map. Raises ``ScenarioError`` with the line."""
 
-    def __init__(self, town: carla.Map, loaded: Loaded) -> None:
+    def __init__(self, town: carla.Map, loaded: LoadedScenario) -> None:
         self.town = town
         self._loaded = loaded
         self._start: carla.Waypoint | None = None  # where the ego begins
@@ -156,7 +156,7 @@ def along(way: carla.Waypoint, metres: float) -> carla.Waypoint | None:
     return way
 
 
-class Progress:
+class RouteProgress:
     """How far somebody has come on a route."""
 
     def __init__(self, points: Sequence[RoutePoint]) -> None:
@@ -185,7 +185,7 @@ class Progress:
         return self._at >= len(self._points) - 4
 
 
-class LaneWatch:
+class LaneInvasionDetector:
     """Notices when a vehicle crosses a marking of its lane: once from the first wheel over it until all are on one
     side again. Junctions have no markings. CARLA's own sensor does the same from the corners of the vehicle's box."""
 
@@ -193,7 +193,7 @@ class LaneWatch:
         self._town = town
         self._crossing = False
 
-    def look(self, time: float, state: State) -> Invasion | None:
+    def look(self, time: float, state: ActorState) -> Invasion | None:
         """The invasion that begins at this tick, if one does."""
         here = self._town.get_waypoint(carla.Location(state.x, state.y, state.z))
         if here is None or here.is_junction:

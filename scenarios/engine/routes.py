@@ -1,4 +1,4 @@
-"""The places that steps and conditions name, found on the map: routes, paths, how far it is to somewhere."""
+"""Places named by steps and conditions, resolved on the map: routes, paths, remaining distances."""
 
 from __future__ import annotations
 
@@ -10,19 +10,19 @@ import carla
 from pydantic import BaseModel
 
 from bridge.carla_client.autopilot import STEP
-from scenarios.engine.loader import Loaded, ScenarioError
-from scenarios.engine.road import Places, Progress, RoutePoint
-from scenarios.engine.snapshot import State
+from scenarios.engine.loader import LoadedScenario, ScenarioError
+from scenarios.engine.road import PlaceFinder, RoutePoint, RouteProgress
+from scenarios.engine.snapshot import ActorState
 from scenarios.language.conditions import At, Place, When
-from scenarios.language.schema import Actor, Ego, Step
+from scenarios.language.schema import ActorSpec, EgoSpec, Step
 
 Key = tuple[str | int, ...]
 
 
-class Guide:
+class RouteResolver:
     """Says where the steps of a scenario lead. Raises ``ScenarioError`` with the line for a place that is not there."""
 
-    def __init__(self, town: carla.Map, places: Places, loaded: Loaded) -> None:
+    def __init__(self, town: carla.Map, places: PlaceFinder, loaded: LoadedScenario) -> None:
         self._town, self._places, self._scenario = town, places, loaded.scenario
         self._keys = {id(step): key for step, key in self._steps()}
 
@@ -44,7 +44,7 @@ class Guide:
         for k, light in enumerate(self._scenario.lights):
             self._fill(light.when, "lights", k, "when")
 
-    def route(self, step: Step, state: State) -> list[RoutePoint]:
+    def route(self, step: Step, state: ActorState) -> list[RoutePoint]:
         """The way of a ``follow_route`` from where somebody is."""
         assert step.follow_route is not None
         start = self._town.get_waypoint(carla.Location(state.x, state.y, state.z))
@@ -72,7 +72,7 @@ class Guide:
         x, y = corners[-1]
         return [*found, RoutePoint(self._town.get_waypoint(carla.Location(x, y, 0.0)), x, y)]
 
-    def way_to(self, place: Place, state: State) -> Way:
+    def way_to(self, place: Place, state: ActorState) -> Approach:
         """How somebody comes to a place from where they are."""
         end = self._places.find(place)
         start = self._town.get_waypoint(carla.Location(state.x, state.y, state.z))
@@ -80,9 +80,9 @@ class Guide:
             points = self._places.route(start, [place])
         except ScenarioError:
             points = []  # no lane leads there: somebody on foot, or beside the road
-        return Way(end.transform.location.x, end.transform.location.y, Progress(points) if points else None)
+        return Approach(end.transform.location.x, end.transform.location.y, RouteProgress(points) if points else None)
 
-    def lane_of(self, state: State, beside: int = 0) -> int:
+    def lane_of(self, state: ActorState, beside: int = 0) -> int:
         """The id of the lane where somebody is, or so many lanes to the left of it."""
         lane = int(self._town.get_waypoint(carla.Location(state.x, state.y, state.z)).lane_id)
         wanted = abs(lane) - beside  # counted from the middle of the road outwards; there is no lane 0
@@ -101,7 +101,7 @@ class Guide:
                         self._fill(one, *key, name, *([k] if isinstance(value, list) else []))
 
     def _steps(self) -> Iterator[tuple[Step, Key]]:
-        everybody: list[tuple[Ego | Actor, Key]] = [(self._scenario.ego, ("ego",))]
+        everybody: list[tuple[EgoSpec | ActorSpec, Key]] = [(self._scenario.ego, ("ego",))]
         everybody += [(actor, ("actors", k)) for k, actor in enumerate(self._scenario.actors)]
         for actor, key in everybody:
             for kind, steps in (("do", actor.do), ("events", actor.events)):
@@ -109,13 +109,13 @@ class Guide:
                     yield step, (*key, kind, n)
 
 
-class Way:
+class Approach:
     """The way to a place. ``progress`` is along lanes, None for as the crow flies."""
 
-    def __init__(self, x: float, y: float, progress: Progress | None) -> None:
+    def __init__(self, x: float, y: float, progress: RouteProgress | None) -> None:
         self._x, self._y, self._progress = x, y, progress
 
-    def left(self, state: State) -> float:
+    def left(self, state: ActorState) -> float:
         """Metres that are left of it."""
         straight = hypot(self._x - state.x, self._y - state.y)
         if self._progress is None:

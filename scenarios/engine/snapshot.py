@@ -1,4 +1,4 @@
-"""Where everybody is at one tick, and what conditions say about it."""
+"""The state of all actors at one tick, and the evaluation of conditions on it."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ REACH = 60.0  # s that a time to collision looks ahead
 
 
 @dataclass(frozen=True)
-class State:
+class ActorState:
     """An actor seen from above: metres, radians, m/s; ``travelled`` metres since the beginning."""
 
     x: float
@@ -38,7 +38,7 @@ class State:
             self.stood,
         )  # fmt: skip
 
-    def ahead(self, other: State) -> tuple[float, float]:
+    def ahead(self, other: ActorState) -> tuple[float, float]:
         """Metres from this actor to ``other``: forward, to the right."""
         dx, dy = other.x - self.x, other.y - self.y
         c, s = cos(self.yaw), sin(self.yaw)
@@ -46,7 +46,7 @@ class State:
 
 
 @dataclass(frozen=True)
-class Touch:
+class CollisionRecord:
     """A collision: when (s), who, with whom (a name of the scenario or a blueprint)."""
 
     time: float
@@ -64,19 +64,19 @@ class Invasion:
 
 
 @dataclass(frozen=True)
-class Moment:
+class Snapshot:
     """One tick. ``road_of`` looks up the road that an actor is on."""
 
     time: float
-    states: Mapping[str, State]
-    touches: Sequence[Touch]  # all so far
+    states: Mapping[str, ActorState]
+    touches: Sequence[CollisionRecord]  # all so far
     road_of: Callable[[str], int] = field(repr=False)
     invasions: Sequence[Invasion] = ()  # all so far
     route: tuple[float, float] | None = None  # m that the ego has done of its route, and the route's length
     steps: Mapping[str, str] = field(default_factory=dict)  # "begun" or "done", of named steps that have begun
 
 
-def holds(when: When, now: Moment, me: str = EGO, begun: float = 0.0) -> bool:
+def holds(when: When, now: Snapshot, me: str = EGO, begun: float = 0.0) -> bool:
     """Whether all conditions hold; ``me`` is whose they are, ``begun`` when the step before began."""
     states = now.states
     if when.time is not None and now.time < when.time - 1e-6:
@@ -112,14 +112,14 @@ def holds(when: When, now: Moment, me: str = EGO, begun: float = 0.0) -> bool:
     return _hit(when, now, me)
 
 
-def _headway(wanted: Headway, now: Moment, me: str) -> float:
+def _headway(wanted: Headway, now: Snapshot, me: str) -> float:
     a, b = now.states[wanted.of or me], now.states[wanted.to]
     if a.ahead(b)[0] <= 0.0:
         return nan  # it is behind: neither above nor below anything
     return gap(a, b) / a.speed if a.speed > STANDING else inf
 
 
-def time_to_collision(wanted: TimeToCollision, now: Moment, me: str = EGO) -> float:
+def time_to_collision(wanted: TimeToCollision, now: Snapshot, me: str = EGO) -> float:
     """Seconds until the circles around two actors would touch at their present velocities, ``inf`` if they never do."""
     a, b = now.states[wanted.of or me], now.states[wanted.to]
     x, y, vx, vy = b.x - a.x, b.y - a.y, b.vx - a.vx, b.vy - a.vy
@@ -138,7 +138,7 @@ def time_to_collision(wanted: TimeToCollision, now: Moment, me: str = EGO) -> fl
     return seconds if nearest < reach and seconds < REACH else inf
 
 
-def gap(a: State, b: State) -> float:
+def gap(a: ActorState, b: ActorState) -> float:
     """Free metres between the outlines of two actors, 0 where they touch."""
     corners_a, corners_b = corners(a), corners(b)
     return 0.0 if _overlap(a, b) else min(_apart(corners_a, corners_b), _apart(corners_b, corners_a))
@@ -148,14 +148,14 @@ def _between(value: float, above: float | None, below: float | None) -> bool:
     return (above is None or value > above) and (below is None or value < below)
 
 
-def _hit(when: When, now: Moment, me: str) -> bool:
+def _hit(when: When, now: Snapshot, me: str) -> bool:
     wanted = when.collision
     return wanted is None or any(
         touch.of == (wanted.of or me) and wanted.by in (None, touch.by) for touch in now.touches
     )
 
 
-def corners(state: State) -> list[tuple[float, float]]:
+def corners(state: ActorState) -> list[tuple[float, float]]:
     """The four corners of an actor's outline, metres."""
     c, s = cos(state.yaw), sin(state.yaw)
     sides = ((1, 1), (1, -1), (-1, -1), (-1, 1))
@@ -163,7 +163,7 @@ def corners(state: State) -> list[tuple[float, float]]:
     return [(state.x + u * c - v * s, state.y + u * s + v * c) for u, v in half]
 
 
-def _overlap(a: State, b: State) -> bool:
+def _overlap(a: ActorState, b: ActorState) -> bool:
     """Separating axes of two boxes."""
     corners_a, corners_b = corners(a), corners(b)
     for yaw in (a.yaw, b.yaw):

@@ -1,4 +1,4 @@
-"""Speeds that are told exactly: ramps, somebody else's speed, times along a path, meeting somebody somewhere."""
+"""Speed profiles: ramps, another actor's speed, timed paths, rendezvous, kept distances."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from itertools import pairwise
 from math import cos, hypot, pi
 from typing import Protocol
 
-from scenarios.engine.routes import Guide, Way
-from scenarios.engine.snapshot import STANDING, Moment, State
+from scenarios.engine.routes import Approach, RouteResolver
+from scenarios.engine.snapshot import STANDING, ActorState, Snapshot
 from scenarios.language.schema import KeepDistance, Meet, SetSpeed, Step
 
 FASTEST = 60.0  # m/s
@@ -18,20 +18,20 @@ SPRING = 0.8  # 1/s, of a kept distance
 CATCH_UP = 1.0  # 1/s: how fast a lag behind the times of a path is made good
 
 
-class Pace(Protocol):
+class SpeedProfile(Protocol):
     """A speed over time: ``speed`` of the last tick in m/s, and whether what was wanted is ``reached``."""
 
     speed: float
     reached: bool
 
-    def at(self, now: Moment, delta: float) -> float:
+    def at(self, now: Snapshot, delta: float) -> float:
         """m/s for the tick of ``delta`` seconds that begins now; to be asked once a tick."""
 
 
-class Ramp:
+class SpeedRamp:
     """To a speed, or to that of somebody else."""
 
-    def __init__(self, told: SetSpeed, now: Moment, speed: float) -> None:
+    def __init__(self, told: SetSpeed, now: Snapshot, speed: float) -> None:
         self.speed, self.reached = speed, False
         self._told, self._before, self._begun = told, speed, now.time
         self._target = self._wanted(now)
@@ -46,7 +46,7 @@ class Ramp:
         if not self._seconds:
             self.speed = self._target
 
-    def _wanted(self, now: Moment) -> float:
+    def _wanted(self, now: Snapshot) -> float:
         told = self._told
         if told.speed is not None:
             return told.speed
@@ -54,8 +54,8 @@ class Ramp:
         times = 1.0 if told.times is None else told.times
         return min(max(times * now.states[told.beside].speed + (told.plus or 0.0), 0.0), FASTEST)
 
-    def at(self, now: Moment, delta: float) -> float:
-        """See ``Pace``."""
+    def at(self, now: Snapshot, delta: float) -> float:
+        """See ``SpeedProfile``."""
         if self._told.keep:
             self._target = self._wanted(now)
         gone = now.time + delta - self._begun
@@ -67,11 +67,11 @@ class Ramp:
         return self.speed
 
 
-class Timed:
+class TimedPath:
     """The times of a path's corners."""
 
     def __init__(
-        self, name: str, corners: list[tuple[float, float]], times: list[float], now: Moment, speed: float
+        self, name: str, corners: list[tuple[float, float]], times: list[float], now: Snapshot, speed: float
     ) -> None:
         self.speed, self.reached = speed, False
         self._name, self._times, self._begun = name, times, now.time
@@ -81,8 +81,8 @@ class Timed:
         me = now.states[name]
         self._from = me.travelled + hypot(corners[0][0] - me.x, corners[0][1] - me.y)
 
-    def at(self, now: Moment, delta: float) -> float:
-        """See ``Pace``."""
+    def at(self, now: Snapshot, delta: float) -> float:
+        """See ``SpeedProfile``."""
         time = now.time + delta - self._begun
         if time < self._times[0]:
             return self.speed
@@ -96,16 +96,16 @@ class Timed:
         return self.speed
 
 
-class Meeting:
+class Rendezvous:
     """Being at a place when somebody else is at another: with t seconds left for d metres, the speed now that leads
     there with a constant acceleration, (v + v_end) / 2 t = d."""
 
-    def __init__(self, name: str, told: Meet, mine: Way, others: Way, speed: float) -> None:
+    def __init__(self, name: str, told: Meet, mine: Approach, others: Approach, speed: float) -> None:
         self.speed, self.reached = speed, False
         self._name, self._told, self._mine, self._others = name, told, mine, others
 
-    def at(self, now: Moment, delta: float) -> float:
-        """See ``Pace``."""
+    def at(self, now: Snapshot, delta: float) -> float:
+        """See ``SpeedProfile``."""
         told, other = self._told, now.states[self._told.other]
         end = told.speed if told.plus is None else max(other.speed + told.plus, 0.0)
         left, theirs = self._mine.left(now.states[self._name]), self._others.left(other)
@@ -122,15 +122,15 @@ class Meeting:
         return self.speed
 
 
-class Following:
+class DistanceKeeper:
     """A distance to somebody ahead: a spring to it and a damper to their speed, critically damped."""
 
     def __init__(self, name: str, told: KeepDistance, speed: float) -> None:
         self.speed, self.reached = speed, False
         self._name, self._told = name, told
 
-    def at(self, now: Moment, delta: float) -> float:
-        """See ``Pace``."""
+    def at(self, now: Snapshot, delta: float) -> float:
+        """See ``SpeedProfile``."""
         told, me, other = self._told, now.states[self._name], now.states[self._told.to]
         apart = me.ahead(other)[0]
         if told.outlines:
@@ -143,21 +143,23 @@ class Following:
         return self.speed
 
 
-def pace_of(step: Step, name: str, now: Moment, before: Pace | None, guide: Guide) -> Pace | None:
+def speed_profile(
+    step: Step, name: str, now: Snapshot, before: SpeedProfile | None, guide: RouteResolver
+) -> SpeedProfile | None:
     """The pace that a step of somebody asks for, None if none. ``before`` is what they had."""
-    me: State = now.states[name]
+    me: ActorState = now.states[name]
     speed = before.speed if before is not None else me.speed
     if step.set_speed is not None:
-        return Ramp(step.set_speed, now, speed)
+        return SpeedRamp(step.set_speed, now, speed)
     if (meet := step.meet) is not None:
         mine, others = guide.way_to(meet.at, me), guide.way_to(meet.there, now.states[meet.other])
-        return Meeting(name, meet, mine, others, speed)
+        return Rendezvous(name, meet, mine, others, speed)
     if step.keep_distance is not None:
-        return Following(name, step.keep_distance, speed)
+        return DistanceKeeper(name, step.keep_distance, speed)
     if step.follow_path is not None:
         corners, times = guide.path(step)
         if times:
-            return Timed(name, corners, times, now, speed)
+            return TimedPath(name, corners, times, now, speed)
         if step.follow_path.speed is not None:
-            return Ramp(SetSpeed(speed=step.follow_path.speed), now, speed)
+            return SpeedRamp(SetSpeed(speed=step.follow_path.speed), now, speed)
     return None

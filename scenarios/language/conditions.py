@@ -1,4 +1,4 @@
-"""Where and when, in the scenario language: places and conditions, and what all its models have in common."""
+"""Places and conditions of the scenario language, and the base of all its models."""
 
 from __future__ import annotations
 
@@ -159,7 +159,7 @@ class Travelled(Model):
     above: Annotated[float, Field(ge=0.0, le=1e6)]
 
 
-class Collision(Model):
+class CollisionCondition(Model):
     """An actor has touched something, or a certain other actor."""
 
     of: Name | None = None
@@ -213,7 +213,7 @@ class When(Model):
     speed: Moving | None = None
     position: At | None = None
     travelled: Travelled | None = None
-    collision: Collision | None = None
+    collision: CollisionCondition | None = None
     headway: Headway | None = None
     time_to_collision: TimeToCollision | None = None
     standing: Standing | None = None

@@ -156,7 +156,7 @@ class Stop(Model):
     hold: Seconds = 0.0
 
 
-class Pedals(Model):
+class ControlPoint(Model):
     """Pedals and steering from a moment on."""
 
     at: Seconds = 0.0
@@ -223,11 +223,11 @@ class Step(OneOf):
     keep_distance: KeepDistance | None = None
     stop: Stop | None = None
     cross: Cross | None = None
-    controls: Annotated[list[Pedals], Field(min_length=1, max_length=10_000)] | None = None
+    controls: Annotated[list[ControlPoint], Field(min_length=1, max_length=10_000)] | None = None
     """Pedals by time. Goes on until the next step."""
 
 
-class Ego(Model):
+class EgoSpec(Model):
     """The vehicle with the camera."""
 
     blueprint: str = Field("vehicle.tesla.model3", pattern=r"^vehicle\.[\w.-]+$")
@@ -239,13 +239,13 @@ class Ego(Model):
     """Steps that need not come in order: each begins once, whenever its `when` holds, instead of what is being done."""
 
     @model_validator(mode="after")
-    def _something(self) -> Ego:
+    def _something(self) -> EgoSpec:
         if not self.do and not self.events:
             raise ValueError("needs at least one step in do or events")
         return self
 
 
-class Actor(Model):
+class ActorSpec(Model):
     """Somebody else."""
 
     name: Name
@@ -351,7 +351,7 @@ class End(When):
     """Seconds between these conditions and the end."""
 
 
-class Light(Model):
+class LightSpec(Model):
     """Holds a traffic light in a state from a moment on; those of the crossing lanes go red when it is not."""
 
     at: Place
@@ -364,7 +364,7 @@ class Light(Model):
 # The whole
 
 
-class Mount(Model):
+class MountSpec(Model):
     """The camera's place at the ego, from the middle of the vehicle at road level."""
 
     x: Annotated[float, Field(ge=-30.0, le=30.0)] = 1.2
@@ -379,12 +379,12 @@ class Mount(Model):
     """Degrees, to the right is positive."""
 
 
-class Camera(Model):
+class CameraSpec(Model):
     size: Annotated[str, Field(pattern=r"^[1-9]\d{1,3}x[1-9]\d{1,3}$")] = "512x256"
     """Pixels, width x height."""
     fov: Annotated[float, Field(ge=5.0, le=170.0)] = 70.0
     """Horizontal, degrees."""
-    mount: Mount = Field(default_factory=lambda: Mount())
+    mount: MountSpec = Field(default_factory=lambda: MountSpec())
 
     @property
     def pixels(self) -> tuple[int, int]:
@@ -393,13 +393,13 @@ class Camera(Model):
         return int(width), int(height)
 
 
-class OtherCamera(Camera):
+class ExtraCameraSpec(CameraSpec):
     """A further camera at the ego, beside the first one."""
 
     name: Name
 
 
-class Weather(Model):
+class WeatherSpec(Model):
     """A CARLA preset and what differs from it. The sun's altitude is the time of day."""
 
     preset: Preset | None = None
@@ -415,7 +415,7 @@ class Weather(Model):
     fog_density: Percent | None = None
 
 
-class Traffic(Model):
+class TrafficSpec(Model):
     """The embedded town's own traffic round the ego; a CARLA server has its own."""
 
     vehicles: Annotated[int, Field(ge=0, le=200)] = 0
@@ -431,21 +431,21 @@ class Scenario(Model):
     """Name of a town, or an .xodr file beside the scenario. Generated towns are laid out by the seed."""
     seed: int = Field(0, ge=0, le=2**31)
     """Of the town, its traffic and every choice."""
-    weather: Weather = Field(default_factory=lambda: Weather())
+    weather: WeatherSpec = Field(default_factory=lambda: WeatherSpec())
     duration: Annotated[float, Field(gt=0.0, le=3600.0)]
     """Seconds until it ends, if it does not end before."""
     fps: Annotated[float, Field(ge=5.0, le=120.0)] = 20.0
     """Ticks and frames per simulated second."""
-    traffic: Traffic = Field(default_factory=lambda: Traffic())
-    camera: Camera = Field(default_factory=lambda: Camera())
-    cameras: list[OtherCamera] = Field(default_factory=list, max_length=7)
+    traffic: TrafficSpec = Field(default_factory=lambda: TrafficSpec())
+    camera: CameraSpec = Field(default_factory=lambda: CameraSpec())
+    cameras: list[ExtraCameraSpec] = Field(default_factory=list, max_length=7)
     """Further ones. What they see is recorded beside the first one's."""
-    lights: list[Light] = Field(default_factory=list, max_length=50)
+    lights: list[LightSpec] = Field(default_factory=list, max_length=50)
     """What traffic lights do other than by their cycles."""
     remap: dict[str, str] = Field(default_factory=dict, max_length=29)
     """What is painted as something else, tag by tag, such as `buildings: vegetation`. Recorded tags stay."""
-    ego: Ego
-    actors: list[Actor] = Field(default_factory=list, max_length=100)
+    ego: EgoSpec
+    actors: list[ActorSpec] = Field(default_factory=list, max_length=100)
     end: list[End] = Field(default_factory=list, max_length=20)
     """Ends when one of these holds."""
     asserts: list[Assertion] = Field(max_length=100, alias="assert")

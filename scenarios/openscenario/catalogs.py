@@ -1,4 +1,4 @@
-"""OpenSCENARIO's catalogs: what a CatalogReference stands for."""
+"""OpenSCENARIO's catalogs: resolution of a CatalogReference."""
 
 from __future__ import annotations
 

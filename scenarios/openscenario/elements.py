@@ -1,4 +1,4 @@
-"""OpenSCENARIO's XML: elements with their lines, parameters filled in, and everything unread refused by name."""
+"""OpenSCENARIO's XML: elements with line numbers and parameters; unread elements are refused by name."""
 
 from __future__ import annotations
 

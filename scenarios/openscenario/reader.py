@@ -1,4 +1,4 @@
-"""ASAM OpenSCENARIO 1.x (.xosc) as a scenario: what CARLA's ScenarioRunner examples and esmini's basic ones use.
+"""ASAM OpenSCENARIO 1.x (.xosc) as a scenario, in the scope of CARLA's ScenarioRunner examples and esmini's basic ones.
 
 Speeds are exactly what actions say; the steering is this project's own drivers'. Whoever the file leaves to a
 controller outside of it is driven by them altogether. As in ScenarioRunner, positions are CARLA's (left-handed) where

@@ -61,7 +61,7 @@ class Builder:
 
 
 @dataclass
-class Frame:
+class LotFrame:
     """Where a house stands: `origin` (3,) is the left end of its front as seen from the street, `along` and `inward`
     units."""
 
@@ -80,7 +80,7 @@ class Frame:
 
 def box(
     builder: Builder,
-    frame: Frame,
+    frame: LotFrame,
     low: tuple[float, float, float],
     high: tuple[float, float, float],
     tag: int,
@@ -102,7 +102,7 @@ def box(
 
 def house(
     builder: Builder,
-    frame: Frame,
+    frame: LotFrame,
     width: float,
     depth: float,
     storeys: int,
@@ -171,7 +171,7 @@ def house(
 
 def _roof(
     builder: Builder,
-    frame: Frame,
+    frame: LotFrame,
     shape: str,
     w: float,
     d: float,
@@ -232,7 +232,7 @@ def _roof(
 
 def _front(
     builder: Builder,
-    frame: Frame,
+    frame: LotFrame,
     w: float,
     storeys: int,
     eaves: float,
@@ -291,7 +291,7 @@ def _panels(x: np.ndarray, z: np.ndarray, width: float, height: float, y: float)
     return result
 
 
-def church(builder: Builder, frame: Frame, rng: np.random.Generator, instance: int, base: float = 0.3) -> None:
+def church(builder: Builder, frame: LotFrame, rng: np.random.Generator, instance: int, base: float = 0.3) -> None:
     """A church that looks over the roofs: nave, tower and spire; about 16 m by 34 m, `base` metres into the ground."""
     wall, roof = (176, 164, 144), (86, 84, 88)
     box(builder, frame, (2, 6, -base), (14, 34, 9.0), Tag.BUILDING, wall, instance)

@@ -1,4 +1,4 @@
-"""Wheels as things of their own: how far they have turned, which way they steer, and where that puts them."""
+"""Wheels as separate parts: rolling angle, steering angle and the resulting poses."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from numba import njit
 
 from bridge.town.assets.vehicle_meshes import Vehicle
 
-JUMP = 8.0  # m a tick: who gets further was put there
+TELEPORT = 8.0  # m a tick: who gets further was put there
 LOCK = float(np.radians(40.0))  # no wheel steers further
 LEAST = 0.02  # m a tick that say anything about steering
 SETTLE = 0.35  # share of a new steering angle, told from the way gone, that counts at once
 
 
-class WheelBook:
+class WheelTable:
     """The wheels of all templates. ``body[t]``: the template that takes the place of template t when its wheels are
     drawn apart (t itself where there are none); ``count[t]``, ``first[t]``: how many wheels, and the first of them in
     the arrays by wheel: ``at`` f64 (K, 3), m; ``radius`` f64 (K,), m; ``steers`` bool (K,); ``template`` i32 (K,);
@@ -73,23 +73,23 @@ def _placed(pose, wheel, gone, steer, at, radius, steers):  # type: ignore[no-un
 
 
 @dataclass
-class Rolled:
+class WheelAngles:
     """Of all actors at one moment, f64 (N,) each: metres ``gone`` forwards, ``steer`` of the front wheels, radians."""
 
     gone: np.ndarray
     steer: np.ndarray
 
     @staticmethod
-    def still(steer: np.ndarray) -> Rolled:
+    def still(steer: np.ndarray) -> WheelAngles:
         """``steer``: nan where it is not known."""
-        return Rolled(np.zeros(len(steer)), np.nan_to_num(steer))
+        return WheelAngles(np.zeros(len(steer)), np.nan_to_num(steer))
 
     def onward(
         self, before: np.ndarray, row: np.ndarray, pose: np.ndarray, base: np.ndarray, steer: np.ndarray
-    ) -> Rolled:
+    ) -> WheelAngles:
         """A moment later: actors at ``pose`` f64 (N, 4, 4) which were entry ``row`` (-1: new) of ``before``, with
         wheelbases ``base`` (m) and ``steer`` (radians; nan: to be told from the way)."""
-        return Rolled(*_onward(self.gone, self.steer, before, row, pose, base, steer))
+        return WheelAngles(*_onward(self.gone, self.steer, before, row, pose, base, steer))
 
 
 @njit(cache=True, nogil=True)
@@ -105,7 +105,7 @@ def _onward(gone, steer, before, row, pose, base, told):  # type: ignore[no-unty
                 ahead += moved * axis
                 size += axis * axis
                 turned += before[was, k, 1] * pose[n, k, 0]  # sine of the change of heading
-            ways = ahead / np.sqrt(max(size, 1e-12)) if straight < JUMP * JUMP else 0.0
+            ways = ahead / np.sqrt(max(size, 1e-12)) if straight < TELEPORT * TELEPORT else 0.0
             far[n], angle[n] = gone[was] + ways, steer[was]
             if abs(ways) > LEAST:
                 seen = min(max(np.arctan(base[n] * turned / ways), -LOCK), LOCK)

@@ -1,4 +1,4 @@
-"""Whether numba has compiled the town's kernels on this machine already: a stamp beside what it keeps of them.
+"""A stamp that marks the town's numba kernels as compiled on this machine.
 
 numba keeps compiled kernels where ``NUMBA_CACHE_DIR`` says, else beside their source, else, where that is read-only as
 an installed package may be, in the user's cache folder. The stamp lies in that very folder, so both go together.

@@ -11,10 +11,10 @@ from collections.abc import Mapping
 import numpy as np
 
 EVENT = np.dtype([("x", "<u2"), ("y", "<u2"), ("t", "<i8"), ("pol", "?")])  # packed: 13 bytes
-MOST_PER_PIXEL = 4  # events of one pixel between two pictures
+MAX_PER_PIXEL = 4  # events of one pixel between two pictures
 
 
-class EventEye:
+class EventCamera:
     """What each pixel remembers. Thresholds are the attributes of ``sensor.camera.dvs``."""
 
     def __init__(self, given: Mapping[str, str]) -> None:
@@ -36,7 +36,7 @@ class EventEye:
         found = []
         change = level - self._last
         for threshold, sign in ((self.up, 1.0), (self.down, -1.0)):
-            for _ in range(MOST_PER_PIXEL):
+            for _ in range(MAX_PER_PIXEL):
                 rows, columns = np.nonzero((level - self._reference) * sign >= threshold)
                 if not len(rows):
                     break

@@ -1,4 +1,4 @@
-"""What clients do to vehicles beside their controls: forces, velocities that hold, Ackermann targets, other physics."""
+"""Vehicle commands beyond plain controls: forces, constant velocities, Ackermann targets, physics parameters."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 
 from bridge.town.carla_server import structs
 from bridge.town.core.types import Actor, VehicleControl
-from bridge.town.dynamics.vehicles import GRAVITY, GRIP, SPECS, Spec
+from bridge.town.dynamics.vehicles import GRAVITY, GRIP, SPECS, VehicleSpec
 
 ACKERMANN = [0.15, 0.0, 0.25, 0.01, 0.0, 0.01]  # CARLA's defaults: gains of speed, then of acceleration
 STRONGEST = 8.0  # m/s^2, of an Ackermann target that names no acceleration
@@ -56,7 +56,7 @@ class Handling:
             if actor is not None:
                 self.world.set_velocity(ident, actor.transform.matrix()[:3, :3] @ speed)
 
-    def spec(self, actor: Actor) -> Spec:
+    def spec(self, actor: Actor) -> VehicleSpec:
         """What this vehicle can do."""
         drive = self.world.drives.get(actor.id)
         kind = actor.attributes.get("base_type", "car")

@@ -1,4 +1,4 @@
-"""From the rasteriser's planes to the pixels that CARLA's cameras send, written straight into send buffers.
+"""Conversion of the rasteriser's planes to CARLA's camera pixels, written straight into send buffers.
 
 Images are BGRA u8, four bytes a pixel, written as one little-endian u32 each. The formulas are CARLA's: tag in R
 (``SemanticSegmentationCamera``), tag in R and id in G + 256 B (``InstanceSegmentationCamera``), depth as

@@ -22,8 +22,8 @@ import numpy as np
 from bridge.town.core.types import Actor, Transform
 
 FORMAT = "neuralsim town recording 1"
-LONGEST = 1 << 30  # bytes of a recording
-LARGEST_FRAME = 64 << 20
+MAX_FILE_BYTES = 1 << 30  # bytes of a recording
+MAX_FRAME_BYTES = 64 << 20
 
 
 def folder() -> Path:
@@ -41,7 +41,7 @@ def path_of(name: str) -> Path:
 
 
 @dataclass
-class Frame:
+class RecordedFrame:
     """One moment: ``poses`` by actor id, f32 (7,)."""
 
     time: float
@@ -51,7 +51,7 @@ class Frame:
     collisions: list[list[int]] = field(default_factory=list)
 
 
-def read(path: Path) -> tuple[dict[str, Any], Iterator[Frame]]:
+def read(path: Path) -> tuple[dict[str, Any], Iterator[RecordedFrame]]:
     """The header and the frames of a file. Raises ``ValueError`` for a missing or foreign file; a cut one just ends."""
     try:
         file = path.open("rb")
@@ -66,23 +66,23 @@ def read(path: Path) -> tuple[dict[str, Any], Iterator[Frame]]:
 
 
 def _values(file: BinaryIO) -> Iterator[Any]:
-    unpacker = msgpack.Unpacker(max_buffer_size=LARGEST_FRAME)
+    unpacker = msgpack.Unpacker(max_buffer_size=MAX_FRAME_BYTES)
     inflate = zlib.decompressobj()
     with file:
         while chunk := file.read(1 << 16):
             try:
-                unpacker.feed(inflate.decompress(chunk, LARGEST_FRAME))
+                unpacker.feed(inflate.decompress(chunk, MAX_FRAME_BYTES))
                 yield from unpacker
             except (zlib.error, ValueError, msgpack.UnpackException):
                 return
 
 
-def _frames(values: Iterator[Any]) -> Iterator[Frame]:
+def _frames(values: Iterator[Any]) -> Iterator[RecordedFrame]:
     order: list[int] = []
     for time, come, gone, poses, collisions in values:
         order = [ident for ident in order if ident not in gone] + [each[0] for each in come]
         rows = np.frombuffer(poses, "<f4").reshape(-1, 7)
-        yield Frame(time, come, gone, dict(zip(order, rows, strict=True)), collisions)
+        yield RecordedFrame(time, come, gone, dict(zip(order, rows, strict=True)), collisions)
 
 
 class Recorder:
@@ -96,8 +96,8 @@ class Recorder:
         self._known: dict[int, Actor] = {}
         self._start = 0.0
         self._written = 0
-        self._replay: Iterator[Frame] | None = None
-        self._pair: tuple[Frame, Frame] | None = None
+        self._replay: Iterator[RecordedFrame] | None = None
+        self._pair: tuple[RecordedFrame, RecordedFrame] | None = None
         self._now, self._end = 0.0, np.inf
         self._cast: dict[int, int] = {}  # id in the recording -> id here
         self._made: set[int] = set()  # actors that the replay has brought
@@ -138,7 +138,7 @@ class Recorder:
         poses = np.array([_row(actor) for actor in self._known.values()], "<f4").reshape(-1, 7)
         collisions = [[int(event.actor), int(event.other)] for event in self.world.events()]
         self._put([self.world.time - self._start, come, gone, poses.tobytes(), collisions])
-        if self._written > LONGEST:
+        if self._written > MAX_FILE_BYTES:
             self.stop()
 
     def _put(self, value: Any) -> None:
@@ -201,7 +201,7 @@ class Recorder:
         if self._now >= self._end:
             self.stop_replay(keep=True)
 
-    def _meet(self, frame: Frame) -> None:
+    def _meet(self, frame: RecordedFrame) -> None:
         """Find or bring the actors that this frame is the first to have; send away those that have gone."""
         for ident in frame.gone:
             here = self._cast.pop(ident, None)
@@ -223,7 +223,7 @@ class Recorder:
                 self.world.drive_of(actor.id)
                 self.world.set_physics(actor.id, False)
 
-    def _place(self, earlier: Frame, later: Frame, share: float) -> None:
+    def _place(self, earlier: RecordedFrame, later: RecordedFrame, share: float) -> None:
         for ident, here in self._cast.items():
             a, b = earlier.poses.get(ident), later.poses.get(ident)
             if b is None or here not in self.world.actors:

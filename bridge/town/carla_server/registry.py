@@ -1,4 +1,4 @@
-"""Where CARLA's server functions are registered, by the name that the client calls."""
+"""The registry of CARLA's server functions, by the name that the client calls."""
 
 from __future__ import annotations
 

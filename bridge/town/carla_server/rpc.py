@@ -16,10 +16,12 @@ from typing import Any
 
 import msgpack
 
-LARGEST_MESSAGE = 64 << 20  # bytes; the largest honest one carries an OpenDRIVE file or a batch of commands
-MOST_CONNECTIONS = 64
+MAX_MESSAGE_BYTES = 64 << 20  # bytes; the largest honest one carries an OpenDRIVE file or a batch of commands
+MAX_CONNECTIONS = 64
 SEND_TIMEOUT = 5.0  # s without progress until a client that does not read its answers is dropped
-HALF_TIMEOUT = 5.0  # s without progress until a client that has sent half a message is; between messages it may rest
+PARTIAL_MESSAGE_TIMEOUT = (
+    5.0  # s without progress until a client that has sent half a message is; between messages it may rest
+)
 DONTWAIT = getattr(socket, "MSG_DONTWAIT", 0)
 
 
@@ -116,7 +118,7 @@ class Connection:
 
     def _read(self) -> None:
         unpacker = msgpack.Unpacker(
-            max_buffer_size=LARGEST_MESSAGE,
+            max_buffer_size=MAX_MESSAGE_BYTES,
             max_array_len=1 << 20,
             max_map_len=1 << 16,
             max_ext_len=1 << 16,
@@ -135,7 +137,7 @@ class Connection:
                 self._execute(self._parse(message))
             if patient != (fed == done):
                 patient = fed == done
-                self._limit(socket.SO_RCVTIMEO, 0 if patient else HALF_TIMEOUT)
+                self._limit(socket.SO_RCVTIMEO, 0 if patient else PARTIAL_MESSAGE_TIMEOUT)
 
     def _limit(self, option: int, seconds: float) -> None:
         """The kernel's timeout for one direction; Python's own would hold for both."""
@@ -219,7 +221,7 @@ class RpcServer:
                 continue
             connection = Connection(self, sock)
             with self._lock:
-                full = len(self._connections) >= MOST_CONNECTIONS
+                full = len(self._connections) >= MAX_CONNECTIONS
                 if not full:
                     self._connections.add(connection)
             if full:

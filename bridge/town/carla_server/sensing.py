@@ -1,4 +1,4 @@
-"""The sensors of one world and their streams: who is due, what each has to tell, to whom."""
+"""The sensors of one world and their streams: scheduling, measuring, publishing."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class Sensor:
     due: float = 0.0  # simulated time of its next message
     last: float = 0.0  # simulated time of its last one
     instrument: Instrument | None = None
-    eye: events.EventEye | None = None  # of an event camera
+    eye: events.EventCamera | None = None  # of an event camera
 
 
 class Sensing:
@@ -57,7 +57,7 @@ class Sensing:
         instrument = None if make is None else make(self, actor)
         if instrument is not None and instrument.casts:
             self.cast(np.zeros(3), np.eye(3)[:1], 1.0)  # built and compiled now, not in the first tick
-        eye = events.EventEye(given) if kind == "sensor.camera.dvs" else None
+        eye = events.EventCamera(given) if kind == "sensor.camera.dvs" else None
         sensor = Sensor(kind, self.streams.open(), period, fov, instrument=instrument, eye=eye, last=self.world.time)
         self.sensors[actor.id] = sensor
 
@@ -67,7 +67,7 @@ class Sensing:
             self.streams.drop(sensor.stream)
         self.sensors.clear()
 
-    def forget_lost(self) -> None:
+    def close_removed(self) -> None:
         """Close the streams of sensors that are no longer in the world."""
         for ident in [ident for ident in self.sensors if ident not in self.world.actors]:
             self.streams.drop(self.sensors.pop(ident).stream)

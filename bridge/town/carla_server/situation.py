@@ -1,4 +1,4 @@
-"""What the wire says about actors beyond their own fields: the light they stand at, the limit, whom they have hit."""
+"""Derived actor state for CARLA's snapshot: traffic light affecting a vehicle, speed limit, collisions."""
 
 from __future__ import annotations
 

@@ -12,7 +12,7 @@ from typing import Any
 
 from bridge.tags import Tag
 from bridge.town.core.types import Actor, Blueprint, Transform, VehicleControl
-from bridge.town.dynamics.vehicles import GRAVITY, GRIP, Drive, Spec
+from bridge.town.dynamics.vehicles import GRAVITY, GRIP, VehicleSpec, VehicleState
 
 VERSION = "0.9.16"
 
@@ -226,7 +226,7 @@ def frontal_area(actor: Actor) -> float:
     return 4.0 * (actor.extent[1] or 0.9) * (actor.extent[2] or 0.75) * 0.85
 
 
-def physics_control(actor: Actor, spec: Spec) -> list[Any]:
+def physics_control(actor: Actor, spec: VehicleSpec) -> list[Any]:
     """``carla.VehiclePhysicsControl`` of what a vehicle can do, its wheels at its corners."""
     length, width = actor.extent[0] or 2.3, actor.extent[1] or 0.9
     pose = actor.transform.matrix()
@@ -245,7 +245,7 @@ def physics_control(actor: Actor, spec: Spec) -> list[Any]:
     ]  # fmt: skip
 
 
-def telemetry(actor: Actor, spec: Spec, drive: Drive | None) -> list[Any]:
+def telemetry(actor: Actor, spec: VehicleSpec, drive: VehicleState | None) -> list[Any]:
     """``carla.VehicleTelemetryData``: of a vehicle of the town's own traffic, what can be known without its engine."""
     control = actor.control
     yaw = math.radians(actor.transform.yaw)

@@ -26,11 +26,13 @@ from bridge.town.carla_server.sensing import Sensing
 from bridge.town.carla_server.situation import Situation
 from bridge.town.carla_server.streams import StreamServer
 
-PATIENCE = 2.0  # seconds without a call after which the first client of a new town will not go synchronous any more
-MOST_PATIENCE = 10.0  # seconds after its first call at which the town stops waiting for that
-LULL = 0.25  # seconds without a call after which it gets one tick meanwhile
+FIRST_CLIENT_TIMEOUT = (
+    2.0  # seconds without a call after which the first client of a new town will not go synchronous any more
+)
+FIRST_CLIENT_MAX_WAIT = 10.0  # seconds after its first call at which the town stops waiting for that
+IDLE_BEFORE_TICK = 0.25  # seconds without a call after which it gets one tick meanwhile
 RATE = 30.0  # ticks per second when no client is synchronous, and the step of a client that names none
-LONGEST = 0.1  # s, longest step of a town that ticks by itself
+MAX_STEP = 0.1  # s, longest step of a town that ticks by itself
 UPLOADED = "OpenDriveMap"  # CARLA's name for the map that a client sent
 
 
@@ -227,12 +229,14 @@ class TownServer:
     def _run(self) -> None:
         # The first client may want every tick for itself: given a moment to say so, it finds the same town every time.
         self._met.wait()
-        latest = time.monotonic() + MOST_PATIENCE
+        latest = time.monotonic() + FIRST_CLIENT_MAX_WAIT
         ticked = 0.0
-        while not self.settings.synchronous_mode and time.monotonic() < min(latest, self._called + PATIENCE):
+        while not self.settings.synchronous_mode and time.monotonic() < min(
+            latest, self._called + FIRST_CLIENT_TIMEOUT
+        ):
             if self._stop.wait(0.05):
                 return
-            if time.monotonic() > max(ticked, self._called) + LULL:
+            if time.monotonic() > max(ticked, self._called) + IDLE_BEFORE_TICK:
                 # It may be waiting for one: ``get_world()`` of a town that goes by itself does.
                 self._tick_freely()
                 ticked = time.monotonic()
@@ -252,13 +256,16 @@ class TownServer:
             self._tick_freely(late)
 
     def _tick_freely(self, late: float = 0.0) -> None:
-        """A tick, unless a client wants them all. ``late``: seconds since the last one; where no step is set and this
-        machine is too slow for ``RATE``, steps grow up to ``LONGEST`` with it, so that nothing moves in slow motion."""
+        """Tick, unless a client is in sync mode.
+
+        ``late``: seconds since the last tick. Without a fixed step, on a machine too slow for ``RATE``, steps grow with
+        it up to ``MAX_STEP``, so that nothing moves in slow motion.
+        """
         with self.lock:
             if self.settings.synchronous_mode or self._stop.is_set():
                 return
             if not self.settings.fixed_delta_seconds and late > 1.5 / RATE:
-                self._delta = min(late, LONGEST)
+                self._delta = min(late, MAX_STEP)
             try:
                 self.tick()
             except Exception as error:

@@ -1,4 +1,4 @@
-"""What lives in the town, as data: the vocabulary shared by its content (roads, traffic) and its server.
+"""Data types of the town, shared by its content (roads, traffic) and its server.
 
 Axes are UE's as CARLA uses them: x forward, y right, z up, left-handed; metres and degrees.
 """
@@ -68,7 +68,7 @@ class VehicleControl:
 
 
 @dataclass(frozen=True)
-class Trigger:
+class TriggerVolume:
     """The stretch of road where a traffic light applies: a box in the frame of its actor, metres."""
 
     centre: tuple[float, float, float]
@@ -88,7 +88,7 @@ class Actor:
     acceleration: np.ndarray = field(default_factory=lambda: np.zeros(3))  # m/s^2
     extent: tuple[float, float, float] = (0.0, 0.0, 0.0)  # half sizes of the bounding box, metres
     box_offset: tuple[float, float, float] = (0.0, 0.0, 0.0)  # its centre relative to the transform
-    trigger: Trigger | None = None  # of a traffic light: what clients are told instead of its own box
+    trigger: TriggerVolume | None = None  # of a traffic light: what clients are told instead of its own box
     parent: int = 0
     control: VehicleControl = field(default_factory=VehicleControl)
     light_state: int = 0  # carla.VehicleLightState bits (brake = 8)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from bridge.town.core.types import Actor
-from bridge.town.dynamics.vehicles import Drive, Obstacles, overlap
+from bridge.town.dynamics.vehicles import Obstacles, VehicleState, overlap
 from bridge.town.ground.blocks import Ground
 
 BRAKE_LIGHT = 8  # carla.VehicleLightState.Brake
@@ -17,7 +17,7 @@ _MIRRORS = 0.15  # metres on each side of a vehicle's box that are mirrors, and 
 
 
 @dataclass(frozen=True)
-class Collision:
+class CollisionEvent:
     """Something driven has touched something: `other` is an actor's id, 0 for scenery; `impulse` in N s, world axes."""
 
     actor: int
@@ -25,18 +25,18 @@ class Collision:
     impulse: tuple[float, float, float]
 
 
-class Driven:
+class DrivenVehicles:
     """All driven vehicles. ``drives``: their moving state by actor id; ``events``: collisions of the last step."""
 
     def __init__(self, actors: dict[int, Actor], ground: Ground, solid: Obstacles) -> None:
-        self.drives: dict[int, Drive] = {}
-        self.events: list[Collision] = []
+        self.drives: dict[int, VehicleState] = {}
+        self.events: list[CollisionEvent] = []
         self.held: set[int] = set()  # vehicles without physics: they stay where they are put
         self.ghosts: set[int] = set()  # actors that collide with nothing
         self._actors, self._ground, self._solid = actors, ground, solid
         self._touching: dict[int, set[int]] = {}  # what each one is in contact with: actor ids, or -1 - index of a box
 
-    def add(self, actor_id: int, drive: Drive) -> None:
+    def add(self, actor_id: int, drive: VehicleState) -> None:
         """Drive an actor from now on; it touches nothing yet."""
         self.drives[actor_id] = drive
         self._touching[actor_id] = set()
@@ -75,7 +75,7 @@ class Driven:
             braking = actor.control.brake > 0.02 or actor.control.hand_brake
             actor.light_state = actor.light_state & ~BRAKE_LIGHT | (BRAKE_LIGHT if braking else 0)
 
-    def _meet(self, actor: Actor, drive: Drive) -> None:
+    def _meet(self, actor: Actor, drive: VehicleState) -> None:
         half, touched = _body(actor), set()
         for _ in range(3):
             k, depth, nx, ny = self._solid.hit(drive.x, drive.y, drive.yaw, half[0], half[1], actor.transform.z)
@@ -104,7 +104,7 @@ class Driven:
                 self._bounce(actor, drive, other.id, depth, nx, ny)
         self._touching[actor.id] = touched
 
-    def _bounce(self, actor: Actor, drive: Drive, key: int, depth: float, nx: float, ny: float) -> None:
+    def _bounce(self, actor: Actor, drive: VehicleState, key: int, depth: float, nx: float, ny: float) -> None:
         """Push a vehicle out of what it has run into and take the speed it had towards it; a walker only slows it."""
         velocity = drive.velocity
         into = -float(velocity[0] * nx + velocity[1] * ny)
@@ -122,7 +122,7 @@ class Driven:
                 drive.turn = drive.slip = 0.0
         if key not in self._touching[actor.id] and into > 0.05:
             force = drive.spec.mass * into
-            self.events.append(Collision(actor.id, max(key, 0), (force * nx, force * ny, 0.0)))
+            self.events.append(CollisionEvent(actor.id, max(key, 0), (force * nx, force * ny, 0.0)))
 
 
 def _body(actor: Actor) -> tuple[float, float]:

@@ -1,4 +1,4 @@
-"""What every vehicle of the traffic decides each tick, compiled: may I enter, how fast, which lane.
+"""The traffic's per-tick decisions, compiled: right of way, acceleration, lane changes.
 
 Arrays are those of ``LaneTable`` and ``Traffic``.
 """
@@ -12,7 +12,7 @@ from bridge.town.dynamics.lanes import LEVEL, look_ahead
 from bridge.town.dynamics.vehicles import overlap
 
 HORIZON = 60.0  # m that one looks ahead for junctions, at least
-PATIENCE = 12.0  # s one waits for those with the right of way before smaller gaps will do
+YIELD_TIMEOUT = 12.0  # s one waits for those with the right of way before smaller gaps will do
 _options = {"cache": True, "nogil": True}
 
 
@@ -24,7 +24,7 @@ def _may_enter(  # type: ignore[no-untyped-def]
     """Whether vehicle i may enter a junction's lane: 0 yes; 1 no, somebody is on a lane that crosses it, or comes and
     has the right of way, or has waited for long (`patience`, s per lane); 2 no, there is no room beyond."""
     mine = line / max(speed[i], 3.0)
-    gap = 3.2 if waited[i] < PATIENCE else 1.6 if waited[i] < 2.0 * PATIENCE else 0.0
+    gap = 3.2 if waited[i] < YIELD_TIMEOUT else 1.6 if waited[i] < 2.0 * YIELD_TIMEOUT else 0.0
     for c in range(conflict_first[lane], conflict_first[lane + 1]):
         other = conflicts[c]
         if holders[other] > 0 or patience[other] > waited[i] + 6.0:
@@ -87,7 +87,7 @@ def drive(  # type: ignore[no-untyped-def]
     _approach(routes, s, speed, half, lights, length, junction, aims, arrivals)
     patience = np.zeros(len(length))
     for i in range(count):
-        if refused[i] >= 0 and waited[i] > PATIENCE:
+        if refused[i] >= 0 and waited[i] > YIELD_TIMEOUT:
             patience[refused[i]] = max(patience[refused[i]], waited[i])
         refused[i] = -1
     for n in range(count):
@@ -205,7 +205,7 @@ def _ahead_and_behind(i, lane, where, bodies, first, at, points):  # type: ignor
 
 
 @njit(**_options)
-def wishes(  # type: ignore[no-untyped-def]
+def lane_changes(  # type: ignore[no-untyped-def]
     turn, routes, s, speed, half, temper, fastest, granted, changed, bodies, left, right, leaves, length, first, at,
     points, pace,
 ):  # fmt: skip

@@ -1,4 +1,4 @@
-"""The lane graph as flat arrays and the compiled questions that traffic asks of it every tick."""
+"""The lane graph as flat arrays, and the compiled queries that traffic makes every tick."""
 
 from __future__ import annotations
 

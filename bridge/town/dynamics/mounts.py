@@ -1,4 +1,4 @@
-"""Sensors and what they hang on: fixed to an actor, held by a spring arm, or standing free."""
+"""Sensor mounts: rigidly attached to an actor, on a spring arm, or free-standing."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The town's own traffic and people, as actors: who there is, who turns up where somebody drives, how they are seen."""
+"""Background actors: the town's own vehicles and pedestrians, kept near the driven vehicles."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from bridge.town.core.types import Actor, Blueprint
 from bridge.town.dynamics.driven import BRAKE_LIGHT
 from bridge.town.dynamics.lanes import LaneTable
 from bridge.town.dynamics.traffic import CRUISE, Traffic
-from bridge.town.dynamics.vehicles import SPECS, Drive
+from bridge.town.dynamics.vehicles import SPECS, VehicleState
 from bridge.town.dynamics.walkers import FAR as WALKERS_WITHIN
 from bridge.town.dynamics.walkers import Walkers
 from bridge.town.ground.blocks import Ground
@@ -26,7 +26,7 @@ JAM = 25.0  # s, who waits that long behind a driver's back turns up elsewhere
 Make = Callable[[Blueprint, dict[str, str], str], Actor]  # a new actor with a blueprint, attributes and a template
 
 
-class Residents:
+class BackgroundActors:
     """Everybody who moves by themselves: ``traffic`` and ``walkers``, whose rows are the actors ``vehicles`` and
     ``people``.
 
@@ -95,22 +95,22 @@ class Residents:
             self.walkers.remove(self.people.index(actor_id))
             self.people.remove(actor_id)
 
-    def drive_of(self, actor_id: int) -> Drive:
+    def drive_of(self, actor_id: int) -> VehicleState:
         """How one of the vehicles moves now. Raises ValueError for other actors."""
         if actor_id not in self.vehicles:
             raise ValueError(f"actor {actor_id} is not a vehicle of the town's traffic")
         actor, k = self._actors[actor_id], self.vehicles.index(actor_id)
         x, y, _, yaw, _ = self.traffic.poses[k].tolist()
         spec = SPECS[blueprint_library.BASE_TYPES.get(actor.blueprint.id, "car")]
-        return Drive(spec, 2 * actor.extent[0], x, y, yaw, float(self.traffic.speed[k]))
+        return VehicleState(spec, 2 * actor.extent[0], x, y, yaw, float(self.traffic.speed[k]))
 
-    def make_way(self, x: float, y: float, half: float, drives: Sequence[Drive]) -> None:
+    def make_way(self, x: float, y: float, half: float, drives: Sequence[VehicleState]) -> None:
         """Send vehicles elsewhere from round a place where somebody is about to appear; not near ``drives`` either."""
         places = np.array([(drive.x, drive.y) for drive in drives] + [(x, y)])
         for k in np.flatnonzero(np.hypot(*(self.traffic.poses[:, :2] - (x, y)).T) < 16.0 + half):
             self.traffic.replace(int(k), self._rng, places)
 
-    def gather(self, drives: Sequence[Drive], turn: int, at_once: bool = False) -> None:
+    def gather(self, drives: Sequence[VehicleState], turn: int, at_once: bool = False) -> None:
         """Keep the town lively where somebody drives: who has been left far behind reappears ahead, one at a time.
         ``turn``: whose turn it is, counted on from step to step."""
         if not drives:

@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import numpy as np
 
-from bridge.town.dynamics.driving_kernels import drive, wishes
+from bridge.town.dynamics.driving_kernels import drive, lane_changes
 from bridge.town.dynamics.lanes import LaneTable, place
 
 ROUTE = 6  # lanes a vehicle knows: the one behind it, its own, four ahead
 FAR, FAR_MOTORWAY = 170.0, 380.0  # m, traffic is kept within this distance of who drives
 CHANGE = 3.4  # s that changing lanes takes
-STUCK = 45.0  # s
+STUCK_TIMEOUT = 45.0  # s
 #: m/s that kinds of vehicles drive at most.
 CRUISE = {"car": 46.0, "van": 36.0, "truck": 24.0, "bus": 27.0, "motorcycle": 46.0, "bicycle": 6.0}
 APART = 12.0  # m, least distance of two vehicles when they are put on the road
@@ -192,7 +192,7 @@ class Traffic:
         self.waited = np.where(self.speed > 0.1, 0.0, self.waited + delta)
         keep_off = others[:, :2]
         for i in np.flatnonzero(self.waited > 3.0):  # where a road ends, or nothing moves any more
-            if self.routes[i, 2] < 0 or (self.waited[i] > STUCK and self._unseen(int(i), keep_off)):
+            if self.routes[i, 2] < 0 or (self.waited[i] > STUCK_TIMEOUT and self._unseen(int(i), keep_off)):
                 self.replace(int(i), rng, keep_off)
         self._place()
 
@@ -207,7 +207,7 @@ class Traffic:
         self._aside = self._from * (1.0 - share * share * (3.0 - 2.0 * share))
         aslant = -self._from * 6.0 * share * (1.0 - share) / CHANGE
         self._drift = np.arctan2(aslant, np.maximum(self.speed, 2.0))
-        targets = wishes(
+        targets = lane_changes(
             self._turn, self.routes, self.s, self.speed, self.half, self._temper, self.fastest, self._granted,
             self._changed, bodies, table.left, table.right, table.leaves, table.length, table.first, table.at,
             table.points, table.pace,

@@ -1,4 +1,4 @@
-"""How a driven vehicle moves, and what happens when it meets something solid.
+"""Vehicle dynamics of a driven vehicle, and collision tests against solid boxes.
 
 The motion is a single-track model: an engine of limited power, drag, rolling resistance, brakes and a friction circle
 along the road; steering with a rate limit and understeer across it (Gillespie, "Fundamentals of Vehicle Dynamics",
@@ -22,7 +22,7 @@ SUBSTEP = 1.0 / 60.0  # s, longest step of the integration
 
 
 @dataclass(frozen=True)
-class Spec:
+class VehicleSpec:
     """What a kind of vehicle can do. SI units; ``steer`` is the front wheels' greatest angle in degrees."""
 
     kind: str  # CARLA's base_type: car, truck, van, bus, motorcycle, bicycle
@@ -39,20 +39,20 @@ class Spec:
 
 #: Specifications by base type.
 SPECS = {
-    "car": Spec("car", 1350.0, 88_000.0, 38.0, 0.60, 0.68, 52.0),
-    "van": Spec("van", 2200.0, 95_000.0, 36.0, 0.62, 1.6, 42.0, 4, 8.4, 0.72),
-    "truck": Spec("truck", 9000.0, 180_000.0, 38.0, 0.58, 5.2, 27.0, 4, 6.4, 0.42),
-    "bus": Spec("bus", 12000.0, 200_000.0, 45.0, 0.52, 5.5, 27.0, 4, 6.6, 0.45),
-    "motorcycle": Spec("motorcycle", 290.0, 55_000.0, 34.0, 0.68, 0.45, 52.0, 2, 9.2, 0.95),
-    "bicycle": Spec("bicycle", 90.0, 320.0, 40.0, 0.62, 0.5, 10.0, 2, 5.5, 0.6),
+    "car": VehicleSpec("car", 1350.0, 88_000.0, 38.0, 0.60, 0.68, 52.0),
+    "van": VehicleSpec("van", 2200.0, 95_000.0, 36.0, 0.62, 1.6, 42.0, 4, 8.4, 0.72),
+    "truck": VehicleSpec("truck", 9000.0, 180_000.0, 38.0, 0.58, 5.2, 27.0, 4, 6.4, 0.42),
+    "bus": VehicleSpec("bus", 12000.0, 200_000.0, 45.0, 0.52, 5.5, 27.0, 4, 6.6, 0.45),
+    "motorcycle": VehicleSpec("motorcycle", 290.0, 55_000.0, 34.0, 0.68, 0.45, 52.0, 2, 9.2, 0.95),
+    "bicycle": VehicleSpec("bicycle", 90.0, 320.0, 40.0, 0.62, 0.5, 10.0, 2, 5.5, 0.6),
 }
 
 
 @dataclass
-class Drive:
+class VehicleState:
     """Moving state of one driven vehicle; `x`, `y` is the centre of its footprint."""
 
-    spec: Spec
+    spec: VehicleSpec
     length: float
     x: float
     y: float

@@ -1,4 +1,4 @@
-"""People who walk along the pavements by themselves, around the blocks of the town, and cross at crosswalks."""
+"""Pedestrians of the background traffic: they follow the pavements and use the crosswalks."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ STRIDE = 1.4  # m of two steps, a cycle of the gait
 SHARES = (0.34, 0.6)  # of the pavement's width, where people walk
 CROSSES = 0.4  # share of those who pass a crosswalk that cross there
 DEPTH = 3.2  # m of a crosswalk along the road
-GIVE_UP = 9.0  # s one waits at the kerb
+KERB_TIMEOUT = 9.0  # s one waits at the kerb
 
 _STATE = ("poses", "phase", "speed", "_walked", "_scale", "_ring", "_at", "_way", "_wish", "_crossing", "_start",
           "_stop", "_done", "_waits", "_dice", "_goals")  # fmt: skip
@@ -208,7 +208,7 @@ def _walk(  # type: ignore[no-untyped-def]
                 crossed[c] = not closed[c]
                 if not closed[c] and _clear(middles[c], acrosses[c], wide[c], bodies):
                     done[i] = 1e-3
-                elif waits[i] > GIVE_UP:
+                elif waits[i] > KERB_TIMEOUT:
                     crossing[i], waits[i] = -1, 0.0
                 aim = 0.0
             else:

@@ -1,4 +1,4 @@
-"""Where the asphalt ends: the kerb lines of a map and the blocks of ground between its streets.
+"""Kerb lines of a map, and the blocks of ground between its streets.
 
 All lanes are painted into a fine mask; its contours are then moved onto the exact lane edges. That works for any map,
 junctions of any shape included, where lane-by-lane reasoning about corners would not.

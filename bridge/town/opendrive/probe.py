@@ -1,4 +1,4 @@
-"""A trial reading of a map file in a process of its own.
+"""A trial parse of a map file in a separate process.
 
 `carla.Map` is native code that does not survive every damaged file (a controller of a signal that is not there, for
 one). The town must: it lets another process try first. ``python -m bridge.town.opendrive.probe NAME < FILE`` exits 0
@@ -15,7 +15,7 @@ import sys
 import xml.etree.ElementTree as ET
 from pathlib import Path
 
-PATIENCE = 120.0  # s
+TIMEOUT = 120.0  # s
 LONGEST = 100_000.0  # m, of one road: `carla.Map` samples them all
 LARGEST = 1e7  # of any number: metres from the origin, coefficients
 _NUMBERS = (
@@ -82,11 +82,11 @@ def try_map(name: str, text: str) -> None:
     command = [sys.executable, "-m", "bridge.town.opendrive.probe", name]
     try:
         result = subprocess.run(
-            command, env=environment, input=text.encode(), capture_output=True, timeout=PATIENCE, check=False
+            command, env=environment, input=text.encode(), capture_output=True, timeout=TIMEOUT, check=False
         )
     except subprocess.TimeoutExpired:
         raise ValueError(
-            f"{name}: CARLA's map reader needs more than {PATIENCE:.0f} s for it: choose a smaller map"
+            f"{name}: CARLA's map reader needs more than {TIMEOUT:.0f} s for it: choose a smaller map"
         ) from None
     said = result.stdout.decode(errors="replace").strip()
     if result.returncode == 1 and said:
@@ -101,7 +101,7 @@ def main(name: str) -> int:
     with contextlib.suppress(ImportError):  # where there are limits: the town may not be there any more to end this
         import resource
 
-        resource.setrlimit(resource.RLIMIT_CPU, (int(PATIENCE), int(PATIENCE)))
+        resource.setrlimit(resource.RLIMIT_CPU, (int(TIMEOUT), int(TIMEOUT)))
     from bridge.town.opendrive.network import Network  # here, so that `try_map` does not load it
 
     try:

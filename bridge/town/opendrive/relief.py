@@ -1,4 +1,4 @@
-"""Hills under the roads of a generated town: where they rise, and the elevation profiles that follow them."""
+"""Hills under the roads of a generated town, and the elevation profiles that follow them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The traffic lights of an OpenDRIVE map: where they stand, whom they stop, which of them are green together.
+"""The traffic lights of an OpenDRIVE map: poses, controlled lanes, phase groups.
 
 Other people's files have lights above the lanes, several for one road, each for one lane or one arrow, and controllers
 that are one box for a whole junction rather than one phase of it. Here a road has one light per direction and side.

@@ -14,7 +14,7 @@ import numpy as np
 from bridge.tags import Tag
 from bridge.town.assets.meshes import ALWAYS, FAR, NEAR, PAINT, Mesh
 from bridge.town.render import raster_kernels as kernels
-from bridge.town.render.daylight import LAMPS, SIGNALS, Air, daylight
+from bridge.town.render.daylight import LAMPS, SIGNALS, Atmosphere, daylight
 
 CHUNK = 24.0  # m, side of a chunk of the static mesh
 FAR_LEVEL = 8.0  # pixels per metre, below which parts are drawn in their FAR level of detail
@@ -196,9 +196,10 @@ class Rasteriser:
     ) -> Planes:
         """Planes seen from ``pose`` (f64 (4, 4), world <- camera), motion towards ``previous_pose``.
 
-        ``sun``: altitude and azimuth in degrees, or all of an ``Air``; ``hide``: instance of placements that are not
-        drawn (0: none). Planes belong to the rasteriser and are overwritten by its next call. Raises ValueError for
-        templates that do not exist or change topology between the frames.
+        ``scene`` with ``placements`` in it; ``sun``: altitude and azimuth in degrees, or all of an ``Atmosphere``;
+        ``hide``: instance of placements that are not drawn (0: none); ``rgb``: whether to shade. Planes belong to the
+        rasteriser and are overwritten by its next call. Raises ValueError for templates that do not exist or change
+        topology between the frames.
         """
         count = len(placements)
         camera, before = _inverse(pose), _inverse(previous_pose)
@@ -237,7 +238,7 @@ class Rasteriser:
         colours[1:] = placements.colour
         instances = np.zeros(count + 1, np.uint16)
         instances[1:] = placements.instance
-        light, sky = daylight(Air(*sun), camera)
+        light, sky = daylight(Atmosphere(*sun), camera)
         self._nearness.fill(0.0)
         self._ids.fill(0)
         self._tiles.fill(0.0)

@@ -1,5 +1,4 @@
-"""What a camera is shown: poses now and a tick ago, scenery near enough to matter, and pictures shared between
-sensors."""
+"""Camera views: poses of this and the previous tick, nearby scenery, and pictures shared between sensors."""
 
 from __future__ import annotations
 
@@ -10,14 +9,14 @@ from functools import lru_cache
 import numpy as np
 
 from bridge.town.assets.templates import templates
-from bridge.town.assets.wheels import Rolled
+from bridge.town.assets.wheels import WheelAngles
 from bridge.town.core.types import Actor, Transform
 from bridge.town.render.raster import FAR_PLANE, Placements, Planes, Rasteriser, Scene
 from bridge.town.scenery.site import Prop
 
 REACH = (60.0, 30.0, 220.0)  # m, props are drawn to this distance: least, and more per metre of their size, at most
 VEHICLE = 7.0  # m, no part of a vehicle is further from its centre
-View = tuple[int, int, float, bytes]  # width, height, field of view, pose
+ViewKey = tuple[int, int, float, bytes]  # width, height, field of view, pose
 
 
 @dataclass
@@ -45,15 +44,15 @@ class Poses:
         )
 
 
-class Stage:
+class ViewCache:
     """The scene, its props and the pictures of this tick. ``fresh``: poses now, None when something has changed."""
 
     def __init__(self, scene: Scene, props: Sequence[Prop], first_instance: int) -> None:
         self.scene = scene
         self.fresh: Poses | None = None
         self._last: Poses | None = None
-        self._rolled = Rolled.still(np.zeros(0))  # of the actors of the previous tick
-        self._onward: tuple[Poses, np.ndarray, Rolled] | None = None  # since then
+        self._rolled = WheelAngles.still(np.zeros(0))  # of the actors of the previous tick
+        self._onward: tuple[Poses, np.ndarray, WheelAngles] | None = None  # since then
         book = templates()
         self.props = Placements.empty(len(props))
         self.props.template = np.array([book.index[prop.kind] for prop in props], np.int32)
@@ -68,7 +67,7 @@ class Stage:
         self._reach = np.minimum(REACH[0] + REACH[1] * self._radius, REACH[2])
         self._slots: dict[tuple[int, int, float], list[Rasteriser]] = {}
         self._used: dict[tuple[int, int, float], int] = {}
-        self._pictures: dict[tuple[View, int], Planes] = {}
+        self._pictures: dict[tuple[ViewKey, int], Planes] = {}
 
     def changed(self) -> None:
         """Forget the poses and pictures of now."""
@@ -82,7 +81,7 @@ class Stage:
         self._last, self._onward = poses, None
         self.changed()
 
-    def picture(self, poses: Poses, camera: int, view: View, sun: tuple[float, ...], hide: int, rgb: bool) -> Planes:
+    def picture(self, poses: Poses, camera: int, view: ViewKey, sun: tuple[float, ...], hide: int, rgb: bool) -> Planes:
         """Planes of a view, rendered once per moment; cameras that look alike get the same ones."""
         known = self._pictures.get((view, hide))
         if known is not None and (known.rgb is not None or not rgb):
@@ -101,13 +100,13 @@ class Stage:
         self._pictures[view, hide] = planes
         return planes
 
-    def _since(self, poses: Poses) -> tuple[np.ndarray, Rolled]:
+    def _since(self, poses: Poses) -> tuple[np.ndarray, WheelAngles]:
         """Rows of the actors among the poses of the previous tick (-1: new), and how their wheels have rolled since."""
         if self._onward is None or self._onward[0] is not poses:
             last = self._last
             row: np.ndarray = np.arange(len(poses.ids))
             if last is None:
-                rolled = Rolled.still(poses.steer)
+                rolled = WheelAngles.still(poses.steer)
             else:
                 if not np.array_equal(last.ids, poses.ids):
                     row = np.array([last.row.get(ident, -1) for ident in poses.ids.tolist()], np.int64)

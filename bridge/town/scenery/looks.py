@@ -1,4 +1,4 @@
-"""How the places differ that are not the same town: what their frontages, gardens and surroundings are like."""
+"""Visual styles of towns: frontages, gardens and surroundings."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A town being dressed: an occupancy grid that says where there is room, and what has been put there so far."""
+"""Site of a town under construction: an occupancy grid and everything placed so far."""
 
 from __future__ import annotations
 
@@ -118,7 +118,7 @@ def _free(taken, x, y, corners):  # type: ignore[no-untyped-def]
 
 
 @dataclass
-class Line:
+class Frontage:
     """A closed frontage, one sample a metre: places (N, 3), units along it, and whether it is a town street's."""
 
     points: np.ndarray
@@ -130,9 +130,9 @@ class Line:
         return np.stack([-self.forward[:, 1], self.forward[:, 0]], axis=1)
 
 
-def frontage(ring: Ring, distance: float) -> Line:
+def frontage(ring: Ring, distance: float) -> Frontage:
     """The kerb line moved inwards (away from the road), about one sample a metre."""
     line = along(offset(ring.columns(), distance), 1.0)
     step = np.roll(line[:, :2], -2, axis=0) - np.roll(line[:, :2], 2, axis=0)
     forward = step / np.maximum(np.linalg.norm(step, axis=1), 1e-9)[:, None]
-    return Line(line[:, :3], forward, line[:, 3] > 0.9)
+    return Frontage(line[:, :3], forward, line[:, 3] > 0.9)

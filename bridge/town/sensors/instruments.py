@@ -25,7 +25,7 @@ SWEEP = 8  # rays round the rim of the obstacle detector's sphere, beside the on
 MOST_POINTS = 500_000  # rays of one measurement
 
 
-class Scene(Protocol):
+class SensorContext(Protocol):
     """What an instrument asks of the town."""
 
     world: Any
@@ -45,7 +45,7 @@ class Instrument(ABC):
 
     casts = False
 
-    def __init__(self, scene: Scene, actor: Actor) -> None:
+    def __init__(self, scene: SensorContext, actor: Actor) -> None:
         self.scene, self.world, self.actor = scene, scene.world, actor
         self.rng = np.random.default_rng(int(self._number("noise_seed", 0.0)))
 
@@ -90,7 +90,7 @@ class Gnss(Instrument):
 class Imu(Instrument):
     """Acceleration with gravity (m/s^2), turn rate (rad/s) in the sensor's axes, and the angle to north (rad)."""
 
-    def __init__(self, scene: Scene, actor: Actor) -> None:
+    def __init__(self, scene: SensorContext, actor: Actor) -> None:
         super().__init__(scene, actor)
         self._last: np.ndarray | None = None  # velocity of the sensor's own place, m/s
 
@@ -117,7 +117,7 @@ class Lidar(Instrument):
 
     casts = True
 
-    def __init__(self, scene: Scene, actor: Actor) -> None:
+    def __init__(self, scene: SensorContext, actor: Actor) -> None:
         super().__init__(scene, actor)
         self.angle = 0.0  # degrees turned so far
         self.channels = int(self._number("channels", 32))
@@ -230,7 +230,7 @@ class Obstacle(Instrument):
         return msgpack.packb([own, met, float(hits.distance[nearest])])
 
 
-INSTRUMENTS: dict[str, Callable[[Scene, Actor], Instrument]] = {
+INSTRUMENTS: dict[str, Callable[[SensorContext, Actor], Instrument]] = {
     "sensor.other.gnss": Gnss,
     "sensor.other.imu": Imu,
     "sensor.other.radar": Radar,

@@ -1,4 +1,4 @@
-"""Rays against everything that is drawn: the triangles of the scene, of its props and of the actors where they are now.
+"""Ray casting against all drawn geometry: the scene, its props and the actors at their current poses.
 
 Each mesh has a tree of boxes over its triangles (``boxes``), one more holds the props. Actors move: theirs is built
 anew for each cast.
@@ -13,7 +13,7 @@ from numba import njit
 
 from bridge.town.render.raster import Placements, Scene
 from bridge.town.render.view_cache import Poses
-from bridge.town.sensors.bvh import tree_of
+from bridge.town.sensors.bvh import build_bvh
 
 STACK = 96
 _options = {"cache": True, "nogil": True, "error_model": "numpy"}
@@ -46,7 +46,7 @@ class Rays:
             a, b, c = points[:, 0], points[:, 1], points[:, 2]
             low, high = np.minimum(np.minimum(a, b), c), np.maximum(np.maximum(a, b), c)
             sizes.append(np.concatenate([low.min(0), high.max(0)]) if len(low) else np.zeros(6))
-            tree = tree_of(low, high)
+            tree = build_bvh(low, high)
             points = points[tree.order]
             edges = [points[:, 0], points[:, 1] - points[:, 0], points[:, 2] - points[:, 0]]
             shapes.append(np.concatenate(edges, axis=1))
@@ -92,7 +92,7 @@ class Rays:
         middle, half = box.mean(1), (box[:, 1] - box[:, 0]) / 2.0
         centre = np.einsum("nij,nj->ni", pose[:, :3, :3], middle) + pose[:, :3, 3]
         reach = np.einsum("nij,nj->ni", np.abs(pose[:, :3, :3]), half)
-        tree = tree_of(centre - reach, centre + reach)
+        tree = build_bvh(centre - reach, centre + reach)
         order = tree.order
         inverse = np.ascontiguousarray(np.linalg.inv(pose[order])[:, :3]) if len(pose) else np.zeros((0, 3, 4))
         return tree.bounds, tree.link, inverse, self._roots[1 + template[order]], who[order].astype(np.int64)

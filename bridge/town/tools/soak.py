@@ -1,4 +1,4 @@
-"""A long drive in the town's traffic, watched: who stands too long, who leaves the road, what the process holds.
+"""Endurance test: a long drive in the town's traffic that watches for stuck vehicles, lane departures, memory growth.
 
     python -m bridge.town.tools.soak --minutes 60 --vehicles 30 --walkers 20
 

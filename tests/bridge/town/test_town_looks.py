@@ -15,7 +15,7 @@ from bridge.tags import Tag
 from bridge.town.assets import prop_meshes
 from bridge.town.assets.templates import templates
 from bridge.town.assets.vehicle_meshes import vehicles
-from bridge.town.assets.wheels import Rolled
+from bridge.town.assets.wheels import WheelAngles
 from bridge.town.core.types import Transform, VehicleControl
 from bridge.town.opendrive.reference import ReferenceLine
 from bridge.town.scenery import fixtures
@@ -93,7 +93,7 @@ def test_wheels_roll_and_steer_and_the_motion_plane_knows(world: World) -> None:
 def test_steering_is_told_from_the_way_where_nobody_tells_it() -> None:
     """On a circle of 12 m wheels stand at the angle of a single-track model, and stay so when the vehicle stops."""
     base, radius, step = 2.6, 12.0, 0.05
-    rolled = Rolled.still(np.array([np.nan, 0.3]))
+    rolled = WheelAngles.still(np.array([np.nan, 0.3]))
     poses = [
         np.stack([Transform(radius * np.sin(a), radius * (1 - np.cos(a)), 0, 0, np.degrees(a)).matrix(), np.eye(4)])
         for a in step * np.arange(40)

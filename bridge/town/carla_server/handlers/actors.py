@@ -78,7 +78,7 @@ def spawn_actor_with_parent(
 def destroy_actor(town: TownServer, call: Call, ident: int) -> bool:
     done = bool(town.world.destroy(ident))
     town.handling.forget(ident)
-    town.sensing.forget_lost()
+    town.sensing.close_removed()
     return done
 
 

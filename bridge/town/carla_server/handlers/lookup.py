@@ -1,4 +1,4 @@
-"""Finding what a call is about."""
+"""Actor lookup for server functions."""
 
 from __future__ import annotations
 

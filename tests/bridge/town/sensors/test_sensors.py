@@ -13,7 +13,7 @@ from helpers.wire_client import run_client, serving
 
 from bridge.tags import Tag
 from bridge.town.carla_server import structs
-from bridge.town.carla_server.events import EVENT, EventEye
+from bridge.town.carla_server.events import EVENT, EventCamera
 from bridge.town.carla_server.server import TownServer
 from bridge.town.core.types import Actor, Transform, VehicleControl
 from bridge.town.render.raster import Planes
@@ -213,7 +213,7 @@ def test_gnss_and_imu_agree_with_the_map_and_with_physics(bench: Bench, pair: tu
 
 
 def test_event_camera_reports_changes_of_brightness() -> None:
-    eye = EventEye({"positive_threshold": "0.3", "negative_threshold": "0.3"})
+    eye = EventCamera({"positive_threshold": "0.3", "negative_threshold": "0.3"})
     dark, bright = np.full((4, 6, 3), 40, np.uint8), np.full((4, 6, 3), 40, np.uint8)
     bright[1, 2], bright[3, 5] = 90, 10
     assert eye.read(dark, 1.0) == b""
