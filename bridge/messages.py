@@ -19,6 +19,8 @@ from typing import Any
 import msgpack
 import numpy as np
 
+from bridge.geometry import focal_length
+
 PROTOCOL = 1
 TOPIC = b"frame"
 
@@ -53,7 +55,7 @@ class Camera:
     @property
     def focal(self) -> float:
         """Focal length in pixels, the same for both axes; the principal point is (width / 2, height / 2)."""
-        return self.width / (2.0 * float(np.tan(np.radians(self.fov) / 2.0)))
+        return focal_length(self.width, self.fov)
 
 
 @dataclass

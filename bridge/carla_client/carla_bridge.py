@@ -46,18 +46,39 @@ class ScenarioHooks(Protocol):
     """What the bridge calls before and after each tick of a scenario (implemented in ``scenarios.engine.director``)."""
 
     @property
-    def over(self) -> bool: ...
+    def over(self) -> bool:
+        """Whether the scenario has ended."""
+
     @property
-    def actors(self) -> list[Any]: ...
-    def settings(self) -> dict[str, Any]: ...
-    def spawn(self, world: carla.World, town: carla.Map) -> Any: ...
-    def begin(self, snapshot: carla.WorldSnapshot) -> None: ...
-    def drive(self, surroundings: Surroundings, delta: float) -> carla.VehicleControl | None: ...
-    def observe(self, snapshot: carla.WorldSnapshot) -> None: ...
-    def report(self) -> str: ...
-    def hand_over(self) -> None: ...
-    def result(self) -> dict[str, Any]: ...
-    def stop(self) -> None: ...
+    def actors(self) -> list[Any]:
+        """All spawned actors except the ego."""
+
+    def settings(self) -> dict[str, Any]:
+        """``CarlaBridge``'s arguments that the scenario sets."""
+
+    def spawn(self, world: carla.World, town: carla.Map) -> Any:
+        """Set up the scenario; returns the ego."""
+
+    def begin(self, snapshot: carla.WorldSnapshot) -> None:
+        """Begin scenario time, once the cameras deliver."""
+
+    def drive(self, surroundings: Surroundings, delta: float) -> carla.VehicleControl | None:
+        """Before a tick: control all actors; returns the ego's control, None once handed over."""
+
+    def observe(self, snapshot: carla.WorldSnapshot) -> None:
+        """After a tick: update assertions and end conditions."""
+
+    def report(self) -> str:
+        """JSON of this tick for the frame."""
+
+    def hand_over(self) -> None:
+        """Leave the ego to the driver."""
+
+    def result(self) -> dict[str, Any]:
+        """The result, ready for JSON."""
+
+    def stop(self) -> None:
+        """Stop listening to sensors."""
 
 
 class CarlaBridge:

@@ -16,6 +16,7 @@ import carla
 import numpy as np
 from numba import njit
 
+from bridge.geometry import pose_matrix
 from bridge.link.motion import from_flow
 from bridge.messages import Camera
 
@@ -37,15 +38,7 @@ def matrix(transform: carla.Transform) -> np.ndarray:
     """f64 (4, 4), world <- local; ``carla.Transform.get_matrix`` in double precision."""
     at, turn = transform.location, transform.rotation
     pitch, yaw, roll = radians(turn.pitch), radians(turn.yaw), radians(turn.roll)
-    cp, sp, cy, sy, cr, sr = cos(pitch), sin(pitch), cos(yaw), sin(yaw), cos(roll), sin(roll)
-    return np.array(
-        (
-            (cp * cy, cy * sp * sr - sy * cr, -cy * sp * cr - sy * sr, at.x),
-            (cp * sy, sy * sp * sr + cy * cr, -sy * sp * cr + cy * sr, at.y),
-            (sp, -cp * sr, cp * cr, at.z),
-            (0.0, 0.0, 0.0, 1.0),
-        )
-    )
+    return pose_matrix((at.x, at.y, at.z), (cos(pitch), cos(yaw), cos(roll)), (sin(pitch), sin(yaw), sin(roll)))
 
 
 @njit(cache=True, nogil=True)

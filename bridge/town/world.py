@@ -29,7 +29,7 @@ from bridge.town.render.view_cache import Poses, ViewCache, matrices_of
 from bridge.town.scenery import placement
 from bridge.town.scenery.looks import look_of
 
-MAX_STEP = 0.1  # s, of a step in which who drives still sees what is coming
+MAX_STEP = 0.1  # s, longest step of the traffic's decisions
 FIRST_SCENERY = 10_001  # instances of scenery begin here; those of actors are their ids
 
 WEATHER = {
@@ -85,6 +85,7 @@ class World:
     # Actors -------------------------------------------------------------------------------------------------------
 
     def blueprints(self) -> list[Blueprint]:
+        """All blueprints that can be spawned."""
         return list(self._blueprints.values())
 
     def spawn_points(self) -> list[Transform]:
@@ -94,8 +95,9 @@ class World:
     def spawn(
         self, blueprint_id: str, attributes: dict[str, str], transform: Transform, parent: int = 0, arm: bool = False
     ) -> Actor:
-        """A new actor; with a `parent`, `transform` is relative to it, and `arm` holds it with a spring arm. Traffic
-        makes way for driven vehicles.
+        """A new actor; with a ``parent``, ``transform`` is relative to it, and ``arm`` holds it with a spring arm.
+
+        Traffic makes way for driven vehicles.
 
         Raises:
             ValueError: unknown blueprint or parent, or something solid is there.
@@ -159,9 +161,12 @@ class World:
         self._mounts.turn(actor)
         self._place_sensors()
 
-    def set_velocity(self, actor_id: int, velocity: tuple[float, float, float]) -> None:
-        """Give an actor a velocity (m/s, world); a driven vehicle goes on turning as it did. Raises ValueError for an
-        unknown id."""
+    def set_velocity(self, actor_id: int, velocity: np.ndarray | tuple[float, float, float]) -> None:
+        """Set an actor's velocity, (3,), m/s, world; a driven vehicle keeps its turn rate.
+
+        Raises:
+            ValueError: unknown id.
+        """
         actor = self._get(actor_id)
         actor.velocity[:] = velocity
         drive = self._drives.get(actor_id)
@@ -174,12 +179,14 @@ class World:
 
     @property
     def drives(self) -> dict[int, VehicleState]:
-        """Moving state of the vehicles that obey their `control`, by id."""
+        """Moving state of the vehicles that obey their ``control``, by id."""
         return self._drives
 
     def drive_of(self, actor_id: int) -> VehicleState:
-        """The moving state of a vehicle, which obeys its `control` from now on if it did not before. Raises
-        ValueError for other actors."""
+        """The moving state of a vehicle, which obeys its ``control`` from now on if it did not before.
+
+        Raises ValueError for other actors.
+        """
         drive = self._drives.get(actor_id)
         return self.take_over(actor_id) if drive is None else drive
 
@@ -199,7 +206,7 @@ class World:
         self._show_lights()
 
     def walk(self, actor_id: int, direction: tuple[float, float, float], speed: float) -> None:
-        """Let a walker go: `direction` in the world, `speed` in m/s, until told otherwise. Raises ValueError."""
+        """Let a walker go: ``direction`` in the world, ``speed`` in m/s, until told otherwise. Raises ValueError."""
         actor = self._get(actor_id)
         if actor_id in self.residents.people:
             self.lead(actor_id)
@@ -211,7 +218,7 @@ class World:
     # Time ---------------------------------------------------------------------------------------------------------
 
     def tick(self, delta: float) -> None:
-        """One step of `delta` seconds of everything there is; a long one is taken in parts of `LONGEST` at most."""
+        """One step of ``delta`` seconds of everything there is; a long one is taken in parts of ``LONGEST`` at most."""
         self._stage.remember(self._poses())
         parts = max(1, math.ceil(delta / MAX_STEP - 1e-9))
         self._events = []
@@ -250,7 +257,7 @@ class World:
     def capture(self, camera_id: int, rgb: bool = False) -> Planes:
         """What a camera sees now; motion is towards the previous tick.
 
-        Cameras of equal size, field of view and pose share one picture per tick. `Planes.rgb` is filled when one of
+        Cameras of equal size, field of view and pose share one picture per tick. ``Planes.rgb`` is filled when one of
         them is an rgb camera, or when asked. Planes are valid until the next tick. Raises ValueError for other
         actors.
         """
@@ -339,7 +346,7 @@ class World:
         return actor
 
     def take_over(self, actor_id: int) -> VehicleState:
-        """Make one of the town's own vehicles obey its `control`. Raises ValueError for other actors."""
+        """Make one of the town's own vehicles obey its ``control``. Raises ValueError for other actors."""
         drive = self.residents.drive_of(actor_id)
         self._driven.add(actor_id, drive)
         self.residents.release(actor_id)
@@ -361,7 +368,7 @@ class World:
         return actor
 
     def _bodies(self) -> np.ndarray:
-        """What the town's traffic must heed besides itself: f64 (B, 7) as in `lanes.look_ahead`."""
+        """What the town's traffic must heed besides itself: f64 (B, 7) as in ``lanes.look_ahead``."""
         rows = []
         for actor_id in (*self._drives, *self._strides):
             actor = self.actors[actor_id]

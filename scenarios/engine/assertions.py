@@ -20,7 +20,7 @@ from scenarios.language.schema import (
     Travels,
 )
 
-IN_WAY = (40.0, 6.0)  # m forward and to the side: within, somebody counts as being in front
+IN_WAY = (40.0, 6.0)  # m forward and to the side, within which an actor counts as being in front
 
 
 class AssertionMonitor:
@@ -39,11 +39,11 @@ class AssertionMonitor:
         self._watch: Callable[[Snapshot], None] = getattr(self, f"_{self.kind}")
 
     def watch(self, now: Snapshot) -> None:
-        """Take in a tick."""
+        """Update with a tick."""
         self._watch(now)
 
     def result(self) -> dict[str, Any]:
-        """Ready for JSON: which assertion, of whom, passed or not, the figure and its limit."""
+        """The outcome, ready for JSON: assertion, actor, whether it passed, the figure and its limit."""
         return {
             "assertion": self.kind,
             "of": self.of,

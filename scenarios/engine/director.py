@@ -1,6 +1,6 @@
 """The scenario director: called before and after each tick in the bridge's process, using the official client alone.
 
-Everybody is spawned before the cameras warm up, in the order of the file, so that they have the same ids every time;
+All actors are spawned before the cameras warm up, in the order of the file, so that they have the same ids every time;
 scenario time begins with the first frame. Decisions come from the snapshot of the tick before and from seeded
 generators: the same file on the same server plays the same.
 """
@@ -56,12 +56,12 @@ class Director:
         self._ending: dict[int, float] = {}  # which of the ends have come, and when they count
         self._steps: dict[str, str] = {}  # named steps that have begun: "begun" or "done"
         self._invasions: list[Invasion] = []
-        self._reported = (0, 0)  # collisions and invasions that reports have told of
+        self._reported = (0, 0)  # collisions and invasions in earlier reports
         self._handed_over = False
         self._route_done: tuple[float, float] | None = None  # of the last route that there was
 
     def settings(self) -> dict[str, Any]:
-        """What the scenario wants of the bridge, as ``CarlaBridge``'s arguments."""
+        """The bridge settings that the scenario asks for, as ``CarlaBridge``'s arguments."""
         scenario = self.scenario
         first = scenario.camera
         return {
@@ -77,7 +77,7 @@ class Director:
     # Called by the bridge, in this order
 
     def spawn(self, world: carla.World, town: carla.Map) -> Any:
-        """Set the weather and spawn everybody; returns the ego."""
+        """Set the weather and spawn all actors; returns the ego."""
         self._map = town
         self._places = PlaceFinder(town, self.loaded)
         self._lanes = LaneInvasionDetector(town)
@@ -115,7 +115,7 @@ class Director:
         return ego
 
     def begin(self, snapshot: carla.WorldSnapshot) -> None:
-        """The cameras deliver: time begins, who is to begin moving does."""
+        """Begin scenario time, once the cameras deliver; actors with an initial speed start moving."""
         self._zero = snapshot.timestamp.elapsed_seconds
         with self._event_lock:
             self._collision_events.clear()
@@ -131,8 +131,7 @@ class Director:
         self._look(snapshot)
 
     def drive(self, surroundings: Surroundings, delta: float) -> carla.VehicleControl | None:
-        """Before a tick: control everybody; returns the ego's pedals, which the bridge applies, or None when it has
-        been handed over."""
+        """Before a tick: control all actors; returns the ego's pedals for the bridge, None once it is handed over."""
         now = self._now
         assert now is not None, "begin() comes first"
         halts: Sequence[Halt] = surroundings.halts()
@@ -171,11 +170,11 @@ class Director:
         self.over = bool(self._ended)
 
     def hand_over(self) -> None:
-        """From here on somebody else drives the ego; the others go on by their steps, and nothing ends it."""
+        """Hand the ego over to another driver; the other actors continue their steps, and nothing ends the scenario."""
         self._handed_over, self.over = True, False
 
     def report(self) -> str:
-        """What was seen at this tick, as JSON for the frame: who was where, what has happened since the one before."""
+        """The state of all actors at this tick, and the events since the previous one, as JSON for the frame."""
         now = self._now
         assert now is not None
         touches, invasions = self._touches[self._reported[0] :], self._invasions[self._reported[1] :]
@@ -195,7 +194,7 @@ class Director:
             sensor.stop()
 
     def result(self) -> dict[str, Any]:
-        """What came of it, ready for JSON: assertions, collisions, seconds and metres of the ego."""
+        """The result, ready for JSON: assertions, collisions, seconds and metres of the ego."""
         assertions = [watcher.result() for watcher in self._watchers]
         now = self._now
         return {
@@ -283,14 +282,24 @@ class Director:
         for ident, name in self._names.items():
             found = snapshot.find(ident)
             if found is None:
-                raise ScenarioError(f"{self.loaded.path}: {name} is gone: somebody destroyed it or loaded another map")
+                raise ScenarioError(
+                    f"{self.loaded.path}: {name} no longer exists: it was destroyed or another map was loaded"
+                )
             pose, velocity = found.get_transform(), found.get_velocity()
             at, old = pose.location, before.get(name)
-            gone = old.travelled + ((at.x - old.x) ** 2 + (at.y - old.y) ** 2) ** 0.5 if old else 0.0
+            travelled = old.travelled + ((at.x - old.x) ** 2 + (at.y - old.y) ** 2) ** 0.5 if old else 0.0
             stands = old is not None and old.speed < STANDING and velocity.length() < STANDING
             stood = old.stood + time - self._now.time if stands and old and self._now else 0.0
             states[name] = ActorState(
-                at.x, at.y, at.z, radians(pose.rotation.yaw), velocity.x, velocity.y, *self._half[name], gone, stood
+                at.x,
+                at.y,
+                at.z,
+                radians(pose.rotation.yaw),
+                velocity.x,
+                velocity.y,
+                *self._half[name],
+                travelled,
+                stood,
             )
         self._take_touches(snapshot.frame, time)
         invasion = self._lanes.look(time, states[EGO])

@@ -21,7 +21,7 @@ FULL_BRAKING = 8.5  # m/s^2 that a pedal pressed down gives on dry asphalt
 BRAKE_LAMP = 0.03  # of the brake pedal: enough for the lamps
 SHORTEST = 6.0  # m of a lane change
 CORNER = 0.1  # m from a corner of a path at which a walker turns to the next
-REACHED = 0.5  # m/s from the wanted speed at which a named `follow_lane` counts as done
+REACHED = 0.5  # m/s from the wanted speed at which a named ``follow_lane`` counts as done
 
 
 #: What a step is about: steps about different things go on beside each other, all others take each other's place.
@@ -58,9 +58,9 @@ class Script:
     """Which step an actor is at.
 
     The steps of ``do`` run in order; each waits for its ``when``, or for the one before to be done. Those of ``events``
-    each begin once, as soon as their ``when`` holds. ``log`` is where named steps of all actors are noted. Whoever
-    drives by it keeps up to date: ``progress`` of the route or path that is being followed, and ``reached``, whether
-    the speed that was told is there.
+    each begin once, as soon as their ``when`` holds. ``log`` records the named steps of all actors. The driver that
+    executes it updates ``progress`` along the route or path being followed, and ``reached``, whether the set speed has
+    been reached.
     """
 
     def __init__(self, name: str, do: Sequence[Step], events: Sequence[Step], log: dict[str, str]) -> None:
@@ -127,12 +127,12 @@ class Script:
 
     def _over(self, run: _Run, now: Snapshot) -> bool:
         step, me = run.step, now.states[self.name]
-        gone = me.travelled - run.begun_at
+        metres = me.travelled - run.begun_at
         over = step.change_lane or step.shift
         if over is not None:
-            return gone >= over.length if over.over is None else now.time - run.begun >= over.over - 1e-6
+            return metres >= over.length if over.over is None else now.time - run.begun >= over.over - 1e-6
         if step.cross is not None:
-            return gone >= step.cross.distance
+            return metres >= step.cross.distance
         if step.stop is not None:
             return me.speed < STANDING and min(me.stood, now.time - run.begun) >= step.stop.hold - 1e-6
         if _exact(step):
@@ -153,7 +153,11 @@ class Script:
 
 
 class VehicleDriver:
-    """Drives one vehicle by its script. ``actor`` is its ``carla.Vehicle``, ``start`` the lane it begins on."""
+    """Drives one vehicle by its script.
+
+    ``actor``: its ``carla.Vehicle``; ``town``: the map; ``spawn``: of the scenario; ``start``: the lane it begins on;
+    ``seed``: of turns at junctions; ``guide`` resolves places.
+    """
 
     def __init__(
         self,
@@ -167,7 +171,7 @@ class VehicleDriver:
     ) -> None:
         extent = actor.bounding_box.extent
         wheelbase, lock = 1.2 * extent.x, radians(40.0)
-        with contextlib.suppress(RuntimeError):  # this server does not tell
+        with contextlib.suppress(RuntimeError):  # this server does not provide it
             lock = radians(max(wheel.max_steer_angle for wheel in actor.get_physics_control().wheels)) or lock
         self.actor, self.script = actor, script
         self._pilot = Autopilot(town, extent.x, extent.y, wheelbase, lock, seed, max(spawn.speed, 1.0))
@@ -175,10 +179,10 @@ class VehicleDriver:
         if spawn.x is None:  # beside its lane another one may be nearer
             self._pilot.follow([(start, start.transform.location.x, start.transform.location.y)])
         self._heed = True
-        self._parked = not spawn.speed  # nobody has told it to go yet
+        self._parked = not spawn.speed  # no step has set it in motion yet
         self._guide = guide
         self._wanted: Step | None = None  # a change of the path, but there is no path or no such lane yet
-        self._pace: SpeedProfile | None = None  # of a speed that was told exactly
+        self._pace: SpeedProfile | None = None  # of an exactly set speed
 
     def control(
         self, now: Snapshot, bodies: Sequence[RoadUser], halts: Sequence[Halt], delta: float
@@ -265,7 +269,7 @@ class VehicleDriver:
         return self._pilot.change_lane(lanes, length, change.oncoming)
 
     def _exactly(self, pace: SpeedProfile, steer: float, now: Snapshot, delta: float) -> carla.VehicleControl:
-        """Give the vehicle the speed it was told; its pedals are only there for the lamps and the steering."""
+        """Give the vehicle exactly the set speed; its pedals only serve the lamps and the steering."""
         me = now.states[self.script.name]
         before = pace.speed
         speed = pace.at(now, delta)
@@ -282,7 +286,7 @@ class VehicleDriver:
 
 
 class WalkerDriver:
-    """Leads one walker by its script. ``towards`` is the way over the road, yaw in radians."""
+    """Controls one walker by its script. ``towards``: direction across the road, yaw in radians."""
 
     def __init__(self, actor: Any, script: Script, towards: float, guide: RouteResolver) -> None:
         self.actor, self.script = actor, script
@@ -345,7 +349,7 @@ def _direction(yaw: float) -> carla.Vector3D:
 
 
 def road_user(state: ActorState, walks: bool = False) -> RoadUser:
-    """An actor as others heed it."""
+    """An actor as a road user for the others' autopilots."""
     return RoadUser(state.x, state.y, state.yaw, state.half_length, state.half_width, state.vx, state.vy, walks)
 
 

@@ -23,7 +23,11 @@ _STATES = {
 
 
 class LightSwitch:
-    """Switches one light when its time has come. ``way`` is a place on a lane before it; raises ``ScenarioError``."""
+    """Switches one light when its condition holds.
+
+    ``wanted``: the scenario's entry number ``index``; ``way``: a place on a lane before the light; ``loaded``: for
+    errors. Raises ``ScenarioError`` if there is no light.
+    """
 
     def __init__(
         self, world: carla.World, loaded: LoadedScenario, wanted: LightSpec, way: carla.Waypoint, index: int

@@ -42,7 +42,7 @@ class LoadedScenario:
     path: Path
     scenario: Scenario
     text: str
-    town: str  # what the town server is told: a name, or the .xodr file's path
+    town: str  # the town server's argument: a name, or the .xodr file's path
     #: sha256 of everything that the files say
     digest: str
     files: Mapping[str, bytes] = field(repr=False)  # what belongs to it beside its text: name -> content
@@ -77,8 +77,10 @@ def load(path: str | Path) -> LoadedScenario:
 
 
 def parse(path: Path, text: str, files: Mapping[str, bytes] | None = None) -> LoadedScenario:
-    """The scenario in a YAML text; ``path`` is what it is called. With ``files`` (name -> content) nothing is read from
-    the disk. Raises ``ScenarioError``."""
+    """The scenario in a YAML text; ``path`` names it in errors.
+
+    With ``files`` (name -> content) nothing is read from the disk. Raises ``ScenarioError``.
+    """
     data, lines = parse_yaml(path, text)
     return _checked(path, text, data, lines, text.encode(), files)
 
@@ -160,12 +162,12 @@ def _model_in(annotation: Any) -> Any:
 
 
 def _check(scenario: Scenario) -> Iterator[tuple[Key, str]]:
-    """Names that nobody has, steps that never begin, walkers that should drive."""
+    """Check across models: references to unknown names, steps that never begin, steps unsuited to the actor."""
     names = {EGO}
     steps: set[str] = set()
-    everybody: list[tuple[EgoSpec | ActorSpec, Key]] = [(scenario.ego, ("ego",))]
-    everybody += [(actor, ("actors", k)) for k, actor in enumerate(scenario.actors)]
-    for who, key in everybody:
+    participants: list[tuple[EgoSpec | ActorSpec, Key]] = [(scenario.ego, ("ego",))]
+    participants += [(actor, ("actors", k)) for k, actor in enumerate(scenario.actors)]
+    for who, key in participants:
         for kind, listed in (("do", who.do), ("events", who.events)):
             for n, step in enumerate(listed):
                 if step.name is not None and step.name in steps:
@@ -177,7 +179,7 @@ def _check(scenario: Scenario) -> Iterator[tuple[Key, str]]:
         names.add(actor.name)
         if actor.walks and actor.spawn.speed:
             yield ("actors", k, "spawn", "speed"), "walkers begin standing"
-    for who, key in everybody:
+    for who, key in participants:
         yield from _check_steps(who, key, names, steps)
     if scenario.ego.spawn.ahead is not None:
         yield ("ego", "spawn", "ahead"), "is relative to the ego itself; use point or road"

@@ -16,7 +16,7 @@ from scenarios.language.conditions import Place, Spawn
 
 LANE_CHANGE = 20.0  # m that a lane change counts as when ways are compared, and takes at most
 LONGEST = 20_000  # points of a route
-BESIDE = 6.0  # m from a route within which somebody is still on it
+BESIDE = 6.0  # m from a route within which an actor is still on it
 
 _Lane = tuple[int, int, int]  # road, section, lane
 
@@ -157,7 +157,7 @@ def along(way: carla.Waypoint, metres: float) -> carla.Waypoint | None:
 
 
 class RouteProgress:
-    """How far somebody has come on a route."""
+    """An actor's progress along a route."""
 
     def __init__(self, points: Sequence[RoutePoint]) -> None:
         self._points = points
@@ -172,6 +172,7 @@ class RouteProgress:
 
     @property
     def metres(self) -> float:
+        """Metres covered."""
         return self._at * STEP
 
     @property
@@ -186,8 +187,11 @@ class RouteProgress:
 
 
 class LaneInvasionDetector:
-    """Notices when a vehicle crosses a marking of its lane: once from the first wheel over it until all are on one
-    side again. Junctions have no markings. CARLA's own sensor does the same from the corners of the vehicle's box."""
+    """Detects when a vehicle crosses a marking of its lane.
+
+    An invasion lasts from the first wheel over the marking until all are on one side again. Junctions have no markings.
+    CARLA's own sensor does the same from the corners of the vehicle's box.
+    """
 
     def __init__(self, town: carla.Map) -> None:
         self._town = town

@@ -20,14 +20,14 @@ Key = tuple[str | int, ...]
 
 
 class RouteResolver:
-    """Says where the steps of a scenario lead. Raises ``ScenarioError`` with the line for a place that is not there."""
+    """Resolves the places of a scenario's steps. Raises ``ScenarioError`` with the line of a missing place."""
 
     def __init__(self, town: carla.Map, places: PlaceFinder, loaded: LoadedScenario) -> None:
         self._town, self._places, self._scenario = town, places, loaded.scenario
         self._keys = {id(step): key for step, key in self._steps()}
 
     def check(self) -> None:
-        """Find all places once, so that one that is not there is said now; fills in those of conditions."""
+        """Resolve all places once, to report missing ones early, and fill in those of conditions."""
         for step, key in self._steps():
             if step.follow_route is not None:
                 for n, place in enumerate(step.follow_route.via):
@@ -45,7 +45,7 @@ class RouteResolver:
             self._fill(light.when, "lights", k, "when")
 
     def route(self, step: Step, state: ActorState) -> list[RoutePoint]:
-        """The way of a ``follow_route`` from where somebody is."""
+        """The route of a ``follow_route`` from an actor's position."""
         assert step.follow_route is not None
         start = self._town.get_waypoint(carla.Location(state.x, state.y, state.z))
         return self._places.route(start, step.follow_route.via, *self._keys[id(step)], "follow_route", "via")
@@ -73,17 +73,17 @@ class RouteResolver:
         return [*found, RoutePoint(self._town.get_waypoint(carla.Location(x, y, 0.0)), x, y)]
 
     def way_to(self, place: Place, state: ActorState) -> Approach:
-        """How somebody comes to a place from where they are."""
+        """The way from an actor's position to a place."""
         end = self._places.find(place)
         start = self._town.get_waypoint(carla.Location(state.x, state.y, state.z))
         try:
             points = self._places.route(start, [place])
         except ScenarioError:
-            points = []  # no lane leads there: somebody on foot, or beside the road
+            points = []  # no lane leads there: a walker, or a position beside the road
         return Approach(end.transform.location.x, end.transform.location.y, RouteProgress(points) if points else None)
 
     def lane_of(self, state: ActorState, beside: int = 0) -> int:
-        """The id of the lane where somebody is, or so many lanes to the left of it."""
+        """The id of the lane that an actor is on, or of the one ``beside`` lanes to the left of it."""
         lane = int(self._town.get_waypoint(carla.Location(state.x, state.y, state.z)).lane_id)
         wanted = abs(lane) - beside  # counted from the middle of the road outwards; there is no lane 0
         return (1 if lane > 0 else -1) * (wanted if wanted > 0 else wanted - 1)
@@ -101,9 +101,9 @@ class RouteResolver:
                         self._fill(one, *key, name, *([k] if isinstance(value, list) else []))
 
     def _steps(self) -> Iterator[tuple[Step, Key]]:
-        everybody: list[tuple[EgoSpec | ActorSpec, Key]] = [(self._scenario.ego, ("ego",))]
-        everybody += [(actor, ("actors", k)) for k, actor in enumerate(self._scenario.actors)]
-        for actor, key in everybody:
+        participants: list[tuple[EgoSpec | ActorSpec, Key]] = [(self._scenario.ego, ("ego",))]
+        participants += [(actor, ("actors", k)) for k, actor in enumerate(self._scenario.actors)]
+        for actor, key in participants:
             for kind, steps in (("do", actor.do), ("events", actor.events)):
                 for n, step in enumerate(steps):
                     yield step, (*key, kind, n)

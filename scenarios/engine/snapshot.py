@@ -29,6 +29,7 @@ class ActorState:
 
     @property
     def speed(self) -> float:
+        """m/s, horizontal."""
         return hypot(self.vx, self.vy)
 
     def numbers(self) -> tuple[float, ...]:
@@ -47,7 +48,7 @@ class ActorState:
 
 @dataclass(frozen=True)
 class CollisionRecord:
-    """A collision: when (s), who, with whom (a name of the scenario or a blueprint)."""
+    """A collision: time (s), the actor's name, the other's name in the scenario or its blueprint."""
 
     time: float
     of: str
@@ -77,7 +78,7 @@ class Snapshot:
 
 
 def holds(when: When, now: Snapshot, me: str = EGO, begun: float = 0.0) -> bool:
-    """Whether all conditions hold; ``me`` is whose they are, ``begun`` when the step before began."""
+    """Whether all conditions hold for actor ``me``; ``begun``: when the previous step began, s."""
     states = now.states
     if when.time is not None and now.time < when.time - 1e-6:
         return False
@@ -89,13 +90,13 @@ def holds(when: When, now: Snapshot, me: str = EGO, begun: float = 0.0) -> bool:
             return False
     if (moving := when.speed) is not None and not _between(states[moving.of or me].speed, moving.above, moving.below):
         return False
-    if (gone := when.travelled) is not None and states[gone.of or me].travelled < gone.above:
+    if (far := when.travelled) is not None and states[far.of or me].travelled < far.above:
         return False
     if (at := when.position) is not None:
-        who = at.of or me
-        if at.road is not None and now.road_of(who) != at.road:
+        name = at.of or me
+        if at.road is not None and now.road_of(name) != at.road:
             return False
-        if at.x is not None and at.y is not None and hypot(states[who].x - at.x, states[who].y - at.y) > at.within:
+        if at.x is not None and at.y is not None and hypot(states[name].x - at.x, states[name].y - at.y) > at.within:
             return False
     if (stands := when.standing) is not None:
         stander = states[stands.of or me]

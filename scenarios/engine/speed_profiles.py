@@ -12,8 +12,8 @@ from scenarios.engine.snapshot import STANDING, ActorState, Snapshot
 from scenarios.language.schema import KeepDistance, Meet, SetSpeed, Step
 
 FASTEST = 60.0  # m/s
-HARDEST = 6.0  # m/s^2, to meet somebody
-MET = 1.0  # m from a place that count as there
+HARDEST = 6.0  # m/s^2, of a rendezvous
+MET = 1.0  # m from a place within which it counts as reached
 SPRING = 0.8  # 1/s, of a kept distance
 CATCH_UP = 1.0  # 1/s: how fast a lag behind the times of a path is made good
 
@@ -29,46 +29,50 @@ class SpeedProfile(Protocol):
 
 
 class SpeedRamp:
-    """To a speed, or to that of somebody else."""
+    """A ramp to a speed, or to another actor's speed."""
 
-    def __init__(self, told: SetSpeed, now: Snapshot, speed: float) -> None:
+    def __init__(self, spec: SetSpeed, now: Snapshot, speed: float) -> None:
         self.speed, self.reached = speed, False
-        self._told, self._before, self._begun = told, speed, now.time
+        self._spec, self._before, self._begun = spec, speed, now.time
         self._target = self._wanted(now)
         change = abs(self._target - speed)
         self._seconds = 0.0
-        if told.over is not None:
-            self._seconds = told.over
-        elif told.rate is not None:
-            self._seconds = change / told.rate
-        elif told.within is not None:
-            self._seconds = 2.0 * told.within / max(self._target + speed, 0.1)
+        if spec.over is not None:
+            self._seconds = spec.over
+        elif spec.rate is not None:
+            self._seconds = change / spec.rate
+        elif spec.within is not None:
+            self._seconds = 2.0 * spec.within / max(self._target + speed, 0.1)
         if not self._seconds:
             self.speed = self._target
 
     def _wanted(self, now: Snapshot) -> float:
-        told = self._told
-        if told.speed is not None:
-            return told.speed
-        assert told.beside is not None
-        times = 1.0 if told.times is None else told.times
-        return min(max(times * now.states[told.beside].speed + (told.plus or 0.0), 0.0), FASTEST)
+        spec = self._spec
+        if spec.speed is not None:
+            return spec.speed
+        assert spec.beside is not None
+        times = 1.0 if spec.times is None else spec.times
+        return min(max(times * now.states[spec.beside].speed + (spec.plus or 0.0), 0.0), FASTEST)
 
     def at(self, now: Snapshot, delta: float) -> float:
         """See ``SpeedProfile``."""
-        if self._told.keep:
+        if self._spec.keep:
             self._target = self._wanted(now)
-        gone = now.time + delta - self._begun
-        share = min(gone / self._seconds, 1.0) if self._seconds > 0.0 else 1.0
+        elapsed = now.time + delta - self._begun
+        share = min(elapsed / self._seconds, 1.0) if self._seconds > 0.0 else 1.0
         self.reached = share >= 1.0 and now.time > self._begun
-        if self._told.smooth:
+        if self._spec.smooth:
             share = 0.5 - 0.5 * cos(pi * share)
         self.speed = self._before + share * (self._target - self._before)
         return self.speed
 
 
 class TimedPath:
-    """The times of a path's corners."""
+    """The speed that reaches a path's corners at given times.
+
+    ``name``: of the actor; ``corners``: metres; ``times``: seconds since the step began; ``now``: this tick; ``speed``:
+    at the beginning, m/s.
+    """
 
     def __init__(
         self, name: str, corners: list[tuple[float, float]], times: list[float], now: Snapshot, speed: float
@@ -97,17 +101,20 @@ class TimedPath:
 
 
 class Rendezvous:
-    """Being at a place when somebody else is at another: with t seconds left for d metres, the speed now that leads
-    there with a constant acceleration, (v + v_end) / 2 t = d."""
+    """Reaching a place at the moment when another actor reaches its own.
 
-    def __init__(self, name: str, told: Meet, mine: Approach, others: Approach, speed: float) -> None:
+    With t seconds left for d metres: the present speed of a constant acceleration, (v + v_end) / 2 t = d. ``name``: of
+    the actor; ``spec``: the step; ``mine``, ``others``: the ways of both; ``speed``: at the beginning, m/s.
+    """
+
+    def __init__(self, name: str, spec: Meet, mine: Approach, others: Approach, speed: float) -> None:
         self.speed, self.reached = speed, False
-        self._name, self._told, self._mine, self._others = name, told, mine, others
+        self._name, self._spec, self._mine, self._others = name, spec, mine, others
 
     def at(self, now: Snapshot, delta: float) -> float:
         """See ``SpeedProfile``."""
-        told, other = self._told, now.states[self._told.other]
-        end = told.speed if told.plus is None else max(other.speed + told.plus, 0.0)
+        spec, other = self._spec, now.states[self._spec.other]
+        end = spec.speed if spec.plus is None else max(other.speed + spec.plus, 0.0)
         left, theirs = self._mine.left(now.states[self._name]), self._others.left(other)
         self.reached = self.reached or left < MET or theirs < MET
         if self.reached:
@@ -123,30 +130,33 @@ class Rendezvous:
 
 
 class DistanceKeeper:
-    """A distance to somebody ahead: a spring to it and a damper to their speed, critically damped."""
+    """A kept distance to the actor ahead: a spring to it and a damper to its speed, critically damped."""
 
-    def __init__(self, name: str, told: KeepDistance, speed: float) -> None:
+    def __init__(self, name: str, spec: KeepDistance, speed: float) -> None:
         self.speed, self.reached = speed, False
-        self._name, self._told = name, told
+        self._name, self._spec = name, spec
 
     def at(self, now: Snapshot, delta: float) -> float:
         """See ``SpeedProfile``."""
-        told, me, other = self._told, now.states[self._name], now.states[self._told.to]
+        spec, me, other = self._spec, now.states[self._name], now.states[self._spec.to]
         apart = me.ahead(other)[0]
-        if told.outlines:
+        if spec.outlines:
             apart -= me.half_length + other.half_length
-        wanted = told.metres if told.metres is not None else (told.seconds or 0.0) * self.speed
+        wanted = spec.metres if spec.metres is not None else (spec.seconds or 0.0) * self.speed
         push = SPRING**2 * (apart - wanted) + 2.0 * SPRING * (other.speed - self.speed)
         self.reached = self.reached or abs(apart - wanted) < MET
-        speed = self.speed + min(max(push, -told.deceleration), told.acceleration) * delta
-        self.speed = min(max(speed, 0.0), told.most)
+        speed = self.speed + min(max(push, -spec.deceleration), spec.acceleration) * delta
+        self.speed = min(max(speed, 0.0), spec.most)
         return self.speed
 
 
 def speed_profile(
     step: Step, name: str, now: Snapshot, before: SpeedProfile | None, guide: RouteResolver
 ) -> SpeedProfile | None:
-    """The pace that a step of somebody asks for, None if none. ``before`` is what they had."""
+    """The speed profile that a step asks for, None if none.
+
+    ``name``: of the actor; ``now``: this tick; ``before``: its profile so far; ``guide`` resolves places.
+    """
     me: ActorState = now.states[name]
     speed = before.speed if before is not None else me.speed
     if step.set_speed is not None:

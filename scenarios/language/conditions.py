@@ -153,7 +153,7 @@ class At(Model):
 
 
 class Travelled(Model):
-    """Metres that an actor has gone since the beginning."""
+    """Metres that an actor has travelled since the beginning."""
 
     of: Name | None = None
     above: Annotated[float, Field(ge=0.0, le=1e6)]
@@ -196,7 +196,7 @@ class Standing(Model):
 
 
 class StepState(Model):
-    """A named step of anybody has begun, or is done."""
+    """A named step of any actor has begun, or is done."""
 
     step: Name
     state: Literal["begun", "done"] = "done"

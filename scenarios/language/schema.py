@@ -13,7 +13,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, field_validator, model_validator
 
 from bridge.process.presets import Preset
-from bridge.tags import named
+from bridge.tags import COUNT, named
 from scenarios.language.conditions import (
     EGO,
     Distance,
@@ -63,7 +63,7 @@ class ChangeLane(OneOf):
     beside: Name | None = None
     """To the lane where this actor is; with `lanes` so many to the left of it (negative: to the right)."""
     lanes: Annotated[int, Field(ge=-8, le=8)] | None = None
-    """How many lanes (with `side`: 1 unless told; with `beside`: 0)."""
+    """How many lanes (default with `side`: 1, with `beside`: 0)."""
     length: Annotated[float, Field(ge=6.0, le=500.0)] = 20.0
     """Metres of road that it takes."""
     over: Annotated[float, Field(gt=0.0, le=600.0)] | None = None
@@ -84,8 +84,10 @@ class Shift(Model):
 
 
 class SetSpeed(OneOf):
-    """Exactly this speed, whatever the engine could and whoever is in the way; where to go stays as it was. Done when
-    it is reached."""
+    """Set exactly this speed, regardless of the engine's power and of traffic; the path stays as it was.
+
+    Done when it is reached.
+    """
 
     speed: Speed | None = None
     beside: Name | None = None
@@ -135,8 +137,10 @@ class FollowPath(Model):
 
 
 class Meet(Model):
-    """Choose the speed so as to be at a place at the moment when somebody else is at another one; where to go stays as
-    it was. Done when either is there."""
+    """Choose the speed so as to reach a place at the moment when another actor reaches another one.
+
+    The path stays as it was. Done when either is there.
+    """
 
     at: Place
     other: Name
@@ -169,7 +173,7 @@ class ControlPoint(Model):
 
 
 class Cross(Model):
-    """A walker goes straight over the road, from where it stands. Done when it has gone so far."""
+    """A walker walks straight across the road from its position. Done after `distance`."""
 
     speed: Annotated[float, Field(gt=0.0, le=6.0)] = 1.4
     distance: Annotated[float, Field(gt=0.0, le=1000.0)] = 8.0
@@ -178,7 +182,7 @@ class Cross(Model):
 
 
 class KeepDistance(Model):
-    """Choose the speed so as to keep a distance from somebody ahead on the same way. Done when it is reached."""
+    """Choose the speed so as to keep a distance to an actor ahead on the same path. Done when it is reached."""
 
     to: Name
     metres: Distance | None = None
@@ -246,7 +250,7 @@ class EgoSpec(Model):
 
 
 class ActorSpec(Model):
-    """Somebody else."""
+    """A scripted vehicle or walker other than the ego."""
 
     name: Name
     blueprint: str = Field(pattern=r"^(vehicle|walker)\.[\w.-]+$")
@@ -259,6 +263,7 @@ class ActorSpec(Model):
 
     @property
     def walks(self) -> bool:
+        """Whether it is a walker."""
         return self.blueprint.startswith("walker.")
 
 
@@ -275,7 +280,7 @@ class SpeedLimit(Model):
 
 
 class Travels(Model):
-    """Metres that an actor must have gone in the end."""
+    """Metres that an actor must have travelled in the end."""
 
     of: Name = EGO
     least: Distance = 0.0
@@ -380,6 +385,8 @@ class MountSpec(Model):
 
 
 class CameraSpec(Model):
+    """The camera at the ego."""
+
     size: Annotated[str, Field(pattern=r"^[1-9]\d{1,3}x[1-9]\d{1,3}$")] = "512x256"
     """Pixels, width x height."""
     fov: Annotated[float, Field(ge=5.0, le=170.0)] = 70.0
@@ -442,7 +449,7 @@ class Scenario(Model):
     """Further ones. What they see is recorded beside the first one's."""
     lights: list[LightSpec] = Field(default_factory=list, max_length=50)
     """What traffic lights do other than by their cycles."""
-    remap: dict[str, str] = Field(default_factory=dict, max_length=29)
+    remap: dict[str, str] = Field(default_factory=dict, max_length=COUNT)
     """What is painted as something else, tag by tag, such as `buildings: vegetation`. Recorded tags stay."""
     ego: EgoSpec
     actors: list[ActorSpec] = Field(default_factory=list, max_length=100)

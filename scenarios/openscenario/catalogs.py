@@ -53,9 +53,9 @@ class Catalogs:
                 if catalog is not None:
                     self._read.setdefault(catalog.text("name", ""), catalog)
 
-    def _files(self, told: str) -> list[Path]:
-        """The files of a place: as it is told, or as much of its end as is there beside the scenario."""
-        parts = Path(told).parts
+    def _files(self, declared: str) -> list[Path]:
+        """The files of a declared directory: as it stands, or as much of its end as exists beside the scenario."""
+        parts = Path(declared).parts
         for k in range(len(parts)):
             place = self._folder.joinpath(*parts[k:])
             if place.is_file():

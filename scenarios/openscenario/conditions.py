@@ -25,8 +25,11 @@ class Trigger:
 
 
 class Triggers:
-    """Translates triggers. ``names`` are the entities' names in the scenario, ``states`` what stands for "this element
-    of the storyboard has begun" or "is done"."""
+    """Translates triggers.
+
+    ``names`` are the entities' names in the scenario, ``states`` what stands for "this element of the storyboard has
+    begun" or "is done".
+    """
 
     def __init__(
         self, names: dict[str, str], states: Callable[[Element], dict[str, Any]], positions: Positions

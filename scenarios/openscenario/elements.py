@@ -28,7 +28,7 @@ _FUNCTIONS: dict[str, Callable[..., float]] = {
 
 
 class Element:
-    """An element of an .xosc file. Whoever reads it says which children there may be; others are refused."""
+    """An element of an .xosc file. Its reader declares the children it understands; others are refused."""
 
     def __init__(self, node: Any, path: Path, parameters: Mapping[str, str]) -> None:
         self._node, self._path, self._parameters = node, path, parameters
@@ -40,6 +40,7 @@ class Element:
 
     @property
     def line(self) -> int:
+        """Line in the file, from 1."""
         return int(self._node.sourceline)
 
     def error(self, message: str) -> ScenarioError:

@@ -24,8 +24,10 @@ KERNELS = (driving_kernels, raster_kernels, bvh, rays)
 
 
 class Stamp:
-    """``set()`` it when all kernels have been compiled; ``is_set`` then, until a source, numba, Python or the processor
-    is another one or numba's files are gone."""
+    """``set()`` it when all kernels have been compiled.
+
+    ``is_set`` then, until a source, numba, Python or the processor is another one or numba's files were removed.
+    """
 
     def __init__(self) -> None:
         facts = [numba.__version__, sys.version, get_host_cpu_name(), get_host_cpu_features().flatten()]

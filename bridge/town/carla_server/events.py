@@ -15,7 +15,7 @@ MAX_PER_PIXEL = 4  # events of one pixel between two pictures
 
 
 class EventCamera:
-    """What each pixel remembers. Thresholds are the attributes of ``sensor.camera.dvs``."""
+    """The state of an event camera. Thresholds are the attributes of ``sensor.camera.dvs``."""
 
     def __init__(self, given: Mapping[str, str]) -> None:
         self.up = max(float(given.get("positive_threshold", "0.3")), 0.01)
@@ -48,7 +48,7 @@ class EventCamera:
                 at = self._time + np.clip(share, 0.0, 1.0).astype(np.float64) * (now - self._time)
                 batch["t"] = (at * 1e9).astype(np.int64)
                 found.append(batch)
-            # What is left beyond the most that is told is forgotten.
+            # Changes beyond the maximum number of events are dropped.
             beyond = (level - self._reference) * sign >= threshold
             self._reference[beyond] = level[beyond]
         self._last, self._time = level, now

@@ -7,7 +7,7 @@ import xml.etree.ElementTree as ET
 from collections import Counter
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -15,6 +15,9 @@ from bridge.tags import Tag
 from bridge.town.assets.templates import templates
 from bridge.town.dynamics import navigation
 from bridge.town.render.raster import Placements, Scene
+
+if TYPE_CHECKING:
+    from bridge.town.world import World
 
 ANY = 255  # carla.CityObjectLabel.Any
 LAMPS = {"lamp": 5000.0, "lantern": 2000.0}  # lumen, by prop
@@ -38,7 +41,7 @@ class EnvironmentObject:
 class Queries:
     """Answers about one world, each worked out when it is first asked for."""
 
-    def __init__(self, world: Any) -> None:
+    def __init__(self, world: World) -> None:
         self.world = world
 
     @cached_property
@@ -48,12 +51,12 @@ class Queries:
 
     @cached_property
     def navigation_mesh(self) -> bytes:
-        """What CARLA's walkers find their ways by, empty where nobody can walk."""
+        """The navigation mesh of CARLA's walkers, empty for a map without pavements."""
         return navigation.build(self.world.ground, self.world.map.get_crosswalks())
 
     @cached_property
     def navigation_file(self) -> str:
-        """Its name, "" where nobody can walk. It tells towns apart, for clients keep such files."""
+        """The mesh's file name, unique per town since clients cache such files; "" without pavements."""
         if not navigation.walkable(self.world.ground):
             return ""
         mark = hashlib.sha256(f"{navigation.EDITION} {self.world.opendrive}".encode()).hexdigest()[:12]

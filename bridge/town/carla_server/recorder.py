@@ -14,12 +14,15 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 import msgpack
 import numpy as np
 
 from bridge.town.core.types import Actor, Transform
+
+if TYPE_CHECKING:
+    from bridge.town.world import World
 
 FORMAT = "neuralsim town recording 1"
 MAX_FILE_BYTES = 1 << 30  # bytes of a recording
@@ -88,7 +91,7 @@ def _frames(values: Iterator[Any]) -> Iterator[RecordedFrame]:
 class Recorder:
     """Records and replays one world. Both at once is possible; a second of either replaces the first."""
 
-    def __init__(self, world: Any) -> None:
+    def __init__(self, world: World) -> None:
         self.world = world
         self.speed, self.ignore_hero = 1.0, False
         self._file: BinaryIO | None = None
@@ -133,7 +136,7 @@ class Recorder:
         actors = {k: a for k, a in self.world.actors.items() if a.blueprint.id.startswith(("vehicle.", "walker."))}
         come = [[k, a.blueprint.id, a.attributes] for k, a in actors.items() if k not in self._known]
         gone = [k for k in self._known if k not in actors]
-        order = [k for k in self._known if k in actors] + [each[0] for each in come]
+        order = [k for k in self._known if k in actors] + [k for k in actors if k not in self._known]
         self._known = {k: actors[k] for k in order}
         poses = np.array([_row(actor) for actor in self._known.values()], "<f4").reshape(-1, 7)
         collisions = [[int(event.actor), int(event.other)] for event in self.world.events()]
@@ -202,7 +205,7 @@ class Recorder:
             self.stop_replay(keep=True)
 
     def _meet(self, frame: RecordedFrame) -> None:
-        """Find or bring the actors that this frame is the first to have; send away those that have gone."""
+        """Find or spawn the actors that appear in this frame; destroy those that have disappeared."""
         for ident in frame.gone:
             here = self._cast.pop(ident, None)
             if here in self._made:

@@ -63,7 +63,7 @@ class Call:
     def answer(self, result: Any, patient: bool = False) -> None:
         """Send ``result`` (already wrapped), once.
 
-        A client that is gone or does not read is dropped: at once, or if ``patient`` after ``SEND_TIMEOUT``.
+        A disconnected client, or one that does not read, is dropped: at once, or if ``patient`` after ``SEND_TIMEOUT``.
         """
         if not self.answered and self.ident is not None:
             data = msgpack.packb([1, self.ident, None, result])
@@ -86,7 +86,7 @@ class Connection:
         self.thread = threading.Thread(target=self._serve, name="rpc", daemon=True)
 
     def send(self, data: bytes, patient: bool) -> None:
-        """Send all of ``data``; raises ``OSError`` when the client is gone or does not read."""
+        """Send all of ``data``; raises ``OSError`` when the client is disconnected or does not read."""
         sent = 0
         if DONTWAIT:
             try:
@@ -111,7 +111,7 @@ class Connection:
             self._limit(socket.SO_SNDTIMEO, SEND_TIMEOUT)
             self._read()
         except (OSError, ValueError, msgpack.UnpackException):
-            pass  # gone, or not speaking the protocol: either way this client is dropped and no other notices
+            pass  # disconnected, or not speaking the protocol: this client is dropped without affecting others
         finally:
             self.close()
             self.server.forget(self)
@@ -177,7 +177,7 @@ class RpcServer:
     """Listens on ``host:port`` and hands every request to ``dispatch``, in the thread of its connection.
 
     ``dispatch`` returns the function's result (``None`` for void, ``Raw`` for the few that are not wrapped) or raises
-    ``RpcError``. ``on_close`` is told about every connection that has ended. Raises ``OSError`` when the port is taken.
+    ``RpcError``. ``on_close`` is called with every ended connection. Raises ``OSError`` when the port is taken.
     """
 
     def __init__(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -13,8 +13,12 @@ from bridge.town.carla_server import events, images, structs
 from bridge.town.carla_server.situation import Situation
 from bridge.town.carla_server.streams import StreamServer
 from bridge.town.core.types import Actor
+from bridge.town.render.raster import Planes
 from bridge.town.sensors.instruments import GRAVITY, INSTRUMENTS, Instrument
 from bridge.town.sensors.rays import Hits, Rays
+
+if TYPE_CHECKING:
+    from bridge.town.world import World
 
 LANE_INVASION = "sensor.other.lane_invasion"  # lives in the client: its stream stays silent
 
@@ -37,7 +41,7 @@ class Sensing:
     """All sensors of ``world``. It is the ``Scene`` that instruments measure."""
 
     def __init__(
-        self, world: Any, situation: Situation, streams: StreamServer, complain: Callable[[str], None]
+        self, world: World, situation: Situation, streams: StreamServer, complain: Callable[[str], None]
     ) -> None:
         self.world, self.situation, self.streams = world, situation, streams
         self.sensors: dict[int, Sensor] = {}
@@ -62,13 +66,13 @@ class Sensing:
         self.sensors[actor.id] = sensor
 
     def close(self) -> None:
-        """The world ends: so do its streams."""
+        """Close all streams, with their world."""
         for sensor in self.sensors.values():
             self.streams.drop(sensor.stream)
         self.sensors.clear()
 
     def close_removed(self) -> None:
-        """Close the streams of sensors that are no longer in the world."""
+        """Close the streams of sensors that were removed from the world."""
         for ident in [ident for ident in self.sensors if ident not in self.world.actors]:
             self.streams.drop(self.sensors.pop(ident).stream)
 
@@ -130,11 +134,12 @@ class Sensing:
             except Exception as error:  # one camera that cannot see leaves the others their pictures
                 self._complain(f"camera {ident} failed: {type(error).__name__}: {error}")
 
-    def _send(self, ident: int, sensor: Sensor, planes: Any) -> None:
+    def _send(self, ident: int, sensor: Sensor, planes: Planes) -> None:
         actor = self.world.actors[ident]
         height, width = planes.tag.shape
         header, size = self._header(sensor, actor), structs.IMAGE_HEADER.pack(width, height, sensor.fov)
         if sensor.eye is not None:
+            assert planes.rgb is not None, "captured with rgb=True"
             seen = sensor.eye.read(planes.rgb, self.world.time)
             if len(seen):  # CARLA's client takes an array without events for a broken one
                 self.streams.publish(sensor.stream, (header, size, seen))
@@ -143,15 +148,17 @@ class Sensing:
         images.encode(sensor.kind, planes, pixels, sensor.fov, actor.transform.matrix())
         self.streams.publish(sensor.stream, (header, size), pixels)
 
-    def _due(self, *houses: str, casting: bool = False) -> list[tuple[int, Sensor]]:
-        """Sensors of these kinds, and that cast rays or do not, whose time has come and who have listeners; the next
-        time of each is set."""
+    def _due(self, *type_prefixes: str, casting: bool = False) -> list[tuple[int, Sensor]]:
+        """Sensors of these kinds, and that cast rays or do not, whose time has come and who have listeners.
+
+        The next time of each is set.
+        """
         now = self.world.time + 1e-6
         due = []
         for ident, sensor in self.sensors.items():
             if casting != (sensor.instrument is not None and sensor.instrument.casts):
                 continue
-            if sensor.kind.startswith(houses) and sensor.due <= now and self.streams.listeners(sensor.stream):
+            if sensor.kind.startswith(type_prefixes) and sensor.due <= now and self.streams.listeners(sensor.stream):
                 due.append((ident, sensor))
                 sensor.due += sensor.period
                 if sensor.due <= now:  # its first message, or its ticks are longer than its period

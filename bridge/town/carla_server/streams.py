@@ -1,7 +1,7 @@
 """Sensor streaming as CARLA's client reads it: TCP; the client sends a stream's id, then gets length-prefixed messages.
 
 One thread receives subscribers and notices when they leave; one thread per subscriber writes. Queues are bounded and
-drop their oldest message, so that a subscriber who reads slowly, or never, costs nobody else anything. Large pixel
+drop their oldest message, so that a slow or stalled subscriber does not affect the others. Large pixel
 buffers are lent from a pool and come back when the last subscriber has sent them.
 """
 
@@ -140,7 +140,7 @@ class StreamSubscriber:
             try:
                 while offset < message.size:
                     offset += self.sock.sendmsg(message.rest(offset))
-            except OSError:  # gone, or stalled for longer than SO_SNDTIMEO
+            except OSError:  # disconnected, or stalled for longer than SO_SNDTIMEO
                 self.close()
                 return
             del message  # its pixels return to the pool now, not when the next message comes
@@ -191,7 +191,7 @@ class StreamServer:
         return stream
 
     def drop(self, stream: int) -> None:
-        """The stream's source is gone. Its connections stay, silent: CARLA's client would reconnect without end."""
+        """Close a stream whose sensor was destroyed. Its connections stay silent: CARLA's client would reconnect."""
         with self._lock:
             self._sessions.pop(stream, None)
             self._welcome.pop(stream, None)

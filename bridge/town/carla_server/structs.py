@@ -46,7 +46,7 @@ SENSOR_TYPES = {
     "sensor.camera.instance_segmentation": 15,
 }
 WORLD_OBSERVER = 17
-MAP_CHANGED = 1  # bit of the snapshot's state: whoever gets it asks for the map again
+MAP_CHANGED = 1  # bit of the snapshot's state that makes a client load the map again
 
 SENSOR_HEADER = struct.Struct("<QQd6f")  # type, frame, timestamp (s), location, rotation (pitch, yaw, roll)
 IMAGE_HEADER = struct.Struct("<IIf")  # width, height, horizontal field of view (degrees)
@@ -192,8 +192,7 @@ def pack_records(
             data, offset, actor.id, ALIVE, pose.x, pose.y, pose.z, pose.pitch, pose.yaw, pose.roll,
             *actor.velocity, *actor.angular_velocity, *actor.acceleration,
         )  # fmt: skip
-        house = actor.blueprint.id.partition(".")[0]
-        fill = describe.get(house)
+        fill = describe.get(actor.blueprint.id.partition(".")[0])
         if fill is not None:
             fill(actor, data, offset + _ACTOR.size)
         offset += RECORD

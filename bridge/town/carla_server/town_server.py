@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from bridge.town.carla_server import structs
 from bridge.town.carla_server.handling import Handling
@@ -25,6 +25,9 @@ from bridge.town.carla_server.rpc import Call, Connection, RpcError, RpcServer, 
 from bridge.town.carla_server.sensing import Sensing
 from bridge.town.carla_server.situation import Situation
 from bridge.town.carla_server.streams import StreamServer
+
+if TYPE_CHECKING:
+    from bridge.town.world import World
 
 FIRST_CLIENT_TIMEOUT = (
     2.0  # seconds without a call after which the first client of a new town will not go synchronous any more
@@ -63,7 +66,7 @@ class TownServer:
 
     def __init__(
         self,
-        make_world: Callable[[str], Any],
+        make_world: Callable[[str], World],
         town: str,
         towns: Sequence[str] = (),
         host: str = "127.0.0.1",
@@ -85,7 +88,7 @@ class TownServer:
         self.settings = Settings()
         self.uploaded = ""  # OpenDRIVE text for the next load of "OpenDriveMap"
         self.managers: dict[int, tuple[str, Connection]] = {}  # port of a Traffic Manager -> its host, its client
-        self._master: Connection | None = None  # whoever asked for synchronous mode
+        self._master: Connection | None = None  # the client that requested sync mode
         self._delta = 1.0 / RATE  # s, of a tick without a fixed step
         self._stop = threading.Event()
         self._free = threading.Event()  # set while the town ticks by itself
@@ -131,7 +134,7 @@ class TownServer:
         with self.lock:
             self._adopt(world)
 
-    def _adopt(self, world: Any) -> None:
+    def _adopt(self, world: World) -> None:
         if self.episode:
             self.sensing.close()
         self.world = world
@@ -211,13 +214,13 @@ class TownServer:
             raise RpcError(f"{call.name}: cannot be done with these arguments ({what})") from None
 
     def _complain(self, text: str) -> None:
-        """Say it on the standard error, once."""
+        """Print a warning on standard error, once."""
         if text not in self._complaints and len(self._complaints) < 100:
             self._complaints.add(text)
             print(f"town: {text}", file=sys.stderr, flush=True)
 
     def _closed(self, connection: Connection) -> None:
-        """The client that asked for synchronous mode has gone: time goes on without it."""
+        """Leave sync mode when the client that requested it is disconnected."""
         with self.lock:
             for number in [number for number, (_, owner) in self.managers.items() if owner is connection]:
                 del self.managers[number]

@@ -9,6 +9,8 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from bridge.geometry import pose_matrix
+
 
 @dataclass
 class Transform:
@@ -23,17 +25,9 @@ class Transform:
 
     def matrix(self) -> np.ndarray:
         """f64 (4, 4), world <- local, equal to ``carla.Transform.get_matrix()``."""
-        cp, sp = np.cos(np.radians(self.pitch)), np.sin(np.radians(self.pitch))
-        cy, sy = np.cos(np.radians(self.yaw)), np.sin(np.radians(self.yaw))
-        cr, sr = np.cos(np.radians(self.roll)), np.sin(np.radians(self.roll))
-        return np.array(
-            [
-                [cp * cy, cy * sp * sr - sy * cr, -cy * sp * cr - sy * sr, self.x],
-                [cp * sy, sy * sp * sr + cy * cr, -sy * sp * cr + cy * sr, self.y],
-                [sp, -cp * sr, cp * cr, self.z],
-                [0.0, 0.0, 0.0, 1.0],
-            ]
-        )
+        angles = np.radians(self.pitch), np.radians(self.yaw), np.radians(self.roll)
+        cosines, sines = [np.cos(angle) for angle in angles], [np.sin(angle) for angle in angles]
+        return pose_matrix((self.x, self.y, self.z), cosines, sines)
 
 
 @dataclass(frozen=True)
@@ -58,6 +52,8 @@ class Blueprint:
 
 @dataclass
 class VehicleControl:
+    """``carla.VehicleControl``: throttle and brake 0 .. 1, steer -1 .. 1."""
+
     throttle: float = 0.0
     steer: float = 0.0
     brake: float = 0.0

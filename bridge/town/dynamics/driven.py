@@ -13,12 +13,12 @@ from bridge.town.ground.blocks import Ground
 BRAKE_LIGHT = 8  # carla.VehicleLightState.Brake
 
 
-_MIRRORS = 0.15  # metres on each side of a vehicle's box that are mirrors, and give way
+_MIRRORS = 0.15  # metres on each side of a vehicle's box that are mirrors and do not collide
 
 
 @dataclass(frozen=True)
 class CollisionEvent:
-    """Something driven has touched something: `other` is an actor's id, 0 for scenery; `impulse` in N s, world axes."""
+    """A driven vehicle has begun to touch ``other``: an actor's id, 0 for scenery; ``impulse`` in N s, world axes."""
 
     actor: int
     other: int
@@ -42,13 +42,14 @@ class DrivenVehicles:
         self._touching[actor_id] = set()
 
     def remove(self, actor_id: int) -> None:
+        """Forget an actor; nothing for unknown ids."""
         self.drives.pop(actor_id, None)
         self.held.discard(actor_id)
         self.ghosts.discard(actor_id)
         self._touching.pop(actor_id, None)
 
     def step(self, delta: float) -> None:
-        """Move everything driven by `delta` seconds, and let it meet what is solid."""
+        """Move all driven vehicles by ``delta`` seconds and resolve their collisions."""
         self.events = []
         for actor_id, drive in self.drives.items():
             if actor_id in self.held:
@@ -105,7 +106,10 @@ class DrivenVehicles:
         self._touching[actor.id] = touched
 
     def _bounce(self, actor: Actor, drive: VehicleState, key: int, depth: float, nx: float, ny: float) -> None:
-        """Push a vehicle out of what it has run into and take the speed it had towards it; a walker only slows it."""
+        """Push a vehicle out of an obstacle and remove its speed towards it; a walker only slows it.
+
+        ``key``: id of the other actor, or -1 - index of a box; ``depth``: m; ``nx``, ``ny``: unit vector out of it.
+        """
         velocity = drive.velocity
         into = -float(velocity[0] * nx + velocity[1] * ny)
         soft = key > 0 and self._actors[key].blueprint.id.startswith("walker.")

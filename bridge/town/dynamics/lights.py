@@ -73,6 +73,7 @@ class TrafficLights:
         self._publish()
 
     def step(self, delta: float) -> None:
+        """Advance all cycles by ``delta`` seconds."""
         for light in self.all:
             light.elapsed += delta
         for groups in self._cycles.values():
@@ -93,7 +94,7 @@ class TrafficLights:
         """Put one light into a state by hand.
 
         Raises:
-            ValueError: not one of `STATES`.
+            ValueError: not one of ``STATES``.
         """
         if state not in STATES:
             raise ValueError(f"unknown traffic light state {state!r}: choose {', '.join(STATES)}")

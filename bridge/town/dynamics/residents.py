@@ -21,14 +21,15 @@ from bridge.town.opendrive.network import Network
 
 LOW_BEAM = 1 | 2  # carla.VehicleLightState.Position and LowBeam
 BLINKERS = {-1: 32, 0: 0, 1: 16}  # LeftBlinker, RightBlinker
-JAM = 25.0  # s, who waits that long behind a driver's back turns up elsewhere
+JAM = 25.0  # s of waiting behind a driven vehicle after which a vehicle is moved elsewhere
 
 Make = Callable[[Blueprint, dict[str, str], str], Actor]  # a new actor with a blueprint, attributes and a template
 
 
 class BackgroundActors:
-    """Everybody who moves by themselves: ``traffic`` and ``walkers``, whose rows are the actors ``vehicles`` and
-    ``people``.
+    """Everybody who moves by themselves.
+
+    ``traffic`` and ``walkers``, whose rows are the actors ``vehicles`` and ``people``.
 
     ``make`` puts an actor into the world.
     """
@@ -45,8 +46,8 @@ class BackgroundActors:
         walkers: int,
     ) -> None:
         self._actors, self._rng = actors, rng
-        self.vehicles: list[int] = []  # ids, one per row of `traffic`
-        self.people: list[int] = []  # ids, one per row of `walkers`
+        self.vehicles: list[int] = []  # ids, one per row of ``traffic``
+        self.people: list[int] = []  # ids, one per row of ``walkers``
         self.traffic = self._populate_roads(LaneTable(network), blueprints, make, vehicles)
         self.walkers = self._populate_pavements(ground, network, blueprints, make, walkers)
 
@@ -87,7 +88,7 @@ class BackgroundActors:
         return walkers
 
     def release(self, actor_id: int) -> None:
-        """Somebody no longer moves by themselves, because they are gone or obey a client; nothing for all others."""
+        """Take an actor out of the background traffic: destroyed or controlled by a client. Nothing for all others."""
         if actor_id in self.vehicles:
             self.traffic.remove(self.vehicles.index(actor_id))
             self.vehicles.remove(actor_id)
@@ -96,7 +97,7 @@ class BackgroundActors:
             self.people.remove(actor_id)
 
     def drive_of(self, actor_id: int) -> VehicleState:
-        """How one of the vehicles moves now. Raises ValueError for other actors."""
+        """The state of one of the vehicles. Raises ValueError for other actors."""
         if actor_id not in self.vehicles:
             raise ValueError(f"actor {actor_id} is not a vehicle of the town's traffic")
         actor, k = self._actors[actor_id], self.vehicles.index(actor_id)
@@ -105,14 +106,16 @@ class BackgroundActors:
         return VehicleState(spec, 2 * actor.extent[0], x, y, yaw, float(self.traffic.speed[k]))
 
     def make_way(self, x: float, y: float, half: float, drives: Sequence[VehicleState]) -> None:
-        """Send vehicles elsewhere from round a place where somebody is about to appear; not near ``drives`` either."""
+        """Move vehicles away from (``x``, ``y``), m, where one of half length ``half`` appears, and from ``drives``."""
         places = np.array([(drive.x, drive.y) for drive in drives] + [(x, y)])
         for k in np.flatnonzero(np.hypot(*(self.traffic.poses[:, :2] - (x, y)).T) < 16.0 + half):
             self.traffic.replace(int(k), self._rng, places)
 
     def gather(self, drives: Sequence[VehicleState], turn: int, at_once: bool = False) -> None:
         """Keep the town lively where somebody drives: who has been left far behind reappears ahead, one at a time.
-        ``turn``: whose turn it is, counted on from step to step."""
+
+        ``turn``: whose turn it is, counted on from step to step.
+        """
         if not drives:
             return
         for crowd, far in ((self.traffic, self.traffic.far), (self.walkers, WALKERS_WITHIN)):

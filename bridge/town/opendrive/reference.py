@@ -41,8 +41,10 @@ class ReferenceLine:
         self._bank = _cubics(road.findall("./lateralProfile/superelevation"))
 
     def at(self, s: float, t: float = 0.0) -> RoadPoint:
-        """The place ``t`` metres to the left of the line's point ``s``, which is kept within the road; of a road
-        without a plan view, the origin."""
+        """The place ``t`` metres to the left of the line's point ``s``, which is kept within the road.
+
+        Of a road without a plan view, the origin.
+        """
         s = min(max(s, 0.0), self.length)
         x, y, heading = self._point(s)
         bank = _value(self._bank, s)

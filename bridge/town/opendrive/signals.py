@@ -47,7 +47,7 @@ def signals_of(town: carla.Map, root: ET.Element, lanes: Sequence[Lane], others:
         for other in lane.next:
             before.setdefault(other, []).append(k)
     found: list[Signal] = []
-    above: dict[tuple[int, int], int] = {}  # road and direction -> which of `found` is its light from above
+    above: dict[tuple[int, int], int] = {}  # road and direction -> which of ``found`` is its light from above
     marks = [mark for kind in TYPES for mark in town.get_all_landmarks_of_type(kind)]
     for mark in sorted(marks, key=lambda mark: (len(mark.id), mark.id)):
         sign = -1 if mark.orientation == carla.LandmarkOrientation.Positive else 1
@@ -105,8 +105,10 @@ def _on_the_way(position: np.ndarray, lanes: Sequence[Lane]) -> bool:
 
 
 def _beside(position: np.ndarray, guarded: Lane, lanes: Sequence[Lane], others: Sequence[Lane]) -> np.ndarray:
-    """Where the foot of a light is that hangs above a lane: right of the outermost lane of that road and direction that
-    vehicles use, as far along as it hangs."""
+    """The foot of a light that hangs above a lane.
+
+    It stands to the right of the outermost lane of that road and direction that vehicles use, level with the light.
+    """
     outermost = guarded
     for lane in (*lanes, *others):
         same = (lane.road, lane.section) == (guarded.road, guarded.section) and lane.id * guarded.id > 0

@@ -53,7 +53,7 @@ TOWNS: dict[str, Plan | Callable[[str, np.random.Generator], ET.Element]] = {
 
 
 def load(town: str, seed: int = 0) -> tuple[str, str]:
-    """Name and OpenDRIVE text of a town: one of `TOWNS`, or the path of an ``.xodr`` file.
+    """Name and OpenDRIVE text of a town: one of ``TOWNS``, or the path of an ``.xodr`` file.
 
     Raises:
         ValueError: no such town or file, or the file holds no OpenDRIVE roads.

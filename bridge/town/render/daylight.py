@@ -26,6 +26,7 @@ class Atmosphere(NamedTuple):
 
     @staticmethod
     def of(weather: Mapping[str, float]) -> Atmosphere:
+        """The atmosphere of ``carla.WeatherParameters`` by name; the sun's angles are required."""
         rain = weather.get("precipitation", 0.0)
         wet = max(weather.get("wetness", 0.0), weather.get("precipitation_deposits", 0.0), 0.8 * rain)
         haze = max(weather.get("fog_density", 0.0), 0.35 * rain, weather.get("dust_storm", 0.0))
@@ -35,9 +36,12 @@ class Atmosphere(NamedTuple):
 
 
 def daylight(air: Atmosphere, camera: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Light for ``kernels.draw``, f64 (17,): directions of sun and up in the camera (camera <- world is f64 (4, 4)),
-    sun and ambient RGB, how much darker wet ground is, the sky's RGB that it mirrors, how bright lamps are; and sky for
-    ``kernels.resolve``, f64 (7,): horizon and zenith RGB, haze (m)."""
+    """Light for ``kernels.draw``, f64 (17,).
+
+    Directions of sun and up in the camera (camera <- world is f64 (4, 4)), sun and ambient RGB, how much darker wet
+    ground is, the sky's RGB that it mirrors, how bright lamps are; and sky for ``kernels.resolve``, f64 (7,): horizon
+    and zenith RGB, haze (m).
+    """
     altitude, azimuth = np.radians(air[:2])
     clouds, fog, wet = (float(np.clip(value / 100.0, 0.0, 1.0)) for value in air[2:])
     day = float(np.clip((air.altitude + 6.0) / 16.0, 0.08, 1.0))

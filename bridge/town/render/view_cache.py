@@ -8,6 +8,7 @@ from functools import lru_cache
 
 import numpy as np
 
+from bridge.geometry import pose_matrix
 from bridge.town.assets.templates import templates
 from bridge.town.assets.wheels import WheelAngles
 from bridge.town.core.types import Actor, Transform
@@ -21,8 +22,10 @@ ViewKey = tuple[int, int, float, bytes]  # width, height, field of view, pose
 
 @dataclass
 class Poses:
-    """All actors at one moment: ``row`` by actor id; ``matrix`` f64 (N, 4, 4); ``template`` i32 (N,), -1 = unseen;
-    ``steer`` f64 (N,), radians to the right at the front wheels, nan where only the way tells."""
+    """All actors at one moment: ``row`` by actor id; ``matrix`` f64 (N, 4, 4); ``template`` i32 (N,), -1 = unseen.
+
+    ``steer`` f64 (N,), radians to the right at the front wheels, nan where only the way tells.
+    """
 
     row: dict[int, int]
     ids: np.ndarray
@@ -125,20 +128,20 @@ class ViewCache:
         rolling = rolling[self._in_view(matrix[rolling, :3, 3], VEHICLE, FAR_PLANE, camera, eye)]
         owner, wheel = book.of(poses.template[seen][rolling])
         owner = rolling[owner]
-        gone, steer = rolled.gone[seen], rolled.steer[seen]
-        was, steered = gone, steer
+        metres, steer = rolled.rolled[seen], rolled.steer[seen]
+        was, steered = metres, steer
         if self._last is not None:
             old = row[seen]
             known = old >= 0
             previous = np.where(known[:, None, None], self._last.matrix[old], matrix)
             before = np.where(known, book.body[self._last.template[old]], template)
-            was = np.where(known, self._rolled.gone[old], gone)
+            was = np.where(known, self._rolled.rolled[old], metres)
             steered = np.where(known, self._rolled.steer[old], steer)
         near = self._in_view(self._places, self._radius, self._reach, camera, eye)
         now, then = np.split(  # of the wheels
             book.placed(
                 np.concatenate([matrix[owner], previous[owner]]), np.concatenate([wheel, wheel]),
-                np.concatenate([gone[owner], was[owner]]), np.concatenate([steer[owner], steered[owner]]),
+                np.concatenate([metres[owner], was[owner]]), np.concatenate([steer[owner], steered[owner]]),
             ),
             2,
         )  # fmt: skip
@@ -166,14 +169,8 @@ class ViewCache:
 def matrices_of(transforms: Sequence[Transform]) -> np.ndarray:
     """``Transform.matrix`` of many at once, f64 (N, 4, 4)."""
     values = np.array([(t.x, t.y, t.z, t.pitch, t.yaw, t.roll) for t in transforms], np.float64).reshape(-1, 6)
-    (cp, cy, cr), (sp, sy, sr) = (f(np.radians(values[:, 3:])).T for f in (np.cos, np.sin))
-    result = np.zeros((len(values), 4, 4))
-    result[:, 0, 0], result[:, 0, 1], result[:, 0, 2] = cp * cy, cy * sp * sr - sy * cr, -cy * sp * cr - sy * sr
-    result[:, 1, 0], result[:, 1, 1], result[:, 1, 2] = cp * sy, sy * sp * sr + cy * cr, -sy * sp * cr + cy * sr
-    result[:, 2, 0], result[:, 2, 1], result[:, 2, 2] = sp, -cp * sr, cp * cr
-    result[:, :3, 3] = values[:, :3]
-    result[:, 3, 3] = 1.0
-    return result
+    cosines, sines = (f(np.radians(values[:, 3:])).T for f in (np.cos, np.sin))
+    return pose_matrix(values[:, :3].T, cosines, sines)
 
 
 @lru_cache(maxsize=256)

@@ -39,7 +39,7 @@ def roadsides(site: Site) -> None:
 
 
 def _stretches(ring: Ring, distance: float, step: float, setting: int) -> Iterator[np.ndarray]:
-    """Open lines (N, 3) beside the stretches of a ring in some setting, `distance` metres from the asphalt."""
+    """Open lines (N, 3) beside the stretches of a ring in some setting, ``distance`` metres from the asphalt."""
     line = along(offset(ring.columns(), distance), step)
     chosen = (np.round(line[:, 4]) == setting) & (line[:, 5] < 0.3)
     if chosen.all():
@@ -319,8 +319,10 @@ def _canopy(site: Site, edges: cKDTree, urban: np.ndarray) -> None:
 
 
 def _crowns(ends: np.ndarray, fine: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Sides of a wood as quads (N, 4, 3): `ends` f64 (S, 2, 2, 3), foot and top of each side's two ends; the `fine`
-    ones swell outwards and upwards between them, as the crowns at the edge of a wood do."""
+    """Sides of a wood as quads (N, 4, 3): ``ends`` f64 (S, 2, 2, 3), foot and top of each side's two ends.
+
+    The ``fine`` ones swell outwards and upwards between them, as the crowns at the edge of a wood do.
+    """
     plain = ends[~fine]
     quads = [np.stack([plain[:, 0, 0], plain[:, 0, 1], plain[:, 1, 1], plain[:, 1, 0]], 1)]
     near = ends[fine]

@@ -29,7 +29,7 @@ LARGEST = 300.0  # m, of one object
 OVERHEAD = 4.0  # m, signs that hang higher have no post
 WHITE = (232, 232, 228)
 
-#: Words in an object's type or name, in order, and what is drawn: a kind of `Thing`.
+#: Words in an object's type or name, in order, and what is drawn: a kind of ``Thing``.
 WORDS = {
     "crosswalk": "", "parking": "bay", "roadmark": "paint", "stencil": "paint", "patch": "", "tarmac": "",
     "streetlamp": "lamp", "lamp": "lamp", "lantern": "lantern", "guard": "rail", "soundbarrier": "wall", "wall": "wall",
@@ -53,8 +53,10 @@ HEIGHTS = {"wall": 1.2, "fence": 1.2, "rail": 0.8, "hedge": 1.3, "island": 0.15,
 
 @dataclass
 class Fixture:
-    """One object in the world: `at` its foot; sizes in metres, 0 = not given; `outline` f64 (N, 4): x, y, z, height of
-    its corners in turn, or of the points along it where it is a `line`."""
+    """One object in the world: ``at`` its foot; sizes in metres, 0 = not given.
+
+    ``outline`` f64 (N, 4): x, y, z, height of its corners in turn, or of the points along it where it is a ``line``.
+    """
 
     kind: str
     at: RoadPoint

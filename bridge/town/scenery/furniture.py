@@ -195,7 +195,7 @@ def _small(site: Site, ring: Ring, line: Frontage, back: Frontage, k: int) -> No
 def _at(
     site: Site, line: Frontage, k: int, kind: str, turn: float = 0.0, scale: float = 1.0, post: float = 0.0
 ) -> None:
-    """Put a prop on a sample of a line; without `turn` its front looks at the road."""
+    """Put a prop on a sample of a line; without ``turn`` its front looks at the road."""
     k %= len(line.points)
     x, y, z = line.points[k].tolist()
     out = -line.inward[k]
@@ -231,7 +231,7 @@ def _signs(site: Site) -> None:
 
 
 def _beside(site: Site, lane: Lane, before_end: float, kind: str, beyond: float = 0.5) -> None:
-    """A sign for those on a lane: on the kerb to its right, where there is one, `before_end` metres before its end."""
+    """A sign for a lane on the kerb to its right, where there is one, ``before_end`` metres before the lane's end."""
     at = np.concatenate([[0.0], np.cumsum(np.linalg.norm(np.diff(lane.centre, axis=0), axis=1))])
     where = max(at[-1] - before_end, 0.0)
     place = np.array([np.interp(where, at, lane.right[:, d]) for d in range(3)])

@@ -21,9 +21,12 @@ STYLES: dict[str, tuple[Range, tuple[int, int], Range, Range, float]] = {
 
 @dataclass(frozen=True)
 class Look:
-    """``styles``: shares of the `STYLES` along town streets; ``church``: whether there is one; ``belt``: woods close
-    the horizon right behind the last houses, otherwise woods and hills lie all around; ``hills``: height of those where
-    the map is not flat, metres; ``driveways``: share of the gaps between houses that are driveways."""
+    """The look of one town.
+
+    ``styles``: shares of the ``STYLES`` along town streets; ``church``: whether there is one; ``belt``: woods close the
+    horizon right behind the last houses, otherwise woods and hills lie all around; ``hills``: their height where the
+    map is not flat, metres; ``driveways``: share of the gaps between houses that are driveways.
+    """
 
     styles: dict[str, float]
     church: bool = True

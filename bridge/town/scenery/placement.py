@@ -1,7 +1,7 @@
 """Placement of scenery along the roads of any map: houses, gardens, walls, fences, hedges, trees.
 
-Everything is placed along the kerb rings of `Ground` and checked against the `Site`, so that nothing ever stands on a
-lane or a pavement. Street furniture and parked cars are in ``furniture``.
+Everything is placed along the kerb rings of ``Ground`` and checked against the ``Site``, so that nothing ever stands on
+a lane or a pavement. Street furniture and parked cars are in ``furniture``.
 """
 
 from __future__ import annotations
@@ -26,9 +26,12 @@ BELT = (58.0, 95.0)  # m, woods around the town that close the horizon
 
 @dataclass
 class Scenery:
-    """`mesh`: what is built in one piece, in world coordinates; `props`; `boxes` f64 (N, 5): what one can run into
-    (x, y, yaw in radians, half sizes); `levels` f64 (N,): heights they stand at, where the map is not flat;
-    `buildings`: how many instances the mesh uses."""
+    """The scenery of a town.
+
+    ``mesh``: everything built in one piece, in world coordinates; ``props``; ``boxes`` f64 (N, 5): obstacles (x, y, yaw
+    in radians, half sizes); ``levels`` f64 (N,): their heights, where the map is not flat; ``buildings``: number of
+    instances that the mesh uses.
+    """
 
     mesh: Mesh
     props: list[Prop]
@@ -40,7 +43,7 @@ class Scenery:
 def dress(
     network: Network, ground: Ground, rng: np.random.Generator, first_instance: int, look: Look = OTHERS
 ) -> Scenery:
-    """Dress a map. Deterministic by `rng`; instances of buildings count from `first_instance`."""
+    """Dress a map. Deterministic by ``rng``; instances of buildings count from ``first_instance``."""
     site = Site(network, ground, rng, first_instance, look)
     furniture.reserve(site)
     fixtures.place(site, ET.fromstring(network.map.to_opendrive()))
@@ -62,7 +65,7 @@ def dress(
 def _frontage(site: Site, ring: Ring) -> None:
     """Plots along one ring: a house, a garden or something green on each."""
     rng, line = site.rng, frontage(ring, ring.pavement + 0.05)
-    count, at, bare = len(line.points), 0, 0  # `bare` metres before `at` have got nothing yet
+    count, at, bare = len(line.points), 0, 0  # ``bare`` metres before ``at`` have got nothing yet
     style, left = "terrace", 0.0
     shares = site.look.styles
     while at < count - 3:
@@ -109,8 +112,7 @@ def _frontage(site: Site, ring: Ring) -> None:
 
 
 def _frame(site: Site, line: Frontage, at: int, width: int, back: float) -> tuple[LotFrame, float, np.ndarray]:
-    """Frame of a plot whose front lies `back` metres behind its chord, its width (m), and its corners up to the
-    front."""
+    """Frame of a plot whose front lies ``back`` m behind its chord, its width (m), its corners up to the front."""
     n = len(line.points)
     a, b = line.points[at % n], line.points[(at + width) % n]
     chord = b[:2] - a[:2]

@@ -41,8 +41,10 @@ def build_bvh(low: np.ndarray, high: np.ndarray) -> Bvh:
 
 @njit(**_options)
 def _split(low, high, order, start, stop):  # type: ignore[no-untyped-def]
-    """Put ``order[start:stop]`` into two groups by the cheapest of the planes between bins. Returns where the second
-    one begins, or ``start`` when a leaf is cheaper."""
+    """Put ``order[start:stop]`` into two groups by the cheapest of the planes between bins.
+
+    Returns where the second one begins, or ``start`` when a leaf is cheaper.
+    """
     count = stop - start
     least, most = np.full(3, np.inf), np.full(3, -np.inf)  # of the centres
     outer_low, outer_high = np.full(3, np.inf), np.full(3, -np.inf)

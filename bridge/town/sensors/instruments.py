@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
 import carla
@@ -25,11 +25,26 @@ SWEEP = 8  # rays round the rim of the obstacle detector's sphere, beside the on
 MOST_POINTS = 500_000  # rays of one measurement
 
 
-class SensorContext(Protocol):
-    """What an instrument asks of the town."""
+class WorldView(Protocol):
+    """The part of ``World`` that instruments read; it stands above them."""
 
-    world: Any
+    @property
+    def actors(self) -> Mapping[int, Actor]:
+        """All actors by id."""
+
+    @property
+    def map(self) -> carla.Map:
+        """The OpenDRIVE map."""
+
+
+class SensorContext(Protocol):
+    """The queries that instruments make."""
+
     gravity: float  # m/s^2
+
+    @property
+    def world(self) -> WorldView:
+        """The world that the sensors are in."""
 
     def cast(
         self, origin: np.ndarray, direction: np.ndarray, reach: float, ignore: int = 0, still: bool = True
@@ -51,7 +66,7 @@ class Instrument(ABC):
 
     @abstractmethod
     def read(self, delta: float) -> bytes | None:
-        """The body of a message about now, ``delta`` seconds after the last one; ``None``: nothing to tell."""
+        """The body of a message, ``delta`` seconds after the last one; None if there is nothing to send."""
 
     def _number(self, name: str, default: float) -> float:
         value = float(self.actor.attributes.get(name) or default)
@@ -81,6 +96,7 @@ class Gnss(Instrument):
     """Latitude and longitude (degrees), altitude (m), by the map's own geographic reference."""
 
     def read(self, delta: float) -> bytes:
+        """See ``Instrument``."""
         place = self.actor.transform
         here = self.world.map.transform_to_geolocation(carla.Location(place.x, place.y, place.z))
         values = {"lat": here.latitude, "lon": here.longitude, "alt": here.altitude}
@@ -95,6 +111,7 @@ class Imu(Instrument):
         self._last: np.ndarray | None = None  # velocity of the sensor's own place, m/s
 
     def read(self, delta: float) -> bytes:
+        """See ``Instrument``."""
         pose, parent = self._pose(), self._parent() or self.actor
         turn = np.radians(parent.angular_velocity)
         place = parent.transform
@@ -150,6 +167,7 @@ class Lidar(Instrument):
         return np.concatenate([first, np.array([self.channels], np.uint32), counts]).tobytes()
 
     def read(self, delta: float) -> bytes:
+        """See ``Instrument``."""
         directions, hits, channel = self._scan(delta)
         intensity = np.exp(-self._number("atmosphere_attenuation_rate", 0.004) * hits.distance)
         chance = self.rng.random((2, len(channel)))
@@ -171,23 +189,27 @@ class SemanticLidar(Lidar):
     POINT = np.dtype([("xyz", "<f4", 3), ("cosine", "<f4"), ("who", "<u4"), ("tag", "<u4")])
 
     def read(self, delta: float) -> bytes:
+        """See ``Instrument``."""
         directions, hits, channel = self._scan(delta)
         keep = np.isfinite(hits.distance)
         points = np.empty(int(keep.sum()), self.POINT)
         points["xyz"] = directions[keep] * hits.distance[keep, None]
         world = directions[keep] @ self._pose()[:3, :3].T
         points["cosine"] = -np.einsum("ni,ni->n", world, hits.normal[keep])
-        points["who"], points["tag"] = hits.who[keep], hits.tag[keep]
+        points["who"], points["tag"] = hits.actor[keep], hits.tag[keep]
         return self._head(channel[keep]) + points.tobytes()
 
 
 class Radar(Instrument):
-    """Random rays within a cone: velocity along the ray (m/s, towards the radar negative), azimuth, altitude (rad),
-    distance (m)."""
+    """Random rays within a cone.
+
+    Velocity along the ray (m/s, towards the radar negative), azimuth, altitude (rad), distance (m).
+    """
 
     casts = True
 
     def read(self, delta: float) -> bytes:
+        """See ``Instrument``."""
         count = min(int(self._number("points_per_second", 1500) * delta + 0.5), MOST_POINTS)
         radius, turn = np.sqrt(self.rng.random(count)), 2.0 * np.pi * self.rng.random(count)
         across = np.radians(self._number("horizontal_fov", 30.0)) / 2.0 * radius * np.cos(turn)
@@ -196,8 +218,8 @@ class Radar(Instrument):
         hits = self._cast(directions, self._number("range", 100.0), ignore=self.actor.parent)
         keep = np.isfinite(hits.distance) & (hits.tag != Tag.SKY)
         moving = np.zeros((count, 3))
-        for ident in np.unique(hits.who[keep & (hits.who > 0)]).tolist():
-            moving[hits.who == ident] = self.world.actors[ident].velocity
+        for ident in np.unique(hits.actor[keep & (hits.actor > 0)]).tolist():
+            moving[hits.actor == ident] = self.world.actors[ident].velocity
         parent = self._parent()
         own = parent.velocity if parent is not None else np.zeros(3)
         world = directions @ self._pose()[:3, :3].T
@@ -212,6 +234,7 @@ class Obstacle(Instrument):
     casts = True
 
     def read(self, delta: float) -> bytes | None:
+        """See ``Instrument``."""
         radius = max(self._number("hit_radius", 0.5), 0.0)
         reach = self._number("distance", 5.0)
         only = self.actor.attributes.get("only_dynamics", "false").lower() == "true"
@@ -225,7 +248,7 @@ class Obstacle(Instrument):
         nearest = int(np.argmin(hits.distance))
         if not np.isfinite(hits.distance[nearest]):
             return None
-        met = self.scene.describe(int(hits.who[nearest]), int(hits.tag[nearest]))
+        met = self.scene.describe(int(hits.actor[nearest]), int(hits.tag[nearest]))
         own = self.scene.describe(self.actor.parent, 0)
         return msgpack.packb([own, met, float(hits.distance[nearest])])
 

@@ -178,8 +178,11 @@ def served_town(*arguments: str) -> Iterator[carla.Client]:
 
 
 def measure_server(frames: int, width: int = 512, height: int = 256, town: str = "oldtown") -> float:
-    """Median ticks per second of the server with the official client: synchronous, ``CAMERAS`` on a vehicle of the
-    town's own traffic, all their pictures awaited in each tick; the first ten ticks left out."""
+    """Median ticks per second of the server with the official client.
+
+    Synchronous, ``CAMERAS`` on a vehicle of the town's own traffic, all their pictures awaited in each tick; the first
+    ten ticks left out.
+    """
     with served_town("--town", town, "--vehicles", str(TRAFFIC)) as client:
         world = client.get_world()
         settings = world.get_settings()
@@ -214,6 +217,7 @@ def measure_server(frames: int, width: int = 512, height: int = 256, town: str =
 
 
 def main() -> None:
+    """The command line; returns the exit code."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
     parser.add_argument("--frames", type=int, default=120, help="frames per size")
     parser.add_argument(

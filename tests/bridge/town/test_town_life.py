@@ -59,7 +59,7 @@ def test_people_cross_at_crosswalks_and_traffic_lets_them() -> None:
     crossed, stopped = 0, 0
     for _ in range(90 * 20):
         world.tick(STEP)
-        on = (world.walkers._crossing >= 0) & (world.walkers._done > 0.5)
+        on = (world.walkers._crowd.crossing >= 0) & (world.walkers._crowd.done > 0.5)
         crossed += int(on.any())
         for person in world.walkers.on_road:
             for i, (x, y, _, yaw, _) in enumerate(world.traffic.poses):

@@ -101,13 +101,13 @@ def test_steering_is_told_from_the_way_where_nobody_tells_it() -> None:
     for was, now in pairwise(poses):
         rolled = rolled.onward(was, np.arange(2), now, np.full(2, base), np.array([np.nan, 0.3]))
     assert rolled.steer == pytest.approx([np.arctan(base / radius), 0.3], abs=2e-3)
-    assert rolled.gone == pytest.approx([39 * step * radius, 0.0], rel=1e-3)
+    assert rolled.rolled == pytest.approx([39 * step * radius, 0.0], rel=1e-3)
     still = rolled.onward(poses[-1], np.arange(2), poses[-1], np.full(2, base), np.array([np.nan, 0.3]))
     assert np.array_equal(still.steer, rolled.steer)
-    assert np.array_equal(still.gone, rolled.gone)
+    assert np.array_equal(still.rolled, rolled.rolled)
     away = poses[-1].copy()
     away[0, 0, 3] += 50.0  # put elsewhere: no wheel turns
-    assert rolled.onward(poses[-1], np.arange(2), away, np.full(2, base), np.full(2, 0.3)).gone[0] == rolled.gone[0]
+    assert rolled.onward(poses[-1], np.arange(2), away, np.full(2, base), np.full(2, 0.3)).rolled[0] == rolled.rolled[0]
 
 
 def test_parts_of_a_vehicle_are_the_whole() -> None:

@@ -104,6 +104,6 @@ def test_rays_find_the_nearest_of_all_triangles() -> None:
     radius = np.linalg.norm(points - middle[:, None], axis=2).max(1)
     expected = [nearest_of_all(points, who, middle, radius, o, d) for o, d in zip(origin, direction, strict=True)]
     np.testing.assert_allclose(hits.distance, [distance for distance, _ in expected], rtol=1e-9)
-    assert hits.who.tolist() == [who for _, who in expected]
-    assert np.count_nonzero(hits.who) >= 1  # the first car's own roof
+    assert hits.actor.tolist() == [who for _, who in expected]
+    assert np.count_nonzero(hits.actor) >= 1  # the first car's own roof
     assert np.count_nonzero(np.isfinite(hits.distance)) >= 6

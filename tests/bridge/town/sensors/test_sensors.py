@@ -90,7 +90,7 @@ def test_rays_meet_what_the_camera_sees(bench: Bench, pair: tuple[Actor, Actor])
     assert (hits.tag == planes.tag.ravel())[seen].mean() > 0.999
     car = (planes.instance == pair[1].id).ravel()
     assert car.sum() > 60
-    assert (hits.who[car] == pair[1].id).mean() > 0.98
+    assert (hits.actor[car] == pair[1].id).mean() > 0.98
     assert np.allclose(np.linalg.norm(hits.normal[seen], axis=1), 1.0)
     assert (np.einsum("ni,ni->n", hits.normal, rays @ pose[:3, :3].T)[seen] <= 1e-9).all(), "towards the ray's origin"
     road = seen & (hits.tag == Tag.ROAD)
