@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import sys
 import tempfile
 import time
 from collections.abc import Callable
@@ -19,6 +18,7 @@ import numpy as np
 
 from bridge.process.arguments import Parser, positive, size
 from neuralsim import runtimes, zoo
+from neuralsim.base.log import logger
 from neuralsim.bench import peer_graphs
 from neuralsim.evaluation.town_drive import TownDrive
 from neuralsim.renderer.neural_renderer import ModelError, NeuralRenderer
@@ -103,7 +103,7 @@ def main() -> int:
     try:
         report = compare(options.model, options.size, options.steps, options.peers)
     except (ModelError, driver.NoGpu) as error:
-        print(f"gpu: {error}", file=sys.stderr)
+        logger("gpu").error(error)
         return 1
     for kind in ("ms", "missing"):
         for name, value in dict(report[kind]).items():  # type: ignore[call-overload]

@@ -19,6 +19,7 @@ import numpy as np
 
 from bridge.process.arguments import Parser, positive, size
 from neuralsim import runtimes, zoo
+from neuralsim.base.log import logger
 from neuralsim.base.machine import cores, host
 from neuralsim.bench import peer_graphs
 from neuralsim.bench.flops import gflop
@@ -109,7 +110,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         report = compare(options.model, options.runtime, options.size, options.threads, options.rounds)
     except (ModelError, RuntimeUnavailable, OSError) as error:
-        print(f"peers: {error}", file=sys.stderr)
+        logger("peers").error(error)
         return 1
     ours = float(str(report["ours_ms"]))
     gflops = dict(report["gflop"])  # type: ignore[call-overload]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 import time
 from dataclasses import dataclass
 from typing import Any
@@ -11,7 +10,8 @@ from typing import Any
 import yaml
 
 from neuralsim import runtimes, zoo
-from neuralsim.base.failure import reason
+from neuralsim.base.failure import fail, reason
+from neuralsim.base.log import logger
 from neuralsim.base.progress import Progress
 from neuralsim.classmaps import ClassMapError
 from neuralsim.evaluation import clip, drives, page
@@ -87,11 +87,9 @@ def run(options: EvaluateOptions) -> int:
         results = measure(options)
         _write(options, results)
     except (ImageError, ClassMapError, zoo.ModelError, RuntimeUnavailable, RecordingError) as error:
-        print(f"neuralsim: {error}", file=sys.stderr)
-        return 1
+        return fail(error)
     except OSError as error:
-        print(f"neuralsim: {options.out}: {reason(error)}", file=sys.stderr)
-        return 1
+        return fail(f"{options.out}: {reason(error)}")
     for row in rows(results):
         verdict = {True: "met", False: "missed", None: ""}[row["met"]]
         print(f"{row['name']:14} {page.number(row['value']):>8}  {row['limit']:12} {verdict}")
@@ -173,4 +171,4 @@ class _Shown:
     def __exit__(self, *_: object) -> None:
         if self._progress is not None:
             self._progress.close()
-        print(f"{self._name}: {time.monotonic() - self._begun:.0f} s", file=sys.stderr)
+        logger().info(f"{self._name}: {time.monotonic() - self._begun:.0f} s")

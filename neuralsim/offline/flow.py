@@ -7,13 +7,13 @@ a pixel of this picture to where its surface was in the picture before; the firs
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import cv2
 import numpy as np
 
+from neuralsim.base.failure import fail
 from neuralsim.base.progress import Progress
 from neuralsim.offline.images import ImageError, pictures, read, write_png
 from neuralsim.recording.frames import MOTION_STEPS, encode_motion
@@ -84,7 +84,6 @@ def run_folder(images: Path, out: Path) -> int:
         finally:
             progress.close()
     except ImageError as error:
-        print(f"neuralsim: {error}", file=sys.stderr)
-        return 1
+        return fail(error)
     print(f"{out}: {len(files)} fields")
     return 0

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import time
 from collections import Counter
 from collections.abc import Iterator
@@ -14,6 +13,8 @@ import numpy as np
 
 from bridge.messages import UNKNOWN_MOTION, Camera, Frame
 from neuralsim import classmaps, zoo
+from neuralsim.base.failure import fail
+from neuralsim.base.log import logger
 from neuralsim.base.progress import Progress
 from neuralsim.models.classes import CARLA_TO_CHANNEL
 from neuralsim.offline import flow
@@ -53,13 +54,12 @@ def run(options: RenderOptions) -> int:
     try:
         census, count = render(options)
     except (ImageError, classmaps.ClassMapError, zoo.ModelError, RuntimeUnavailable, RecordingError) as error:
-        print(f"neuralsim: {error}", file=sys.stderr)
-        return 1
+        return fail(error)
     for label, pixels in sorted(census.unknown.items()):
         files = census.seen_in[label]
         print(f"label {label} is not in the class map: {pixels} pixels in {files} files, painted as unlabeled")
     for line in census.damaged:
-        print(f"neuralsim: {line}: left out", file=sys.stderr)
+        logger().warning(f"{line}: left out")
     print(f"{options.out}: {count} pictures" + (f", {len(census.damaged)} left out" if census.damaged else ""))
     return 1 if census.damaged else 0
 

@@ -8,7 +8,6 @@ a free one.
 from __future__ import annotations
 
 import math
-import sys
 import time
 from collections import Counter
 from collections.abc import Iterator
@@ -22,6 +21,8 @@ import numpy as np
 import onnxruntime as ort
 
 from neuralsim import classmaps
+from neuralsim.base.failure import fail
+from neuralsim.base.log import logger
 from neuralsim.base.progress import Progress
 from neuralsim.offline.images import ImageError, pictures, read, write_png
 from neuralsim.offline.options import SCALES, LabelOptions
@@ -173,12 +174,11 @@ def run(options: LabelOptions) -> int:
     try:
         census = label(options)
     except (ImageError, classmaps.ClassMapError) as error:
-        print(f"neuralsim: {error}", file=sys.stderr)
-        return 1
+        return fail(error)
     for missing, pixels in sorted(census.unknown.items()):
         print(f"label {missing} is not in the class map: {pixels} pixels; is {options.classes} what the network knows?")
     for line in census.damaged:
-        print(f"neuralsim: {line}: left out", file=sys.stderr)
+        logger().warning(f"{line}: left out")
     left = f", {len(census.damaged)} pictures left out" if census.damaged else ""
     print(f"{options.out}: {census.labelled} label maps{left}")
     return 1 if census.damaged else 0
@@ -206,4 +206,4 @@ def _frames(file: Path, every: int) -> Iterator[tuple[str, np.ndarray]]:
     except (av.error.FFmpegError, IndexError):
         if not count:
             raise ImageError(f"{file}: neither a folder of pictures nor a video") from None
-        print(f"neuralsim: {file}: damaged after frame {count - 1}", file=sys.stderr)
+        logger().warning(f"{file}: damaged after frame {count - 1}")

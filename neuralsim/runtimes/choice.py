@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import statistics
 import time
 from collections.abc import Callable
@@ -139,7 +138,7 @@ def _loaders() -> int:
     try:
         driver.gpu()
     except driver.NoGpu:
-        return min(_cores(), 4)
+        return min(machine.cores(), 4)
     return 1
 
 
@@ -215,7 +214,7 @@ def _path(graph: Path, height: int, width: int, threads: int | None) -> Path:
         "size": (height, width),
         "threads": threads,
         "processor": machine.cpu()[0],
-        "cores": _cores(),
+        "cores": machine.cores(),
         "candidates": candidates(graph, height, width),
         "versions": {name: _version(name) for name in _DISTRIBUTIONS},
     }
@@ -225,11 +224,6 @@ def _path(graph: Path, height: int, width: int, threads: int | None) -> Path:
     except driver.NoGpu:
         pass
     return cache.folder() / "choices" / f"{cache.key(facts)}.json"
-
-
-def _cores() -> int:
-    """That this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _version(distribution: str) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import sys
 import threading
 import time
 from abc import ABC, abstractmethod
@@ -16,6 +15,7 @@ from bridge.messages import Control
 from bridge.process import presets
 from neuralsim.base import machine
 from neuralsim.base.failure import reason
+from neuralsim.base.log import logger
 from neuralsim.base.progress import Progress
 from neuralsim.recording.mp4 import Mp4Writer, RecordingError
 from neuralsim.runtimes import RuntimeUnavailable
@@ -125,7 +125,7 @@ class Drive(ABC):
         """What was found out about the runtime at loading, for the terminal."""
         for line in (self.session.warning, self.session.note):
             if line:
-                print(f"neuralsim: {line}", file=sys.stderr)
+                logger().warning(line)
 
     def start_recording(self, path: Path, picture: Picture) -> None:
         """Open ``path`` for pictures like this one. :class:`RecordingError` where it cannot."""

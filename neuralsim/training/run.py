@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-import sys
 from pathlib import Path
 
 import numpy as np
 import yaml
 from safetensors import safe_open
 
+from neuralsim.base.log import logger
 from neuralsim.base.progress import Progress
 from neuralsim.models import export
 from neuralsim.models.generator import Painter, PainterConfig
@@ -44,7 +44,7 @@ def load_pictures(config: TrainConfig, quiet: bool = False, fit: tuple[int, int]
 
     def tell(line: str) -> None:
         if not quiet:
-            print(f"neuralsim: {line}", file=sys.stderr)
+            logger().warning(line)
 
     found = [find(source) for source in config.data]
     return Pictures(found, fit or (config.width, config.height), round(config.memory * 1e9), tell)
@@ -83,7 +83,7 @@ def run_training(path: Path, simulate: int = 150) -> bool:
             _train(config, group, simulate)
         except Interrupted as end:
             if group.first:
-                print(f"neuralsim: {end}", file=sys.stderr)
+                logger().warning(end)
             return False
     return True
 
@@ -117,7 +117,7 @@ def _train(config: TrainConfig, group: ranks.Ranks, simulate: int) -> None:
         finally:
             board.close()
             for line in pictures.summary():
-                print(f"neuralsim: {line}", file=sys.stderr)
+                logger().warning(line)
 
 
 def run_export(path: Path, out: Path, licence: str) -> Path:

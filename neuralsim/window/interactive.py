@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import math
-import sys
 import threading
 import time
 from pathlib import Path
+
+from neuralsim.base.log import logger
 
 from neuralsim.window.window import Window, WindowError  # isort: skip (before pygame: it prepares SDL)
 
@@ -216,7 +217,7 @@ class WindowDrive(Drive):
                 if self.recorder.error is not None:
                     raise RecordingError(self.recorder.error)
         except RecordingError as error:
-            print(f"neuralsim: {error}", file=sys.stderr)
+            logger().warning(error)
             self.hud.notify("Recording stopped: see the terminal")
             self._stop_recording()
 

@@ -15,7 +15,6 @@ import numpy as np
 import pygame
 import pytest
 
-from neuralsim.base.resources import GpuSampler
 from neuralsim.bench import check
 from neuralsim.bench.altered import Alteration
 from neuralsim.bench.measure import Job, _window_drive
@@ -115,22 +114,3 @@ def test_in_a_window_keys_are_pressed_and_seen(tmp_path: Path):
     assert set(found["cores"]) == {"renderer", "town server", "bridge"}
     assert all(0.0 <= busy <= (os.cpu_count() or 1) + 0.5 for busy in found["cores"].values())
     assert found["memory_mb"]["all"] > 100.0
-
-
-def test_a_gpu_is_looked_at_through_its_own_tool(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    """The tool is a stand-in that prints what `nvidia-smi` prints: there may be no GPU here."""
-    tool = tmp_path / "nvidia-smi"
-    tool.write_text(
-        "#!/bin/sh\necho '1024, 70.5, 40'\necho '2048, 90.5, [N/A]'\necho '2048, 90.5, 60'\nexec sleep 60\n"
-    )
-    tool.chmod(0o755)
-    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
-    sampler = GpuSampler()
-    sampler.start()
-    while len(sampler._samples) < 2:
-        pass
-    assert sampler.stop() == {"memory_mb": 2048.0, "power_w": 80.5, "busy": 0.5}
-    monkeypatch.setenv("PATH", "")
-    absent = GpuSampler()
-    absent.start()
-    assert absent.stop() is None
