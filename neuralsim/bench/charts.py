@@ -13,8 +13,6 @@ from typing import Any
 
 import numpy as np
 
-from neuralsim.session.metrics import STAGES
-
 _TEXT = 12  # pixels
 _CHARACTER = 6.6  # pixels, about, of that text
 
@@ -240,9 +238,3 @@ def ranges(rows: Sequence[tuple[str, dict[str, Any]]], width: float) -> str:
             tip = f"{q} {times[q]:.1f} ms ({low:.1f} to {high:.1f})"
             canvas.dot(left + times[q] * scale, y, 6 if q == "p50" else 4, style, tip)
     return canvas.svg()
-
-
-def legend() -> str:
-    """What the stages' colours mean."""
-    keys = "".join(f'<span><i class="k-{stage}"></i>{stage}</span>' for stage in STAGES)
-    return f'<p class="legend">{keys}</p>'
