@@ -8,7 +8,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 
 def render(template: Path, **values: object) -> str:
-    """The page of ``template``, where ``values`` are known by their names; text is escaped, missing names are errors."""
+    """The page of ``template``, with ``values`` by their names; text is escaped, a missing name is an error."""
     environment = Environment(
         loader=FileSystemLoader(template.parent),
         autoescape=True,

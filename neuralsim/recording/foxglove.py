@@ -12,11 +12,27 @@ import numpy as np
 from foxglove_schemas_protobuf.CameraCalibration_pb2 import CameraCalibration
 from foxglove_schemas_protobuf.CompressedImage_pb2 import CompressedImage
 from foxglove_schemas_protobuf.FrameTransform_pb2 import FrameTransform
+from foxglove_schemas_protobuf.Pose_pb2 import Pose
 from foxglove_schemas_protobuf.PoseInFrame_pb2 import PoseInFrame
+from foxglove_schemas_protobuf.Quaternion_pb2 import Quaternion
 from foxglove_schemas_protobuf.RawImage_pb2 import RawImage
+from foxglove_schemas_protobuf.Vector3_pb2 import Vector3
 from google.protobuf.descriptor import FileDescriptor
 from google.protobuf.descriptor_pb2 import FileDescriptorSet
 from scipy.spatial.transform import Rotation
+
+__all__ = [
+    "CameraCalibration",
+    "CompressedImage",
+    "FrameTransform",
+    "Pose",
+    "PoseInFrame",
+    "RawImage",
+    "descriptors",
+    "matrix",
+    "placed",
+    "right_handed",
+]
 
 #: Schema name -> message class, of what a recording holds.
 MESSAGES: dict[str, Any] = {
@@ -50,15 +66,17 @@ def right_handed(pose: np.ndarray) -> np.ndarray:
     return pose * flip[:, None] * flip[None, :]
 
 
-def quaternion(rotation: np.ndarray) -> tuple[float, float, float, float]:
-    """x, y, z, w of a rotation matrix f64 (3, 3)."""
-    x, y, z, w = Rotation.from_matrix(rotation).as_quat().tolist()
-    return x, y, z, w
+def placed(pose: np.ndarray) -> tuple[Vector3, Quaternion]:
+    """Translation and rotation of a pose f64 (4, 4)."""
+    x, y, z, w = Rotation.from_matrix(pose[:3, :3]).as_quat()
+    return Vector3(x=pose[0, 3], y=pose[1, 3], z=pose[2, 3]), Quaternion(x=x, y=y, z=z, w=w)
 
 
-def matrix(translation: Any, rotation: Any) -> np.ndarray:
-    """f64 (4, 4) of a Vector3 and a Quaternion message."""
+def matrix(translation: Vector3, rotation: Quaternion) -> np.ndarray:
+    """The pose f64 (4, 4) of a translation and a rotation."""
     pose = np.eye(4)
-    pose[:3, :3] = Rotation.from_quat([rotation.x, rotation.y, rotation.z, rotation.w]).as_matrix()
+    turn = [rotation.x, rotation.y, rotation.z, rotation.w]
+    if any(turn):  # protobuf leaves out what is zero
+        pose[:3, :3] = Rotation.from_quat(turn).as_matrix()
     pose[:3, 3] = translation.x, translation.y, translation.z
     return pose
