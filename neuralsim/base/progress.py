@@ -52,7 +52,7 @@ class _Bar(tqdm):  # type: ignore[type-arg]
         return super().format_dict | {"prefix": self.words()}
 
 
-class Progress:
+class ProgressLine:
     """``frames``: how many are wanted, None = until interrupted; ``unit``: what they are called."""
 
     def __init__(self, frames: int | None, unit: str = "frames") -> None:

@@ -11,7 +11,7 @@ import numpy as np
 from neuralsim.session.metrics import STAGES
 from neuralsim.session.options import TAGS
 
-from .altered import Alteration, held_up, is_untouched
+from .fault_injection import FaultInjection, delayed_stage, is_untouched
 from .measure import Job
 from .options import Cell
 from .results import LATENCY, columns, values
@@ -27,7 +27,7 @@ _FRAMES = 800  # 40 of them held up in each stage
 def job(size: tuple[int, int] = (128, 64), seed: int = 0, frames: int = _FRAMES) -> Job:
     """The drive for it: in lock-step and painted without a network, since it is the measuring that is tried."""
     cell = Cell(model=TAGS, size=size, loop="lockstep")
-    return Job(cell, frames=frames, warm_up=20, seed=seed, alteration=Alteration(delay_ms=DELAY))
+    return Job(cell, frames=frames, warm_up=20, seed=seed, faults=FaultInjection(delay_ms=DELAY))
 
 
 def evaluate(runs: Sequence[dict[str, Any]]) -> dict[str, Any]:
@@ -43,12 +43,12 @@ def evaluate(runs: Sequence[dict[str, Any]]) -> dict[str, Any]:
     for run in runs:
         sequence, found = columns(run)["sequence"].astype(int), values(run)
         for n in range(2, len(sequence) - 3):
-            stage = held_up(int(sequence[n]))
+            stage = delayed_stage(int(sequence[n]))
             if stage is not None:
                 for name, into in changes[stage].items():
                     into.append(_change(found[name], sequence, n))
     stages = {
-        stage: _judged(stage, {name: np.array(seen) for name, seen in changes[stage].items()}) for stage in STAGES
+        stage: _measured(stage, {name: np.array(seen) for name, seen in changes[stage].items()}) for stage in STAGES
     }
     return {"injected_ms": DELAY, "tolerance_ms": TOLERANCE, "honest": _verdict(stages), "stages": stages}
 
@@ -63,7 +63,7 @@ def _verdict(stages: dict[str, dict[str, Any]]) -> bool | None:
     return all(abs(middle - DELAY) <= TOLERANCE for middle, *_ in seen)
 
 
-def _judged(stage: str, changes: dict[str, np.ndarray]) -> dict[str, Any]:
+def _measured(stage: str, changes: dict[str, np.ndarray]) -> dict[str, Any]:
     middle = {name: round(float(np.median(seen)), 3) for name, seen in changes.items()}
     intervals = {
         key: [round(edge, 3) for edge in interval(quantile(50.0)(_drawn(changes[name])), _LEVEL)]

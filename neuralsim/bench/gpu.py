@@ -68,7 +68,7 @@ def _stepper(renderer: NeuralRenderer, feeds: list[dict[str, np.ndarray]]) -> Ca
     return lambda number: renderer.step(feeds[number % len(feeds)])
 
 
-def _runner(session: runtimes.Plain, feeds: dict[str, np.ndarray]) -> Callable[[int], object]:
+def _runner(session: runtimes.StatelessSession, feeds: dict[str, np.ndarray]) -> Callable[[int], object]:
     return lambda number: session.run(feeds)
 
 
@@ -79,7 +79,7 @@ def _peers(wanted: str, pixels: tuple[int, int], steps: int) -> dict[str, object
     with tempfile.TemporaryDirectory(prefix="neuralsim-peers-") as folder:
         for name in peer_graphs.PEERS:
             graph = peer_graphs.write(name, Path(folder), pixels[1], pixels[0])
-            session = runtimes.plain(runtime, graph, precision=precision)
+            session = runtimes.stateless(runtime, graph, precision=precision)
             feeds = {key: rng.standard_normal(shape, np.float32) for key, shape in session.inputs.items()}
             found[name] = measure(_runner(session, feeds), steps)
             graph.unlink()

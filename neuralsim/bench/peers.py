@@ -66,7 +66,7 @@ def compare(model: str, runtime: str, pixels: tuple[int, int], threads: int | No
         for name in peer_graphs.PEERS:
             graph = peer_graphs.write(name, Path(folder), height, width)
             gflops[name] = gflop(graph, height, width)
-            models[name] = _random_input(runtimes.plain(chosen, graph, threads, precision))
+            models[name] = _random_input(runtimes.stateless(chosen, graph, threads, precision))
             graph.unlink()
         seconds = measure(models, rounds)
     return {
@@ -86,7 +86,7 @@ def _town(renderer: NeuralRenderer, width: int, height: int) -> list[dict[str, n
     return [renderer.feeds(town.next()) for _ in range(_FRAMES)]
 
 
-def _random_input(session: runtimes.Plain) -> Callable[[], object]:
+def _random_input(session: runtimes.StatelessSession) -> Callable[[], object]:
     rng = np.random.default_rng(0)
     feeds = {name: rng.standard_normal(shape, np.float32) for name, shape in session.inputs.items()}
     return lambda: session.run(feeds)

@@ -27,4 +27,4 @@ class EvaluateOptions:
     town_frames: int = 90
     drift_frames: int = 2000
     seed: int = 0
-    threads: int | None = None  # of the judging networks
+    threads: int | None = None  # of the metric networks

@@ -22,7 +22,7 @@ from neuralsim.models.surface import Surface
 from neuralsim.models.temporal import TemporalGenerator, clip_history, reproject
 
 
-class Step(NamedTuple):
+class RecurrenceStep(NamedTuple):
     """One frame of a recurrence, f32."""
 
     picture: Tensor  # x_t (N, 3, H, W) in [-1, 1]
@@ -62,11 +62,11 @@ class VideoPainter(nn.Module):
         motion: Tensor,
         past_rgb: Tensor,
         past_label: Tensor,
-    ) -> Step:
+    ) -> RecurrenceStep:
         """The next frame.
 
         label i64 (N, H, W); embedded f32 (N, embed, H, W), movers (N, 1, H, W), detail (N, 2, H/2, W/2) as ``Painter``
-        has them; motion f32 (N, H, W, 2) px, backward; past_rgb, past_label: those of the last ``Step`` or ``no_past``.
+        has them; motion f32 (N, H, W, 2) px, backward; past_rgb, past_label: those of the last step or ``no_past``.
         """
         here = label.to(torch.float32)[:, None] + 1.0
         flow = None
@@ -84,7 +84,7 @@ class VideoPainter(nn.Module):
             share = share * (1.0 - mask)
         picture = (painted + (kept - painted) * share).clamp(-1.0, 1.0)
         earlier = self.painter.config.past_frames - 1
-        return Step(
+        return RecurrenceStep(
             picture,
             painted,
             1.0 - share,

@@ -14,7 +14,7 @@ import cv2
 import numpy as np
 
 from neuralsim.base.failure import fail
-from neuralsim.base.progress import Progress
+from neuralsim.base.progress import ProgressLine
 from neuralsim.offline.images import ImageError, pictures, read, write_png
 from neuralsim.recording.frames import MOTION_STEPS, encode_motion
 
@@ -78,7 +78,7 @@ def run_folder(images: Path, out: Path) -> int:
     """Flow of all pictures in a folder; returns the exit code. Problems are one line on stderr."""
     try:
         files = pictures(images)
-        progress = Progress(len(files))
+        progress = ProgressLine(len(files))
         try:
             run(files, out, progress.exported)
         finally:

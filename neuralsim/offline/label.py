@@ -23,7 +23,7 @@ import onnxruntime as ort
 from neuralsim import classmaps
 from neuralsim.base.failure import fail
 from neuralsim.base.log import logger
-from neuralsim.base.progress import Progress
+from neuralsim.base.progress import ProgressLine
 from neuralsim.offline.images import ImageError, pictures, read, write_png
 from neuralsim.offline.options import SCALES, LabelOptions
 
@@ -135,7 +135,7 @@ def _line(error: Exception) -> str:
 
 
 @dataclass
-class Census:
+class PictureCensus:
     """What turned up: pixels of labels that the class map does not list, and pictures that could not be read."""
 
     unknown: Counter[int]
@@ -143,17 +143,17 @@ class Census:
     labelled: int = 0
 
 
-def label(options: LabelOptions) -> Census:
+def label(options: LabelOptions) -> PictureCensus:
     """Label a folder of pictures into ``out``, or a video into ``out/images`` and ``out/labels``.
 
     Raises ImageError, ClassMapError.
     """
     classes = classmaps.load(options.classes)
     segmenter = Segmenter(options.segmenter, options.scale, options.bgr, options.size, options.output)
-    census = Census(Counter(), [])
+    census = PictureCensus(Counter(), [])
     video = options.images.is_file()
     files = [] if video else pictures(options.images)
-    progress = Progress(None if video else len(files), "pictures")
+    progress = ProgressLine(None if video else len(files), "pictures")
     begun = time.monotonic()
     try:
         for name, rgb in _frames(options.images, options.every) if video else _pictures(files, census):
@@ -184,7 +184,7 @@ def run(options: LabelOptions) -> int:
     return 1 if census.damaged else 0
 
 
-def _pictures(files: list[Path], census: Census) -> Iterator[tuple[str, np.ndarray]]:
+def _pictures(files: list[Path], census: PictureCensus) -> Iterator[tuple[str, np.ndarray]]:
     for file in files:
         try:
             picture = read(file)

@@ -47,7 +47,7 @@ _RAGGED = ((0.25, 1.3), (0.12, 3.1))  # of a tree's rim: share of its width, 1/m
 
 
 @dataclass
-class View:
+class PseudoView:
     """``depth`` f32 (H, W) m; ``pose`` f64 (4, 4) world <- camera; ``plot`` i32 (H, W): which building, by place."""
 
     depth: np.ndarray
@@ -67,7 +67,7 @@ def horizon_row(channels: list[np.ndarray]) -> float:
     return float(np.clip(row, 0.25 * height, 0.65 * height))
 
 
-class Stage:
+class PseudoDepth:
     """``view(tag, instance, motion, valid)`` for one frame after another of a clip.
 
     ``focal`` and ``horizon`` in pixels of ``size`` = (width, height).
@@ -85,7 +85,9 @@ class Stage:
         self._variance = np.zeros(0)
         self._last: tuple[np.ndarray, np.ndarray, np.ndarray] | None = None  # channels, depth, pose of the last frame
 
-    def view(self, tag: np.ndarray, instance: np.ndarray, motion: np.ndarray | None, valid: np.ndarray | None) -> View:
+    def view(
+        self, tag: np.ndarray, instance: np.ndarray, motion: np.ndarray | None, valid: np.ndarray | None
+    ) -> PseudoView:
         """Depth, camera and plots of the next frame.
 
         tag u8 (H, W), instance u16 (H, W); motion f32 (H, W, 2), pixels back to the frame before, None = unknown (then
@@ -109,7 +111,7 @@ class Stage:
         depth = np.where(channel == Channel.SKY, FAR, 1.0 / inverse)
         depth = np.where(channel == Channel.VEGETATION, self._trees(depth), depth)
         self._last = channel, depth, self._pose
-        return View(depth.astype(np.float32), self._pose.copy(), self._plots(channel, depth))
+        return PseudoView(depth.astype(np.float32), self._pose.copy(), self._plots(channel, depth))
 
     def _ground(self, pose: np.ndarray) -> np.ndarray:
         """f64 (H, W): inverse depth of the plane z = 0; 0 or less above the horizon."""

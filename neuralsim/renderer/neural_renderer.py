@@ -48,7 +48,7 @@ class NeuralRenderer:
         self.model = self.card.name
         self._wanted, self._threads = runtime, threads
         self._size: tuple[int, int] | None = None
-        self._session: runtimes.Session | None = None
+        self._session: runtimes.ModelSession | None = None
         self._last: int | None = None
         self._time = 0.0  # s, simulated, of the last frame
         self.remap: Remap = NOTHING

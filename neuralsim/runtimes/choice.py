@@ -16,7 +16,7 @@ import numpy as np
 
 from neuralsim.base import machine
 from neuralsim.runtimes import cache, driver, engines, ranges, tensorrt_
-from neuralsim.runtimes.interface import RUNTIMES, NotCalibrated, RuntimeUnavailable, Session
+from neuralsim.runtimes.interface import RUNTIMES, ModelSession, NotCalibrated, RuntimeUnavailable
 from neuralsim.runtimes.loading import load, obstacle
 
 _SECONDS = 0.4  # of measuring, for each candidate
@@ -64,7 +64,7 @@ def candidates(graph: Path, height: int, width: int) -> dict[str, str]:
 
 def fastest(
     graph: Path, height: int, width: int, threads: int | None, example: dict[str, np.ndarray] | None
-) -> Session:
+) -> ModelSession:
     """A session of the remembered runtime, or of the one that measuring finds. Raises RuntimeUnavailable."""
     reasons = candidates(graph, height, width)
     usable = [name for name, reason in reasons.items() if not reason]
@@ -103,8 +103,8 @@ def _measured(
     threads: int | None,
     example: dict[str, np.ndarray],
     failed: dict[str, str],
-) -> Session:
-    sessions: dict[str, Session] = {}
+) -> ModelSession:
+    sessions: dict[str, ModelSession] = {}
     with ThreadPoolExecutor(_loaders()) as pool:
         loading = {name: pool.submit(load, name, graph, height, width, threads) for name in usable}
     for name, future in loading.items():
@@ -159,13 +159,13 @@ def race(steps: dict[str, Step]) -> dict[str, float]:
     return {name: statistics.median(taken) for name, taken in times.items()}
 
 
-def _stepper(session: Session, example: dict[str, np.ndarray]) -> Step:
+def _stepper(session: ModelSession, example: dict[str, np.ndarray]) -> Step:
     return lambda: session.step(example)
 
 
 def _first_that_loads(
     names: list[str], graph: Path, height: int, width: int, threads: int | None, failed: dict[str, str]
-) -> Session:
+) -> ModelSession:
     for name in names:
         try:
             return load(name, graph, height, width, threads)

@@ -9,7 +9,7 @@ import numpy as np
 
 
 @dataclass(frozen=True)
-class Room:
+class BackendSpec:
     """Where a runtime lives, and what it needs."""
 
     module: str
@@ -19,10 +19,10 @@ class Room:
 
 #: Runtime name -> its room.
 RUNTIMES = {
-    "openvino": Room("neuralsim.runtimes.openvino_", "openvino", "pip install openvino"),
-    "onnxruntime": Room("neuralsim.runtimes.onnxruntime_", "onnxruntime", "pip install onnxruntime"),
-    "tensorrt": Room("neuralsim.runtimes.tensorrt_", "tensorrt", "pip install -r requirements/tensorrt.txt"),
-    "torch": Room("neuralsim.runtimes.torch_", "torch", "pip install -r requirements/train.txt"),
+    "openvino": BackendSpec("neuralsim.runtimes.openvino_", "openvino", "pip install openvino"),
+    "onnxruntime": BackendSpec("neuralsim.runtimes.onnxruntime_", "onnxruntime", "pip install onnxruntime"),
+    "tensorrt": BackendSpec("neuralsim.runtimes.tensorrt_", "tensorrt", "pip install -r requirements/tensorrt.txt"),
+    "torch": BackendSpec("neuralsim.runtimes.torch_", "torch", "pip install -r requirements/train.txt"),
 }
 
 
@@ -34,7 +34,7 @@ class NotCalibrated(RuntimeUnavailable):
     """Nothing is known of how large a model's activations are, which int8 needs."""
 
 
-class Session(Protocol):
+class ModelSession(Protocol):
     """A graph loaded for one frame size, with its state inside."""
 
     name: str  # runtime and precision, e.g. "openvino bf16"
@@ -54,7 +54,7 @@ class Session(Protocol):
         """Go on from what ``state`` gave, here or in another runtime."""
 
 
-class Plain(Protocol):
+class StatelessSession(Protocol):
     """Any other graph of fixed sizes, loaded with the same options."""
 
     name: str

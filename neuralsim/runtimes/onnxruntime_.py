@@ -58,7 +58,7 @@ class OnnxRuntimeSession:
         return ort.OrtValue.ortvalue_from_numpy(np.zeros(shape, dtype), self._device, 0)
 
 
-class OnnxRuntimePlain:
+class OnnxRuntimeStateless:
     """A graph of numpy arrays in and out."""
 
     def __init__(self, session: ort.InferenceSession, name: str) -> None:
@@ -78,9 +78,9 @@ def load(
     return OnnxRuntimeSession(*_open(graph, threads, precision), height, width)
 
 
-def load_plain(graph: Path, threads: int | None = None, precision: str | None = None) -> OnnxRuntimePlain:
+def load_stateless(graph: Path, threads: int | None = None, precision: str | None = None) -> OnnxRuntimeStateless:
     """Open a graph of fixed sizes. Raises RuntimeUnavailable when ONNX Runtime refuses it."""
-    return OnnxRuntimePlain(*_open(graph, threads, precision))
+    return OnnxRuntimeStateless(*_open(graph, threads, precision))
 
 
 def _open(graph: Path, threads: int | None, precision: str | None) -> tuple[ort.InferenceSession, str]:

@@ -54,7 +54,7 @@ class OpenVinoSession:
             self._states[0][key].data[:] = value
 
 
-class OpenVinoPlain:
+class OpenVinoStateless:
     """A graph of numpy arrays in and out."""
 
     def __init__(self, compiled: ov.CompiledModel, name: str) -> None:
@@ -91,9 +91,9 @@ def load(
     return OpenVinoSession(compiled, name, height, width)
 
 
-def load_plain(graph: Path, threads: int | None = None, precision: str | None = None) -> OpenVinoPlain:
+def load_stateless(graph: Path, threads: int | None = None, precision: str | None = None) -> OpenVinoStateless:
     """Compile a graph of fixed sizes. Raises RuntimeUnavailable when OpenVINO refuses it."""
-    return OpenVinoPlain(*_compile(graph, None, threads, precision))
+    return OpenVinoStateless(*_compile(graph, None, threads, precision))
 
 
 def _compile(

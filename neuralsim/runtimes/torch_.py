@@ -179,7 +179,7 @@ class TorchSession:
             self._states[self._turn][key].copy_(torch.from_numpy(value))
 
 
-class TorchPlain:
+class TorchStateless:
     """A graph of numpy arrays in and out."""
 
     def __init__(self, module: fx.GraphModule, model: onnx.ModelProto, name: str) -> None:
@@ -246,7 +246,7 @@ def load(
         raise RuntimeUnavailable(f"torch cannot load {graph}: {reason}") from error
 
 
-def load_plain(graph: Path, threads: int | None = None, precision: str | None = None) -> TorchPlain:
+def load_stateless(graph: Path, threads: int | None = None, precision: str | None = None) -> TorchStateless:
     """Read a graph of fixed sizes. Raises RuntimeUnavailable."""
     precision = precision or ("fp16" if torch.cuda.is_available() else "fp32")
     kind = precision.removesuffix(_COMPILED)
@@ -255,4 +255,4 @@ def load_plain(graph: Path, threads: int | None = None, precision: str | None = 
         model = variants.half(model)
     if threads:
         torch.set_num_threads(threads)
-    return TorchPlain(read(model, _HALF.get(kind, torch.float16)), model, f"torch {precision}")
+    return TorchStateless(read(model, _HALF.get(kind, torch.float16)), model, f"torch {precision}")

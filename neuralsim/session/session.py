@@ -38,7 +38,7 @@ _HANDING = 0.001  # seconds between two paintings where a core is kept free for 
 _VERDICT = "scenario over: "  # how the bridge's last line begins
 _SILENCE = 10.0  # seconds without a frame that end the drive
 _SAME_PLACE = 0.05  # m that a drive may be off the recording that it goes on from
-_UNSEEN = 0.2  # seconds that a frame may take which is played before the driver is handed the ego
+_FAST_FORWARD_FRAME_BUDGET = 0.2  # seconds that a frame may take which is played before the driver is handed the ego
 
 
 class DriveError(RuntimeError):
@@ -46,7 +46,7 @@ class DriveError(RuntimeError):
 
 
 @dataclass
-class Picture:
+class PaintedFrame:
     """A frame and what was painted from it, u8 (H, W, 3) RGB, lamps included; with ``remap``, of edited tags."""
 
     frame: Frame
@@ -54,7 +54,7 @@ class Picture:
     remap: Remap = NOTHING
 
 
-class Session(threading.Thread):
+class DriveSession(threading.Thread):
     """Starts everything, then paints frames until :meth:`stop`.
 
     In lock-step every picture is handed over exactly once and the painting waits for the taker; else a picture that was
@@ -87,9 +87,9 @@ class Session(threading.Thread):
         self._wake = wake
         self._ending = threading.Event()
         self._changed = threading.Condition()
-        self._picture: Picture | None = None
+        self._picture: PaintedFrame | None = None
 
-    def take(self, timeout: float) -> Picture | None:
+    def take(self, timeout: float) -> PaintedFrame | None:
         """The picture that waits, or None after ``timeout`` seconds, or at once when the painting has ended."""
         with self._changed:
             self._changed.wait_for(lambda: self._picture is not None or not self.is_painting, timeout)
@@ -209,7 +209,9 @@ class Session(threading.Thread):
                 self.processes.check()
                 if self.paused:
                     heard = time.monotonic()
-                elif time.monotonic() - heard > _SILENCE + _UNSEEN * (self.options.hand_over_at or 0) * (not warm):
+                elif time.monotonic() - heard > _SILENCE + _FAST_FORWARD_FRAME_BUDGET * (
+                    self.options.hand_over_at or 0
+                ) * (not warm):
                     raise DriveError(self._why_silent(subscriber))
                 continue
             if frame.sequence == self.options.hand_over_at and self.options.hand_over_pose is not None:
@@ -218,7 +220,7 @@ class Session(threading.Thread):
                 raise DriveError("the bridge sends frames without tags: update it")
             painter = renderer if not frame.view else self._painter_of(frame.view, frame)
             remap = self.remap
-            dress(painter, frame, self.style, remap)
+            apply_style(painter, frame, self.style, remap)
             if not warm:
                 painter.render(frame)  # compiles for this size, fills caches
                 painter.reset()
@@ -235,7 +237,7 @@ class Session(threading.Thread):
             neural = painter.render(frame)
             lamps.draw_of(frame, neural, remap)
             frame.stamps["rendered"] = time.monotonic_ns()
-            self._hand_over(Picture(frame, neural, remap))
+            self._hand_over(PaintedFrame(frame, neural, remap))
             heard = time.monotonic()
 
     def _check_place(self, frame: Frame, recorded: np.ndarray) -> None:
@@ -266,7 +268,7 @@ class Session(threading.Thread):
                 return True
         return False
 
-    def _hand_over(self, picture: Picture) -> None:
+    def _hand_over(self, picture: PaintedFrame) -> None:
         with self._changed:
             if self.lockstep:
                 self._changed.wait_for(lambda: self._picture is None or self._ending.is_set())
@@ -361,7 +363,7 @@ def sustainable_rate(step: float, cores: int, threads: int | None = None) -> flo
     return float(max(LEAST_RATE, min(FULL_RATE, round(1.0 / (step + beside)))))
 
 
-def dress(painter: NeuralRenderer | TagPainter, frame: Frame, style: str | None, remap: Remap) -> None:
+def apply_style(painter: NeuralRenderer | TagPainter, frame: Frame, style: str | None, remap: Remap) -> None:
     """Have ``frame`` painted in ``style``, or in its weather's, with ``remap``. Raises ModelError for no such style."""
     painter.remap = remap
     if style is None:

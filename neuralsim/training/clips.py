@@ -149,7 +149,7 @@ def real_clip(pictures: Sequence[Picture], width: int, height: int, rng: np.rand
             seen = valid & _seen(picture.label, before.label, motion)
             x, y = columns + motion[..., 0], rows + motion[..., 1]
             noise = cv2.remap(noise, x, y, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REFLECT)
-        known = data.told(picture, np.random.default_rng(seed), noise)
+        known = data.make_example(picture, np.random.default_rng(seed), noise)
         planes.add(
             label=known.label,
             tint=known.tint.transpose(1, 2, 0),

@@ -147,7 +147,7 @@ def sketch(
 
 def example(picture: Picture, width: int, height: int, rng: np.random.Generator, zoom: float = MOST_ZOOM) -> Example:
     """A random crop of ``picture`` at ``width`` x ``height``, and what the painter is told of it."""
-    return told(crop(picture, width, height, rng, zoom), rng)
+    return make_example(crop(picture, width, height, rng, zoom), rng)
 
 
 def crop(picture: Picture, width: int, height: int, rng: np.random.Generator, zoom: float = MOST_ZOOM) -> Picture:
@@ -172,7 +172,7 @@ def crop(picture: Picture, width: int, height: int, rng: np.random.Generator, zo
     return Picture(picture.name, image, label, instance, picture.source)
 
 
-def told(picture: Picture, rng: np.random.Generator, noise: np.ndarray | None = None) -> Example:
+def make_example(picture: Picture, rng: np.random.Generator, noise: np.ndarray | None = None) -> Example:
     """What the painter is told of a picture; ``noise`` as for ``sketch``."""
     image, label, instance = picture.image, picture.label, picture.instance
     parts = objects(label, instance)

@@ -41,7 +41,7 @@ class Draw(Protocol):
         """Consecutive frames of a video."""
 
 
-class Interrupted(Exception):
+class TrainingInterrupted(Exception):
     """Somebody asked for the end; the state is saved, and the message says where."""
 
 
@@ -165,7 +165,7 @@ def train(
 
     ``report(step, losses)`` is called every step, ``show(step, seen)`` every ``panels_every`` steps, both in the first
     process only. Raises FloatingPointError when a loss is not finite, and OSError when the disk is full: the last
-    good state stays. Raises Interrupted after ``stop`` in any process, when the state is saved.
+    good state stays. Raises TrainingInterrupted after ``stop`` in any process, when the state is saved.
     """
     c, ranks = trainer.config, trainer.ranks
     folder = Path(c.out)
@@ -191,7 +191,9 @@ def train(
     if ranks.first and saved != trainer.step:
         trainer.save(folder)
     if trainer.step < c.steps and time.monotonic() < end:
-        raise Interrupted(f"stopped at step {trainer.step}, which is saved in {folder}: the same command goes on")
+        raise TrainingInterrupted(
+            f"stopped at step {trainer.step}, which is saved in {folder}: the same command goes on"
+        )
 
 
 def _step(trainer: Trainer, examples: Examples) -> tuple[dict[str, float], Seen]:

@@ -18,7 +18,7 @@ from neuralsim.models.classes import CARLA_TO_CHANNEL, CHANNELS, Channel
 from neuralsim.models.surface import Surface
 from neuralsim.offline.objects import Objects
 from neuralsim.offline.options import RenderOptions
-from neuralsim.offline.pseudo_depth import Stage, horizon_row
+from neuralsim.offline.pseudo_depth import PseudoDepth, horizon_row
 from neuralsim.training.data import MOST_ZOOM, Picture
 from neuralsim.training.datasets import Pictures
 from neuralsim.training.simulated import MAP
@@ -79,7 +79,7 @@ def map_pair(
     else:
         instance = cv2.resize(np.ascontiguousarray(instance), size, interpolation=cv2.INTER_NEAREST_EXACT)
     focal = size[0] / (2.0 * float(np.tan(np.radians(RenderOptions.fov * rng.uniform(0.9, 1.4)) / 2.0)))
-    view = Stage(size, focal, horizon_row([CARLA_TO_CHANNEL[tag]])).view(tag, instance, None, None)
+    view = PseudoDepth(size, focal, horizon_row([CARLA_TO_CHANNEL[tag]])).view(tag, instance, None, None)
     view.pose[:2, 3] = rng.uniform(-500.0, 500.0, 2)  # other houses, other noise
     houses = (_FIRST_HOUSE + view.plot + int(rng.integers(4000))).astype(np.uint16)
     guide = None if exemplars is None else torch.from_numpy(exemplars.follow(tag, instance))

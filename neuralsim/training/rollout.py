@@ -13,11 +13,11 @@ from torch import Tensor, nn
 from bridge.messages import UNKNOWN_MOTION
 from neuralsim.models.discriminator import VideoDiscriminator
 from neuralsim.models.generator import Painter
-from neuralsim.models.video import Step, VideoPainter, no_past
+from neuralsim.models.video import RecurrenceStep, VideoPainter, no_past
 from neuralsim.training import losses
 from neuralsim.training.clips import Clip
 from neuralsim.training.tensors import blurred, chained, one_hot
-from neuralsim.training.trainer import Judged, Trainer
+from neuralsim.training.trainer import DiscriminatorInput, Trainer
 
 #: K pictures, the oldest first, and the K - 1 motions between them.
 Row = tuple[list[Tensor], list[Tensor]]
@@ -38,7 +38,7 @@ def rollout_step(
     height, width = clip.label.shape[-2:]
     past = no_past(trainer.painter, len(clip.label), height, width, trainer.device)
     painted: list[Tensor] = []
-    judged: list[tuple[Judged, Judged]] = []
+    judged: list[tuple[DiscriminatorInput, DiscriminatorInput]] = []
     rows: list[tuple[int, Row]] = []
     said: dict[str, list[float]] = {}
     with torch.no_grad(), trainer.cast():
@@ -53,13 +53,13 @@ def rollout_step(
             if clip.image is None:
                 assert other is not None
                 real, fake = other, trainer.seen(step.picture, blurred(labels), clip.label[:, t])
-                terms = trainer.judged(fake)
+                terms = trainer.adversarial_terms(fake)
                 terms |= trainer.promised(step.picture, clip.label[:, t], clip.tint[:, t], clip.detail[:, t])
             else:
                 with torch.no_grad():
                     real = trainer.seen(clip.image[:, t], labels, clip.label[:, t])
                 fake = trainer.seen(step.picture, labels, clip.label[:, t])
-                terms = trainer.judged(fake, real)
+                terms = trainer.adversarial_terms(fake, real)
             if t:
                 terms |= _in_time(trainer, clip, t, step, painted[-1])
             if c.video:
@@ -75,11 +75,11 @@ def rollout_step(
             said.setdefault(name, []).append(term.item())
     trainer.update("painter")
     for real, fake in judged:
-        for name, value in trainer.gather_judges(real, fake, 1.0 / frames, clip.image is not None).items():
+        for name, value in trainer.gather_discriminators(real, fake, 1.0 / frames, clip.image is not None).items():
             said.setdefault(name, []).append(value)
     truth = clip if clip.image is not None else reference
     if c.video and truth is not None and rows:
-        said["judge_video"] = [_gather_video(trainer, rows, truth)]
+        said["discriminator_video"] = [_gather_video(trainer, rows, truth)]
     trainer.finish()
     return {f"roll_{name}": sum(values) / len(values) for name, values in said.items()}
 
@@ -123,7 +123,7 @@ def _told(clip: Clip, t: int, estimate: bool) -> Tensor:
     return torch.where(known.permute(0, 2, 3, 1) > 0, motion, UNKNOWN_MOTION)
 
 
-def _in_time(trainer: Trainer, clip: Clip, t: int, step: Step, before: Tensor) -> dict[str, Tensor]:
+def _in_time(trainer: Trainer, clip: Clip, t: int, step: RecurrenceStep, before: Tensor) -> dict[str, Tensor]:
     """Losses of frame ``t`` > 0 against the one ``before``."""
     c, terms = trainer.config, {}
     motion, visible = clip.motion[:, t], clip.visible[:, t]

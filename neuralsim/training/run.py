@@ -10,7 +10,7 @@ import yaml
 from safetensors import safe_open
 
 from neuralsim.base.log import logger
-from neuralsim.base.progress import Progress
+from neuralsim.base.progress import ProgressLine
 from neuralsim.models import export
 from neuralsim.models.generator import Painter, PainterConfig
 from neuralsim.models.surface import Surface
@@ -20,7 +20,7 @@ from neuralsim.training import ranks
 from neuralsim.training.board import Board
 from neuralsim.training.config import TrainConfig, load_config
 from neuralsim.training.datasets import Pictures, find
-from neuralsim.training.loop import Interrupted, interruptible, train
+from neuralsim.training.loop import TrainingInterrupted, interruptible, train
 from neuralsim.training.maps import make_map_pairs
 from neuralsim.training.palette import palettes, styles
 from neuralsim.training.simulated import make_pairs
@@ -59,7 +59,7 @@ def load_colours(config: TrainConfig, quiet: bool = False) -> tuple[Pictures, Su
 def run_check(path: Path) -> bool:
     """Read every picture of the run configured at ``path`` once and say what is wrong; True if nothing is."""
     pictures = load_pictures(load_config(path))
-    progress = Progress(len(pictures), "pictures")
+    progress = ProgressLine(len(pictures), "pictures")
     try:
         for number, _ in enumerate(pictures.check(), 1):
             progress.measured(number, "read")
@@ -81,7 +81,7 @@ def run_training(path: Path, simulate: int = 150) -> bool:
     with ranks.joined() as group:
         try:
             _train(config, group, simulate)
-        except Interrupted as end:
+        except TrainingInterrupted as end:
             if group.first:
                 logger().warning(end)
             return False

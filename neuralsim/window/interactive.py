@@ -17,9 +17,9 @@ import pygame
 from bridge.messages import Frame
 from neuralsim.recording.mp4 import RecordingError
 from neuralsim.renderer.remap import following
-from neuralsim.session.loop import Drive
+from neuralsim.session.loop import DriveLoop
 from neuralsim.session.options import DriveOptions
-from neuralsim.session.session import DriveError, Picture
+from neuralsim.session.session import DriveError, PaintedFrame
 from neuralsim.window.hud import HudState
 from neuralsim.window.inputs import Inputs
 from neuralsim.window.late_warp import LateWarp, compile_kernels
@@ -35,7 +35,7 @@ _MEASURED = 0.25  # seconds between two looks at the measurement: numbers that f
 _SPEED = 0.2  # weight of the newest picture in how fast pictures come, simulated time goes and moving is
 
 
-class WindowDrive(Drive):
+class WindowDrive(DriveLoop):
     """Shows pictures and sends what the driver wants; latest wins."""
 
     way_out = "set DISPLAY or use --headless"  # where there is no display
@@ -52,7 +52,7 @@ class WindowDrive(Drive):
         self._record_path = options.record  # where the next recording goes; None: none is wanted
         self._recording_clock = 0.0  # seconds of pauses, taken out of the recording
         self._resting = False  # the simulation was paused since the last picture
-        self._last: Picture | None = None
+        self._last: PaintedFrame | None = None
         self._measured = 0.0  # when the HUD was given the measurement last
         self._graphed = 0  # frames in the graph so far
         self._late_warp = LateWarp()
@@ -112,7 +112,7 @@ class WindowDrive(Drive):
             redraw = self.window.handle(event) or event.type == pygame.KEYDOWN or redraw
         return redraw
 
-    def _show(self, picture: Picture) -> None:
+    def _show(self, picture: PaintedFrame) -> None:
         if self._last is None:
             self.hud.notify("Press H for help")
             self.say_about_runtime()
@@ -148,7 +148,7 @@ class WindowDrive(Drive):
             return math.inf
         return following + _SOON if abs(due - following) < _SOON else due
 
-    def _show_moved(self, picture: Picture) -> None:
+    def _show_moved(self, picture: PaintedFrame) -> None:
         """What the camera would see by now of the last picture."""
         begun = time.monotonic_ns()
         if self.session.newest is not None:
@@ -169,7 +169,7 @@ class WindowDrive(Drive):
             self._interval += _SPEED * (real - self._interval)
             self._speed += _SPEED * (min(max(simulated / real, 0.1), 2.0) - self._speed)
 
-    def _tell_changes(self, before: Picture, now: Picture) -> None:
+    def _tell_changes(self, before: PaintedFrame, now: PaintedFrame) -> None:
         old, new = before.frame, now.frame
         if new.weather_name and new.weather_name != old.weather_name:
             self.hud.notify(f"Weather: {new.weather_name}")
@@ -204,7 +204,7 @@ class WindowDrive(Drive):
         options = self.options
         return options.connect or (f"CARLA at {options.carla}" if options.carla else Path(options.town).stem)
 
-    def _record(self, picture: Picture) -> None:
+    def _record(self, picture: PaintedFrame) -> None:
         """Hand the picture to the recorder, opening it first where one is wanted."""
         try:
             if self._record_path is not None:

@@ -22,7 +22,7 @@ def soon(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def some_frames() -> None:
-    line = progress.Progress(40)
+    line = progress.ProgressLine(40)
     line.waiting(["Town"])
     time.sleep(0.06)
     for _ in range(2):

@@ -16,7 +16,7 @@ import pygame
 import pytest
 
 from neuralsim.bench import check
-from neuralsim.bench.altered import Alteration
+from neuralsim.bench.fault_injection import FaultInjection
 from neuralsim.bench.measure import Job, _window_drive
 from neuralsim.bench.options import Cell, Link
 from neuralsim.bench.results import summarise, values
@@ -44,7 +44,7 @@ def drive(folder: Path, job: Job, *before: str) -> dict[str, Any]:
 
 
 def test_a_job_survives_being_written_down():
-    job = Job(Cell(link=Link("tcp", 3), size=(256, 128)), 30, 10, alteration=Alteration(20.0, 5.0), fps=20.0)
+    job = Job(Cell(link=Link("tcp", 3), size=(256, 128)), 30, 10, faults=FaultInjection(20.0, 5.0), fps=20.0)
     assert Job.parse(job.to_json()) == job
 
 
@@ -77,7 +77,7 @@ def test_a_dishonest_meter_would_be_caught(tmp_path: Path):
 @pytest.mark.slow
 def test_a_bridge_with_another_clock_is_measured_as_with_ours(tmp_path: Path):
     cell = Cell(model=TAGS, size=(128, 64), link=Link("tcp"))
-    run = drive(tmp_path, Job(cell, frames=90, warm_up=30, alteration=Alteration(skew_ms=3700.0)))
+    run = drive(tmp_path, Job(cell, frames=90, warm_up=30, faults=FaultInjection(skew_ms=3700.0)))
     clock = run["clock"]
     assert clock["uncertainty_ms"] is not None
     assert clock["offset_ms"] == pytest.approx(-3700.0, abs=clock["uncertainty_ms"])

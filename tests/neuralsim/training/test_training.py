@@ -127,7 +127,7 @@ def test_a_resumed_run_has_the_weights_of_an_unbroken_one(tmp_path: Path) -> Non
     steps_of(tiny(tmp_path / "parted", steps=2))
     parted = steps_of(tiny(tmp_path / "parted", steps=4, workers=3))
     assert equal(whole.painter, parted.painter)
-    assert equal(whole.judge, parted.judge)
+    assert equal(whole.discriminator, parted.discriminator)
     assert equal(whole.average, parted.average)
 
 
@@ -204,7 +204,7 @@ def test_a_discriminator_that_is_new_begins_afresh_beside_what_was_learned(tmp_p
     before = steps_of(tiny(tmp_path, steps=1))
     now = Trainer(tiny(tmp_path, steps=2, patches=1.0, matching=1.0), SMALL)
     now.resume(tmp_path)
-    assert equal(before.judge, now.judge)
+    assert equal(before.discriminator, now.discriminator)
     fresh = now.learners["patches"].network.state_dict()["scales.0.scores.parametrizations.weight.original"].clone()
     train(now, Own(), lambda step, losses: None)
     assert now.step == 2

@@ -10,7 +10,7 @@ from collections.abc import Callable
 import pygame
 
 
-class Ghost(threading.Thread):
+class InputInjector(threading.Thread):
     """Presses Q, the reverse gear, at random moments, as real key events of the window.
 
     The measured window lets each of them change the control that goes out; the autopilot drives on as it likes.

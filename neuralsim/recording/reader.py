@@ -45,7 +45,7 @@ class _Stretch:
     end: int
 
 
-class Reel:
+class RecordingReader:
     """The frames of a recording, by number. ``files`` are its attachments. A context manager.
 
     Raises :class:`RecordingError` where the file is no recording of ours or holds no whole frame.
@@ -78,7 +78,7 @@ class Reel:
     def __len__(self) -> int:
         return len(self._times)
 
-    def __enter__(self) -> Reel:
+    def __enter__(self) -> RecordingReader:
         return self
 
     def __exit__(self, *_: object) -> None:
