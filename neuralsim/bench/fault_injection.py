@@ -118,7 +118,7 @@ def _inject_into_bridge(faults: FaultInjection) -> None:
 
 
 def main(arguments: list[str]) -> int:
-    """Be the process of the bridge that the second argument names, altered as the first one says."""
+    """Run the bridge's module named by the second argument with the faults (JSON) of the first one."""
     what, module, *rest = arguments
     _inject_into_bridge(FaultInjection(**json.loads(what)))
     code: int = import_module(module).main(rest)

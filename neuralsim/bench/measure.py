@@ -127,7 +127,7 @@ class Trail(metrics.Meter):
 
 
 class BenchProcesses(Processes):
-    """The drive's processes on the wanted link, with more subscribers, and with injected faults where that is the point."""
+    """The drive's processes on the wanted link, with more subscribers and the job's faults."""
 
     def __init__(self, job: Job) -> None:
         super().__init__()
@@ -226,7 +226,7 @@ class UnseenDrive(_Measured, DriveLoop):
 
 
 def _window_drive(job: Job) -> DriveLoop:
-    """The drive's window, with a ghost at its keyboard."""
+    """The drive's window with injected key presses."""
     from neuralsim.window.interactive import WindowDrive  # isort: skip (before pygame: it prepares SDL)
 
     import pygame
@@ -244,7 +244,7 @@ def _window_drive(job: Job) -> DriveLoop:
                 wrap(pygame.display, name, self.flipped, after=True)
 
         def _act(self, command: str) -> None:
-            """The ghost's key goes out with the next control, although the autopilot chooses its gears itself."""
+            """The injected key goes out with the next control, although the autopilot chooses its gears itself."""
             if command == "reverse":
                 self.inputs.wanted = replace(self.inputs.wanted, reverse=not self.inputs.wanted.reverse)
             super()._act(command)

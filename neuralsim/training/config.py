@@ -171,7 +171,8 @@ def _first(error: ValidationError) -> str:
         model = Source if where.startswith("data.") else TrainConfig
         known = list(model.model_fields)
         close = [_RENAMED[where]] if where in _RENAMED else get_close_matches(where.rpartition(".")[2], known, 1)
-        return f"unknown setting {where!r}; {f'did you mean {close[0]}? ' if close else ''}known: {', '.join(known)}"
+        hint = f"did you mean {close[0]}?" if close else f"known: {', '.join(known)}"
+        return f"unknown setting {where!r}; {hint}"
     said = mistake["msg"].removeprefix("Value error, ")
     said = said[0].lower() + said[1:]
     if not where:

@@ -1,8 +1,8 @@
 """Several processes that train one model: ``torchrun --nproc-per-node 2 -m neuralsim train CONFIG.yaml``.
 
 Each process paints examples of its own, and before an update the gradients are averaged over all of them. That is what
-DistributedDataParallel computes; it is done by hand because the discriminator is now learner, now fixed judge within
-one step, which its hooks do not allow.
+DistributedDataParallel computes; it is done by hand because the discriminator is trained in one half of a step and
+fixed in the other, which its hooks do not allow.
 """
 
 from __future__ import annotations

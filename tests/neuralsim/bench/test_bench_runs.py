@@ -87,7 +87,7 @@ def test_a_bridge_with_another_clock_is_measured_as_with_ours(tmp_path: Path):
     assert np.median(latency) < 500.0  # and not 3700 ms off
 
 
-def test_the_ghosts_key_changes_what_is_sent_and_leaves_the_autopilot_at_the_wheel(monkeypatch):
+def test_an_injected_key_changes_what_is_sent_and_leaves_the_autopilot_at_the_wheel(monkeypatch):
     monkeypatch.setenv("SDL_VIDEODRIVER", "dummy")
     drive = _window_drive(Job(Cell(model=TAGS, size=(128, 64), loop="window"), frames=1, warm_up=0))
     try:
