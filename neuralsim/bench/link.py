@@ -17,6 +17,7 @@ import numpy as np
 
 from bridge.link.transport import FramePublisher
 from bridge.messages import Camera, Ego, Frame, Lamp, MovingObject, pack
+from bridge.tags import COUNT
 from neuralsim.session.processes import Child, ProcessError, Processes, free_port
 
 from .statistics import summary
@@ -65,7 +66,7 @@ def full_frame(size: tuple[int, int] = (512, 256)) -> Frame:
     random = np.random.default_rng(0)
     shape = height, width
     planes = {
-        "tag": random.integers(0, 29, shape, np.uint8),
+        "tag": random.integers(0, COUNT, shape, np.uint8),
         "instance": random.integers(0, 500, shape, np.uint16),
         "depth": random.uniform(1.0, 1000.0, shape).astype(np.float32),
         "motion": random.normal(0.0, 3.0, (*shape, 2)).astype(np.float16),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numba
 import numpy as np
 
-from neuralsim.models.classes import CHANNELS, Channel
+from neuralsim.models.classes import CHANNELS, MOVERS, Channel
 
 #: How a class follows the simulator's picture: not at all; one colour by object; a colour by stretch of wall, and
 #: whichever sketch is stronger; a share of the sketch alone.
@@ -192,9 +192,7 @@ def kinds() -> np.ndarray:
     plainer than their surface noise."""
     out = np.full(CHANNELS, NONE, np.uint8)
     for channel in (
-        Channel.VEHICLE,
-        Channel.PERSON,
-        Channel.CYCLE,
+        *MOVERS,
         Channel.SIGN,
         Channel.BARRIER,
         Channel.POLE,

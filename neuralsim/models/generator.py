@@ -21,11 +21,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from neuralsim.models.classes import CHANNELS, Channel
+from neuralsim.models.classes import CHANNELS, is_mover
 from neuralsim.models.flow import FlowHead
-
-#: What moves by itself: the foreground of vid2vid's two painters.
-MOVERS = (Channel.VEHICLE, Channel.PERSON, Channel.CYCLE)
 
 
 @dataclass(frozen=True)
@@ -286,7 +283,7 @@ class Painter(Decoder):
     @staticmethod
     def movers(label: Tensor) -> Tensor:
         """f32 (N, 1, H, W): 1 where a class is that moves by itself (1 - m_B of vid2vid)."""
-        moving = (label == MOVERS[0]) | (label == MOVERS[1]) | (label == MOVERS[2])
+        moving: Tensor = is_mover(label)
         return moving[:, None].to(torch.float32)
 
     def _first(self, embedded: Tensor) -> Tensor:

@@ -15,9 +15,9 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from neuralsim.models.classes import CHANNELS
+from neuralsim.models.classes import CHANNELS, MOVERS
 from neuralsim.models.flow import fill
-from neuralsim.models.generator import MOVERS, Painter
+from neuralsim.models.generator import Painter
 from neuralsim.models.surface import Surface
 from neuralsim.models.temporal import TemporalGenerator, clip_history, reproject
 

@@ -19,17 +19,16 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from neuralsim.models.classes import CARLA_TO_CHANNEL, CHANNELS, Channel
+from neuralsim.models.classes import CARLA_TO_CHANNEL, CHANNELS, MOVERS, Channel
 
 EYE = 1.45  # m, camera over the road: what the models' own drives have
 FAR = 1000.0  # m, the sky
 _NEAREST, _FARTHEST = 1.5, 160.0  # m
 _GROUND = (Channel.ROAD, Channel.SIDEWALK, Channel.TERRAIN, Channel.ROAD_LINE)
-_MOVERS = (Channel.VEHICLE, Channel.PERSON, Channel.CYCLE)
-_STANDING = tuple(Channel(c) for c in range(CHANNELS) if c not in (*_GROUND, *_MOVERS, Channel.SKY))
+_STANDING = tuple(Channel(c) for c in range(CHANNELS) if c not in (*_GROUND, *MOVERS, Channel.SKY))
 #: u8 by channel: surfaces whose points are carried from frame to frame, each kind by its number; 0: not carried.
 _CARRIED = np.array(
-    [0 if c in (*_GROUND, *_MOVERS, Channel.SKY, Channel.BUILDING) else 1 + c for c in range(CHANNELS)], np.uint8
+    [0 if c in (*_GROUND, *MOVERS, Channel.SKY, Channel.BUILDING) else 1 + c for c in range(CHANNELS)], np.uint8
 )
 _GRID = 4  # px between the pixels whose flow is looked at
 _FLOW_NOISE = 0.35  # px, of dense inverse search on a well-textured surface
@@ -296,7 +295,7 @@ class PseudoDepth:
         self, inverse: np.ndarray, channel: np.ndarray, instance: np.ndarray, ground: np.ndarray
     ) -> np.ndarray:
         """Each mover becomes a card at the depth of its lowest pixels."""
-        rows, columns = np.nonzero(np.isin(channel, _MOVERS))  # from top to bottom
+        rows, columns = np.nonzero(np.isin(channel, MOVERS))  # from top to bottom
         ids = instance[rows, columns].astype(np.int64) * CHANNELS + channel[rows, columns]
         foot = np.zeros((1 << 16) * CHANNELS, np.int64)
         foot[ids] = rows  # of many, the last is kept: the lowest

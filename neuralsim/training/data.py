@@ -13,11 +13,9 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from neuralsim.models.classes import CHANNELS, Channel
+from neuralsim.models.classes import CHANNELS, MOVERS, Channel
 
 MOST_ZOOM = 1.45  # of an example, over the scale at which the picture just fills it
-
-_SEPARATE = (Channel.VEHICLE, Channel.PERSON, Channel.CYCLE)  # one tint per object; the simulator draws them coarsely
 
 
 @dataclass
@@ -58,7 +56,7 @@ def objects(label: np.ndarray, instance: np.ndarray | None) -> np.ndarray:
     """i32 (H, W): a number per separate object (0 elsewhere), from instance ids or else connected components."""
     out = np.zeros(label.shape, np.int32)
     count = 0
-    for channel in _SEPARATE:
+    for channel in MOVERS:
         mask = (label == channel).astype(np.uint8)
         if instance is None:
             n, parts = cv2.connectedComponents(mask)
@@ -71,8 +69,8 @@ def objects(label: np.ndarray, instance: np.ndarray | None) -> np.ndarray:
 
 
 def edges(label: np.ndarray, instance: np.ndarray) -> np.ndarray:
-    """f32 (H, W): 1 where two objects of ``_SEPARATE`` classes touch (pix2pixHD's instance boundary map)."""
-    mover = np.isin(label, _SEPARATE)
+    """f32 (H, W): 1 where two objects of ``MOVERS`` classes touch (pix2pixHD's instance boundary map)."""
+    mover = np.isin(label, MOVERS)
     edge = np.zeros(label.shape, bool)
     for axis in (0, 1):
         a = np.take(instance, np.arange(instance.shape[axis] - 1), axis)
@@ -140,7 +138,7 @@ def sketch(
     hint = np.tanh(hint * gain)
     hint += stains(label.shape[1], label.shape[0], rng) if noise is None else noise
     keep = rng.random(CHANNELS) > 0.25
-    for channel in _SEPARATE:
+    for channel in MOVERS:
         keep[channel] = rng.random() > 0.4
     return np.clip(hint, -1.0, 1.0) * keep[label]
 

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from neuralsim.models.classes import Channel
+from neuralsim.models.classes import MOVERS
 
 SIDE = 96  # px of a crop
 MOST = 3  # crops of a picture
@@ -36,7 +36,7 @@ def object_windows(label: Tensor, rng: np.random.Generator, most: int = MOST) ->
     height, width = maps.shape[1:]
     for number, each in enumerate(maps):
         found = []
-        for channel in (Channel.VEHICLE, Channel.PERSON, Channel.CYCLE):
+        for channel in MOVERS:
             _, _, stats, _ = cv2.connectedComponentsWithStats((each == channel).astype(np.uint8))
             found += [box for box in stats[1:] if box[4] >= _LEAST_PIXELS and min(box[2], box[3]) >= _LEAST_SIDE]
         if not found:
