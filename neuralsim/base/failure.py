@@ -1,4 +1,4 @@
-"""How every command says that it has failed: one line on stderr, and the exit code 1."""
+"""Failures of commands: one line on stderr and the exit code 1."""
 
 from __future__ import annotations
 

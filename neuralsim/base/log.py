@@ -1,4 +1,4 @@
-"""What processes say beside their results: one line each on stderr, "neuralsim: ...", through ``logging``."""
+"""Log lines of processes, beside their results: one each on stderr, "neuralsim: ...", through ``logging``."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a drive takes of the machine: processor time and memory of each process, and of a GPU where there is one."""
+"""Resources that a drive uses: processor time and memory of each process, and of a GPU if there is one."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
-"""Is the bench honest? Each stage is held up by a known time in some frames; the same time has to be seen there, and in
-the whole, and nowhere else."""
+"""Self-test of the benchmark by fault injection: each stage is delayed by a known time in some frames, and exactly that
+time has to be seen in that stage and in the whole, and nowhere else."""
 
 from __future__ import annotations
 
@@ -31,10 +31,10 @@ def job(size: tuple[int, int] = (128, 64), seed: int = 0, frames: int = _FRAMES)
 
 
 def evaluate(runs: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    """{"injected_ms", "tolerance_ms", "honest", "stages": {stage: {"frames", "stage_ms", "total_ms", "ci",
-    "others_ms"}}}
+    """The self-test's part of a report, from its ``runs``.
 
-    Each frame that was held up is compared with the untouched ones right before and after it, so that a street that
+    {"injected_ms", "tolerance_ms", "honest", "stages": {stage: {"frames", "stage_ms", "total_ms", "ci", "others_ms"}}}.
+    Each frame that was delayed is compared with the untouched ones right before and after it, so that a street that
     becomes busier does not count: ``stage_ms`` and ``total_ms`` are medians of those differences, ``ci`` their
     intervals, ``others_ms`` is the largest change of another stage. ``honest`` is None where the machine is too
     busy to tell: more runs would.

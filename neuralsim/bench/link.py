@@ -80,7 +80,7 @@ def full_frame(size: tuple[int, int] = (512, 256)) -> Frame:
 
 
 def measure_packing(frame: Frame, times: int = 300) -> dict[str, object]:
-    """ms to make the message of a frame, header and all."""
+    """Ms to make the message of a frame, header and all."""
     frame.stamps = {"capture": 1, "simulated": 2, "sent": 3}
     spent = np.empty(times)
     for n in range(times):
@@ -145,7 +145,7 @@ def measure_link(
 
 
 def _words_of(watcher: Child, out: Path) -> dict[str, Any]:
-    """What a subscriber that was told to end has seen."""
+    """Counts of a subscriber that is asked to end."""
     try:
         watcher.process.wait(_STARTS)
         words: dict[str, Any] = json.loads(out.read_text(encoding="utf-8"))

@@ -51,7 +51,15 @@ def measure(models: dict[str, Callable[[], object]], rounds: int) -> dict[str, f
 
 
 def compare(model: str, runtime: str, pixels: tuple[int, int], threads: int | None, rounds: int) -> dict[str, object]:
-    """The report for frames of ``pixels`` (width, height), multiples of 32. Raises ModelError, RuntimeUnavailable."""
+    """The report for frames of ``pixels`` (width, height), multiples of 32. Raises ModelError, RuntimeUnavailable.
+
+    Args:
+        model: Ours, a shipped model's name or a folder.
+        runtime: As for ``neuralsim.runtimes.create``; all generators run in the same one.
+        pixels: Width and height.
+        threads: CPU threads, None = all.
+        rounds: Turns that each generator gets.
+    """
     width, height = pixels
     renderer = NeuralRenderer(model, runtime, pixels, threads)
     chosen, precision = renderer.runtime.split()[:2]

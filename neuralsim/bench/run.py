@@ -34,7 +34,7 @@ class BenchError(RuntimeError):
 
 
 class BenchInterrupted(BenchError):
-    """Somebody wants to leave."""
+    """Interrupted by the user."""
 
 
 class Bench:

@@ -186,7 +186,7 @@ def machine(report: dict[str, Any]) -> Table:
         ("processor", f"{m['cpu']}, {m['cores']} cores{quota}{virtual}; {', '.join(m['vector_units'])}"),
         ("memory", f"{m['memory_gb']} GiB"),
         ("GPU", m["gpu"] or "none"),
-        ("governor", m["governor"] or "not told"),
+        ("governor", m["governor"] or "unknown"),
         ("system", f"{m['system']}, Python {m['python']}"),
         ("versions", ", ".join(f"{name} {version}" for name, version in m["packages"].items())),
         ("NeuralSim", f"{m['neuralsim']} {m['commit']}".strip()),

@@ -1,4 +1,4 @@
-"""What recording costs: its rate beside that of the same drive unrecorded, and whether it grows in memory.
+"""Cost of recording: its rate beside that of the same drive unrecorded, and whether its memory grows.
 
     python -m neuralsim.datagen.measure --rounds 3            # 512x256, all planes, MCAP and MP4
     python -m neuralsim.datagen.measure --frames 20000 --memory --size 64x32 --model tags

@@ -25,7 +25,7 @@ from scenarios.engine.loader import Loaded, ScenarioError
 
 
 class RecordingInterrupted(RuntimeError):
-    """Somebody wants to leave; what was written so far stays."""
+    """Interrupted by the user; what was written so far stays."""
 
 
 @dataclass

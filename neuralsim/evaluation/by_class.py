@@ -1,4 +1,4 @@
-"""Where realism is lost: the Fréchet distance once more, with one class after the other taken from the real frames.
+"""Classes that cost realism: the Fréchet distance once more, with one class after the other taken from the real frames.
 
 Features of a class's pixels alone would be those of its outlines against nothing. So the pictures stay whole: what a
 class costs is what the distance falls by when it alone is real.

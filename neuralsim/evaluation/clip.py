@@ -98,7 +98,20 @@ def evaluate(
 ) -> dict[str, Any]:
     """Paint ``clip`` three ways and measure ``parts``; writes ``out/clip.mp4``, real and painted side by side.
 
-    ``most``: only so many frames. Raises ImageError, ClassMapError, ModelError, RuntimeUnavailable, RecordingError.
+    Args:
+        clip: Labels and real pictures.
+        model: Name of a shipped model or a folder.
+        runtime: As for ``neuralsim.runtimes.create``.
+        parts: Which of ``CLIP_PARTS``.
+        out: Folder for the video and estimated motion.
+        size: Width and height to paint at; None: the labels'.
+        style: Of the model; None: the class map's.
+        most: Only so many frames.
+        threads: CPU threads of the metric networks, None = all.
+        progress: Called with the frames done and all of them.
+
+    Raises:
+        ImageError, ClassMapError, ModelError, RuntimeUnavailable, RecordingError: One line each.
     """
     parts = set(parts)
     classes = classmaps.load(clip.classes)

@@ -1,4 +1,4 @@
-"""What is measured on drives through the embedded town: flicker, the shift test, drift, and coming back to a place."""
+"""Measurements on drives through the embedded town: flicker, the shift test, drift, and return to a place."""
 
 from __future__ import annotations
 
@@ -38,7 +38,16 @@ def flicker(
     model: str, runtime: str, frames: int, out: Path, seed: int = 0, progress: OnProgress = _quiet
 ) -> dict[str, Any]:
     """Warping error (of 255, exact motion) and sharpness of a drive painted three ways; ``flicker`` is the warping
-    error over that of the same weights frame by frame. Writes ``out/town.mp4``."""
+    error over that of the same weights frame by frame. Writes ``out/town.mp4``.
+
+    Args:
+        model: Name of a shipped model or a folder.
+        runtime: As for ``neuralsim.runtimes.create``.
+        frames: How many.
+        out: Folder for the video.
+        seed: Of the town's traffic.
+        progress: Called with the frames done and all of them.
+    """
     town = TownDrive(seed=seed)
     town.ride()
     painter = ThreeWays(model, runtime)
@@ -77,7 +86,15 @@ def flicker(
 
 
 def shift(model: str, runtime: str, frames: int, seed: int = 0, progress: OnProgress = _quiet) -> dict[str, Any]:
-    """The shift test on every fifteenth of so many frames of a drive: mean error, of 255."""
+    """The shift test on every fifteenth of so many frames of a drive: mean error, of 255.
+
+    Args:
+        model: Name of a shipped model or a folder.
+        runtime: As for ``neuralsim.runtimes.create``.
+        frames: Of the drive.
+        seed: Of the town's traffic.
+        progress: Called with the frames done and all of them.
+    """
     town = TownDrive(seed=seed)
     town.ride()
     renderer = NeuralRenderer(model, runtime)
@@ -94,7 +111,16 @@ def drift(
     model: str, runtime: str, frames: int, seed: int = 0, threads: int | None = None, progress: OnProgress = _quiet
 ) -> dict[str, Any]:
     """Obedience, brightness and sharpness of the last 50 of ``frames`` frames of one drive, with the state of all of
-    them and with one started afresh 100 frames before the end; ``worst`` is the greatest relative difference."""
+    them and with one started afresh 100 frames before the end; ``worst`` is the greatest relative difference.
+
+    Args:
+        model: Name of a shipped model or a folder.
+        runtime: As for ``neuralsim.runtimes.create``.
+        frames: Of the drive.
+        seed: Of the town's traffic.
+        threads: CPU threads of the segmenter, None = all.
+        progress: Called with the frames done and all of them.
+    """
     town = TownDrive(seed=seed)
     town.ride()
     old, fresh = NeuralRenderer(model, runtime), NeuralRenderer(model, runtime)
@@ -132,7 +158,15 @@ def comes_back(
     model: str, runtime: str, seed: int = 0, most: int | None = None, progress: OnProgress = _quiet
 ) -> dict[str, Any]:
     """Drive a loop twice, the second time a hand's breadth beside and between the first's frames: PSNR, dB, of what is
-    painted on houses the second time against the first time's picture seen from there, with and without state."""
+    painted on houses the second time against the first time's picture seen from there, with and without state.
+
+    Args:
+        model: Name of a shipped model or a folder.
+        runtime: As for ``neuralsim.runtimes.create``.
+        seed: Of the town.
+        most: Only so many frames of a lap.
+        progress: Called with the frames done and all of both laps.
+    """
     town = TownLoop(seed=seed)
     lap = min(town.lap, most or town.lap)
     kept, alone = NeuralRenderer(model, runtime), NeuralRenderer(model, runtime)

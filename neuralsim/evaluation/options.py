@@ -1,4 +1,4 @@
-"""What ``neuralsim evaluate`` can be asked for."""
+"""Options of ``neuralsim evaluate``."""
 
 from __future__ import annotations
 

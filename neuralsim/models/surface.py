@@ -1,4 +1,4 @@
-"""What the engine knows about each pixel's surface, as planes for the painter: instance edges, sketch and tint.
+"""Surface planes for the painter, from what the engine knows of each pixel: instance edges, sketch and tint.
 
 In training, sketch and tint are taken from real pictures (``neuralsim/training/data.py``). Here they are functions of
 the surface point: the same wall has the same windows and colour from everywhere and on every return, at no cost

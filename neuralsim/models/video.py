@@ -38,7 +38,15 @@ class RecurrenceStep(NamedTuple):
 def no_past(
     painter: Painter, count: int, height: int, width: int, device: str | torch.device = "cpu"
 ) -> tuple[Tensor, Tensor]:
-    """``past_rgb`` and ``past_label`` of ``count`` recurrences before their first frame."""
+    """``past_rgb`` and ``past_label`` of ``count`` recurrences before their first frame.
+
+    Args:
+        painter: It says how many frames its past has.
+        count: Of the recurrences.
+        height: Pixels.
+        width: Pixels.
+        device: Of the tensors.
+    """
     frames = painter.config.past_frames
     rgb = torch.zeros(count, 3 * frames, height, width, device=device)
     return rgb, torch.full((count, frames, height, width), -1.0, device=device)
@@ -130,7 +138,9 @@ class VideoGenerator(TemporalGenerator):
         past_rgb: Tensor,
         past_label: Tensor,
     ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """One frame; the arguments and results of ``TemporalGenerator.forward``."""
+        """One frame, as ``TemporalGenerator.forward`` from tag, instance, motion, depth, camera, style and guide, with
+        the state past_rgb and past_label of L frames.
+        """
         label, embedded, detail = self._seen(tag, instance, depth, camera, style, guide)
         movers = self.moving[label][:, None]
         step = self.video(label, embedded, movers, detail, motion[None].to(torch.float32), past_rgb, past_label)

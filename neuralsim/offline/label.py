@@ -37,6 +37,13 @@ class Segmenter:
     ``scale``: one of ``SCALES``, "" = by the type of the input: bytes, or floats as ImageNet's networks want them;
     ``bgr``: blue first; ``size``: width and height in px that pictures are brought to, None = the graph's own, else
     theirs. Raises ImageError for a graph that is no such network.
+
+    Args:
+        file: The ONNX graph.
+        scale: Of its input, one of ``SCALES``.
+        bgr: Blue first.
+        size: Width and height, px.
+        output: Name of the one to read where the graph has several.
     """
 
     def __init__(

@@ -39,7 +39,7 @@ _LEVELS = 0.03  # share of pitch, roll and height that goes back to rest in each
 _ROAD = 0.02  # trust in a flow of the ground that nothing confirms: asphalt has little to hold on to
 _CONFIRMED = 0.3  # share by which the ground's flow may differ from what the rest tells, to be trusted in full
 _ROLLING = 0.1  # m per frame, from here on the direction of movement is clear
-_TILTS = 0.1  # share of the way to the tilt that the last movement tells
+_TILTS = 0.1  # share of the way to the tilt of the last movement
 _PLOT = 12.0  # m of street per building
 _TREE = 6.0  # m of street per tree
 _RAGGED = ((0.25, 1.3), (0.12, 3.1))  # of a tree's rim: share of its width, 1/m of its height
@@ -219,8 +219,8 @@ class PseudoDepth:
         measured, noise = self._parallax(small, y, z, flow_y, flow_z, known, twist)
         feet, doubt = self._feet(channel, self._ground(pose))
         if twist[3] > _ROLLING:  # a car drives along its road: the way it goes tells how the camera is tilted
-            told = float(np.arctan2(-twist[5], twist[3])) - self._tilt
-            self._tilt += _TILTS * float(np.clip(told, -0.1, 0.1))
+            tilt = float(np.arctan2(-twist[5], twist[3])) - self._tilt
+            self._tilt += _TILTS * float(np.clip(tilt, -0.1, 0.1))
         self._pose = _levelled(pose, self._tilt)
         rho, variance = _moved_away(rho, twist), variance * _FORGETS + 1e-8
         for other, unsure in ((measured, noise), (feet, doubt)):

@@ -29,10 +29,12 @@ class NeuralRenderer:
 
     ``model``: name of a shipped model or a folder with ``card.yaml``; ``runtime``: "auto" or one of
     ``neuralsim.runtimes.RUNTIMES``; ``size``: (width, height) to load for at once (else at the first frame);
-    ``threads``: CPU threads, None = all. Raises ModelError and RuntimeUnavailable, one line each.
-    ``remap`` can be set at any time: from the next frame on, tags are painted as others. So can ``guide``, one of
-    ``neuralsim.guide.GUIDES``: "picture" follows the frame's ``rgb`` plane, "exemplars" the model's sketches of real
+    ``threads``: CPU threads, None = all; ``style``: one of the model's, None = its default. ``remap`` can be set at any
+    time: from the next frame on, tags are painted as others. So can ``guide``, one of ``neuralsim.guide.GUIDES``:
+    "picture" follows the frame's ``rgb`` plane, "exemplars" the model's sketches of real
     objects. Where there is no such plane, or the model takes no guide or has no sketches, it is "surface".
+
+    Raises ModelError and RuntimeUnavailable, one line each.
     """
 
     def __init__(

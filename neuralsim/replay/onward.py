@@ -1,6 +1,6 @@
 """Drive on from a frame of a recording: its town once more, its scenario played up to there, then the ego is yours.
 
-The same file with the same seed plays the same, tick for tick, so everybody is where they were. Whether that is so is
+The same file with the same seed plays the same, tick for tick, so every actor is where it was. Whether that is so is
 checked with the first picture.
 """
 

@@ -311,8 +311,8 @@ class Player:
 def _marks(reader: RecordingReader) -> list[tuple[float, str]]:
     """Collisions and lane invasions that ``result.json`` beside the recording tells of."""
     try:
-        told = json.loads(Path(reader.path.with_name("result.json")).read_text(encoding="utf-8"))
-        marks = [(float(one["time"]), "collision") for one in told.get("collisions", ())]
-        return marks + [(float(one["time"]), "lane") for one in told.get("lane_invasions", ())]
+        result = json.loads(Path(reader.path.with_name("result.json")).read_text(encoding="utf-8"))
+        marks = [(float(one["time"]), "collision") for one in result.get("collisions", ())]
+        return marks + [(float(one["time"]), "lane") for one in result.get("lane_invasions", ())]
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return []

@@ -26,6 +26,14 @@ class Repainter:
     """Paints frames of ``reader`` with ``model``: one of the zoo, a folder, "tags", or "recorded".
 
     Raises RecordingError where the recording lacks what the model needs, ModelError, RuntimeUnavailable.
+
+    Args:
+        reader: The recording.
+        model: A shipped model's name, a folder, "tags" or "recorded".
+        runtime: As for ``neuralsim.runtimes.create``.
+        style: Of the model; None: by the weather.
+        view: Name of the camera; "": the first.
+        remap: Painted as something else; None: as recorded.
     """
 
     def __init__(
@@ -118,5 +126,5 @@ def recorded_remap(reader: RecordingReader) -> Remap:
 
 
 def default_model(reader: RecordingReader) -> str:
-    """What to show without being told: the recorded pictures where there are any, else tags."""
+    """The model to show by default: the recorded pictures where there are any, else tags."""
     return RECORDED if "neural" in reader.read(0).pictures else TAGS

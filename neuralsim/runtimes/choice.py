@@ -65,7 +65,15 @@ def candidates(graph: Path, height: int, width: int) -> dict[str, str]:
 def fastest(
     graph: Path, height: int, width: int, threads: int | None, example: dict[str, np.ndarray] | None
 ) -> ModelSession:
-    """A session of the remembered runtime, or of the one that measuring finds. Raises RuntimeUnavailable."""
+    """A session of the remembered runtime, or of the one that measuring finds. Raises RuntimeUnavailable.
+
+    Args:
+        graph: The model's ONNX file.
+        height: Of the frames, px.
+        width: Of the frames, px.
+        threads: CPU threads, None = all.
+        example: Inputs without the state to measure with; None: nothing is measured.
+    """
     reasons = candidates(graph, height, width)
     usable = [name for name, reason in reasons.items() if not reason]
     if not usable:
@@ -143,7 +151,7 @@ def _loaders() -> int:
 
 
 def race(steps: dict[str, Step]) -> dict[str, float]:
-    """Median seconds of each step, taken in turns; whoever is clearly slower after a few is not waited for."""
+    """Median seconds of each step, taken in turns; one that is clearly slower after a few is given up."""
     times: dict[str, list[float]] = {name: [] for name in steps}
     running = set(steps)
     while running:

@@ -1,4 +1,4 @@
-"""What a runtime is to those who use it: its session, its errors, the names of all of them."""
+"""Interface of all runtimes: their specifications, sessions and errors."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ import numpy as np
 
 @dataclass(frozen=True)
 class BackendSpec:
-    """Where a runtime lives, and what it needs."""
+    """A runtime's module and requirements."""
 
     module: str
     package: str  # that must be importable
     remedy: str  # the command that gets it
 
 
-#: Runtime name -> its room.
+#: Runtime name -> its specification.
 RUNTIMES = {
     "openvino": BackendSpec("neuralsim.runtimes.openvino_", "openvino", "pip install openvino"),
     "onnxruntime": BackendSpec("neuralsim.runtimes.onnxruntime_", "onnxruntime", "pip install onnxruntime"),
@@ -38,7 +38,7 @@ class ModelSession(Protocol):
     """A graph loaded for one frame size, with its state inside."""
 
     name: str  # runtime and precision, e.g. "openvino bf16"
-    warning: str  # what is not as it was meant to be, for whoever drives; one line or ""
+    warning: str  # what is not as it was meant to be, for the driver; one line or ""
     note: str  # what was found out at loading and may be of interest; one line or ""
 
     def step(self, feeds: dict[str, np.ndarray]) -> np.ndarray:
@@ -55,7 +55,7 @@ class ModelSession(Protocol):
 
 
 class StatelessSession(Protocol):
-    """Any other graph of fixed sizes, loaded with the same options."""
+    """Any other graph of fixed sizes, without a state, loaded with the same options."""
 
     name: str
     inputs: dict[str, tuple[int, ...]]  # their shapes

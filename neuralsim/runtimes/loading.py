@@ -27,7 +27,18 @@ def available() -> list[str]:
 
 
 def load(runtime: str, graph: Path, height: int, width: int, threads: int | None = None) -> ModelSession:
-    """``runtime``: a name, or "name:precision"; the rest as for ``neuralsim.runtimes.create``."""
+    """Load a graph with one runtime.
+
+    Args:
+        runtime: A name, or "name:precision".
+        graph: The model's ONNX file.
+        height: Of the frames, a multiple of 32, px.
+        width: Of the frames, a multiple of 32, px.
+        threads: CPU threads, None = all.
+
+    Raises:
+        RuntimeUnavailable: One line.
+    """
     name, _, precision = runtime.partition(":")
     session: ModelSession = import_module(module_of(name)).load(graph, height, width, threads, precision or None)
     return session

@@ -74,7 +74,15 @@ class OnnxRuntimeStateless:
 def load(
     graph: Path, height: int, width: int, threads: int | None = None, precision: str | None = None
 ) -> OnnxRuntimeSession:
-    """Open ``graph``. Raises RuntimeUnavailable when ONNX Runtime refuses it."""
+    """Open ``graph``. Raises RuntimeUnavailable when ONNX Runtime refuses it.
+
+    Args:
+        graph: The model's ONNX file.
+        height: Of the frames, px.
+        width: Of the frames, px.
+        threads: CPU threads, None = all.
+        precision: One of ``PRECISIONS``, or "tensorrt"; None: the best for the provider.
+    """
     return OnnxRuntimeSession(*_open(graph, threads, precision), height, width)
 
 

@@ -86,7 +86,15 @@ def _input(array: np.ndarray) -> ov.Tensor:
 def load(
     graph: Path, height: int, width: int, threads: int | None = None, precision: str | None = None
 ) -> OpenVinoSession:
-    """Compile ``graph`` for one frame size. Raises RuntimeUnavailable when OpenVINO refuses it."""
+    """Compile ``graph`` for one frame size. Raises RuntimeUnavailable when OpenVINO refuses it.
+
+    Args:
+        graph: The model's ONNX file.
+        height: Of the frames, px.
+        width: Of the frames, px.
+        threads: CPU threads, None = all.
+        precision: One of ``PRECISIONS``; None: bf16 where the processor has it.
+    """
     compiled, name = _compile(graph, (height, width), threads, precision)
     return OpenVinoSession(compiled, name, height, width)
 

@@ -225,6 +225,13 @@ def load(
     """The engine of ``graph`` for this machine, built if there is none yet (minutes).
 
     ``threads`` is for the processor's runtimes. Raises RuntimeUnavailable.
+
+    Args:
+        graph: The model's ONNX file.
+        height: Of the frames, px.
+        width: Of the frames, px.
+        threads: Unused: it is for the processor's runtimes.
+        precision: One of ``PRECISIONS``; None: the first.
     """
     with _in_one_line():
         plan, name = _plan(graph, height, width, precision)

@@ -96,7 +96,15 @@ def _attribute(attribute: onnx.AttributeProto) -> Any:
 
 
 class TorchSession:
-    """The module, its state on the device in two sets of buffers that take turns, and on a GPU two CUDA graphs."""
+    """The module, its state on the device in two sets of buffers that take turns, and on a GPU two CUDA graphs.
+
+    Args:
+        module: From the model's inputs to its outputs.
+        model: The graph it was read from: names, types and shapes.
+        name: Runtime and precision.
+        height: Of the frames, px.
+        width: Of the frames, px.
+    """
 
     warning = note = ""
 
@@ -228,6 +236,13 @@ def load(
 ) -> TorchSession:
     """Read ``graph`` for one frame size. ``precision``: "fp32", "bf16", "fp16" (None: fp16 on a GPU, else fp32), on a
     GPU with "-compiled" behind it or not. Raises RuntimeUnavailable.
+
+    Args:
+        graph: The model's ONNX file.
+        height: Of the frames, px.
+        width: Of the frames, px.
+        threads: CPU threads, None = all.
+        precision: One of ``PRECISIONS``, on a GPU also with "-compiled" behind it; None: fp16 on a GPU, else fp32.
     """
     precision = precision or ("fp16" if torch.cuda.is_available() else "fp32")
     kind = precision.removesuffix(_COMPILED)

@@ -40,7 +40,7 @@ class Controls:
         self._at = 0.0
 
     def send(self, wanted: Control, endpoint: str) -> None:
-        """Send ``wanted`` to ``endpoint`` if it is new or the last one has grown old; "" = nobody there yet."""
+        """Send ``wanted`` to ``endpoint`` if it is new or the last one has grown old; "" = not there yet."""
         now = time.monotonic()
         same = replace(wanted, sequence=0, stamp=0) == replace(self._sent, sequence=0, stamp=0)
         if not endpoint or (same and now - self._at < _HEARTBEAT):
@@ -53,7 +53,7 @@ class Controls:
         self._meter.sent(self._sent.sequence, self._sent.stamp)
 
     def close(self, end_bridge: bool) -> None:
-        """Leave the car standing; with ``end_bridge`` the bridge has nobody else to serve and ends."""
+        """Leave the car standing; with ``end_bridge`` the bridge serves no other client and ends."""
         if self._sender is not None:
             self._sender.send(Control(self._sent.sequence + 1, brake=1.0, hand_brake=True, quit=end_bridge))
             time.sleep(0.03)  # the socket closes without lingering; the message has to leave first
@@ -72,7 +72,7 @@ class DriveLoop(ABC):
         self.recorder: Mp4Writer | None = None
         self._recorded_since = 0.0
         self.interrupted = False
-        self._size = options.size  # of the pictures; that of the bridge where it is somebody else's
+        self._size = options.size  # of the pictures; that of the bridge where it runs elsewhere
         self._telemetry: Telemetry | None = None
         self._memory: float | None = None
         self._memory_sampled = time.monotonic()
@@ -102,7 +102,7 @@ class DriveLoop(ABC):
 
     @property
     def done(self) -> bool:
-        """Whether the asked number of frames was shown or somebody wants to leave."""
+        """Whether the asked number of frames was shown or the user wants to leave."""
         return self.interrupted or (self.options.frames is not None and self.meter.frames >= self.options.frames)
 
     def shown(self, picture: PaintedFrame) -> None:

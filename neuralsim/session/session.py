@@ -30,8 +30,8 @@ if TYPE_CHECKING:
 PAINTING = ("tag", "instance", "depth", "motion")  # planes that painting needs
 _TOWN_READY = 180.0  # seconds; the very first start compiles the rasteriser
 _BRIDGE_READY = 90.0
-RATE = 30.0  # simulated ticks per second where nobody drives
-FULL_RATE = 40.0  # and where somebody does, at most
+RATE = 30.0  # simulated ticks per second without a driver
+FULL_RATE = 40.0  # and with one, at most
 FLUENT_RATE = 25.0  # below it every core is tried for painting
 LEAST_RATE = 20.0  # below it, driving feels wrong: slower machines skip frames instead
 MANY_CORES = 4  # from here on, simulating and painting do not get in each other's way
@@ -103,7 +103,7 @@ class DriveSession(threading.Thread):
 
     @property
     def is_painting(self) -> bool:
-        """False once the thread has ended or been told to."""
+        """False once the thread has ended or been asked to."""
         return self.error is None and not self._ending.is_set()
 
     def stop(self) -> None:
@@ -359,7 +359,7 @@ def follows_picture(model: str, guide: str) -> bool:
 
 
 def painting_threads(cores: int) -> int | None:
-    """CPU threads to paint with while somebody drives on ``cores``; None: all of them.
+    """CPU threads to paint with while a driver drives on ``cores``; None: all of them.
 
     On few cores one is left to the town, the bridge and the window: the next frame is made beside the painting, just
     in time. To take turns on all cores is younger pictures on a machine that has nothing else to do, but each layer of
@@ -371,7 +371,7 @@ def painting_threads(cores: int) -> int | None:
 def sustainable_rate(step: float, cores: int, threads: int | None = None) -> float:
     """Ticks per second that a renderer with ``step`` seconds a picture can follow on ``cores``, 20 to 40.
 
-    Ticks that nobody paints only take time from those that somebody does. With few cores, ticking takes it as well,
+    Ticks that are not painted only take time from those that are. With few cores, ticking takes it as well,
     unless ``threads`` says that the renderer leaves it a core.
     """
     beside = 0.0 if cores >= MANY_CORES else _TICK if threads is None else _HANDING
@@ -381,8 +381,10 @@ def sustainable_rate(step: float, cores: int, threads: int | None = None) -> flo
 def apply_style(
     painter: NeuralRenderer | TagPainter, frame: Frame, style: str | None, remap: Remap, guide: str = "picture"
 ) -> None:
-    """Have ``frame`` painted in ``style``, or in its weather's, with ``remap``, after ``guide``. Raises ModelError for
-    no such style."""
+    """Have ``painter`` paint ``frame`` in ``style``, or in its weather's, with ``remap``, after ``guide``.
+
+    Raises ModelError for no such style.
+    """
     painter.remap, painter.guide = remap, guide
     if style is None:
         painter.follow(frame.weather)
@@ -399,7 +401,15 @@ def town_arguments(options: DriveOptions) -> list[str]:
 
 
 def bridge_arguments(options: DriveOptions, server: str, frames: str, *, fps: float, lockstep: bool) -> list[str]:
-    """Arguments of ``bridge.carla_client.carla_bridge``."""
+    """Arguments of ``bridge.carla_client.carla_bridge``.
+
+    Args:
+        options: Of the drive.
+        server: HOST:PORT of the simulator.
+        frames: Endpoint that frames are published on.
+        fps: Simulated ticks per second.
+        lockstep: Whether each frame is acknowledged.
+    """
     width, height = options.size
     arguments = [
         *("--carla", server, "--publish", frames, "--control", control_endpoint(frames)),

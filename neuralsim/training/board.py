@@ -1,4 +1,4 @@
-"""What a run shows: a line of progress and, where TensorBoard is installed, its curves and pictures."""
+"""Progress of a run: a line on stderr and, where TensorBoard is installed, its curves and pictures."""
 
 from __future__ import annotations
 

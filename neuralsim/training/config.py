@@ -1,4 +1,4 @@
-"""What a training run depends on: ``neuralsim train CONFIG.yaml``."""
+"""Settings of a training run: ``neuralsim train CONFIG.yaml``."""
 
 from __future__ import annotations
 

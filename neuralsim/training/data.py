@@ -130,7 +130,14 @@ def sketch(
     """f32 (H, W) in [-1, 1]: where the picture is darker or brighter than its surface's tint, degraded at random.
 
     Degraded (blurred, squashed towards two levels, noisy, withheld for some classes), so that the painter takes it as
-    a hint of where structure lies and paints the structure itself. ``noise``: instead of ``stains`` of its own.
+    a hint of where structure lies and paints the structure itself.
+
+    Args:
+        image: u8 (H, W, 3) RGB.
+        label: u8 (H, W): channels.
+        tinted: f32 (H, W, 3): the tint of each pixel's surface, -0.5..0.5.
+        rng: Of the degradation.
+        noise: Instead of ``stains`` of its own.
     """
     luma = (image.astype(np.float32) / 255.0) @ LUMA - 0.5
     hint = cv2.GaussianBlur(luma, (0, 0), rng.uniform(0.8, 2.5)) - tinted @ LUMA
@@ -144,7 +151,15 @@ def sketch(
 
 
 def example(picture: Picture, width: int, height: int, rng: np.random.Generator, zoom: float = MOST_ZOOM) -> Example:
-    """A random crop of ``picture`` at ``width`` x ``height``, and what the painter is told of it."""
+    """A random crop of ``picture`` at ``width`` x ``height``, as an example for the painter.
+
+    Args:
+        picture: A labelled picture.
+        width: Of the crop, px.
+        height: Of the crop, px.
+        rng: Of all that is random.
+        zoom: As for ``crop``.
+    """
     return make_example(crop(picture, width, height, rng, zoom), rng)
 
 
@@ -152,6 +167,13 @@ def crop(picture: Picture, width: int, height: int, rng: np.random.Generator, zo
     """A random part of ``picture`` at ``width`` x ``height``: scale, place and mirror vary.
 
     Beyond ``MOST_ZOOM``, and to ``zoom`` at most, it comes only as near as no pixel of the picture is magnified.
+
+    Args:
+        picture: A labelled picture.
+        width: Of the crop, px.
+        height: Of the crop, px.
+        rng: Of scale, place and mirroring.
+        zoom: At most.
     """
     h, w = picture.label.shape
     low = max(width / w, height / h)
@@ -171,7 +193,7 @@ def crop(picture: Picture, width: int, height: int, rng: np.random.Generator, zo
 
 
 def make_example(picture: Picture, rng: np.random.Generator, noise: np.ndarray | None = None) -> Example:
-    """What the painter is told of a picture; ``noise`` as for ``sketch``."""
+    """The painter's inputs for a picture, and the picture; ``rng`` and ``noise`` as for ``sketch``."""
     image, label, instance = picture.image, picture.label, picture.instance
     parts = objects(label, instance)
     tinted = tint(image, label, parts)

@@ -42,13 +42,13 @@ class Draw(Protocol):
 
 
 class TrainingInterrupted(Exception):
-    """Somebody asked for the end; the state is saved, and the message says where."""
+    """The run was asked to end; the state is saved, and the message says where."""
 
 
 @contextmanager
 def interruptible(twice: float = 1.0) -> Iterator[Callable[[], bool]]:
     """Ctrl-C and SIGTERM only make what this gives say True; another Ctrl-C more than ``twice`` seconds later
-    interrupts. (Under torchrun one comes to each process twice, from the terminal and from torchrun.)"""
+    interrupts. Under torchrun one comes to each process twice, from the terminal and from torchrun."""
     asked: list[float] = []  # when
 
     def ask(number: int, frame: FrameType | None) -> None:
@@ -166,6 +166,13 @@ def train(
     ``report(step, losses)`` is called every step, ``show(step, seen)`` every ``panels_every`` steps, both in the first
     process only. Raises FloatingPointError when a loss is not finite, and OSError when the disk is full: the last
     good state stays. Raises TrainingInterrupted after ``stop`` in any process, when the state is saved.
+
+    Args:
+        trainer: What learns.
+        pictures: What it learns from.
+        report: Called in every step.
+        show: Called every ``panels_every`` steps.
+        stop: Asked after every step.
     """
     c, ranks = trainer.config, trainer.ranks
     folder = Path(c.out)

@@ -41,7 +41,19 @@ def make_map_pairs(
     seed: int = 0,
     atlas: Atlas | None = None,
 ) -> None:
-    """``count`` pairs out of the labels of ``pictures`` into ``folder``, in the form of ``training/simulated.py``."""
+    """``count`` pairs out of the labels of ``pictures`` into ``folder``, in the form of ``training/simulated.py``.
+
+    Args:
+        folder: Made if it is not there.
+        pictures: Their labels are used alone.
+        surface: Of the run.
+        styles: Name -> style f32 (CHANNELS, 3).
+        count: Of the pairs.
+        width: Pixels.
+        height: Pixels.
+        seed: Of all that is random, and in the files' names.
+        atlas: Sketches of real objects; None: without.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     rng = np.random.default_rng(seed)
     light = {each.name: each.classes.style for each in pictures.found}
@@ -63,8 +75,18 @@ def map_pair(
     rng: np.random.Generator,
     exemplars: ExemplarGuide | None = None,
 ) -> dict[str, np.ndarray]:
-    """label u8 (2, H, W), tint f16 (2, 3, H, W), detail f16 (2, 2, H/2, W/2), motion f16 (1, H, W, 2) px and visible
-    bool (1, H, W) of a random part of the map, whose objects look like ``exemplars``."""
+    """Label u8 (2, H, W), tint f16 (2, 3, H, W), detail f16 (2, 2, H/2, W/2), motion f16 (1, H, W, 2) px and visible
+    bool (1, H, W) of a random part of the map, whose objects look like ``exemplars``.
+
+    Args:
+        picture: A labelled picture.
+        surface: Of the run.
+        style: f32 (CHANNELS, 3).
+        width: Pixels.
+        height: Pixels.
+        rng: Of all that is random.
+        exemplars: Sketches of real objects; None: without.
+    """
     label, instance = picture.label, picture.instance
     if rng.random() < 0.5:  # most data sets label no lines
         label = np.where(label == Channel.ROAD_LINE, np.uint8(Channel.ROAD), label)

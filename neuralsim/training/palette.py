@@ -86,7 +86,7 @@ def styles(pictures: Iterable[Picture]) -> dict[str, np.ndarray]:
     met = ~np.isnan(means).all((0, 2))
     if not met[[Channel.ROAD, Channel.VEHICLE]].all():
         raise ValueError(f"too few pictures to take colours from: {len(rows)}, none with a road and a vehicle")
-    everywhere = np.broadcast_to(np.nanmean(means, (0, 1)), (CHANNELS, 3)).copy()  # of classes that nobody met
+    everywhere = np.broadcast_to(np.nanmean(means, (0, 1)), (CHANNELS, 3)).copy()  # of classes that no picture has
     everywhere[met] = np.nanmedian(means[:, met], 0)
     known = {source for source, name in zip(sources, names, strict=True) if name}
     names = [name or ("" if source in known else source) for source, name in zip(sources, names, strict=True)]

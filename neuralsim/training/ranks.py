@@ -46,9 +46,9 @@ class Ranks:
         """Whether all processes say yes: their clocks differ, and a signal may reach one of them first."""
         if self.world == 1:
             return answer
-        told = torch.tensor([float(answer)], device=device)
-        distributed.all_reduce(told, distributed.ReduceOp.MIN)
-        return bool(told.item())
+        answers = torch.tensor([float(answer)], device=device)
+        distributed.all_reduce(answers, distributed.ReduceOp.MIN)
+        return bool(answers.item())
 
     def meet(self) -> None:
         """Wait until all are here."""

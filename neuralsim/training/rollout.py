@@ -28,9 +28,13 @@ def rollout_step(
 ) -> dict[str, float]:
     """One step on ``clip``; what to report, means over its frames.
 
-    Where the clip has no pictures (the town), the real ones of other maps ``label`` i64 (N, H, W), ``image`` are what
-    it is told from, and in motion those of ``reference``, as many frames of real video. ``estimate``: the painter has
-    to do without the clip's motion, if it has a flow head.
+    Args:
+        trainer: What learns.
+        clip: The frames; those of the town have no pictures.
+        label: i64 (N, H, W): maps of real pictures, which a clip without its own is compared with.
+        image: f32 (N, 3, H, W): those pictures.
+        reference: As many frames of real video, which its motion is compared with.
+        estimate: The painter has to do without the clip's motion, if it has a flow head.
     """
     c, frames = trainer.config, clip.frames
     estimate = estimate and trainer.painter.flow is not None
@@ -46,7 +50,7 @@ def rollout_step(
     for t in range(frames):
         labels = one_hot(clip.label[:, t])
         embedded = trainer.painter.embed(clip.label[:, t], clip.tint[:, t])
-        motion = _told(clip, t, estimate)
+        motion = _painters_motion(clip, t, estimate)
         with trainer.cast():
             movers = trainer.painter.movers(clip.label[:, t])
             step = video(clip.label[:, t], embedded, movers, clip.detail[:, t], motion, *past)
@@ -106,7 +110,15 @@ def strides(t: int) -> list[int]:
 
 
 def row(painted: list[Tensor], newest: Tensor, motion: Tensor, t: int, index: int) -> Row:
-    """K frames that end with ``newest``, frame ``t``, at one stride; ``motion`` f32 (N, T, H, W, 2) of all frames."""
+    """K frames that end with ``newest``, frame ``t``, at one stride; ``motion`` f32 (N, T, H, W, 2) of all frames.
+
+    Args:
+        painted: Frames before, f32 (N, 3, H, W) each.
+        newest: Frame ``t``, f32 (N, 3, H, W).
+        motion: f32 (N, T, H, W, 2), px, of all frames.
+        t: Number of the newest frame.
+        index: Of the stride among ``VideoDiscriminator.STRIDES``.
+    """
     stride = VideoDiscriminator.STRIDES[index]
     places = [t - stride * k for k in reversed(range(1, VideoDiscriminator.FRAMES))]
     ends = [*places[1:], t]
@@ -114,7 +126,7 @@ def row(painted: list[Tensor], newest: Tensor, motion: Tensor, t: int, index: in
     return [*(painted[place] for place in places), newest], motions
 
 
-def _told(clip: Clip, t: int, estimate: bool) -> Tensor:
+def _painters_motion(clip: Clip, t: int, estimate: bool) -> Tensor:
     """The motion that the painter gets: what is not known is so in ``neuralsim render`` too."""
     motion = clip.motion[:, t]
     if clip.exact and not estimate:

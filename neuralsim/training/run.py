@@ -34,7 +34,7 @@ _COLOURS_AT = 512, 256  # px, whatever the run's size: what is an object large e
 
 
 def load_pictures(config: TrainConfig, quiet: bool = False, fit: tuple[int, int] | None = None) -> Pictures:
-    """The labelled pictures of a run, shrunk to ``fit`` (default: its size); what is wrong with them is told on stderr
+    """The labelled pictures of a run, shrunk to ``fit`` (default: its size); problems with them are reported on stderr,
     unless ``quiet``.
 
     Raises ImageError for a source without pictures, ClassMapError.

@@ -1,4 +1,4 @@
-"""What learns in a run, and one step of it on pictures or on pairs of simulator frames.
+"""Trainable state of a run, and one step of it on pictures or on pairs of simulator frames.
 
 A step paints a batch and updates the painter, then each discriminator on that same batch. A loss whose weight is 0 is
 not computed. Steps on frames in a row are in ``neuralsim/training/rollout.py``.
@@ -215,7 +215,15 @@ class Trainer:
         self, painted: Tensor, label: Tensor, tint: Tensor, detail: Tensor, still: bool = False
     ) -> dict[str, Tensor]:
         """How far simulator frames stray from what their planes promise; ``still``: maps of real streets, whose tones
-        the discriminators can tell."""
+        the discriminators can tell.
+
+        Args:
+            painted: f32 (N, 3, H, W) in [-1, 1].
+            label: i64 (N, H, W).
+            tint: f32 (N, 3, H, W).
+            detail: f32 (N, 2, H/2, W/2).
+            still: Whether these are maps of real streets.
+        """
         c, terms = self.config, {}
         if still:
             return {"hue": losses.hue_distance(painted, tint, label)} if c.hue else {}

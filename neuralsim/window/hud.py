@@ -39,7 +39,7 @@ class HudState:
 
     ego: Ego = field(default_factory=Ego)
     place: str = ""  # town and weather
-    painted: str = ""  # style and edit that somebody chose
+    painted: str = ""  # style and edit that were chosen
     model: str = ""
     runtime: str = ""
     warning: str = ""  # what about the runtime is not as it was meant to be
@@ -313,7 +313,7 @@ class Hud:
             ):
                 surface.set_alpha(round(255 * alpha))
                 target.blit(surface, at)
-                surface.set_alpha(255)  # the surface is shared with whoever draws the same text
+                surface.set_alpha(255)  # the surface is shared by all that draw the same text
             bottom -= px(46)
 
     def _help(self, target: pygame.Surface, view: pygame.Rect) -> None:
