@@ -21,7 +21,7 @@ DELAY = 20.0  # ms
 TOLERANCE = 1.0  # ms
 _LEVEL = 0.999  # of the intervals: there are ten of them, and one that errs would call an honest bench a liar
 _DRAWS = 4000
-_FRAMES = 800  # 40 of them held up in each stage
+_FRAMES = 800  # 40 of them delayed in each stage
 
 
 def job(size: tuple[int, int] = (128, 64), seed: int = 0, frames: int = _FRAMES) -> Job:

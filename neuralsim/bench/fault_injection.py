@@ -1,10 +1,10 @@
-"""The drive's processes with one thing changed, to see whether the bench sees it: a stage held up, a clock set wrong.
+"""Fault injection into a drive's processes, to test the benchmark itself: a delayed stage, a skewed clock.
 
     python -m neuralsim.bench.fault_injection '{"delay_ms": 20, "skew_ms": 0}' MODULE OF THE BRIDGE, ITS ARGUMENTS...
 
-Nothing of this is in the measured code: its functions are wrapped here, from outside. Stages are held up in turn, one
+Nothing of this is in the measured code: its functions are wrapped here, from outside. Stages are delayed in turn, one
 frame in four, so that frames with and without the delay are measured side by side in one run: frame 0 of each four is
-held up, frame 1 may still feel it, 2 and 3 are as if nothing had been.
+delayed, frame 1 may still feel it, 2 and 3 are as if nothing had been.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _SPIN = 0.001  # s before the end of a pause from which on the clock is watched:
 
 @dataclass(frozen=True)
 class FaultInjection:
-    """``delay_ms`` holds up the stages in turn; ``skew_ms`` is added to the bridge's clock."""
+    """``delay_ms`` delays the stages in turn; ``skew_ms`` is added to the bridge's clock."""
 
     delay_ms: float = 0.0
     skew_ms: float = 0.0
@@ -40,12 +40,12 @@ class FaultInjection:
 
 
 def delayed_stage(sequence: int) -> str | None:
-    """The stage in which the frame with this number is held up, if any."""
+    """The stage in which the frame with this number is delayed, if any."""
     return tuple(STAGES)[sequence // 4 % len(STAGES)] if sequence % 4 == 0 else None
 
 
 def is_untouched(sequence: int) -> bool:
-    """Whether neither this frame nor the one before was held up."""
+    """Whether neither this frame nor the one before was delayed."""
     return sequence % 4 >= 2
 
 
@@ -78,15 +78,15 @@ def wrap(owner: Any, name: str, do: Callable[..., None], after: bool = False) ->
 
 @contextmanager
 def delayed_renderer(faults: FaultInjection) -> Iterator[None]:
-    """While it lasts, painters of this process are held up when it is their turn."""
+    """While it lasts, painters of this process are delayed when it is their turn."""
     from neuralsim.renderer.neural_renderer import NeuralRenderer
     from neuralsim.session.tag_painter import TagPainter
 
-    def hold_up(_: object, frame: Frame) -> None:
+    def delay(_: object, frame: Frame) -> None:
         if delayed_stage(frame.sequence) == "render":
             pause(faults.delay_ms / 1e3)
 
-    undo = [wrap(painter, "render", hold_up) for painter in (TagPainter, NeuralRenderer)] if faults else []
+    undo = [wrap(painter, "render", delay) for painter in (TagPainter, NeuralRenderer)] if faults else []
     try:
         yield
     finally:
@@ -103,18 +103,18 @@ def _inject_into_bridge(faults: FaultInjection) -> None:
         time.monotonic_ns = lambda: clock() + skew
     if not faults.delay_ms:
         return
-    now: list[str | None] = [None]  # the stage that is held up in the frame at hand; None before the first
+    now: list[str | None] = [None]  # the stage that is delayed in the frame at hand; None before the first
 
-    def hold_up(stage: str) -> Callable[..., None]:
+    def delay(stage: str) -> Callable[..., None]:
         return lambda *_: pause(faults.delay_ms / 1e3) if now[0] == stage else None
 
     def begin(bridge: carla_bridge.CarlaBridge) -> None:
         now[0] = delayed_stage(bridge.sequence)
 
     wrap(carla_bridge.CarlaBridge, "tick", begin)
-    wrap(rig.CameraRig, "gather", hold_up("simulate"), after=True)  # before, pictures come in meanwhile
-    wrap(transport.FramePublisher, "send", hold_up("pack"))
-    wrap(transport, "pack", hold_up("transport"))  # after the stamp, before the socket
+    wrap(rig.CameraRig, "gather", delay("simulate"), after=True)  # before, pictures come in meanwhile
+    wrap(transport.FramePublisher, "send", delay("pack"))
+    wrap(transport, "pack", delay("transport"))  # after the stamp, before the socket
 
 
 def main(arguments: list[str]) -> int:

@@ -95,7 +95,7 @@ def measure_link(
 ) -> dict[str, Any]:
     """Measure one case, ready for JSON.
 
-    {"case", "frames_per_second": published, "send_ms": that the publisher was held up per frame, "delay_ms": sent to
+    {"case", "frames_per_second": published, "send_ms": that the publisher spends per frame, "delay_ms": sent to
     received at the subscribers that live, "tick_ms": from one frame to the next at the publisher, "received": [frames
     of each], "published"}. ``ProcessError`` where a subscriber fails.
     """

@@ -37,7 +37,7 @@ class Table:
 
 
 def drives(report: dict[str, Any]) -> Table | None:
-    """One row per cell: rate, latency, input to photon."""
+    """One row per cell: rate, latency, click to photon."""
     head = ("drive", "fps", "p50", "p95", "p99", "photon p50", "p95", "frame p50", "p99", "dropped", "displayed")
     rows = []
     for drive in report["drives"]:
@@ -154,7 +154,7 @@ def check(report: dict[str, Any]) -> Table | None:
         None: "The machine is too busy to tell.",
     }
     note = f"ms; {found['injected_ms']:g} injected. {verdicts[found['honest']]}"
-    return Table("Honesty", ("held up in", "frames", "in the stage", "in the total", "elsewhere"), rows, note)
+    return Table("Honesty", ("delayed in", "frames", "in the stage", "in the total", "elsewhere"), rows, note)
 
 
 def comparison(report: dict[str, Any]) -> Table | None:

@@ -14,7 +14,7 @@ from neuralsim.renderer.remap import Remap
 from neuralsim.renderer.views import tag_picture
 from neuralsim.session import lamps
 from neuralsim.session.options import TAGS
-from neuralsim.session.session import apply_style, painter
+from neuralsim.session.session import apply_style, make_renderer
 
 from .options import RECORDED
 
@@ -61,7 +61,7 @@ class Repainter:
             self.runtime = "as recorded"
             return
         frame = frame_of(first, view)
-        self._painter = painter(model, runtime, (frame.camera.width, frame.camera.height))
+        self._painter = make_renderer(model, runtime, (frame.camera.width, frame.camera.height))
         missing = [name for name in getattr(self._painter.card, "inputs", ("tag",)) if name in _PLANES - has]
         if missing:
             raise RecordingError(f"{reader.path} holds no {', '.join(missing)}; {model} paints from that")

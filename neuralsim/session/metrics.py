@@ -113,7 +113,7 @@ class Meter:
         return median(self._latency[-count:]), {stage: median(ms[-count:]) for stage, ms in self._stages.items()}
 
     def recent_tail(self, count: int = 200) -> tuple[float, float, float]:
-        """p95 of the latency, median input to photon, median cost of a late warp, over the newest ones, ms."""
+        """p95 of the latency, median click-to-photon latency, median cost of a late warp, over the newest ones, ms."""
         p95 = percentiles(self._latency[-count:])["p95"]
         return p95, median(self._photon[-count:]), median(self._moved[-count:])
 

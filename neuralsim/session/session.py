@@ -257,7 +257,7 @@ class DriveSession(threading.Thread):
         """The renderer of a further camera: each remembers what it has painted."""
         if view not in self._painters:
             size = frame.camera.width, frame.camera.height
-            self._painters[view] = painter(self.options.model, self.options.runtime, size, self._threads)
+            self._painters[view] = make_renderer(self.options.model, self.options.runtime, size, self._threads)
         return self._painters[view]
 
     def _scenario_over(self) -> bool:
@@ -315,7 +315,7 @@ class _Loader(threading.Thread):
         self._step(name, False)
         try:
             size = None if self._options.connect else self._options.size  # the bridge's own, with its first frame
-            self._renderer = painter(self._options.model, self._options.runtime, size, self._threads)
+            self._renderer = make_renderer(self._options.model, self._options.runtime, size, self._threads)
             if self._options.style:
                 self._renderer.set_style(self._options.style)  # says now that there is none
             self._step(name, True)
@@ -332,7 +332,7 @@ class _Loader(threading.Thread):
         return self._renderer
 
 
-def painter(
+def make_renderer(
     model: str, runtime: str, size: tuple[int, int] | None, threads: int | None = None
 ) -> NeuralRenderer | TagPainter:
     """What paints with ``model`` on so many CPU ``threads`` (None: all); heavy imports happen here.

@@ -48,7 +48,7 @@ class HudState:
     displayed_fps: float = 0.0  # with the late-warped ones
     latency: float = 0.0  # ms, capture to display, median
     latency_p95: float = 0.0  # ms
-    photon: float = 0.0  # ms, input to photon, median
+    photon: float = 0.0  # ms, click to photon, median
     warping: bool = False  # late warp is on
     late_warp: float = 0.0  # ms that one takes, median
     stages: dict[str, float] = field(default_factory=dict)  # ms
@@ -153,7 +153,7 @@ class Hud:
         if view.height >= px(480):  # in small windows the street matters more
             rows = [
                 ("latency, p95", f"{state.latency_p95:.0f} ms"),
-                ("input to photon", f"{state.photon:.0f} ms"),
+                ("click to photon", f"{state.photon:.0f} ms"),
                 ("late warp", warp),
                 *rows,
             ]
