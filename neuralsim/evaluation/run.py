@@ -63,7 +63,7 @@ class Criterion:
 LINES = (
     Criterion("obedience", "label fidelity: the CamVid segmenter's mIoU on the output over its mIoU on the real frames",
               ("clip", "{way}", "obedience"), low=0.88, aim="≥ 0.95"),
-    Criterion("realism", "Fréchet ratio (as FID): generated–real over real half–real half, EfficientNet-Lite2, stride 16",
+    Criterion("realism", "Fréchet ratio (as FID): generated–real over half–half of real, EfficientNet-Lite2, stride 16",
               ("clip", "{way}", "realism"), high=1.6, aim="≤ 1.35"),
     Criterion("flicker, clip", "warping error over that of the real clip, dense inverse-search flow",
               ("clip", "{way}", "flicker"), high=1.25, aim="≤ 1.1"),
