@@ -14,7 +14,7 @@ from neuralsim.base.failure import fail, reason
 from neuralsim.base.log import logger
 from neuralsim.base.progress import ProgressLine
 from neuralsim.classmaps import ClassMapError
-from neuralsim.evaluation import clip, drives, page
+from neuralsim.evaluation import clip, content, drives, page
 from neuralsim.evaluation.metric_networks import HERE as METRIC_NETWORKS
 from neuralsim.evaluation.options import CLIP_PARTS, EvaluateOptions
 from neuralsim.evaluation.ways import ALONE, SHIPPED, SMOOTHED
@@ -77,6 +77,10 @@ LINES = (
               ("drift", "worst"), high=0.05),
     Criterion("return", "PSNR, dB, of houses on the second lap against the first",
               ("return", "{way}", "psnr"), aim="as high as it gets"),
+    Criterion("vehicles' colour", "median distance in CIELAB's (a, b) from the simulator's picture, vehicles over 400 px",
+              ("content", "vehicle", "chroma_difference"), high=8.0),
+    Criterion("vehicles' tone", "rank correlation of their lightness with that in the simulator's picture",
+              ("content", "vehicle", "lightness_rank"), low=0.8),
     Criterion("cost", "ms per step at 512x256 on this machine, the shortest of 40",
               ("cost", "ms"), high=15.0, aim="11 ms"),
 )  # fmt: skip
@@ -126,6 +130,9 @@ def measure(options: EvaluateOptions) -> dict[str, Any]:
     if "return" in wanted:
         with _Shown("return") as shown:
             results["return"] = drives.comes_back(model, runtime, options.seed, options.frames, shown)
+    if "content" in wanted:
+        with _Shown("content") as shown:
+            results["content"] = content.content(model, runtime, options.content_frames, options.seed, progress=shown)
     if "cost" in wanted:
         renderer = NeuralRenderer(model, runtime, size=_COST_SIZE)
         results["cost"] = {"ms": 1e3 * renderer.seconds_per_step(_COST_STEPS), "runtime": renderer.runtime}
