@@ -77,7 +77,7 @@ LINES = (
               ("drift", "worst"), high=0.05),
     Criterion("return", "PSNR, dB, of houses on the second lap against the first",
               ("return", "{way}", "psnr"), aim="as high as it gets"),
-    Criterion("vehicles' colour", "median distance in CIELAB's (a, b) from the simulator's picture, vehicles over 400 px",
+    Criterion("vehicles' colour", "median distance in CIELAB's (a, b) from the simulator's picture, from 400 px on",
               ("content", "vehicle", "chroma_difference"), high=8.0),
     Criterion("vehicles' tone", "rank correlation of their lightness with that in the simulator's picture",
               ("content", "vehicle", "lightness_rank"), low=0.8),
