@@ -9,7 +9,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 ARGS ?=
 
-.PHONY: drive test test-all lint ruff clean
+.PHONY: drive test test-all lint ruff lock clean
 .DEFAULT_GOAL := drive
 
 drive: $(VENV)/.drive
@@ -42,14 +42,23 @@ $(BIN)/python:
 	  f"NeuralSim needs Python 3.10 to 3.12, this is {v.major}.{v.minor}: call make PYTHON=python3.12 drive")'
 	$(PYTHON) -m venv $(VENV)
 
-$(VENV)/.drive: requirements.txt pyproject.toml | $(BIN)/python
-	$(PIP) -r requirements.txt
+# From locks that are whole, so pip need not resolve anything; each file is checked by its hash.
+LOCKED = $(PIP) --require-hashes --no-deps
+
+$(VENV)/.drive: requirements.txt requirements/drive.txt pyproject.toml | $(BIN)/python
+	$(LOCKED) -r requirements.txt
 	$(PIP) --no-deps --editable .
 	@touch $@
 
-$(VENV)/.dev: $(VENV)/.drive requirements/train.txt requirements/dev.txt
-	@$(FIRST_DRIVE) >/dev/null 2>&1 & $(PIP) -r requirements/train.txt -r requirements/dev.txt && wait
+$(VENV)/.dev: $(VENV)/.drive $(addprefix requirements/,train.txt torch.txt dev.txt)
+	@$(FIRST_DRIVE) >/dev/null 2>&1 & \
+	  $(LOCKED) -r requirements/train.txt -r requirements/dev.txt && $(PIP) -r requirements/torch.txt && wait
 	@touch $@
+
+# The locks anew, from the ranges in pyproject.toml; ARGS="--upgrade" or ARGS="--upgrade numba scipy": with newer versions
+lock: | $(BIN)/python
+	$(PIP) uv==0.13.9
+	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python requirements/lock.py $(ARGS)
 
 clean:
 	rm -rf $(VENV) build *.egg-info
