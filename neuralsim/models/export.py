@@ -28,6 +28,7 @@ def example_inputs(height: int = 64, width: int = 96, frames: int = 1) -> tuple[
         torch.rand(height, width) * 50 + 1,
         camera.to(torch.float32),
         torch.zeros(CHANNELS, 3),
+        torch.randint(0, 256, (height, width, 4), dtype=torch.uint8) // 128 * 100,
         torch.zeros(1, 3 * frames, height, width),
         torch.full((1, frames, height, width), -1.0),
     )
@@ -35,7 +36,7 @@ def example_inputs(height: int = 64, width: int = 96, frames: int = 1) -> tuple[
 
 def to_onnx(model: TemporalGenerator, path: Path) -> None:
     """Write the graph with free height and width (multiples of 32) and fp16 weights to ``path``."""
-    spatial = {"tag": (0, 1), "instance": (0, 1), "motion": (0, 1), "depth": (0, 1), "rgb": (0, 1)}
+    spatial = {"tag": (0, 1), "instance": (0, 1), "motion": (0, 1), "depth": (0, 1), "guide": (0, 1), "rgb": (0, 1)}
     axes = {name: {h: "height", w: "width"} for name, (h, w) in spatial.items()}
     axes |= {name: {2: "height", 3: "width"} for name in ("past_rgb", "past_label", "next_rgb", "next_label")}
     axes["detail"] = {2: "half_height", 3: "half_width"}
@@ -67,12 +68,12 @@ def check(model: TemporalGenerator, path: Path, frames: int = 3, least: float = 
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3
     session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
-    tag, instance, motion, depth, camera, style, *past = example_inputs(frames=model.past_frames)
+    tag, instance, motion, depth, camera, style, guide, *past = example_inputs(frames=model.past_frames)
     tag = tag[::8, ::8].repeat_interleave(8, 0).repeat_interleave(8, 1)
     theirs = [state.numpy() for state in past]
     for number in range(frames):
         style = style + 0.1  # another light, so that the past shows
-        seen = (tag, instance, motion + number, depth, camera, style)
+        seen = (tag, instance, motion + number, depth, camera, style, guide)
         with torch.no_grad():
             ours, *past, _ = model(*seen, *past)
         arrays = [plane.numpy().astype(np.uint16 if plane is instance else plane.numpy().dtype) for plane in seen]

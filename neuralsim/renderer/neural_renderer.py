@@ -12,6 +12,7 @@ import numpy as np
 from bridge.messages import PLANES, Camera, Frame
 from bridge.tags import Tag
 from neuralsim import runtimes, zoo
+from neuralsim.guide.picture import PictureGuide
 from neuralsim.renderer import weather_style
 from neuralsim.renderer.remap import NOTHING, Remap
 from neuralsim.runtimes import RuntimeUnavailable
@@ -19,6 +20,8 @@ from neuralsim.zoo import ModelError
 
 __all__ = ["ModelError", "NeuralRenderer", "RuntimeUnavailable"]
 
+#: Whose look of things is painted: the simulator's own picture's, or what its surfaces are taken to be like.
+GUIDES = ("picture", "surface")
 _BLEND = 0.4  # simulated seconds in which 1 - 1/e of the way to the chosen style is gone
 
 
@@ -28,7 +31,8 @@ class NeuralRenderer:
     ``model``: name of a shipped model or a folder with ``card.yaml``; ``runtime``: "auto" or one of
     ``neuralsim.runtimes.RUNTIMES``; ``size``: (width, height) to load for at once (else at the first frame);
     ``threads``: CPU threads, None = all. Raises ModelError and RuntimeUnavailable, one line each.
-    ``remap`` can be set at any time: from the next frame on, tags are painted as others.
+    ``remap`` can be set at any time: from the next frame on, tags are painted as others. So can ``guide``, one of
+    ``GUIDES``: "picture" follows the frame's ``rgb`` plane where there is one and the model takes a guide.
     """
 
     def __init__(
@@ -38,6 +42,7 @@ class NeuralRenderer:
         size: tuple[int, int] | None = None,
         threads: int | None = None,
         style: str | None = None,
+        guide: str = "picture",
     ) -> None:
         self.card = zoo.load(model)
         self.model = self.card.name
@@ -47,6 +52,9 @@ class NeuralRenderer:
         self._last: int | None = None
         self._time = 0.0  # s, simulated, of the last frame
         self.remap: Remap = NOTHING
+        self.guide = guide
+        self._picture = PictureGuide()
+        self._unguided = np.zeros((0, 0, 4), np.uint8)
         self._weather: Mapping[str, float] | None = None  # that chose the style
         self._style = self._target = self.card.styles[self.card.default_style]
         if style:
@@ -66,6 +74,11 @@ class NeuralRenderer:
     def warning(self) -> str:
         """What about the runtime is not as it was meant to be, in one line; "" if nothing."""
         return self._session.warning if self._session else ""
+
+    @property
+    def wants_picture(self) -> bool:
+        """Would the simulator's own picture, the ``rgb`` plane, be followed?"""
+        return self.guide == "picture" and "guide" in self.card.inputs
 
     @property
     def note(self) -> str:
@@ -89,6 +102,7 @@ class NeuralRenderer:
         """Forget the past, as after a jump of the camera: what comes next is in the chosen style at once."""
         self._last = None
         self._style = self._target
+        self._picture.reset()
         if self._session:
             self._session.reset()
 
@@ -145,9 +159,23 @@ class NeuralRenderer:
         feeds = {name: self._fit(frame.planes[name]) for name in planes}
         if self.remap:
             feeds["tag"] = cv2.LUT(feeds["tag"], self.remap.table)
+        if "guide" in self.card.inputs:
+            feeds["guide"] = self._guide(frame, feeds["tag"])
         feeds["camera"] = np.concatenate([np.asarray(camera.pose, np.float32).ravel(), np.asarray(lens, np.float32)])
         feeds["style"] = np.ascontiguousarray(self._style, np.float32)
         return {name: feeds[name] for name in self.card.inputs if name in feeds}
+
+    def _guide(self, frame: Frame, tag: np.ndarray) -> np.ndarray:
+        """The graph's guide u8 (H, W, 4) for ``frame``, whose tags are painted as ``tag``; zeros without one."""
+        if not self.wants_picture or "rgb" not in frame.planes:
+            if self._unguided.shape[:2] != tag.shape:
+                self._unguided = np.zeros((*tag.shape, 4), np.uint8)
+            return self._unguided
+        instance, rgb = (self._fit(frame.planes[name]) for name in ("instance", "rgb"))
+        guide = self._picture.follow(tag, instance, rgb, self._style, frame.sim_time)
+        if self.remap:  # the picture shows what was there before
+            guide[tag != self._fit(frame.planes["tag"])] = 0
+        return guide
 
     def _load(self, size: tuple[int, int]) -> None:
         width, height = size

@@ -47,7 +47,7 @@ def load_pictures(config: TrainConfig, quiet: bool = False, fit: tuple[int, int]
             print(f"neuralsim: {line}", file=sys.stderr)
 
     found = [find(source) for source in config.data]
-    return Pictures(found, fit or (config.width, config.height), round(config.memory * 1e9), tell)
+    return Pictures(found, fit or (config.width, config.height), round(config.memory * 1e9), tell, config.zoom)
 
 
 def load_colours(config: TrainConfig, quiet: bool = False) -> tuple[Pictures, Surface, dict[str, np.ndarray]]:

@@ -167,7 +167,7 @@ def test_what_judges_sees_another_part_of_the_picture_at_each_step(tmp_path: Pat
     ramp = torch.arange(256.0).expand(1, 3, 128, 256).contiguous()
     columns = set()
     for trainer.step in range(12):
-        seen = trainer.seen(ramp, ramp)
+        seen = trainer.seen(ramp, ramp, torch.zeros(1, 128, 256, dtype=torch.int64))
         assert seen.image.shape == seen.labels.shape == (1, 3, 112, 240)
         assert torch.equal(seen.image, seen.labels)
         columns.add(int(seen.image[0, 0, 0, 0]))
