@@ -9,7 +9,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 ARGS ?=
 
-.PHONY: drive test test-all lint ruff lock clean
+.PHONY: drive test test-all wheel-test docs lint ruff lock clean
 .DEFAULT_GOAL := drive
 
 drive: $(VENV)/.drive
@@ -28,6 +28,13 @@ test test-all: $(VENV)/.dev ruff
 
 # Has numba compile what a drive calls, while the tests' own packages are installed: else many tests wait for that.
 FIRST_DRIVE = $(BIN)/neuralsim drive --headless --autopilot --model tags --size 64x32 --frames 3
+
+# The wheel in environments that have nothing but it and what the locks pin; `make test` takes this one's packages for it.
+wheel-test: $(VENV)/.dev
+	NEURALSIM_EMPTY=1 $(BIN)/python -m pytest tests/packaging/test_wheel.py $(ARGS)
+
+docs: $(VENV)/.docs
+	$(BIN)/python -m mkdocs build --strict
 
 lint: ruff
 	$(BIN)/mypy
@@ -55,10 +62,14 @@ $(VENV)/.dev: $(VENV)/.drive $(addprefix requirements/,train.txt torch.txt dev.t
 	  $(LOCKED) -r requirements/train.txt -r requirements/dev.txt && $(PIP) -r requirements/torch.txt && wait
 	@touch $@
 
+$(VENV)/.docs: $(VENV)/.drive requirements/docs.txt
+	$(LOCKED) -r requirements/docs.txt
+	@touch $@
+
 # The locks anew, from the ranges in pyproject.toml; ARGS="--upgrade" or ARGS="--upgrade numba scipy": with newer versions
 lock: | $(BIN)/python
 	$(PIP) uv==0.13.9
 	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python requirements/lock.py $(ARGS)
 
 clean:
-	rm -rf $(VENV) build *.egg-info
+	rm -rf $(VENV) build site *.egg-info

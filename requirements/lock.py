@@ -65,6 +65,7 @@ def _export(project: str, extra: str) -> dict[str, str]:
     options = ("--extra", extra, "--no-emit-project", "--no-header", "--no-annotate", "--format", "requirements.txt")
     text = _uv("export", "--quiet", "--frozen", "--project", project, *options)
     lock: dict[str, str] = {}
+    pin = ""
     for line in text.splitlines():
         if line.startswith(" "):
             lock[pin] += f"{line}\n"

@@ -12,6 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from neuralsim.base.extras import missing
 from neuralsim.datagen.options import RecordOptions
 
 _LOOK = 0.2  # s between looks whether somebody wants to leave
@@ -32,8 +33,8 @@ def record_on_cluster(
     """
     try:
         import ray
-    except ModuleNotFoundError:
-        raise ClusterError("ray is missing: pip install -r requirements/cluster.txt") from None
+    except ModuleNotFoundError as error:
+        raise ClusterError(missing(error, "cluster")) from None
     try:
         ray.init(address=options.ray, log_to_driver=False, logging_level="error", include_dashboard=False)
     except Exception as error:  # connections fail in many ways

@@ -7,6 +7,8 @@ from typing import Protocol
 
 import numpy as np
 
+from neuralsim.base.extras import remedy
+
 
 @dataclass(frozen=True)
 class Room:
@@ -19,10 +21,10 @@ class Room:
 
 #: Runtime name -> its room.
 RUNTIMES = {
-    "openvino": Room("neuralsim.runtimes.openvino_", "openvino", "pip install openvino"),
-    "onnxruntime": Room("neuralsim.runtimes.onnxruntime_", "onnxruntime", "pip install onnxruntime"),
-    "tensorrt": Room("neuralsim.runtimes.tensorrt_", "tensorrt", "pip install -r requirements/tensorrt.txt"),
-    "torch": Room("neuralsim.runtimes.torch_", "torch", "pip install -r requirements/train.txt"),
+    "openvino": Room("neuralsim.runtimes.openvino_", "openvino", remedy("drive")),
+    "onnxruntime": Room("neuralsim.runtimes.onnxruntime_", "onnxruntime", remedy("drive")),
+    "tensorrt": Room("neuralsim.runtimes.tensorrt_", "tensorrt", remedy("tensorrt")),
+    "torch": Room("neuralsim.runtimes.torch_", "torch", remedy("train")),
 }
 
 
