@@ -20,10 +20,8 @@ from neuralsim.recording.writer import RecordingError
 from neuralsim.renderer.remap import Remap
 from neuralsim.session.loop import EXPECTED as DRIVE_EXPECTED
 from neuralsim.session.options import TAGS, DriveOptions
-from neuralsim.session.session import Picture, Session
+from neuralsim.session.session import PAINTING, Picture, Session
 from scenarios.engine.loader import Loaded, ScenarioError
-
-_PAINTING = ("tag", "instance", "depth", "motion")  # planes that painting needs
 
 
 class Interrupted(RuntimeError):
@@ -120,13 +118,14 @@ class ScenarioRecorder:
 
     def _drive_options(self) -> DriveOptions:
         scenario, options = self.loaded.scenario, self.options
-        wanted = {*options.planes, "tag", *(_PAINTING if options.paints else ())}
+        wanted = {*options.planes, "tag", *(PAINTING if options.paints else ())}
         return DriveOptions(
             carla=options.carla,
             model=options.model if options.paints else TAGS,
             runtime=options.runtime,
             style=options.style,
             remap=self.remap,
+            guide=options.guide,
             size=self.size,
             town=self.loaded.town,
             seed=scenario.seed,

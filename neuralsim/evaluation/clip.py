@@ -103,7 +103,7 @@ def evaluate(
     segmenter = Judge(HERE / "segmenter.onnx", threads) if "obedience" in parts else None
     features = Judge(HERE / "features.onnx", threads) if parts & {"realism", "classes"} else None
     by_class = ByClass(features) if features is not None and "classes" in parts else None
-    painter = ThreeWays(model, runtime, style)
+    painter = ThreeWays(model, runtime, style, "exemplars")  # as `neuralsim render` does
     tallies = {name: _Tally() for name in (REAL, *WAYS)}
     census = folder.Census()
     video: Video | None = None

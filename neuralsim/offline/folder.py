@@ -71,7 +71,7 @@ def render(options: RenderOptions) -> tuple[Census, int]:
     """
     classes = classmaps.load(options.classes)
     files = pictures(options.labels)
-    renderer = NeuralRenderer(options.model, options.runtime)
+    renderer = NeuralRenderer(options.model, options.runtime, guide="exemplars")
     style = options.style or (classes.style if classes.style in renderer.card.styles else None)
     if style:
         renderer.set_style(style)

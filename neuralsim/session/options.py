@@ -25,6 +25,7 @@ class DriveOptions:
     runtime: str = "auto"
     style: str | None = None  # of the model; None: the weather chooses
     remap: Remap | None = None  # what is painted as something else; None: nothing, or what a recording says
+    guide: str = "picture"  # one of neuralsim.guide.GUIDES: whose look of things is painted
     size: tuple[int, int] = (512, 256)  # width, height, pixels
     town: str = "oldtown"  # name or .xodr file
     weather: str | None = None  # preset

@@ -16,6 +16,7 @@ import numpy as np
 
 from bridge.link.transport import FrameSubscriber, control_endpoint
 from bridge.messages import Frame
+from neuralsim import zoo
 from neuralsim.base.machine import cores
 from neuralsim.renderer.remap import NOTHING, Remap
 from neuralsim.session import lamps
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from neuralsim.renderer.neural_renderer import NeuralRenderer
     from neuralsim.session.tag_painter import TagPainter
 
+PAINTING = ("tag", "instance", "depth", "motion")  # planes that painting needs
 _TOWN_READY = 180.0  # seconds; the very first start compiles the rasteriser
 _BRIDGE_READY = 90.0
 RATE = 30.0  # simulated ticks per second where nobody drives
@@ -76,6 +78,8 @@ class Session(threading.Thread):
         self.styles: list[str] = []  # of the model, once it is there
         self.style = options.style  # set from outside, for the next frame: None lets the weather choose
         self.remap = options.remap or NOTHING  # likewise
+        self.guide = options.guide  # likewise
+        self.wants_picture = False  # is the simulator's own picture followed, once there are pictures?
         self.paused = False  # set from outside: silence is no failure
         self.verdict = ""  # JSON of what came of the scenario, once it is over
         self.processes = Processes()
@@ -218,7 +222,8 @@ class Session(threading.Thread):
                 raise DriveError("the bridge sends frames without tags: update it")
             painter = renderer if not frame.view else self._painter_of(frame.view, frame)
             remap = self.remap
-            dress(painter, frame, self.style, remap)
+            dress(painter, frame, self.style, remap, self.guide)
+            self.wants_picture = painter.wants_picture
             if not warm:
                 painter.render(frame)  # compiles for this size, fills caches
                 painter.reset()
@@ -341,6 +346,16 @@ def painter(
     return NeuralRenderer(model, runtime, size, threads)
 
 
+def follows_picture(model: str, guide: str) -> bool:
+    """Does ``model`` paint after the simulator's own picture, as ``guide`` wants it?"""
+    if model == TAGS or guide != "picture":
+        return False
+    try:
+        return "guide" in zoo.load(model).inputs
+    except zoo.ModelError:
+        return False  # loading it says what is wrong
+
+
 def painting_threads(cores: int) -> int | None:
     """CPU threads to paint with while somebody drives on ``cores``; None: all of them.
 
@@ -361,9 +376,12 @@ def sustainable_rate(step: float, cores: int, threads: int | None = None) -> flo
     return float(max(LEAST_RATE, min(FULL_RATE, round(1.0 / (step + beside)))))
 
 
-def dress(painter: NeuralRenderer | TagPainter, frame: Frame, style: str | None, remap: Remap) -> None:
-    """Have ``frame`` painted in ``style``, or in its weather's, with ``remap``. Raises ModelError for no such style."""
-    painter.remap = remap
+def dress(
+    painter: NeuralRenderer | TagPainter, frame: Frame, style: str | None, remap: Remap, guide: str = "picture"
+) -> None:
+    """Have ``frame`` painted in ``style``, or in its weather's, with ``remap``, after ``guide``. Raises ModelError for
+    no such style."""
+    painter.remap, painter.guide = remap, guide
     if style is None:
         painter.follow(frame.weather)
     else:
@@ -389,8 +407,11 @@ def bridge_arguments(options: DriveOptions, server: str, frames: str, *, fps: fl
         arguments += ["--scenario", str(options.scenario)]
     if options.hand_over_at is not None:
         arguments += ["--hand-over-at", str(options.hand_over_at)]
-    if options.planes is not None:
-        arguments += ["--planes", ",".join(options.planes)]
+    planes = options.planes
+    if planes is None and lockstep and follows_picture(options.model, options.guide):
+        planes = (*PAINTING, "rgb")  # from the first frame on; a window asks for it when it can show it
+    if planes is not None:
+        arguments += ["--planes", ",".join(planes)]
     if options.weather:
         arguments += ["--weather", options.weather]
     if options.autopilot:

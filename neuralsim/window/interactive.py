@@ -14,11 +14,12 @@ from neuralsim.window.window import Window, WindowError  # isort: skip (before p
 import pygame
 
 from bridge.messages import Frame
+from neuralsim.guide import GUIDES
 from neuralsim.recording.mp4 import RecordingError
 from neuralsim.renderer.remap import following
 from neuralsim.session.loop import Drive
 from neuralsim.session.options import DriveOptions
-from neuralsim.session.session import DriveError, Picture
+from neuralsim.session.session import DriveError, Picture, follows_picture
 from neuralsim.window.hud import HudState
 from neuralsim.window.inputs import Inputs
 from neuralsim.window.late_warp import LateWarp, compile_kernels
@@ -74,7 +75,7 @@ class WindowDrive(Drive):
                 now = time.monotonic()
                 before = inputs.wanted
                 wanted = inputs.control(now - looked, self._last.frame.ego.speed if self._last else 0.0)
-                wanted.rgb = self.window.needs_rgb
+                wanted.rgb = self.window.needs_rgb or session.wants_picture
                 pause = _CALM if wanted == before else _BUSY
                 looked = now
                 session.paused = wanted.paused
@@ -239,6 +240,8 @@ class WindowDrive(Drive):
             self.hud.visible = not self.hud.visible
         elif command == "graph":
             self.hud.graph = not self.hud.graph
+        elif command == "guide":
+            self._next_guide()
         elif command == "late_warp":
             self._warping = not self._warping
             self.hud.notify("Late warp on" if self._warping else "Late warp off")
@@ -268,6 +271,14 @@ class WindowDrive(Drive):
             self.hud.notify(f"{self.inputs.device_name} connected")
         elif command == "unplugged":
             self.hud.notify("Controller unplugged")
+
+    def _next_guide(self) -> None:
+        session = self.session
+        if not follows_picture(session.options.model, GUIDES[0]):
+            self.hud.notify("This model takes no guide")
+            return
+        session.guide = GUIDES[(GUIDES.index(session.guide) + 1) % len(GUIDES)]
+        self.hud.notify(f"Guide: {session.guide}")
 
     def _next_style(self) -> None:
         session = self.session
