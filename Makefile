@@ -27,7 +27,7 @@ test test-all: $(VENV)/.dev ruff
 	$(BIN)/python -m pytest -m "alone $(SOME)" $(ARGS) || [ $$? = 5 ]
 
 # Has numba compile what a drive calls, while the tests' own packages are installed: else many tests wait for that.
-FIRST_DRIVE = $(BIN)/neuralsim drive --headless --autopilot --model tags --size 64x32 --frames 3
+FIRST_DRIVE = $(BIN)/neuralsim drive --headless --autopilot --size 64x32 --frames 3
 
 # The wheel in environments that have nothing but it and what the locks pin; `make test` takes this one's packages for it.
 wheel-test: $(VENV)/.dev

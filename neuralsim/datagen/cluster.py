@@ -6,6 +6,7 @@ is not done again, so a call that was interrupted, or whose node went away, is s
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
@@ -36,7 +37,7 @@ def record_on_cluster(
     except ModuleNotFoundError as error:
         raise ClusterError(missing(error, "cluster")) from None
     try:
-        ray.init(address=options.ray, log_to_driver=False, logging_level="error", include_dashboard=False)
+        ray.init(address=options.ray, log_to_driver=False, logging_level=logging.ERROR, include_dashboard=False)
     except Exception as error:  # connections fail in many ways
         raise ClusterError(f"no Ray cluster at {options.ray}: {_line(error)}") from None
     alone = replace(options, out=options.out.resolve(), ray=None, jobs=1, junit=None)

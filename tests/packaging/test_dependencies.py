@@ -75,6 +75,7 @@ def declared(extra: str) -> set[str]:
     return found
 
 
+@cache
 def imports(path: Path) -> set[str]:
     """Top-level names of the packages of others that a file imports, but those for type checkers only."""
     tree = ast.parse(path.read_text(encoding="utf-8"))

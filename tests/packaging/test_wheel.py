@@ -22,6 +22,7 @@ import pytest
 
 from neuralsim import __version__, zoo
 from neuralsim.training import configs
+from scenarios import library
 
 ROOT = Path(__file__).resolve().parents[2]
 OURS = ("bridge", "neuralsim", "scenarios")
@@ -145,16 +146,25 @@ def test_it_drives(python: Path, tmp_path: Path, model: str) -> None:
 
 
 def test_what_ships_is_found_by_name(python: Path, tmp_path: Path) -> None:
+    code = """
+from neuralsim import zoo
+from neuralsim.classmaps import load
+from neuralsim.training import configs
+from scenarios import library
+print([file.is_file() for find, names in ((configs.find, configs.names()), (library.find, library.names()))
+       for file in map(find, names)], zoo.names(), load("camvid").name)
+"""
+    done = run(python, tmp_path, "-c", code)
+    files = [True] * (len(configs.names()) + len(library.names()))
+    assert done.stdout == f"{files} {zoo.names()} camvid\n", done.stderr
+
+
+@pytest.mark.skipif(not EMPTY, reason="takes half a minute: make wheel-test")
+def test_a_shipped_scenario_is_recorded_by_its_name(python: Path, tmp_path: Path) -> None:
     record = ("record", "cut_in", "--planes", "tag", "--format", "mcap", "--size", "64x32", "--out", "out")
     done = run(python, tmp_path, "-m", "neuralsim", *record)
     assert done.returncode == 0, done.stderr
     assert json.loads((tmp_path / "out/cut_in/result.json").read_text())["frames"] > 0
-    code = (
-        "from neuralsim.training import configs; from neuralsim import zoo; from neuralsim.classmaps import load;"
-        "print([configs.find(name).is_file() for name in configs.names()], zoo.names(), load('camvid').name)"
-    )
-    done = run(python, tmp_path, "-c", code)
-    assert done.stdout == f"{[True] * len(configs.names())} {zoo.names()} camvid\n", done.stderr
 
 
 @pytest.mark.skipif(not EMPTY, reason="needs an environment without the other extras: make wheel-test")
