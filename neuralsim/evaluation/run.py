@@ -14,7 +14,7 @@ from neuralsim import runtimes, zoo
 from neuralsim.base.failure import reason
 from neuralsim.base.progress import Progress
 from neuralsim.classmaps import ClassMapError
-from neuralsim.evaluation import clip, drives, page
+from neuralsim.evaluation import clip, content, drives, page
 from neuralsim.evaluation.judges import HERE as JUDGES
 from neuralsim.evaluation.options import CLIP_PARTS, EvaluateOptions
 from neuralsim.evaluation.ways import ALONE, SHIPPED, SMOOTHED
@@ -77,6 +77,10 @@ LINES = (
          ("drift", "worst"), high=0.05),
     Line("return", "PSNR, dB, of houses on the second lap against the first",
          ("return", "{way}", "psnr"), aim="as high as it gets"),
+    Line("vehicles' colour", "median distance in CIELAB's (a, b) of vehicles over 400 px from the simulator's picture",
+         ("content", "vehicle", "chroma_difference"), high=8.0),
+    Line("vehicles' tone", "rank correlation of their lightness with that in the simulator's picture",
+         ("content", "vehicle", "lightness_rank"), low=0.8),
     Line("cost", "ms per step at 512x256 on this machine, the shortest of 40", ("cost", "ms"), high=15.0, aim="11 ms"),
 )  # fmt: skip
 
@@ -127,6 +131,9 @@ def measure(options: EvaluateOptions) -> dict[str, Any]:
     if "return" in wanted:
         with _Shown("return") as shown:
             results["return"] = drives.comes_back(model, runtime, options.seed, options.frames, shown)
+    if "content" in wanted:
+        with _Shown("content") as shown:
+            results["content"] = content.content(model, runtime, options.content_frames, options.seed, progress=shown)
     if "cost" in wanted:
         renderer = NeuralRenderer(model, runtime, size=_COST_SIZE)
         results["cost"] = {"ms": 1e3 * renderer.seconds_per_step(_COST_STEPS), "runtime": renderer.runtime}
