@@ -8,7 +8,7 @@ import pytest
 from bridge.town.raster import Placements, Scene
 from bridge.town.sensors.boxes import DEEP, Tree, tree_of
 from bridge.town.sensors.rays import Rays
-from bridge.town.stage import Poses
+from bridge.town.poses import Poses
 from bridge.town.world import World
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import xml.etree.ElementTree as ET
+from contextlib import AbstractContextManager, nullcontext
 from types import SimpleNamespace
 
 import carla
@@ -13,7 +14,8 @@ from scenariogeneration import xodr
 from bridge.town.actors import Actor, Attribute, Blueprint, Transform
 from bridge.town.meshes import Mesh
 from bridge.town.raster import Placements, Scene
-from bridge.town.stage import Poses
+from bridge.town.sensors.rays import Rays
+from bridge.town.poses import Poses
 from bridge.town.vehicles import SPECS
 
 CAMERAS = ("rgb", "depth", "semantic_segmentation", "instance_segmentation", "optical_flow")
@@ -142,6 +144,18 @@ class OneRoad:
 
     def set_physics(self, actor_id: int, enabled: bool) -> None:
         pass
+
+    def set_gravity(self, actor_id: int, enabled: bool) -> None:
+        pass
+
+    def friction_at(self, actor: Actor) -> None:
+        return None
+
+    def together(self) -> AbstractContextManager[None]:
+        return nullcontext()
+
+    def rays(self) -> Rays:
+        return Rays(self._scene, Placements.empty())
 
     def set_collisions(self, actor_id: int, enabled: bool) -> None:
         pass

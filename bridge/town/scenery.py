@@ -27,13 +27,13 @@ BELT = (58.0, 95.0)  # m, woods around the town that close the horizon
 @dataclass
 class Scenery:
     """`mesh`: what is built in one piece, in world coordinates; `props`; `boxes` f64 (N, 5): what one can run into
-    (x, y, yaw in radians, half sizes); `levels` f64 (N,): heights they stand at, where the map is not flat;
-    `buildings`: how many instances the mesh uses."""
+    (x, y, yaw in radians, half sizes); `levels` f64 (N,): heights they stand at,
+    metres; `buildings`: how many instances the mesh uses."""
 
     mesh: Mesh
     props: list[Prop]
     boxes: np.ndarray
-    levels: np.ndarray | None
+    levels: np.ndarray
     buildings: int
 
 
@@ -55,8 +55,7 @@ def dress(
     else:
         countryside.woods(site)
     boxes = np.array(site.boxes, np.float64).reshape(-1, 5)
-    levels = None if ground.flat else ground.heights(boxes[:, :2])
-    return Scenery(site.builder.mesh(), site.props, boxes, levels, site.buildings)
+    return Scenery(site.builder.mesh(), site.props, boxes, ground.heights(boxes[:, :2]), site.buildings)
 
 
 def _frontage(site: Site, ring: Ring) -> None:

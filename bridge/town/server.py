@@ -14,7 +14,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,7 +23,7 @@ import numpy as np
 
 from bridge.lifetime import Lifetime
 from bridge.town.options import parse
-from bridge.town.sensors.rays import Rays
+from bridge.town.towns import find, maps
 from bridge.town.wire import calls_world, structs
 from bridge.town.wire.functions import FUNCTIONS
 from bridge.town.wire.handling import Handling
@@ -69,15 +69,16 @@ class Settings:
 class TownServer:
     """Serves the worlds that ``make_world`` (given a town's name or path) builds, the first of them ``town``.
 
-    ``towns`` are the names that clients may load. Port 0 means any free one. Raises ``OSError`` for a port that is
-    taken, ``ValueError`` for a town that cannot be built.
+    ``towns`` are the names that clients may load, or what ``make_world`` takes for each of them (``towns.maps``).
+    Port 0 means any free one. Raises ``OSError`` for a port that is taken, ``ValueError`` for a town that cannot be
+    built.
     """
 
     def __init__(
         self,
         make_world: Callable[[str], Any],
         town: str,
-        towns: Sequence[str] = (),
+        towns: Mapping[str, str] | Sequence[str] = (),
         host: str = "127.0.0.1",
         port: int = 2000,
         streaming_port: int = 0,
@@ -87,9 +88,12 @@ class TownServer:
         try:
             self.streams = StreamServer(host, streaming_port)
             self.make_world = make_world
-            self.world = make_world(town)
             # What ``make_world`` calls a town, by the name that clients use: they differ for files.
-            self.towns = {name: name for name in towns} | {self.world.name: town}
+            self.towns = dict(towns) if isinstance(towns, Mapping) else {name: name for name in towns}
+            self.world = make_world(self.towns.get(town, town))
+            if town in self.towns:
+                self.world.name = town
+            self.towns.setdefault(self.world.name, town)
         except BaseException:
             self.rpc.close()
             raise
@@ -136,8 +140,10 @@ class TownServer:
                 path = Path(folder) / f"{UPLOADED}.xodr"
                 path.write_text(self.uploaded, encoding="utf-8")
                 world = self.make_world(str(path))
-        elif name in self.towns:
-            world = self.make_world(self.towns[name])
+        elif (found := find(name, self.towns)) is not None:
+            place, name = found
+            world = self.make_world(place)
+            world.name = name
         else:
             raise RpcError(f"no town {town!r} here; there are: {', '.join(self.towns)}")
         with self.lock:
@@ -288,8 +294,7 @@ def _compile(world: Any) -> None:
     camera = world.spawn("sensor.camera.rgb", lens, structs.Transform(z=1.5), car.id)
     world.tick(1.0 / RATE)
     world.capture(camera.id)
-    scene, props, poses = world.shapes()
-    Rays(scene, props).cast(np.zeros(3), np.eye(3)[:1], 1.0, poses)
+    world.rays().cast(np.zeros(3), np.eye(3)[:1], 1.0, world.shapes()[2])
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -304,7 +309,6 @@ def main(argv: Sequence[str] | None = None) -> int:
     quiet = os.open(os.devnull, os.O_WRONLY)
     os.dup2(quiet, 1)
     os.close(quiet)
-    from bridge.town.towns import TOWNS
     from bridge.town.world import World
 
     def make_world(town: str) -> World:
@@ -313,7 +317,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     if not all(any((Path(__file__).parent / place).glob(f"{name}.*.nbi")) for place, name in KERNELS):
         _compile(World("hamlet", 0, 2, 1))
     try:
-        server = TownServer(make_world, options.town, sorted(TOWNS), options.host, options.port, options.streaming_port)
+        known = maps(options.town, options.as_carla)
+        first = next(iter(known))
+        server = TownServer(make_world, first, known, options.host, options.port, options.streaming_port)
     except OSError as error:
         print(f"town: {error.strerror or error}: choose another --host or port", file=sys.stderr)
         return 1

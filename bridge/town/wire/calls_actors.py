@@ -6,15 +6,13 @@ from typing import TYPE_CHECKING, Any
 
 from bridge.town.actors import Actor, Transform
 from bridge.town.wire import structs
-from bridge.town.wire.registry import accept, find, function
+from bridge.town.wire.registry import find, function
 from bridge.town.wire.rpc import Call
 
 if TYPE_CHECKING:
     from bridge.town.server import TownServer
 
 RIGID = 0  # carla.AttachmentType; the others are spring arms
-
-accept("set_actor_enable_gravity")  # what drives stands on the ground
 
 
 def spawn(
@@ -107,6 +105,11 @@ def set_actor_simulate_physics(town: TownServer, call: Call, ident: int, enabled
     if find(town, ident).blueprint.id.startswith("vehicle."):
         town.world.drive_of(ident)
     town.world.set_physics(ident, bool(enabled))
+
+
+@function
+def set_actor_enable_gravity(town: TownServer, call: Call, ident: int, enabled: bool) -> None:
+    town.world.set_gravity(find(town, ident).id, bool(enabled))
 
 
 @function
