@@ -44,18 +44,24 @@ def dress(
     site = Site(network, ground, rng, first_instance, look)
     furniture.reserve(site)
     fixtures.place(site, ET.fromstring(network.map.to_opendrive()))
-    if look.church and ground.rings:
+    if not look.bare:
+        _clothe(site)
+    boxes = np.array(site.boxes, np.float64).reshape(-1, 5)
+    return Scenery(site.builder.mesh(), site.props, boxes, ground.heights(boxes[:, :2]), site.buildings)
+
+
+def _clothe(site: Site) -> None:
+    """What a place of this look has beside its roads."""
+    if site.look.church and site.ground.rings:
         _church(site)
-    for ring in ground.rings:
+    for ring in site.ground.rings:
         _frontage(site, ring)
     furniture.furnish(site)
     countryside.roadsides(site)
-    if look.belt:
+    if site.look.belt:
         _woods(site)
     else:
         countryside.woods(site)
-    boxes = np.array(site.boxes, np.float64).reshape(-1, 5)
-    return Scenery(site.builder.mesh(), site.props, boxes, ground.heights(boxes[:, :2]), site.buildings)
 
 
 def _frontage(site: Site, ring: Ring) -> None:

@@ -12,6 +12,7 @@ from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
+from scenariogeneration import xodr
 
 from bridge import presets
 from bridge.town.motorway import motorway
@@ -19,6 +20,8 @@ from bridge.town.probe import check_numbers, mend, try_map
 from bridge.town.relief import Hills, follow
 from bridge.town.streets import Street, compose
 from bridge.town.village import village
+
+PLAIN_ROAD = 1000.0  # m
 
 
 @dataclass(frozen=True)
@@ -52,9 +55,22 @@ TOWNS: dict[str, Plan | Callable[[str, np.random.Generator], ET.Element]] = {
     "village": village,
 }
 
+
+def _plain(name: str, rng: np.random.Generator) -> ET.Element:
+    """One straight road on open ground, for who wants no map."""
+    road = xodr.create_road([xodr.Line(PLAIN_ROAD)], id=0, left_lanes=1, right_lanes=1, lane_width=3.5)
+    road.planview.set_start_point(-PLAIN_ROAD / 2.0, 0.0, 0.0)
+    drive = xodr.OpenDrive(name)
+    drive.add_road(road)
+    drive.adjust_roads_and_lanes()
+    element: ET.Element = drive.get_element()
+    return element
+
+
 #: Towns that are there to stand in for CARLA's. CARLA's own tests put vehicles at places of its maps that are written
 #: down in them: there lie streets here, straight and along the axes as they are there.
-STANDINS: dict[str, Plan] = {
+STANDINS: dict[str, Plan | Callable[[str, np.random.Generator], ET.Element]] = {
+    presets.PLAIN: _plain,
     "crossways": Plan(
         4,
         4,
