@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from bridge.town.poses import Poses
 from bridge.town.raster import Placements, Scene
 from bridge.town.sensors.boxes import DEEP, Tree, tree_of
 from bridge.town.sensors.rays import Rays
-from bridge.town.poses import Poses
 from bridge.town.world import World
 
 

@@ -13,9 +13,9 @@ from scenariogeneration import xodr
 
 from bridge.town.actors import Actor, Attribute, Blueprint, Transform
 from bridge.town.meshes import Mesh
+from bridge.town.poses import Poses
 from bridge.town.raster import Placements, Scene
 from bridge.town.sensors.rays import Rays
-from bridge.town.poses import Poses
 from bridge.town.vehicles import SPECS
 
 CAMERAS = ("rgb", "depth", "semantic_segmentation", "instance_segmentation", "optical_flow")

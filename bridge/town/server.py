@@ -130,6 +130,7 @@ class TownServer:
         self._met.set()
         self._free.set()
         self.rpc.close()
+        self.sensing.close()
         self.streams.close()
 
     def load(self, town: str) -> None:
@@ -159,6 +160,8 @@ class TownServer:
         self.queries = Queries(world)
         self.recorder = Recorder(world)
         self.episode += 1
+        # The trees that rays go through take seconds in a large town: they are there when a sensor asks for them.
+        threading.Thread(target=world.rays, name="trees", daemon=True).start()
         self._publish_snapshot(world.delta)
 
     def set_settings(self, settings: Settings, connection: Connection) -> int:
@@ -176,6 +179,7 @@ class TownServer:
 
     def tick(self, then: Callable[[int], None] = lambda _: None) -> None:
         """One step of everything. ``then`` gets the frame's number after the snapshot and before the pictures."""
+        self.sensing.settle()
         with self.lock:
             self.handling.before(self.delta)
             self.recorder.before(self.delta)
@@ -274,6 +278,7 @@ class TownServer:
     def _tick_freely(self, late: float = 0.0) -> None:
         """A tick, unless a client wants them all. ``late``: seconds since the last one; where no step is set and this
         machine is too slow for ``RATE``, steps grow up to ``LONGEST`` with it, so that nothing moves in slow motion."""
+        self.sensing.settle()
         with self.lock:
             if self.settings.synchronous_mode or self._stop.is_set():
                 return

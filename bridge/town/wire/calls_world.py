@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from bridge.town.server import TownServer
 
 
-WITHOUT_LOCK = {"version", "load_new_episode", "tick_cue", "get_sensor_token", "get_episode_settings"}
+WITHOUT_LOCK = {"version", "load_new_episode", "tick_cue", "get_sensor_token", "get_episode_settings", "apply_batch"}
 
 
 # Nobody looks at the town itself: scripts draw for somebody who does. Its scenery is one layer.
