@@ -9,18 +9,19 @@ from pathlib import Path
 
 import numpy as np
 
-from bridge.town import scenery, towns
-from bridge.town.actors import Transform, matrices_of
-from bridge.town.blocks import Ground
-from bridge.town.looks import look_of
-from bridge.town.meshes import merge
-from bridge.town.network import Network
-from bridge.town.raster import Placements, Scene
-from bridge.town.roads import ground_mesh
+from bridge.town.assets.meshes import merge
+from bridge.town.assets.templates import templates
+from bridge.town.core.types import Transform, matrices_of
+from bridge.town.dynamics.vehicles import Obstacles, overlap
+from bridge.town.ground.blocks import Ground
+from bridge.town.ground.roads import ground_mesh
+from bridge.town.opendrive import towns
+from bridge.town.opendrive.network import Network
+from bridge.town.render.raster import Placements, Scene
+from bridge.town.scenery import placement
+from bridge.town.scenery.looks import look_of
+from bridge.town.scenery.site import Prop
 from bridge.town.sensors.rays import Rays
-from bridge.town.site import Prop
-from bridge.town.templates import templates
-from bridge.town.vehicles import Obstacles, overlap
 
 FIRST_SCENERY = 10_001  # instances of scenery begin here; those of actors are their ids
 APART = 8.0  # m, least distance of two spawn points
@@ -39,7 +40,7 @@ class Land:
         self.network = Network(self.name, self.opendrive)
         look = look_of(self.name)
         self.ground = Ground(self.network, look.hills, seed)
-        things = scenery.dress(self.network, self.ground, np.random.default_rng([seed, 2]), FIRST_SCENERY, look)
+        things = placement.dress(self.network, self.ground, np.random.default_rng([seed, 2]), FIRST_SCENERY, look)
         self.solid = Obstacles(things.boxes, things.levels)
         self.scene = Scene(merge([ground_mesh(self.network, self.ground), things.mesh]), templates().meshes)
         self.kinds = things.props

@@ -9,24 +9,24 @@ from dataclasses import replace
 
 import numpy as np
 
-from bridge.town import library
-from bridge.town.actors import Actor, Blueprint, Transform, matrices_of
-from bridge.town.blocks import KERB
-from bridge.town.daylight import Air
-from bridge.town.driven import SUNK, Collision, Driven, Patch
+from bridge.town.assets.people_meshes import KINDS, PHASES
+from bridge.town.assets.prop_meshes import traffic_light_bulbs
+from bridge.town.assets.templates import ARM, templates
+from bridge.town.core import blueprint_library
+from bridge.town.core.types import Actor, Blueprint, Transform, matrices_of
+from bridge.town.dynamics.driven import SUNK, Collision, Driven, Patch
+from bridge.town.dynamics.lights import Light, Lights, trigger_of
+from bridge.town.dynamics.mounts import Mounts, assign
+from bridge.town.dynamics.residents import Residents
+from bridge.town.dynamics.vehicles import GRAVITY, SPECS, Drive, overlap
+from bridge.town.dynamics.walkers import STRIDE
+from bridge.town.ground.blocks import KERB
 from bridge.town.land import land_of
-from bridge.town.lights import Light, Lights, trigger_of
-from bridge.town.mounts import Mounts, assign
-from bridge.town.people_meshes import KINDS, PHASES
-from bridge.town.poses import Poses
-from bridge.town.prop_meshes import traffic_light_bulbs
-from bridge.town.raster import Placements, Planes, Scene
-from bridge.town.residents import Residents
+from bridge.town.render.daylight import Air
+from bridge.town.render.poses import Poses
+from bridge.town.render.raster import Placements, Planes, Scene
+from bridge.town.render.view_cache import Stage
 from bridge.town.sensors.rays import Rays
-from bridge.town.stage import Stage
-from bridge.town.templates import ARM, templates
-from bridge.town.vehicles import GRAVITY, SPECS, Drive, overlap
-from bridge.town.walkers import STRIDE
 
 BLOCKED = "Spawn failed because of collision at spawn position"  # in CARLA's words: its programs look for them
 NEAR = 20.0  # m, boxes of actors further apart do not touch
@@ -59,7 +59,7 @@ class World:
         self.weather = dict(WEATHER)
         self.actors: dict[int, Actor] = {}
         self.light_of: dict[int, Light] = {}  # by actor id
-        self._blueprints = library.blueprints(list(templates().vehicles))
+        self._blueprints = blueprint_library.blueprints(list(templates().vehicles))
         self._rng = np.random.default_rng([seed, 1])
         self._next_id = 1
         self._strides: dict[int, float] = {}  # metres walked by walkers that a client moves
@@ -72,8 +72,8 @@ class World:
         self._solid = self.land.solid
         self._driven = Driven(self.actors, self.ground, self._solid)
         self._drives = self._driven.drives
-        self._stage = Stage(self.land)
-        self.spectator = self._add(library.SPECTATOR, {}, self._overview())
+        self._stage = Stage(self.land.scene, self.land.props)
+        self.spectator = self._add(blueprint_library.SPECTATOR, {}, self._overview())
         self.lights = Lights(self.network, self._make_lights(), self._rng)
         self.residents = Residents(
             self.network, self.ground, self._blueprints, self.actors, self._resident, self._rng, vehicles, walkers
@@ -112,9 +112,9 @@ class World:
         if blueprint_id.startswith("walker."):
             return self._spawn_walker(blueprint, values, transform)
         actor = self._add(blueprint, values, transform, parent)
-        if blueprint_id in library.PROPS:
-            self._shaped(actor, library.body(blueprint_id))
-        if blueprint_id == library.FRICTION:
+        if blueprint_id in blueprint_library.PROPS:
+            self._shaped(actor, blueprint_library.body(blueprint_id))
+        if blueprint_id == blueprint_library.FRICTION:
             self._driven.patches[actor.id] = Patch.of(actor)
         self._mounts.add(actor, transform, arm)
         self._place_sensors()
@@ -205,7 +205,7 @@ class World:
         stays where it is put."""
         actor = self._get(actor_id)
         (self._driven.held.discard if enabled else self._driven.held.add)(actor.id)
-        if enabled and actor.blueprint.id in library.PROPS:
+        if enabled and actor.blueprint.id in blueprint_library.PROPS:
             self._falls.setdefault(actor.id, 0.0)
 
     def friction_at(self, actor: Actor) -> float | None:
@@ -359,7 +359,7 @@ class World:
             arm = ARM if len(signal.lanes) > 1 else 0.0
             x, y, z = signal.position.tolist()
             pose = Transform(x, y, z + (0.0 if self.ground.asphalt(x, y) else KERB), 0.0, signal.yaw + 180.0)
-            actor = self._shaped(self._add(library.TRAFFIC_LIGHT, {}, pose), f"light {arm:g} red")
+            actor = self._shaped(self._add(blueprint_library.TRAFFIC_LIGHT, {}, pose), f"light {arm:g} red")
             if signal.lanes:
                 actor.trigger = trigger_of(self.network, signal, pose)
             matrix = pose.matrix()
@@ -372,7 +372,7 @@ class World:
         return lights
 
     def _spawn_vehicle(self, blueprint: Blueprint, values: dict[str, str], transform: Transform) -> Actor:
-        half, middle = templates().extent(library.body(blueprint.id))
+        half, middle = templates().extent(blueprint_library.body(blueprint.id))
         x, y, yaw = transform.x, transform.y, float(np.radians(transform.yaw))
         if self._solid.hit(x, y, yaw, half[0], half[1], transform.z)[0] >= 0:
             raise ValueError(BLOCKED)
@@ -391,8 +391,8 @@ class World:
             )  # fmt: skip
             if depth > 0.0:
                 raise ValueError(BLOCKED)
-        actor = self._shaped(self._add(blueprint, values, transform), library.body(blueprint.id))
-        spec = SPECS[library.BASE_TYPES.get(blueprint.id, "car")]
+        actor = self._shaped(self._add(blueprint, values, transform), blueprint_library.body(blueprint.id))
+        spec = SPECS[blueprint_library.BASE_TYPES.get(blueprint.id, "car")]
         self._driven.add(actor.id, Drive(spec, 2 * half[0], x, y, yaw))
         if values.get("sticky_control", "").lower() == "false":
             self._driven.fleeting.add(actor.id)
@@ -416,7 +416,7 @@ class World:
     def _spawn_walker(self, blueprint: Blueprint, values: dict[str, str], transform: Transform) -> Actor:
         if self._solid.hit(transform.x, transform.y, 0.0, 0.25, 0.25, transform.z)[0] >= 0:
             raise ValueError(BLOCKED)
-        actor = self._shaped(self._add(blueprint, values, transform), f"{library.WALKERS[blueprint.id]} 0")
+        actor = self._shaped(self._add(blueprint, values, transform), f"{blueprint_library.WALKERS[blueprint.id]} 0")
         self._strides[actor.id] = 0.0
         return actor
 
@@ -437,7 +437,7 @@ class World:
         self.residents.show(delta, self._dark())
         for actor_id, walked in self._strides.items():
             actor = self.actors[actor_id]
-            kind = library.WALKERS[actor.blueprint.id]
+            kind = blueprint_library.WALKERS[actor.blueprint.id]
             moving = float(np.hypot(actor.velocity[0], actor.velocity[1])) > 0.1
             phase = int(walked / (STRIDE * KINDS[kind].scale) * PHASES) % PHASES if moving else 0
             actor.template = templates().walkers[kind] + phase

@@ -21,10 +21,11 @@ from mcap.writer import MCAP0_MAGIC as MAGIC
 from mcap.writer import CompressionType, IndexType, Writer
 
 from bridge.messages import PLANES, Frame
+from neuralsim.base.failure import reason
+from neuralsim.recording.writer import QueuedWriter, RecordingError
 
 from . import foxglove
 from .topics import JSON, LAST, ONCE, PICTURES, RAW, messages, protobuf_topics
-from .writer import QueuedWriter, RecordingError, reason
 
 FLUSH = 0.5  # s of wall clock after which what came is on disk
 CHUNK = 8 << 20  # bytes, before compression

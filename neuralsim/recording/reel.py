@@ -23,11 +23,12 @@ from mcap.stream_reader import breakup_chunk
 from mcap.writer import MCAP0_MAGIC as MAGIC
 
 from bridge.messages import Camera, Ego, Frame, Lamp, MovingObject
+from neuralsim.base.failure import reason
+from neuralsim.recording.writer import RecordingError
 
 from . import foxglove
 from .mcap_file import Recorded, take
 from .topics import LAST, OPTICAL, camera_frame
-from .writer import RecordingError, reason
 
 _HEAD = struct.Struct("<BQ")  # opcode, length
 _TIMES = struct.Struct("<QQ")  # of the first and the last message of a chunk, ns

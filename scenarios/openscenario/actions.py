@@ -1,0 +1,362 @@
+"""OpenSCENARIO's actions as steps of a scenario."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from math import cos, pi, sin, sqrt
+from typing import Any, Protocol
+
+from scenarios.openscenario.elements import Element
+from scenarios.openscenario.places import Positions
+
+CRUISE = 8.0  # m/s of somebody whom the file leaves to somebody else's controller
+GENTLE = 3.0  # m/s^2 of a stop that does not say how hard
+WALK = 100.0  # m that somebody walks who is not told how far
+NPC = 4.0  # m/s^2 with which ScenarioRunner's vehicles come to a speed that is a step
+LANE = 3.5  # m of a lane change whose dynamics are a rate
+OFFSETS = ("dx", "dy", "dz", "ds", "dt", "dLane", "offset")  # of relative positions
+CHORD = 1.0  # m, between two points of a clothoid
+#: The standard's lamps and ours.
+LAMPS = {
+    "daytimeRunningLights": ("position",), "lowBeam": ("low_beam",), "highBeam": ("high_beam",),
+    "fogLights": ("fog",), "fogLightsFront": ("fog",), "fogLightsRear": ("fog",), "brakeLights": ("brake",),
+    "indicatorLeft": ("left_blinker",), "indicatorRight": ("right_blinker",), "reversingLights": ("reverse",),
+    "warningLights": ("left_blinker", "right_blinker"), "licensePlateIllumination": ("position",),
+    "specialPurposeLights": ("interior",),
+}  # fmt: skip
+LATERAL = 1.0  # m/s^2 of a lane offset that does not say how fast
+
+
+class Entity(Protocol):
+    """Somebody who acts."""
+
+    name: str
+    spawn: dict[str, Any] | None
+    speed: float
+    controlled: bool  # by something outside of the file, instead of which our own driver is there
+    paths: bool  # has a trajectory somewhere
+
+    @property
+    def walks(self) -> bool: ...
+
+
+class Actions:
+    """Translates private actions. ``entity`` finds who is named, ``mirror`` is 1 for CARLA's axes, -1 for the
+    standard's."""
+
+    def __init__(self, entity: Callable[[Element], Entity], positions: Positions, mirror: float) -> None:
+        self._entity, self._positions, self._mirror = entity, positions, mirror
+
+    def step(self, actor: Entity, kind: Element) -> dict[str, Any]:
+        """The step that stands for the child of a PrivateAction. Raises ``ScenarioError``."""
+        if kind.name == "RoutingAction":
+            what = kind.one()
+            return self._path(actor, what) if what.name == "FollowTrajectoryAction" else self._route(actor, what)
+        if kind.name == "SynchronizeAction":
+            return self._meet(kind)
+        if kind.name == "TeleportAction":
+            return {"teleport": self._positions.later(kind.get("Position").one())}
+        if kind.name == "AppearanceAction":
+            return self._lamps(actor, kind.one())
+        if kind.name in ("ControllerAction", "ActivateControllerAction"):
+            return self._controller(actor, kind)
+        if kind.name not in ("LongitudinalAction", "LateralAction"):
+            raise kind.refuse()
+        what = kind.one()
+        if what.name == "SpeedAction":
+            return self._speed(actor, what)
+        if what.name == "LaneChangeAction":
+            return self._lane_change(actor, what)
+        if what.name == "LaneOffsetAction":
+            return self._lane_offset(actor, what)
+        if what.name == "LongitudinalDistanceAction":
+            return self._distance(actor, what)
+        if what.name == "SpeedProfileAction":
+            return self._profile(actor, what)
+        if what.name == "LateralDistanceAction":
+            return self._beside(actor, what)
+        raise what.refuse()
+
+    def _controller(self, actor: Entity, kind: Element) -> dict[str, Any]:
+        """Our own driver stands for every controller: from when one is activated it drives; what is assigned or
+        overridden beside that is noted."""
+        active = [kind] if kind.name == "ActivateControllerAction" else kind.all("ActivateControllerAction")
+        if actor.walks or not any(each.text("longitudinal", "true").lower() == "true" for each in active):
+            return {"mark": True}
+        return {"follow_lane": {"speed": actor.speed or CRUISE}}
+
+    def _lamps(self, actor: Entity, what: Element) -> dict[str, Any]:
+        if what.name != "LightStateAction" or actor.walks:
+            raise what.refuse()
+        light, mode = what.get("LightType").one(), what.get("LightState").text("mode")
+        names = LAMPS.get(light.text("vehicleLightType", ""))
+        if names is None:
+            raise light.refuse()
+        return {"lamps": dict.fromkeys(names, mode != "off")}
+
+    # How fast
+
+    def target(self, target: Element) -> float:
+        """The speed that a SpeedActionTarget's child says, by what everybody does at the beginning, m/s."""
+        if target.name == "AbsoluteTargetSpeed":
+            speed = target.number("value")
+        elif target.name == "RelativeTargetSpeed":
+            other, value = self._entity(target).speed, target.number("value")
+            speed = other * value if target.text("speedTargetValueType", "delta") == "factor" else other + value
+        else:
+            raise target.refuse()
+        if not -60.0 <= speed <= 60.0:
+            raise target.error(f"{speed:g} m/s is not -60 to 60")
+        return speed
+
+    def told(self, target: Element) -> dict[str, Any]:
+        """The same as the beginning of a ``set_speed``."""
+        if target.name != "RelativeTargetSpeed":
+            return {"speed": self.target(target)}
+        factor = target.text("speedTargetValueType", "delta") == "factor"
+        keep = {"keep": True} if target.text("continuous", "false") == "true" else {}
+        return {
+            "beside": self._entity(target).name, "times" if factor else "plus": target.number("value"), **keep
+        }  # fmt: skip
+
+    def _speed(self, actor: Entity, what: Element) -> dict[str, Any]:
+        what.only("SpeedActionDynamics", "SpeedActionTarget")
+        dynamics, target = what.get("SpeedActionDynamics"), what.get("SpeedActionTarget").one()
+        value, dimension = abs(dynamics.number("value", 0.0)), dynamics.text("dynamicsDimension", "time")
+        shape = dynamics.text("dynamicsShape")
+        # ScenarioRunner keeps to a speed for so many seconds or metres; the standard's step is over at once.
+        lasts = self._mirror > 0.0 and shape == "step" and value > 0.0
+        counted = {"time": "done_after", "distance": "done_within"}.get(dimension) if lasts else None
+        done = {counted: value} if counted else {}
+        if actor.walks and not actor.paths:
+            speed = self.target(target)
+            if speed == 0.0:
+                return {**done, "stop": {}}
+            walk: dict[str, Any] = {"speed": min(speed, 6.0), "distance": WALK}
+            if actor.spawn is not None and "yaw" in actor.spawn:
+                walk["yaw"] = actor.spawn["yaw"]
+            return {**done, "cross": walk}
+        if actor.controlled:
+            speed = self.target(target)
+            if speed > 0.0:
+                return {**done, "follow_lane": {"speed": speed}}
+            hard = value if dimension == "rate" and 0.0 < value <= 10.0 else GENTLE
+            return {**done, "stop": {"deceleration": hard}}
+        told = self.told(target)
+        if shape == "step":
+            told |= {"rate": NPC} if self._mirror > 0.0 else {}
+        elif shape not in ("linear", "sinusoidal", "cubic"):
+            raise dynamics.error(f"dynamicsShape {shape} is not supported")
+        elif value > 0.0:
+            if dimension not in ("time", "rate", "distance"):
+                raise dynamics.error(f"dynamicsDimension {dimension} is not supported")
+            told[{"time": "over", "rate": "rate", "distance": "within"}[dimension]] = value
+            told |= {"smooth": True} if shape != "linear" else {}
+        return {**done, "set_speed": told}
+
+    def _distance(self, actor: Entity, what: Element) -> dict[str, Any]:
+        what.only("DynamicConstraints")
+        way = what.text("displacement", "trailingReferencedEntity")
+        if way not in ("trailingReferencedEntity", "any") or actor.walks or actor.controlled:
+            raise what.error(f"displacement {way} is not supported" if "leading" in way else "is not supported here")
+        gap: dict[str, Any] = {"to": self._entity(what).name}
+        if what.text("timeGap", ""):
+            gap["seconds"] = what.number("timeGap")
+        else:
+            gap["metres"] = abs(what.number("distance"))
+        gap["outlines"] = what.text("freespace", "false").lower() == "true"
+        if (limits := what.find("DynamicConstraints")) is not None:
+            for key, name, most in (
+                ("acceleration", "maxAcceleration", 1000.0),
+                ("deceleration", "maxDeceleration", 1000.0),
+                ("most", "maxSpeed", 60.0),
+            ):
+                if limits.text(name, ""):
+                    gap[key] = min(limits.number(name), most)
+        return {"keep_distance": gap}
+
+    def _profile(self, actor: Entity, what: Element) -> dict[str, Any]:
+        what.only("SpeedProfileEntry", "DynamicConstraints")
+        if actor.walks or what.text("entityRef", ""):
+            raise what.error("is not supported for somebody on foot, nor relative to an entity")
+        entries = what.all("SpeedProfileEntry")
+        if not entries:
+            raise what.error("has no SpeedProfileEntry")
+        return {"speeds": [{"speed": each.number("speed"), "over": each.number("time", 0.0)} for each in entries]}
+
+    def _meet(self, what: Element) -> dict[str, Any]:
+        what.only("TargetPositionMaster", "TargetPosition", "FinalSpeed")
+        meet: dict[str, Any] = {
+            "at": self._positions.on_map(what.get("TargetPosition").one()),
+            "other": self._entity_named(what, "masterEntityRef"),
+            "there": self._positions.on_map(what.get("TargetPositionMaster").one()),
+        }
+        if (final := what.find("FinalSpeed")) is not None:
+            speed = final.one()
+            # How the last metres before it are driven is ours.
+            speed.only("TargetDistanceSteadyState", "TargetTimeSteadyState")
+            if speed.name == "AbsoluteSpeed":
+                meet["speed"] = speed.number("value")
+            elif speed.name == "RelativeSpeedToMaster" and speed.text("speedTargetValueType") == "delta":
+                meet["plus"] = speed.number("value")
+            else:
+                raise speed.refuse()
+        return {"meet": meet}
+
+    def _entity_named(self, what: Element, attribute: str) -> str:
+        return self._entity(what.with_text("entityRef", what.text(attribute))).name
+
+    # Where to
+
+    def _lane_change(self, actor: Entity, what: Element) -> dict[str, Any]:
+        what.only("LaneChangeActionDynamics", "LaneChangeTarget")
+        if what.number("targetLaneOffset", 0.0) != 0.0:
+            raise what.error("targetLaneOffset is not supported")
+        if actor.walks:
+            raise what.error("is not supported for somebody on foot")
+        target = what.get("LaneChangeTarget").one()
+        value = int(target.number("value"))
+        change: dict[str, Any] = {}
+        if target.name == "AbsoluteTargetLane":
+            change["lane"] = value
+        elif target.name != "RelativeTargetLane":
+            raise target.refuse()
+        elif self._entity(target) is not actor:
+            change |= {"beside": self._entity(target).name, "lanes": value}
+        elif value:
+            # The standard's lanes are counted to the left of whoever drives, ScenarioRunner's to the right.
+            change |= {"side": "right" if value * self._mirror > 0.0 else "left", "lanes": abs(value)}
+        else:
+            return {"shift": {"across": 0.0, **self._takes(what.get("LaneChangeActionDynamics"), LANE)}}
+        if not actor.controlled:
+            change["oncoming"] = True
+        return {"change_lane": change | self._takes(what.get("LaneChangeActionDynamics"), LANE)}
+
+    def _takes(self, dynamics: Element, metres: float) -> dict[str, Any]:
+        """How long a way over takes that is so many metres wide."""
+        value, dimension = abs(dynamics.number("value", 0.0)), dynamics.text("dynamicsDimension", "time")
+        if dynamics.text("dynamicsShape") == "step" and value == 0.0:
+            raise dynamics.error("a lane change in no time is not supported")
+        if dimension == "distance":
+            return {"length": min(max(value, 6.0), 500.0)}
+        if dimension == "rate" and value > 0.0:
+            value = metres / value
+        elif dimension != "time":
+            raise dynamics.error(f"dynamicsDimension {dimension} is not supported")
+        return {"over": value}
+
+    def _lane_offset(self, actor: Entity, what: Element) -> dict[str, Any]:
+        what.only("LaneOffsetActionDynamics", "LaneOffsetTarget")
+        if actor.walks:
+            raise what.error("is not supported for somebody on foot")
+        dynamics, target = what.get("LaneOffsetActionDynamics"), what.get("LaneOffsetTarget").one()
+        across = self._mirror * target.number("value")
+        if self._mirror < 0.0 and (actor.spawn or {}).get("lane", -1) > 0:
+            across = -across  # the standard's offset is the reference line's, whichever way the lane goes
+        if target.name == "RelativeTargetLaneOffset":
+            across += (self._entity(target).spawn or {}).get("across", 0.0)
+        elif target.name != "AbsoluteTargetLaneOffset":
+            raise target.refuse()
+        # A cosine over t seconds and d metres has at most d pi^2 / (2 t^2).
+        hardest = dynamics.number("maxLateralAcc", LATERAL)
+        wide = abs(across - (actor.spawn or {}).get("across", 0.0)) or LANE
+        over = pi * sqrt(wide / (2.0 * max(hardest, 0.1)))
+        return {"shift": {"across": across, "over": over}}
+
+    def _beside(self, actor: Entity, what: Element) -> dict[str, Any]:
+        what.only("DynamicConstraints")
+        if actor.walks:
+            raise what.error("is not supported for somebody on foot")
+        sides = {"leftToReferencedEntity": {"side": "left"}, "rightToReferencedEntity": {"side": "right"}, "any": {}}
+        told = what.text("displacement", "any")
+        if told not in sides:
+            raise what.error(f"displacement {told} is not supported")
+        outlines = what.text("freespace", "false").lower() == "true"
+        metres = abs(what.number("distance", 0.0))
+        return {"keep_aside": {"to": self._entity(what).name, "metres": metres, "outlines": outlines, **sides[told]}}
+
+    def _route(self, actor: Entity, what: Element) -> dict[str, Any]:
+        if what.name == "AcquirePositionAction":
+            via = [self._positions.on_map(what.get("Position").one())]
+        elif what.name == "AssignRouteAction":
+            via = [self._positions.on_map(each) for each in self._positions.waypoints(what.one())]
+            if self._mirror < 0.0:
+                via = via[1:] or via  # the first is where the standard's route begins, and who drives it is beyond
+        else:
+            raise what.refuse()
+        # Who drives exactly keeps the speed that is told elsewhere.
+        speed = {"speed": actor.speed or CRUISE} if actor.controlled else {}
+        return {"follow_route": {"via": [_plain(place) for place in via], **speed}}
+
+    def _path(self, actor: Entity, what: Element) -> dict[str, Any]:
+        what.only("Trajectory", "TrajectoryRef", "TimeReference", "TrajectoryFollowingMode")
+        if what.number("initialDistanceOffset", 0.0) != 0.0:
+            raise what.error("initialDistanceOffset is not supported")
+        holder = what.find("TrajectoryRef") or what
+        holder = holder.get("Trajectory") if holder.find("Trajectory") is not None else holder.one()
+        if holder.name != "Trajectory":
+            raise holder.refuse()
+        shape = holder.get("Shape").one()
+        if shape.name in ("Clothoid", "ClothoidSpline"):
+            return {"follow_path": self._clothoid(actor, shape)}
+        if shape.name not in ("Polyline", "Nurbs"):
+            raise shape.refuse()
+        timing = (what.find("TimeReference") or shape).find("Timing")
+        path: dict[str, Any] = {"points": []}
+        vertices = shape.all("Vertex" if shape.name == "Polyline" else "ControlPoint")
+        for vertex in vertices:
+            vertex.only("Position")
+            point = self._positions.on_map(vertex.get("Position").one(), across=True)
+            if timing is not None and vertex.text("time", ""):
+                point["at"] = vertex.number("time") * timing.number("scale", 1.0) + timing.number("offset", 0.0)
+                if timing.text("domainAbsoluteRelative") == "absolute":
+                    path["absolute"] = True
+            path["points"].append(point)
+        if holder.text("closed", "false").lower() == "true":
+            if timing is not None or shape.name == "Nurbs":
+                raise holder.error("closed ones with times or curves are not supported")
+            path["points"].append(dict(path["points"][0]))
+        if shape.name == "Nurbs":
+            order = int(shape.number("order"))
+            knots = [each.number("value") for each in shape.all("Knot")]
+            if not knots:  # the standard's default: uniform, clamped at both ends
+                inner = max(len(vertices) - order, 0)
+                knots = [0.0] * order + [float(k + 1) for k in range(inner)] + [float(inner + 1)] * order
+            weights = [each.number("weight", 1.0) for each in vertices]
+            path["curve"] = {"order": order, "knots": knots, "weights": weights}
+        return {"follow_path": path}
+
+    def _clothoid(self, actor: Entity, shape: Element) -> dict[str, Any]:
+        """Clothoids as the points of a path: curvature changes linearly along them (ASAM OpenDRIVE 1.7, 7.5)."""
+        parts = shape.all("ClothoidSplineSegment") if shape.name == "ClothoidSpline" else [shape]
+        holder = parts[0].find("PositionStart") or parts[0].find("Position")
+        start = holder.one() if holder is not None else None
+        x = y = heading = 0.0
+        points = [(x, y)]
+        for part in parts:
+            length = part.number("length")
+            first = part.number("curvatureStart", part.number("curvature", 0.0))
+            change = part.number("curvaturePrime", part.number("curvatureDot", 0.0))
+            last = part.number("curvatureEnd", first + change * length)
+            count = max(int(length / CHORD), 1)
+            for k in range(count):
+                middle = (k + 0.5) / count  # midpoint rule over chords
+                turned = first * middle * length + 0.5 * (last - first) * middle**2 * length
+                x, y = x + cos(heading + turned) * length / count, y + sin(heading + turned) * length / count
+                points.append((x, y))
+            heading += 0.5 * (first + last) * length
+        if start is None or (start.name.startswith("Relative") and not any(start.number(k, 0.0) for k in OFFSETS)):
+            turn = start.find("Orientation") if start is not None else None
+            h = turn.number("h", 0.0) if turn is not None else 0.0
+            local = [(cos(h) * u - sin(h) * v, sin(h) * u + cos(h) * v) for u, v in points]
+            named = self._entity(start).name if start is not None else actor.name  # who begins where it is
+            return {"frame": named, "points": [{"x": u, "y": self._mirror * v} for u, v in local]}
+        if start.name != "WorldPosition":
+            raise start.refuse()
+        h, at = start.number("h", 0.0), (start.number("x"), start.number("y"))
+        world = [(at[0] + cos(h) * u - sin(h) * v, at[1] + sin(h) * u + cos(h) * v) for u, v in points]
+        return {"points": [{"x": u, "y": self._mirror * v} for u, v in world]}
+
+
+def _plain(place: dict[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in place.items() if key in ("road", "lane", "s", "t", "x", "y")}

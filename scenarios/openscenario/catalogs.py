@@ -1,0 +1,77 @@
+"""OpenSCENARIO's catalogs: what a CatalogReference stands for."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from scenarios.language.problems import ScenarioError
+from scenarios.openscenario.elements import Element, parameters, parse
+
+MAX_BYTES = 4 << 20
+
+
+class Catalogs:
+    """The catalogs whose places an .xosc file at ``path`` declares, read when they are asked for."""
+
+    def __init__(self, path: Path, locations: Element | None) -> None:
+        self._folder = path.parent
+        told = [(each.name, each.find("Directory")) for each in locations or ()]
+        self._places = [(kind, place) for kind, place in told if place is not None]
+        self._read: dict[str, list[Element]] = {}  # by a catalog's own name, and by what it is declared as
+        self._done = False
+
+    def find(self, reference: Element) -> Element | None:
+        """The entry that is meant, with its parameters; None where there is no catalog of this name."""
+        name, entry = reference.text("catalogName"), reference.text("entryName")
+        self._load()
+        catalogs = self._read.get(name)
+        if catalogs is None:
+            return None
+        found = next((each for catalog in catalogs for each in catalog if each.text("name", "") == entry), None)
+        if found is None:
+            raise reference.error(f"catalog {name} has no entry {entry!r}")
+        values = parameters(found.find("ParameterDeclarations"))
+        for given in reference.find("ParameterAssignments") or ():
+            values[given.name_of("parameterRef")] = given.text("value")
+        return found.within({**reference.parameters, **values})
+
+    def get(self, reference: Element) -> Element:
+        """The entry that is meant. Raises ``ScenarioError`` where it is not there."""
+        found = self.find(reference)
+        if found is None:
+            places = ", ".join(place.text("path") for _, place in self._places) or "none declared"
+            raise reference.error(f"there is no catalog {reference.text('catalogName')}; looked into {places}")
+        return found
+
+    def _load(self) -> None:
+        if self._done:
+            return
+        self._done = True
+        for kind, place in self._places:
+            for file in self._files(place.text("path").replace("\\", "/")):
+                root = self._parse(file)
+                catalog = root.find("Catalog")
+                if catalog is not None:
+                    for name in {catalog.text("name", ""), kind}:
+                        self._read.setdefault(name, []).append(catalog)
+
+    def _files(self, told: str) -> list[Path]:
+        """The files of a place: as it is told, or as much of its end as is there beside the scenario."""
+        parts = Path(told).parts
+        for k in range(len(parts)):
+            place = self._folder.joinpath(*parts[k:])
+            if place.is_file():
+                return [place]
+            if place.is_dir():
+                return sorted(place.glob("*.xosc"))
+        return []
+
+    @staticmethod
+    def _parse(file: Path) -> Element:
+        try:
+            raw = file.read_bytes()
+        except OSError as error:
+            raise ScenarioError(f"{file}: {(error.strerror or 'cannot be read').lower()}") from None
+        if len(raw) > MAX_BYTES:
+            raise ScenarioError(f"{file}: over {MAX_BYTES >> 20} MiB; that is no catalog")
+        return parse(file, raw)
