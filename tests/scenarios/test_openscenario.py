@@ -503,3 +503,59 @@ def test_an_openscenario_file_is_recorded_and_judged(tmp_path: Path):
     result = json.loads((tmp_path / "out/drive/result.json").read_text())
     assert (result["passed"], result["frames"], result["ended"]) == (True, 180, "duration")
     assert result["distance"] > 5.0
+
+
+def test_what_esminis_files_use_besides(tmp_path: Path):
+    """Colours by #RRGGBB, things, elements that come later, repetition, teleports, conditions of motion and lanes."""
+    things = """<ScenarioObject name="Cone"><MiscObject name="traffic cone" miscObjectCategory="none" mass="1">
+      <BoundingBox><Center x="0" y="0" z="0"/><Dimensions width="1" length="1" height="1"/></BoundingBox><Properties/>
+      </MiscObject></ScenarioObject>"""
+    entities = vehicle("Ego", "vehicle.a", "color=#F2F2F2") + vehicle("Other", "vehicle.b", "color=#AA0508") + things
+    init = placed("Ego", '<LanePosition roadId="1" laneId="-1" s="20"/>')
+    init += placed("Other", '<RelativeLanePosition entityRef="Ego" dLane="0" ds="30"/>')
+    init += placed("Cone", '<LanePosition roadId="1" laneId="-1" s="80" offset="-2"/>')
+    place = '<Position><RelativeLanePosition entityRef="Ego" dLane="0" ds="12"/></Position>'
+    aside = """<LateralAction><LateralDistanceAction entityRef="Other" distance="0.5" freespace="true" continuous="true"
+      displacement="leftToReferencedEntity"/></LateralAction>"""
+    profile = """<LongitudinalAction><SpeedProfileAction followingMode="follow"><SpeedProfileEntry time="2" speed="5"/>
+      <SpeedProfileEntry time="4" speed="9"/></SpeedProfileAction></LongitudinalAction>"""
+    brakes = by_entity("Other", '<AccelerationCondition value="-2" rule="lessThan"/>')
+    faster = by_entity("Ego", '<RelativeSpeedCondition entityRef="Other" value="3" rule="greaterThan"/>')
+    lost = by_entity("Ego", '<OffroadCondition duration="1"/>') + by_entity("Ego", '<EndOfRoadCondition duration="2"/>')
+    text = story(
+        "Ego",
+        event("waits", speed(absolute("4")), done("jumps")),
+        event("jumps", f"<TeleportAction>{place}</TeleportAction>", brakes),
+        event("beside", aside, faster),
+        event("profile", profile, lost),
+        event("twice", speed(absolute("-2")), done("m", "startTransition").replace('"action"', '"maneuver"')),
+    ).replace('name="twice" priority', 'name="twice" maximumExecutionCount="3" priority')
+    scenario = load(file(tmp_path, entities, init, text, description="esmini", town="hamlet")).scenario
+    assert scenario.ego.color == "242,242,242"
+    other, cone = scenario.actors
+    assert (other.color, cone.blueprint, cone.stands) == ("170,5,8", "static.prop.constructioncone", True)
+    waits, jumps, beside, profile_, twice = (step.model_dump(exclude_defaults=True) for step in scenario.ego.events)
+    assert waits["when"] == {"step": {"step": jumps["name"]}}, "it comes later in the file"
+    assert jumps["teleport"] == {"ahead": 12.0, "of": "ego"}
+    assert jumps["when"] == {"acceleration": {"of": "Other", "below": -2.0}}
+    assert beside["keep_aside"] == {"to": "Other", "metres": 0.5, "side": "left"}
+    assert beside["when"] == {"faster": {"of": "ego", "to": "Other", "above": 3.0}}
+    assert profile_["speeds"] == [{"speed": 5.0, "over": 2.0}, {"speed": 9.0, "over": 4.0}]
+    assert profile_["when"] == {"offroad": {"of": "ego", "least": 1.0}, "end_of_road": {"of": "ego", "least": 2.0}}
+    assert (twice["repeats"], twice["set_speed"], twice["when"]) == (3, {"speed": -2.0}, {"time": 0.0})
+
+
+def test_somebody_without_a_place_begins_where_the_path_does(tmp_path: Path):
+    path = """<PrivateAction><RoutingAction><FollowTrajectoryAction><TrajectoryRef><Trajectory name="t" closed="false">
+      <Shape><Polyline><Vertex time="0"><Position><WorldPosition x="10" y="5"/></Position></Vertex><Vertex time="2">
+      <Position><WorldPosition x="10" y="15"/></Position></Vertex></Polyline></Shape></Trajectory></TrajectoryRef>
+      <TimeReference><Timing domainAbsoluteRelative="absolute" scale="1" offset="0"/></TimeReference>
+      <TrajectoryFollowingMode followingMode="position"/></FollowTrajectoryAction></RoutingAction></PrivateAction>"""
+    entities = vehicle("Ego", "vehicle.a") + vehicle("Other", "vehicle.b")
+    init = placed("Ego", '<LanePosition roadId="1" laneId="-1" s="20"/>')
+    init += f'<Private entityRef="Other">{path}</Private>'
+    scenario = load(file(tmp_path, entities, init, "", description="esmini")).scenario
+    (other,) = scenario.actors
+    assert (other.spawn.x, other.spawn.y, other.spawn.yaw) == (10.0, -5.0, pytest.approx(-90.0))
+    assert other.events[0].follow_path is not None
+    assert other.events[0].follow_path.absolute
