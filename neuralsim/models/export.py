@@ -11,6 +11,7 @@ import onnx
 import torch
 from onnx import TensorProto, helper, numpy_helper
 
+from bridge.tags import COUNT
 from neuralsim.models.classes import CARLA_TO_CHANNEL, CHANNELS, Channel
 from neuralsim.models.temporal import TemporalGenerator
 
@@ -22,12 +23,13 @@ def example_inputs(height: int = 64, width: int = 96, frames: int = 1) -> tuple[
     """Inputs of the right types and of a size unlike any other, to trace the graph with; ``frames`` of the past."""
     camera = torch.cat([torch.eye(4).ravel(), torch.tensor([width * 0.7, width * 0.7, width / 2, height / 2])])
     return (
-        torch.randint(0, 29, (height, width), dtype=torch.uint8),
+        torch.randint(0, COUNT, (height, width), dtype=torch.uint8),
         torch.randint(0, 500, (height, width), dtype=torch.int32),
         torch.zeros(height, width, 2, dtype=torch.float16),
         torch.rand(height, width) * 50 + 1,
         camera.to(torch.float32),
         torch.zeros(CHANNELS, 3),
+        torch.randint(0, 256, (height, width, 4), dtype=torch.uint8) // 128 * 100,
         torch.zeros(1, 3 * frames, height, width),
         torch.full((1, frames, height, width), -1.0),
     )
@@ -35,7 +37,7 @@ def example_inputs(height: int = 64, width: int = 96, frames: int = 1) -> tuple[
 
 def to_onnx(model: TemporalGenerator, path: Path) -> None:
     """Write the graph with free height and width (multiples of 32) and fp16 weights to ``path``."""
-    spatial = {"tag": (0, 1), "instance": (0, 1), "motion": (0, 1), "depth": (0, 1), "rgb": (0, 1)}
+    spatial = {"tag": (0, 1), "instance": (0, 1), "motion": (0, 1), "depth": (0, 1), "guide": (0, 1), "rgb": (0, 1)}
     axes = {name: {h: "height", w: "width"} for name, (h, w) in spatial.items()}
     axes |= {name: {2: "height", 3: "width"} for name in ("past_rgb", "past_label", "next_rgb", "next_label")}
     axes["detail"] = {2: "half_height", 3: "half_width"}
@@ -67,12 +69,12 @@ def check(model: TemporalGenerator, path: Path, frames: int = 3, least: float = 
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3
     session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
-    tag, instance, motion, depth, camera, style, *past = example_inputs(frames=model.past_frames)
+    tag, instance, motion, depth, camera, style, guide, *past = example_inputs(frames=model.past_frames)
     tag = tag[::8, ::8].repeat_interleave(8, 0).repeat_interleave(8, 1)
     theirs = [state.numpy() for state in past]
     for number in range(frames):
         style = style + 0.1  # another light, so that the past shows
-        seen = (tag, instance, motion + number, depth, camera, style)
+        seen = (tag, instance, motion + number, depth, camera, style, guide)
         with torch.no_grad():
             ours, *past, _ = model(*seen, *past)
         arrays = [plane.numpy().astype(np.uint16 if plane is instance else plane.numpy().dtype) for plane in seen]
@@ -113,7 +115,7 @@ def card(
         "past_frames": model.past_frames,
         **({"estimates_motion": True} if model.painter.config.flow else {}),
         "multiple_of": 32,
-        "class_map": {int(tag): Channel(int(CARLA_TO_CHANNEL[tag])).name.lower() for tag in range(29)},
+        "class_map": {int(tag): Channel(int(CARLA_TO_CHANNEL[tag])).name.lower() for tag in range(COUNT)},
         "styles": {key: [[round(float(v), 4) for v in row] for row in value] for key, value in styles.items()},
         **facts,
     }

@@ -1,7 +1,8 @@
-"""What a training run depends on: ``neuralsim train CONFIG.yaml``."""
+"""Settings of a training run: ``neuralsim train CONFIG.yaml``."""
 
 from __future__ import annotations
 
+from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -9,9 +10,13 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from neuralsim.base.failure import reason
+from neuralsim.training import configs
 
 if TYPE_CHECKING:
     from neuralsim.models.generator import PainterConfig
+
+
+_RENAMED = {"judge_rate": "discriminator_rate"}  # settings of before
 
 
 class Source(BaseModel):
@@ -49,12 +54,14 @@ class TrainConfig(BaseModel):
     simulated: str = ""  # folder of .npz frame pairs made by neuralsim.training.simulated
     width: int = Field(512, ge=64, multiple_of=32)  # px
     height: int = Field(256, ge=32, multiple_of=32)  # px
+    zoom: float = Field(1.45, ge=1.45, le=4)  # of a crop at most, over what just fills it; beyond 1.45 only as far as
+    # the picture's own resolution goes
     batch: int = Field(2, ge=1)  # of each process
     accumulate: int = Field(1, ge=1)  # batches whose gradients make one step
     precision: Literal["bf16", "fp32"] = "bf16"  # of the activations; weights and optimiser are fp32
     steps: int = Field(20_000, ge=1)
     rate: float = Field(5e-4, gt=0)  # Adam, painter
-    judge_rate: float = Field(2e-4, gt=0)  # Adam, discriminator
+    discriminator_rate: float = Field(2e-4, gt=0)  # Adam, discriminator
     warmup: int = Field(100, ge=1)  # steps until the full rate, also after a resume with other settings
     ema: float = Field(0.998, ge=0, lt=1)
     # Weights of the losses; 0: off, and not computed. docs/generator.md says where each is from.
@@ -65,6 +72,9 @@ class TrainConfig(BaseModel):
     networks: list[Literal[0, 1]] = Field([1], min_length=1)  # EfficientNet-Lite variants whose features the losses use
     frechet: float = Field(0.0, ge=0)  # Fréchet distance of painted map pairs from pictures: training/frechet.py
     patches: float = Field(0.0, ge=0)  # multi-scale PatchGAN D_I
+    segmentation: float = Field(0.0, ge=0)  # segmentation discriminator; begin with 0.1
+    label_mix: float = Field(0.0, ge=0)  # its consistency on mixtures of painted and real, on real pictures
+    objects: float = Field(0.0, ge=0)  # discriminator and features on crops of vehicles, people and cycles
     video: float = Field(0.0, ge=0)  # video discriminator D_V, on rollouts; begin with 0.1
     matching: float = Field(0.0, ge=0)  # features of the PatchGANs and of D_V, as far as those are on
     features: float = Field(4.0, ge=0)
@@ -147,7 +157,7 @@ def load_config(path: Path) -> TrainConfig:
     except (UnicodeDecodeError, yaml.YAMLError) as error:
         raise ValueError(f"{path}: {' '.join(str(error).split())}") from None
     if not isinstance(values, dict):
-        raise ValueError(f"{path}: expected a mapping of settings, such as docs/training/street-rt.yaml")
+        raise ValueError(f"{path}: expected a mapping of settings, such as {configs.find('street-rt')}")
     try:
         return TrainConfig.model_validate(values)
     except ValidationError as error:
@@ -160,7 +170,10 @@ def _first(error: ValidationError) -> str:
     where = ".".join(str(part) for part in mistake["loc"])
     if mistake["type"] == "extra_forbidden":
         model = Source if where.startswith("data.") else TrainConfig
-        return f"unknown setting {where!r}; known: {', '.join(model.model_fields)}"
+        known = list(model.model_fields)
+        close = [_RENAMED[where]] if where in _RENAMED else get_close_matches(where.rpartition(".")[2], known, 1)
+        hint = f"did you mean {close[0]}?" if close else f"known: {', '.join(known)}"
+        return f"unknown setting {where!r}; {hint}"
     said = mistake["msg"].removeprefix("Value error, ")
     said = said[0].lower() + said[1:]
     if not where:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from bisect import bisect_right
-from itertools import pairwise
+from collections.abc import Sequence
+from itertools import accumulate, pairwise
 from math import cos, hypot, pi
 from typing import Protocol
 
 from scenarios.engine.routes import Approach, RouteResolver
 from scenarios.engine.snapshot import STANDING, ActorState, Snapshot
-from scenarios.language.schema import KeepDistance, Meet, SetSpeed, Step
+from scenarios.language.schema import KeepDistance, Meet, SetSpeed, SpeedAt, Step
 
 FASTEST = 60.0  # m/s
 HARDEST = 6.0  # m/s^2, of a rendezvous
@@ -100,6 +101,26 @@ class TimedPath:
         return self.speed
 
 
+class Profile:
+    """Speeds one after the other, each reached linearly."""
+
+    def __init__(self, told: Sequence[SpeedAt], now: Snapshot, speed: float) -> None:
+        self.speed, self.reached = speed, False
+        self._begun = now.time
+        self._times = list(accumulate((each.over for each in told), initial=0.0))
+        self._speeds = [speed, *(each.speed for each in told)]
+
+    def at(self, now: Snapshot, delta: float) -> float:
+        """See ``SpeedProfile``."""
+        time = now.time + delta - self._begun
+        k = min(bisect_right(self._times, time), len(self._times) - 1)
+        span = self._times[k] - self._times[k - 1]
+        share = min(max((time - self._times[k - 1]) / span, 0.0), 1.0) if span else 1.0
+        self.speed = self._speeds[k - 1] + share * (self._speeds[k] - self._speeds[k - 1])
+        self.reached = time >= self._times[-1]
+        return self.speed
+
+
 class Rendezvous:
     """Reaching a place at the moment when another actor reaches its own.
 
@@ -164,10 +185,12 @@ def speed_profile(
     if (meet := step.meet) is not None:
         mine, others = guide.way_to(meet.at, me), guide.way_to(meet.there, now.states[meet.other])
         return Rendezvous(name, meet, mine, others, speed)
+    if step.speeds is not None:
+        return Profile(step.speeds, now, speed)
     if step.keep_distance is not None:
         return DistanceKeeper(name, step.keep_distance, speed)
     if step.follow_path is not None:
-        corners, times = guide.path(step)
+        corners, times = guide.path(step, now)
         if times:
             return TimedPath(name, corners, times, now, speed)
         if step.follow_path.speed is not None:

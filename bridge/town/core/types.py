@@ -5,6 +5,7 @@ Axes are UE's as CARLA uses them: x forward, y right, z up, left-handed; metres 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -28,6 +29,13 @@ class Transform:
         angles = np.radians(self.pitch), np.radians(self.yaw), np.radians(self.roll)
         cosines, sines = [np.cos(angle) for angle in angles], [np.sin(angle) for angle in angles]
         return pose_matrix((self.x, self.y, self.z), cosines, sines)
+
+
+def matrices_of(transforms: Sequence[Transform]) -> np.ndarray:
+    """``Transform.matrix`` of many at once, f64 (N, 4, 4)."""
+    values = np.array([(t.x, t.y, t.z, t.pitch, t.yaw, t.roll) for t in transforms], np.float64).reshape(-1, 6)
+    cosines, sines = (f(np.radians(values[:, 3:])).T for f in (np.cos, np.sin))
+    return pose_matrix(values[:, :3].T, cosines, sines)
 
 
 @dataclass(frozen=True)

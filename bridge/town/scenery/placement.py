@@ -29,14 +29,14 @@ class Scenery:
     """The scenery of a town.
 
     ``mesh``: everything built in one piece, in world coordinates; ``props``; ``boxes`` f64 (N, 5): obstacles (x, y, yaw
-    in radians, half sizes); ``levels`` f64 (N,): their heights, where the map is not flat; ``buildings``: number of
-    instances that the mesh uses.
+    in radians, half sizes); ``levels`` f64 (N,): their heights, metres; ``buildings``: number of instances that the
+    mesh uses.
     """
 
     mesh: Mesh
     props: list[Prop]
     boxes: np.ndarray
-    levels: np.ndarray | None
+    levels: np.ndarray
     buildings: int
 
 
@@ -47,19 +47,24 @@ def dress(
     site = Site(network, ground, rng, first_instance, look)
     furniture.reserve(site)
     fixtures.place(site, ET.fromstring(network.map.to_opendrive()))
-    if look.church and ground.rings:
+    if not look.bare:
+        _clothe(site)
+    boxes = np.array(site.boxes, np.float64).reshape(-1, 5)
+    return Scenery(site.builder.mesh(), site.props, boxes, ground.heights(boxes[:, :2]), site.buildings)
+
+
+def _clothe(site: Site) -> None:
+    """What a place of this look has beside its roads."""
+    if site.look.church and site.ground.rings:
         _church(site)
-    for ring in ground.rings:
+    for ring in site.ground.rings:
         _frontage(site, ring)
     furniture.furnish(site)
     countryside.roadsides(site)
-    if look.belt:
+    if site.look.belt:
         _woods(site)
     else:
         countryside.woods(site)
-    boxes = np.array(site.boxes, np.float64).reshape(-1, 5)
-    levels = None if ground.flat else ground.heights(boxes[:, :2])
-    return Scenery(site.builder.mesh(), site.props, boxes, levels, site.buildings)
 
 
 def _frontage(site: Site, ring: Ring) -> None:

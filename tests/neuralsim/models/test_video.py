@@ -18,7 +18,7 @@ from neuralsim.models import export  # noqa: E402
 from neuralsim.models.classes import CHANNELS, Channel  # noqa: E402
 from neuralsim.models.generator import SIZES, Painter, PainterConfig  # noqa: E402
 from neuralsim.models.surface import Surface  # noqa: E402
-from neuralsim.models.video import Step, VideoGenerator, VideoPainter, no_past  # noqa: E402
+from neuralsim.models.video import RecurrenceStep, VideoGenerator, VideoPainter, no_past  # noqa: E402
 
 SMALL = PainterConfig(
     encoder=(12,) * 5,
@@ -55,9 +55,11 @@ def scene(painter: Painter) -> dict[str, torch.Tensor]:
     }
 
 
-def step(video: VideoPainter, past: tuple[torch.Tensor, torch.Tensor] | Step | None = None, **changed: object) -> Step:
+def step(
+    video: VideoPainter, past: tuple[torch.Tensor, torch.Tensor] | RecurrenceStep | None = None, **changed: object
+) -> RecurrenceStep:
     seen = scene(video.painter) | changed
-    if isinstance(past, Step):
+    if isinstance(past, RecurrenceStep):
         past = past.past_rgb, past.past_label
     rgb, label = past or no_past(video.painter, 1, H, W)
     with torch.no_grad():
@@ -66,7 +68,7 @@ def step(video: VideoPainter, past: tuple[torch.Tensor, torch.Tensor] | Step | N
 
 def bounded(painter: Painter, refresh: float, spread: float) -> VideoPainter:
     """The same weights within other bounds."""
-    painter.config = replace(painter.config, refresh=refresh, spread=spread)
+    painter.config = replace(painter.config, blend_factor=refresh, clip_gamma=spread)
     return VideoPainter(painter)
 
 
@@ -109,14 +111,14 @@ def test_the_mask_is_the_painters_own_within_its_bounds(painter: Painter) -> Non
     first = step(video)
     known = step(video, first)
     assert known.mask is not None
-    torch.testing.assert_close(known.fresh, 1 - (1 - 0.12) * (1 - known.mask))
+    torch.testing.assert_close(known.fresh, 1 - (1 - painter.config.blend_factor) * (1 - known.mask))
     assert known.mask.std() > 1e-4, "it follows what is seen"
     new = step(video, (first.past_rgb, first.past_label + 1.0))
     assert (new.fresh == 1.0).all(), "what belonged to other classes is all new, whatever the mask says"
     with torch.no_grad():
         painter.occlusion.bias.fill_(-50.0)  # it would keep everything for ever
     black = step(video, (torch.full_like(first.past_rgb, -1.0), first.past_label))
-    assert black.fresh.min() == pytest.approx(0.12)
+    assert black.fresh.min() == pytest.approx(painter.config.blend_factor)
     half = bounded(painter, 0.5, 1.5)
     settled = step(half, first)
     for _ in range(8):
@@ -157,6 +159,7 @@ def street(height: int, width: int) -> dict[str, np.ndarray]:
         "depth": np.linspace(60, 3, height, dtype=np.float32)[:, None].repeat(width, 1),
         "camera": np.array([*pose, width * 0.7, width * 0.7, width / 2, height / 2], np.float32),
         "style": np.zeros((CHANNELS, 3), np.float32),
+        "guide": np.repeat((tag == 14)[..., None], 4, 2).astype(np.uint8) * 90,
     }
 
 
@@ -215,7 +218,7 @@ def test_an_older_config_is_the_painter_that_it_was() -> None:
     old = {"labels": 14, "encoder": [16, 48, 96, 128, 128], "decoder": [32, 48, 96, 128, 128]}
     old |= {"blocks": [[1], [1], [1], [2], [2]], "separable": 1, "embed": 8, "head": 16}
     config = PainterConfig.from_dict(old)
-    assert config == PainterConfig() == replace(SIZES["street-rt"], pool=2, refresh=0.12, spread=1.5)
+    assert config == PainterConfig() == replace(SIZES["street-rt"], pool=2)
     kinds = {name.split(".")[0] for name in Painter(config).state_dict()}
     assert kinds == {"label", "detail", "encode", "start", "blocks", "lower", "to_head", "head", "rgb"}
 
@@ -231,8 +234,8 @@ def test_a_graph_that_is_not_the_model_is_refused(exported: tuple[VideoGenerator
 def test_a_painter_without_a_past_has_none_of_its_parts() -> None:
     with pytest.raises(ValueError, match="`past_frames`"):
         PainterConfig(mask=True)
-    with pytest.raises(ValueError, match="`refresh` is a share"):
-        PainterConfig(refresh=1.5)
+    with pytest.raises(ValueError, match="`blend_factor` is a share"):
+        PainterConfig(blend_factor=1.5)
     with pytest.raises(ValueError, match="5 levels"):
         replace(SMALL, past=(8,))
     with pytest.raises(ValueError, match="sees no past"):
