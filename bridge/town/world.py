@@ -193,7 +193,7 @@ class World:
 
     @property
     def drives(self) -> dict[int, VehicleState]:
-        """Moving state of the vehicles that obey their ``control``, by id."""
+        """The state of the driven vehicles, by id."""
         return self._drives
 
     def drive_of(self, actor_id: int) -> VehicleState:
@@ -232,7 +232,7 @@ class World:
         self._show_lights()
 
     def walk(self, actor_id: int, direction: tuple[float, float, float], speed: float) -> None:
-        """Let a walker go: ``direction`` in the world, ``speed`` in m/s, until told otherwise. Raises ValueError."""
+        """Let a walker go: ``direction`` in the world, ``speed`` in m/s, until the next call. Raises ValueError."""
         actor = self._get(actor_id)
         if actor_id in self.residents.people:
             self.lead(actor_id)
@@ -283,7 +283,7 @@ class World:
         self._refresh(delta)
 
     def _settle(self, actor: Actor, delta: float, step: float) -> None:
-        """Height of somebody on foot or of a prop that falls; ``step``: metres that it goes up or down by itself."""
+        """Height of a pedestrian or of a falling prop; ``step``: metres that it goes up or down by itself."""
         place = actor.transform
         level = self.ground.level(place.x, place.y, place.z)
         above, speed = place.z - level, self._falls.get(actor.id, 0.0)
@@ -404,14 +404,14 @@ class World:
         return actor
 
     def take_over(self, actor_id: int) -> VehicleState:
-        """Make one of the town's own vehicles obey its ``control``. Raises ValueError for other actors."""
+        """Detach a vehicle from the background traffic, to follow its ``control``. Raises ValueError for others."""
         drive = self.residents.drive_of(actor_id)
         self._driven.add(actor_id, drive)
         self.residents.release(actor_id)
         return drive
 
     def lead(self, actor_id: int) -> None:
-        """Make one of the town's own walkers go where it is told. Raises ValueError for other actors."""
+        """Detach a pedestrian from the background traffic, to be controlled. Raises ValueError for other actors."""
         if actor_id not in self.residents.people:
             raise ValueError(f"actor {actor_id} is not a walker of the town's own")
         self.residents.release(actor_id)

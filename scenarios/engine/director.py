@@ -328,7 +328,7 @@ class Director:
             self._last_touch[name, ident] = time
 
     def _lost(self, name: str, at: carla.Location) -> tuple[bool, bool]:
-        """Whether somebody is beside every lane, and where the road ends; looked up where a condition asks for it."""
+        """Whether an actor is beside every lane, and where the road ends; looked up where a condition asks for it."""
         if name not in self._strays:
             return False, False
         way = self._map.get_waypoint(at, project_to_road=False, lane_type=carla.LaneType.Any)
@@ -336,14 +336,14 @@ class Director:
         return way is None, lane is not None and not lane.next(END)
 
     def _lane_of(self, name: str, lanes: int) -> tuple[int, int] | None:
-        """Road and lane of somebody, or so many lanes to the left of theirs."""
+        """Road and lane of an actor, or of a lane to its left."""
         assert self._now is not None
         state = self._now.states[name]
         way = self._map.get_waypoint(carla.Location(state.x, state.y, state.z))
         return (way.road_id, self._guide.lane_of(state, lanes)) if way is not None else None
 
     def _place_of(self, at: At) -> tuple[float, float] | None:
-        """Where a place is that depends on where somebody is."""
+        """The position of a place that is relative to an actor."""
         assert at.place is not None
         try:
             location = self._places.find(at.place).transform.location

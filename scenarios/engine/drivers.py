@@ -209,8 +209,8 @@ class VehicleDriver:
         self._guide = guide
         self._wanted: Step | None = None  # a change of the path, but there is no path or no such lane yet
         self._pace: SpeedProfile | None = None  # of an exactly set speed
-        self._aside: KeepAside | None = None  # a distance to the side of somebody that is being kept
-        self._across = spawn.across  # m to the right of the lane's middle that it was last told to drive
+        self._aside: KeepAside | None = None  # a lateral distance to another actor that is being kept
+        self._across = spawn.across  # m to the right of the lane's middle, as last commanded
 
     def control(
         self, now: Snapshot, bodies: Sequence[RoadUser], halts: Sequence[Halt], delta: float
@@ -310,12 +310,12 @@ class VehicleDriver:
             lanes = self._pilot.lanes_to(wanted)
         return self._pilot.change_lane(lanes, length, change.oncoming)
 
-    def _keep_aside(self, told: KeepAside, now: Snapshot) -> None:
-        """Drive so far to the side of the lane that the distance to somebody beside is what was told."""
-        me, other = now.states[self.script.name], now.states[told.to]
+    def _keep_aside(self, spec: KeepAside, now: Snapshot) -> None:
+        """Shift within the lane so that the lateral distance to the other actor is as set."""
+        me, other = now.states[self.script.name], now.states[spec.to]
         _, aside = me.ahead(other)
-        wanted = told.metres + (me.half_width + other.half_width if told.outlines else 0.0)
-        left = aside >= 0.0 if told.side is None else told.side == "left"
+        wanted = spec.metres + (me.half_width + other.half_width if spec.outlines else 0.0)
+        left = aside >= 0.0 if spec.side is None else spec.side == "left"
         wrong = aside - (wanted if left else -wanted)  # m to the right that it must go
         if abs(wrong) > ASIDE:
             self._across = min(max(self._across + wrong, -30.0), 30.0)

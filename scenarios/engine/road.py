@@ -38,7 +38,7 @@ class PlaceFinder:
         self.town = town
         self._loaded = loaded
         self._start: carla.Waypoint | None = None  # where the ego begins
-        self._states: Mapping[str, ActorState] | None = None  # where everybody is now
+        self._states: Mapping[str, ActorState] | None = None  # of this tick
         self._edges: dict[_Lane, list[tuple[float, _Lane]]] | None = None
 
     def begin_at(self, start: carla.Waypoint) -> None:
@@ -46,11 +46,11 @@ class PlaceFinder:
         self._start = start
 
     def look(self, states: Mapping[str, ActorState]) -> None:
-        """Everybody is here now."""
+        """Update the actors' states."""
         self._states = states
 
     def waits(self, place: Place) -> bool:
-        """Whether a place cannot be told yet, because it depends on where somebody will be."""
+        """Whether a place is not known yet, because it is relative to a moving actor."""
         return place.of is not None and self._states is None
 
     def find(self, place: Place, *key: str | int) -> carla.Waypoint:
@@ -70,7 +70,7 @@ class PlaceFinder:
                 backwards = start is not None and cos(state.yaw - radians(start.transform.rotation.yaw)) < 0.0
                 place = place.model_copy(update={"ahead": -place.ahead}) if backwards else place
             if start is None or place.ahead is None:
-                raise error("is relative to somebody who is not there yet", *key, "ahead")
+                raise error("is relative to an actor that is not there yet", *key, "ahead")
             way = along(start, place.ahead)
             if way is None:
                 raise error(f"the road does not go on for {abs(place.ahead):g} m", *key, "ahead")

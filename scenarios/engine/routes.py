@@ -54,7 +54,7 @@ class RouteResolver:
             self._fill(change.when, "changes", k, "when")
 
     def _find(self, place: Place, *key: str | int) -> None:
-        """See that a place is there, if that can be told by now."""
+        """Check that a place exists, as far as it is known yet."""
         if not self._places.waits(place):
             self._places.find(place, *key)
 

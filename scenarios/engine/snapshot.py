@@ -75,7 +75,7 @@ class Invasion:
 @dataclass(frozen=True)
 class Snapshot:
     """One tick. ``road_of`` looks up the road that an actor is on, ``lane_of`` its road and the lane so many
-    to the left of its own, ``place_of`` a place that depends on where somebody is."""
+    to the left of its own, ``place_of`` a place that is relative to an actor."""
 
     time: float
     states: Mapping[str, ActorState]
@@ -148,7 +148,7 @@ def _faster(wanted: Faster, now: Snapshot, me: str) -> float:
 
 
 def _is_clear(wanted: Clear, now: Snapshot, me: str) -> bool:
-    """Whether nobody is in the way on the lane that is asked about."""
+    """Whether the lane in question is free."""
     who = wanted.of or me
     lane = now.lane_of(who, wanted.lanes)
     for name, other in now.states.items():

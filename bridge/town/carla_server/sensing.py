@@ -101,7 +101,7 @@ class Sensing:
         return cast
 
     def settle(self) -> None:
-        """Wait for the rays of the tick before: whoever ticks faster than they are cast has to, nobody else."""
+        """Wait for the previous tick's rays: only a client that ticks faster than they are cast has to wait."""
         wait(self._casting)
         self._casting.clear()
 

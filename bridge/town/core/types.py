@@ -92,7 +92,7 @@ class Actor:
     acceleration: np.ndarray = field(default_factory=lambda: np.zeros(3))  # m/s^2
     extent: tuple[float, float, float] = (0.0, 0.0, 0.0)  # half sizes of the bounding box, metres
     box_offset: tuple[float, float, float] = (0.0, 0.0, 0.0)  # its centre relative to the transform
-    trigger: TriggerVolume | None = None  # of a traffic light: what clients are told instead of its own box
+    trigger: TriggerVolume | None = None  # of a traffic light: sent to clients instead of its own box
     parent: int = 0
     control: VehicleControl = field(default_factory=VehicleControl)
     light_state: int = 0  # carla.VehicleLightState bits (brake = 8)

@@ -1,4 +1,4 @@
-"""Vehicles that clients drive: they obey their controls, stand on the ground and collide with what is solid."""
+"""Vehicles driven by clients: they follow their controls, stand on the ground and collide with solid objects."""
 
 from __future__ import annotations
 

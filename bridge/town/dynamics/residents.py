@@ -27,7 +27,7 @@ Make = Callable[[Blueprint, dict[str, str], str], Actor]  # a new actor with a b
 
 
 class BackgroundActors:
-    """Everybody who moves by themselves.
+    """The background traffic and pedestrians.
 
     ``traffic`` and ``walkers``, whose rows are the actors ``vehicles`` and ``people``.
 
@@ -106,7 +106,7 @@ class BackgroundActors:
         return VehicleState(spec, 2 * actor.extent[0], x, y, yaw, float(self.traffic.speed[k]))
 
     def make_way(self, arrivals: Sequence[tuple[float, float, float]], drives: Sequence[VehicleState]) -> None:
-        """Send vehicles elsewhere from round the places where somebody is about to appear: x, y and half a length each,
+        """Move vehicles away from places where others are about to appear: x, y and half a length each,
         metres; not near ``drives`` either."""
         if not self.vehicles:
             return
@@ -117,7 +117,7 @@ class BackgroundActors:
             self.traffic.replace(int(k), self._rng, keep_off)
 
     def gather(self, drives: Sequence[VehicleState], turn: int, at_once: bool = False) -> None:
-        """Keep the town lively where somebody drives: who has been left far behind reappears ahead, one at a time.
+        """Keep traffic near the driven vehicles: actors left far behind reappear ahead, one at a time.
 
         ``turn``: whose turn it is, counted on from step to step.
         """
@@ -140,7 +140,7 @@ class BackgroundActors:
                         crowd.bring(i, self._rng, focus, forward, 0.45 * far)
 
     def show(self, delta: float, dark: bool) -> None:
-        """Write where everybody is after ``delta`` seconds into their actors; ``dark``: lamps are on."""
+        """Write the state after ``delta`` seconds into the actors; ``dark``: lamps are on."""
         crowd, beams = self.traffic, LOW_BEAM if dark else 0
         for actor_id, (x, y, z, yaw, pitch), v, brakes, blinks in zip(
             self.vehicles,

@@ -165,7 +165,7 @@ class _Limits(NamedTuple):
 def _advance(motion, inputs, limits, friction, grade, dt):  # type: ignore[no-untyped-def]
     """One substep of the single-track model: the ``_Motion`` after ``dt`` seconds.
 
-    ``motion``: ``_Motion`` before; ``inputs``: ``_Inputs``; ``limits``: ``_Limits``; ``friction``: of the wheels, 1 dry;
+    ``motion``: ``_Motion`` before; ``inputs``: ``_Inputs``; ``limits``: ``_Limits``; ``friction``: 0 .. 1;
     ``grade``: radians, positive uphill.
     """
     x, y, yaw, speed, steer, turn, slip = motion
