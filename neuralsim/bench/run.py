@@ -18,7 +18,7 @@ from neuralsim.base.progress import ProgressLine
 from neuralsim.session.processes import Child, ProcessError, Processes, ended_by_signals
 from neuralsim.zoo import ModelError
 
-from . import budget, check, compare, docs, link, machine, roofline, tables, trace
+from . import budget, compare, docs, link, machine, roofline, self_test, tables, trace
 from .measure import Job
 from .options import NO_DISPLAY, BenchOptions, Cell
 from .report_html import page
@@ -212,8 +212,8 @@ class Bench:
         """Runs until the check can tell."""
         runs: list[dict[str, Any]] = []
         while True:
-            runs.append(self._drive(check.job(seed=len(runs)), "honesty check"))
-            found = check.evaluate(runs)
+            runs.append(self._drive(self_test.job(seed=len(runs)), "self-test"))
+            found = self_test.evaluate(runs)
             if found["honest"] is not None or len(runs) == _CHECKS:
                 return found
 
