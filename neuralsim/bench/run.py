@@ -15,6 +15,7 @@ from typing import Any
 from neuralsim.base.failure import fail
 from neuralsim.base.machine import host
 from neuralsim.base.progress import ProgressLine
+from neuralsim.session.options import TAGS
 from neuralsim.session.processes import Child, ProcessError, Processes, ended_by_signals
 from neuralsim.zoo import ModelError
 
@@ -180,7 +181,7 @@ class Bench:
         return {"packing_ms": link.measure_packing(link.full_frame(size)), "cases": cases}
 
     def _roofline(self) -> dict[str, Any] | None:
-        model = next((model for model in self.options.models if model != check.TAGS), None)
+        model = next((model for model in self.options.models if model != TAGS), None)
         if model is None:
             return None
         return self._step("layers of the model", lambda: roofline.profile(model, self.options.sizes[0]))
