@@ -19,6 +19,9 @@ PLANES = ("tag", "instance", "depth", "motion", "rgb")
 #: The towns that ``bridge.town.opendrive.towns`` can generate.
 TOWNS = ("hamlet", "motorway", "oldtown", "suburb", "village")
 
+#: One of open ground and a road, for scenarios without a map; it is not among those that one drives in.
+PLAIN = "plain"
+
 
 def weather(text: str) -> str:
     """The preset that is meant, however its letters are cased. Raises ``ValueError``, one line."""
@@ -30,6 +33,6 @@ def weather(text: str) -> str:
 
 def town(text: str) -> str:
     """``text`` if it is a town's name or ends as an OpenDRIVE file does. Raises ``ValueError``, one line."""
-    if text not in TOWNS and not text.lower().endswith(".xodr"):
+    if text not in (*TOWNS, PLAIN) and not text.lower().endswith(".xodr"):
         raise ValueError(f"unknown town {text!r}: choose {', '.join(TOWNS)} or the path of an .xodr file")
     return text

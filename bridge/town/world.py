@@ -3,34 +3,36 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 
 import numpy as np
 
-from bridge.town.assets.meshes import merge
 from bridge.town.assets.people_meshes import KINDS, PHASES
 from bridge.town.assets.prop_meshes import traffic_light_bulbs
 from bridge.town.assets.templates import ARM, templates
 from bridge.town.core import blueprint_library
-from bridge.town.core.types import Actor, Blueprint, Transform
-from bridge.town.dynamics.driven import Collision, Driven
+from bridge.town.core.types import Actor, Blueprint, Transform, matrices_of
+from bridge.town.dynamics.driven import SUNK, Collision, Driven, Patch
 from bridge.town.dynamics.lights import Light, Lights, trigger_of
 from bridge.town.dynamics.mounts import Mounts, assign
 from bridge.town.dynamics.residents import Residents
-from bridge.town.dynamics.vehicles import SPECS, Drive, Obstacles, overlap
+from bridge.town.dynamics.vehicles import GRAVITY, SPECS, Drive, overlap
 from bridge.town.dynamics.walkers import STRIDE
-from bridge.town.ground.blocks import KERB, Ground
-from bridge.town.ground.roads import ground_mesh
-from bridge.town.opendrive import towns
-from bridge.town.opendrive.network import Network
+from bridge.town.ground.blocks import KERB
+from bridge.town.land import land_of
 from bridge.town.render.daylight import Air
+from bridge.town.render.poses import Poses
 from bridge.town.render.raster import Placements, Planes, Scene
-from bridge.town.render.view_cache import Poses, Stage, matrices_of
-from bridge.town.scenery import placement
-from bridge.town.scenery.looks import look_of
+from bridge.town.render.view_cache import Stage
+from bridge.town.sensors.rays import Rays
 
+BLOCKED = "Spawn failed because of collision at spawn position"  # in CARLA's words: its programs look for them
+NEAR = 20.0  # m, boxes of actors further apart do not touch
+STEP = 0.4  # m that people on foot step up or down
+TAKE_OFF = 0.5  # m/s upwards that lift a vehicle off the ground
 LONGEST = 0.1  # s, of a step in which who drives still sees what is coming
-FIRST_SCENERY = 10_001  # instances of scenery begin here; those of actors are their ids
 
 WEATHER = {
     "cloudiness": 20.0, "precipitation": 0.0, "precipitation_deposits": 0.0, "wind_intensity": 10.0,
@@ -49,11 +51,10 @@ class World:
 
     def __init__(self, town: str = "oldtown", seed: int = 0, vehicles: int = 20, walkers: int = 12) -> None:
         self.seed = seed
-        self.name, self.opendrive = towns.load(town, seed)
-        self.network = Network(self.name, self.opendrive)
+        self.land = land_of(town, seed)
+        self.name, self.opendrive = self.land.name, self.land.opendrive
+        self.network, self.ground, self.props = self.land.network, self.land.ground, self.land.kinds
         self.map = self.network.map
-        look = look_of(self.name)
-        self.ground = Ground(self.network, look.hills, seed)
         self.frame, self.time, self.delta = 0, 0.0, 0.0
         self.weather = dict(WEATHER)
         self.actors: dict[int, Actor] = {}
@@ -62,17 +63,16 @@ class World:
         self._rng = np.random.default_rng([seed, 1])
         self._next_id = 1
         self._strides: dict[int, float] = {}  # metres walked by walkers that a client moves
+        self._falls: dict[int, float] = {}  # m/s upwards of walkers and props in the air
         self._events: list[Collision] = []  # of the last tick
         self._steps = 0  # parts of ticks so far
         self._mounts = Mounts(self.actors)
+        self._arrivals: list[tuple[float, float, float]] | None = None  # who came during `together`: place, half length
 
-        things = placement.dress(self.network, self.ground, np.random.default_rng([seed, 2]), FIRST_SCENERY, look)
-        self.props = things.props
-        self._solid = Obstacles(things.boxes, things.levels)
+        self._solid = self.land.solid
         self._driven = Driven(self.actors, self.ground, self._solid)
         self._drives = self._driven.drives
-        scene = Scene(merge([ground_mesh(self.network, self.ground), things.mesh]), templates().meshes)
-        self._stage = Stage(scene, things.props, FIRST_SCENERY + things.buildings)
+        self._stage = Stage(self.land.scene, self.land.props)
         self.spectator = self._add(blueprint_library.SPECTATOR, {}, self._overview())
         self.lights = Lights(self.network, self._make_lights(), self._rng)
         self.residents = Residents(
@@ -88,8 +88,9 @@ class World:
         return list(self._blueprints.values())
 
     def spawn_points(self) -> list[Transform]:
-        """Poses in driving lanes outside junctions, more than 8 m apart, the same for every world of this town."""
-        return self.network.spawn_points()
+        """Poses in driving lanes outside junctions, more than 8 m apart, the same for every world of this town: every
+        vehicle has room there."""
+        return self.land.spawn_points
 
     def spawn(
         self, blueprint_id: str, attributes: dict[str, str], transform: Transform, parent: int = 0, arm: bool = False
@@ -113,6 +114,8 @@ class World:
         actor = self._add(blueprint, values, transform, parent)
         if blueprint_id in blueprint_library.PROPS:
             self._shaped(actor, blueprint_library.body(blueprint_id))
+        if blueprint_id == blueprint_library.FRICTION:
+            self._driven.patches[actor.id] = Patch.of(actor)
         self._mounts.add(actor, transform, arm)
         self._place_sensors()
         return actor
@@ -127,6 +130,7 @@ class World:
         self.residents.release(actor_id)
         self._driven.remove(actor_id)
         self._strides.pop(actor_id, None)
+        self._falls.pop(actor_id, None)
         self._mounts.remove(actor_id)
         del self.actors[actor_id]
         self._stage.changed()
@@ -138,26 +142,41 @@ class World:
         drive = self.take_over(actor_id) if actor_id in self.residents.vehicles else self._drives.get(actor_id)
         if actor_id in self.residents.people:
             self.lead(actor_id)
-        if drive is not None:
-            drive.x, drive.y, drive.yaw = transform.x, transform.y, float(np.radians(transform.yaw))
-            transform = Transform(
-                transform.x,
-                transform.y,
-                self.ground.level(transform.x, transform.y, transform.z),
-                0.0,
-                transform.yaw,
-                0.0,
-            )
-            self._driven.add(actor_id, drive)
-            self.residents.make_way(drive.x, drive.y, actor.extent[0], list(self._drives.values()))
-            self.residents.gather(list(self._drives.values()), self._steps, at_once=True)
         if actor_id in self._mounts:
             self._mounts.move(actor, transform)
         assign(actor.transform, transform)
         if drive is not None:
-            self._refresh()
+            drive.x, drive.y, drive.yaw = transform.x, transform.y, float(np.radians(transform.yaw))
+            self._driven.add(actor_id, drive)
+            self._arrive(actor)
+        self._falls.pop(actor_id, None)
         self._mounts.turn(actor)
         self._place_sensors()
+
+    @contextmanager
+    def together(self) -> Iterator[None]:
+        """Many actors come or are put somewhere in here: the town makes way for all of them at once, at its end."""
+        self._arrivals = []
+        try:
+            yield
+        finally:
+            arrivals, self._arrivals = self._arrivals, None
+            if arrivals:
+                self._make_way(arrivals)
+
+    def _arrive(self, actor: Actor) -> None:
+        """A driven vehicle is at a new place."""
+        arrival = (actor.transform.x, actor.transform.y, actor.extent[0])
+        if self._arrivals is None:
+            self._make_way([arrival])
+        else:
+            self._arrivals.append(arrival)
+
+    def _make_way(self, arrivals: list[tuple[float, float, float]]) -> None:
+        drives = list(self._drives.values())
+        self.residents.make_way(arrivals, drives)
+        self.residents.gather(drives, self._steps, at_once=True)
+        self._refresh()
 
     def set_velocity(self, actor_id: int, velocity: tuple[float, float, float]) -> None:
         """Give an actor a velocity (m/s, world); a driven vehicle goes on turning as it did. Raises ValueError for an
@@ -166,11 +185,9 @@ class World:
         actor.velocity[:] = velocity
         drive = self._drives.get(actor_id)
         if drive is not None:
-            along = float(np.cos(drive.yaw) * velocity[0] + np.sin(drive.yaw) * velocity[1])
-            across = float(np.cos(drive.yaw) * velocity[1] - np.sin(drive.yaw) * velocity[0])
-            forward = -1.0 if along < 0.0 else 1.0
-            drive.speed = along
-            drive.slip = float(np.clip(np.arctan2(forward * across, forward * along), -0.5, 0.5))
+            drive.push(float(velocity[0]), float(velocity[1]))
+            if drive.airborne or velocity[2] > TAKE_OFF:
+                drive.airborne, drive.rise = True, float(velocity[2])
 
     @property
     def drives(self) -> dict[int, Drive]:
@@ -184,8 +201,20 @@ class World:
         return self.take_over(actor_id) if drive is None else drive
 
     def set_physics(self, actor_id: int, enabled: bool) -> None:
-        """Whether a vehicle moves by its control and the ground, or stays where it is put."""
-        (self._driven.held.discard if enabled else self._driven.held.add)(self._get(actor_id).id)
+        """Whether a vehicle moves by its control and the ground, a walker by its own and a prop by gravity, or each
+        stays where it is put."""
+        actor = self._get(actor_id)
+        (self._driven.held.discard if enabled else self._driven.held.add)(actor.id)
+        if enabled and actor.blueprint.id in blueprint_library.PROPS:
+            self._falls.setdefault(actor.id, 0.0)
+
+    def friction_at(self, actor: Actor) -> float | None:
+        """``tire_friction`` where an actor is, None where tyres hold as they do everywhere."""
+        return self._driven.patch_at(actor)
+
+    def set_gravity(self, actor_id: int, enabled: bool) -> None:
+        """Whether an actor falls."""
+        (self._driven.weightless.discard if enabled else self._driven.weightless.add)(self._get(actor_id).id)
 
     def set_collisions(self, actor_id: int, enabled: bool) -> None:
         """Whether an actor and driven vehicles collide."""
@@ -219,6 +248,7 @@ class World:
             self._step(delta / parts)
             self._steps += 1
             self._events += self._driven.events
+        self._driven.forget_controls()
         self.frame += 1
         self.time += delta
         self.delta = delta
@@ -233,15 +263,38 @@ class World:
         closed = self.traffic.table.closed_crosswalks(self.lights.state, len(self.walkers.crossed))
         self.walkers.step(delta, np.concatenate([others, self.traffic.bodies]), closed)
         for actor_id, walked in self._strides.items():
+            if actor_id in self._driven.held:
+                continue
             actor = self.actors[actor_id]
             speed = float(np.hypot(actor.velocity[0], actor.velocity[1]))
             self._strides[actor_id] = walked + speed * delta
             actor.transform.x += float(actor.velocity[0]) * delta
             actor.transform.y += float(actor.velocity[1]) * delta
-            actor.transform.z = self.ground.level(actor.transform.x, actor.transform.y, actor.transform.z)
+            self._settle(actor, delta, STEP)
             if speed > 0.1:
                 actor.transform.yaw = float(np.degrees(np.arctan2(actor.velocity[1], actor.velocity[0])))
+        for actor_id in [ident for ident in self._falls if ident not in self._strides]:
+            if actor_id not in self._driven.held:
+                self._settle(self.actors[actor_id], delta, 0.0)
         self._refresh(delta)
+
+    def _settle(self, actor: Actor, delta: float, step: float) -> None:
+        """Height of somebody on foot or of a prop that falls; ``step``: metres that it goes up or down by itself."""
+        place = actor.transform
+        level = self.ground.level(place.x, place.y, place.z)
+        above, speed = place.z - level, self._falls.get(actor.id, 0.0)
+        if actor.id in self._driven.weightless:
+            return
+        if -SUNK < above <= step and speed <= 0.0:
+            place.z = level
+            self._falls.pop(actor.id, None)
+        else:
+            self._falls[actor.id] = speed = speed - GRAVITY * delta
+            place.z += speed * delta
+            if above > 0.0 and place.z <= level:
+                place.z = level
+                self._falls.pop(actor.id, None)
+        actor.velocity[2] = self._falls.get(actor.id, 0.0)
 
     def events(self) -> list[Collision]:
         """Collisions of the last tick."""
@@ -268,7 +321,11 @@ class World:
 
     def shapes(self) -> tuple[Scene, Placements, Poses]:
         """What rays can meet: the scene, its props, and where all actors are now."""
-        return self._stage.scene, self._stage.props, self._poses()
+        return self.land.scene, self.land.props, self._poses()
+
+    def rays(self) -> Rays:
+        """What casts rays at the town; the first time its trees are built. It needs no lock."""
+        return self.land.rays
 
     # Inside -------------------------------------------------------------------------------------------------------
 
@@ -315,27 +372,31 @@ class World:
         return lights
 
     def _spawn_vehicle(self, blueprint: Blueprint, values: dict[str, str], transform: Transform) -> Actor:
-        half, _ = templates().extent(blueprint_library.body(blueprint.id))
+        half, middle = templates().extent(blueprint_library.body(blueprint.id))
         x, y, yaw = transform.x, transform.y, float(np.radians(transform.yaw))
-        blocked = self._solid.hit(x, y, yaw, half[0], half[1], transform.z)[0] >= 0
+        if self._solid.hit(x, y, yaw, half[0], half[1], transform.z)[0] >= 0:
+            raise ValueError(BLOCKED)
         for other in self.actors.values():
-            if other.template < 0 or other.id in self.residents.vehicles or other.id in self.light_of:
-                continue
             place = other.transform
-            apart = overlap(
+            if abs(place.x - x) > NEAR or abs(place.y - y) > NEAR or other.template < 0:
+                continue
+            if other.id in self.residents.vehicles or other.id in self.light_of:
+                continue
+            apart = abs((place.z + other.box_offset[2]) - (transform.z + middle[2]))
+            if apart >= half[2] + other.extent[2]:
+                continue
+            depth, _, _ = overlap(
                 x, y, yaw, half[0], half[1],
                 place.x, place.y, np.radians(place.yaw), other.extent[0], other.extent[1],
             )  # fmt: skip
-            blocked |= apart[0] > 0.0 and abs(place.z - transform.z) < 3.0
-        if blocked:
-            raise ValueError("Spawn failed because of collision at spawn position")
-        self.residents.make_way(x, y, half[0], list(self._drives.values()))
+            if depth > 0.0:
+                raise ValueError(BLOCKED)
         actor = self._shaped(self._add(blueprint, values, transform), blueprint_library.body(blueprint.id))
-        actor.transform = Transform(x, y, self.ground.level(x, y, transform.z), 0.0, transform.yaw, 0.0)
         spec = SPECS[blueprint_library.BASE_TYPES.get(blueprint.id, "car")]
         self._driven.add(actor.id, Drive(spec, 2 * half[0], x, y, yaw))
-        self.residents.gather(list(self._drives.values()), self._steps, at_once=True)
-        self._refresh()
+        if values.get("sticky_control", "").lower() == "false":
+            self._driven.fleeting.add(actor.id)
+        self._arrive(actor)
         return actor
 
     def take_over(self, actor_id: int) -> Drive:
@@ -354,9 +415,8 @@ class World:
 
     def _spawn_walker(self, blueprint: Blueprint, values: dict[str, str], transform: Transform) -> Actor:
         if self._solid.hit(transform.x, transform.y, 0.0, 0.25, 0.25, transform.z)[0] >= 0:
-            raise ValueError("Spawn failed because of collision at spawn position")
+            raise ValueError(BLOCKED)
         actor = self._shaped(self._add(blueprint, values, transform), f"{blueprint_library.WALKERS[blueprint.id]} 0")
-        actor.transform.z = self.ground.level(transform.x, transform.y, transform.z)
         self._strides[actor.id] = 0.0
         return actor
 

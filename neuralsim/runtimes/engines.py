@@ -14,6 +14,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+from neuralsim.base.extras import remedy
 from neuralsim.runtimes import cache, driver
 from neuralsim.runtimes.interface import RuntimeUnavailable
 
@@ -65,7 +66,7 @@ def tensorrt_version() -> str:
             return version(name)
         except PackageNotFoundError:
             continue
-    raise EngineError("TensorRT is not installed: pip install -r requirements/tensorrt.txt")
+    raise EngineError(f"TensorRT is not installed: {remedy('tensorrt')}")
 
 
 def write(facts: EngineFacts, plan: bytes) -> Path:

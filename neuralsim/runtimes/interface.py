@@ -7,6 +7,8 @@ from typing import Protocol
 
 import numpy as np
 
+from neuralsim.base.extras import remedy
+
 
 @dataclass(frozen=True)
 class BackendSpec:
@@ -19,10 +21,10 @@ class BackendSpec:
 
 #: Runtime name -> its specification.
 RUNTIMES = {
-    "openvino": BackendSpec("neuralsim.runtimes.openvino_", "openvino", "pip install openvino"),
-    "onnxruntime": BackendSpec("neuralsim.runtimes.onnxruntime_", "onnxruntime", "pip install onnxruntime"),
-    "tensorrt": BackendSpec("neuralsim.runtimes.tensorrt_", "tensorrt", "pip install -r requirements/tensorrt.txt"),
-    "torch": BackendSpec("neuralsim.runtimes.torch_", "torch", "pip install -r requirements/train.txt"),
+    "openvino": BackendSpec("neuralsim.runtimes.openvino_", "openvino", remedy("drive")),
+    "onnxruntime": BackendSpec("neuralsim.runtimes.onnxruntime_", "onnxruntime", remedy("drive")),
+    "tensorrt": BackendSpec("neuralsim.runtimes.tensorrt_", "tensorrt", remedy("tensorrt")),
+    "torch": BackendSpec("neuralsim.runtimes.torch_", "torch", remedy("train")),
 }
 
 

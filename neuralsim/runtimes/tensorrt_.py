@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from neuralsim.base.extras import remedy
 from neuralsim.runtimes import driver, engines
 from neuralsim.runtimes.engines import EngineError, EngineFacts
 from neuralsim.runtimes.interface import NEXT, RuntimeUnavailable, state_shapes
@@ -24,7 +25,7 @@ PRECISIONS = ("fp16", "fp32", "int8")
 def obstacle() -> str:
     """Why TensorRT cannot be used here and what to do, one line; "" if it can. Never touches TensorRT itself."""
     if not (find_spec("tensorrt") and find_spec("cuda")):
-        return "not installed: pip install -r requirements/tensorrt.txt"
+        return f"not installed: {remedy('tensorrt')}"
     try:
         driver.check(driver.gpu())
     except driver.NoGpu as error:

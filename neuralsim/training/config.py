@@ -10,6 +10,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from neuralsim.base.failure import reason
+from neuralsim.training import configs
 
 if TYPE_CHECKING:
     from neuralsim.models.generator import PainterConfig
@@ -156,7 +157,7 @@ def load_config(path: Path) -> TrainConfig:
     except (UnicodeDecodeError, yaml.YAMLError) as error:
         raise ValueError(f"{path}: {' '.join(str(error).split())}") from None
     if not isinstance(values, dict):
-        raise ValueError(f"{path}: expected a mapping of settings, such as docs/training/street-rt.yaml")
+        raise ValueError(f"{path}: expected a mapping of settings, such as {configs.find('street-rt')}")
     try:
         return TrainConfig.model_validate(values)
     except ValidationError as error:

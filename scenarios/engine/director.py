@@ -9,25 +9,28 @@ from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Sequence
-from math import radians
+from collections.abc import Iterator, Sequence
+from math import hypot, radians
 from pathlib import Path
 from typing import Any
 
 import carla
+from pydantic import BaseModel
 
 from bridge.carla_client.autopilot import Halt
 from bridge.carla_client.surroundings import Surroundings
 from scenarios.engine.assertions import Watcher
-from scenarios.engine.drivers import Script, VehicleDriver, WalkerDriver, body
+from scenarios.engine.drivers import Script, Thing, VehicleDriver, WalkerDriver, body
 from scenarios.engine.lights import LightSwitch
 from scenarios.engine.loader import Loaded, ScenarioError, load
 from scenarios.engine.road import LaneWatch, Places
 from scenarios.engine.routes import Guide
 from scenarios.engine.snapshot import STANDING, Invasion, Moment, State, Touch, holds
-from scenarios.language.schema import EGO, Actor, Camera, Ego, Spawn
+from scenarios.language.conditions import Astray, At
+from scenarios.language.schema import EGO, Actor, Camera, Change, Ego, Spawn, Weather
 
-LIFT = {"vehicle": 0.3, "walker": 1.0}  # m above the road at which actors are spawned
+LIFT = {"vehicle": 0.3, "walker": 1.0, "static": 0.0}  # m above the road at which actors are spawned
+END = 2.0  # m before the end of a road that are there
 SAME = 0.5  # s: touching the same thing again within is still the same collision
 
 
@@ -41,6 +44,8 @@ class Director:
         self.over = False
         self._drivers: dict[str, VehicleDriver] = {}
         self._walkers: dict[str, WalkerDriver] = {}
+        self._things: list[Thing] = []
+        self._changes: list[Change] = list(self.scenario.changes)  # of the weather, still to come
         self._watchers = [Watcher(assertion) for assertion in self.scenario.asserts]
         self._sensors: list[Any] = []
         self._heard: list[tuple[int, str, int, str]] = []  # (tick, name, other's id, other's blueprint)
@@ -48,6 +53,7 @@ class Director:
         self._touches: list[Touch] = []
         self._last_touch: dict[tuple[str, int], float] = {}
         self._names: dict[int, str] = {}
+        self._strays = set(_strays(self.scenario, EGO))  # whose lanes are watched
         self._ids: dict[str, int] = {}
         self._half: dict[str, tuple[float, float]] = {}
         self._now: Moment | None = None
@@ -81,12 +87,13 @@ class Director:
         self._map = town
         self._places = Places(town, self.loaded)
         self._lanes = LaneWatch(town)
-        self._set_weather(world)
         scenario = self.scenario
+        self._set_weather(world, scenario.weather)
         library = world.get_blueprint_library()
         start = self._places.find(scenario.ego.spawn, "ego", "spawn")
         self._places.begin_at(start)
-        guide = Guide(town, self._places, self.loaded)
+        guide = self._guide = Guide(town, self._places, self.loaded)
+        self._world = world
         guide.check()
         self._lights = [
             LightSwitch(world, self.loaded, light, self._places.find(light.at, "lights", k, "at"), k)
@@ -105,6 +112,8 @@ class Director:
                 side = -90.0 if actor.spawn.across > 0.0 else 90.0  # back over the lane it stands beside
                 over = radians(way.transform.rotation.yaw + side)
                 self._walkers[actor.name] = WalkerDriver(made, script, over, guide)
+            elif actor.stands:
+                self._things.append(Thing(made, script, guide))
             else:
                 self._drivers[actor.name] = VehicleDriver(
                     made, town, script, actor.spawn, way, scenario.seed + 7919 * (k + 1), guide
@@ -150,6 +159,11 @@ class Director:
                 driver.actor.apply_control(driver.control(now, others, halts, delta))
         for walker in self._walkers.values():
             walker.actor.apply_control(walker.control(now, delta))
+        for thing in self._things:
+            thing.update(now)
+        for change in [change for change in self._changes if holds(change.when, now)]:
+            self._changes.remove(change)
+            self._set_weather(self._world, change.weather)
         return pedals
 
     def observe(self, snapshot: carla.WorldSnapshot) -> None:
@@ -235,14 +249,8 @@ class Director:
                 blueprint.set_attribute(attribute, value)
         if blueprint.has_attribute("is_invincible"):
             blueprint.set_attribute("is_invincible", "false")
-        place, right = way.transform, way.transform.get_right_vector()
-        if spawn.x is not None and spawn.y is not None:
-            place.location = carla.Location(spawn.x, spawn.y, place.location.z if spawn.z is None else spawn.z)
-            place.rotation.yaw = place.rotation.yaw if spawn.yaw is None else spawn.yaw
-        place.location += carla.Location(
-            spawn.across * right.x, spawn.across * right.y, LIFT[actor.blueprint.partition(".")[0]]
-        )
-        place.rotation.yaw += spawn.turned
+        place = self._guide.pose(spawn, *key, "spawn")
+        place.location.z += LIFT[actor.blueprint.partition(".")[0]]
         made = world.try_spawn_actor(blueprint, place)
         if made is None:
             at = f"x {place.location.x:.1f}, y {place.location.y:.1f}"
@@ -252,8 +260,7 @@ class Director:
         self._names[made.id], self._ids[name] = name, made.id
         return made
 
-    def _set_weather(self, world: carla.World) -> None:
-        wanted = self.scenario.weather
+    def _set_weather(self, world: carla.World, wanted: Weather) -> None:
         weather = getattr(carla.WeatherParameters, wanted.preset) if wanted.preset else world.get_weather()
         for name in type(wanted).model_fields:
             value = getattr(wanted, name)
@@ -289,17 +296,23 @@ class Director:
             gone = old.travelled + ((at.x - old.x) ** 2 + (at.y - old.y) ** 2) ** 0.5 if old else 0.0
             stands = old is not None and old.speed < STANDING and velocity.length() < STANDING
             stood = old.stood + time - self._now.time if stands and old and self._now else 0.0
+            passed = time - self._now.time if self._now else 0.0
+            change = (hypot(velocity.x, velocity.y) - old.speed) / passed if old and passed > 0.0 else 0.0
+            astray, ended = self._lost(name, carla.Location(at.x, at.y, at.z))
             states[name] = State(
-                at.x, at.y, at.z, radians(pose.rotation.yaw), velocity.x, velocity.y, *self._half[name], gone, stood
-            )
+                at.x, at.y, at.z, radians(pose.rotation.yaw), velocity.x, velocity.y, *self._half[name], gone, stood,
+                change, old.astray + passed if old and astray else 0.0, old.ended + passed if old and ended else 0.0,
+            )  # fmt: skip
+        self._places.look(states)
         self._take_touches(snapshot.frame, time)
         invasion = self._lanes.look(time, states[EGO])
         self._invasions += [invasion] if invasion is not None else []
         progress = self._drivers[EGO].script.progress
         route = (progress.metres, progress.length) if progress is not None else None
         self._now = Moment(
-            time, states, self._touches, self._road_of, self._invasions, route or self._route_done, self._steps
-        )
+            time, states, self._touches, self._road_of, self._invasions, route or self._route_done, self._steps,
+            self._lane_of, self._place_of,
+        )  # fmt: skip
         self._route_done = self._now.route
 
     def _take_touches(self, frame: int, time: float) -> None:
@@ -312,11 +325,47 @@ class Director:
                 self._touches.append(Touch(time, name, self._names.get(ident, blueprint)))
             self._last_touch[name, ident] = time
 
+    def _lost(self, name: str, at: carla.Location) -> tuple[bool, bool]:
+        """Whether somebody is beside every lane, and where the road ends; looked up where a condition asks for it."""
+        if name not in self._strays:
+            return False, False
+        way = self._map.get_waypoint(at, project_to_road=False, lane_type=carla.LaneType.Any)
+        lane = self._map.get_waypoint(at)
+        return way is None, lane is not None and not lane.next(END)
+
+    def _lane_of(self, name: str, lanes: int) -> tuple[int, int] | None:
+        """Road and lane of somebody, or so many lanes to the left of theirs."""
+        assert self._now is not None
+        state = self._now.states[name]
+        way = self._map.get_waypoint(carla.Location(state.x, state.y, state.z))
+        return (way.road_id, self._guide.lane_of(state, lanes)) if way is not None else None
+
+    def _place_of(self, at: At) -> tuple[float, float] | None:
+        """Where a place is that depends on where somebody is."""
+        assert at.place is not None
+        try:
+            location = self._places.find(at.place).transform.location
+        except ScenarioError:
+            return None  # the road does not go on that far
+        return location.x, location.y
+
     def _road_of(self, name: str) -> int:
         assert self._now is not None
         state = self._now.states[name]
         way = self._map.get_waypoint(carla.Location(state.x, state.y, state.z))
         return way.road_id if way is not None else -1
+
+
+def _strays(model: BaseModel, me: str) -> Iterator[str]:
+    """Who conditions ask about whether they have left the road."""
+    for name in type(model).model_fields:
+        value = getattr(model, name)
+        who = getattr(model, "name", None) if isinstance(model, Actor) else me
+        for one in value if isinstance(value, list) else [value]:
+            if isinstance(one, Astray):
+                yield one.of or who or EGO
+            elif isinstance(one, BaseModel):
+                yield from _strays(one, who or EGO)
 
 
 def _mount(camera: Camera) -> carla.Transform:

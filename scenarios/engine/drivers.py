@@ -15,29 +15,45 @@ from scenarios.engine.road import Progress
 from scenarios.engine.routes import Guide
 from scenarios.engine.snapshot import STANDING, Moment, State, holds
 from scenarios.engine.speed_profiles import Pace, pace_of
-from scenarios.language.schema import Cross, Pedals, Spawn, Step
+from scenarios.language.schema import Cross, KeepAside, Pedals, Spawn, Step
 
 FULL_BRAKING = 8.5  # m/s^2 that a pedal pressed down gives on dry asphalt
 BRAKE_LAMP = 0.03  # of the brake pedal: enough for the lamps
 SHORTEST = 6.0  # m of a lane change
+ASIDE = 0.1  # m to the side that are kept well enough
+#: Lamps by CARLA's names.
+LAMPS = {
+    "position": "Position", "low_beam": "LowBeam", "high_beam": "HighBeam", "brake": "Brake",
+    "right_blinker": "RightBlinker", "left_blinker": "LeftBlinker", "reverse": "Reverse", "fog": "Fog",
+    "interior": "Interior",
+}  # fmt: skip
+BACKWARDS = 0.02  # m/s
 CORNER = 0.1  # m from a corner of a path at which a walker turns to the next
 REACHED = 0.5  # m/s from the wanted speed at which a named `follow_lane` counts as done
 
 
 #: What a step is about: steps about different things go on beside each other, all others take each other's place.
 _ABOUT = {
-    "set_speed": "speed", "meet": "speed", "keep_distance": "speed",
-    "change_lane": "way", "shift": "way", "follow_path": "way",
+    "set_speed": "speed", "meet": "speed", "keep_distance": "speed", "speeds": "speed",
+    "change_lane": "way", "shift": "way", "follow_path": "way", "keep_aside": "way",
+    "teleport": "place", "vanish": "place", "lamps": "lamps", "mark": "mark",
 }  # fmt: skip
+
+
+_AT_ONCE = ("teleport", "vanish", "lamps", "mark")  # done as they begin
+NOWHERE = -500.0  # m, height of who has vanished
 
 
 @dataclass
 class _Wait:
-    """A step that has not begun: whether it is armed, and since when its conditions hold."""
+    """A step that has not begun: whether it is armed, since when its conditions hold, how often it may begin. Before it
+    begins again it must be done and its conditions must have ceased to hold."""
 
     step: Step
     armed: bool
     since: float | None = None
+    left: int = 1
+    ceased: bool = True
 
 
 @dataclass(frozen=True)
@@ -73,7 +89,7 @@ class Script:
         self._beside: list[_Run] = []  # what else is being done
         self._log = log
         self._waiting = [_Wait(step, step.armed_by is None) for step in do]
-        self._events = [_Wait(step, step.armed_by is None) for step in events]
+        self._events = [_Wait(step, step.armed_by is None, left=step.repeats) for step in events]
 
     def advance(self, now: Moment) -> bool:
         """Go on to another step if it is time; True if so."""
@@ -88,7 +104,10 @@ class Script:
                 return True
         for wait in self._events:
             if self._ready(wait, now):
-                self._events.remove(wait)
+                wait.left -= 1
+                wait.since, wait.ceased = None, False
+                if not wait.left:
+                    self._events.remove(wait)
                 self._begin(wait.step, now)
                 return True
         return False
@@ -100,6 +119,11 @@ class Script:
             wait.armed = holds(step.armed_by, now, self.name, self.begun)
             if not wait.armed:
                 return False
+        if not wait.ceased:
+            running = any(run.step is step for run in (*self._beside, *self._current()))
+            over = not running or self._log.get(step.name or "") == "done"
+            wait.ceased = over and not (step.when is not None and holds(step.when, now, self.name, self.begun))
+            return False
         if wait.since is None:
             if not (holds(step.when, now, self.name, self.begun) if step.when is not None else self._done(now)):
                 return False
@@ -128,6 +152,8 @@ class Script:
     def _over(self, run: _Run, now: Moment) -> bool:
         step, me = run.step, now.states[self.name]
         gone = me.travelled - run.begun_at
+        if step.chosen()[0] in _AT_ONCE:
+            return True
         over = step.change_lane or step.shift
         if over is not None:
             return gone >= over.length if over.over is None else now.time - run.begun >= over.over - 1e-6
@@ -172,6 +198,8 @@ class VehicleDriver:
         self._guide = guide
         self._wanted: Step | None = None  # a change of the path, but there is no path or no such lane yet
         self._pace: Pace | None = None  # of a speed that was told exactly
+        self._aside: KeepAside | None = None  # a distance to the side of somebody that is being kept
+        self._across = spawn.across  # m to the right of the lane's middle that it was last told to drive
 
     def control(self, now: Moment, bodies: Sequence[Body], halts: Sequence[Halt], delta: float) -> carla.VehicleControl:
         """Pedals for this tick; ``bodies`` are all others."""
@@ -180,6 +208,8 @@ class VehicleDriver:
         while script.advance(now):
             self._begin(now)
         step = script.step
+        if self._aside is not None:
+            self._keep_aside(self._aside, now)
         if script.progress is not None:
             script.progress.update(me.x, me.y)
         if step is not None and step.controls is not None:
@@ -207,6 +237,17 @@ class VehicleDriver:
         script, step = self.script, self.script.step
         assert step is not None
         me = now.states[script.name]
+        if at_once(step, self.actor, self._guide):
+            if step.teleport is not None:
+                self._pilot.reset()
+                speed = self._pace.speed if self._pace is not None else me.speed
+                forward = self._guide.teleport(step).get_forward_vector()
+                self.actor.set_target_velocity(carla.Vector3D(speed * forward.x, speed * forward.y, 0.0))
+            return
+        if _ABOUT.get(step.chosen()[0]) != "speed":
+            self._aside = step.keep_aside
+        if step.keep_aside is not None:
+            return
         if _exact(step):
             self._pace = pace_of(step, script.name, now, self._pace, self._guide)
             script.reached = False
@@ -223,7 +264,7 @@ class VehicleDriver:
                 self._pace, self._parked = None, way.speed == 0.0
                 self._pilot.cruise, self._heed = max(way.speed, 0.1), way.heed
         elif step.follow_path is not None:
-            corners, _ = self._guide.path(step)
+            corners, _ = self._guide.path(step, now)
             points = self._guide.points(corners)
             self._pilot.follow((point.way, point.x, point.y) for point in points)
             script.progress = Progress(points)
@@ -241,6 +282,7 @@ class VehicleDriver:
             speed = self._pace.speed if self._pace is not None else now.states[self.script.name].speed
             length = max(wanted_over.over * speed, SHORTEST)
         if step.shift is not None:
+            self._across = step.shift.across
             return self._pilot.shift(step.shift.across, length)
         change = step.change_lane
         assert change is not None
@@ -255,12 +297,26 @@ class VehicleDriver:
             lanes = self._pilot.lanes_to(wanted)
         return self._pilot.change_lane(lanes, length, change.oncoming)
 
+    def _keep_aside(self, told: KeepAside, now: Moment) -> None:
+        """Drive so far to the side of the lane that the distance to somebody beside is what was told."""
+        me, other = now.states[self.script.name], now.states[told.to]
+        _, aside = me.ahead(other)
+        wanted = told.metres + (me.half_width + other.half_width if told.outlines else 0.0)
+        left = aside >= 0.0 if told.side is None else told.side == "left"
+        wrong = aside - (wanted if left else -wanted)  # m to the right that it must go
+        if abs(wrong) > ASIDE:
+            self._across = min(max(self._across + wrong, -30.0), 30.0)
+            self._pilot.shift(self._across, max(SHORTEST, me.speed))
+
     def _exactly(self, pace: Pace, steer: float, now: Moment, delta: float) -> carla.VehicleControl:
         """Give the vehicle the speed it was told; its pedals are only there for the lamps and the steering."""
         me = now.states[self.script.name]
         before = pace.speed
         speed = pace.at(now, delta)
         self.script.reached = pace.reached
+        if speed < -BACKWARDS:
+            self.actor.set_target_velocity(carla.Vector3D(speed * cos(me.yaw), speed * sin(me.yaw), 0.0))
+            return carla.VehicleControl(0.0, 0.0, 0.0, False, True)
         gap = self._pilot.left - me.half_length  # where the road ends, so does the drive
         speed = min(speed, sqrt(2.0 * FULL_BRAKING * max(gap, 0.0)))
         if speed < 0.02:
@@ -318,13 +374,45 @@ class WalkerDriver:
     def _begin(self, now: Moment) -> None:
         script, step = self.script, self.script.step
         assert step is not None
+        if at_once(step, self.actor, self._guide):
+            return
         script.reached = False
         if step.follow_path is not None:
-            corners, _ = self._guide.path(step)
+            corners, _ = self._guide.path(step, now)
             self._corners, self._last = corners, (now.states[script.name].x, now.states[script.name].y)
             script.progress = Progress(self._guide.points(corners))
         if step.follow_path is not None or _exact(step):
             self._pace = pace_of(step, script.name, now, self._pace, self._guide) or self._pace
+
+
+class Thing:
+    """Something that stands where it is put: only its script's places and marks mean something to it."""
+
+    def __init__(self, actor: Any, script: Script, guide: Guide) -> None:
+        self.actor, self.script, self._guide = actor, script, guide
+
+    def update(self, now: Moment) -> None:
+        """Before a tick: put it where it is to be."""
+        while self.script.advance(now):
+            assert self.script.step is not None
+            at_once(self.script.step, self.actor, self._guide)
+
+
+def at_once(step: Step, actor: Any, guide: Guide) -> bool:
+    """Do what takes no time; whether it was such a step."""
+    if step.teleport is not None:
+        actor.set_transform(guide.teleport(step))
+        actor.set_simulate_physics(not actor.type_id.startswith("static."))
+    elif step.vanish:
+        actor.set_simulate_physics(False)
+        actor.set_location(carla.Location(0.0, 0.0, NOWHERE))
+    elif step.lamps is not None:
+        bits = int(actor.get_light_state())
+        for name in step.lamps.model_fields_set:
+            bit = int(getattr(carla.VehicleLightState, LAMPS[name]))
+            bits = bits | bit if getattr(step.lamps, name) else bits & ~bit
+        actor.set_light_state(carla.VehicleLightState(bits))
+    return step.chosen()[0] in _AT_ONCE
 
 
 def _exact(step: Step) -> bool:

@@ -31,7 +31,19 @@ MAX_BYTES = 1 << 20
 RESERVED = ("tag", "instance", "depth", "motion", "rgb", "neural", "calibration", "ego", "world", "camera")
 #: Keys that hold an actor's name.
 _NAMES = ("of", "to", "by", "other", "beside", "no_collision")
-_WALKERS = ("cross", "stop", "set_speed", "follow_path")
+_WALKERS = (
+    "cross",
+    "stop",
+    "set_speed",
+    "speeds",
+    "meet",
+    "keep_distance",
+    "follow_path",
+    "teleport",
+    "vanish",
+    "mark",
+)
+_THINGS = ("teleport", "vanish", "mark")
 _VEHICLES = tuple(name for name in Step.model_fields if name != "cross")
 
 
@@ -192,6 +204,8 @@ def _check(scenario: Scenario) -> Iterator[tuple[Key, str]]:
     for k, light in enumerate(scenario.lights):
         if light.when is not None:
             yield from _check_names(light.when, ("lights", k, "when"), names, steps)
+    for k, change in enumerate(scenario.changes):
+        yield from _check_names(change.when, ("changes", k, "when"), names, steps)
     cameras: list[tuple[Camera, Key]] = [(scenario.camera, ("camera",))]
     cameras += [(camera, ("cameras", k)) for k, camera in enumerate(scenario.cameras)]
     for lens, key in cameras:
@@ -205,13 +219,15 @@ def _check(scenario: Scenario) -> Iterator[tuple[Key, str]]:
 
 
 def _check_steps(actor: Actor | Ego, key: Key, names: set[str], known: set[str]) -> Iterator[tuple[Key, str]]:
-    walks = isinstance(actor, Actor) and actor.walks
+    known_kinds, what = _VEHICLES, "vehicles"
+    if isinstance(actor, Actor) and (actor.walks or actor.stands):
+        known_kinds, what = (_WALKERS, "walkers") if actor.walks else (_THINGS, "things that stand")
     for listed, steps in (("do", actor.do), ("events", actor.events)):
         before: Step | None = None
         for k, step in enumerate(steps):
             at, kind = (*key, listed, k), step.chosen()[0]
-            if kind not in (_WALKERS if walks else _VEHICLES):
-                yield (*at, kind), f"is not for {'walkers' if walks else 'vehicles'}"
+            if kind not in known_kinds:
+                yield (*at, kind), f"is not for {what}"
             if step.when is None and listed == "events":
                 yield at, "never begins: an event needs a `when`"
             elif before is not None and step.when is None and before.chosen()[0] in ("follow_lane", "controls"):
@@ -230,13 +246,13 @@ def _check_names(model: BaseModel, key: Key, names: set[str], steps: set[str]) -
         below = (*key, info.alias or field_name)
         if isinstance(value, BaseModel):
             yield from _check_names(value, below, names, steps)
-        elif field_name == "any_of" and value is not None:
+        elif field_name in ("any_of", "all_of") and value is not None:
             for k, one in enumerate(value):
                 yield from _check_names(one, (*below, k), names, steps)
         elif isinstance(model, StepState) and field_name == "step" and value not in steps:
             yield below, f"there is no step {value!r}; named ones are {', '.join(sorted(steps)) or 'none'}"
         elif (
-            field_name in ("of", "to", "by", "other", "beside", "no_collision")
+            field_name in ("of", "to", "by", "other", "beside", "frame", "no_collision")
             and value is not None
             and value not in names
         ):

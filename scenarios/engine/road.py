@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import heapq
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from math import hypot
+from math import cos, hypot, radians
 
 import carla
 
@@ -13,6 +13,7 @@ from bridge.carla_client.autopilot import STEP
 from scenarios.engine.loader import Loaded
 from scenarios.engine.snapshot import Invasion, State, corners
 from scenarios.language.conditions import Place, Spawn
+from scenarios.language.schema import Waymark
 
 LANE_CHANGE = 20.0  # m that a lane change counts as when ways are compared, and takes at most
 LONGEST = 20_000  # points of a route
@@ -37,11 +38,20 @@ class Places:
         self.town = town
         self._loaded = loaded
         self._start: carla.Waypoint | None = None  # where the ego begins
+        self._states: Mapping[str, State] | None = None  # where everybody is now
         self._edges: dict[_Lane, list[tuple[float, _Lane]]] | None = None
 
     def begin_at(self, start: carla.Waypoint) -> None:
         """From here on there is something that ``ahead`` is ahead of."""
         self._start = start
+
+    def look(self, states: Mapping[str, State]) -> None:
+        """Everybody is here now."""
+        self._states = states
+
+    def waits(self, place: Place) -> bool:
+        """Whether a place cannot be told yet, because it depends on where somebody will be."""
+        return place.of is not None and self._states is None
 
     def find(self, place: Place, *key: str | int) -> carla.Waypoint:
         """The waypoint of a place, in the middle of its lane."""
@@ -52,9 +62,16 @@ class Places:
                 raise error(f"this map has spawn points 0 to {len(points) - 1}", *key, "point")
             way = town.get_waypoint(points[place.point].location)
         elif place.ahead is not None:
-            if self._start is None:
-                raise error("is relative to the ego, which is not there yet", *key, "ahead")
-            way = along(self._start, place.ahead)
+            start = self._start
+            if place.of is not None and self._states is not None:
+                state = self._states[place.of]
+                start = town.get_waypoint(carla.Location(state.x, state.y, state.z))
+                # Along the road as the actor looks, wherever its lane leads.
+                backwards = start is not None and cos(state.yaw - radians(start.transform.rotation.yaw)) < 0.0
+                place = place.model_copy(update={"ahead": -place.ahead}) if backwards else place
+            if start is None or place.ahead is None:
+                raise error("is relative to somebody who is not there yet", *key, "ahead")
+            way = along(start, place.ahead)
             if way is None:
                 raise error(f"the road does not go on for {abs(place.ahead):g} m", *key, "ahead")
         elif place.x is not None:
@@ -70,8 +87,9 @@ class Places:
             if way is None:
                 there = f"road {place.road} with lane {place.lane} at s = {place.s:g}"
                 raise error(f"this map has no {there}", *key, "road")
-        for _ in range(abs(place.lanes) if isinstance(place, Spawn) else 0):
-            way = way.get_right_lane() if place.lanes > 0 else way.get_left_lane()  # type: ignore[attr-defined]
+        lanes = place.lanes if isinstance(place, Spawn | Waymark) else 0
+        for _ in range(abs(lanes)):
+            way = way.get_right_lane() if lanes > 0 else way.get_left_lane()
             if way is None:
                 raise error("there is no such lane", *key, "lanes")
         return way

@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import pairwise
-from math import ceil, hypot
+from math import ceil, cos, hypot, sin
 
 import carla
+import numpy as np
 from pydantic import BaseModel
+from scipy.interpolate import BSpline
 
 from bridge.carla_client.autopilot import STEP
 from scenarios.engine.loader import Loaded, ScenarioError
 from scenarios.engine.road import Places, Progress, RoutePoint
-from scenarios.engine.snapshot import State
-from scenarios.language.conditions import At, Place, When
+from scenarios.engine.snapshot import Moment, State
+from scenarios.language.conditions import At, Place, Spawn, When
 from scenarios.language.schema import Actor, Ego, Step
 
 Key = tuple[str | int, ...]
+BEND = 12  # points of a curve for each of its control points
 
 
 class Guide:
@@ -31,18 +34,45 @@ class Guide:
         for step, key in self._steps():
             if step.follow_route is not None:
                 for n, place in enumerate(step.follow_route.via):
-                    self._places.find(place, *key, "follow_route", "via", n)
+                    self._find(place, *key, "follow_route", "via", n)
             if step.follow_path is not None:
-                self.path(step)
+                for n, mark in enumerate(step.follow_path.points):
+                    if step.follow_path.frame is None:
+                        self._find(mark, *key, "follow_path", "points", n)
             if step.meet is not None:
-                self._places.find(step.meet.at, *key, "meet", "at")
-                self._places.find(step.meet.there, *key, "meet", "there")
+                self._find(step.meet.at, *key, "meet", "at")
+                self._find(step.meet.there, *key, "meet", "there")
+            if step.teleport is not None:
+                self._find(step.teleport, *key, "teleport")
             for name, when in (("when", step.when), ("armed_by", step.armed_by)):
                 self._fill(when, *key, name)
         for k, end in enumerate(self._scenario.end):
             self._fill(end, "end", k)
         for k, light in enumerate(self._scenario.lights):
             self._fill(light.when, "lights", k, "when")
+        for k, change in enumerate(self._scenario.changes):
+            self._fill(change.when, "changes", k, "when")
+
+    def _find(self, place: Place, *key: str | int) -> None:
+        """See that a place is there, if that can be told by now."""
+        if not self._places.waits(place):
+            self._places.find(place, *key)
+
+    def pose(self, place: Spawn, *key: str | int) -> carla.Transform:
+        """Where an actor is that begins at a place, on the road there."""
+        way = self._places.find(place, *key)
+        pose, right = way.transform, way.transform.get_right_vector()
+        if place.x is not None and place.y is not None:
+            pose.location = carla.Location(place.x, place.y, pose.location.z if place.z is None else place.z)
+            pose.rotation.yaw = pose.rotation.yaw if place.yaw is None else place.yaw
+        pose.location += carla.Location(place.across * right.x, place.across * right.y, 0.0)
+        pose.rotation.yaw += place.turned
+        return pose
+
+    def teleport(self, step: Step) -> carla.Transform:
+        """Where a ``teleport`` leads."""
+        assert step.teleport is not None
+        return self.pose(step.teleport, *self._keys[id(step)], "teleport")
 
     def route(self, step: Step, state: State) -> list[RoutePoint]:
         """The way of a ``follow_route`` from where somebody is."""
@@ -50,16 +80,29 @@ class Guide:
         start = self._town.get_waypoint(carla.Location(state.x, state.y, state.z))
         return self._places.route(start, step.follow_route.via, *self._keys[id(step)], "follow_route", "via")
 
-    def path(self, step: Step) -> tuple[list[tuple[float, float]], list[float]]:
-        """The corners of a ``follow_path``, metres, and the seconds at which to be there (empty: they have none)."""
+    def path(self, step: Step, now: Moment) -> tuple[list[tuple[float, float]], list[float]]:
+        """The corners of a ``follow_path`` that begins now, metres, and the seconds from now at which to be there; none
+        where they have no times."""
         assert step.follow_path is not None
+        told = step.follow_path
         corners = []
-        for n, mark in enumerate(step.follow_path.points):
+        base = now.states[told.frame] if told.frame is not None else None
+        for n, mark in enumerate(told.points):
+            if base is not None and mark.x is not None and mark.y is not None:
+                c, s = cos(base.yaw), sin(base.yaw)
+                corners.append((base.x + c * mark.x - s * mark.y, base.y + s * mark.x + c * mark.y))
+                continue
             way = self._places.find(mark, *self._keys[id(step)], "follow_path", "points", n)
             at, right = way.transform.location, way.transform.get_right_vector()
             x, y = (at.x, at.y) if mark.x is None or mark.y is None else (mark.x, mark.y)
             corners.append((x + mark.across * right.x, y + mark.across * right.y))
-        return corners, [mark.at for mark in step.follow_path.points if mark.at is not None]
+        times = [mark.at - (now.time if told.absolute else 0.0) for mark in told.points if mark.at is not None]
+        if told.curve is None:
+            return corners, times
+        at = np.linspace(0.0, 1.0, BEND * len(corners))
+        drawn = nurbs(np.array(corners), told.curve.order, told.curve.knots, told.curve.weights, at)
+        when = np.interp(at, np.linspace(0.0, 1.0, len(times)), times).tolist() if times else []
+        return [(x, y) for x, y in drawn.tolist()], when
 
     def points(self, corners: list[tuple[float, float]]) -> list[RoutePoint]:
         """Straight lines between corners, a point each ``STEP`` metres."""
@@ -90,7 +133,7 @@ class Guide:
 
     def _fill(self, model: BaseModel | None, *key: str | int) -> None:
         """Places of the conditions below ``model``, in the world."""
-        if isinstance(model, At) and model.place is not None:
+        if isinstance(model, At) and model.place is not None and model.place.of is None:
             location = self._places.find(model.place, *key, "place").transform.location
             model.x, model.y = location.x, location.y
         elif isinstance(model, When):
@@ -107,6 +150,18 @@ class Guide:
             for kind, steps in (("do", actor.do), ("events", actor.events)):
                 for n, step in enumerate(steps):
                     yield step, (*key, kind, n)
+
+
+def nurbs(
+    points: np.ndarray, order: int, knots: Sequence[float], weights: Sequence[float], at: np.ndarray
+) -> np.ndarray:
+    """Points of a rational B-spline, f64 (N, 2), at shares ``at`` (N,) of its length in parameters; control ``points``
+    f64 (K, 2) (Piegl and Tiller 1997, "The NURBS Book", eq. 4.1)."""
+    homogeneous = np.column_stack([points, np.ones(len(points))]) * np.asarray(weights)[:, None]
+    spline = BSpline(np.asarray(knots, float), homogeneous, order - 1)
+    low, high = spline.t[order - 1], spline.t[len(points)]
+    found = spline(low + at * (high - low))
+    return np.asarray(found[:, :2] / found[:, 2:])
 
 
 class Way:

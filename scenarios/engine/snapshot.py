@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from math import cos, hypot, inf, nan, sin
 
-from scenarios.language.conditions import EGO, Headway, TimeToCollision, When
+from scenarios.language.conditions import EGO, At, Clear, Faster, Headway, TimeToCollision, When
 
 STANDING = 0.15  # m/s
 REACH = 60.0  # s that a time to collision looks ahead
@@ -26,10 +26,18 @@ class State:
     half_width: float
     travelled: float = 0.0
     stood: float = 0.0  # s that it has been standing
+    acceleration: float = 0.0  # m/s^2, of its speed
+    astray: float = 0.0  # s that it has been beside every lane
+    ended: float = 0.0  # s that it has been where its road ends
 
     @property
     def speed(self) -> float:
         return hypot(self.vx, self.vy)
+
+    @property
+    def forward(self) -> float:
+        """m/s, negative backwards."""
+        return self.speed if self.vx * cos(self.yaw) + self.vy * sin(self.yaw) >= 0.0 else -self.speed
 
     def numbers(self) -> tuple[float, ...]:
         """All fields in their order, as they are recorded."""
@@ -65,7 +73,8 @@ class Invasion:
 
 @dataclass(frozen=True)
 class Moment:
-    """One tick. ``road_of`` looks up the road that an actor is on."""
+    """One tick. ``road_of`` looks up the road that an actor is on, ``lane_of`` its road and the lane so many
+    to the left of its own, ``place_of`` a place that depends on where somebody is."""
 
     time: float
     states: Mapping[str, State]
@@ -74,6 +83,8 @@ class Moment:
     invasions: Sequence[Invasion] = ()  # all so far
     route: tuple[float, float] | None = None  # m that the ego has done of its route, and the route's length
     steps: Mapping[str, str] = field(default_factory=dict)  # "begun" or "done", of named steps that have begun
+    lane_of: Callable[[str, int], tuple[int, int] | None] = field(default=lambda name, lanes: None, repr=False)
+    place_of: Callable[[At], tuple[float, float] | None] = field(default=lambda at: None, repr=False)
 
 
 def holds(when: When, now: Moment, me: str = EGO, begun: float = 0.0) -> bool:
@@ -87,7 +98,7 @@ def holds(when: When, now: Moment, me: str = EGO, begun: float = 0.0) -> bool:
         a, b = states[near.of or me], states[near.to]
         if not _between(hypot(a.x - b.x, a.y - b.y), near.above, near.below):
             return False
-    if (moving := when.speed) is not None and not _between(states[moving.of or me].speed, moving.above, moving.below):
+    if (moving := when.speed) is not None and not _between(states[moving.of or me].forward, moving.above, moving.below):
         return False
     if (gone := when.travelled) is not None and states[gone.of or me].travelled < gone.above:
         return False
@@ -95,8 +106,14 @@ def holds(when: When, now: Moment, me: str = EGO, begun: float = 0.0) -> bool:
         who = at.of or me
         if at.road is not None and now.road_of(who) != at.road:
             return False
-        if at.x is not None and at.y is not None and hypot(states[who].x - at.x, states[who].y - at.y) > at.within:
-            return False
+        if at.place is not None and at.place.of is not None:
+            there = now.place_of(at)
+        else:
+            there = (at.x, at.y) if at.x is not None and at.y is not None else None
+        if there is not None:
+            away = hypot(states[who].x - there[0], states[who].y - there[1])
+            if away > at.within if at.beyond is None else away <= at.beyond:
+                return False
     if (stands := when.standing) is not None:
         stander = states[stands.of or me]
         if stander.speed >= STANDING or stander.stood < stands.least - 1e-6:
@@ -105,11 +122,41 @@ def holds(when: When, now: Moment, me: str = EGO, begun: float = 0.0) -> bool:
         return False
     if (head := when.headway) is not None and not _between(_headway(head, now, me), head.above, head.below):
         return False
-    if (left := when.time_to_collision) is not None and not time_to_collision(left, now, me) < left.below:
+    left, change, race = when.time_to_collision, when.acceleration, when.faster
+    if left is not None and not _between(time_to_collision(left, now, me), left.above, left.below):
+        return False
+    if change is not None and not _between(states[change.of or me].acceleration, change.above, change.below):
+        return False
+    if race is not None and not _between(_faster(race, now, me), race.above, race.below):
+        return False
+    if (lost := when.offroad) is not None and not 0.0 < states[lost.of or me].astray >= lost.least - 1e-6:
+        return False
+    if (stuck := when.end_of_road) is not None and not 0.0 < states[stuck.of or me].ended >= stuck.least - 1e-6:
+        return False
+    if when.clear is not None and not _is_clear(when.clear, now, me):
+        return False
+    if when.all_of is not None and not all(holds(one, now, me, begun) for one in when.all_of):
         return False
     if when.any_of is not None and not any(holds(one, now, me, begun) for one in when.any_of):
         return False
     return _hit(when, now, me)
+
+
+def _faster(wanted: Faster, now: Moment, me: str) -> float:
+    return now.states[wanted.of or me].speed - now.states[wanted.to].speed
+
+
+def _is_clear(wanted: Clear, now: Moment, me: str) -> bool:
+    """Whether nobody is in the way on the lane that is asked about."""
+    who = wanted.of or me
+    lane = now.lane_of(who, wanted.lanes)
+    for name, other in now.states.items():
+        if name == who or now.lane_of(name, 0) != lane:
+            continue
+        ahead, _ = now.states[who].ahead(other)
+        if -wanted.behind <= ahead <= wanted.ahead:
+            return False
+    return True
 
 
 def _headway(wanted: Headway, now: Moment, me: str) -> float:
@@ -121,7 +168,13 @@ def _headway(wanted: Headway, now: Moment, me: str) -> float:
 
 def time_to_collision(wanted: TimeToCollision, now: Moment, me: str = EGO) -> float:
     """Seconds until the circles around two actors would touch at their present velocities, ``inf`` if they never do."""
-    a, b = now.states[wanted.of or me], now.states[wanted.to]
+    a = now.states[wanted.of or me]
+    if wanted.there is not None:
+        x, y = (wanted.there.x or 0.0) - a.x, (wanted.there.y or 0.0) - a.y
+        closing = (x * a.vx + y * a.vy) / max(hypot(x, y), 1e-6)
+        return hypot(x, y) / closing if closing > STANDING else inf
+    assert wanted.to is not None
+    b = now.states[wanted.to]
     x, y, vx, vy = b.x - a.x, b.y - a.y, b.vx - a.vx, b.vy - a.vy
     reach = min(a.half_length, a.half_width) + min(b.half_length, b.half_width)
     if gap(a, b) == 0.0:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from bisect import bisect_right
-from itertools import pairwise
+from collections.abc import Sequence
+from itertools import accumulate, pairwise
 from math import cos, hypot, pi
 from typing import Protocol
 
 from scenarios.engine.routes import Guide, Way
 from scenarios.engine.snapshot import STANDING, Moment, State
-from scenarios.language.schema import KeepDistance, Meet, SetSpeed, Step
+from scenarios.language.schema import KeepDistance, Meet, SetSpeed, SpeedAt, Step
 
 FASTEST = 60.0  # m/s
 HARDEST = 6.0  # m/s^2, to meet somebody
@@ -96,6 +97,26 @@ class Timed:
         return self.speed
 
 
+class Profile:
+    """Speeds one after the other, each reached linearly."""
+
+    def __init__(self, told: Sequence[SpeedAt], now: Moment, speed: float) -> None:
+        self.speed, self.reached = speed, False
+        self._begun = now.time
+        self._times = list(accumulate((each.over for each in told), initial=0.0))
+        self._speeds = [speed, *(each.speed for each in told)]
+
+    def at(self, now: Moment, delta: float) -> float:
+        """See ``Pace``."""
+        time = now.time + delta - self._begun
+        k = min(bisect_right(self._times, time), len(self._times) - 1)
+        span = self._times[k] - self._times[k - 1]
+        share = min(max((time - self._times[k - 1]) / span, 0.0), 1.0) if span else 1.0
+        self.speed = self._speeds[k - 1] + share * (self._speeds[k] - self._speeds[k - 1])
+        self.reached = time >= self._times[-1]
+        return self.speed
+
+
 class Meeting:
     """Being at a place when somebody else is at another: with t seconds left for d metres, the speed now that leads
     there with a constant acceleration, (v + v_end) / 2 t = d."""
@@ -152,10 +173,12 @@ def pace_of(step: Step, name: str, now: Moment, before: Pace | None, guide: Guid
     if (meet := step.meet) is not None:
         mine, others = guide.way_to(meet.at, me), guide.way_to(meet.there, now.states[meet.other])
         return Meeting(name, meet, mine, others, speed)
+    if step.speeds is not None:
+        return Profile(step.speeds, now, speed)
     if step.keep_distance is not None:
         return Following(name, step.keep_distance, speed)
     if step.follow_path is not None:
-        corners, times = guide.path(step)
+        corners, times = guide.path(step, now)
         if times:
             return Timed(name, corners, times, now, speed)
         if step.follow_path.speed is not None:

@@ -87,7 +87,8 @@ class SetSpeed(OneOf):
     """Exactly this speed, whatever the engine could and whoever is in the way; where to go stays as it was. Done when
     it is reached."""
 
-    speed: Speed | None = None
+    speed: Annotated[float, Field(ge=-60.0, le=60.0)] | None = None
+    """Negative: backwards."""
     beside: Name | None = None
     """As fast as this actor, times `times` plus `plus`."""
     times: Annotated[float, Field(ge=0.0, le=10.0)] | None = None
@@ -113,16 +114,32 @@ class SetSpeed(OneOf):
 class Waymark(Place):
     """A point of a path."""
 
+    lanes: int = Field(0, ge=-8, le=8)
+    """Lanes to the right of the place (negative: to the left)."""
     across: Annotated[float, Field(ge=-30.0, le=30.0)] = 0.0
     """Metres to the right of the lane's middle."""
     at: Seconds | None = None
     """Seconds since the step began; all points have one, or none."""
 
 
+class Curve(Model):
+    """A rational B-spline (NURBS) over the points of a path as its control points (Piegl and Tiller 1997, eq. 4.1)."""
+
+    order: Annotated[int, Field(ge=2, le=10)]
+    knots: Annotated[list[float], Field(min_length=4, max_length=2000)]
+    weights: Annotated[list[float], Field(min_length=2, max_length=1000)]
+
+
 class FollowPath(Model):
     """Go straight from point to point, wherever that is. Done at the last one."""
 
     points: Annotated[list[Waymark], Field(min_length=2, max_length=1000)]
+    frame: Name | None = None
+    """Points with `x` and `y` are metres ahead and to the right of this actor, where it is when the step begins."""
+    curve: Curve | None = None
+    """Instead of straight lines."""
+    absolute: bool = False
+    """Times of the points count since the beginning of the scenario."""
     speed: Speed | None = None
     """Default: as before; where points have times, what these ask for."""
 
@@ -131,6 +148,11 @@ class FollowPath(Model):
         times = [point.at for point in self.points if point.at is not None]
         if times and (len(times) < len(self.points) or any(b <= a for a, b in pairwise(times))):
             raise ValueError("all points have a time, each a later one, or none has")
+        if self.curve is not None:
+            if len(self.curve.weights) != len(self.points):
+                raise ValueError("curve has one weight for each point")
+            if len(self.curve.knots) != len(self.points) + self.curve.order:
+                raise ValueError("curve has as many knots as points and its order together")
         return self
 
 
@@ -199,6 +221,38 @@ class KeepDistance(Model):
         return self
 
 
+class KeepAside(Model):
+    """Keep a distance to the side of somebody, by shifting within or beyond the lane. Goes on until the next way."""
+
+    to: Name
+    metres: Distance
+    side: Literal["left", "right"] | None = None
+    """Which side of the other one to be at (default: where it is)."""
+    outlines: bool = True
+    """Between the outlines, not between the middles."""
+
+
+class SpeedAt(Model):
+    """A speed that is reached so many seconds after the one before."""
+
+    speed: Speed
+    over: Seconds
+
+
+class Lamps(Model):
+    """Lamps of a vehicle, on or off; those that are not named stay as they are."""
+
+    position: bool | None = None
+    low_beam: bool | None = None
+    high_beam: bool | None = None
+    brake: bool | None = None
+    right_blinker: bool | None = None
+    left_blinker: bool | None = None
+    reverse: bool | None = None
+    fog: bool | None = None
+    interior: bool | None = None
+
+
 class Step(OneOf):
     """One thing to do. Without `when` it begins as soon as the step before is done."""
 
@@ -213,6 +267,8 @@ class Step(OneOf):
     """Counts as done after so many metres."""
     armed_by: When | None = None
     """Has to have held once before `when` counts."""
+    repeats: Annotated[int, Field(ge=1, le=100_000)] = 1
+    """How often it may begin, in `events`; again when it is done and its conditions have not held in between."""
     follow_lane: FollowLane | None = None
     follow_route: FollowRoute | None = None
     change_lane: ChangeLane | None = None
@@ -223,6 +279,16 @@ class Step(OneOf):
     keep_distance: KeepDistance | None = None
     stop: Stop | None = None
     cross: Cross | None = None
+    teleport: Spawn | None = None
+    """Be somewhere else at once, with the speed as it was."""
+    vanish: Literal[True] | None = None
+    """Be nowhere from now on, until a `teleport`."""
+    keep_aside: KeepAside | None = None
+    speeds: Annotated[list[SpeedAt], Field(min_length=1, max_length=1000)] | None = None
+    """Exactly these speeds one after the other. Done at the last one."""
+    lamps: Lamps | None = None
+    mark: Literal[True] | None = None
+    """Nothing, for conditions that ask whether it has begun."""
     controls: Annotated[list[Pedals], Field(min_length=1, max_length=10_000)] | None = None
     """Pedals by time. Goes on until the next step."""
 
@@ -249,7 +315,7 @@ class Actor(Model):
     """Somebody else."""
 
     name: Name
-    blueprint: str = Field(pattern=r"^(vehicle|walker)\.[\w.-]+$")
+    blueprint: str = Field(pattern=r"^(vehicle|walker|static\.prop)\.[\w. -]+$")
     color: str | None = Field(None, pattern=r"^\d{1,3},\d{1,3},\d{1,3}$")
     spawn: Spawn
     do: list[Step] = Field(default_factory=list, max_length=100)
@@ -260,6 +326,11 @@ class Actor(Model):
     @property
     def walks(self) -> bool:
         return self.blueprint.startswith("walker.")
+
+    @property
+    def stands(self) -> bool:
+        """Whether it is a thing, which does not move by itself."""
+        return self.blueprint.startswith("static.")
 
 
 # What must come of it
@@ -415,6 +486,13 @@ class Weather(Model):
     fog_density: Percent | None = None
 
 
+class Change(Model):
+    """Other weather from a moment on."""
+
+    when: When
+    weather: Weather
+
+
 class Traffic(Model):
     """The embedded town's own traffic round the ego; a CARLA server has its own."""
 
@@ -442,6 +520,8 @@ class Scenario(Model):
     """Further ones. What they see is recorded beside the first one's."""
     lights: list[Light] = Field(default_factory=list, max_length=50)
     """What traffic lights do other than by their cycles."""
+    changes: list[Change] = Field(default_factory=list, max_length=50)
+    """Changes of the weather."""
     remap: dict[str, str] = Field(default_factory=dict, max_length=29)
     """What is painted as something else, tag by tag, such as `buildings: vegetation`. Recorded tags stay."""
     ego: Ego

@@ -7,7 +7,7 @@ import operator
 import re
 from collections.abc import Callable, Iterator, Mapping
 from copy import copy
-from math import ceil, floor, sqrt
+from math import ceil, e, floor, pi, sqrt
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,7 @@ _OPERATORS: dict[type, Callable[[float, float], float]] = {
     ast.Div: operator.truediv,
     ast.Mod: operator.mod,
 }
+_CONSTANTS = {"pi": pi, "e": e}
 _FUNCTIONS: dict[str, Callable[..., float]] = {
     "round": lambda x: float(round(x)), "floor": floor, "ceil": ceil, "sqrt": sqrt, "pow": pow, "abs": abs,
 }  # fmt: skip
@@ -175,6 +176,8 @@ def _calculate(expression: str) -> float:
             return value(node.body)
         if isinstance(node, ast.Constant) and isinstance(node.value, int | float):
             return float(node.value)
+        if isinstance(node, ast.Name) and node.id in _CONSTANTS:
+            return _CONSTANTS[node.id]
         if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.USub):
             return -value(node.operand)
         if isinstance(node, ast.BinOp) and type(node.op) in _OPERATORS:

@@ -107,4 +107,5 @@ def _props() -> dict[str, Mesh]:
             found[f"{kind} {seed}"] = p.tree(kind, seed)
     for seed in range(2):
         found[f"bush {seed}"] = p.bush(0.8, seed)
+    found |= {f"box {name}": p.block(name) for name in p.BOXES}
     return found | pavement_templates()

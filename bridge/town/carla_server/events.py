@@ -15,7 +15,8 @@ MOST_PER_PIXEL = 4  # events of one pixel between two pictures
 
 
 class EventEye:
-    """What each pixel remembers. Thresholds are the attributes of ``sensor.camera.dvs``."""
+    """What each pixel remembers. Thresholds are the attributes of ``sensor.camera.dvs``, of logarithms or, with
+    ``use_log=false``, of grey values from 0 to 255."""
 
     def __init__(self, given: Mapping[str, str]) -> None:
         self.up = max(float(given.get("positive_threshold", "0.3")), 0.01)
@@ -28,8 +29,8 @@ class EventEye:
 
     def read(self, rgb: np.ndarray, now: float) -> bytes:
         """Events since the last picture in order of time. ``rgb`` u8 (H, W, 3); ``now`` in seconds."""
-        grey = rgb.astype(np.float32) @ np.array([0.299, 0.587, 0.114], np.float32) / np.float32(255.0)
-        level = np.log(grey + self.floor) if self.logarithm else grey
+        grey = rgb.astype(np.float32) @ np.array([0.299, 0.587, 0.114], np.float32)
+        level = np.log(grey / np.float32(255.0) + np.float32(self.floor)) if self.logarithm else grey
         if self._reference is None or self._last is None or self._reference.shape != level.shape:
             self._reference, self._last, self._time = level.copy(), level, now
             return b""

@@ -86,14 +86,26 @@ class Handling:
         """Of a box about its upright axis, kg m^2."""
         return mass * (actor.extent[0] ** 2 + actor.extent[1] ** 2) / 3.0
 
+    def physics_of(self, actor: Actor) -> list[Any]:
+        """``carla.VehiclePhysicsControl`` of a vehicle now: its tyres hold as they do where it is."""
+        control = self.physics.get(actor.id) or structs.physics_control(actor, self.spec(actor))
+        patch = self.world.friction_at(actor)
+        if patch is not None:
+            control = [*control]
+            control[15] = [[patch, *wheel[1:]] for wheel in control[15]]
+        return control
+
     def set_physics(self, actor: Actor, control: list[Any]) -> None:
-        """Apply a ``carla.VehiclePhysicsControl``: mass, drag and the front wheels' steering angle have effect."""
+        """Apply a ``carla.VehiclePhysicsControl``: mass, drag, the friction of the wheels and the front ones'
+        steering angle have effect."""
         mass, drag, wheels = structs.finite(control[11]), structs.finite(control[12]), control[15]
         steer = max((structs.finite(wheel[2]) for wheel in wheels), default=0.0)
         if mass <= 0.0:
             raise ValueError(f"mass is {mass:g}: choose more than 0 kg")
         known = structs.physics_control(actor, self.spec(actor))
         drive = self.world.drive_of(actor.id)
+        if wheels:
+            drive.tyres = float(np.mean([max(structs.finite(wheel[0]), 0.0) for wheel in wheels]))
         spec = drive.spec
         if abs(steer - known[15][0][2]) > 1e-3:
             spec = replace(spec, steer=min(max(steer, 1.0), 80.0))

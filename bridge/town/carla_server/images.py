@@ -14,8 +14,13 @@ from typing import Any
 import numpy as np
 from numba import njit
 
+from bridge.tags import COLOURS
+
 OPAQUE = np.uint32(0xFF000000)
 FAR = 1000.0  # m
+#: Each tag's colour as a word of BGRA, for pictures that are looked at.
+PALETTE = np.full(256, OPAQUE, np.uint32)
+PALETTE[: len(COLOURS)] |= COLOURS.astype(np.uint32) @ np.array([1 << 16, 1 << 8, 1], np.uint32)
 
 
 @njit(cache=True, nogil=True)
@@ -28,6 +33,12 @@ def _rgb(rgb: np.ndarray, out: np.ndarray) -> None:
 def _tag(tag: np.ndarray, out: np.ndarray) -> None:
     for i in range(out.size):
         out[i] = OPAQUE | np.uint32(tag[i]) << 16
+
+
+@njit(cache=True, nogil=True)
+def _palette(tag: np.ndarray, colours: np.ndarray, out: np.ndarray) -> None:
+    for i in range(out.size):
+        out[i] = colours[tag[i]]
 
 
 @njit(cache=True, nogil=True)
@@ -101,6 +112,8 @@ def encode(kind: str, planes: Any, out: np.ndarray, fov: float, pose: np.ndarray
     words = out.view(np.uint32)
     if kind == "sensor.camera.semantic_segmentation":
         _tag(planes.tag.reshape(-1), words)
+    elif kind == "sensor.camera.cosmos_visualization":
+        _palette(planes.tag.reshape(-1), PALETTE, words)
     elif kind == "sensor.camera.instance_segmentation":
         _instance(planes.tag.reshape(-1), planes.instance.reshape(-1), words)
     elif kind == "sensor.camera.depth":

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 #: Functions that take the lock themselves, or need none.
-WITHOUT_LOCK = {"version", "load_new_episode", "tick_cue", "get_sensor_token", "get_episode_settings"}
+WITHOUT_LOCK = {"version", "load_new_episode", "tick_cue", "get_sensor_token", "get_episode_settings", "apply_batch"}
 FUNCTIONS: dict[str, Callable[..., Any]] = {}
 
 

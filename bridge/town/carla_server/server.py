@@ -17,7 +17,6 @@ from bridge.town.carla_server import handlers, structs
 from bridge.town.carla_server.compiled import Stamp
 from bridge.town.carla_server.options import parse
 from bridge.town.carla_server.town_server import RATE, TownServer
-from bridge.town.sensors.rays import Rays
 
 __all__ = ["TownServer", "handlers", "main"]
 
@@ -29,8 +28,7 @@ def _compile(world: Any) -> None:
     camera = world.spawn("sensor.camera.rgb", lens, structs.Transform(z=1.5), car.id)
     world.tick(1.0 / RATE)
     world.capture(camera.id)
-    scene, props, poses = world.shapes()
-    Rays(scene, props).cast(np.zeros(3), np.eye(3)[:1], 1.0, poses)
+    world.rays().cast(np.zeros(3), np.eye(3)[:1], 1.0, world.shapes()[2])
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -45,7 +43,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     quiet = os.open(os.devnull, os.O_WRONLY)
     os.dup2(quiet, 1)
     os.close(quiet)
-    from bridge.town.opendrive.towns import TOWNS
+    from bridge.town.opendrive.towns import maps
     from bridge.town.world import World
 
     def make_world(town: str) -> World:
@@ -56,7 +54,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         _compile(World("hamlet", 0, 2, 1))
         compiled.set()
     try:
-        server = TownServer(make_world, options.town, sorted(TOWNS), options.host, options.port, options.streaming_port)
+        known = maps(options.town, options.as_carla)
+        first = next(iter(known))
+        server = TownServer(make_world, first, known, options.host, options.port, options.streaming_port)
     except OSError as error:
         print(f"town: {error.strerror or error}: choose another --host or port", file=sys.stderr)
         return 1

@@ -12,7 +12,7 @@ from typing import Any
 
 from bridge.tags import Tag
 from bridge.town.core.types import Actor, Blueprint, Transform, VehicleControl
-from bridge.town.dynamics.vehicles import GRAVITY, GRIP, Drive, Spec
+from bridge.town.dynamics.vehicles import GRAVITY, GRIP, TYRE, Drive, Spec
 
 VERSION = "0.9.16"
 
@@ -44,6 +44,7 @@ SENSOR_TYPES = {
     "sensor.camera.rgb": 13,
     "sensor.camera.semantic_segmentation": 14,
     "sensor.camera.instance_segmentation": 15,
+    "sensor.camera.cosmos_visualization": 16,
 }
 WORLD_OBSERVER = 17
 MAP_CHANGED = 1  # bit of the snapshot's state: whoever gets it asks for the map again
@@ -231,12 +232,12 @@ def physics_control(actor: Actor, spec: Spec) -> list[Any]:
     length, width = actor.extent[0] or 2.3, actor.extent[1] or 0.9
     pose = actor.transform.matrix()
     wheels = []
-    corners = ((0.62, -0.85), (0.62, 0.85), (-0.62, -0.85), (-0.62, 0.85))
-    for x, y in corners if spec.wheels == 4 else ((0.62, 0.0), (-0.62, 0.0)):
+    apart = 0.85 if spec.wheels == 4 else 0.0  # CARLA lists four wheels of two-wheelers too
+    for x, y in ((0.62, -apart), (0.62, apart), (-0.62, -apart), (-0.62, apart)):
         steer, hand = (spec.steer, 0.0) if x > 0 else (0.0, 3000.0)
         at = pose @ (x * length, y * width, 0.33, 1.0)
         position = [float(100.0 * each) for each in at[:3]]  # CARLA gives wheels in centimetres
-        wheels.append([3.5, 0.25, steer, 33.0, 1500.0, hand, 2.0, 17.0, 1000.0, position])
+        wheels.append([TYRE, 0.25, steer, 33.0, 1500.0, hand, 2.0, 17.0, 1000.0, position])
     gears = [[ratio, 0.5, 0.65] for ratio in GEARS]
     return [
         [[0.0, 200.0], [2000.0, 350.0], [5500.0, 250.0]], MOST_RPM, 1.0, 0.15, 2.0, 0.35, True, 0.3, 10.0, FINAL, gears,

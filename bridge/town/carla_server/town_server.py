@@ -11,7 +11,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -25,6 +25,7 @@ from bridge.town.carla_server.rpc import Call, Connection, RpcError, RpcServer, 
 from bridge.town.carla_server.sensing import Sensing
 from bridge.town.carla_server.situation import Situation
 from bridge.town.carla_server.streams import StreamServer
+from bridge.town.opendrive.towns import find
 
 PATIENCE = 2.0  # seconds without a call after which the first client of a new town will not go synchronous any more
 MOST_PATIENCE = 10.0  # seconds after its first call at which the town stops waiting for that
@@ -55,15 +56,15 @@ class TownServer:
     """Serves the worlds that ``make_world`` (given a town's name or path) builds, the first of them ``town``.
 
     Its functions are those that ``handlers`` registers when it is imported. ``towns`` are the names that clients may
-    load. Port 0 means any free one. Raises ``OSError`` for a port that is taken, ``ValueError`` for a town that cannot
-    be built.
+    load, or what ``make_world`` takes for each of them (``towns.maps``). Port 0 means any free one. Raises ``OSError``
+    for a port that is taken, ``ValueError`` for a town that cannot be built.
     """
 
     def __init__(
         self,
         make_world: Callable[[str], Any],
         town: str,
-        towns: Sequence[str] = (),
+        towns: Mapping[str, str] | Sequence[str] = (),
         host: str = "127.0.0.1",
         port: int = 2000,
         streaming_port: int = 0,
@@ -73,9 +74,12 @@ class TownServer:
         try:
             self.streams = StreamServer(host, streaming_port)
             self.make_world = make_world
-            self.world = make_world(town)
             # What ``make_world`` calls a town, by the name that clients use: they differ for files.
-            self.towns = {name: name for name in towns} | {self.world.name: town}
+            self.towns = dict(towns) if isinstance(towns, Mapping) else {name: name for name in towns}
+            self.world = make_world(self.towns.get(town, town))
+            if town in self.towns:
+                self.world.name = town
+            self.towns.setdefault(self.world.name, town)
         except BaseException:
             self.rpc.close()
             raise
@@ -112,6 +116,7 @@ class TownServer:
         self._met.set()
         self._free.set()
         self.rpc.close()
+        self.sensing.close()
         self.streams.close()
 
     def load(self, town: str) -> None:
@@ -122,8 +127,10 @@ class TownServer:
                 path = Path(folder) / f"{UPLOADED}.xodr"
                 path.write_text(self.uploaded, encoding="utf-8")
                 world = self.make_world(str(path))
-        elif name in self.towns:
-            world = self.make_world(self.towns[name])
+        elif (found := find(name, self.towns)) is not None:
+            place, name = found
+            world = self.make_world(place)
+            world.name = name
         else:
             raise RpcError(f"no town {town!r} here; there are: {', '.join(self.towns)}")
         with self.lock:
@@ -139,6 +146,8 @@ class TownServer:
         self.queries = Queries(world)
         self.recorder = Recorder(world)
         self.episode += 1
+        # The trees that rays go through take seconds in a large town: they are there when a sensor asks for them.
+        threading.Thread(target=world.rays, name="trees", daemon=True).start()
         self._publish_snapshot(world.delta)
 
     def set_settings(self, settings: Settings, connection: Connection) -> int:
@@ -156,6 +165,7 @@ class TownServer:
 
     def tick(self, then: Callable[[int], None] = lambda _: None) -> None:
         """One step of everything. ``then`` gets the frame's number after the snapshot and before the pictures."""
+        self.sensing.settle()
         with self.lock:
             self.handling.before(self.delta)
             self.recorder.before(self.delta)
@@ -254,6 +264,7 @@ class TownServer:
     def _tick_freely(self, late: float = 0.0) -> None:
         """A tick, unless a client wants them all. ``late``: seconds since the last one; where no step is set and this
         machine is too slow for ``RATE``, steps grow up to ``LONGEST`` with it, so that nothing moves in slow motion."""
+        self.sensing.settle()
         with self.lock:
             if self.settings.synchronous_mode or self._stop.is_set():
                 return

@@ -5,6 +5,7 @@ Axes are UE's as CARLA uses them: x forward, y right, z up, left-handed; metres 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -34,6 +35,19 @@ class Transform:
                 [0.0, 0.0, 0.0, 1.0],
             ]
         )
+
+
+def matrices_of(transforms: Sequence[Transform]) -> np.ndarray:
+    """``Transform.matrix`` of many at once, f64 (N, 4, 4)."""
+    values = np.array([(t.x, t.y, t.z, t.pitch, t.yaw, t.roll) for t in transforms], np.float64).reshape(-1, 6)
+    (cp, cy, cr), (sp, sy, sr) = (f(np.radians(values[:, 3:])).T for f in (np.cos, np.sin))
+    result = np.zeros((len(values), 4, 4))
+    result[:, 0, 0], result[:, 0, 1], result[:, 0, 2] = cp * cy, cy * sp * sr - sy * cr, -cy * sp * cr - sy * sr
+    result[:, 1, 0], result[:, 1, 1], result[:, 1, 2] = cp * sy, sy * sp * sr + cy * cr, -sy * sp * cr + cy * sr
+    result[:, 2, 0], result[:, 2, 1], result[:, 2, 2] = sp, -cp * sr, cp * cr
+    result[:, :3, 3] = values[:, :3]
+    result[:, 3, 3] = 1.0
+    return result
 
 
 @dataclass(frozen=True)

@@ -104,27 +104,33 @@ class Residents:
         spec = SPECS[blueprint_library.BASE_TYPES.get(actor.blueprint.id, "car")]
         return Drive(spec, 2 * actor.extent[0], x, y, yaw, float(self.traffic.speed[k]))
 
-    def make_way(self, x: float, y: float, half: float, drives: Sequence[Drive]) -> None:
-        """Send vehicles elsewhere from round a place where somebody is about to appear; not near ``drives`` either."""
-        places = np.array([(drive.x, drive.y) for drive in drives] + [(x, y)])
-        for k in np.flatnonzero(np.hypot(*(self.traffic.poses[:, :2] - (x, y)).T) < 16.0 + half):
-            self.traffic.replace(int(k), self._rng, places)
+    def make_way(self, arrivals: Sequence[tuple[float, float, float]], drives: Sequence[Drive]) -> None:
+        """Send vehicles elsewhere from round the places where somebody is about to appear: x, y and half a length each,
+        metres; not near ``drives`` either."""
+        if not self.vehicles:
+            return
+        here = np.array(arrivals, np.float64).reshape(-1, 3)
+        keep_off = np.concatenate([np.array([(drive.x, drive.y) for drive in drives]).reshape(-1, 2), here[:, :2]])
+        away = np.hypot(*(self.traffic.poses[:, None, :2] - here[None, :, :2]).transpose(2, 0, 1))
+        for k in np.flatnonzero((away < 16.0 + here[:, 2]).any(axis=1)):
+            self.traffic.replace(int(k), self._rng, keep_off)
 
     def gather(self, drives: Sequence[Drive], turn: int, at_once: bool = False) -> None:
         """Keep the town lively where somebody drives: who has been left far behind reappears ahead, one at a time.
         ``turn``: whose turn it is, counted on from step to step."""
         if not drives:
             return
+        places = np.array([(drive.x, drive.y) for drive in drives])
         for crowd, far in ((self.traffic, self.traffic.far), (self.walkers, WALKERS_WITHIN)):
             count = len(crowd)
             for i in range(count) if at_once else (turn % count,) if count else ():
-                away = [float(np.hypot(crowd.poses[i, 0] - drive.x, crowd.poses[i, 1] - drive.y)) for drive in drives]
-                drive = drives[int(np.argmin(away))]
+                away = np.hypot(*(crowd.poses[i, :2] - places).T)
+                nearest = int(away.argmin())
+                drive, focus = drives[nearest], places[nearest]
                 forward = np.array([np.cos(drive.yaw), np.sin(drive.yaw)])
-                focus = np.array([drive.x, drive.y])
                 behind = float((crowd.poses[i, :2] - focus) @ forward) < -25.0
                 jammed = crowd is self.traffic and behind and self.traffic.waited[i] > JAM
-                if min(away) > far + 15.0 or jammed:
+                if away[nearest] > far + 15.0 or jammed:
                     if at_once:
                         crowd.bring(i, self._rng, focus, 0 * forward - 1e-9, 25.0)
                     else:

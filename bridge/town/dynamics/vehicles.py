@@ -16,9 +16,11 @@ from bridge.town.core.types import VehicleControl
 
 GRAVITY = 9.81
 GRIP = 0.92  # tyre on dry asphalt
+TYRE = 3.5  # CARLA's ``tire_friction`` of ordinary tyres on a dry road
 DRIVELINE = 0.84  # share of the engine's power that reaches the road
 LAUNCH = 4.6  # m/s^2 that the driven wheels can put down from a standstill
 SUBSTEP = 1.0 / 60.0  # s, longest step of the integration
+WIDEST_SLIP = 0.5  # radians between a vehicle's axis and its motion while its tyres hold
 
 
 @dataclass(frozen=True)
@@ -62,10 +64,20 @@ class Drive:
     turn: float = 0.0  # rad/s
     slip: float = 0.0  # radians from the vehicle's axis to its motion
     gear: int = 1
+    tyres: float = TYRE  # ``tire_friction`` of its wheels
+    friction: float = 1.0  # what they hold where it is, as a share of what tyres hold on a dry road
+    airborne: bool = False  # nothing but gravity and drag acts on it
+    rise: float = 0.0  # m/s upwards while it is airborne
 
     def step(self, control: VehicleControl, delta: float, grade: float = 0.0) -> None:
         """Advance by `delta` seconds under a control whose values are clipped to their ranges; `grade` is the road's
-        slope along the vehicle, radians, positive uphill."""
+        slope along the vehicle, radians, positive uphill. Wheels in the air and those without friction move nothing."""
+        if self.airborne or self.friction <= 0.0:
+            self._glide(delta)
+            return
+        if abs(self.slip) > WIDEST_SLIP:  # it was in the air
+            self.speed *= float(np.cos(self.slip))
+            self.slip = float(np.clip(np.arctan(np.tan(self.slip)), -WIDEST_SLIP, WIDEST_SLIP))
         throttle = float(np.clip(control.throttle, 0.0, 1.0))
         brake = float(np.clip(control.brake, 0.0, 1.0))
         wheel = float(np.clip(control.steer, -1.0, 1.0))
@@ -76,10 +88,32 @@ class Drive:
             state = _advance(
                 *state, throttle, brake, wheel, control.hand_brake, control.reverse, grade, delta / count,
                 s.mass, s.power, np.radians(s.steer), s.wheelbase * self.length, s.drag, s.top, s.brakes, s.grip,
+                self.friction,
             )  # fmt: skip
         self.x, self.y, self.yaw, self.speed, self.steer, self.turn, self.slip = state
         bounds = (4.0, 9.0, 14.0, 20.0, 27.0)
         self.gear = -1 if control.reverse else 1 + sum(self.speed > bound for bound in bounds)
+
+    def push(self, vx: float, vy: float) -> None:
+        """Give it this velocity over the ground, m/s in the world; tyres on a road do not go further aside than
+        `WIDEST_SLIP`."""
+        along = float(np.cos(self.yaw) * vx + np.sin(self.yaw) * vy)
+        across = float(np.cos(self.yaw) * vy - np.sin(self.yaw) * vx)
+        forward = -1.0 if along < 0.0 else 1.0
+        aside = float(np.arctan2(forward * across, forward * along))
+        if abs(aside) <= WIDEST_SLIP or self.airborne or self.friction <= 0.0:
+            self.speed, self.slip = forward * float(np.hypot(along, across)), aside
+        else:
+            self.speed, self.slip = along, float(np.clip(aside, -WIDEST_SLIP, WIDEST_SLIP))
+
+    def _glide(self, delta: float) -> None:
+        """Go on as it goes, turning as it turns, slowed by the air alone."""
+        self.speed /= 1.0 + 0.6 * self.spec.drag * abs(self.speed) / self.spec.mass * delta
+        heading = self.yaw + self.slip
+        self.x += self.speed * float(np.cos(heading)) * delta
+        self.y += self.speed * float(np.sin(heading)) * delta
+        self.yaw += self.turn * delta
+        self.slip -= self.turn * delta
 
     @property
     def velocity(self) -> np.ndarray:
@@ -91,10 +125,10 @@ class Drive:
 @njit(cache=True, nogil=True)
 def _advance(  # type: ignore[no-untyped-def]
     x, y, yaw, speed, steer, turn, slip, throttle, brake, wheel, hand_brake, reverse, grade, dt,
-    mass, power, lock, base, drag, top, brakes, across_limit,
+    mass, power, lock, base, drag, top, brakes, across_limit, friction,
 ):  # fmt: skip
     """One substep of the single-track model; the state's seven numbers in, the same out."""
-    grip = across_limit * GRAVITY
+    grip = across_limit * friction * GRAVITY
     # The rack turns lock to lock in about 1.1 s, and less far the faster the car goes (as CARLA's steering curve).
     target = wheel * lock / (1.0 + (abs(speed) / 22.0) ** 2)
     most = 2.0 * lock / 1.1 * dt
@@ -102,16 +136,16 @@ def _advance(  # type: ignore[no-untyped-def]
 
     across = abs(turn * speed)
     share = min(across / grip, 1.0)
-    along = 1.05 * brakes * max(np.sqrt(1.0 - share * share), 0.2)  # what the friction ellipse leaves
+    along = 1.05 * brakes * friction * max(np.sqrt(1.0 - share * share), 0.2)  # what the friction ellipse leaves
     sign = -1.0 if reverse else 1.0
     if (reverse and speed < -7.0) or abs(speed) > top:
         throttle = 0.0
-    push = min(DRIVELINE * power / max(abs(speed), 1.5) / mass, LAUNCH) * throttle
+    push = min(DRIVELINE * power / max(abs(speed), 1.5) / mass, LAUNCH * friction) * throttle
     pull = brake * brakes + (0.5 * brakes if hand_brake else 0.0)
     if sign * speed < -0.3:  # the other way than the gear: throttle brakes first
         pull += push
         push = 0.0
-    rolling = 0.12 + (0.35 if throttle < 0.02 else 0.0)
+    rolling = (0.12 + (0.35 if throttle < 0.02 else 0.0)) * friction
     resist = min(pull, along) + rolling + 0.6 * drag * speed * speed / mass
     drive = sign * min(push, along) - GRAVITY * np.sin(grade)
     speed += drive * dt

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from bridge.process.presets import PLAIN
+
 Range = tuple[float, float]
 
 #: Characters of a piece of street: set-back, storeys, width of a house, gap between houses (m), share of open plots.
@@ -23,13 +25,15 @@ STYLES: dict[str, tuple[Range, tuple[int, int], Range, Range, float]] = {
 class Look:
     """``styles``: shares of the `STYLES` along town streets; ``church``: whether there is one; ``belt``: woods close
     the horizon right behind the last houses, otherwise woods and hills lie all around; ``hills``: height of those where
-    the map is not flat, metres; ``driveways``: share of the gaps between houses that are driveways."""
+    the map is not flat, metres; ``driveways``: share of the gaps between houses that are driveways; ``bare``: nothing
+    stands there but what a file names."""
 
     styles: dict[str, float]
     church: bool = True
     belt: bool = False
     hills: float = 16.0
     driveways: float = 0.0
+    bare: bool = False
 
 
 _OLD = {"terrace": 0.24, "gardens": 0.24, "urban": 0.22, "mixed": 0.12, "green": 0.18}
@@ -42,6 +46,7 @@ LOOKS = {
     ),
     "village": Look({"terrace": 0.18, "gardens": 0.3, "mixed": 0.2, "farms": 0.32}, hills=46.0, driveways=0.35),
     "motorway": Look({"farms": 1.0}, church=False, hills=26.0),
+    PLAIN: Look({"farms": 1.0}, church=False, bare=True),
 }
 OTHERS = Look(_OLD, driveways=0.2)  # of a map that is not ours
 

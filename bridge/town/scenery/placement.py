@@ -17,8 +17,8 @@ from bridge.town.assets.houses import Frame, box, church, house
 from bridge.town.assets.meshes import Mesh
 from bridge.town.ground.blocks import KERB, Ground, Ring, along, inside, offset
 from bridge.town.opendrive.network import Network
-from bridge.town.scenery import countryside, fixtures, furniture
 from bridge.town.scenery.looks import OTHERS, STYLES, Look
+from bridge.town.scenery import countryside, fixtures, furniture
 from bridge.town.scenery.site import TREE_KINDS, Line, Prop, Site, frontage
 
 BELT = (58.0, 95.0)  # m, woods around the town that close the horizon
@@ -27,13 +27,13 @@ BELT = (58.0, 95.0)  # m, woods around the town that close the horizon
 @dataclass
 class Scenery:
     """`mesh`: what is built in one piece, in world coordinates; `props`; `boxes` f64 (N, 5): what one can run into
-    (x, y, yaw in radians, half sizes); `levels` f64 (N,): heights they stand at, where the map is not flat;
-    `buildings`: how many instances the mesh uses."""
+    (x, y, yaw in radians, half sizes); `levels` f64 (N,): heights they stand at,
+    metres; `buildings`: how many instances the mesh uses."""
 
     mesh: Mesh
     props: list[Prop]
     boxes: np.ndarray
-    levels: np.ndarray | None
+    levels: np.ndarray
     buildings: int
 
 
@@ -44,19 +44,24 @@ def dress(
     site = Site(network, ground, rng, first_instance, look)
     furniture.reserve(site)
     fixtures.place(site, ET.fromstring(network.map.to_opendrive()))
-    if look.church and ground.rings:
+    if not look.bare:
+        _clothe(site)
+    boxes = np.array(site.boxes, np.float64).reshape(-1, 5)
+    return Scenery(site.builder.mesh(), site.props, boxes, ground.heights(boxes[:, :2]), site.buildings)
+
+
+def _clothe(site: Site) -> None:
+    """What a place of this look has beside its roads."""
+    if site.look.church and site.ground.rings:
         _church(site)
-    for ring in ground.rings:
+    for ring in site.ground.rings:
         _frontage(site, ring)
     furniture.furnish(site)
     countryside.roadsides(site)
-    if look.belt:
+    if site.look.belt:
         _woods(site)
     else:
         countryside.woods(site)
-    boxes = np.array(site.boxes, np.float64).reshape(-1, 5)
-    levels = None if ground.flat else ground.heights(boxes[:, :2])
-    return Scenery(site.builder.mesh(), site.props, boxes, levels, site.buildings)
 
 
 def _frontage(site: Site, ring: Ring) -> None:

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 import numpy as np
 from numba import njit
 
+from bridge.town.render.poses import Poses
 from bridge.town.render.raster import Placements, Scene
-from bridge.town.render.view_cache import Poses
 from bridge.town.sensors.bvh import tree_of
 
 STACK = 96

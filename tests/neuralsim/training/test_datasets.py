@@ -13,6 +13,7 @@ import pytest
 
 from neuralsim.models.classes import Channel
 from neuralsim.offline.images import ImageError, read, read_ids
+from neuralsim.training import configs
 from neuralsim.training.config import Source, load_config
 from neuralsim.training.datasets import DATASETS, Found, Pictures, find
 
@@ -212,7 +213,7 @@ def test_a_bad_config_is_one_line(tmp_path: Path, text: str, complaint: str) -> 
 
 
 def test_the_shipped_config_is_a_good_one() -> None:
-    config = load_config(Path(__file__).parents[3] / "docs/training/street-rt.yaml")
+    config = load_config(configs.find("street-rt"))
     assert [source.name for source in config.data] == ["camvid", "cityscapes"]
 
 

@@ -6,14 +6,12 @@ from typing import Any
 
 from bridge.town.carla_server import structs
 from bridge.town.carla_server.handlers.lookup import find
-from bridge.town.carla_server.registry import accept, function
+from bridge.town.carla_server.registry import function
 from bridge.town.carla_server.rpc import Call
 from bridge.town.carla_server.town_server import TownServer
 from bridge.town.core.types import Actor, Transform
 
 RIGID = 0  # carla.AttachmentType; the others are spring arms
-
-accept("set_actor_enable_gravity")  # what drives stands on the ground
 
 
 def spawn(
@@ -106,6 +104,11 @@ def set_actor_simulate_physics(town: TownServer, call: Call, ident: int, enabled
     if find(town, ident).blueprint.id.startswith("vehicle."):
         town.world.drive_of(ident)
     town.world.set_physics(ident, bool(enabled))
+
+
+@function
+def set_actor_enable_gravity(town: TownServer, call: Call, ident: int, enabled: bool) -> None:
+    town.world.set_gravity(find(town, ident).id, bool(enabled))
 
 
 @function

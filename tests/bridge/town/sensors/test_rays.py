@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from bridge.town.render.poses import Poses
 from bridge.town.render.raster import Placements, Scene
-from bridge.town.render.view_cache import Poses
 from bridge.town.sensors.bvh import DEEP, Tree, tree_of
 from bridge.town.sensors.rays import Rays
 from bridge.town.world import World
