@@ -167,7 +167,7 @@ def _friction() -> Blueprint:
 
 def _prop(name: str) -> Blueprint:
     size = Attribute("size", "string", "medium", ("tiny", "small", "medium", "big"), False)
-    own = (_role("prop"), size)
+    own: tuple[Attribute, ...] = (_role("prop"), size)
     if name == "static.prop.mesh":  # whatever mesh is named: there is but a box for all of them
         own += (
             Attribute("mesh_path", "string", ""),
