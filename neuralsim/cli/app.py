@@ -26,6 +26,8 @@ from bridge.process.arguments import (
 )
 from bridge.process.presets import TOWNS
 from neuralsim import __version__
+from neuralsim.base.extras import missing
+from neuralsim.base.failure import fail
 from neuralsim.cli.arguments import add_model, add_remap, add_runtime, add_style
 from neuralsim.cli.exit_codes import DONE, FAILED, usage
 
@@ -33,6 +35,15 @@ from neuralsim.cli.exit_codes import DONE, FAILED, usage
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit code: 0 done, 1 failed, 2 wrong usage."""
     arguments = list(sys.argv[1:] if argv is None else argv)
+    try:
+        return _run(arguments)
+    except ModuleNotFoundError as error:
+        if (error.name or "").partition(".")[0] in ("bridge", "neuralsim", "scenarios"):
+            raise
+        return fail(missing(error, "bridge" if arguments[0] in _PROCESSES else "drive"))
+
+
+def _run(arguments: list[str]) -> int:
     process = arguments[0] if arguments and arguments[0] in _PROCESSES else None
     try:
         if process is not None:
@@ -262,9 +273,7 @@ def _examine_recording(file: Path, target: Path | None) -> int:
 
 
 def _add_train(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "config", metavar="CONFIG.yaml", type=Path, help="the run, such as docs/training/street-rt.yaml"
-    )
+    _add_config(parser)
     parser.add_argument(
         "--check", action="store_true", help="only read every picture and label once, say what is wrong"
     )
@@ -277,7 +286,7 @@ def _train(options: argparse.Namespace) -> int:
 
 
 def _add_export(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("config", metavar="CONFIG.yaml", type=Path, help="the run's config")
+    _add_config(parser)
     parser.add_argument(
         "--out", metavar="FOLDER", type=Path, required=True, help="model folder; its name is the model's"
     )
@@ -290,17 +299,20 @@ def _export(options: argparse.Namespace) -> int:
     return _with_torch(lambda run: print(run.run_export(options.config, options.out, options.licence)))
 
 
+def _add_config(parser: argparse.ArgumentParser) -> None:
+    from neuralsim.training import configs
+
+    shipped = f"the run's config; shipped are {', '.join(configs.names())}"
+    parser.add_argument("config", metavar="CONFIG.yaml|NAME", type=configs.find, help=shipped)
+
+
 def _with_torch(task: Callable[[Any], bool | None]) -> int:
     """Run ``task`` with ``neuralsim.training.run``; what goes wrong is one line, and what returns False has failed."""
-    try:
-        from neuralsim.training import run
-    except ModuleNotFoundError as error:
-        print(f"neuralsim: {error.name} is missing: pip install -r requirements/train.txt", file=sys.stderr)
-        return FAILED
     from safetensors import SafetensorError
 
     from neuralsim import zoo
     from neuralsim.base.failure import reason
+    from neuralsim.training import run
 
     try:
         return FAILED if task(run) is False else DONE

@@ -40,6 +40,7 @@ def add(parser: argparse.ArgumentParser) -> None:
     add("--frames", metavar="N", type=positive, help="only so many of the clip and of the loop")
     add("--town-frames", metavar="N", type=positive, default=default.town_frames, help="of the drive for town, shift")
     add("--drift-frames", metavar="N", type=positive, default=default.drift_frames, help="of the drive for drift")
+    add("--content-frames", metavar="N", type=positive, default=default.content_frames, help="of the towns for content")
     add("--seed", metavar="N", type=count, default=default.seed, help="of the town's drives")
     add("--threads", metavar="N", type=positive, help="CPU threads of the judging networks (default: all)")
 

@@ -1,4 +1,4 @@
-"""What ``neuralsim record`` was asked for."""
+"""Options of ``neuralsim record``."""
 
 from __future__ import annotations
 
@@ -30,6 +30,12 @@ class RecordOptions:
     ray: str | None = None  # address of a Ray cluster; None: on this machine
     junit: Path | None = None  # where evaluations go
     again: bool = False  # record what has been recorded, too
+
+    @property
+    def guide(self) -> str:
+        """What painting follows: the simulator's picture only where that is recorded too, so that a replay can paint
+        anew what was painted."""
+        return "picture" if "rgb" in self.planes else "surface"
 
     @property
     def paints(self) -> bool:

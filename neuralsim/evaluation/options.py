@@ -1,4 +1,4 @@
-"""What ``neuralsim evaluate`` can be asked for."""
+"""Options of ``neuralsim evaluate``."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 
 DEFAULT_MODEL = "street-rt"
 CLIP_PARTS = ("obedience", "realism", "flicker", "sharpness", "classes")
-PARTS = (*CLIP_PARTS, "town", "shift", "drift", "return", "cost")
+PARTS = (*CLIP_PARTS, "town", "shift", "drift", "return", "content", "cost")
 
 
 @dataclass(frozen=True)
@@ -26,5 +26,6 @@ class EvaluateOptions:
     frames: int | None = None  # of the clip and of the loop, None = all
     town_frames: int = 90
     drift_frames: int = 2000
+    content_frames: int = 200
     seed: int = 0
-    threads: int | None = None  # of the judging networks
+    threads: int | None = None  # of the metric networks

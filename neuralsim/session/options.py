@@ -1,4 +1,4 @@
-"""What ``neuralsim drive`` was asked for."""
+"""Options of ``neuralsim drive``."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ TAGS = "tags"  # as a model: paint every pixel in its class's colour, without a 
 
 @dataclass(frozen=True)
 class DriveOptions:
-    """The options of one drive; None means that the default of whoever acts on it holds."""
+    """The options of one drive; None means that the default of what uses it holds."""
 
     carla: str | None = None  # HOST:PORT of a running server; None: the embedded town
     connect: str | None = None  # frame endpoint of a bridge elsewhere
@@ -25,6 +25,7 @@ class DriveOptions:
     runtime: str = "auto"
     style: str | None = None  # of the model; None: the weather chooses
     remap: Remap | None = None  # what is painted as something else; None: nothing, or what a recording says
+    guide: str = "picture"  # one of neuralsim.guide.GUIDES: whose look of things is painted
     size: tuple[int, int] = (512, 256)  # width, height, pixels
     town: str = "oldtown"  # name or .xodr file
     weather: str | None = None  # preset

@@ -17,8 +17,8 @@ from bridge.town.assets.houses import Frame, box, church, house
 from bridge.town.assets.meshes import Mesh
 from bridge.town.ground.blocks import KERB, Ground, Ring, along, inside, offset
 from bridge.town.opendrive.network import Network
-from bridge.town.scenery.looks import OTHERS, STYLES, Look
 from bridge.town.scenery import countryside, fixtures, furniture
+from bridge.town.scenery.looks import OTHERS, STYLES, Look
 from bridge.town.scenery.site import TREE_KINDS, Line, Prop, Site, frontage
 
 BELT = (58.0, 95.0)  # m, woods around the town that close the horizon
