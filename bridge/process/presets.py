@@ -1,4 +1,4 @@
-"""What is chosen by name, for whoever has to know the names before a simulator is imported, let alone started."""
+"""Names of weathers, planes and towns, importable without loading a simulator."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ Preset = Literal[
 ]  # fmt: skip
 WEATHERS: tuple[str, ...] = tuple(sorted(get_args(Preset)))
 
-#: What a frame can hold, in the order of the wire.
+#: The planes of a frame, in wire order.
 PLANES = ("tag", "instance", "depth", "motion", "rgb")
 
 #: The towns that ``bridge.town.opendrive.towns`` can generate.
@@ -24,7 +24,7 @@ PLAIN = "plain"
 
 
 def weather(text: str) -> str:
-    """The preset that is meant, however its letters are cased. Raises ``ValueError``, one line."""
+    """The preset with this name, in any case. Raises ``ValueError``, one line."""
     known = {name.lower(): name for name in WEATHERS}
     if text.lower() not in known:
         raise ValueError(f"unknown weather {text!r}: choose {', '.join(WEATHERS)}")

@@ -70,7 +70,7 @@ class Land:
 
     @property
     def rays(self) -> Rays:
-        """What casts rays through all of it; whoever asks first builds its trees, the others wait for them."""
+        """The ray caster over all of it; the first caller builds its hierarchies, others wait for them."""
         with self._building:
             if self._rays is None:
                 self._rays = Rays(self.scene, self.props)

@@ -1,4 +1,4 @@
-"""The town as its server serves it: actors in, ticks, pictures out. It knows nothing of sockets or CARLA's wire."""
+"""The simulated town: actors in, ticks, pictures out. It knows nothing of sockets or CARLA's wire."""
 
 from __future__ import annotations
 
@@ -14,25 +14,25 @@ from bridge.town.assets.prop_meshes import traffic_light_bulbs
 from bridge.town.assets.templates import ARM, templates
 from bridge.town.core import blueprint_library
 from bridge.town.core.types import Actor, Blueprint, Transform, matrices_of
-from bridge.town.dynamics.driven import SUNK, Collision, Driven, Patch
-from bridge.town.dynamics.lights import Light, Lights, trigger_of
+from bridge.town.dynamics.driven import SUNK, CollisionEvent, DrivenVehicles, Patch
+from bridge.town.dynamics.lights import TrafficLight, TrafficLights, trigger_of
 from bridge.town.dynamics.mounts import Mounts, assign
-from bridge.town.dynamics.residents import Residents
-from bridge.town.dynamics.vehicles import GRAVITY, SPECS, Drive, overlap
+from bridge.town.dynamics.residents import BackgroundActors
+from bridge.town.dynamics.vehicles import GRAVITY, SPECS, VehicleState, overlap
 from bridge.town.dynamics.walkers import STRIDE
 from bridge.town.ground.blocks import KERB
 from bridge.town.land import land_of
-from bridge.town.render.daylight import Air
+from bridge.town.render.daylight import Atmosphere
 from bridge.town.render.poses import Poses
 from bridge.town.render.raster import Placements, Planes, Scene
-from bridge.town.render.view_cache import Stage
+from bridge.town.render.view_cache import ViewCache
 from bridge.town.sensors.rays import Rays
 
 BLOCKED = "Spawn failed because of collision at spawn position"  # in CARLA's words: its programs look for them
 NEAR = 20.0  # m, boxes of actors further apart do not touch
 STEP = 0.4  # m that people on foot step up or down
 TAKE_OFF = 0.5  # m/s upwards that lift a vehicle off the ground
-LONGEST = 0.1  # s, of a step in which who drives still sees what is coming
+MAX_STEP = 0.1  # s, longest step of the traffic's decisions
 
 WEATHER = {
     "cloudiness": 20.0, "precipitation": 0.0, "precipitation_deposits": 0.0, "wind_intensity": 10.0,
@@ -58,24 +58,24 @@ class World:
         self.frame, self.time, self.delta = 0, 0.0, 0.0
         self.weather = dict(WEATHER)
         self.actors: dict[int, Actor] = {}
-        self.light_of: dict[int, Light] = {}  # by actor id
+        self.light_of: dict[int, TrafficLight] = {}  # by actor id
         self._blueprints = blueprint_library.blueprints(list(templates().vehicles))
         self._rng = np.random.default_rng([seed, 1])
         self._next_id = 1
         self._strides: dict[int, float] = {}  # metres walked by walkers that a client moves
         self._falls: dict[int, float] = {}  # m/s upwards of walkers and props in the air
-        self._events: list[Collision] = []  # of the last tick
+        self._events: list[CollisionEvent] = []  # of the last tick
         self._steps = 0  # parts of ticks so far
         self._mounts = Mounts(self.actors)
         self._arrivals: list[tuple[float, float, float]] | None = None  # who came during `together`: place, half length
 
         self._solid = self.land.solid
-        self._driven = Driven(self.actors, self.ground, self._solid)
+        self._driven = DrivenVehicles(self.actors, self.ground, self._solid)
         self._drives = self._driven.drives
-        self._stage = Stage(self.land.scene, self.land.props)
+        self._stage = ViewCache(self.land.scene, self.land.props)
         self.spectator = self._add(blueprint_library.SPECTATOR, {}, self._overview())
-        self.lights = Lights(self.network, self._make_lights(), self._rng)
-        self.residents = Residents(
+        self.lights = TrafficLights(self.network, self._make_lights(), self._rng)
+        self.residents = BackgroundActors(
             self.network, self.ground, self._blueprints, self.actors, self._resident, self._rng, vehicles, walkers
         )
         self.traffic, self.walkers = self.residents.traffic, self.residents.walkers
@@ -85,6 +85,7 @@ class World:
     # Actors -------------------------------------------------------------------------------------------------------
 
     def blueprints(self) -> list[Blueprint]:
+        """All blueprints that can be spawned."""
         return list(self._blueprints.values())
 
     def spawn_points(self) -> list[Transform]:
@@ -95,8 +96,9 @@ class World:
     def spawn(
         self, blueprint_id: str, attributes: dict[str, str], transform: Transform, parent: int = 0, arm: bool = False
     ) -> Actor:
-        """A new actor; with a `parent`, `transform` is relative to it, and `arm` holds it with a spring arm. Traffic
-        makes way for driven vehicles.
+        """A new actor; with a ``parent``, ``transform`` is relative to it, and ``arm`` holds it with a spring arm.
+
+        Traffic makes way for driven vehicles.
 
         Raises:
             ValueError: unknown blueprint or parent, or something solid is there.
@@ -178,7 +180,7 @@ class World:
         self.residents.gather(drives, self._steps, at_once=True)
         self._refresh()
 
-    def set_velocity(self, actor_id: int, velocity: tuple[float, float, float]) -> None:
+    def set_velocity(self, actor_id: int, velocity: np.ndarray | tuple[float, float, float]) -> None:
         """Give an actor a velocity (m/s, world); a driven vehicle goes on turning as it did. Raises ValueError for an
         unknown id."""
         actor = self._get(actor_id)
@@ -190,13 +192,15 @@ class World:
                 drive.airborne, drive.rise = True, float(velocity[2])
 
     @property
-    def drives(self) -> dict[int, Drive]:
-        """Moving state of the vehicles that obey their `control`, by id."""
+    def drives(self) -> dict[int, VehicleState]:
+        """The state of the driven vehicles, by id."""
         return self._drives
 
-    def drive_of(self, actor_id: int) -> Drive:
-        """The moving state of a vehicle, which obeys its `control` from now on if it did not before. Raises
-        ValueError for other actors."""
+    def drive_of(self, actor_id: int) -> VehicleState:
+        """The moving state of a vehicle, which obeys its ``control`` from now on if it did not before.
+
+        Raises ValueError for other actors.
+        """
         drive = self._drives.get(actor_id)
         return self.take_over(actor_id) if drive is None else drive
 
@@ -228,7 +232,7 @@ class World:
         self._show_lights()
 
     def walk(self, actor_id: int, direction: tuple[float, float, float], speed: float) -> None:
-        """Let a walker go: `direction` in the world, `speed` in m/s, until told otherwise. Raises ValueError."""
+        """Let a walker go: ``direction`` in the world, ``speed`` in m/s, until the next call. Raises ValueError."""
         actor = self._get(actor_id)
         if actor_id in self.residents.people:
             self.lead(actor_id)
@@ -240,9 +244,9 @@ class World:
     # Time ---------------------------------------------------------------------------------------------------------
 
     def tick(self, delta: float) -> None:
-        """One step of `delta` seconds of everything there is; a long one is taken in parts of `LONGEST` at most."""
+        """One step of ``delta`` seconds of everything there is; a long one is taken in parts of ``LONGEST`` at most."""
         self._stage.remember(self._poses())
-        parts = max(1, math.ceil(delta / LONGEST - 1e-9))
+        parts = max(1, math.ceil(delta / MAX_STEP - 1e-9))
         self._events = []
         for _ in range(parts):
             self._step(delta / parts)
@@ -279,7 +283,7 @@ class World:
         self._refresh(delta)
 
     def _settle(self, actor: Actor, delta: float, step: float) -> None:
-        """Height of somebody on foot or of a prop that falls; ``step``: metres that it goes up or down by itself."""
+        """Height of a pedestrian or of a falling prop; ``step``: metres that it goes up or down by itself."""
         place = actor.transform
         level = self.ground.level(place.x, place.y, place.z)
         above, speed = place.z - level, self._falls.get(actor.id, 0.0)
@@ -296,14 +300,14 @@ class World:
                 self._falls.pop(actor.id, None)
         actor.velocity[2] = self._falls.get(actor.id, 0.0)
 
-    def events(self) -> list[Collision]:
+    def events(self) -> list[CollisionEvent]:
         """Collisions of the last tick."""
         return self._events
 
     def capture(self, camera_id: int, rgb: bool = False) -> Planes:
         """What a camera sees now; motion is towards the previous tick.
 
-        Cameras of equal size, field of view and pose share one picture per tick. `Planes.rgb` is filled when one of
+        Cameras of equal size, field of view and pose share one picture per tick. ``Planes.rgb`` is filled when one of
         them is an rgb camera, or when asked. Planes are valid until the next tick. Raises ValueError for other
         actors.
         """
@@ -317,7 +321,7 @@ class World:
         hide = 0
         if actor.parent:  # a car is not seen from its own seat or bonnet, but from a camera that follows it
             hide = 0 if self._mounts.follows(actor) else actor.parent
-        return self._stage.picture(self._poses(), camera_id, view, Air.of(self.weather), hide, rgb)
+        return self._stage.picture(self._poses(), camera_id, view, Atmosphere.of(self.weather), hide, rgb)
 
     def shapes(self) -> tuple[Scene, Placements, Poses]:
         """What rays can meet: the scene, its props, and where all actors are now."""
@@ -353,7 +357,7 @@ class World:
         middle = (self.ground.low + self.ground.high) / 2
         return Transform(float(middle[0]), float(middle[1]), 120.0, -60.0, 0.0, 0.0)
 
-    def _make_lights(self) -> list[Light]:
+    def _make_lights(self) -> list[TrafficLight]:
         lights = []
         for signal in self.network.signals:
             arm = ARM if len(signal.lanes) > 1 else 0.0
@@ -367,7 +371,7 @@ class World:
                 state: np.array(places) @ matrix[:3, :3].T + matrix[:3, 3]
                 for state, places in traffic_light_bulbs(arm).items()
             }
-            lights.append(Light(actor.id, signal.id, signal.group, signal.cycle, signal.lanes, bulbs))
+            lights.append(TrafficLight(actor.id, signal.id, signal.group, signal.cycle, signal.lanes, bulbs))
             self.light_of[actor.id] = lights[-1]
         return lights
 
@@ -393,21 +397,21 @@ class World:
                 raise ValueError(BLOCKED)
         actor = self._shaped(self._add(blueprint, values, transform), blueprint_library.body(blueprint.id))
         spec = SPECS[blueprint_library.BASE_TYPES.get(blueprint.id, "car")]
-        self._driven.add(actor.id, Drive(spec, 2 * half[0], x, y, yaw))
+        self._driven.add(actor.id, VehicleState(spec, 2 * half[0], x, y, yaw))
         if values.get("sticky_control", "").lower() == "false":
             self._driven.fleeting.add(actor.id)
         self._arrive(actor)
         return actor
 
-    def take_over(self, actor_id: int) -> Drive:
-        """Make one of the town's own vehicles obey its `control`. Raises ValueError for other actors."""
+    def take_over(self, actor_id: int) -> VehicleState:
+        """Detach a vehicle from the background traffic, to follow its ``control``. Raises ValueError for others."""
         drive = self.residents.drive_of(actor_id)
         self._driven.add(actor_id, drive)
         self.residents.release(actor_id)
         return drive
 
     def lead(self, actor_id: int) -> None:
-        """Make one of the town's own walkers go where it is told. Raises ValueError for other actors."""
+        """Detach a pedestrian from the background traffic, to be controlled. Raises ValueError for other actors."""
         if actor_id not in self.residents.people:
             raise ValueError(f"actor {actor_id} is not a walker of the town's own")
         self.residents.release(actor_id)
@@ -421,7 +425,7 @@ class World:
         return actor
 
     def _bodies(self) -> np.ndarray:
-        """What the town's traffic must heed besides itself: f64 (B, 7) as in `lanes.look_ahead`."""
+        """What the town's traffic must heed besides itself: f64 (B, 7) as in ``lanes.look_ahead``."""
         rows = []
         for actor_id in (*self._drives, *self._strides):
             actor = self.actors[actor_id]

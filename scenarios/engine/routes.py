@@ -1,4 +1,4 @@
-"""The places that steps and conditions name, found on the map: routes, paths, how far it is to somewhere."""
+"""Places named by steps and conditions, resolved on the map: routes, paths, remaining distances."""
 
 from __future__ import annotations
 
@@ -12,25 +12,25 @@ from pydantic import BaseModel
 from scipy.interpolate import BSpline
 
 from bridge.carla_client.autopilot import STEP
-from scenarios.engine.loader import Loaded, ScenarioError
-from scenarios.engine.road import Places, Progress, RoutePoint
-from scenarios.engine.snapshot import Moment, State
+from scenarios.engine.loader import LoadedScenario, ScenarioError
+from scenarios.engine.road import PlaceFinder, RoutePoint, RouteProgress
+from scenarios.engine.snapshot import ActorState, Snapshot
 from scenarios.language.conditions import At, Place, Spawn, When
-from scenarios.language.schema import Actor, Ego, Step
+from scenarios.language.schema import ActorSpec, EgoSpec, Step
 
 Key = tuple[str | int, ...]
 BEND = 12  # points of a curve for each of its control points
 
 
-class Guide:
-    """Says where the steps of a scenario lead. Raises ``ScenarioError`` with the line for a place that is not there."""
+class RouteResolver:
+    """Resolves the places of a scenario's steps. Raises ``ScenarioError`` with the line of a missing place."""
 
-    def __init__(self, town: carla.Map, places: Places, loaded: Loaded) -> None:
+    def __init__(self, town: carla.Map, places: PlaceFinder, loaded: LoadedScenario) -> None:
         self._town, self._places, self._scenario = town, places, loaded.scenario
         self._keys = {id(step): key for step, key in self._steps()}
 
     def check(self) -> None:
-        """Find all places once, so that one that is not there is said now; fills in those of conditions."""
+        """Resolve all places once, to report missing ones early, and fill in those of conditions."""
         for step, key in self._steps():
             if step.follow_route is not None:
                 for n, place in enumerate(step.follow_route.via):
@@ -54,7 +54,7 @@ class Guide:
             self._fill(change.when, "changes", k, "when")
 
     def _find(self, place: Place, *key: str | int) -> None:
-        """See that a place is there, if that can be told by now."""
+        """Check that a place exists, as far as it is known yet."""
         if not self._places.waits(place):
             self._places.find(place, *key)
 
@@ -74,13 +74,13 @@ class Guide:
         assert step.teleport is not None
         return self.pose(step.teleport, *self._keys[id(step)], "teleport")
 
-    def route(self, step: Step, state: State) -> list[RoutePoint]:
-        """The way of a ``follow_route`` from where somebody is."""
+    def route(self, step: Step, state: ActorState) -> list[RoutePoint]:
+        """The route of a ``follow_route`` from an actor's position."""
         assert step.follow_route is not None
         start = self._town.get_waypoint(carla.Location(state.x, state.y, state.z))
         return self._places.route(start, step.follow_route.via, *self._keys[id(step)], "follow_route", "via")
 
-    def path(self, step: Step, now: Moment) -> tuple[list[tuple[float, float]], list[float]]:
+    def path(self, step: Step, now: Snapshot) -> tuple[list[tuple[float, float]], list[float]]:
         """The corners of a ``follow_path`` that begins now, metres, and the seconds from now at which to be there; none
         where they have no times."""
         assert step.follow_path is not None
@@ -115,18 +115,18 @@ class Guide:
         x, y = corners[-1]
         return [*found, RoutePoint(self._town.get_waypoint(carla.Location(x, y, 0.0)), x, y)]
 
-    def way_to(self, place: Place, state: State) -> Way:
-        """How somebody comes to a place from where they are."""
+    def way_to(self, place: Place, state: ActorState) -> Approach:
+        """The way from an actor's position to a place."""
         end = self._places.find(place)
         start = self._town.get_waypoint(carla.Location(state.x, state.y, state.z))
         try:
             points = self._places.route(start, [place])
         except ScenarioError:
-            points = []  # no lane leads there: somebody on foot, or beside the road
-        return Way(end.transform.location.x, end.transform.location.y, Progress(points) if points else None)
+            points = []  # no lane leads there: a walker, or a position beside the road
+        return Approach(end.transform.location.x, end.transform.location.y, RouteProgress(points) if points else None)
 
-    def lane_of(self, state: State, beside: int = 0) -> int:
-        """The id of the lane where somebody is, or so many lanes to the left of it."""
+    def lane_of(self, state: ActorState, beside: int = 0) -> int:
+        """The id of the lane that an actor is on, or of the one ``beside`` lanes to the left of it."""
         lane = int(self._town.get_waypoint(carla.Location(state.x, state.y, state.z)).lane_id)
         wanted = abs(lane) - beside  # counted from the middle of the road outwards; there is no lane 0
         return (1 if lane > 0 else -1) * (wanted if wanted > 0 else wanted - 1)
@@ -144,9 +144,9 @@ class Guide:
                         self._fill(one, *key, name, *([k] if isinstance(value, list) else []))
 
     def _steps(self) -> Iterator[tuple[Step, Key]]:
-        everybody: list[tuple[Ego | Actor, Key]] = [(self._scenario.ego, ("ego",))]
-        everybody += [(actor, ("actors", k)) for k, actor in enumerate(self._scenario.actors)]
-        for actor, key in everybody:
+        participants: list[tuple[EgoSpec | ActorSpec, Key]] = [(self._scenario.ego, ("ego",))]
+        participants += [(actor, ("actors", k)) for k, actor in enumerate(self._scenario.actors)]
+        for actor, key in participants:
             for kind, steps in (("do", actor.do), ("events", actor.events)):
                 for n, step in enumerate(steps):
                     yield step, (*key, kind, n)
@@ -164,13 +164,13 @@ def nurbs(
     return np.asarray(found[:, :2] / found[:, 2:])
 
 
-class Way:
+class Approach:
     """The way to a place. ``progress`` is along lanes, None for as the crow flies."""
 
-    def __init__(self, x: float, y: float, progress: Progress | None) -> None:
+    def __init__(self, x: float, y: float, progress: RouteProgress | None) -> None:
         self._x, self._y, self._progress = x, y, progress
 
-    def left(self, state: State) -> float:
+    def left(self, state: ActorState) -> float:
         """Metres that are left of it."""
         straight = hypot(self._x - state.x, self._y - state.y)
         if self._progress is None:

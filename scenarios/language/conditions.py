@@ -1,4 +1,4 @@
-"""Where and when, in the scenario language: places and conditions, and what all its models have in common."""
+"""Places and conditions of the scenario language, and the base of all its models."""
 
 from __future__ import annotations
 
@@ -204,13 +204,13 @@ class At(Model):
 
 
 class Travelled(Model):
-    """Metres that an actor has gone since the beginning."""
+    """Metres that an actor has travelled since the beginning."""
 
     of: Name | None = None
     above: Annotated[float, Field(ge=0.0, le=1e6)]
 
 
-class Collision(Model):
+class CollisionCondition(Model):
     """An actor has touched something, or a certain other actor."""
 
     of: Name | None = None
@@ -256,7 +256,7 @@ class Standing(Model):
 
 
 class StepState(Model):
-    """A named step of anybody has begun, or is done."""
+    """A named step of any actor has begun, or is done."""
 
     step: Name
     state: Literal["begun", "done"] = "done"
@@ -273,7 +273,7 @@ class When(Model):
     speed: Moving | None = None
     position: At | None = None
     travelled: Travelled | None = None
-    collision: Collision | None = None
+    collision: CollisionCondition | None = None
     headway: Headway | None = None
     time_to_collision: TimeToCollision | None = None
     standing: Standing | None = None

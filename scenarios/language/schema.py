@@ -13,7 +13,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, field_validator, model_validator
 
 from bridge.process.presets import Preset
-from bridge.tags import named
+from bridge.tags import COUNT, named
 from scenarios.language.conditions import (
     EGO,
     Distance,
@@ -63,7 +63,7 @@ class ChangeLane(OneOf):
     beside: Name | None = None
     """To the lane where this actor is; with `lanes` so many to the left of it (negative: to the right)."""
     lanes: Annotated[int, Field(ge=-8, le=8)] | None = None
-    """How many lanes (with `side`: 1 unless told; with `beside`: 0)."""
+    """How many lanes (default with `side`: 1, with `beside`: 0)."""
     length: Annotated[float, Field(ge=6.0, le=500.0)] = 20.0
     """Metres of road that it takes."""
     over: Annotated[float, Field(gt=0.0, le=600.0)] | None = None
@@ -84,8 +84,10 @@ class Shift(Model):
 
 
 class SetSpeed(OneOf):
-    """Exactly this speed, whatever the engine could and whoever is in the way; where to go stays as it was. Done when
-    it is reached."""
+    """Set exactly this speed, regardless of the engine's power and of traffic; the path stays as it was.
+
+    Done when it is reached.
+    """
 
     speed: Annotated[float, Field(ge=-60.0, le=60.0)] | None = None
     """Negative: backwards."""
@@ -157,8 +159,10 @@ class FollowPath(Model):
 
 
 class Meet(Model):
-    """Choose the speed so as to be at a place at the moment when somebody else is at another one; where to go stays as
-    it was. Done when either is there."""
+    """Choose the speed so as to reach a place at the moment when another actor reaches another one.
+
+    The path stays as it was. Done when either is there.
+    """
 
     at: Place
     other: Name
@@ -178,7 +182,7 @@ class Stop(Model):
     hold: Seconds = 0.0
 
 
-class Pedals(Model):
+class ControlPoint(Model):
     """Pedals and steering from a moment on."""
 
     at: Seconds = 0.0
@@ -191,7 +195,7 @@ class Pedals(Model):
 
 
 class Cross(Model):
-    """A walker goes straight over the road, from where it stands. Done when it has gone so far."""
+    """A walker walks straight across the road from its position. Done after `distance`."""
 
     speed: Annotated[float, Field(gt=0.0, le=6.0)] = 1.4
     distance: Annotated[float, Field(gt=0.0, le=1000.0)] = 8.0
@@ -200,7 +204,7 @@ class Cross(Model):
 
 
 class KeepDistance(Model):
-    """Choose the speed so as to keep a distance from somebody ahead on the same way. Done when it is reached."""
+    """Choose the speed so as to keep a distance to an actor ahead on the same path. Done when it is reached."""
 
     to: Name
     metres: Distance | None = None
@@ -289,11 +293,11 @@ class Step(OneOf):
     lamps: Lamps | None = None
     mark: Literal[True] | None = None
     """Nothing, for conditions that ask whether it has begun."""
-    controls: Annotated[list[Pedals], Field(min_length=1, max_length=10_000)] | None = None
+    controls: Annotated[list[ControlPoint], Field(min_length=1, max_length=10_000)] | None = None
     """Pedals by time. Goes on until the next step."""
 
 
-class Ego(Model):
+class EgoSpec(Model):
     """The vehicle with the camera."""
 
     blueprint: str = Field("vehicle.tesla.model3", pattern=r"^vehicle\.[\w.-]+$")
@@ -305,14 +309,14 @@ class Ego(Model):
     """Steps that need not come in order: each begins once, whenever its `when` holds, instead of what is being done."""
 
     @model_validator(mode="after")
-    def _something(self) -> Ego:
+    def _something(self) -> EgoSpec:
         if not self.do and not self.events:
             raise ValueError("needs at least one step in do or events")
         return self
 
 
-class Actor(Model):
-    """Somebody else."""
+class ActorSpec(Model):
+    """A scripted vehicle or walker other than the ego."""
 
     name: Name
     blueprint: str = Field(pattern=r"^(vehicle|walker|static\.prop)\.[\w. -]+$")
@@ -325,6 +329,7 @@ class Actor(Model):
 
     @property
     def walks(self) -> bool:
+        """Whether it is a walker."""
         return self.blueprint.startswith("walker.")
 
     @property
@@ -346,7 +351,7 @@ class SpeedLimit(Model):
 
 
 class Travels(Model):
-    """Metres that an actor must have gone in the end."""
+    """Metres that an actor must have travelled in the end."""
 
     of: Name = EGO
     least: Distance = 0.0
@@ -422,7 +427,7 @@ class End(When):
     """Seconds between these conditions and the end."""
 
 
-class Light(Model):
+class LightSpec(Model):
     """Holds a traffic light in a state from a moment on; those of the crossing lanes go red when it is not."""
 
     at: Place
@@ -435,7 +440,7 @@ class Light(Model):
 # The whole
 
 
-class Mount(Model):
+class MountSpec(Model):
     """The camera's place at the ego, from the middle of the vehicle at road level."""
 
     x: Annotated[float, Field(ge=-30.0, le=30.0)] = 1.2
@@ -450,12 +455,14 @@ class Mount(Model):
     """Degrees, to the right is positive."""
 
 
-class Camera(Model):
+class CameraSpec(Model):
+    """The camera at the ego."""
+
     size: Annotated[str, Field(pattern=r"^[1-9]\d{1,3}x[1-9]\d{1,3}$")] = "512x256"
     """Pixels, width x height."""
     fov: Annotated[float, Field(ge=5.0, le=170.0)] = 70.0
     """Horizontal, degrees."""
-    mount: Mount = Field(default_factory=lambda: Mount())
+    mount: MountSpec = Field(default_factory=lambda: MountSpec())
 
     @property
     def pixels(self) -> tuple[int, int]:
@@ -464,13 +471,13 @@ class Camera(Model):
         return int(width), int(height)
 
 
-class OtherCamera(Camera):
+class ExtraCameraSpec(CameraSpec):
     """A further camera at the ego, beside the first one."""
 
     name: Name
 
 
-class Weather(Model):
+class WeatherSpec(Model):
     """A CARLA preset and what differs from it. The sun's altitude is the time of day."""
 
     preset: Preset | None = None
@@ -490,10 +497,10 @@ class Change(Model):
     """Other weather from a moment on."""
 
     when: When
-    weather: Weather
+    weather: WeatherSpec
 
 
-class Traffic(Model):
+class TrafficSpec(Model):
     """The embedded town's own traffic round the ego; a CARLA server has its own."""
 
     vehicles: Annotated[int, Field(ge=0, le=200)] = 0
@@ -509,23 +516,23 @@ class Scenario(Model):
     """Name of a town, or an .xodr file beside the scenario. Generated towns are laid out by the seed."""
     seed: int = Field(0, ge=0, le=2**31)
     """Of the town, its traffic and every choice."""
-    weather: Weather = Field(default_factory=lambda: Weather())
+    weather: WeatherSpec = Field(default_factory=lambda: WeatherSpec())
     duration: Annotated[float, Field(gt=0.0, le=3600.0)]
     """Seconds until it ends, if it does not end before."""
     fps: Annotated[float, Field(ge=5.0, le=120.0)] = 20.0
     """Ticks and frames per simulated second."""
-    traffic: Traffic = Field(default_factory=lambda: Traffic())
-    camera: Camera = Field(default_factory=lambda: Camera())
-    cameras: list[OtherCamera] = Field(default_factory=list, max_length=7)
+    traffic: TrafficSpec = Field(default_factory=lambda: TrafficSpec())
+    camera: CameraSpec = Field(default_factory=lambda: CameraSpec())
+    cameras: list[ExtraCameraSpec] = Field(default_factory=list, max_length=7)
     """Further ones. What they see is recorded beside the first one's."""
-    lights: list[Light] = Field(default_factory=list, max_length=50)
+    lights: list[LightSpec] = Field(default_factory=list, max_length=50)
     """What traffic lights do other than by their cycles."""
     changes: list[Change] = Field(default_factory=list, max_length=50)
     """Changes of the weather."""
-    remap: dict[str, str] = Field(default_factory=dict, max_length=29)
+    remap: dict[str, str] = Field(default_factory=dict, max_length=COUNT)
     """What is painted as something else, tag by tag, such as `buildings: vegetation`. Recorded tags stay."""
-    ego: Ego
-    actors: list[Actor] = Field(default_factory=list, max_length=100)
+    ego: EgoSpec
+    actors: list[ActorSpec] = Field(default_factory=list, max_length=100)
     end: list[End] = Field(default_factory=list, max_length=20)
     """Ends when one of these holds."""
     asserts: list[Assertion] = Field(max_length=100, alias="assert")

@@ -9,9 +9,9 @@ from typing import Any, Protocol
 from scenarios.openscenario.elements import Element
 from scenarios.openscenario.places import Positions
 
-CRUISE = 8.0  # m/s of somebody whom the file leaves to somebody else's controller
-GENTLE = 3.0  # m/s^2 of a stop that does not say how hard
-WALK = 100.0  # m that somebody walks who is not told how far
+CRUISE = 8.0  # m/s of an entity that the file leaves to an external controller
+GENTLE = 3.0  # m/s^2 of a stop without given deceleration
+WALK = 100.0  # m of a walk without given distance
 NPC = 4.0  # m/s^2 with which ScenarioRunner's vehicles come to a speed that is a step
 LANE = 3.5  # m of a lane change whose dynamics are a rate
 OFFSETS = ("dx", "dy", "dz", "ds", "dt", "dLane", "offset")  # of relative positions
@@ -28,7 +28,7 @@ LATERAL = 1.0  # m/s^2 of a lane offset that does not say how fast
 
 
 class Entity(Protocol):
-    """Somebody who acts."""
+    """An acting entity."""
 
     name: str
     spawn: dict[str, Any] | None
@@ -37,12 +37,12 @@ class Entity(Protocol):
     paths: bool  # has a trajectory somewhere
 
     @property
-    def walks(self) -> bool: ...
+    def walks(self) -> bool:
+        """Whether it is a walker."""
 
 
 class Actions:
-    """Translates private actions. ``entity`` finds who is named, ``mirror`` is 1 for CARLA's axes, -1 for the
-    standard's."""
+    """Translates private actions. ``entity`` resolves references; ``mirror``: 1 for CARLA's axes, else -1."""
 
     def __init__(self, entity: Callable[[Element], Entity], positions: Positions, mirror: float) -> None:
         self._entity, self._positions, self._mirror = entity, positions, mirror
@@ -97,7 +97,7 @@ class Actions:
     # How fast
 
     def target(self, target: Element) -> float:
-        """The speed that a SpeedActionTarget's child says, by what everybody does at the beginning, m/s."""
+        """The speed of a SpeedActionTarget's child, m/s; relative ones refer to the initial speeds."""
         if target.name == "AbsoluteTargetSpeed":
             speed = target.number("value")
         elif target.name == "RelativeTargetSpeed":
@@ -109,8 +109,8 @@ class Actions:
             raise target.error(f"{speed:g} m/s is not -60 to 60")
         return speed
 
-    def told(self, target: Element) -> dict[str, Any]:
-        """The same as the beginning of a ``set_speed``."""
+    def set_speed(self, target: Element) -> dict[str, Any]:
+        """The same as the first keys of a ``set_speed``."""
         if target.name != "RelativeTargetSpeed":
             return {"speed": self.target(target)}
         factor = target.text("speedTargetValueType", "delta") == "factor"
@@ -142,17 +142,17 @@ class Actions:
                 return {**done, "follow_lane": {"speed": speed}}
             hard = value if dimension == "rate" and 0.0 < value <= 10.0 else GENTLE
             return {**done, "stop": {"deceleration": hard}}
-        told = self.told(target)
+        setting = self.set_speed(target)
         if shape == "step":
-            told |= {"rate": NPC} if self._mirror > 0.0 else {}
+            setting |= {"rate": NPC} if self._mirror > 0.0 else {}
         elif shape not in ("linear", "sinusoidal", "cubic"):
             raise dynamics.error(f"dynamicsShape {shape} is not supported")
         elif value > 0.0:
             if dimension not in ("time", "rate", "distance"):
                 raise dynamics.error(f"dynamicsDimension {dimension} is not supported")
-            told[{"time": "over", "rate": "rate", "distance": "within"}[dimension]] = value
-            told |= {"smooth": True} if shape != "linear" else {}
-        return {**done, "set_speed": told}
+            setting[{"time": "over", "rate": "rate", "distance": "within"}[dimension]] = value
+            setting |= {"smooth": True} if shape != "linear" else {}
+        return {**done, "set_speed": setting}
 
     def _distance(self, actor: Entity, what: Element) -> dict[str, Any]:
         what.only("DynamicConstraints")
@@ -213,7 +213,7 @@ class Actions:
         if what.number("targetLaneOffset", 0.0) != 0.0:
             raise what.error("targetLaneOffset is not supported")
         if actor.walks:
-            raise what.error("is not supported for somebody on foot")
+            raise what.error("is not supported for walkers")
         target = what.get("LaneChangeTarget").one()
         value = int(target.number("value"))
         change: dict[str, Any] = {}
@@ -224,7 +224,7 @@ class Actions:
         elif self._entity(target) is not actor:
             change |= {"beside": self._entity(target).name, "lanes": value}
         elif value:
-            # The standard's lanes are counted to the left of whoever drives, ScenarioRunner's to the right.
+            # The standard counts lanes to the driver's left, ScenarioRunner to the right.
             change |= {"side": "right" if value * self._mirror > 0.0 else "left", "lanes": abs(value)}
         else:
             return {"shift": {"across": 0.0, **self._takes(what.get("LaneChangeActionDynamics"), LANE)}}
@@ -248,7 +248,7 @@ class Actions:
     def _lane_offset(self, actor: Entity, what: Element) -> dict[str, Any]:
         what.only("LaneOffsetActionDynamics", "LaneOffsetTarget")
         if actor.walks:
-            raise what.error("is not supported for somebody on foot")
+            raise what.error("is not supported for walkers")
         dynamics, target = what.get("LaneOffsetActionDynamics"), what.get("LaneOffsetTarget").one()
         across = self._mirror * target.number("value")
         if self._mirror < 0.0 and (actor.spawn or {}).get("lane", -1) > 0:

@@ -1,4 +1,4 @@
-"""OpenSCENARIO's catalogs: what a CatalogReference stands for."""
+"""OpenSCENARIO's catalogs: resolution of a CatalogReference."""
 
 from __future__ import annotations
 
@@ -55,9 +55,9 @@ class Catalogs:
                     for name in {catalog.text("name", ""), kind}:
                         self._read.setdefault(name, []).append(catalog)
 
-    def _files(self, told: str) -> list[Path]:
-        """The files of a place: as it is told, or as much of its end as is there beside the scenario."""
-        parts = Path(told).parts
+    def _files(self, declared: str) -> list[Path]:
+        """The files of a declared directory: as it stands, or as much of its end as exists beside the scenario."""
+        parts = Path(declared).parts
         for k in range(len(parts)):
             place = self._folder.joinpath(*parts[k:])
             if place.is_file():

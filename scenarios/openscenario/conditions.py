@@ -25,8 +25,11 @@ class Trigger:
 
 
 class Triggers:
-    """Translates triggers. ``names`` are the entities' names in the scenario, ``states`` what stands for "this element
-    of the storyboard has begun" or "is done", ``values`` for a parameter's value."""
+    """Translates triggers.
+
+    ``names`` are the entities' names in the scenario, ``states`` what stands for "this element of the storyboard has
+    begun" or "is done", ``values`` for a parameter's value.
+    """
 
     def __init__(
         self,

@@ -1,4 +1,4 @@
-"""OpenSCENARIO's XML: elements with their lines, parameters filled in, and everything unread refused by name."""
+"""OpenSCENARIO's XML: elements with line numbers and parameters; unread elements are refused by name."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _FUNCTIONS: dict[str, Callable[..., float]] = {
 
 
 class Element:
-    """An element of an .xosc file. Whoever reads it says which children there may be; others are refused."""
+    """An element of an .xosc file. Its reader declares the children it understands; others are refused."""
 
     def __init__(self, node: Any, path: Path, parameters: Mapping[str, str]) -> None:
         self._node, self._path, self._parameters = node, path, parameters
@@ -41,6 +41,7 @@ class Element:
 
     @property
     def line(self) -> int:
+        """Line in the file, from 1."""
         return int(self._node.sourceline)
 
     def error(self, message: str) -> ScenarioError:

@@ -24,8 +24,10 @@ class Positions:
         return self.names[name]
 
     def spawn(self, position: Element, others: Mapping[str, tuple[dict[str, Any], bool]]) -> dict[str, Any]:
-        """A position as the language's ``spawn``. ``others`` are the entities' places so far, and which is the ego.
-        Raises ``ScenarioError``."""
+        """A position as the language's ``spawn``.
+
+        ``others`` are the entities' places so far, and which is the ego. Raises ``ScenarioError``.
+        """
         if position.name == "RoutePosition":
             return self._on_route(position)
         return place_of(position, self._mirror, others)
@@ -76,8 +78,11 @@ class Positions:
 
 
 def place_of(position: Element, mirror: float, others: Mapping[str, tuple[dict[str, Any], bool]]) -> dict[str, Any]:
-    """A position as the language's ``spawn``. ``mirror`` is 1 for CARLA's axes, -1 for the standard's; ``others`` are
-    the entities' places so far, and which is the ego. Raises ``ScenarioError``."""
+    """A position as the language's ``spawn``.
+
+    ``mirror`` is 1 for CARLA's axes, -1 for the standard's; ``others`` are the entities' places so far, and which is
+    the ego. Raises ``ScenarioError``.
+    """
     turn = position.find("Orientation")
     h = turn.number("h", 0.0) if turn is not None else 0.0
     name = position.name

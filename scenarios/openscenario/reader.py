@@ -1,9 +1,9 @@
-"""ASAM OpenSCENARIO 1.x (.xosc) as a scenario: what CARLA's ScenarioRunner examples and esmini's basic ones use.
+"""ASAM OpenSCENARIO 1.x (.xosc) as a scenario, in the scope of CARLA's ScenarioRunner examples and esmini's basic ones.
 
-Speeds are exactly what actions say; the steering is this project's own drivers'. Whoever the file leaves to a
-controller outside of it is driven by them altogether. As in ScenarioRunner, positions are CARLA's (left-handed) where
-the description begins with ``CARLA:``; else they are the standard's, and y and headings change their sign.
-Whatever is not understood is refused by its name and line; nothing is passed over that would change what happens.
+Speeds are exactly those of the actions; steering is by this project's autopilot. Entities that the file leaves to an
+external controller are driven by it altogether. As in ScenarioRunner, positions are CARLA's (left-handed) where the
+description begins with ``CARLA:``; else they are the standard's, and y and headings change their sign.
+Unsupported elements are refused by name and line; nothing that would change the outcome is ignored.
 """
 
 from __future__ import annotations
@@ -92,7 +92,7 @@ class _Actor:
         self.element, self.name, self.blueprint, self.color = element, name, blueprint, color
         self.spawn: dict[str, Any] | None = None
         self.speed = 0.0
-        self.told: dict[str, Any] = {}  # the same as a `set_speed`
+        self.initial: dict[str, Any] = {}  # the initial speed as a ``set_speed``
         self.events: list[dict[str, Any]] = []
         self.commanded = False  # has a controller of its own, which may be activated
         self.controlled = False  # by something outside of the file, instead of which our own driver is there
@@ -125,7 +125,7 @@ class _Actor:
         elif not self.walks:
             across = self.spawn.get("across", 0.0)
             do += [{"shift": {"across": across, "length": 0.0}}] if across else []
-            do += [{"set_speed": self.told or {"speed": 0.0}}] if self.told or (ego and not self.events) else []
+            do += [{"set_speed": self.initial or {"speed": 0.0}}] if self.initial or (ego and not self.events) else []
         spawn = self.spawn if self.walks or self.stands else {**self.spawn, "speed": self.speed}
         result: dict[str, Any] = {"blueprint": self.blueprint, "spawn": spawn}
         if self.color:
@@ -260,13 +260,13 @@ class _Translation:
         vehicles = [actor for actor in self._actors.values() if not actor.walks and not actor.stands]
         if not vehicles:
             raise self._root.get("Entities").error("has no vehicle that could be the ego")
-        told = [a for a in vehicles if a.controlled] or [a for a in vehicles if a.name.lower() in ("ego", "hero")]
-        ego = (told or vehicles)[0]
+        named = [a for a in vehicles if a.controlled] or [a for a in vehicles if a.name.lower() in ("ego", "hero")]
+        ego = (named or vehicles)[0]
         ego.name = EGO
         return ego
 
     def _init(self, init: Element) -> dict[str, Any]:
-        """Everybody's place and speed; returns the weather."""
+        """Read the initial places and speeds of all entities; returns the weather."""
         actions = init.get("Actions")
         actions.only("GlobalAction", "Private")
         weather: dict[str, Any] = {}
@@ -311,7 +311,7 @@ class _Translation:
             target = kind.one().get("SpeedActionTarget").one()
             actor.speed = self._actions.target(target)
             keeps = target.text("continuous", "false") == "true"
-            actor.told = self._actions.told(target) if keeps else {"speed": actor.speed}
+            actor.initial = self._actions.set_speed(target) if keeps else {"speed": actor.speed}
         elif kind.name in ("ControllerAction", "ActivateControllerAction"):
             actor.controlled = actor.controlled or _takes_over(kind, actor.commanded)
         else:
@@ -562,7 +562,7 @@ def _blueprint(kind: Element) -> str:
 
 
 def _takes_over(action: Element, commanded: bool) -> bool:
-    """Whether an action of Init leaves somebody to a controller that is not in the file."""
+    """Whether an action of Init assigns the entity to a controller that is not in the file."""
     if action.name == "ActivateControllerAction":
         return commanded and action.text("longitudinal", "true").lower() == "true"
     for each in action:
@@ -590,8 +590,8 @@ def _weather(environment: Element) -> dict[str, Any]:
         return {}
     weather.only("Sun", "Fog", "Precipitation", "Wind", "DomeImage")
     clouds = {"free": 0.0, "zeroOktas": 0.0, "cloudy": 60.0, "overcast": 90.0, "rainy": 90.0, "skyOff": 0.0}
-    told = weather.text("cloudState", weather.text("fractionalCloudCover", "free"))
-    result: dict[str, Any] = {"cloudiness": clouds.get(told, 40.0)}
+    cover = weather.text("cloudState", weather.text("fractionalCloudCover", "free"))
+    result: dict[str, Any] = {"cloudiness": clouds.get(cover, 40.0)}
     if (sun := weather.find("Sun")) is not None:
         result["sun_azimuth_angle"] = degrees(sun.number("azimuth")) % 360.0
         result["sun_altitude_angle"] = min(max(degrees(sun.number("elevation")), -90.0), 90.0)

@@ -322,6 +322,7 @@ def bush(radius: float = 0.8, seed: int = 0) -> Mesh:
 
 
 def bollard() -> Mesh:
+    """Bollard with a light band."""
     body = tube([(0, 0, 0), (0, 0, 0.85), (0, 0, 0.95)], [0.085, 0.075, 0.03], Tag.STATIC, DARK, 8)
     return merge([body, cylinder(0.082, 0.68, 0.76, Tag.STATIC, (220, 220, 214), 8)])
 
@@ -349,6 +350,7 @@ def bench() -> Mesh:
 
 
 def litter_bin() -> Mesh:
+    """Round litter bin on a short foot."""
     body = tube([(0, 0, 0.1), (0, 0, 0.85)], [0.19, 0.23], Tag.STATIC, (62, 82, 66), 10)
     return merge(
         [
@@ -382,6 +384,7 @@ def cabinet() -> Mesh:
 
 
 def post_box() -> Mesh:
+    """Yellow post box on a post."""
     return merge(
         [
             box((0.38, 0.46, 0.7), (0, 0, 1.05), Tag.STATIC, (224, 184, 30)),

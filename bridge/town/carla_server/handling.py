@@ -1,15 +1,18 @@
-"""What clients do to vehicles beside their controls: forces, velocities that hold, Ackermann targets, other physics."""
+"""Vehicle commands beyond plain controls: forces, constant velocities, Ackermann targets, physics parameters."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from bridge.town.carla_server import structs
 from bridge.town.core.types import Actor, VehicleControl
-from bridge.town.dynamics.vehicles import GRAVITY, GRIP, SPECS, Spec
+from bridge.town.dynamics.vehicles import GRAVITY, GRIP, SPECS, VehicleSpec
+
+if TYPE_CHECKING:
+    from bridge.town.world import World
 
 ACKERMANN = [0.15, 0.0, 0.25, 0.01, 0.0, 0.01]  # CARLA's defaults: gains of speed, then of acceleration
 STRONGEST = 8.0  # m/s^2, of an Ackermann target that names no acceleration
@@ -28,9 +31,9 @@ class Ackermann:
 
 
 class Handling:
-    """Everything clients have asked of the vehicles of one world."""
+    """The vehicle commands of all clients of one world."""
 
-    def __init__(self, world: Any) -> None:
+    def __init__(self, world: World) -> None:
         self.world = world
         self.constant: dict[int, tuple[float, float, float]] = {}  # velocities that hold: the actor's axes, m/s
         self.targets: dict[int, Ackermann] = {}
@@ -38,7 +41,7 @@ class Handling:
         self.physics: dict[int, list[Any]] = {}  # ``carla.VehiclePhysicsControl`` that clients have set
 
     def forget(self, ident: int) -> None:
-        """An actor is gone."""
+        """Drop all state of a destroyed actor."""
         for kept in (self.constant, self.targets, self.gains, self.physics):
             kept.pop(ident, None)
 
@@ -56,7 +59,7 @@ class Handling:
             if actor is not None:
                 self.world.set_velocity(ident, actor.transform.matrix()[:3, :3] @ speed)
 
-    def spec(self, actor: Actor) -> Spec:
+    def spec(self, actor: Actor) -> VehicleSpec:
         """What this vehicle can do."""
         drive = self.world.drives.get(actor.id)
         kind = actor.attributes.get("base_type", "car")

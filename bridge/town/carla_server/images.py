@@ -1,4 +1,4 @@
-"""From the rasteriser's planes to the pixels that CARLA's cameras send, written straight into send buffers.
+"""Conversion of the rasteriser's planes to CARLA's camera pixels, written straight into send buffers.
 
 Images are BGRA u8, four bytes a pixel, written as one little-endian u32 each. The formulas are CARLA's: tag in R
 (``SemanticSegmentationCamera``), tag in R and id in G + 256 B (``InstanceSegmentationCamera``), depth as
@@ -9,12 +9,12 @@ x * width / 2, y * -height / 2).
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 from numba import njit
 
+from bridge.geometry import focal_length
 from bridge.tags import COLOURS
+from bridge.town.render.raster import Planes
 
 OPAQUE = np.uint32(0xFF000000)
 FAR = 1000.0  # m
@@ -98,12 +98,11 @@ def pixel_bytes(kind: str) -> int:
     return 8 if kind == "sensor.camera.optical_flow" else 4
 
 
-def encode(kind: str, planes: Any, out: np.ndarray, fov: float, pose: np.ndarray) -> None:
+def encode(kind: str, planes: Planes, out: np.ndarray, fov: float, pose: np.ndarray) -> None:
     """Write the picture of camera blueprint ``kind`` into ``out``, u8 (height * width * ``pixel_bytes``).
 
-    ``planes`` has ``tag`` u8 (H, W), ``instance`` u16 (H, W), ``depth`` f32 (H, W) metres, ``motion`` f32 (H, W, 2)
-    pixels from here to where the surface was, ``rgb`` u8 (H, W, 3) or ``None`` (black). ``fov``: horizontal, degrees;
-    ``pose`` f64 (4, 4), world <- camera.
+    ``planes``: of (H, W) pixels, without ``rgb`` the picture is black; ``fov``: horizontal, degrees; ``pose`` f64
+    (4, 4), world <- camera.
     """
     height, width = planes.tag.shape
     if kind == "sensor.camera.optical_flow":
@@ -119,8 +118,7 @@ def encode(kind: str, planes: Any, out: np.ndarray, fov: float, pose: np.ndarray
     elif kind == "sensor.camera.depth":
         _depth(planes.depth.reshape(-1), words)
     elif kind == "sensor.camera.normals":
-        focal = width / (2.0 * float(np.tan(np.radians(fov) / 2.0)))
-        _normals(planes.depth, focal, np.ascontiguousarray(pose[:3, :3]), words)
+        _normals(planes.depth, focal_length(width, fov), np.ascontiguousarray(pose[:3, :3]), words)
     elif planes.rgb is None:
         words.fill(OPAQUE)
     else:

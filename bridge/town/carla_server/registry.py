@@ -1,4 +1,4 @@
-"""Where CARLA's server functions are registered, by the name that the client calls."""
+"""The registry of CARLA's server functions, by the name that the client calls."""
 
 from __future__ import annotations
 
@@ -11,8 +11,11 @@ FUNCTIONS: dict[str, Callable[..., Any]] = {}
 
 
 def function(implementation: Callable[..., Any]) -> Callable[..., Any]:
-    """Register a server function under its own name. It runs under the town's lock (except those in
-    ``WITHOUT_LOCK``) and gets the server, the call and the client's arguments; ``None`` is CARLA's void."""
+    """Register a server function under its own name.
+
+    It runs under the town's lock (except those in ``WITHOUT_LOCK``) and gets the server, the call and the client's
+    arguments; ``None`` is CARLA's void.
+    """
     FUNCTIONS[implementation.__name__] = implementation
     return implementation
 

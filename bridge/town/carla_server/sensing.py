@@ -1,4 +1,4 @@
-"""The sensors of one world and their streams: who is due, what each has to tell, to whom."""
+"""The sensors of one world and their streams: scheduling, measuring, publishing."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -15,8 +15,12 @@ from bridge.town.carla_server import events, images, structs
 from bridge.town.carla_server.situation import Situation
 from bridge.town.carla_server.streams import StreamServer
 from bridge.town.core.types import Actor
+from bridge.town.render.raster import Planes
 from bridge.town.sensors.instruments import GRAVITY, INSTRUMENTS, Cast, Instrument, Measurement
 from bridge.town.sensors.rays import Hits
+
+if TYPE_CHECKING:
+    from bridge.town.world import World
 
 LANE_INVASION = "sensor.other.lane_invasion"  # lives in the client: its stream stays silent
 
@@ -32,14 +36,14 @@ class Sensor:
     due: float = 0.0  # simulated time of its next message
     last: float = 0.0  # simulated time of its last one
     instrument: Instrument | None = None
-    eye: events.EventEye | None = None  # of an event camera
+    eye: events.EventCamera | None = None  # of an event camera
 
 
 class Sensing:
     """All sensors of ``world``. It is the ``Scene`` that instruments measure."""
 
     def __init__(
-        self, world: Any, situation: Situation, streams: StreamServer, complain: Callable[[str], None]
+        self, world: World, situation: Situation, streams: StreamServer, complain: Callable[[str], None]
     ) -> None:
         self.world, self.situation, self.streams = world, situation, streams
         self.sensors: dict[int, Sensor] = {}
@@ -59,19 +63,19 @@ class Sensing:
         fov = float(given.get("fov", "90"))
         make = INSTRUMENTS.get(kind)
         instrument = None if make is None else make(self, actor)
-        eye = events.EventEye(given) if kind == "sensor.camera.dvs" else None
+        eye = events.EventCamera(given) if kind == "sensor.camera.dvs" else None
         sensor = Sensor(kind, self.streams.open(), period, fov, instrument=instrument, eye=eye, last=self.world.time)
         self.sensors[actor.id] = sensor
 
     def close(self) -> None:
-        """The world ends: so do its streams."""
+        """Close all streams, with their world."""
         self._caster.shutdown(wait=False, cancel_futures=True)
         for sensor in self.sensors.values():
             self.streams.drop(sensor.stream)
         self.sensors.clear()
 
-    def forget_lost(self) -> None:
-        """Close the streams of sensors that are no longer in the world."""
+    def close_removed(self) -> None:
+        """Close the streams of sensors that were removed from the world."""
         for ident in [ident for ident in self.sensors if ident not in self.world.actors]:
             self.streams.drop(self.sensors.pop(ident).stream)
 
@@ -97,7 +101,7 @@ class Sensing:
         return cast
 
     def settle(self) -> None:
-        """Wait for the rays of the tick before: whoever ticks faster than they are cast has to, nobody else."""
+        """Wait for the previous tick's rays: only a client that ticks faster than they are cast has to wait."""
         wait(self._casting)
         self._casting.clear()
 
@@ -159,11 +163,12 @@ class Sensing:
                 planes = self.world.capture(ident) if sensor.eye is None else self.world.capture(ident, rgb=True)
                 self._send(ident, sensor, planes)
 
-    def _send(self, ident: int, sensor: Sensor, planes: Any) -> None:
+    def _send(self, ident: int, sensor: Sensor, planes: Planes) -> None:
         actor = self.world.actors[ident]
         height, width = planes.tag.shape
         header, size = self._header(sensor, actor), structs.IMAGE_HEADER.pack(width, height, sensor.fov)
         if sensor.eye is not None:
+            assert planes.rgb is not None, "captured with rgb=True"
             seen = sensor.eye.read(planes.rgb, self.world.time)
             if len(seen):  # CARLA's client takes an array without events for a broken one
                 self.streams.publish(sensor.stream, (header, size, seen))
@@ -172,15 +177,17 @@ class Sensing:
         images.encode(sensor.kind, planes, pixels, sensor.fov, actor.transform.matrix())
         self.streams.publish(sensor.stream, (header, size), pixels)
 
-    def _due(self, *houses: str, casting: bool = False) -> list[tuple[int, Sensor]]:
-        """Sensors of these kinds, and that cast rays or do not, whose time has come and who have listeners; the next
-        time of each is set."""
+    def _due(self, *type_prefixes: str, casting: bool = False) -> list[tuple[int, Sensor]]:
+        """Sensors of these kinds, and that cast rays or do not, whose time has come and who have listeners.
+
+        The next time of each is set.
+        """
         now = self.world.time + 1e-6
         due = []
         for ident, sensor in self.sensors.items():
             if casting != (sensor.instrument is not None and sensor.instrument.casts):
                 continue
-            if sensor.kind.startswith(houses) and sensor.due <= now and self.streams.listeners(sensor.stream):
+            if sensor.kind.startswith(type_prefixes) and sensor.due <= now and self.streams.listeners(sensor.stream):
                 due.append((ident, sensor))
                 sensor.due += sensor.period
                 if sensor.due <= now:  # its first message, or its ticks are longer than its period

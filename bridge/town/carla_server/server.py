@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -18,11 +18,14 @@ from bridge.town.carla_server.compiled import Stamp
 from bridge.town.carla_server.options import parse
 from bridge.town.carla_server.town_server import RATE, TownServer
 
+if TYPE_CHECKING:
+    from bridge.town.world import World
+
 __all__ = ["TownServer", "handlers", "main"]
 
 
-def _compile(world: Any) -> None:
-    """Never run here before: compile what ticks, pictures and rays need now, not while a client waits for an answer."""
+def _compile(world: World) -> None:
+    """Compile the kernels of ticks, pictures and rays now, not while a client waits for an answer."""
     car = world.spawn("vehicle.tesla.model3", {}, world.spawn_points()[0])
     lens = {"image_size_x": "64", "image_size_y": "32"}
     camera = world.spawn("sensor.camera.rgb", lens, structs.Transform(z=1.5), car.id)

@@ -12,7 +12,7 @@ from typing import Any
 
 from bridge.tags import Tag
 from bridge.town.core.types import Actor, Blueprint, Transform, VehicleControl
-from bridge.town.dynamics.vehicles import GRAVITY, GRIP, TYRE, Drive, Spec
+from bridge.town.dynamics.vehicles import GRAVITY, GRIP, TYRE, VehicleSpec, VehicleState
 
 VERSION = "0.9.16"
 
@@ -47,7 +47,7 @@ SENSOR_TYPES = {
     "sensor.camera.cosmos_visualization": 16,
 }
 WORLD_OBSERVER = 17
-MAP_CHANGED = 1  # bit of the snapshot's state: whoever gets it asks for the map again
+MAP_CHANGED = 1  # bit of the snapshot's state that makes a client load the map again
 
 SENSOR_HEADER = struct.Struct("<QQd6f")  # type, frame, timestamp (s), location, rotation (pitch, yaw, roll)
 IMAGE_HEADER = struct.Struct("<IIf")  # width, height, horizontal field of view (degrees)
@@ -193,8 +193,7 @@ def pack_records(
             data, offset, actor.id, ALIVE, pose.x, pose.y, pose.z, pose.pitch, pose.yaw, pose.roll,
             *actor.velocity, *actor.angular_velocity, *actor.acceleration,
         )  # fmt: skip
-        house = actor.blueprint.id.partition(".")[0]
-        fill = describe.get(house)
+        fill = describe.get(actor.blueprint.id.partition(".")[0])
         if fill is not None:
             fill(actor, data, offset + _ACTOR.size)
         offset += RECORD
@@ -227,7 +226,7 @@ def frontal_area(actor: Actor) -> float:
     return 4.0 * (actor.extent[1] or 0.9) * (actor.extent[2] or 0.75) * 0.85
 
 
-def physics_control(actor: Actor, spec: Spec) -> list[Any]:
+def physics_control(actor: Actor, spec: VehicleSpec) -> list[Any]:
     """``carla.VehiclePhysicsControl`` of what a vehicle can do, its wheels at its corners."""
     length, width = actor.extent[0] or 2.3, actor.extent[1] or 0.9
     pose = actor.transform.matrix()
@@ -246,7 +245,7 @@ def physics_control(actor: Actor, spec: Spec) -> list[Any]:
     ]  # fmt: skip
 
 
-def telemetry(actor: Actor, spec: Spec, drive: Drive | None) -> list[Any]:
+def telemetry(actor: Actor, spec: VehicleSpec, drive: VehicleState | None) -> list[Any]:
     """``carla.VehicleTelemetryData``: of a vehicle of the town's own traffic, what can be known without its engine."""
     control = actor.control
     yaw = math.radians(actor.transform.yaw)

@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from bridge.town.carla_server import structs
 from bridge.town.carla_server.handling import Handling
@@ -27,11 +27,16 @@ from bridge.town.carla_server.situation import Situation
 from bridge.town.carla_server.streams import StreamServer
 from bridge.town.opendrive.towns import find
 
-PATIENCE = 2.0  # seconds without a call after which the first client of a new town will not go synchronous any more
-MOST_PATIENCE = 10.0  # seconds after its first call at which the town stops waiting for that
-LULL = 0.25  # seconds without a call after which it gets one tick meanwhile
+if TYPE_CHECKING:
+    from bridge.town.world import World
+
+FIRST_CLIENT_TIMEOUT = (
+    2.0  # seconds without a call after which the first client of a new town will not go synchronous any more
+)
+FIRST_CLIENT_MAX_WAIT = 10.0  # seconds after its first call at which the town stops waiting for that
+IDLE_BEFORE_TICK = 0.25  # seconds without a call after which it gets one tick meanwhile
 RATE = 30.0  # ticks per second when no client is synchronous, and the step of a client that names none
-LONGEST = 0.1  # s, longest step of a town that ticks by itself
+MAX_STEP = 0.1  # s, longest step of a town that ticks by itself
 UPLOADED = "OpenDriveMap"  # CARLA's name for the map that a client sent
 
 
@@ -62,7 +67,7 @@ class TownServer:
 
     def __init__(
         self,
-        make_world: Callable[[str], Any],
+        make_world: Callable[[str], World],
         town: str,
         towns: Mapping[str, str] | Sequence[str] = (),
         host: str = "127.0.0.1",
@@ -87,7 +92,7 @@ class TownServer:
         self.settings = Settings()
         self.uploaded = ""  # OpenDRIVE text for the next load of "OpenDriveMap"
         self.managers: dict[int, tuple[str, Connection]] = {}  # port of a Traffic Manager -> its host, its client
-        self._master: Connection | None = None  # whoever asked for synchronous mode
+        self._master: Connection | None = None  # the client that requested sync mode
         self._delta = 1.0 / RATE  # s, of a tick without a fixed step
         self._stop = threading.Event()
         self._free = threading.Event()  # set while the town ticks by itself
@@ -136,7 +141,7 @@ class TownServer:
         with self.lock:
             self._adopt(world)
 
-    def _adopt(self, world: Any) -> None:
+    def _adopt(self, world: World) -> None:
         if self.episode:
             self.sensing.close()
         self.world = world
@@ -219,13 +224,13 @@ class TownServer:
             raise RpcError(f"{call.name}: cannot be done with these arguments ({what})") from None
 
     def _complain(self, text: str) -> None:
-        """Say it on the standard error, once."""
+        """Print a warning on standard error, once."""
         if text not in self._complaints and len(self._complaints) < 100:
             self._complaints.add(text)
             print(f"town: {text}", file=sys.stderr, flush=True)
 
     def _closed(self, connection: Connection) -> None:
-        """The client that asked for synchronous mode has gone: time goes on without it."""
+        """Leave sync mode when the client that requested it is disconnected."""
         with self.lock:
             for number in [number for number, (_, owner) in self.managers.items() if owner is connection]:
                 del self.managers[number]
@@ -237,12 +242,14 @@ class TownServer:
     def _run(self) -> None:
         # The first client may want every tick for itself: given a moment to say so, it finds the same town every time.
         self._met.wait()
-        latest = time.monotonic() + MOST_PATIENCE
+        latest = time.monotonic() + FIRST_CLIENT_MAX_WAIT
         ticked = 0.0
-        while not self.settings.synchronous_mode and time.monotonic() < min(latest, self._called + PATIENCE):
+        while not self.settings.synchronous_mode and time.monotonic() < min(
+            latest, self._called + FIRST_CLIENT_TIMEOUT
+        ):
             if self._stop.wait(0.05):
                 return
-            if time.monotonic() > max(ticked, self._called) + LULL:
+            if time.monotonic() > max(ticked, self._called) + IDLE_BEFORE_TICK:
                 # It may be waiting for one: ``get_world()`` of a town that goes by itself does.
                 self._tick_freely()
                 ticked = time.monotonic()
@@ -262,14 +269,17 @@ class TownServer:
             self._tick_freely(late)
 
     def _tick_freely(self, late: float = 0.0) -> None:
-        """A tick, unless a client wants them all. ``late``: seconds since the last one; where no step is set and this
-        machine is too slow for ``RATE``, steps grow up to ``LONGEST`` with it, so that nothing moves in slow motion."""
+        """Tick, unless a client is in sync mode.
+
+        ``late``: seconds since the last tick. Without a fixed step, on a machine too slow for ``RATE``, steps grow with
+        it up to ``MAX_STEP``, so that nothing moves in slow motion.
+        """
         self.sensing.settle()
         with self.lock:
             if self.settings.synchronous_mode or self._stop.is_set():
                 return
             if not self.settings.fixed_delta_seconds and late > 1.5 / RATE:
-                self._delta = min(late, LONGEST)
+                self._delta = min(late, MAX_STEP)
             try:
                 self.tick()
             except Exception as error:

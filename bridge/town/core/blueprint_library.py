@@ -98,7 +98,7 @@ WALKER_CONTROLLER = Blueprint("controller.ai.walker", "controller,ai,walker", (A
 
 
 def blueprints(vehicles: list[str]) -> dict[str, Blueprint]:
-    """Every blueprint by id; `vehicles` are the ids that there are meshes for."""
+    """Every blueprint by id; ``vehicles`` are the ids that there are meshes for."""
     found = [_vehicle(name) for name in vehicles]
     found += [_vehicle(name) for name, body in ALIASES.items() if body in vehicles]
     found += [_walker(name, kind) for name, kind in WALKERS.items()]

@@ -1,4 +1,4 @@
-"""Vehicles that clients drive: they obey their controls, stand on the ground and collide with what is solid."""
+"""Vehicles driven by clients: they follow their controls, stand on the ground and collide with solid objects."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from bridge.town.core.types import Actor, VehicleControl
-from bridge.town.dynamics.vehicles import GRAVITY, TYRE, Drive, Obstacles, overlap
+from bridge.town.dynamics.vehicles import GRAVITY, TYRE, Obstacles, VehicleState, overlap
 from bridge.town.ground.blocks import Ground
 
 BRAKE_LIGHT = 8  # carla.VehicleLightState.Brake
@@ -21,8 +21,8 @@ _MIRRORS = 0.15  # metres on each side of a vehicle's box that are mirrors, and 
 
 
 @dataclass(frozen=True)
-class Collision:
-    """Something driven has touched something: `other` is an actor's id, 0 for scenery; `impulse` in N s, world axes."""
+class CollisionEvent:
+    """A driven vehicle has begun to touch ``other``: an actor's id, 0 for scenery; ``impulse`` in N s, world axes."""
 
     actor: int
     other: int
@@ -50,12 +50,12 @@ class Patch:
         return bool((np.abs(self.inverse[:3] @ (x, y, z, 1.0)) <= self.half).all())
 
 
-class Driven:
+class DrivenVehicles:
     """All driven vehicles. ``drives``: their moving state by actor id; ``events``: collisions of the last step."""
 
     def __init__(self, actors: dict[int, Actor], ground: Ground, solid: Obstacles) -> None:
-        self.drives: dict[int, Drive] = {}
-        self.events: list[Collision] = []
+        self.drives: dict[int, VehicleState] = {}
+        self.events: list[CollisionEvent] = []
         self.held: set[int] = set()  # vehicles without physics: they stay where they are put
         self.ghosts: set[int] = set()  # actors that collide with nothing
         self.weightless: set[int] = set()  # actors without gravity
@@ -64,7 +64,7 @@ class Driven:
         self._actors, self._ground, self._solid = actors, ground, solid
         self._touching: dict[int, set[int]] = {}  # what each one is in contact with: actor ids, or -1 - index of a box
 
-    def add(self, actor_id: int, drive: Drive) -> None:
+    def add(self, actor_id: int, drive: VehicleState) -> None:
         """Drive an actor from now on; it touches nothing yet, and falls when it is not on the ground."""
         self.drives[actor_id] = drive
         self._touching[actor_id] = set()
@@ -73,6 +73,7 @@ class Driven:
         drive.rise = 0.0
 
     def remove(self, actor_id: int) -> None:
+        """Forget an actor; nothing for unknown ids."""
         self.drives.pop(actor_id, None)
         self.held.discard(actor_id)
         self.ghosts.discard(actor_id)
@@ -82,7 +83,7 @@ class Driven:
         self._touching.pop(actor_id, None)
 
     def step(self, delta: float) -> None:
-        """Move everything driven by `delta` seconds, and let it meet what is solid."""
+        """Move all driven vehicles by ``delta`` seconds and resolve their collisions."""
         self.events = []
         for actor_id, drive in self.drives.items():
             if actor_id in self.held:
@@ -116,7 +117,7 @@ class Driven:
         for actor_id in self.fleeting:
             self._actors[actor_id].control = VehicleControl(gear=self.drives[actor_id].gear)
 
-    def _footing(self, drive: Drive, z: float) -> tuple[float, float]:
+    def _footing(self, drive: VehicleState, z: float) -> tuple[float, float]:
         """Height of the ground under a vehicle near the height ``z``, metres, and its pitch on it, degrees."""
         base = drive.spec.wheelbase * drive.length / 2
         dx, dy = np.cos(drive.yaw) * base, np.sin(drive.yaw) * base
@@ -124,7 +125,7 @@ class Driven:
         rear = self._ground.level(drive.x - dx, drive.y - dy, z)
         return (front + rear) / 2, float(np.degrees(np.arctan2(front - rear, 2 * base)))
 
-    def _stand(self, actor: Actor, drive: Drive, delta: float) -> None:
+    def _stand(self, actor: Actor, drive: VehicleState, delta: float) -> None:
         """Height and pitch: on the ground they follow it softly; what is above it falls, and so does what is so far
         below that nothing holds it."""
         place = actor.transform
@@ -142,7 +143,7 @@ class Driven:
         if above and place.z <= level:
             place.z, drive.rise, drive.airborne = level, 0.0, False
 
-    def _meet(self, actor: Actor, drive: Drive) -> None:
+    def _meet(self, actor: Actor, drive: VehicleState) -> None:
         half, touched = _body(actor), set()
         for _ in range(3):
             k, depth, nx, ny = self._solid.hit(drive.x, drive.y, drive.yaw, half[0], half[1], actor.transform.z)
@@ -171,8 +172,11 @@ class Driven:
                 self._bounce(actor, drive, other.id, depth, nx, ny)
         self._touching[actor.id] = touched
 
-    def _bounce(self, actor: Actor, drive: Drive, key: int, depth: float, nx: float, ny: float) -> None:
-        """Push a vehicle out of what it has run into and take the speed it had towards it; a walker only slows it."""
+    def _bounce(self, actor: Actor, drive: VehicleState, key: int, depth: float, nx: float, ny: float) -> None:
+        """Push a vehicle out of an obstacle and remove its speed towards it; a walker only slows it.
+
+        ``key``: id of the other actor, or -1 - index of a box; ``depth``: m; ``nx``, ``ny``: unit vector out of it.
+        """
         velocity = drive.velocity
         into = -float(velocity[0] * nx + velocity[1] * ny)
         soft = key > 0 and self._actors[key].blueprint.id.startswith("walker.")
@@ -189,7 +193,7 @@ class Driven:
                 drive.turn = drive.slip = 0.0
         if key not in self._touching[actor.id] and into > 0.05:
             force = drive.spec.mass * into
-            self.events.append(Collision(actor.id, max(key, 0), (force * nx, force * ny, 0.0)))
+            self.events.append(CollisionEvent(actor.id, max(key, 0), (force * nx, force * ny, 0.0)))
 
 
 def level_with(actor: Actor, other: Actor) -> bool:

@@ -51,7 +51,7 @@ class Network:
     """All lanes of a map.
 
     Raises:
-        ValueError: `carla.Map` cannot read the text, or there is no lane to drive on.
+        ValueError: ``carla.Map`` cannot read the text, or there is no lane to drive on.
     """
 
     def __init__(self, name: str, opendrive: str) -> None:
@@ -66,7 +66,7 @@ class Network:
         for road in root.iter("road"):
             self._read_road(road)
         if not self.lanes:
-            raise ValueError(f"{name}: the map has no driving lane, so nobody can drive there: choose another file")
+            raise ValueError(f"{name}: the map has no driving lane: choose another file")
         self.index = {(lane.road, lane.section, lane.id): k for k, lane in enumerate(self.lanes)}
         self._connect()
         self._settle()
@@ -164,7 +164,7 @@ class Network:
             lane.setting = lane.setting or known.get(lane.road, "town")
 
     def _crosswalks(self) -> list[np.ndarray]:
-        """Polygons f64 (N, 3) of the zebra crossings; `carla.Map` closes each by repeating its first point."""
+        """Polygons f64 (N, 3) of the zebra crossings; ``carla.Map`` closes each by repeating its first point."""
         polygons: list[np.ndarray] = []
         current: list[tuple[float, float, float]] = []
         for place in self.map.get_crosswalks():

@@ -108,7 +108,7 @@ OPT = "_Opt"  # how CARLA ends the name of the same map in layers
 
 
 def load(town: str, seed: int = 0) -> tuple[str, str]:
-    """Name and OpenDRIVE text of a town: one of `TOWNS`, or the path of an ``.xodr`` file.
+    """Name and OpenDRIVE text of a town: one of ``TOWNS``, or the path of an ``.xodr`` file.
 
     Raises:
         ValueError: no such town or file, or the file holds no OpenDRIVE roads.

@@ -1,36 +1,35 @@
-"""What a camera is shown: poses now and a tick ago, scenery near enough to matter, and pictures shared between
-sensors."""
+"""Camera views: poses of this and the previous tick, nearby scenery, and pictures shared between sensors."""
 
 from __future__ import annotations
 
 import numpy as np
 
 from bridge.town.assets.templates import templates
-from bridge.town.assets.wheels import Rolled
+from bridge.town.assets.wheels import WheelAngles
 from bridge.town.render.poses import Poses
 from bridge.town.render.raster import FAR_PLANE, Placements, Planes, Rasteriser, Scene
 
 REACH = (60.0, 30.0, 220.0)  # m, props are drawn to this distance: least, and more per metre of their size, at most
 VEHICLE = 7.0  # m, no part of a vehicle is further from its centre
-View = tuple[int, int, float, bytes]  # width, height, field of view, pose
+ViewKey = tuple[int, int, float, bytes]  # width, height, field of view, pose
 
 
-class Stage:
+class ViewCache:
     """The scene, its props and the pictures of this tick. ``fresh``: poses now, None when something has changed."""
 
     def __init__(self, scene: Scene, props: Placements) -> None:
         self.scene, self.props = scene, props
         self.fresh: Poses | None = None
         self._last: Poses | None = None
-        self._rolled = Rolled.still(np.zeros(0))  # of the actors of the previous tick
-        self._onward: tuple[Poses, np.ndarray, Rolled] | None = None  # since then
+        self._rolled = WheelAngles.still(np.zeros(0))  # of the actors of the previous tick
+        self._onward: tuple[Poses, np.ndarray, WheelAngles] | None = None  # since then
         self._places = np.ascontiguousarray(self.props.pose[:, :3, 3])
         radius = np.array([np.abs(np.stack(mesh.bounds)).max() for mesh in templates().meshes])
         self._radius = radius[self.props.template] * np.linalg.norm(self.props.pose[:, :3, 0], axis=1)
         self._reach = np.minimum(REACH[0] + REACH[1] * self._radius, REACH[2])
         self._slots: dict[tuple[int, int, float], list[Rasteriser]] = {}
         self._used: dict[tuple[int, int, float], int] = {}
-        self._pictures: dict[tuple[View, int], Planes] = {}
+        self._pictures: dict[tuple[ViewKey, int], Planes] = {}
 
     def changed(self) -> None:
         """Forget the poses and pictures of now."""
@@ -44,7 +43,7 @@ class Stage:
         self._last, self._onward = poses, None
         self.changed()
 
-    def picture(self, poses: Poses, camera: int, view: View, sun: tuple[float, ...], hide: int, rgb: bool) -> Planes:
+    def picture(self, poses: Poses, camera: int, view: ViewKey, sun: tuple[float, ...], hide: int, rgb: bool) -> Planes:
         """Planes of a view, rendered once per moment; cameras that look alike get the same ones."""
         known = self._pictures.get((view, hide))
         if known is not None and (known.rgb is not None or not rgb):
@@ -63,13 +62,13 @@ class Stage:
         self._pictures[view, hide] = planes
         return planes
 
-    def _since(self, poses: Poses) -> tuple[np.ndarray, Rolled]:
+    def _since(self, poses: Poses) -> tuple[np.ndarray, WheelAngles]:
         """Rows of the actors among the poses of the previous tick (-1: new), and how their wheels have rolled since."""
         if self._onward is None or self._onward[0] is not poses:
             last = self._last
             row: np.ndarray = np.arange(len(poses.ids))
             if last is None:
-                rolled = Rolled.still(poses.steer)
+                rolled = WheelAngles.still(poses.steer)
             else:
                 if not np.array_equal(last.ids, poses.ids):
                     row = np.array([last.row.get(ident, -1) for ident in poses.ids.tolist()], np.int64)
@@ -88,20 +87,20 @@ class Stage:
         rolling = rolling[self._in_view(matrix[rolling, :3, 3], VEHICLE, FAR_PLANE, camera, eye)]
         owner, wheel = book.of(poses.template[seen][rolling])
         owner = rolling[owner]
-        gone, steer = rolled.gone[seen], rolled.steer[seen]
-        was, steered = gone, steer
+        metres, steer = rolled.rolled[seen], rolled.steer[seen]
+        was, steered = metres, steer
         if self._last is not None:
             old = row[seen]
             known = old >= 0
             previous = np.where(known[:, None, None], self._last.matrix[old], matrix)
             before = np.where(known, book.body[self._last.template[old]], template)
-            was = np.where(known, self._rolled.gone[old], gone)
+            was = np.where(known, self._rolled.rolled[old], metres)
             steered = np.where(known, self._rolled.steer[old], steer)
         near = self._in_view(self._places, self._radius, self._reach, camera, eye)
         now, then = np.split(  # of the wheels
             book.placed(
                 np.concatenate([matrix[owner], previous[owner]]), np.concatenate([wheel, wheel]),
-                np.concatenate([gone[owner], was[owner]]), np.concatenate([steer[owner], steered[owner]]),
+                np.concatenate([metres[owner], was[owner]]), np.concatenate([steer[owner], steered[owner]]),
             ),
             2,
         )  # fmt: skip

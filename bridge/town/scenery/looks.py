@@ -1,4 +1,4 @@
-"""How the places differ that are not the same town: what their frontages, gardens and surroundings are like."""
+"""Visual styles of towns: frontages, gardens and surroundings."""
 
 from __future__ import annotations
 
@@ -23,10 +23,13 @@ STYLES: dict[str, tuple[Range, tuple[int, int], Range, Range, float]] = {
 
 @dataclass(frozen=True)
 class Look:
-    """``styles``: shares of the `STYLES` along town streets; ``church``: whether there is one; ``belt``: woods close
-    the horizon right behind the last houses, otherwise woods and hills lie all around; ``hills``: height of those where
-    the map is not flat, metres; ``driveways``: share of the gaps between houses that are driveways; ``bare``: nothing
-    stands there but what a file names."""
+    """The look of one town.
+
+    ``styles``: shares of the ``STYLES`` along town streets; ``church``: whether there is one; ``belt``: woods close the
+    horizon right behind the last houses, otherwise woods and hills lie all around; ``hills``: their height where the
+    map is not flat, metres; ``driveways``: share of the gaps between houses that are driveways; ``bare``: nothing
+    stands there but what a file names.
+    """
 
     styles: dict[str, float]
     church: bool = True

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
 import carla
@@ -25,6 +25,18 @@ SWEEP = 8  # rays round the rim of the obstacle detector's sphere, beside the on
 MOST_POINTS = 500_000  # rays of one measurement
 
 
+class WorldView(Protocol):
+    """The part of ``World`` that instruments read; it stands above them."""
+
+    @property
+    def actors(self) -> Mapping[int, Actor]:
+        """All actors by id."""
+
+    @property
+    def map(self) -> carla.Map:
+        """The OpenDRIVE map."""
+
+
 class Cast(Protocol):
     """``Rays.cast`` at a moment."""
 
@@ -33,14 +45,17 @@ class Cast(Protocol):
     ) -> Hits: ...
 
 
-class Scene(Protocol):
-    """What an instrument asks of the town."""
+class SensorContext(Protocol):
+    """The queries that instruments make."""
 
-    world: Any
     gravity: float  # m/s^2
 
+    @property
+    def world(self) -> WorldView:
+        """The world that the sensors are in."""
+
     def caster(self) -> Cast:
-        """What casts rays at everything as it is now, whenever they are cast."""
+        """A function that casts rays at everything as it is now, whenever it is called."""
 
     def describe(self, actor: int, tag: int) -> list[Any]:
         """``rpc::Actor`` of what was hit: an actor, or scenery of some tag."""
@@ -54,7 +69,7 @@ class Instrument(ABC):
 
     casts = False
 
-    def __init__(self, scene: Scene, actor: Actor) -> None:
+    def __init__(self, scene: SensorContext, actor: Actor) -> None:
         self.scene, self.world, self.actor = scene, scene.world, actor
         self.rng = np.random.default_rng(int(self._number("noise_seed", 0.0)))
 
@@ -93,14 +108,14 @@ class Gnss(Instrument):
         place = self.actor.transform
         here = self.world.map.transform_to_geolocation(carla.Location(place.x, place.y, place.z))
         values = {"lat": here.latitude, "lon": here.longitude, "alt": here.altitude}
-        told: bytes = msgpack.packb([value + self._noise(f"noise_{axis}") for axis, value in values.items()])
-        return lambda: told
+        body: bytes = msgpack.packb([value + self._noise(f"noise_{axis}") for axis, value in values.items()])
+        return lambda: body
 
 
 class Imu(Instrument):
     """Acceleration with gravity (m/s^2), turn rate (rad/s) in the sensor's axes, and the angle to north (rad)."""
 
-    def __init__(self, scene: Scene, actor: Actor) -> None:
+    def __init__(self, scene: SensorContext, actor: Actor) -> None:
         super().__init__(scene, actor)
         self._last: np.ndarray | None = None  # velocity of the sensor's own place, m/s
 
@@ -119,8 +134,8 @@ class Imu(Instrument):
         felt += [self._noise("noise_accel", f"_{axis}") for axis in "xyz"]
         rate += [self._noise("noise_gyro", f"_{axis}") for axis in "xyz"]
         compass = math.radians((self.actor.transform.yaw + 90.0) % 360.0)  # north is -y
-        told: bytes = msgpack.packb([felt.tolist(), rate.tolist(), compass])
-        return lambda: told
+        body: bytes = msgpack.packb([felt.tolist(), rate.tolist(), compass])
+        return lambda: body
 
 
 class Lidar(Instrument):
@@ -128,7 +143,7 @@ class Lidar(Instrument):
 
     casts = True
 
-    def __init__(self, scene: Scene, actor: Actor) -> None:
+    def __init__(self, scene: SensorContext, actor: Actor) -> None:
         super().__init__(scene, actor)
         self.angle = 0.0  # degrees turned so far
         self.channels = int(self._number("channels", 32))
@@ -145,7 +160,7 @@ class Lidar(Instrument):
         def finish() -> bytes:
             directions, channel = self._scan(delta, before)
             hits = cast(pose[:3, 3], directions @ pose[:3, :3].T, self._number("range", 10.0))
-            return self._told(directions, hits, channel, after, pose)
+            return self._body(directions, hits, channel, after, pose)
 
         return finish
 
@@ -169,7 +184,7 @@ class Lidar(Instrument):
         first = np.array([math.radians(angle)], np.float32).view(np.uint32)
         return np.concatenate([first, np.array([self.channels], np.uint32), counts]).tobytes()
 
-    def _told(self, directions: np.ndarray, hits: Hits, channel: np.ndarray, angle: float, pose: np.ndarray) -> bytes:
+    def _body(self, directions: np.ndarray, hits: Hits, channel: np.ndarray, angle: float, pose: np.ndarray) -> bytes:
         """The body of a message."""
         intensity = np.exp(-self._number("atmosphere_attenuation_rate", 0.004) * hits.distance)
         chance = self.rng.random((2, len(channel)))
@@ -190,19 +205,21 @@ class SemanticLidar(Lidar):
 
     POINT = np.dtype([("xyz", "<f4", 3), ("cosine", "<f4"), ("who", "<u4"), ("tag", "<u4")])
 
-    def _told(self, directions: np.ndarray, hits: Hits, channel: np.ndarray, angle: float, pose: np.ndarray) -> bytes:
+    def _body(self, directions: np.ndarray, hits: Hits, channel: np.ndarray, angle: float, pose: np.ndarray) -> bytes:
         keep = np.isfinite(hits.distance)
         points = np.empty(int(keep.sum()), self.POINT)
         points["xyz"] = directions[keep] * hits.distance[keep, None]
         world = directions[keep] @ pose[:3, :3].T
         points["cosine"] = -np.einsum("ni,ni->n", world, hits.normal[keep])
-        points["who"], points["tag"] = hits.who[keep], hits.tag[keep]
+        points["who"], points["tag"] = hits.actor[keep], hits.tag[keep]
         return self._head(channel[keep], angle) + points.tobytes()
 
 
 class Radar(Instrument):
-    """Random rays within a cone: velocity along the ray (m/s, towards the radar negative), azimuth, altitude (rad),
-    distance (m)."""
+    """Random rays within a cone.
+
+    Velocity along the ray (m/s, towards the radar negative), azimuth, altitude (rad), distance (m).
+    """
 
     casts = True
 
@@ -210,9 +227,9 @@ class Radar(Instrument):
         cast, pose, parent = self.scene.caster(), self._pose(), self._parent()
         own = parent.velocity.copy() if parent is not None else np.zeros(3)
         velocities = {ident: actor.velocity.copy() for ident, actor in self.world.actors.items()}
-        return lambda: self._told(cast, pose, own, velocities, delta)
+        return lambda: self._body(cast, pose, own, velocities, delta)
 
-    def _told(
+    def _body(
         self, cast: Cast, pose: np.ndarray, own: np.ndarray, velocities: dict[int, np.ndarray], delta: float
     ) -> bytes:
         count = min(int(self._number("points_per_second", 1500) * delta + 0.5), MOST_POINTS)
@@ -224,8 +241,8 @@ class Radar(Instrument):
         hits = cast(pose[:3, 3], world, self._number("range", 100.0), self.actor.parent)
         keep = np.isfinite(hits.distance) & (hits.tag != Tag.SKY)
         moving = np.zeros((count, 3))
-        for ident in np.unique(hits.who[keep & (hits.who > 0)]).tolist():
-            moving[hits.who == ident] = velocities[ident]
+        for ident in np.unique(hits.actor[keep & (hits.actor > 0)]).tolist():
+            moving[hits.actor == ident] = velocities[ident]
         along = np.einsum("ni,ni->n", moving - own, world)
         found = np.stack([along, across, up, hits.distance], axis=1)[keep]
         return found.astype(np.float32).tobytes()
@@ -238,11 +255,11 @@ class Obstacle(Instrument):
 
     def measure(self, delta: float) -> Measurement:
         cast, pose = self.scene.caster(), self._pose()
-        # Actors may be gone when the rays are back: who they are is noted now.
+        # Actors may be destroyed before the rays are cast: they are described now.
         known = {ident: self.scene.describe(ident, 0) for ident in self.world.actors}
-        return lambda: self._told(cast, pose, known)
+        return lambda: self._body(cast, pose, known)
 
-    def _told(self, cast: Cast, pose: np.ndarray, known: dict[int, list[Any]]) -> bytes | None:
+    def _body(self, cast: Cast, pose: np.ndarray, known: dict[int, list[Any]]) -> bytes | None:
         radius = max(self._number("hit_radius", 0.5), 0.0)
         reach = self._number("distance", 5.0)
         only = self.actor.attributes.get("only_dynamics", "false").lower() == "true"
@@ -255,14 +272,14 @@ class Obstacle(Instrument):
         nearest = int(np.argmin(hits.distance))
         if not np.isfinite(hits.distance[nearest]):
             return None
-        who = int(hits.who[nearest])
-        met = known[who] if who in known else self.scene.describe(0, int(hits.tag[nearest]))
+        hit = int(hits.actor[nearest])
+        met = known[hit] if hit in known else self.scene.describe(0, int(hits.tag[nearest]))
         own = known.get(self.actor.parent) or self.scene.describe(0, 0)
-        told: bytes = msgpack.packb([own, met, float(hits.distance[nearest])])
-        return told
+        body: bytes = msgpack.packb([own, met, float(hits.distance[nearest])])
+        return body
 
 
-INSTRUMENTS: dict[str, Callable[[Scene, Actor], Instrument]] = {
+INSTRUMENTS: dict[str, Callable[[SensorContext, Actor], Instrument]] = {
     "sensor.other.gnss": Gnss,
     "sensor.other.imu": Imu,
     "sensor.other.radar": Radar,

@@ -13,7 +13,7 @@ from helpers.wire_client import run_client, serving
 
 from bridge.tags import Tag
 from bridge.town.carla_server import structs
-from bridge.town.carla_server.events import EVENT, EventEye
+from bridge.town.carla_server.events import EVENT, EventCamera
 from bridge.town.carla_server.server import TownServer
 from bridge.town.core.types import Actor, Transform, VehicleControl
 from bridge.town.render.raster import Planes
@@ -93,7 +93,7 @@ def test_rays_meet_what_the_camera_sees(bench: Bench, pair: tuple[Actor, Actor])
     assert (hits.tag == planes.tag.ravel())[seen].mean() > 0.999
     car = (planes.instance == pair[1].id).ravel()
     assert car.sum() > 60
-    assert (hits.who[car] == pair[1].id).mean() > 0.98
+    assert (hits.actor[car] == pair[1].id).mean() > 0.98
     assert np.allclose(np.linalg.norm(hits.normal[seen], axis=1), 1.0)
     assert (np.einsum("ni,ni->n", hits.normal, rays @ pose[:3, :3].T)[seen] <= 1e-9).all(), "towards the ray's origin"
     road = seen & (hits.tag == Tag.ROAD)
@@ -216,7 +216,7 @@ def test_gnss_and_imu_agree_with_the_map_and_with_physics(bench: Bench, pair: tu
 
 
 def test_event_camera_reports_changes_of_brightness() -> None:
-    eye = EventEye({"positive_threshold": "0.3", "negative_threshold": "0.3"})
+    eye = EventCamera({"positive_threshold": "0.3", "negative_threshold": "0.3"})
     dark, bright = np.full((4, 6, 3), 40, np.uint8), np.full((4, 6, 3), 40, np.uint8)
     bright[1, 2], bright[3, 5] = 90, 10
     assert eye.read(dark, 1.0) == b""
