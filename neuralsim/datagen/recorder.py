@@ -57,7 +57,7 @@ class ScenarioRecorder:
     @property
     def size(self) -> tuple[int, int]:
         """Width and height, pixels."""
-        return self.options.size or self.loaded.scenario.camera.pixels
+        return self.options.size or self.loaded.scenario.camera.size
 
     @property
     def remap(self) -> Remap:

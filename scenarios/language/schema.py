@@ -13,6 +13,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, field_validator, model_validator
 
 from bridge.process.presets import Preset
+from bridge.size import Size
 from bridge.tags import named
 from scenarios.language.conditions import (
     EGO,
@@ -380,17 +381,11 @@ class Mount(Model):
 
 
 class Camera(Model):
-    size: Annotated[str, Field(pattern=r"^[1-9]\d{1,3}x[1-9]\d{1,3}$")] = "512x256"
-    """Pixels, width x height."""
+    size: Size = Size(512, 256)
+    """Pixels, width x height; each 32 to 4096."""
     fov: Annotated[float, Field(ge=5.0, le=170.0)] = 70.0
     """Horizontal, degrees."""
     mount: Mount = Field(default_factory=lambda: Mount())
-
-    @property
-    def pixels(self) -> tuple[int, int]:
-        """Width and height."""
-        width, height = self.size.split("x")
-        return int(width), int(height)
 
 
 class OtherCamera(Camera):
