@@ -6,6 +6,8 @@ import re
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
+LEAST, MOST = 32, 4096  # pixels a side
+_PATTERN = r"^[1-9]\d{1,3}[xX][1-9]\d{1,3}$"  # of the text, for JSON schemas, which cannot say the range
 _WRITTEN = re.compile(r"(\d{1,5})[xX](\d{1,5})", re.ASCII)
 
 
@@ -19,11 +21,6 @@ class Size(NamedTuple):
     width: int
     height: int
 
-    LEAST = 32
-    MOST = 4096
-    METAVAR = "WxH"  # in --help
-    PATTERN = r"^[1-9]\d{1,3}[xX][1-9]\d{1,3}$"  # of the text, for JSON schemas, which cannot say the range
-
     def __str__(self) -> str:
         return f"{self.width}x{self.height}"
 
@@ -35,11 +32,9 @@ class Size(NamedTuple):
             sides: Sequence[Any] = tuple(map(int, match.groups())) if match else ()
         else:
             sides = value if isinstance(value, Sequence) else ()
-        if len(sides) != 2 or not all(type(side) is int and cls.LEAST <= side <= cls.MOST for side in sides):
+        if len(sides) != 2 or not all(type(side) is int and LEAST <= side <= MOST for side in sides):
             shown = value if isinstance(value, str) else "x".join(map(str, sides)) or str(value)
-            raise ValueError(
-                f"{shown!r} is not WIDTHxHEIGHT with {cls.LEAST} to {cls.MOST} pixels each, such as 512x256"
-            )
+            raise ValueError(f"{shown!r} is not WIDTHxHEIGHT with {LEAST} to {MOST} pixels each, such as 512x256")
         return cls(*sides)
 
     @classmethod
@@ -52,4 +47,4 @@ class Size(NamedTuple):
 
     @classmethod
     def __get_pydantic_json_schema__(cls, schema: Any, handler: Any) -> dict[str, Any]:
-        return {"type": "string", "pattern": cls.PATTERN}
+        return {"type": "string", "pattern": _PATTERN}

@@ -20,14 +20,14 @@ import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, ClassVar, NoReturn, TypeVar, get_args, get_origin
+from typing import Any, ClassVar, TypeVar, get_args, get_origin
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 from pydantic.fields import FieldInfo
 
-from bridge.process.settings import Lines, in_words, line_of, read, unknown
-
-USAGE = 2  # exit code
+from bridge.process.parser import Parser, unknown
+from bridge.process.settings import Lines, in_words, line_of, read
+from bridge.size import Size
 
 
 @dataclass(frozen=True)
@@ -89,26 +89,6 @@ def parse(model: type[_O], arguments: Sequence[str] | None, prog: str, about: st
     return options
 
 
-class Parser(argparse.ArgumentParser):
-    """Errors are one line: what is wrong, what may have been meant, and where the help is."""
-
-    def parse_known_args(self, args: Any = None, namespace: Any = None) -> tuple[Any, list[str]]:
-        """Nothing is left over: a command says so itself, since it knows what it has."""
-        found, over = super().parse_known_args(args, namespace)
-        if over and over[0].startswith("--"):
-            shown = [
-                flag for action in self._actions if action.help != argparse.SUPPRESS for flag in action.option_strings
-            ]
-            self.error(unknown("option", over[0].partition("=")[0], [flag for flag in shown if flag.startswith("--")]))
-        if over:
-            self.error(f"unrecognized arguments: {' '.join(over)}")
-        return found, over
-
-    def error(self, message: str) -> NoReturn:
-        print(f"{self.prog}: {' '.join(message.split())} (see {self.prog} --help)", file=sys.stderr)
-        raise SystemExit(USAGE)
-
-
 def _parser(model: type[Options], prog: str, about: str) -> Parser:
     """Turns a command line into the texts of those fields that it names; pydantic does the rest."""
     words = [_written(model, name) for name, info, _ in _fields(model) if info.is_required()]
@@ -131,16 +111,17 @@ def _parser(model: type[Options], prog: str, about: str) -> Parser:
             into.add_argument(flag, dest=name, action="store_true", help=said)
             into.add_argument(f"--no-{flag[2:]}", dest=name, action="store_false", help=argparse.SUPPRESS)
     if model.config_file:
-        said = "options that are not given here, by their names without dashes"
+        said = "Options that are not given here, by their names without dashes"
         parser.add_argument("--config", type=Path, metavar="FILE.yaml", help=said)
     return parser
 
 
 def _fields(model: type[Options]) -> Iterator[tuple[str, FieldInfo, Arg]]:
-    """What a user can set: name, field, and how it is written."""
-    for name, info in model.model_fields.items():
-        if not (arg := _arg(model, name)).internal:
-            yield name, info, arg
+    """What a user can set: name, field, and how it is written; what a class shares with others comes after its own."""
+    own = (name for each in model.__mro__ for name in getattr(each, "__annotations__", ()))
+    for name in dict.fromkeys(own):
+        if name in model.model_fields and not (arg := _arg(model, name)).internal:
+            yield name, model.model_fields[name], arg
 
 
 def _arg(model: type[Options], name: str) -> Arg:
@@ -155,8 +136,8 @@ def _arg(model: type[Options], name: str) -> Arg:
 
 def _args_in(annotation: Any) -> Iterator[Arg]:
     """Those in an annotation such as ``Annotated[int, Arg("N")] | None``."""
-    if hasattr(annotation, "METAVAR"):
-        yield Arg(annotation.METAVAR)
+    if annotation is Size:
+        yield Arg("WxH")
     for part in get_args(annotation):
         if isinstance(part, Arg):
             yield part

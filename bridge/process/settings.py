@@ -5,7 +5,6 @@ Options of commands, scenarios and training runs are read by what is here, so th
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +12,8 @@ from typing import Any, TypeVar
 
 import yaml
 from pydantic import BaseModel, ValidationError
+
+from bridge.process.parser import unknown
 
 Key = tuple[str | int, ...]
 Lines = Mapping[Key, int]
@@ -155,13 +156,6 @@ def in_words(error: Any, model: type[BaseModel]) -> str:
         return "must be a mapping"
     message = message[0].lower() + message[1:]
     return f"{message}, not {error['input']!r}" if isinstance(error["input"], str | int | float | bool) else message
-
-
-def unknown(what: str, word: str, choices: Sequence[str], named: bool = True) -> str:
-    """``unknown WHAT 'word'; did you mean ...?``, or all ``choices`` where none is near; ``named``: with the word."""
-    close = difflib.get_close_matches(word, choices, 1)
-    advice = f"did you mean {close[0]}?" if close else f"known are {', '.join(choices)}"
-    return f"unknown {what} {word!r}; {advice}" if named else f"unknown {what}; {advice}"
 
 
 def known(model: type[BaseModel], key: Key) -> list[str]:

@@ -8,6 +8,7 @@ from neuralsim.base.progress import Progress
 from neuralsim.recording.mp4 import Mp4Writer
 from neuralsim.recording.reel import Reel
 from neuralsim.recording.writer import RecordingError
+from neuralsim.renderer.remap import Remap
 
 from .options import ReplayOptions
 from .repaint import Repainter, default_model
@@ -21,7 +22,8 @@ def repaint(reel: Reel, options: ReplayOptions) -> int:
     """
     assert options.record is not None
     models = [options.model or default_model(reel), *([options.compare] if options.compare else [])]
-    painters = [Repainter(reel, model, options.runtime, options.style, options.view, options.remap) for model in models]
+    remap = None if options.remap is None else Remap.parse(options.remap)
+    painters = [Repainter(reel, model, options.runtime, options.style, options.view, remap) for model in models]
     end = options.end if options.end is not None else reel.time(len(reel) - 1)
     numbers = [k for k in range(len(reel)) if options.begin - 1e-6 <= reel.time(k) <= end + 1e-6]
     if not numbers:

@@ -15,7 +15,7 @@ import pygame
 
 from bridge.messages import Frame
 from neuralsim.recording.mp4 import RecordingError
-from neuralsim.renderer.remap import following
+from neuralsim.renderer.remap import Remap, following
 from neuralsim.session.loop import Drive
 from neuralsim.session.options import DriveOptions
 from neuralsim.session.session import DriveError, Picture
@@ -246,7 +246,7 @@ class WindowDrive(Drive):
             self._next_style()
         elif command == "edit":
             session = self.session
-            session.remap = following(session.remap, self.options.remap)
+            session.remap = following(session.remap, Remap.parse(self.options.remap or ""))
             self.hud.notify(f"Edit: {session.remap.words or 'none'}")
         elif command == "record":
             if self.recorder is None:
