@@ -97,8 +97,8 @@ COMMANDS: dict[str, Command] = {
     ),
     "build-engine": Command(
         "TensorRT's engine for this GPU, built once",
-        "neuralsim.runtimes.options:BuildEngineOptions",
-        "neuralsim.runtimes.build_engine:run",
+        "neuralsim.cli.commands:BuildEngineOptions",
+        "neuralsim.cli.commands:build_engine",
     ),
     "doctor": Command(
         "what this machine has, what will be used, what is missing",

@@ -1,4 +1,4 @@
-"""Commands without a room of their own: drive, from wherever it begins; keys, and those that need the train extra."""
+"""Commands without a room of their own: drive, from wherever it begins; keys; what makes models and engines."""
 
 from __future__ import annotations
 
@@ -7,8 +7,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 from bridge.process.options import Arg, Options
-from bridge.process.values import Keys
+from bridge.process.values import Keys, Positive, whole
+from bridge.size import Size
 from neuralsim.base.failure import FAILED, fail
+from neuralsim.base.options import DEFAULT_MODEL
 
 if TYPE_CHECKING:
     from neuralsim.session.options import DriveOptions
@@ -80,6 +82,30 @@ class ExportOptions(Options):
 def export(options: ExportOptions) -> int:
     """Write the model; the exit code."""
     return _with_torch(lambda run: print(run.run_export(options.run, options.out, options.licence)))
+
+
+class BuildEngineOptions(Options):
+    """A TensorRT engine for this GPU."""
+
+    model: Annotated[str, Arg("NAME")] = DEFAULT_MODEL
+    """Model that paints."""
+    size: Size = Size(512, 256)
+    """Pixels to paint."""
+    precision: Annotated[Literal["fp16", "fp32", "int8"], Arg("fp16|fp32|int8")] = "fp16"
+    """Of the painter's layers."""
+    level: Annotated[int, whole(0, 5), Arg("0..5")] = 3
+    """Optimisation: higher builds longer."""
+    workspace: Annotated[Positive, Arg("MB")] = 2048
+    """GPU memory layers may use."""
+    again: bool = False
+    """Build it although it is there."""
+
+
+def build_engine(options: BuildEngineOptions) -> int:
+    """Build it; the exit code."""
+    from neuralsim.runtimes.build_engine import run
+
+    return run(options.model, options.size, options.precision, options.level, options.workspace, options.again)
 
 
 def _with_torch(task: Callable[[Any], bool | None]) -> int:

@@ -8,26 +8,25 @@ import time
 from neuralsim import zoo
 from neuralsim.base.failure import fail
 from neuralsim.runtimes import driver, engines, tensorrt_
-from neuralsim.runtimes.options import BuildEngineOptions
 
 _WIDTH = 28  # characters of the bar
 
 
-def run(options: BuildEngineOptions) -> int:
-    """Build the engine of a model for a size of pictures; returns the exit code."""
+def run(model: str, size: tuple[int, int], precision: str, level: int, workspace: int, again: bool) -> int:
+    """Build the engine of ``model`` for ``size`` (width, height); returns the exit code."""
     try:
-        card = zoo.load(options.model)
+        card = zoo.load(model)
         reason = tensorrt_.obstacle()
         if reason:
             raise engines.EngineError(reason)
-        width, height = (-(-side // card.multiple_of) * card.multiple_of for side in options.size)
-        facts = engines.EngineFacts.here(card.file, height, width, options.precision)
-        if engines.is_current(facts) and not options.again:
+        width, height = (-(-side // card.multiple_of) * card.multiple_of for side in size)
+        facts = engines.EngineFacts.here(card.file, height, width, precision)
+        if engines.is_current(facts) and not again:
             print(f"{facts.path}: is there already, for {facts.gpu} and TensorRT {facts.tensorrt}")
             return 0
         begun = time.monotonic()
         with Bar() as bar:
-            path = engines.build(card.file, facts, options.level, options.workspace, report=bar)
+            path = engines.build(card.file, facts, level, workspace, report=bar)
     except (zoo.ModelError, engines.EngineError, driver.NoGpu, OSError) as error:
         return fail(error)
     print(f"{path}: built in {time.monotonic() - begun:.0f} s for {facts.gpu}, {path.stat().st_size / 1e6:.1f} MB")

@@ -15,6 +15,7 @@ import numpy as np
 import pygame
 import pytest
 
+from bridge.size import Size
 from neuralsim.base.resources import GpuSampler
 from neuralsim.bench import check
 from neuralsim.bench.altered import Alteration
@@ -27,7 +28,7 @@ from neuralsim.session.options import TAGS
 pytestmark = pytest.mark.alone
 
 ROOT = Path(__file__).resolve().parents[3]
-SMALL = Cell(model=TAGS, size=(128, 64))
+SMALL = Cell(model=TAGS, size=Size(128, 64))
 
 
 def drive(folder: Path, job: Job, *before: str) -> dict[str, Any]:
@@ -45,8 +46,14 @@ def drive(folder: Path, job: Job, *before: str) -> dict[str, Any]:
 
 
 def test_a_job_survives_being_written_down():
-    job = Job(Cell(link=Link("tcp", 3), size=(256, 128)), 30, 10, alteration=Alteration(20.0, 5.0), fps=20.0)
-    assert Job.parse(job.to_json()) == job
+    job = Job(
+        cell=Cell(link=Link("tcp", 3), size=Size(256, 128)),
+        frames=30,
+        warm_up=10,
+        alteration=Alteration(20.0, 5.0),
+        fps=20.0,
+    )
+    assert Job.model_validate_json(job.to_json()) == job
 
 
 def test_a_delay_of_20_ms_in_any_stage_is_seen_there_and_in_the_total_within_1_ms(tmp_path: Path):
@@ -69,7 +76,7 @@ def test_a_delay_of_20_ms_in_any_stage_is_seen_there_and_in_the_total_within_1_m
 
 def test_a_dishonest_meter_would_be_caught(tmp_path: Path):
     """The check itself can fail: the same drive, its delays not injected, is not called honest."""
-    run = drive(tmp_path, Job(check.job().cell, frames=60, warm_up=5))
+    run = drive(tmp_path, Job(cell=check.job().cell, frames=60, warm_up=5))
     found = check.evaluate([run])
     assert found["honest"] is False
     assert abs(found["stages"]["render"]["stage_ms"]) < 5.0
@@ -77,8 +84,8 @@ def test_a_dishonest_meter_would_be_caught(tmp_path: Path):
 
 @pytest.mark.slow
 def test_a_bridge_with_another_clock_is_measured_as_with_ours(tmp_path: Path):
-    cell = Cell(model=TAGS, size=(128, 64), link=Link("tcp"))
-    run = drive(tmp_path, Job(cell, frames=90, warm_up=30, alteration=Alteration(skew_ms=3700.0)))
+    cell = Cell(model=TAGS, size=Size(128, 64), link=Link("tcp"))
+    run = drive(tmp_path, Job(cell=cell, frames=90, warm_up=30, alteration=Alteration(skew_ms=3700.0)))
     clock = run["clock"]
     assert clock["uncertainty_ms"] is not None
     assert clock["offset_ms"] == pytest.approx(-3700.0, abs=clock["uncertainty_ms"])
@@ -90,7 +97,7 @@ def test_a_bridge_with_another_clock_is_measured_as_with_ours(tmp_path: Path):
 
 def test_the_ghosts_key_changes_what_is_sent_and_leaves_the_autopilot_at_the_wheel(monkeypatch):
     monkeypatch.setenv("SDL_VIDEODRIVER", "dummy")
-    drive = _window_drive(Job(Cell(model=TAGS, size=(128, 64), loop="window"), frames=1, warm_up=0))
+    drive = _window_drive(Job(cell=Cell(model=TAGS, size=Size(128, 64), loop="window"), frames=1, warm_up=0))
     try:
         sent = [drive.inputs.wanted]
         for _ in range(3):
@@ -105,7 +112,7 @@ def test_the_ghosts_key_changes_what_is_sent_and_leaves_the_autopilot_at_the_whe
 @pytest.mark.skipif(shutil.which("xvfb-run") is None, reason="no virtual screen here")
 @pytest.mark.slow
 def test_in_a_window_keys_are_pressed_and_seen(tmp_path: Path):
-    job = Job(Cell(model=TAGS, size=(128, 64), loop="window"), frames=60, warm_up=10)
+    job = Job(cell=Cell(model=TAGS, size=Size(128, 64), loop="window"), frames=60, warm_up=10)
     run = drive(tmp_path, job, "xvfb-run", "-a")
     found = summarise([run])
     assert found["frames"] == 60
