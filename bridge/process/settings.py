@@ -142,6 +142,9 @@ def in_words(error: Any, model: type[BaseModel]) -> str:
     key: Key = tuple(error["loc"])
     kind, message = error["type"], error["msg"]
     if kind == "extra_forbidden":
+        renamed = getattr(model, "renamed", {})  # a model may say what its keys were called before
+        if key[-1] in renamed:
+            return f"unknown key; it is {renamed[key[-1]]} now"
         return unknown("key", str(key[-1]), known(model, key[:-1]), named=False)
     if kind == "missing":
         return MISSING

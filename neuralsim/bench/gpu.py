@@ -8,7 +8,6 @@ With ``--peers`` the generators of :mod:`neuralsim.bench.peer_graphs` as well. T
 from __future__ import annotations
 
 import json
-import sys
 import tempfile
 import time
 from collections.abc import Callable
@@ -18,6 +17,7 @@ import numpy as np
 
 from bridge.process.options import parse
 from neuralsim import runtimes
+from neuralsim.base.log import logger
 from neuralsim.bench import peer_graphs
 from neuralsim.bench.options import GpuOptions
 from neuralsim.evaluation.town_drive import TownDrive
@@ -68,7 +68,7 @@ def _stepper(renderer: NeuralRenderer, feeds: list[dict[str, np.ndarray]]) -> Ca
     return lambda number: renderer.step(feeds[number % len(feeds)])
 
 
-def _runner(session: runtimes.Plain, feeds: dict[str, np.ndarray]) -> Callable[[int], object]:
+def _runner(session: runtimes.StatelessSession, feeds: dict[str, np.ndarray]) -> Callable[[int], object]:
     return lambda number: session.run(feeds)
 
 
@@ -79,7 +79,7 @@ def _peers(wanted: str, pixels: tuple[int, int], steps: int) -> dict[str, object
     with tempfile.TemporaryDirectory(prefix="neuralsim-peers-") as folder:
         for name in peer_graphs.PEERS:
             graph = peer_graphs.write(name, Path(folder), pixels[1], pixels[0])
-            session = runtimes.plain(runtime, graph, precision=precision)
+            session = runtimes.stateless(runtime, graph, precision=precision)
             feeds = {key: rng.standard_normal(shape, np.float32) for key, shape in session.inputs.items()}
             found[name] = measure(_runner(session, feeds), steps)
             graph.unlink()
@@ -92,7 +92,7 @@ def main() -> int:
     try:
         report = compare(options.model, options.size, options.steps, options.peers)
     except (ModelError, driver.NoGpu) as error:
-        print(f"gpu: {error}", file=sys.stderr)
+        logger("gpu").error(error)
         return 1
     for kind in ("ms", "missing"):
         for name, value in dict(report[kind]).items():  # type: ignore[call-overload]

@@ -15,7 +15,7 @@ from typing import Any
 from bridge.size import Size
 from neuralsim.base.failure import fail
 from neuralsim.base.machine import host
-from neuralsim.base.progress import Progress
+from neuralsim.base.progress import ProgressLine
 from neuralsim.session.processes import Child, ProcessError, Processes, ended_by_signals
 from neuralsim.zoo import ModelError
 
@@ -34,8 +34,8 @@ class BenchError(RuntimeError):
     """The bench cannot go on; the message is one line."""
 
 
-class Interrupted(BenchError):
-    """Somebody wants to leave."""
+class BenchInterrupted(BenchError):
+    """Interrupted by the user."""
 
 
 class Bench:
@@ -49,7 +49,7 @@ class Bench:
         self._begun = time.monotonic()
         cells = list(options.cells()) if "drive" in options.parts else []
         whole = len(cells) * options.repeats * (options.frames + options.warm_up)
-        self._progress = Progress(whole or None)
+        self._progress = ProgressLine(whole or None)
 
     def run(self) -> dict[str, Any]:
         """Measure everything; the report, ready for JSON. Raises ``BenchError``, ``ProcessError``, ``ModelError``."""
@@ -141,13 +141,13 @@ class Bench:
                 self._pause()
                 while (message := child.said()) is not None:
                     seen = message.get("done", seen)
-                if job.alteration:  # not one of the matrix
+                if job.faults:  # not one of the matrix
                     self._progress.waiting([words])
                 else:
                     self._progress.measured(base + seen, words)
             if child.process.returncode != 0:
                 raise ProcessError(child.last_words())
-        self._done = base if job.alteration else base + job.frames + job.warm_up
+        self._done = base if job.faults else base + job.frames + job.warm_up
         try:
             result: dict[str, Any] = json.loads(path.with_suffix(".result").read_text(encoding="utf-8"))
         except (OSError, ValueError):
@@ -177,7 +177,7 @@ class Bench:
             self._progress.waiting([f"link, {case.name}"])
             cases.append(link.measure_link(case, size, over=lambda: self.interrupted))
             if self.interrupted:
-                raise Interrupted("interrupted")
+                raise BenchInterrupted("interrupted")
         return {"packing_ms": link.measure_packing(link.full_frame(size)), "cases": cases}
 
     def _roofline(self) -> dict[str, Any] | None:
@@ -188,7 +188,7 @@ class Bench:
 
     def _step(self, name: str, work: Any) -> Any:
         if self.interrupted:
-            raise Interrupted("interrupted")
+            raise BenchInterrupted("interrupted")
         self._progress.waiting([name])
         return work()
 
@@ -234,7 +234,7 @@ class Bench:
 
     def _pause(self) -> None:
         if self.interrupted:
-            raise Interrupted("interrupted")
+            raise BenchInterrupted("interrupted")
         time.sleep(0.1)
 
     def _interrupt(self) -> None:

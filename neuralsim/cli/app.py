@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from neuralsim import __version__
-
-DONE, FAILED = 0, 1  # exit codes; 2 after wrong usage
+from neuralsim.base.extras import missing
+from neuralsim.base.failure import FAILED, fail
 
 
 @dataclass(frozen=True)
@@ -121,6 +121,15 @@ COMMANDS: dict[str, Command] = {
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit code: 0 done, 1 failed, 2 wrong usage."""
     arguments = list(sys.argv[1:] if argv is None else argv)
+    try:
+        return _run(arguments)
+    except ModuleNotFoundError as error:
+        if (error.name or "").partition(".")[0] in ("bridge", "neuralsim", "scenarios"):
+            raise
+        return fail(missing(error, "bridge" if arguments[0] in ("town", "bridge") else "drive"))
+
+
+def _run(arguments: list[str]) -> int:
     try:
         name = arguments[0] if arguments and arguments[0] in COMMANDS else _overview(arguments[:1])
         command = COMMANDS[name]

@@ -6,11 +6,14 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
+from pydantic import BeforeValidator, Field
+
 from bridge.process.options import Arg, Options
 from bridge.process.values import Keys, Positive, whole
 from bridge.size import Size
 from neuralsim.base.failure import FAILED, fail
 from neuralsim.base.options import DEFAULT_MODEL
+from neuralsim.training import configs
 
 if TYPE_CHECKING:
     from neuralsim.session.options import DriveOptions
@@ -48,13 +51,20 @@ def keys(options: KeysOptions) -> int:
     return 0
 
 
+ConfigFile = Annotated[
+    Path,
+    BeforeValidator(configs.find),
+    Arg("CONFIG.yaml|NAME", positional=True),
+    Field(description=f"The run's config; shipped are {', '.join(configs.names())}."),
+]
+
+
 class TrainOptions(Options):
     """A training run; what it depends on is all in its own file."""
 
     config_file: ClassVar[bool] = False
 
-    run: Annotated[Path, Arg("CONFIG.yaml", positional=True)]
-    """The run, such as docs/training/street-rt.yaml."""
+    run: ConfigFile
     check_only: Annotated[bool, Arg(flag="check")] = False
     """Only read every picture and label once, say what is wrong."""
 
@@ -71,8 +81,7 @@ class ExportOptions(Options):
 
     config_file: ClassVar[bool] = False
 
-    run: Annotated[Path, Arg("CONFIG.yaml", positional=True)]
-    """The run's config."""
+    run: ConfigFile
     out: Keys
     """Model folder; its name is the model's."""
     licence: str
@@ -110,13 +119,10 @@ def build_engine(options: BuildEngineOptions) -> int:
 
 def _with_torch(task: Callable[[Any], bool | None]) -> int:
     """Run ``task`` with ``neuralsim.training.run``; what goes wrong is one line, and what returns False has failed."""
-    try:
-        from neuralsim.training import run
-    except ModuleNotFoundError as error:
-        return fail(f"{error.name} is missing: pip install -r requirements/train.txt")
     from safetensors import SafetensorError
 
     from neuralsim import zoo
+    from neuralsim.training import run
 
     try:
         return FAILED if task(run) is False else 0

@@ -24,13 +24,13 @@ class ExportRecordingOptions(Options):
 
 def export_recording(options: ExportRecordingOptions) -> int:
     """Write the formats; the exit code."""
-    from neuralsim.base.progress import Progress
+    from neuralsim.base.progress import ProgressLine
     from neuralsim.recording.export import export_mp4
     from neuralsim.recording.frames import export_frames
     from neuralsim.recording.mp4 import RecordingError
 
     made: list[str] = []
-    progress = Progress(None)
+    progress = ProgressLine(None)
     try:
         for name in options.formats:
             target = options.out / ("video.mp4" if name == "mp4" else "frames")

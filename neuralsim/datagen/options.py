@@ -60,6 +60,12 @@ class RecordOptions(Options):
     """Pixels (default: the scenario's)."""
 
     @property
+    def guide(self) -> str:
+        """What painting follows: the simulator's picture only where that is recorded too, so that a replay can paint
+        anew what was painted."""
+        return "picture" if "rgb" in self.planes else "surface"
+
+    @property
     def paints(self) -> bool:
         """Whether the network is needed; without it a video shows the tags' colours."""
         return "neural" in self.planes

@@ -13,7 +13,7 @@ from bridge.size import Size
 from neuralsim.base.options import DEFAULT_MODEL, Model, Runtime, Style, is_folder
 
 CLIP_PARTS = ("obedience", "realism", "flicker", "sharpness", "classes")
-PARTS = (*CLIP_PARTS, "town", "shift", "drift", "return", "cost")
+PARTS = (*CLIP_PARTS, "town", "shift", "drift", "return", "content", "cost")
 LEAST_DRIFT = 150  # frames; the last 100 are painted twice
 
 
@@ -52,6 +52,8 @@ class EvaluateOptions(Options):
     """Of the drive for town, shift."""
     drift_frames: Positive = 2000
     """Of the drive for drift."""
+    content_frames: Positive = 200
+    """Of the towns for content."""
     seed: Count = 0
     """Of the town's drives."""
     threads: Positive | None = None

@@ -15,7 +15,7 @@ from neuralsim import runtimes, zoo
 from neuralsim.base.failure import fail
 from neuralsim.evaluation.options import QuantiseOptions
 from neuralsim.evaluation.town_drive import TownDrive
-from neuralsim.recording.reel import Reel, frame_of
+from neuralsim.recording.reader import RecordingReader, frame_of
 from neuralsim.recording.writer import RecordingError
 from neuralsim.renderer.neural_renderer import NeuralRenderer
 from neuralsim.runtimes import RuntimeUnavailable, int8
@@ -96,9 +96,9 @@ def _town(count: int) -> Iterator[Iterable[Frame]]:
 
 def _recorded(path: Path, count: int) -> Iterator[Iterable[Frame]]:
     """Evenly over the whole recording. Raises RecordingError where it is too short."""
-    with Reel(path) as reel:
-        if len(reel) < 2 * LENGTH:
-            raise RecordingError(f"{path} holds {len(reel)} frames, {2 * LENGTH} are needed at least")
-        count = min(count, len(reel) // LENGTH // 2 * 2)
-        for first in np.linspace(0, len(reel) - LENGTH, count).astype(int):
-            yield (frame_of(reel.read(int(first) + k)) for k in range(LENGTH))
+    with RecordingReader(path) as reader:
+        if len(reader) < 2 * LENGTH:
+            raise RecordingError(f"{path} holds {len(reader)} frames, {2 * LENGTH} are needed at least")
+        count = min(count, len(reader) // LENGTH // 2 * 2)
+        for first in np.linspace(0, len(reader) - LENGTH, count).astype(int):
+            yield (frame_of(reader.read(int(first) + k)) for k in range(LENGTH))

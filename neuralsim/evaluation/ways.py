@@ -13,10 +13,11 @@ _SMOOTHING = 0.8  # share of the past in plain output smoothing
 
 
 class ThreeWays:
-    """``paint(frame)`` for one frame after another: way -> picture u8 (H, W, 3)."""
+    """``paint(frame)`` for one frame after another: way -> picture u8 (H, W, 3); ``guide`` is one of
+    ``neuralsim.guide.GUIDES``."""
 
-    def __init__(self, model: str, runtime: str, style: str | None = None) -> None:
-        self._kept, self._alone = (NeuralRenderer(model, runtime) for _ in (0, 1))
+    def __init__(self, model: str, runtime: str, style: str | None = None, guide: str = "picture") -> None:
+        self._kept, self._alone = (NeuralRenderer(model, runtime, guide=guide) for _ in (0, 1))
         for renderer in (self._kept, self._alone):
             if style in renderer.card.styles:
                 renderer.set_style(str(style))

@@ -1,4 +1,4 @@
-"""What a recording is worth: its scenario's assertions judged anew, collisions, lane invasions, the route, comfort.
+"""Evaluation of a recording: its scenario's assertions anew, collisions, lane invasions, the route, comfort.
 
 All of it comes from the recording alone, so that one can be judged by other limits than those it was made with, and one
 that was cut short can be judged as far as it goes.
@@ -91,9 +91,9 @@ def evaluate(path: Path, scenario: Loaded | None = None, comfortable: bool = Fal
     collisions = frames = 0
     now: Moment | None = None
     for frame in recording.frames(TOPICS):
-        told = frame.json.get("ego", {})
-        ego.add(frame.time, told.get("speed", 0.0), frame.poses["ego"])
-        collisions = max(collisions, int(told.get("collisions", 0)))
+        state = frame.json.get("ego", {})
+        ego.add(frame.time, state.get("speed", 0.0), frame.poses["ego"])
+        collisions = max(collisions, int(state.get("collisions", 0)))
         seen = frame.json.get("scenario")
         if seen is not None:
             touches += [Touch(one["time"], one["of"], one["with"]) for one in seen["collisions"]]
@@ -112,9 +112,9 @@ def evaluate(path: Path, scenario: Loaded | None = None, comfortable: bool = Fal
         str(path), recording.about.get("scenario", path.stem), ego.seconds, frames, not recording.problem
     )
     for watcher in watchers:
-        told = watcher.result()
+        found = watcher.result()
         result.checks.append(
-            Check(f"{told['assertion']} of {told['of']}", bool(told["passed"]), told["value"], told["limit"])
+            Check(f"{found['assertion']} of {found['of']}", bool(found["passed"]), found["value"], found["limit"])
         )
     mine = [touch for touch in touches if "ego" in (touch.of, touch.by)]
     with_ = ", ".join(sorted({t.by if t.of == "ego" else t.of for t in mine}))

@@ -12,6 +12,7 @@ import numpy as np
 from bridge.messages import PLANES, Camera, Frame
 from bridge.tags import Tag
 from neuralsim import runtimes, zoo
+from neuralsim.guide.exemplars import Atlas, AtlasError, ExemplarGuide
 from neuralsim.guide.picture import PictureGuide
 from neuralsim.renderer import weather_style
 from neuralsim.renderer.remap import NOTHING, Remap
@@ -20,8 +21,6 @@ from neuralsim.zoo import ModelError
 
 __all__ = ["ModelError", "NeuralRenderer", "RuntimeUnavailable"]
 
-#: Whose look of things is painted: the simulator's own picture's, or what its surfaces are taken to be like.
-GUIDES = ("picture", "surface")
 _BLEND = 0.4  # simulated seconds in which 1 - 1/e of the way to the chosen style is gone
 
 
@@ -30,9 +29,12 @@ class NeuralRenderer:
 
     ``model``: name of a shipped model or a folder with ``card.yaml``; ``runtime``: "auto" or one of
     ``neuralsim.runtimes.RUNTIMES``; ``size``: (width, height) to load for at once (else at the first frame);
-    ``threads``: CPU threads, None = all. Raises ModelError and RuntimeUnavailable, one line each.
-    ``remap`` can be set at any time: from the next frame on, tags are painted as others. So can ``guide``, one of
-    ``GUIDES``: "picture" follows the frame's ``rgb`` plane where there is one and the model takes a guide.
+    ``threads``: CPU threads, None = all; ``style``: one of the model's, None = its default. ``remap`` can be set at any
+    time: from the next frame on, tags are painted as others. So can ``guide``, one of ``neuralsim.guide.GUIDES``:
+    "picture" follows the frame's ``rgb`` plane, "exemplars" the model's sketches of real
+    objects. Where there is no such plane, or the model takes no guide or has no sketches, it is "surface".
+
+    Raises ModelError and RuntimeUnavailable, one line each.
     """
 
     def __init__(
@@ -48,12 +50,13 @@ class NeuralRenderer:
         self.model = self.card.name
         self._wanted, self._threads = runtime, threads
         self._size: tuple[int, int] | None = None
-        self._session: runtimes.Session | None = None
+        self._session: runtimes.ModelSession | None = None
         self._last: int | None = None
         self._time = 0.0  # s, simulated, of the last frame
         self.remap: Remap = NOTHING
         self.guide = guide
         self._picture = PictureGuide()
+        self._exemplars = _exemplars(self.card)
         self._unguided = np.zeros((0, 0, 4), np.uint8)
         self._weather: Mapping[str, float] | None = None  # that chose the style
         self._style = self._target = self.card.styles[self.card.default_style]
@@ -103,6 +106,8 @@ class NeuralRenderer:
         self._last = None
         self._style = self._target
         self._picture.reset()
+        if self._exemplars:
+            self._exemplars.reset()
         if self._session:
             self._session.reset()
 
@@ -167,11 +172,14 @@ class NeuralRenderer:
 
     def _guide(self, frame: Frame, tag: np.ndarray) -> np.ndarray:
         """The graph's guide u8 (H, W, 4) for ``frame``, whose tags are painted as ``tag``; zeros without one."""
+        instance = self._fit(frame.planes["instance"])
+        if self.guide == "exemplars" and self._exemplars:
+            return self._exemplars.follow(tag, instance)
         if not self.wants_picture or "rgb" not in frame.planes:
             if self._unguided.shape[:2] != tag.shape:
                 self._unguided = np.zeros((*tag.shape, 4), np.uint8)
             return self._unguided
-        instance, rgb = (self._fit(frame.planes[name]) for name in ("instance", "rgb"))
+        rgb = self._fit(frame.planes["rgb"])
         guide = self._picture.follow(tag, instance, rgb, self._style, frame.sim_time)
         if self.remap:  # the picture shows what was there before
             guide[tag != self._fit(frame.planes["tag"])] = 0
@@ -191,6 +199,16 @@ class NeuralRenderer:
             return np.ascontiguousarray(plane)
         pad = [(0, self._padded[0] - height), (0, self._padded[1] - width)] + [(0, 0)] * (plane.ndim - 2)
         return np.pad(plane, pad, mode="edge")
+
+
+def _exemplars(card: zoo.Card) -> ExemplarGuide | None:
+    """The model's sketches of real objects, if it has any. Raises ModelError."""
+    if card.exemplars is None:
+        return None
+    try:
+        return ExemplarGuide(Atlas.load(card.exemplars))
+    except (AtlasError, OSError) as error:
+        raise ModelError(f"model {card.name}: {error}") from None
 
 
 def _sky(width: int, height: int) -> Frame:

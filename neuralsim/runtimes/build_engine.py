@@ -13,7 +13,16 @@ _WIDTH = 28  # characters of the bar
 
 
 def run(model: str, size: tuple[int, int], precision: str, level: int, workspace: int, again: bool) -> int:
-    """Build the engine of ``model`` for ``size`` (width, height); returns the exit code."""
+    """Build the engine of ``model`` for ``size`` (width, height); returns the exit code.
+
+    Args:
+        model: Name of a shipped model or a folder.
+        size: Width and height, px.
+        precision: One of ``tensorrt_.PRECISIONS``.
+        level: TensorRT's optimisation level, 0 to 5.
+        workspace: Memory that TensorRT may use while building, MiB.
+        again: Build even if there is one already.
+    """
     try:
         card = zoo.load(model)
         reason = tensorrt_.obstacle()

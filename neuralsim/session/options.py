@@ -65,6 +65,8 @@ class DriveOptions(Options):
     """Light, such as dusk; `neuralsim doctor` lists the models' (default: what fits the weather)."""
     remap: RemapText | None = None
     """Paint things as others, by CARLA's tags, such as buildings=vegetation (default: nothing)."""
+    guide: Annotated[str, Arg(internal=True)] = "picture"
+    """One of neuralsim.guide.GUIDES: whose look of things is painted."""
     size: Size = Size(512, 256)
     """Pixels to paint."""
     fps: Rate | None = None

@@ -92,7 +92,7 @@ class Child:
         raise ProcessError(f"the {self.name} is not ready after {timeout:.0f} s; its last line: {self.last_words()}")
 
     def said(self) -> dict[str, Any] | None:
-        """The next message on its stdout (``bridge.process.messages``) that nobody has read yet, None while there is
+        """The next message on its stdout (``bridge.process.messages``) that has not been read yet, None while there is
         none."""
         try:
             return self._messages.get_nowait()

@@ -19,6 +19,7 @@ from bridge.link.transport import FrameSubscriber, control_endpoint
 from bridge.messages import Frame
 from bridge.size import Size
 from bridge.town.carla_server.options import TownOptions
+from neuralsim import zoo
 from neuralsim.base.machine import cores
 from neuralsim.renderer.remap import NOTHING, Remap
 from neuralsim.session import lamps
@@ -29,10 +30,11 @@ if TYPE_CHECKING:
     from neuralsim.renderer.neural_renderer import NeuralRenderer
     from neuralsim.session.tag_painter import TagPainter
 
+PAINTING = ("tag", "instance", "depth", "motion")  # planes that painting needs
 _TOWN_READY = 180.0  # seconds; the very first start compiles the rasteriser
 _BRIDGE_READY = 90.0
-RATE = 30.0  # simulated ticks per second where nobody drives
-FULL_RATE = 40.0  # and where somebody does, at most
+RATE = 30.0  # simulated ticks per second without a driver
+FULL_RATE = 40.0  # and with one, at most
 FLUENT_RATE = 25.0  # below it every core is tried for painting
 LEAST_RATE = 20.0  # below it, driving feels wrong: slower machines skip frames instead
 MANY_CORES = 4  # from here on, simulating and painting do not get in each other's way
@@ -40,7 +42,7 @@ _TICK = 0.012  # seconds that a frame costs beside its painting where it gets in
 _HANDING = 0.001  # seconds between two paintings where a core is kept free for the rest
 _SILENCE = 10.0  # seconds without a frame that end the drive
 _SAME_PLACE = 0.05  # m that a drive may be off the recording that it goes on from
-_UNSEEN = 0.2  # seconds that a frame may take which is played before the driver is handed the ego
+_FAST_FORWARD_FRAME_BUDGET = 0.2  # seconds that a frame may take which is played before the driver is handed the ego
 
 
 class DriveError(RuntimeError):
@@ -48,7 +50,7 @@ class DriveError(RuntimeError):
 
 
 @dataclass
-class Picture:
+class PaintedFrame:
     """A frame and what was painted from it, u8 (H, W, 3) RGB, lamps included; with ``remap``, of edited tags."""
 
     frame: Frame
@@ -56,7 +58,7 @@ class Picture:
     remap: Remap = NOTHING
 
 
-class Session(threading.Thread):
+class DriveSession(threading.Thread):
     """Starts everything, then paints frames until :meth:`stop`.
 
     In lock-step every picture is handed over exactly once and the painting waits for the taker; else a picture that was
@@ -78,6 +80,8 @@ class Session(threading.Thread):
         self.styles: list[str] = []  # of the model, once it is there
         self.style = options.style  # set from outside, for the next frame: None lets the weather choose
         self.remap = Remap.parse(options.remap or "")  # likewise
+        self.guide = options.guide  # likewise
+        self.wants_picture = False  # is the simulator's own picture followed, once there are pictures?
         self.paused = False  # set from outside: silence is no failure
         self.verdict: dict[str, Any] = {}  # what came of the scenario, once it is over
         self.processes = Processes()
@@ -89,9 +93,9 @@ class Session(threading.Thread):
         self._wake = wake
         self._ending = threading.Event()
         self._changed = threading.Condition()
-        self._picture: Picture | None = None
+        self._picture: PaintedFrame | None = None
 
-    def take(self, timeout: float) -> Picture | None:
+    def take(self, timeout: float) -> PaintedFrame | None:
         """The picture that waits, or None after ``timeout`` seconds, or at once when the painting has ended."""
         with self._changed:
             self._changed.wait_for(lambda: self._picture is not None or not self.is_painting, timeout)
@@ -101,7 +105,7 @@ class Session(threading.Thread):
 
     @property
     def is_painting(self) -> bool:
-        """False once the thread has ended or been told to."""
+        """False once the thread has ended or been asked to."""
         return self.error is None and not self._ending.is_set()
 
     def stop(self) -> None:
@@ -212,7 +216,9 @@ class Session(threading.Thread):
                 self.processes.check()
                 if self.paused:
                     heard = time.monotonic()
-                elif time.monotonic() - heard > _SILENCE + _UNSEEN * (self.options.hand_over_at or 0) * (not warm):
+                elif time.monotonic() - heard > _SILENCE + _FAST_FORWARD_FRAME_BUDGET * (
+                    self.options.hand_over_at or 0
+                ) * (not warm):
                     raise DriveError(self._why_silent(subscriber))
                 continue
             if frame.sequence == self.options.hand_over_at and self.options.hand_over_place is not None:
@@ -221,7 +227,8 @@ class Session(threading.Thread):
                 raise DriveError("the bridge sends frames without tags: update it")
             painter = renderer if not frame.view else self._painter_of(frame.view, frame)
             remap = self.remap
-            dress(painter, frame, self.style, remap)
+            apply_style(painter, frame, self.style, remap, self.guide)
+            self.wants_picture = painter.wants_picture
             if not warm:
                 painter.render(frame)  # compiles for this size, fills caches
                 painter.reset()
@@ -238,7 +245,7 @@ class Session(threading.Thread):
             neural = painter.render(frame)
             lamps.draw_of(frame, neural, remap)
             frame.stamps["rendered"] = time.monotonic_ns()
-            self._hand_over(Picture(frame, neural, remap))
+            self._hand_over(PaintedFrame(frame, neural, remap))
             heard = time.monotonic()
 
     def _check_place(self, frame: Frame, recorded: tuple[float, float, float]) -> None:
@@ -253,7 +260,7 @@ class Session(threading.Thread):
         """The renderer of a further camera: each remembers what it has painted."""
         if view not in self._painters:
             size = Size(frame.camera.width, frame.camera.height)
-            self._painters[view] = painter(self.options.model, self.options.runtime, size, self._threads)
+            self._painters[view] = make_renderer(self.options.model, self.options.runtime, size, self._threads)
         return self._painters[view]
 
     def _scenario_over(self) -> bool:
@@ -269,7 +276,7 @@ class Session(threading.Thread):
                 return True
         return False
 
-    def _hand_over(self, picture: Picture) -> None:
+    def _hand_over(self, picture: PaintedFrame) -> None:
         with self._changed:
             if self.lockstep:
                 self._changed.wait_for(lambda: self._picture is None or self._ending.is_set())
@@ -311,7 +318,7 @@ class _Loader(threading.Thread):
         self._step(name, False)
         try:
             size = None if self._options.connect else self._options.size  # the bridge's own, with its first frame
-            self._renderer = painter(self._options.model, self._options.runtime, size, self._threads)
+            self._renderer = make_renderer(self._options.model, self._options.runtime, size, self._threads)
             if self._options.style:
                 self._renderer.set_style(self._options.style)  # says now that there is none
             self._step(name, True)
@@ -328,7 +335,7 @@ class _Loader(threading.Thread):
         return self._renderer
 
 
-def painter(
+def make_renderer(
     model: str, runtime: str, size: tuple[int, int] | None, threads: int | None = None
 ) -> NeuralRenderer | TagPainter:
     """What paints with ``model`` on so many CPU ``threads`` (None: all); heavy imports happen here.
@@ -344,8 +351,18 @@ def painter(
     return NeuralRenderer(model, runtime, size, threads)
 
 
+def follows_picture(model: str, guide: str) -> bool:
+    """Does ``model`` paint after the simulator's own picture, as ``guide`` wants it?"""
+    if model == TAGS or guide != "picture":
+        return False
+    try:
+        return "guide" in zoo.load(model).inputs
+    except zoo.ModelError:
+        return False  # loading it says what is wrong
+
+
 def painting_threads(cores: int) -> int | None:
-    """CPU threads to paint with while somebody drives on ``cores``; None: all of them.
+    """CPU threads to paint with while a driver drives on ``cores``; None: all of them.
 
     On few cores one is left to the town, the bridge and the window: the next frame is made beside the painting, just
     in time. To take turns on all cores is younger pictures on a machine that has nothing else to do, but each layer of
@@ -357,16 +374,21 @@ def painting_threads(cores: int) -> int | None:
 def sustainable_rate(step: float, cores: int, threads: int | None = None) -> float:
     """Ticks per second that a renderer with ``step`` seconds a picture can follow on ``cores``, 20 to 40.
 
-    Ticks that nobody paints only take time from those that somebody does. With few cores, ticking takes it as well,
+    Ticks that are not painted only take time from those that are. With few cores, ticking takes it as well,
     unless ``threads`` says that the renderer leaves it a core.
     """
     beside = 0.0 if cores >= MANY_CORES else _TICK if threads is None else _HANDING
     return float(max(LEAST_RATE, min(FULL_RATE, round(1.0 / (step + beside)))))
 
 
-def dress(painter: NeuralRenderer | TagPainter, frame: Frame, style: str | None, remap: Remap) -> None:
-    """Have ``frame`` painted in ``style``, or in its weather's, with ``remap``. Raises ModelError for no such style."""
-    painter.remap = remap
+def apply_style(
+    painter: NeuralRenderer | TagPainter, frame: Frame, style: str | None, remap: Remap, guide: str = "picture"
+) -> None:
+    """Have ``painter`` paint ``frame`` in ``style``, or in its weather's, with ``remap``, after ``guide``.
+
+    Raises ModelError for no such style.
+    """
+    painter.remap, painter.guide = remap, guide
     if style is None:
         painter.follow(frame.weather)
     else:
@@ -374,7 +396,7 @@ def dress(painter: NeuralRenderer | TagPainter, frame: Frame, style: str | None,
 
 
 def town_options(options: DriveOptions) -> TownOptions:
-    """What the town server of a drive is told."""
+    """Options of a drive's town server."""
     return TownOptions(
         port=0,
         town=options.town,
@@ -387,8 +409,19 @@ def town_options(options: DriveOptions) -> TownOptions:
 
 
 def bridge_options(options: DriveOptions, server: str, frames: str, *, fps: float, lockstep: bool) -> BridgeOptions:
-    """What the bridge of a drive is told; what is not set is left to its scenario, or to its defaults."""
-    asked: dict[str, Any] = {"planes": options.planes, "weather": options.weather, "scenario": options.scenario}
+    """Options of a drive's bridge; what is not set is left to its scenario, or to its defaults.
+
+    Args:
+        options: Of the drive.
+        server: HOST:PORT of the simulator.
+        frames: Endpoint that frames are published on.
+        fps: Simulated ticks per second.
+        lockstep: Whether each frame is acknowledged.
+    """
+    planes = options.planes
+    if planes is None and lockstep and follows_picture(options.model, options.guide):
+        planes = (*PAINTING, "rgb")  # from the first frame on; a window asks for it when it can show it
+    asked: dict[str, Any] = {"planes": planes, "weather": options.weather, "scenario": options.scenario}
     return BridgeOptions(
         carla=server,
         publish=frames,

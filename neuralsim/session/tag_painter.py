@@ -1,4 +1,4 @@
-"""What stands in for the network when nobody wants its pictures: every pixel in the colour of its class."""
+"""Stand-in for the network where pictures are not needed: every pixel in the colour of its class."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ class _Card:
     """As much of a model's card as painting asks for."""
 
     styles: dict[str, np.ndarray] = field(default_factory=dict)  # none
+    inputs: tuple[str, ...] = ("tag",)
 
 
 class TagPainter:
@@ -28,6 +29,8 @@ class TagPainter:
     warning = note = ""
     card = _Card()
     remap: Remap = NOTHING
+    guide = "surface"
+    wants_picture = False
 
     def set_style(self, name: str) -> None:
         """There is none."""

@@ -1,9 +1,9 @@
-"""What a training run depends on: ``neuralsim train CONFIG.yaml``."""
+"""Settings of a training run: ``neuralsim train CONFIG.yaml``."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
@@ -37,6 +37,7 @@ class TrainConfig(BaseModel):
     """Everything a run depends on."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+    renamed: ClassVar[dict[str, str]] = {"judge_rate": "discriminator_rate"}  # settings of before
 
     out: str = "runs/street-rt"
     size: Literal["street-rt", "street", "street-hq"] = "street-rt"  # neuralsim.models.generator.SIZES
@@ -55,7 +56,7 @@ class TrainConfig(BaseModel):
     precision: Literal["bf16", "fp32"] = "bf16"  # of the activations; weights and optimiser are fp32
     steps: int = Field(20_000, ge=1)
     rate: float = Field(5e-4, gt=0)  # Adam, painter
-    judge_rate: float = Field(2e-4, gt=0)  # Adam, discriminator
+    discriminator_rate: float = Field(2e-4, gt=0)  # Adam, discriminator
     warmup: int = Field(100, ge=1)  # steps until the full rate, also after a resume with other settings
     ema: float = Field(0.998, ge=0, lt=1)
     # Weights of the losses; 0: off, and not computed. docs/generator.md says where each is from.

@@ -28,6 +28,7 @@ class Card:
     styles: dict[str, np.ndarray]  # name -> f32 (channels, 3): mean colour of each class, -0.5..0.5
     default_style: str
     licence: str
+    exemplars: Path | None = None  # sketches of real objects (``neuralsim/guide/exemplars.py``)
 
 
 def names() -> list[str]:
@@ -56,8 +57,11 @@ def load(model: str) -> Card:
             styles=styles,
             default_style=str(data["default_style"]),
             licence=str(data.get("licence", "")),
+            exemplars=folder / Path(data["exemplars"]["file"]).name if "exemplars" in data else None,
         )
-        expected = str(data["sha256"])
+        expected = {file: str(data["sha256"])}
+        if card.exemplars:
+            expected[card.exemplars] = str(data["exemplars"]["sha256"])
     except (yaml.YAMLError, KeyError, TypeError, ValueError, AttributeError) as error:
         raise ModelError(
             f"{path}: not a readable model card ({type(error).__name__}: {error})".replace("\n", " ")
@@ -66,11 +70,12 @@ def load(model: str) -> Card:
         raise ModelError(f"{path}: multiple_of must be 1 or more, and all styles of one shape")
     if card.default_style not in card.styles:
         raise ModelError(f"{path}: default_style {card.default_style!r} is not among its styles")
-    if not file.is_file():
-        raise ModelError(f"{file} is missing: install the project again, or restore the file beside its card")
-    actual = hashlib.sha256(file.read_bytes()).hexdigest()
-    if actual != expected:
-        raise ModelError(
-            f"{file}: sha256 {actual[:12]}… is not the card's {expected[:12]}…; restore the file or the card"
-        )
+    for each, wanted in expected.items():
+        if not each.is_file():
+            raise ModelError(f"{each} is missing: install the project again, or restore the file beside its card")
+        actual = hashlib.sha256(each.read_bytes()).hexdigest()
+        if actual != wanted:
+            raise ModelError(
+                f"{each}: sha256 {actual[:12]}… is not the card's {wanted[:12]}…; restore the file or the card"
+            )
     return card

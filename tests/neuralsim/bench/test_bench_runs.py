@@ -16,9 +16,8 @@ import pygame
 import pytest
 
 from bridge.size import Size
-from neuralsim.base.resources import GpuSampler
 from neuralsim.bench import check
-from neuralsim.bench.altered import Alteration
+from neuralsim.bench.fault_injection import FaultInjection
 from neuralsim.bench.measure import Job, _window_drive
 from neuralsim.bench.options import Cell, Link
 from neuralsim.bench.results import summarise, values
@@ -46,13 +45,8 @@ def drive(folder: Path, job: Job, *before: str) -> dict[str, Any]:
 
 
 def test_a_job_survives_being_written_down():
-    job = Job(
-        cell=Cell(link=Link("tcp", 3), size=Size(256, 128)),
-        frames=30,
-        warm_up=10,
-        alteration=Alteration(20.0, 5.0),
-        fps=20.0,
-    )
+    cell = Cell(link=Link("tcp", 3), size=Size(256, 128))
+    job = Job(cell=cell, frames=30, warm_up=10, faults=FaultInjection(20.0, 5.0), fps=20.0)
     assert Job.model_validate_json(job.to_json()) == job
 
 
@@ -85,7 +79,7 @@ def test_a_dishonest_meter_would_be_caught(tmp_path: Path):
 @pytest.mark.slow
 def test_a_bridge_with_another_clock_is_measured_as_with_ours(tmp_path: Path):
     cell = Cell(model=TAGS, size=Size(128, 64), link=Link("tcp"))
-    run = drive(tmp_path, Job(cell=cell, frames=90, warm_up=30, alteration=Alteration(skew_ms=3700.0)))
+    run = drive(tmp_path, Job(cell=cell, frames=90, warm_up=30, faults=FaultInjection(skew_ms=3700.0)))
     clock = run["clock"]
     assert clock["uncertainty_ms"] is not None
     assert clock["offset_ms"] == pytest.approx(-3700.0, abs=clock["uncertainty_ms"])
@@ -95,7 +89,7 @@ def test_a_bridge_with_another_clock_is_measured_as_with_ours(tmp_path: Path):
     assert np.median(latency) < 500.0  # and not 3700 ms off
 
 
-def test_the_ghosts_key_changes_what_is_sent_and_leaves_the_autopilot_at_the_wheel(monkeypatch):
+def test_an_injected_key_changes_what_is_sent_and_leaves_the_autopilot_at_the_wheel(monkeypatch):
     monkeypatch.setenv("SDL_VIDEODRIVER", "dummy")
     drive = _window_drive(Job(cell=Cell(model=TAGS, size=Size(128, 64), loop="window"), frames=1, warm_up=0))
     try:
@@ -122,22 +116,3 @@ def test_in_a_window_keys_are_pressed_and_seen(tmp_path: Path):
     assert set(found["cores"]) == {"renderer", "town server", "bridge"}
     assert all(0.0 <= busy <= (os.cpu_count() or 1) + 0.5 for busy in found["cores"].values())
     assert found["memory_mb"]["all"] > 100.0
-
-
-def test_a_gpu_is_looked_at_through_its_own_tool(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    """The tool is a stand-in that prints what `nvidia-smi` prints: there may be no GPU here."""
-    tool = tmp_path / "nvidia-smi"
-    tool.write_text(
-        "#!/bin/sh\necho '1024, 70.5, 40'\necho '2048, 90.5, [N/A]'\necho '2048, 90.5, 60'\nexec sleep 60\n"
-    )
-    tool.chmod(0o755)
-    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
-    sampler = GpuSampler()
-    sampler.start()
-    while len(sampler._samples) < 2:
-        pass
-    assert sampler.stop() == {"memory_mb": 2048.0, "power_w": 80.5, "busy": 0.5}
-    monkeypatch.setenv("PATH", "")
-    absent = GpuSampler()
-    absent.start()
-    assert absent.stop() is None

@@ -97,7 +97,7 @@ def test_any_size_and_planes_that_nobody_may_write_to() -> None:
 
 
 def test_a_model_that_takes_a_guide_paints_what_the_picture_shows() -> None:
-    """With the ``rgb`` plane a car is painted in its colour; without, or asked not to, by its surface."""
+    """With the ``rgb`` plane a car is painted in its colour, after real cars, or by its surface alone."""
     from neuralsim.renderer import NeuralRenderer
 
     tag, instance, rgb = scene()
@@ -113,9 +113,13 @@ def test_a_model_that_takes_a_guide_paints_what_the_picture_shows() -> None:
         return renderer.render(Frame(1, 1, 0.0, camera, planes | more)).astype(int)
 
     blue = (tag == Tag.CAR) & (instance == 7)
-    followed, without, ignored = paint("picture", rgb=rgb), paint("picture"), paint("surface", rgb=rgb)
+    followed, ignored, real = paint("picture", rgb=rgb), paint("surface", rgb=rgb), paint("exemplars", rgb=rgb)
+    assert (paint("picture") == ignored).all(), "there is none"
     red, _, bluish = followed[blue].mean(0)
     assert bluish > red + 40.0
-    assert (without == ignored).all()
+    car, far = tag == Tag.CAR, np.ones_like(tag, bool)
+    far[20:60, :64] = False
+    assert np.abs(real - ignored)[car].mean() > 3.0, "it looks like a real car"
+    assert np.abs(real - ignored)[far].mean() < 0.5 * np.abs(real - ignored)[car].mean()
     assert np.abs(followed - ignored)[blue].mean() > 10.0
     assert (followed != ignored)[tag == Tag.ROAD].mean() < 0.9

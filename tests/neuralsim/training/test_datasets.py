@@ -13,6 +13,7 @@ import pytest
 
 from neuralsim.models.classes import Channel
 from neuralsim.offline.images import ImageError, read, read_ids
+from neuralsim.training import configs
 from neuralsim.training.config import Source, load_config
 from neuralsim.training.datasets import DATASETS, Found, Pictures, find
 
@@ -193,7 +194,8 @@ def test_harmless_words_of_a_codec_cost_nothing_and_other_words_come_through(
     [
         ("rate: fast", "1: rate: input should be a valid number.*not 'fast'"),
         ("out: here\nquux: 3", "2: quux: unknown key; known are out, size, model, start, data"),
-        ("out: here\n\njugde_rate: 3", "3: jugde_rate: unknown key; did you mean judge_rate?"),
+        ("out: here\n\nsped: 3", r"3: sped: unknown key; did you mean seed\?$"),
+        ("judge_rate: 0.1", "1: judge_rate: unknown key; it is discriminator_rate now$"),
         ("width: 500", "1: width: input should be a multiple of 32, not 500"),
         ("size: huge", "1: size: unknown value 'huge'; known are street-rt, street, street-hq"),
         ("data: [{root: there}]", r"1: data\[0\]: needs `name` of a known data set, or `classes`"),
@@ -211,7 +213,7 @@ def test_a_bad_config_is_one_line(tmp_path: Path, text: str, complaint: str) -> 
 
 
 def test_the_shipped_config_is_a_good_one() -> None:
-    config = load_config(Path(__file__).parents[3] / "docs/training/street-rt.yaml")
+    config = load_config(configs.find("street-rt"))
     assert [source.name for source in config.data] == ["camvid", "cityscapes"]
 
 
