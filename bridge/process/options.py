@@ -38,6 +38,7 @@ class Arg:
     flag: str = ""  # the option's name, and the key in YAML, where it is not the field's
     group: str = ""  # title of the group in --help that begins with this field
     positional: bool = False
+    spread: bool = False  # several texts may follow, separated by spaces
     repeat: bool = False  # may be given several times; the texts are joined by commas
     internal: bool = False  # set by other code alone: not on a command line, not in a file
 
@@ -104,7 +105,9 @@ def _parser(model: type[Options], prog: str, about: str) -> Parser:
             into.add_argument(name, nargs="*" if several else "?", metavar=metavar, help=said)
         elif info.annotation is not bool:
             action = "append" if arg.repeat else "store"
-            into.add_argument(flag, dest=name, metavar=metavar, action=action, help=said)
+            into.add_argument(
+                flag, dest=name, metavar=metavar, action=action, nargs="+" if arg.spread else None, help=said
+            )
         elif info.default:
             into.add_argument(flag, dest=name, action=argparse.BooleanOptionalAction, help=said)
         else:

@@ -22,7 +22,7 @@ from neuralsim.renderer.remap import Remap
 from neuralsim.session.loop import EXPECTED as DRIVE_EXPECTED
 from neuralsim.session.options import TAGS, DriveOptions
 from neuralsim.session.session import PAINTING, DriveSession, PaintedFrame
-from scenarios.engine.loader import Loaded, ScenarioError
+from scenarios.engine.loader import LoadedScenario, ScenarioError
 
 
 class RecordingInterrupted(RuntimeError):
@@ -44,7 +44,7 @@ class Shared:
 class ScenarioRecorder:
     """Records one scenario into ``options.out/<stem>/``."""
 
-    def __init__(self, loaded: Loaded, options: RecordOptions, shared: Shared) -> None:
+    def __init__(self, loaded: LoadedScenario, options: RecordOptions, shared: Shared) -> None:
         self.loaded, self.options = loaded, options
         self.folder = options.out / loaded.id
         self._shared = shared

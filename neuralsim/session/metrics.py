@@ -67,12 +67,12 @@ class Meter:
     def sent(self, sequence: int, stamp: int) -> None:
         """A control with this sequence number went out at ``stamp`` (ns)."""
         self._sent.append((sequence, stamp))
-        self.clock.sent(sequence, stamp)
+        self.clock.control_sent(sequence, stamp)
 
     def shown(self, frame: Frame) -> None:
         """``frame``, with all its stamps, has been displayed; the bridge's are put on this host's clock."""
         stamps = frame.stamps
-        self.clock.heard(frame)
+        self.clock.frame_received(frame)
         self.clock.correct(stamps)
         now = self.last = stamps["displayed"]
         self._recent.append(now)
@@ -172,7 +172,7 @@ class Meter:
             "clock": self.clock.report(),
             "runtime": runtime,
             "model": model,
-            "size": str(size),
+            "size": str(Size(*size)),
             "host": host(),
         }
 

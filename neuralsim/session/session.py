@@ -399,7 +399,7 @@ def town_options(options: DriveOptions) -> TownOptions:
     """Options of a drive's town server."""
     return TownOptions(
         port=0,
-        town=options.town,
+        town=(options.town,),
         seed=options.seed,
         vehicles=options.vehicles,
         walkers=options.walkers,
