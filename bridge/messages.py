@@ -20,6 +20,7 @@ import msgpack
 import numpy as np
 
 from bridge.geometry import focal_length
+from bridge.size import MOST
 
 PROTOCOL = 1
 TOPIC = b"frame"
@@ -33,7 +34,6 @@ PLANES: dict[str, tuple[str, tuple[int, ...]]] = {
     "rgb": ("u1", (3,)),
 }
 UNKNOWN_MOTION = 65504.0  # px, the largest f16: marks pixels without known motion, which a model may estimate
-MAX_SIDE = 8192  # pixels
 MAX_HEADER = 1 << 20  # bytes
 NOT_MSGPACK = (ValueError, TypeError, OverflowError, RecursionError, msgpack.UnpackException)  # what noise raises
 MAX_ITEMS = 4096  # objects, lamps, stamps, weather entries: each
@@ -338,7 +338,7 @@ def _camera(value: list[Any]) -> Camera:
     if len(value) != 4 or type(value[0]) is not int or type(value[1]) is not int:
         raise ProtocolError("camera is not (width, height, fov, pose)")
     width, height = value[0], value[1]
-    if not (1 <= width <= MAX_SIDE and 1 <= height <= MAX_SIDE):
+    if not (1 <= width <= MOST and 1 <= height <= MOST):
         raise ProtocolError(f"camera of {width}x{height} pixels is out of range")
     fov = _real(value[2], "camera: fov")
     if not 1.0 <= fov <= 179.0:

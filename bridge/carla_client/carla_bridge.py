@@ -7,34 +7,33 @@ Written against the official client alone, so the embedded town and a real CARLA
 
 from __future__ import annotations
 
-import argparse
 import contextlib
 import json
-import os
 import re
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from math import radians
-from typing import Any, NoReturn, Protocol
+from pathlib import Path
+from typing import Any, Protocol
 
 import carla
 import numpy as np
 
 from bridge.carla_client.autopilot import Autopilot
 from bridge.carla_client.connection import CALL_TIMEOUT, VERSION, connect, lost, watch_server
-from bridge.carla_client.options import parse
+from bridge.carla_client.options import BridgeOptions
 from bridge.carla_client.rig import CameraRig, SensorTimeout, matrix
 from bridge.carla_client.spawn_points import SpawnPoints
 from bridge.carla_client.surroundings import Surroundings
 from bridge.link.pacing import FramePacer
 from bridge.link.transport import ControlReceiver, FramePublisher, LinkError, control_endpoint
 from bridge.messages import Camera, Control, Ego, Frame
-from bridge.process.lifetime import BridgeError, Lifetime
+from bridge.process.lifetime import BridgeError, Lifetime, end
+from bridge.process.options import parse
 from bridge.process.presets import WEATHERS
 
 MAX_WARM_UP_TICKS = 60  # within which all cameras must deliver
-RESULT_PREFIX = "scenario over: "  # before the JSON of a scenario's result, the last line on standard output
 FIRST_IMAGE_TIMEOUT = 2.0  # s to wait for a camera's first picture; not waiting would make drives irreproducible
 NOTICE_SECONDS = 2.0  # s for which frames repeat a notice: some of them may be skipped
 WARM_UP_TICKS = 12  # ticks before a drive's first frame
@@ -462,49 +461,51 @@ def run(
         frames.wait(ended)  # lock-step: until the last frame was taken
 
 
-def _settings(options: argparse.Namespace, direct: Callable[[str], ScenarioHooks] | None) -> dict[str, Any]:
-    """The bridge's settings: from the command line, else from the scenario. Raises ``BridgeError``."""
-    found = {name: getattr(options, name) for name in ("size", "fov", "fps", "seed", "weather", "planes", "autopilot")}
-    camera = options.camera
+def _settings(options: BridgeOptions, direct: Callable[[Path], ScenarioHooks] | None) -> dict[str, Any]:
+    """The bridge's settings: from the options, else from the scenario. Raises ``BridgeError``."""
+    names = ("size", "fov", "fps", "seed", "weather", "planes", "autopilot")
+    found: dict[str, Any] = {name: getattr(options, name) for name in names}
+    x, y, z, pitch = options.camera
+    found["mount"] = carla.Transform(carla.Location(x, y, z), carla.Rotation(pitch))
     if options.scenario is not None:
         if direct is None:
             raise BridgeError("this bridge plays no scenarios: start it with `neuralsim bridge`")
         director = direct(options.scenario)
-        found |= {name: value for name, value in director.settings().items() if found.get(name) is None}
+        given = {"mount" if name == "camera" else name for name in options.model_fields_set}
+        found |= {name: value for name, value in director.settings().items() if name not in given}
         found["director"] = director
         if options.hand_over_at is not None:
             del found["more_cameras"]  # a driver needs one view only
-    if camera is not None:
-        x, y, z, pitch = camera
-        found["mount"] = carla.Transform(carla.Location(x, y, z), carla.Rotation(pitch))
     return found
 
 
-def main(arguments: Sequence[str] | None = None, direct: Callable[[str], ScenarioHooks] | None = None) -> int:
-    """The command line. Returns 0 on request to end, 1 after a one-line error; wrong usage exits with 2.
+def main(arguments: Sequence[str] | None = None) -> int:
+    """The command line. Returns the exit code; wrong usage exits with 2."""
+    return serve(parse(BridgeOptions, arguments, "bridge"))
 
-    ``direct`` creates the director of a scenario file; without it ``--scenario`` is an error.
+
+def serve(options: BridgeOptions, direct: Callable[[Path], ScenarioHooks] | None = None) -> int:
+    """Run the bridge. Returns 0 on request to end, 1 after a one-line error.
+
+    ``direct`` creates the director of a scenario file; without it the option ``scenario`` is an error.
     """
-    options = parse(arguments)
     lifetime = Lifetime(options.with_parent)
     try:
-        publish = options.publish
         with (
-            FramePublisher(publish, options.keys, options.lockstep) as frames,
+            FramePublisher(options.publish, options.keys, options.lockstep) as frames,
             ControlReceiver(options.control or control_endpoint(frames.endpoint), options.keys) as controls,
         ):
             client = connect(options.carla)
             watch_server(options.carla, lambda: lifetime.over)
             with CarlaBridge(client, **_settings(options, direct)) as bridge:
-                print(
-                    f"bridge ready: CARLA {VERSION} at {options.carla}, frames on {frames.endpoint}, "
-                    f"controls on {controls.endpoint}",
-                    flush=True,
-                )
-                pace = None if options.no_realtime else FramePacer(1.0 / bridge.delta)
+                where = {"carla": options.carla, "frames": frames.endpoint, "controls": controls.endpoint}
+                words = "bridge ready: CARLA {0} at {carla}, frames on {frames}, controls on {controls}"
+                options.tell("ready", where, words.format(VERSION, **where))
+                pace = FramePacer(1.0 / bridge.delta) if options.realtime else None
                 run(bridge, frames, controls, lambda: lifetime.over, pace, options.frames, options.hand_over_at)
                 if options.scenario is not None:
-                    print(f"{RESULT_PREFIX}{json.dumps(bridge.result())}", flush=True)
+                    result = bridge.result()
+                    options.tell("verdict", result, f"scenario over: {json.dumps(result)}")
     except (BridgeError, LinkError) as error:
         print(error, file=sys.stderr)
         return 1
@@ -516,12 +517,5 @@ def main(arguments: Sequence[str] | None = None, direct: Callable[[str], Scenari
     return 0
 
 
-def end(code: int) -> NoReturn:
-    """Leave with an exit code at once: the client's threads may outlive the interpreter and crash in its teardown."""
-    sys.stdout.flush()
-    sys.stderr.flush()
-    os._exit(code)
-
-
 if __name__ == "__main__":
-    end(main())
+    end(main())  # the client's threads may outlive the interpreter and crash in its teardown

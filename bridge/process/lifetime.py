@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 import threading
 import time
 from types import FrameType
+from typing import NoReturn
 
 
 class BridgeError(RuntimeError):
@@ -17,6 +19,13 @@ def parent_pid() -> int:
     """The process to end with: NEURALSIM_PARENT if set, since the parent may have ended before this call."""
     given = os.environ.get("NEURALSIM_PARENT", "")
     return int(given) if given.isdecimal() else os.getppid()
+
+
+def end(code: int) -> NoReturn:
+    """Leave with an exit code at once: threads in C++ may outlive the interpreter and crash in its teardown."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)
 
 
 class Lifetime:

@@ -7,7 +7,6 @@ With ``--peers`` the generators of :mod:`neuralsim.bench.peer_graphs` as well. T
 
 from __future__ import annotations
 
-import argparse
 import json
 import tempfile
 import time
@@ -16,10 +15,11 @@ from pathlib import Path
 
 import numpy as np
 
-from bridge.process.arguments import Parser, positive, size
-from neuralsim import runtimes, zoo
+from bridge.process.options import parse
+from neuralsim import runtimes
 from neuralsim.base.log import logger
 from neuralsim.bench import peer_graphs
+from neuralsim.bench.options import GpuOptions
 from neuralsim.evaluation.town_drive import TownDrive
 from neuralsim.renderer.neural_renderer import ModelError, NeuralRenderer
 from neuralsim.runtimes import RuntimeUnavailable, driver
@@ -88,18 +88,7 @@ def _peers(wanted: str, pixels: tuple[int, int], steps: int) -> dict[str, object
 
 def main() -> int:
     """Measure, print a table, and one JSON line last."""
-    parser = Parser(
-        prog="python -m neuralsim.bench.gpu",
-        description="Time per step on an NVIDIA GPU, by runtime.",
-        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
-    )
-    parser.add_argument("--size", metavar="WxH", type=size, default="1024x512", help="pixels, multiples of 32")
-    parser.add_argument("--model", metavar="NAME", default=zoo.DEFAULT, help="ours")
-    parser.add_argument("--steps", metavar="N", type=positive, default=300, help="that are measured")
-    parser.add_argument("--peers", action="store_true", help="the other generators as well")
-    options = parser.parse_args()
-    if any(side % 32 for side in options.size):
-        parser.error("--size must be multiples of 32")
+    options = parse(GpuOptions, None, "python -m neuralsim.bench.gpu")
     try:
         report = compare(options.model, options.size, options.steps, options.peers)
     except (ModelError, driver.NoGpu) as error:

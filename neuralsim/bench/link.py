@@ -164,7 +164,7 @@ def _await(
             raise ProcessError("interrupted")
         for watcher in watchers:
             watcher.check()
-        waiting = [watcher for watcher in waiting if watcher.said() != "ready"]
+        waiting = [watcher for watcher in waiting if "ready" not in (watcher.said() or {})]
         if time.monotonic() > until:
             raise ProcessError(f"{len(waiting)} of {case.receivers} subscribers received nothing in {_STARTS:.0f} s")
         if publisher.lockstep and not publisher.receivers:

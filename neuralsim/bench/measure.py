@@ -15,12 +15,14 @@ import sys
 import threading
 import time
 from collections import deque
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from bridge.messages import STAMPS, Control, Frame
-from bridge.process.lifetime import parent_pid
+from bridge.process.lifetime import end, parent_pid
+from bridge.process.messages import send
+from bridge.process.options import Options
 from neuralsim.base.resources import Resources
 from neuralsim.session import metrics
 from neuralsim.session.loop import EXPECTED, DriveLoop
@@ -29,15 +31,14 @@ from neuralsim.session.processes import Child, Processes, free_port
 from neuralsim.session.session import DriveSession, PaintedFrame
 
 from .fault_injection import FaultInjection, delayed_renderer, delayed_stage, pause, wrap
-from .options import NO_DISPLAY, Cell, Link
+from .options import NO_DISPLAY, Cell
 
 _PRESS = (0.06, 0.14)  # seconds between two changes of the control: at any phase of the loop
 _NUDGE = 0.02  # of the steering: a change like any other, which the autopilot does not heed
 _LOOK = 0.045  # seconds the loop waits for a picture before it looks at its controls
 
 
-@dataclass(frozen=True)
-class Job:
+class Job(Options):
     """One run of one cell, as the parent writes it down."""
 
     cell: Cell
@@ -48,19 +49,8 @@ class Job:
     fps: float | None = None
     carla: str | None = None
     connect: str | None = None
-    keys: str | None = None
-    faults: FaultInjection = field(default_factory=FaultInjection)
-
-    def to_json(self) -> str:
-        return json.dumps(self, default=lambda value: vars(value))
-
-    @classmethod
-    def parse(cls, text: str) -> Job:
-        """What :meth:`to_json` wrote."""
-        job = json.loads(text)
-        cell, faults = job.pop("cell"), job.pop("faults")
-        link, size = Link(**cell.pop("link")), tuple(cell.pop("size"))
-        return cls(Cell(link=link, size=size, **cell), faults=FaultInjection(**faults), **job)
+    keys: Path | None = None
+    faults: FaultInjection = FaultInjection()
 
     def drive_options(self) -> DriveOptions:
         """The drive to be measured."""
@@ -68,7 +58,7 @@ class Job:
         return DriveOptions(
             carla=self.carla,
             connect=self.connect,
-            keys=Path(self.keys) if self.keys else None,
+            keys=self.keys,
             model=cell.model,
             runtime=cell.runtime,
             size=cell.size,
@@ -187,7 +177,7 @@ class _Measured:
         if frames == warm_up + self._job.frames:
             self.taken = self.resources.end()
         if frames % 10 == 0:
-            print(frames, flush=True)
+            send("done", frames)
 
 
 class UnseenDrive(_Measured, DriveLoop):
@@ -305,7 +295,7 @@ def end_with_parent() -> None:
 def main(path: Path) -> int:
     """Run the job in ``path`` and put the result beside it; prints how many frames are done, now and then."""
     end_with_parent()
-    job = Job.parse(path.read_text(encoding="utf-8"))
+    job = Job.model_validate_json(path.read_bytes())
     try:
         result = measure(job)
     except EXPECTED as error:
@@ -316,7 +306,4 @@ def main(path: Path) -> int:
 
 
 if __name__ == "__main__":
-    code = main(Path(sys.argv[1]))
-    sys.stderr.flush()
-    sys.stdout.flush()
-    os._exit(code)  # a compiler that is still at work must not see the interpreter go away under it
+    end(main(Path(sys.argv[1])))  # a compiler that is still at work must not see the interpreter go away under it

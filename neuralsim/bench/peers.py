@@ -7,7 +7,6 @@ turns, so that a neighbour's noise hits all alike. The last line is one JSON obj
 
 from __future__ import annotations
 
-import argparse
 import json
 import sys
 import tempfile
@@ -17,12 +16,13 @@ from pathlib import Path
 
 import numpy as np
 
-from bridge.process.arguments import Parser, positive, size
-from neuralsim import runtimes, zoo
+from bridge.process.options import parse
+from neuralsim import runtimes
 from neuralsim.base.log import logger
 from neuralsim.base.machine import cores, host
 from neuralsim.bench import peer_graphs
 from neuralsim.bench.flops import gflop
+from neuralsim.bench.options import PeersOptions
 from neuralsim.evaluation.town_drive import TownDrive
 from neuralsim.renderer.neural_renderer import ModelError, NeuralRenderer, RuntimeUnavailable
 
@@ -102,19 +102,7 @@ def _random_input(session: runtimes.StatelessSession) -> Callable[[], object]:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Measure, print a table, and one JSON line last."""
-    parser = Parser(
-        prog="python -m neuralsim.bench.peers",
-        description="Time per frame of the model beside other papers' generators.",
-        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
-    )
-    parser.add_argument("--size", metavar="WxH", type=size, default="512x256", help="pixels, multiples of 32")
-    parser.add_argument("--model", metavar="NAME", default=zoo.DEFAULT, help="ours")
-    parser.add_argument("--runtime", metavar="NAME", default="auto", help="what runs all of them")
-    parser.add_argument("--threads", metavar="N", type=positive, help="of the processor (default: all cores)")
-    parser.add_argument("--rounds", metavar="N", type=positive, default=15, help="turns of each")
-    options = parser.parse_args(argv)
-    if any(side % 32 for side in options.size):
-        parser.error("--size must be multiples of 32: the other generators take no other")
+    options = parse(PeersOptions, argv, "python -m neuralsim.bench.peers")
     try:
         report = compare(options.model, options.runtime, options.size, options.threads, options.rounds)
     except (ModelError, RuntimeUnavailable, OSError) as error:

@@ -12,6 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from bridge.size import Size
 from neuralsim.base.failure import fail
 from neuralsim.base.machine import host
 from neuralsim.base.progress import ProgressLine
@@ -21,7 +22,7 @@ from neuralsim.zoo import ModelError
 
 from . import budget, compare, docs, link, machine, roofline, self_test, tables, trace
 from .measure import Job
-from .options import NO_DISPLAY, BenchOptions, Cell
+from .options import NO_DISPLAY, BenchOptions, Cell, PeersOptions, everything
 from .report_html import page
 from .results import summarise
 
@@ -109,8 +110,8 @@ class Bench:
                 entry["error"] = failed[cell]
             else:
                 entry |= {"summary": summarise(runs[cell]), "runs": runs[cell]}
-                width, height = map(int, runs[cell][0]["drive"]["size"].split("x"))
-                entry["cell"] = replace(cell, size=(width, height)).described()  # a bridge elsewhere has its own
+                size = Size.parse(runs[cell][0]["drive"]["size"])
+                entry["cell"] = replace(cell, size=size).described()  # a bridge elsewhere has its own
             found.append(entry)
         if all("error" in entry for entry in found):
             raise BenchError(found[0]["error"])
@@ -119,7 +120,7 @@ class Bench:
     def _job(self, cell: Cell) -> Job:
         options = self.options
         return Job(
-            cell,
+            cell=cell,
             frames=options.frames,
             warm_up=options.warm_up,
             seed=options.seed,
@@ -127,7 +128,7 @@ class Bench:
             fps=options.fps,
             carla=options.carla,
             connect=options.connect,
-            keys=str(options.keys) if options.keys else None,
+            keys=options.keys,
         )
 
     def _drive(self, job: Job, words: str) -> dict[str, Any]:
@@ -139,8 +140,8 @@ class Bench:
         with self._child("neuralsim.bench.measure", str(path)) as child:
             while child.process.poll() is None:
                 self._pause()
-                while (line := child.said()) is not None:
-                    seen = int(line) if line.isdigit() else seen
+                while (message := child.said()) is not None:
+                    seen = message.get("done", seen)
                 if job.faults:  # not one of the matrix
                     self._progress.waiting([words])
                 else:
@@ -194,19 +195,17 @@ class Bench:
 
     def _peers(self) -> dict[str, Any]:
         """What ``neuralsim.bench.peers`` says; raises ``ProcessError`` with its line where it cannot."""
-        width, height = self.options.sizes[0]
-        until, said = time.monotonic() + _PEERS, ""
-        arguments = ["--size", f"{width}x{height}", "--model", self.options.models[0]]
-        with self._child("neuralsim.bench.peers", *arguments) as child:
+        until, peers = time.monotonic() + _PEERS, {}
+        wanted = PeersOptions(size=self.options.sizes[0], model=self.options.models[0])
+        with self._child("neuralsim.bench.peers", wanted.to_json()) as child:
             while child.process.poll() is None and time.monotonic() < until:
                 self._pause()
                 self._progress.waiting(["peers"])
             if child.process.poll() != 0:
                 raise ProcessError(child.last_words())
             child.last_words()  # waits until all that it said is here
-            while (line := child.said()) is not None:
-                said = line
-        peers: dict[str, Any] = json.loads(said)
+            while (message := child.said()) is not None:
+                peers = message
         return peers
 
     def _check(self) -> dict[str, Any]:
@@ -246,6 +245,7 @@ class Bench:
 def run(options: BenchOptions) -> int:
     """Measure, write, compare; the exit code. 1 also where a budget is broken; errors are one line on stderr."""
     try:
+        options = everything(options) if options.matrix else options
         budgets = [budget.Budget.parse(text) for text in options.budget]
         old = compare.load(options.against) if options.against is not None else None
         _check_outputs(options)

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from bridge.size import Size
 from neuralsim.session.metrics import STAGES
 from neuralsim.session.options import TAGS
 
@@ -24,10 +25,10 @@ _DRAWS = 4000
 _FRAMES = 800  # 40 of them delayed in each stage
 
 
-def job(size: tuple[int, int] = (128, 64), seed: int = 0, frames: int = _FRAMES) -> Job:
+def job(seed: int = 0, frames: int = _FRAMES) -> Job:
     """The drive for it: in lock-step and painted without a network, since it is the measuring that is tried."""
-    cell = Cell(model=TAGS, size=size, loop="lockstep")
-    return Job(cell, frames=frames, warm_up=20, seed=seed, faults=FaultInjection(delay_ms=DELAY))
+    cell = Cell(model=TAGS, size=Size(128, 64), loop="lockstep")
+    return Job(cell=cell, frames=frames, warm_up=20, seed=seed, faults=FaultInjection(delay_ms=DELAY))
 
 
 def evaluate(runs: Sequence[dict[str, Any]]) -> dict[str, Any]:

@@ -11,6 +11,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+from bridge.size import Size
 from neuralsim import __version__
 from neuralsim.base.machine import cores, cpu, gpu, memory_gb
 
@@ -27,7 +28,7 @@ _PACKAGES = {  # import name -> (distribution, what it is for)
     "scenariogeneration": ("scenariogeneration", "the embedded town"),
 }
 _DISTRIBUTION = {"tensorrt": "tensorrt-cu13"}  # where it is not called like the runtime
-_SIZE = (512, 256)  # what `drive` paints by default
+_SIZE = Size(512, 256)  # what `drive` paints by default
 _CARLA = "0.9.16"
 _PYTHONS = ((3, 10), (3, 12))
 _ENOUGH_GB = 3.0  # all processes of a drive take under 2
@@ -158,7 +159,7 @@ def _runtimes(findings: _Findings) -> None:
         if reason and name.partition(":")[0] in there:
             findings.note(f"auto, {name}", f"passed over: {reason}")
     known = choice.recall(graph, height, width, painting_threads(cores())) or choice.recall(graph, height, width)
-    size = f"{zoo.DEFAULT} at {width}x{height}"
+    size = f"{zoo.DEFAULT} at {_SIZE}"
     if known is not None:
         findings.good("auto", f"{known}, measured with {size}; kept in {cache.folder() / 'choices'}")
     else:

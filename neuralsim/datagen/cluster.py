@@ -9,7 +9,6 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -40,7 +39,7 @@ def record_on_cluster(
         ray.init(address=options.ray, log_to_driver=False, logging_level=logging.ERROR, include_dashboard=False)
     except Exception as error:  # connections fail in many ways
         raise ClusterError(f"no Ray cluster at {options.ray}: {_line(error)}") from None
-    alone = replace(options, out=options.out.resolve(), ray=None, jobs=1, junit=None)
+    alone = options.model_copy(update={"out": options.out.resolve(), "ray": None, "jobs": 1, "junit": None})
     try:
         task = ray.remote(num_cpus=_CORES, max_retries=2)(_record)
         waiting = {task.remote(str(path.resolve()), alone, os.getcwd()): path for path in paths}

@@ -10,6 +10,7 @@ import time
 from dataclasses import dataclass
 from typing import Any
 
+from bridge.size import Size
 from neuralsim import __version__
 from neuralsim.base.machine import host
 from neuralsim.datagen.options import PLANES, RecordOptions
@@ -53,15 +54,15 @@ class ScenarioRecorder:
         self._mp4: Mp4Writer | None = None
 
     @property
-    def size(self) -> tuple[int, int]:
-        """Width and height, pixels."""
-        return self.options.size or self.loaded.scenario.camera.pixels
+    def size(self) -> Size:
+        """Of the pictures."""
+        return self.options.size or self.loaded.scenario.camera.size
 
     @property
     def remap(self) -> Remap:
         """What is painted as something else."""
         wanted = self.options.remap
-        return Remap.of(self.loaded.scenario.remap) if wanted is None else wanted
+        return Remap.of(self.loaded.scenario.remap) if wanted is None else Remap.parse(wanted)
 
     @property
     def digest(self) -> str:
@@ -114,7 +115,7 @@ class ScenarioRecorder:
             if "mcap" not in self.options.formats:
                 (self.folder / "recording.mcap").unlink()
                 files.remove("recording.mcap")
-        return self._write_result(json.loads(session.verdict), session, seconds, files)
+        return self._write_result(session.verdict, session, seconds, files)
 
     def _drive_options(self) -> DriveOptions:
         scenario, options = self.loaded.scenario, self.options
@@ -124,7 +125,7 @@ class ScenarioRecorder:
             model=options.model if options.paints else TAGS,
             runtime=options.runtime,
             style=options.style,
-            remap=self.remap,
+            remap=str(self.remap),
             guide=options.guide,
             size=self.size,
             town=self.loaded.town,
@@ -179,9 +180,8 @@ class ScenarioRecorder:
             views = [camera.name for camera in loaded.scenario.cameras]
             self._mcap = McapWriter(self.folder / "recording.mcap", self.options.planes, about, loaded.files, views)
         if "mp4" in formats:
-            width, height = self.size
             path = self.folder / "video.mp4"
-            self._mp4 = Mp4Writer(path, (width, height), rate=loaded.scenario.fps, block=True)
+            self._mp4 = Mp4Writer(path, self.size, rate=loaded.scenario.fps, block=True)
 
     def _close(self) -> None:
         for writer in (self._mcap, self._mp4):
@@ -203,7 +203,7 @@ class ScenarioRecorder:
             "fps": round(self._frames / seconds, 2) if seconds > 0.0 else 0.0,
             "tag_sha256": self._tags.hexdigest(),
             "seed": self.loaded.scenario.seed,
-            "size": "{}x{}".format(*self.size),
+            "size": str(self.size),
             "planes": list(self.options.planes),
             "model": session.model,
             "runtime": session.runtime,

@@ -23,10 +23,10 @@ from neuralsim.session.processes import ended_by_signals
 from scenarios.engine.loader import ScenarioError, load
 
 
-def run(paths: Sequence[Path], options: RecordOptions) -> int:
-    """Record all of ``paths``; returns 1 if one could not be recorded or an assertion failed, else 0."""
+def run(options: RecordOptions) -> int:
+    """Record all scenarios; returns 1 if one could not be recorded or an assertion failed, else 0."""
     try:
-        loaded = [load(path) for path in paths]
+        loaded = [load(path) for path in options.scenarios]
     except ScenarioError as error:
         return fail(error)
     twice = {each.id for each in loaded if sum(other.id == each.id for other in loaded) > 1}

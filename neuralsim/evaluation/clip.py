@@ -10,6 +10,7 @@ from typing import Any
 import cv2
 import numpy as np
 
+from bridge.size import Size
 from bridge.tags import Tag
 from neuralsim import classmaps
 from neuralsim.evaluation import measures
@@ -90,7 +91,7 @@ def evaluate(
     runtime: str,
     parts: Iterable[str],
     out: Path,
-    size: tuple[int, int] | None = None,
+    size: Size | None = None,
     style: str | None = None,
     most: int | None = None,
     threads: int | None = None,
@@ -120,7 +121,9 @@ def evaluate(
     if clip.motion is None:
         _make_motion(clip, files, motions)
     style = style or classes.style
-    options = RenderOptions(clip.labels, clip.classes, out, sequence=True, motion=motions, size=size, style=style)
+    options = RenderOptions(
+        labels=clip.labels, classes=clip.classes, out=out, sequence=True, motion=motions, size=size, style=style
+    )
     segmenter = MetricNetwork(HERE / "segmenter.onnx", threads) if "obedience" in parts else None
     features = MetricNetwork(HERE / "features.onnx", threads) if parts & {"realism", "classes"} else None
     by_class = ByClass(features) if features is not None and "classes" in parts else None

@@ -14,6 +14,7 @@ from bridge.messages import Frame
 from neuralsim import runtimes, zoo
 from neuralsim.base.failure import fail
 from neuralsim.base.progress import reporting
+from neuralsim.evaluation.options import QuantiseOptions
 from neuralsim.evaluation.town_drive import TownDrive
 from neuralsim.recording.reader import RecordingReader, frame_of
 from neuralsim.recording.writer import RecordingError
@@ -29,13 +30,14 @@ _REFERENCE = "onnxruntime:fp32"
 Stretch = list[dict[str, np.ndarray]]
 
 
-def run(model: str, recording: Path | None, frames: int, out: Path | None) -> int:
-    """Measure on ``frames`` frames of a recording (None: of the town), compare on as many with fp32, and keep the
-    ranges in ``out`` (None: this machine's cache) where that is close enough; returns the exit code."""
+def run(options: QuantiseOptions) -> int:
+    """Measure on frames of a recording or of the town, compare on as many with fp32, and keep the ranges where that is
+    close enough; returns the exit code."""
+    model, recording = options.model, options.recording
     try:
         with reporting() as report:
             graph = zoo.load(model).file
-            count = -(-frames // LENGTH)
+            count = -(-options.frames // LENGTH)
             stretches = []
             for stretch in _stretches(model, recording, 2 * count):
                 stretches.append(stretch)
@@ -52,7 +54,7 @@ def run(model: str, recording: Path | None, frames: int, out: Path | None) -> in
             text += f"; beside fp32 {usual:.1f} dB, at worst {worst:.1f}"
             if worst < LEAST:
                 raise ValueError(f"{text}: less than {LEAST:.0f}, so that {model} stays without int8")
-            place = keep(graph, ranges, out)
+            place = keep(graph, ranges, options.out)
     except (zoo.ModelError, RuntimeUnavailable, RecordingError, ValueError, OSError) as error:
         return fail(error)
     print(f"{place}: {text}")

@@ -16,6 +16,7 @@ import numpy as np
 from neuralsim.base.failure import fail
 from neuralsim.base.progress import ProgressLine
 from neuralsim.offline.images import ImageError, pictures, read, write_png
+from neuralsim.offline.options import FlowOptions
 from neuralsim.recording.frames import MOTION_STEPS, encode_motion
 
 
@@ -74,10 +75,11 @@ def run(files: list[Path], out: Path, progress: Callable[[int], None] = lambda _
         progress(number + 1)
 
 
-def run_folder(images: Path, out: Path) -> int:
+def run_folder(options: FlowOptions) -> int:
     """Flow of all pictures in a folder; returns the exit code. Problems are one line on stderr."""
+    out = options.out
     try:
-        files = pictures(images)
+        files = pictures(options.images)
         progress = ProgressLine(len(files))
         try:
             run(files, out, progress.exported)

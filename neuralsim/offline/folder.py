@@ -24,7 +24,7 @@ from neuralsim.offline.options import RenderOptions
 from neuralsim.offline.pseudo_depth import PseudoDepth, horizon_row
 from neuralsim.recording.mp4 import Mp4Writer, RecordingError
 from neuralsim.renderer.neural_renderer import NeuralRenderer, RuntimeUnavailable
-from neuralsim.renderer.remap import NOTHING
+from neuralsim.renderer.remap import Remap
 
 _WIDTHS = 384, 1024  # px, least and most that maps are painted at unasked: models know the world at that scale
 _HIDDEN = 30_000.0  # px, motion of what was not to be seen in the frame before: out of any picture
@@ -75,7 +75,7 @@ def render(options: RenderOptions) -> tuple[LabelCensus, int]:
     style = options.style or (classes.style if classes.style in renderer.card.styles else None)
     if style:
         renderer.set_style(style)
-    renderer.remap = options.remap or NOTHING
+    renderer.remap = Remap.parse(options.remap or "")
     census = LabelCensus()
     video: Mp4Writer | None = None
     progress = ProgressLine(len(files))

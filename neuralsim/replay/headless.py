@@ -8,6 +8,7 @@ from neuralsim.base.progress import ProgressLine
 from neuralsim.recording.mp4 import Mp4Writer
 from neuralsim.recording.reader import RecordingReader
 from neuralsim.recording.writer import RecordingError
+from neuralsim.renderer.remap import Remap
 
 from .options import ReplayOptions
 from .repaint import Repainter, default_model
@@ -21,9 +22,8 @@ def repaint(reader: RecordingReader, options: ReplayOptions) -> int:
     """
     assert options.record is not None
     models = [options.model or default_model(reader), *([options.compare] if options.compare else [])]
-    painters = [
-        Repainter(reader, model, options.runtime, options.style, options.view, options.remap) for model in models
-    ]
+    remap = None if options.remap is None else Remap.parse(options.remap)
+    painters = [Repainter(reader, model, options.runtime, options.style, options.view, remap) for model in models]
     end = options.end if options.end is not None else reader.time(len(reader) - 1)
     numbers = [k for k in range(len(reader)) if options.begin - 1e-6 <= reader.time(k) <= end + 1e-6]
     if not numbers:

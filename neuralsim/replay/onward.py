@@ -6,9 +6,9 @@ checked with the first picture.
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 
+from bridge.size import Size
 from neuralsim import zoo
 from neuralsim.recording.reader import RecordingReader, frame_of
 from neuralsim.recording.writer import RecordingError
@@ -35,20 +35,20 @@ def onward(reader: RecordingReader, number: int, folder: Path, options: DriveOpt
         (folder / Path(name).name).write_bytes(content)
     loaded = load(path)
     scenario, frame = loaded.scenario, frame_of(reader.read(number))
-    remap = recorded_remap(reader) if options.remap is None else options.remap
-    return replace(
-        options,
-        remap=remap,
-        size=(frame.camera.width, frame.camera.height),
-        town=loaded.town,
-        seed=scenario.seed,
-        vehicles=scenario.traffic.vehicles,
-        walkers=scenario.traffic.walkers,
-        fps=scenario.fps,
-        scenario=path,
-        hand_over_at=number,
-        hand_over_pose=frame.camera.pose,
-    )
+    x, y, z = map(float, frame.camera.pose[:3, 3])
+    recorded = {
+        "remap": str(recorded_remap(reader)) if options.remap is None else options.remap,
+        "size": Size(frame.camera.width, frame.camera.height),
+        "town": loaded.town,
+        "seed": scenario.seed,
+        "vehicles": scenario.traffic.vehicles,
+        "walkers": scenario.traffic.walkers,
+        "fps": scenario.fps,
+        "scenario": path,
+        "hand_over_at": number,
+        "hand_over_place": (x, y, z),
+    }
+    return options.model_copy(update=recorded)
 
 
 def model_to_drive(reader: RecordingReader, shown: str | None) -> str:

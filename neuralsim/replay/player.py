@@ -18,7 +18,7 @@ from neuralsim import zoo
 from neuralsim.recording.reader import RecordingReader
 from neuralsim.recording.writer import RecordingError
 from neuralsim.renderer.neural_renderer import ModelError, RuntimeUnavailable
-from neuralsim.renderer.remap import following
+from neuralsim.renderer.remap import Remap, following
 from neuralsim.renderer.views import NAMES, View
 from neuralsim.session.options import TAGS
 from neuralsim.session.session import DriveError
@@ -69,7 +69,8 @@ class Player:
         self._view = options.view
         self._painters: dict[tuple[str, str], Repainter] = {}
         self._style = options.style
-        self.remap = recorded_remap(reader) if options.remap is None else options.remap  # what is painted as what
+        #: what is painted as what
+        self.remap = recorded_remap(reader) if options.remap is None else Remap.parse(options.remap)
         self._own = self.remap
         self._compare = options.compare
         painter = self._painter(self._model)  # says now what is wrong

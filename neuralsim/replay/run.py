@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import tempfile
-from dataclasses import replace
 from pathlib import Path
 
 from neuralsim.base.failure import fail
@@ -26,7 +25,7 @@ def run(options: ReplayOptions) -> int:
     try:
         with RecordingReader(options.file) as reader:
             if options.model is None and (options.style is not None or options.remap is not None):
-                options = replace(options, model=model_to_drive(reader, None))
+                options = options.model_copy(update={"model": model_to_drive(reader, None)})
             if options.headless:
                 frames = repaint(reader, options)
                 print(f"{options.record}: {frames} frames")
@@ -64,7 +63,7 @@ def _play(reader: RecordingReader, options: ReplayOptions) -> tuple[int | None, 
     model = model_to_drive(reader, player.model)
     style = player.style if player.model == model else None
     drive = DriveOptions(
-        model=model, runtime=options.runtime, style=style, remap=player.remap, recordings=options.screenshots
+        model=model, runtime=options.runtime, style=style, remap=str(player.remap), recordings=options.screenshots
     )
     return player.drive_from, drive
 
@@ -75,6 +74,10 @@ def play_or_drive_on(file: Path, number: int | None, options: DriveOptions) -> i
         return drive_on(file, number, options)
     return run(
         ReplayOptions(
-            file, style=options.style, remap=options.remap, runtime=options.runtime, screenshots=options.recordings
+            file=file,
+            style=options.style,
+            remap=options.remap,
+            runtime=options.runtime,
+            screenshots=options.recordings,
         )
     )

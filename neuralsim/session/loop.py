@@ -13,6 +13,7 @@ from pathlib import Path
 from bridge.link.transport import ControlSender, LinkError
 from bridge.messages import Control
 from bridge.process import presets
+from bridge.size import Size
 from neuralsim.base import machine
 from neuralsim.base.failure import reason
 from neuralsim.base.log import logger
@@ -109,7 +110,7 @@ class DriveLoop(ABC):
         """Account for a picture that is on the screen (or with the recorder)."""
         frame = picture.frame
         frame.stamps["displayed"] = time.monotonic_ns()
-        self._size = frame.camera.width, frame.camera.height
+        self._size = Size(frame.camera.width, frame.camera.height)
         if not self.meter.frames:
             self.meter.start(self.session.painting_since)
         self.meter.shown(frame)

@@ -13,6 +13,7 @@ import numpy as np
 
 from bridge.link.clock import ClockOffset
 from bridge.messages import STAMPS, Frame
+from bridge.size import Size
 from neuralsim.base.machine import host
 
 #: Stage -> the two neighbouring stamps that enclose it.
@@ -143,7 +144,7 @@ class Meter:
         return max(units, key=lambda stage: units[stage])
 
     def report(
-        self, *, runtime: str, model: str, size: tuple[int, int], wanted_fps: float | None, memory_mb: float | None
+        self, *, runtime: str, model: str, size: Size, wanted_fps: float | None, memory_mb: float | None
     ) -> dict[str, object]:
         """Everything, ready for JSON: counts, frames per second, milliseconds, megabytes.
 
@@ -171,7 +172,7 @@ class Meter:
             "clock": self.clock.report(),
             "runtime": runtime,
             "model": model,
-            "size": f"{size[0]}x{size[1]}",
+            "size": str(Size(*size)),
             "host": host(),
         }
 

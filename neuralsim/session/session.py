@@ -10,12 +10,15 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from bridge.carla_client.options import BridgeOptions
 from bridge.link.transport import FrameSubscriber, control_endpoint
 from bridge.messages import Frame
+from bridge.size import Size
+from bridge.town.carla_server.options import TownOptions
 from neuralsim import zoo
 from neuralsim.base.machine import cores
 from neuralsim.renderer.remap import NOTHING, Remap
@@ -37,7 +40,6 @@ LEAST_RATE = 20.0  # below it, driving feels wrong: slower machines skip frames 
 MANY_CORES = 4  # from here on, simulating and painting do not get in each other's way
 _TICK = 0.012  # seconds that a frame costs beside its painting where it gets in its way: tick, sensors, window
 _HANDING = 0.001  # seconds between two paintings where a core is kept free for the rest
-_VERDICT = "scenario over: "  # how the bridge's last line begins
 _SILENCE = 10.0  # seconds without a frame that end the drive
 _SAME_PLACE = 0.05  # m that a drive may be off the recording that it goes on from
 _FAST_FORWARD_FRAME_BUDGET = 0.2  # seconds that a frame may take which is played before the driver is handed the ego
@@ -77,11 +79,11 @@ class DriveSession(threading.Thread):
         self.fps = options.fps or RATE  # simulated ticks per second, for sure once there are pictures
         self.styles: list[str] = []  # of the model, once it is there
         self.style = options.style  # set from outside, for the next frame: None lets the weather choose
-        self.remap = options.remap or NOTHING  # likewise
+        self.remap = Remap.parse(options.remap or "")  # likewise
         self.guide = options.guide  # likewise
         self.wants_picture = False  # is the simulator's own picture followed, once there are pictures?
         self.paused = False  # set from outside: silence is no failure
-        self.verdict = ""  # JSON of what came of the scenario, once it is over
+        self.verdict: dict[str, Any] = {}  # what came of the scenario, once it is over
         self.processes = Processes()
         self._shares = options.connect is None  # the cores with the simulation
         self._threads = painting_threads(cores()) if self._shares and not self.lockstep else None
@@ -159,11 +161,12 @@ class DriveSession(threading.Thread):
         if server is None:
             name = f"Town {options.town}"
             self._step(name)
-            town = self.processes.start("town server", "bridge.town.carla_server.server", *town_arguments(options))
-            line = town.wait_ready(_TOWN_READY, cancelled)
-            if not line:
+            wanted = town_options(options).to_json()
+            town = self.processes.start("town server", "bridge.town.carla_server.server", wanted)
+            ready = town.wait_ready(_TOWN_READY, cancelled)
+            if ready is None:
                 return ""
-            server = line.split()[-1]  # "... ready on HOST:PORT"
+            server = ready["server"]
             self._step(name, done=True)
         if options.fps is None and not options.headless:
             self._loader.finished.wait()
@@ -177,9 +180,9 @@ class DriveSession(threading.Thread):
         bridge = self._bridge = self.processes.start(
             "bridge",
             "bridge.carla_client.carla_bridge" if options.scenario is None else "scenarios.play",
-            *bridge_arguments(options, server, frames, fps=self.fps, lockstep=self.lockstep),
+            bridge_options(options, server, frames, fps=self.fps, lockstep=self.lockstep).to_json(),
         )
-        if not bridge.wait_ready(_BRIDGE_READY, cancelled):
+        if bridge.wait_ready(_BRIDGE_READY, cancelled) is None:
             return ""
         self._step(name, done=True)
         return frames
@@ -218,8 +221,8 @@ class DriveSession(threading.Thread):
                 ) * (not warm):
                     raise DriveError(self._why_silent(subscriber))
                 continue
-            if frame.sequence == self.options.hand_over_at and self.options.hand_over_pose is not None:
-                self._check_place(frame, self.options.hand_over_pose)
+            if frame.sequence == self.options.hand_over_at and self.options.hand_over_place is not None:
+                self._check_place(frame, self.options.hand_over_place)
             if "tag" not in frame.planes:
                 raise DriveError("the bridge sends frames without tags: update it")
             painter = renderer if not frame.view else self._painter_of(frame.view, frame)
@@ -245,9 +248,9 @@ class DriveSession(threading.Thread):
             self._hand_over(PaintedFrame(frame, neural, remap))
             heard = time.monotonic()
 
-    def _check_place(self, frame: Frame, recorded: np.ndarray) -> None:
+    def _check_place(self, frame: Frame, recorded: tuple[float, float, float]) -> None:
         """Whether a drive that goes on from a recording has come to where the recording was."""
-        off = float(np.linalg.norm(frame.camera.pose[:3, 3] - recorded[:3, 3]))
+        off = float(np.linalg.norm(frame.camera.pose[:3, 3] - recorded))
         if off > _SAME_PLACE and self.options.carla is None:
             raise DriveError(
                 f"the drive came out {off:.1f} m off what was recorded: was it recorded with another version?"
@@ -256,7 +259,7 @@ class DriveSession(threading.Thread):
     def _painter_of(self, view: str, frame: Frame) -> NeuralRenderer | TagPainter:
         """The renderer of a further camera: each remembers what it has painted."""
         if view not in self._painters:
-            size = frame.camera.width, frame.camera.height
+            size = Size(frame.camera.width, frame.camera.height)
             self._painters[view] = make_renderer(self.options.model, self.options.runtime, size, self._threads)
         return self._painters[view]
 
@@ -267,9 +270,9 @@ class DriveSession(threading.Thread):
         ended = self._bridge.process.poll() is not None
         if ended:
             self._bridge.last_words()  # waits until all that it said is here
-        while (line := self._bridge.said()) is not None:
-            if line.startswith(_VERDICT):
-                self.verdict = line[len(_VERDICT) :]
+        while (message := self._bridge.said()) is not None:
+            if "verdict" in message:
+                self.verdict = message["verdict"]
                 return True
         return False
 
@@ -392,16 +395,21 @@ def apply_style(
         painter.set_style(style)
 
 
-def town_arguments(options: DriveOptions) -> list[str]:
-    """Arguments of ``bridge.town.carla_server.server``."""
-    return [
-        *("--port", "0", "--town", options.town, "--seed", str(options.seed)),
-        *("--vehicles", str(options.vehicles), "--walkers", str(options.walkers), "--with-parent"),
-    ]
+def town_options(options: DriveOptions) -> TownOptions:
+    """Options of a drive's town server."""
+    return TownOptions(
+        port=0,
+        town=(options.town,),
+        seed=options.seed,
+        vehicles=options.vehicles,
+        walkers=options.walkers,
+        with_parent=True,
+        json_lines=True,
+    )
 
 
-def bridge_arguments(options: DriveOptions, server: str, frames: str, *, fps: float, lockstep: bool) -> list[str]:
-    """Arguments of ``bridge.carla_client.carla_bridge``.
+def bridge_options(options: DriveOptions, server: str, frames: str, *, fps: float, lockstep: bool) -> BridgeOptions:
+    """Options of a drive's bridge; what is not set is left to its scenario, or to its defaults.
 
     Args:
         options: Of the drive.
@@ -410,24 +418,22 @@ def bridge_arguments(options: DriveOptions, server: str, frames: str, *, fps: fl
         fps: Simulated ticks per second.
         lockstep: Whether each frame is acknowledged.
     """
-    width, height = options.size
-    arguments = [
-        *("--carla", server, "--publish", frames, "--control", control_endpoint(frames)),
-        *("--size", f"{width}x{height}", "--fps", f"{fps:g}", "--seed", str(options.seed), "--with-parent"),
-    ]
-    if options.scenario is not None:
-        arguments += ["--scenario", str(options.scenario)]
-    if options.hand_over_at is not None:
-        arguments += ["--hand-over-at", str(options.hand_over_at)]
     planes = options.planes
     if planes is None and lockstep and follows_picture(options.model, options.guide):
         planes = (*PAINTING, "rgb")  # from the first frame on; a window asks for it when it can show it
-    if planes is not None:
-        arguments += ["--planes", ",".join(planes)]
-    if options.weather:
-        arguments += ["--weather", options.weather]
-    if options.autopilot:
-        arguments.append("--autopilot")
-    if lockstep:
-        arguments += ["--lockstep", "--no-realtime"]
-    return arguments
+    asked: dict[str, Any] = {"planes": planes, "weather": options.weather, "scenario": options.scenario}
+    return BridgeOptions(
+        carla=server,
+        publish=frames,
+        control=control_endpoint(frames),
+        size=options.size,
+        fps=fps,
+        seed=options.seed,
+        hand_over_at=options.hand_over_at,
+        autopilot=options.autopilot,
+        lockstep=lockstep,
+        realtime=not lockstep,
+        with_parent=True,
+        json_lines=True,
+        **{name: value for name, value in asked.items() if value is not None},
+    )

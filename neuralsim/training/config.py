@@ -2,21 +2,15 @@
 
 from __future__ import annotations
 
-from difflib import get_close_matches
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
-import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from neuralsim.base.failure import reason
-from neuralsim.training import configs
+from bridge.process import settings
 
 if TYPE_CHECKING:
     from neuralsim.models.generator import PainterConfig
-
-
-_RENAMED = {"judge_rate": "discriminator_rate"}  # settings of before
 
 
 class Source(BaseModel):
@@ -43,6 +37,7 @@ class TrainConfig(BaseModel):
     """Everything a run depends on."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+    renamed: ClassVar[dict[str, str]] = {"judge_rate": "discriminator_rate"}  # settings of before
 
     out: str = "runs/street-rt"
     size: Literal["street-rt", "street", "street-hq"] = "street-rt"  # neuralsim.models.generator.SIZES
@@ -150,32 +145,4 @@ class TrainConfig(BaseModel):
 
 def load_config(path: Path) -> TrainConfig:
     """Read a run's YAML. Raises ValueError, one line, for a setting that does not exist or cannot be."""
-    try:
-        values = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise ValueError(f"{path}: {reason(error)}") from None
-    except (UnicodeDecodeError, yaml.YAMLError) as error:
-        raise ValueError(f"{path}: {' '.join(str(error).split())}") from None
-    if not isinstance(values, dict):
-        raise ValueError(f"{path}: expected a mapping of settings, such as {configs.find('street-rt')}")
-    try:
-        return TrainConfig.model_validate(values)
-    except ValidationError as error:
-        raise ValueError(f"{path}: {_first(error)}") from None
-
-
-def _first(error: ValidationError) -> str:
-    """The first mistake, as `data.0.share: ...`."""
-    mistake = error.errors(include_url=False)[0]
-    where = ".".join(str(part) for part in mistake["loc"])
-    if mistake["type"] == "extra_forbidden":
-        model = Source if where.startswith("data.") else TrainConfig
-        known = list(model.model_fields)
-        close = [_RENAMED[where]] if where in _RENAMED else get_close_matches(where.rpartition(".")[2], known, 1)
-        hint = f"did you mean {close[0]}?" if close else f"known: {', '.join(known)}"
-        return f"unknown setting {where!r}; {hint}"
-    said = mistake["msg"].removeprefix("Value error, ")
-    said = said[0].lower() + said[1:]
-    if not where:
-        return said
-    return f"{where}: {said}" if isinstance(mistake["input"], dict) else f"{where}: {said}, not {mistake['input']!r}"
+    return settings.load(path, TrainConfig)

@@ -100,7 +100,8 @@ def map_pair(
         instance = Objects().follow(tag, None)
     else:
         instance = cv2.resize(np.ascontiguousarray(instance), size, interpolation=cv2.INTER_NEAREST_EXACT)
-    focal = size[0] / (2.0 * float(np.tan(np.radians(RenderOptions.fov * rng.uniform(0.9, 1.4)) / 2.0)))
+    fov = RenderOptions.model_fields["fov"].default * rng.uniform(0.9, 1.4)
+    focal = size[0] / (2.0 * float(np.tan(np.radians(fov) / 2.0)))
     view = PseudoDepth(size, focal, horizon_row([CARLA_TO_CHANNEL[tag]])).view(tag, instance, None, None)
     view.pose[:2, 3] = rng.uniform(-500.0, 500.0, 2)  # other houses, other noise
     houses = (_FIRST_HOUSE + view.plot + int(rng.integers(4000))).astype(np.uint16)

@@ -17,7 +17,7 @@ import pygame
 from bridge.messages import Frame
 from neuralsim.guide import GUIDES
 from neuralsim.recording.mp4 import RecordingError
-from neuralsim.renderer.remap import following
+from neuralsim.renderer.remap import Remap, following
 from neuralsim.session.loop import DriveLoop
 from neuralsim.session.options import DriveOptions
 from neuralsim.session.session import DriveError, PaintedFrame, follows_picture
@@ -250,7 +250,7 @@ class WindowDrive(DriveLoop):
             self._next_style()
         elif command == "edit":
             session = self.session
-            session.remap = following(session.remap, self.options.remap)
+            session.remap = following(session.remap, Remap.parse(self.options.remap or ""))
             self.hud.notify(f"Edit: {session.remap.words or 'none'}")
         elif command == "record":
             if self.recorder is None:

@@ -71,13 +71,13 @@ class Director:
         scenario = self.scenario
         first = scenario.camera
         return {
-            "size": first.pixels,
+            "size": first.size,
             "fov": first.fov,
             "fps": scenario.fps,
             "seed": scenario.seed,
             "scenario": self.loaded.id,
             "mount": _mount(first),
-            "more_cameras": {c.name: (c.pixels, c.fov, _mount(c)) for c in scenario.cameras},
+            "more_cameras": {c.name: (c.size, c.fov, _mount(c)) for c in scenario.cameras},
         }
 
     # Called by the bridge, in this order

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import hashlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -12,18 +11,10 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 
 from bridge.process import presets
+from bridge.process.settings import Key, Problem, dotted, line_of, problems
 from scenarios.language.conditions import EGO, StepState
-from scenarios.language.problems import (
-    MISSING,
-    Key,
-    Problem,
-    ScenarioError,
-    dotted,
-    first_error,
-    line_of,
-    parse_yaml,
-)
-from scenarios.language.schema import ActorSpec, CameraSpec, EgoSpec, Scenario, Step
+from scenarios.language.problems import ScenarioError, first_error, parse_yaml
+from scenarios.language.schema import ActorSpec, EgoSpec, Scenario, Step
 from scenarios.openscenario.reader import translate
 
 MAX_BYTES = 1 << 20
@@ -103,71 +94,28 @@ def _checked(
     try:
         scenario = Scenario.model_validate(data)
     except ValidationError as error:
-        raise first_error(path, [_problem(each, lines) for each in error.errors(include_url=False)]) from None
-    problems = [Problem(line_of(lines, key), dotted(key), message) for key, message in _check(scenario)]
+        raise first_error(path, problems(error, Scenario, lines)) from None
+    found = [Problem(line_of(lines, key), dotted(key), message) for key, message in _check(scenario)]
     try:
         presets.town(scenario.town)
     except ValueError as error:
-        problems.append(Problem(line_of(lines, ("town",)), "town", str(error)))
+        found.append(Problem(line_of(lines, ("town",)), "town", str(error)))
     digest = hashlib.sha256(raw)
-    town, found = scenario.town, dict(files or {})
+    town, contents = scenario.town, dict(files or {})
     if town.lower().endswith(".xodr"):
         file = path.parent / town
         if not file.exists():
             file = path.parent / Path(town).name  # the map of a recording lies beside its scenario
         town = str(file)
         try:
-            found = found or {file.name: file.read_bytes()}
-            digest.update(found[file.name])
+            contents = contents or {file.name: file.read_bytes()}
+            digest.update(contents[file.name])
         except (OSError, KeyError) as error:
             reason = (getattr(error, "strerror", None) or "is not there").lower()
-            problems.append(Problem(line_of(lines, ("town",)), "town", f"{path.parent / scenario.town}: {reason}"))
-    if problems:
-        raise first_error(path, problems)
-    return LoadedScenario(path, scenario, text, town, digest.hexdigest(), found, lines)
-
-
-# Mistakes in words
-
-
-def _problem(error: Any, lines: Mapping[Key, int]) -> Problem:
-    key: Key = tuple(error["loc"])
-    kind, message = error["type"], error["msg"]
-    if kind == "extra_forbidden":
-        known = _known(key[:-1])
-        close = difflib.get_close_matches(str(key[-1]), known, 1)
-        message = f"unknown key; did you mean {close[0]}?" if close else f"unknown key; known are {', '.join(known)}"
-    elif kind == "missing":
-        message = MISSING
-    elif kind == "value_error":
-        message = str(error["ctx"]["error"])
-    elif kind == "string_pattern_mismatch":
-        message = f"{error['input']!r} is not of the form {error['ctx']['pattern']}"
-    elif kind in ("model_type", "dict_type"):
-        message = "must be a mapping"
-    else:
-        message = message[0].lower() + message[1:]
-        if isinstance(error["input"], str | int | float | bool):
-            message += f", not {error['input']!r}"
-    return Problem(line_of(lines, key), dotted(key), message)
-
-
-def _known(key: Key) -> list[str]:
-    """The keys of the mapping at ``key``."""
-    model: Any = Scenario
-    for part in key:
-        if isinstance(part, str):
-            names = {info.alias or name: info for name, info in model.model_fields.items()}
-            model = _model_in(names[part].annotation)
-    return [info.alias or name for name, info in model.model_fields.items()]
-
-
-def _model_in(annotation: Any) -> Any:
-    """The model inside an annotation such as ``list[Step]`` or ``Spawn | None``."""
-    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        return annotation
-    inside = (_model_in(part) for part in getattr(annotation, "__args__", ()))
-    return next((model for model in inside if model is not None), None)
+            found.append(Problem(line_of(lines, ("town",)), "town", f"{path.parent / scenario.town}: {reason}"))
+    if found:
+        raise first_error(path, found)
+    return LoadedScenario(path, scenario, text, town, digest.hexdigest(), contents, lines)
 
 
 # What single models cannot know
@@ -208,12 +156,6 @@ def _check(scenario: Scenario) -> Iterator[tuple[Key, str]]:
             yield from _check_names(light.when, ("lights", k, "when"), names, steps)
     for k, change in enumerate(scenario.changes):
         yield from _check_names(change.when, ("changes", k, "when"), names, steps)
-    cameras: list[tuple[CameraSpec, Key]] = [(scenario.camera, ("camera",))]
-    cameras += [(camera, ("cameras", k)) for k, camera in enumerate(scenario.cameras)]
-    for lens, key in cameras:
-        width, height = lens.pixels
-        if not (32 <= width <= 4096 and 32 <= height <= 4096):
-            yield (*key, "size"), "each side has 32 to 4096 pixels"
     views = [camera.name for camera in scenario.cameras]
     for k, name in enumerate(views):
         if name in views[:k] or name in RESERVED:

@@ -13,6 +13,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, field_validator, model_validator
 
 from bridge.process.presets import Preset
+from bridge.size import Size
 from bridge.tags import COUNT, named
 from scenarios.language.conditions import (
     EGO,
@@ -458,17 +459,11 @@ class MountSpec(Model):
 class CameraSpec(Model):
     """The camera at the ego."""
 
-    size: Annotated[str, Field(pattern=r"^[1-9]\d{1,3}x[1-9]\d{1,3}$")] = "512x256"
-    """Pixels, width x height."""
+    size: Size = Size(512, 256)
+    """Pixels, width x height; each 32 to 4096."""
     fov: Annotated[float, Field(ge=5.0, le=170.0)] = 70.0
     """Horizontal, degrees."""
     mount: MountSpec = Field(default_factory=lambda: MountSpec())
-
-    @property
-    def pixels(self) -> tuple[int, int]:
-        """Width and height."""
-        width, height = self.size.split("x")
-        return int(width), int(height)
 
 
 class ExtraCameraSpec(CameraSpec):

@@ -17,8 +17,8 @@ from typing import Any
 import yaml
 
 from bridge.process.presets import PLAIN, TOWNS
+from bridge.process.settings import Key
 from scenarios.language.conditions import EGO
-from scenarios.language.problems import Key
 from scenarios.openscenario.actions import CRUISE, WALK, Actions
 from scenarios.openscenario.catalogs import Catalogs
 from scenarios.openscenario.conditions import Trigger, Triggers

@@ -8,14 +8,15 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 import numpy as np
 
-from bridge.process.lifetime import Lifetime
+from bridge.process.lifetime import Lifetime, end
+from bridge.process.options import parse
 from bridge.town.carla_server import handlers, structs
 from bridge.town.carla_server.compiled import Stamp
-from bridge.town.carla_server.options import parse
+from bridge.town.carla_server.options import TownOptions
 from bridge.town.carla_server.town_server import RATE, TownServer
 
 if TYPE_CHECKING:
@@ -34,10 +35,8 @@ def _compile(world: World) -> None:
     world.rays().cast(np.zeros(3), np.eye(3)[:1], 1.0, world.shapes()[2])
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """The command line; returns the exit code. Prints one line when the town is ready."""
-    options = parse(argv)
-
+def serve(options: TownOptions) -> int:
+    """Be the town until told to end; returns the exit code. Says one line when it is ready."""
     lifetime = Lifetime(options.with_parent)
     # Threads that wait for each other's lock get it within half a millisecond, not five.
     sys.setswitchinterval(0.0005)
@@ -57,7 +56,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         _compile(World("hamlet", 0, 2, 1))
         compiled.set()
     try:
-        known = maps(options.town, options.as_carla)
+        known = maps(options.maps, options.as_carla)
         first = next(iter(known))
         server = TownServer(make_world, first, known, options.host, options.port, options.streaming_port)
     except OSError as error:
@@ -67,13 +66,22 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"town: {error}", file=sys.stderr)
         return 1
     server.start()
-    print(f"town: {server.world.name} ready on {options.host}:{server.port}", file=console, flush=True)
+    address, name = f"{options.host}:{server.port}", server.world.name
+    options.tell("ready", {"server": address, "town": name}, f"town: {name} ready on {address}", console)
     lifetime.wait()
     server.close()
     return 0
 
 
+def run(options: TownOptions) -> NoReturn:
+    """:func:`serve`, then end this process: not held up by a thread that is still drawing a picture."""
+    end(serve(options))
+
+
+def main(arguments: Sequence[str] | None = None) -> NoReturn:
+    """The command line; ends this process, with 2 after wrong usage."""
+    run(parse(TownOptions, arguments, "town"))
+
+
 if __name__ == "__main__":
-    code = main()
-    sys.stderr.flush()
-    os._exit(code)  # not held up by a thread that is still drawing a picture
+    main()

@@ -8,7 +8,6 @@ client ticks it in synchronous mode and awaits the tag, instance, depth and flow
 
 from __future__ import annotations
 
-import argparse
 import contextlib
 import json
 import queue
@@ -21,6 +20,9 @@ from collections.abc import Iterator
 import carla
 import numpy as np
 
+from bridge.process.messages import received
+from bridge.process.options import Options, parse
+from bridge.process.values import Positive
 from bridge.tags import Tag
 from bridge.town.assets import prop_meshes as props
 from bridge.town.assets.meshes import Mesh, box, merge, prism, quad
@@ -163,13 +165,14 @@ def served_town(*arguments: str) -> Iterator[carla.Client]:
 
     Raises RuntimeError when the server does not start; its own error line is on the standard error then.
     """
-    command = [sys.executable, "-m", "bridge.town.carla_server.server", "--port", "0", "--with-parent", *arguments]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+    command = [sys.executable, "-m", "bridge.town.carla_server.server", "--port", "0", "--with-parent", "--json-lines"]
+    with subprocess.Popen([*command, *arguments], stdout=subprocess.PIPE, text=True) as process:
         try:
             ready = process.stdout.readline() if process.stdout else ""
-            if "ready on" not in ready:
+            message = received(ready)
+            if message is None:
                 raise RuntimeError("the town's server did not start")
-            host, _, port = ready.split()[-1].rpartition(":")
+            host, _, port = message["ready"]["server"].rpartition(":")
             client = carla.Client(host, int(port))
             client.set_timeout(TIMEOUT)
             yield client
@@ -178,11 +181,8 @@ def served_town(*arguments: str) -> Iterator[carla.Client]:
 
 
 def measure_server(frames: int, width: int = 512, height: int = 256, town: str = "oldtown") -> float:
-    """Median ticks per second of the server with the official client.
-
-    Synchronous, ``CAMERAS`` on a vehicle of the town's own traffic, all their pictures awaited in each tick; the first
-    ten ticks left out.
-    """
+    """Median ticks per second of the server with the official client: synchronous, ``CAMERAS`` on a vehicle of the
+    town's own traffic, all their pictures awaited in each tick; the first ten ticks left out."""
     with served_town("--town", town, "--vehicles", str(TRAFFIC)) as client:
         world = client.get_world()
         settings = world.get_settings()
@@ -216,14 +216,18 @@ def measure_server(frames: int, width: int = 512, height: int = 256, town: str =
     return 1.0 / statistics.median(times[10:])
 
 
+class BenchmarkOptions(Options):
+    """How fast the town is: its rasteriser, its world, and its server with the official client."""
+
+    frames: Positive = 120
+    """Frames per size."""
+    synthetic: bool = False
+    """Measure a scene of the rasteriser's own, not the town."""
+
+
 def main() -> None:
-    """The command line; returns the exit code."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
-    parser.add_argument("--frames", type=int, default=120, help="frames per size")
-    parser.add_argument(
-        "--synthetic", action="store_true", help="measure a scene of the rasteriser's own, not the town"
-    )
-    options = parser.parse_args()
+    """The command line."""
+    options = parse(BenchmarkOptions, None, "benchmark")
     if options.synthetic:
         scene, sequence, cameras = synthetic_street(options.frames)
         result = {

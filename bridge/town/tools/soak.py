@@ -11,7 +11,6 @@ code is 1 when a vehicle was stuck, off the road, or memory has grown by more th
 
 from __future__ import annotations
 
-import argparse
 import json
 import resource
 import sys
@@ -21,7 +20,8 @@ from pathlib import Path
 
 import numpy as np
 
-from bridge.process.arguments import Parser, count, crowd
+from bridge.process.options import Options, parse
+from bridge.process.values import Count, Crowd, Town
 from bridge.town.world import World
 
 STEP = 0.05  # s
@@ -56,19 +56,24 @@ class Watch:
                 self.off_road += not world.ground.asphalt(actor.transform.x, actor.transform.y)
 
 
+class SoakOptions(Options):
+    """A long drive in the town's traffic: deadlocks, vehicles off the road, memory."""
+
+    minutes: Count = 60
+    """Of simulated time."""
+    town: Town = "oldtown"
+    """Name of a town, or an OpenDRIVE file (.xodr)."""
+    seed: Count = 0
+    """Of the town and everything that moves in it."""
+    vehicles: Crowd = 30
+    """Vehicles that drive by themselves."""
+    walkers: Crowd = 20
+    """Pedestrians."""
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """The command line; returns the exit code."""
-    parser = Parser(
-        prog="soak",
-        description="A long drive in the town's traffic: deadlocks, vehicles off the road, memory.",
-        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
-    )
-    parser.add_argument("--minutes", type=count, default=60, help="of simulated time")
-    parser.add_argument("--town", default="oldtown", help="name of a town, or an OpenDRIVE file (.xodr)")
-    parser.add_argument("--seed", type=count, default=0, help="of the town and everything that moves in it")
-    parser.add_argument("--vehicles", type=crowd, default=30, help="vehicles that drive by themselves")
-    parser.add_argument("--walkers", type=crowd, default=20, help="pedestrians")
-    options = parser.parse_args(argv)
+    options = parse(SoakOptions, argv, "soak")
     try:
         world = World(options.town, options.seed, options.vehicles, options.walkers)
     except ValueError as error:

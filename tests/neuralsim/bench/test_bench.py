@@ -466,7 +466,7 @@ def test_a_browser_draws_every_chart_for_a_desk_and_for_a_phone(tmp_path: Path):
 
 
 def test_a_matrix_is_every_combination_once():
-    options = BenchOptions(sizes=((256, 128), (512, 256)), links=(Link("ipc"), Link("tcp", 4)), loops=("live",))
+    options = BenchOptions(sizes=("256x128", "512x256"), links=(Link("ipc"), Link("tcp", 4)), loops=("live",))
     names = [cell.name for cell in options.cells()]
     assert len(names) == len(set(names)) == 4
     assert names[0] == "street-rt auto 256x128 ipc live"

@@ -15,6 +15,7 @@ import numpy as np
 import pygame
 import pytest
 
+from bridge.size import Size
 from neuralsim.bench import self_test
 from neuralsim.bench.fault_injection import FaultInjection
 from neuralsim.bench.measure import Job, _window_drive
@@ -26,7 +27,7 @@ from neuralsim.session.options import TAGS
 pytestmark = pytest.mark.alone
 
 ROOT = Path(__file__).resolve().parents[3]
-SMALL = Cell(model=TAGS, size=(128, 64))
+SMALL = Cell(model=TAGS, size=Size(128, 64))
 
 
 def drive(folder: Path, job: Job, *before: str) -> dict[str, Any]:
@@ -44,8 +45,9 @@ def drive(folder: Path, job: Job, *before: str) -> dict[str, Any]:
 
 
 def test_a_job_survives_being_written_down():
-    job = Job(Cell(link=Link("tcp", 3), size=(256, 128)), 30, 10, faults=FaultInjection(20.0, 5.0), fps=20.0)
-    assert Job.parse(job.to_json()) == job
+    cell = Cell(link=Link("tcp", 3), size=Size(256, 128))
+    job = Job(cell=cell, frames=30, warm_up=10, faults=FaultInjection(20.0, 5.0), fps=20.0)
+    assert Job.model_validate_json(job.to_json()) == job
 
 
 def test_a_delay_of_20_ms_in_any_stage_is_seen_there_and_in_the_total_within_1_ms(tmp_path: Path):
@@ -68,7 +70,7 @@ def test_a_delay_of_20_ms_in_any_stage_is_seen_there_and_in_the_total_within_1_m
 
 def test_a_dishonest_meter_would_be_caught(tmp_path: Path):
     """The check itself can fail: the same drive, its delays not injected, is not called honest."""
-    run = drive(tmp_path, Job(self_test.job().cell, frames=60, warm_up=5))
+    run = drive(tmp_path, Job(cell=self_test.job().cell, frames=60, warm_up=5))
     found = self_test.evaluate([run])
     assert found["honest"] is False
     assert abs(found["stages"]["render"]["stage_ms"]) < 5.0
@@ -76,8 +78,8 @@ def test_a_dishonest_meter_would_be_caught(tmp_path: Path):
 
 @pytest.mark.slow
 def test_a_bridge_with_another_clock_is_measured_as_with_ours(tmp_path: Path):
-    cell = Cell(model=TAGS, size=(128, 64), link=Link("tcp"))
-    run = drive(tmp_path, Job(cell, frames=90, warm_up=30, faults=FaultInjection(skew_ms=3700.0)))
+    cell = Cell(model=TAGS, size=Size(128, 64), link=Link("tcp"))
+    run = drive(tmp_path, Job(cell=cell, frames=90, warm_up=30, faults=FaultInjection(skew_ms=3700.0)))
     clock = run["clock"]
     assert clock["uncertainty_ms"] is not None
     assert clock["offset_ms"] == pytest.approx(-3700.0, abs=clock["uncertainty_ms"])
@@ -89,7 +91,7 @@ def test_a_bridge_with_another_clock_is_measured_as_with_ours(tmp_path: Path):
 
 def test_an_injected_key_changes_what_is_sent_and_leaves_the_autopilot_at_the_wheel(monkeypatch):
     monkeypatch.setenv("SDL_VIDEODRIVER", "dummy")
-    drive = _window_drive(Job(Cell(model=TAGS, size=(128, 64), loop="window"), frames=1, warm_up=0))
+    drive = _window_drive(Job(cell=Cell(model=TAGS, size=Size(128, 64), loop="window"), frames=1, warm_up=0))
     try:
         sent = [drive.inputs.wanted]
         for _ in range(3):
@@ -104,7 +106,7 @@ def test_an_injected_key_changes_what_is_sent_and_leaves_the_autopilot_at_the_wh
 @pytest.mark.skipif(shutil.which("xvfb-run") is None, reason="no virtual screen here")
 @pytest.mark.slow
 def test_in_a_window_keys_are_pressed_and_seen(tmp_path: Path):
-    job = Job(Cell(model=TAGS, size=(128, 64), loop="window"), frames=60, warm_up=10)
+    job = Job(cell=Cell(model=TAGS, size=Size(128, 64), loop="window"), frames=60, warm_up=10)
     run = drive(tmp_path, job, "xvfb-run", "-a")
     found = summarise([run])
     assert found["frames"] == 60

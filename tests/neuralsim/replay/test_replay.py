@@ -247,7 +247,7 @@ def play(player: Player, *acts: Callable[[], object]) -> None:
 @pytest.mark.usefixtures("no_screen")
 def test_the_window_scrubs_steps_and_compares(made: Path):
     with RecordingReader(made) as reader:
-        player = Player(reader, ReplayOptions(made))
+        player = Player(reader, ReplayOptions(file=made))
         line = player.window.hud.timeline
         seen: list[object] = []
 
@@ -294,7 +294,7 @@ def test_the_window_scrubs_steps_and_compares(made: Path):
 @pytest.mark.usefixtures("no_screen")
 def test_it_plays_on_by_itself_and_hands_over_where_one_wants_to_drive(made: Path):
     with RecordingReader(made) as reader:
-        player = Player(reader, ReplayOptions(made, model=TAGS, speed=8.0, begin=1.0))
+        player = Player(reader, ReplayOptions(file=made, model=TAGS, speed=8.0, begin=1.0))
         rounds = 0
 
         def until_later() -> bool:

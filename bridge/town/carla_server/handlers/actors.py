@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from bridge.size import MOST
 from bridge.town.carla_server import structs
 from bridge.town.carla_server.handlers.lookup import find
 from bridge.town.carla_server.registry import function
@@ -36,8 +37,8 @@ def spawn(
 
 def _check_camera(given: dict[str, str]) -> None:
     width, height = int(given.get("image_size_x", "800")), int(given.get("image_size_y", "600"))
-    if not (1 <= width <= 4096 and 1 <= height <= 4096):
-        raise ValueError(f"image_size is {width}x{height}: choose 1 to 4096 pixels each way")
+    if not (1 <= width <= MOST and 1 <= height <= MOST):
+        raise ValueError(f"image_size is {width}x{height}: choose 1 to {MOST} pixels each way")
     if not 1.0 <= structs.finite(given.get("fov", "90")) <= 170.0:
         raise ValueError(f"fov is {given['fov']}: choose 1 to 170 degrees")
     structs.finite(given.get("sensor_tick", "0") or 0)
