@@ -1,4 +1,4 @@
-"""The bridge with somebody to direct it: ``bridge.carla_client.carla_bridge`` that can play scenarios.
+"""The bridge with a scenario director: ``bridge.carla_client.carla_bridge`` that can play scenarios.
 
 python -m scenarios.play --carla 127.0.0.1:2000 --scenario scenarios/library/following.yaml
 """

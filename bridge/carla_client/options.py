@@ -17,7 +17,7 @@ client alone, so the embedded town and a real CARLA 0.9.16 are served by the sam
 def parse(arguments: Sequence[str] | None, prog: str = "bridge") -> argparse.Namespace:
     """The options in ``arguments`` (None: the process's own) of a command called ``prog``. Wrong usage exits with 2.
 
-    With ``--scenario``, what is not given on the command line is left to the scenario: it is None here.
+    With ``--scenario``, options that are not given are None here and taken from the scenario.
     """
     parser = Parser(prog, description=_ABOUT, formatter_class=Help)
     add = parser.add_argument

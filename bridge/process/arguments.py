@@ -1,4 +1,4 @@
-"""What the command lines of all processes share: errors of one line, help, and checked values."""
+"""Shared by all command lines: one-line errors, help formatting, checked argument types."""
 
 from __future__ import annotations
 
@@ -13,22 +13,23 @@ USAGE = 2  # exit code
 
 
 class Parser(argparse.ArgumentParser):
-    """Errors are one line: what is wrong and where the help is."""
+    """An argument parser whose errors are one line: what is wrong, and the command that prints help."""
 
     def parse_known_args(self, args: Any = None, namespace: Any = None) -> tuple[Any, list[str]]:
-        """Nothing is left over: a command says so itself, since it knows what it has."""
+        """Reject unknown arguments here, so that a subcommand's own name and help stand in the error."""
         found, unknown = super().parse_known_args(args, namespace)
         if unknown:
             self.error(f"unrecognized arguments: {' '.join(unknown)}")
         return found, unknown
 
     def error(self, message: str) -> NoReturn:
+        """Print the message and where help is on one line, and exit with ``USAGE``."""
         print(f"{self.prog}: {' '.join(message.split())} (see {self.prog} --help)", file=sys.stderr)
         raise SystemExit(USAGE)
 
 
 class Help(argparse.ArgumentDefaultsHelpFormatter):
-    """Shows defaults, but not the ones that say nothing, nor where the help has said it."""
+    """Shows defaults, except empty ones and those that the help text already mentions."""
 
     def _get_help_string(self, action: argparse.Action) -> str | None:
         silent = action.default is False or action.default in (None, "", ()) or "(default: " in (action.help or "")
@@ -43,7 +44,7 @@ def count(text: str) -> int:
 
 
 def crowd(text: str) -> int:
-    """How many of the town's own, 0 to 1000: more would find no room."""
+    """The number of background actors, 0 to 1000: more would find no room."""
     if count(text) > 1000:
         raise argparse.ArgumentTypeError(f"{text} are too many: at most 1000")
     return int(text)
@@ -118,7 +119,7 @@ def _within(text: str, least: float, most: float, words: str) -> float:
 
 
 def listed(known: Sequence[str]) -> Callable[[str], tuple[str, ...]]:
-    """A comma-separated list of words out of ``known``, each once, in that order."""
+    """A parser of comma-separated lists of words out of ``known``, each once, in that order."""
 
     def words(text: str) -> tuple[str, ...]:
         given = text.split(",")
@@ -131,7 +132,7 @@ def listed(known: Sequence[str]) -> Callable[[str], tuple[str, ...]]:
 
 
 def suffixed(*suffixes: str) -> Callable[[str], Path]:
-    """A path that ends with one of ``suffixes``."""
+    """A parser of paths that end with one of ``suffixes``."""
 
     def path(text: str) -> Path:
         if Path(text).suffix.lower() not in suffixes:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import sys
 import tempfile
 import time
 from collections.abc import Callable
@@ -19,6 +18,7 @@ import numpy as np
 
 from bridge.process.arguments import Parser, positive, size
 from neuralsim import runtimes, zoo
+from neuralsim.base.log import logger
 from neuralsim.bench import peer_graphs
 from neuralsim.evaluation.town_drive import TownDrive
 from neuralsim.renderer.neural_renderer import ModelError, NeuralRenderer
@@ -68,7 +68,7 @@ def _stepper(renderer: NeuralRenderer, feeds: list[dict[str, np.ndarray]]) -> Ca
     return lambda number: renderer.step(feeds[number % len(feeds)])
 
 
-def _runner(session: runtimes.Plain, feeds: dict[str, np.ndarray]) -> Callable[[int], object]:
+def _runner(session: runtimes.StatelessSession, feeds: dict[str, np.ndarray]) -> Callable[[int], object]:
     return lambda number: session.run(feeds)
 
 
@@ -79,7 +79,7 @@ def _peers(wanted: str, pixels: tuple[int, int], steps: int) -> dict[str, object
     with tempfile.TemporaryDirectory(prefix="neuralsim-peers-") as folder:
         for name in peer_graphs.PEERS:
             graph = peer_graphs.write(name, Path(folder), pixels[1], pixels[0])
-            session = runtimes.plain(runtime, graph, precision=precision)
+            session = runtimes.stateless(runtime, graph, precision=precision)
             feeds = {key: rng.standard_normal(shape, np.float32) for key, shape in session.inputs.items()}
             found[name] = measure(_runner(session, feeds), steps)
             graph.unlink()
@@ -103,7 +103,7 @@ def main() -> int:
     try:
         report = compare(options.model, options.size, options.steps, options.peers)
     except (ModelError, driver.NoGpu) as error:
-        print(f"gpu: {error}", file=sys.stderr)
+        logger("gpu").error(error)
         return 1
     for kind in ("ms", "missing"):
         for name, value in dict(report[kind]).items():  # type: ignore[call-overload]

@@ -1,7 +1,7 @@
 """One measured drive, in a process of its own: ``python -m neuralsim.bench.measure JOB.json``.
 
-The loop is the drive's own (``Session``, ``Controls``, ``Meter``, and with a display its window); here is only what
-presses the keys and writes down the stamps. A fresh process per run, since what an earlier run left behind (compiled
+The loop is the drive's own (``DriveSession``, ``Controls``, ``Meter``, and with a display its window); here keys are
+pressed and stamps written down. A fresh process per run, since what an earlier run left behind (compiled
 graphs, threads, memory) would be measured as well.
 """
 
@@ -23,12 +23,12 @@ from bridge.messages import STAMPS, Control, Frame
 from bridge.process.lifetime import parent_pid
 from neuralsim.base.resources import Resources
 from neuralsim.session import metrics
-from neuralsim.session.loop import EXPECTED, Drive
+from neuralsim.session.loop import EXPECTED, DriveLoop
 from neuralsim.session.options import DriveOptions
 from neuralsim.session.processes import Child, Processes, free_port
-from neuralsim.session.session import Picture, Session
+from neuralsim.session.session import DriveSession, PaintedFrame
 
-from .altered import Alteration, altered_renderer, held_up, pause, wrap
+from .fault_injection import FaultInjection, delayed_renderer, delayed_stage, pause, wrap
 from .options import NO_DISPLAY, Cell, Link
 
 _PRESS = (0.06, 0.14)  # seconds between two changes of the control: at any phase of the loop
@@ -49,7 +49,7 @@ class Job:
     carla: str | None = None
     connect: str | None = None
     keys: str | None = None
-    alteration: Alteration = field(default_factory=Alteration)
+    faults: FaultInjection = field(default_factory=FaultInjection)
 
     def to_json(self) -> str:
         return json.dumps(self, default=lambda value: vars(value))
@@ -58,9 +58,9 @@ class Job:
     def parse(cls, text: str) -> Job:
         """What :meth:`to_json` wrote."""
         job = json.loads(text)
-        cell, alteration = job.pop("cell"), job.pop("alteration")
+        cell, faults = job.pop("cell"), job.pop("faults")
         link, size = Link(**cell.pop("link")), tuple(cell.pop("size"))
-        return cls(Cell(link=link, size=size, **cell), alteration=Alteration(**alteration), **job)
+        return cls(Cell(link=link, size=size, **cell), faults=FaultInjection(**faults), **job)
 
     def drive_options(self) -> DriveOptions:
         """The drive to be measured."""
@@ -127,7 +127,7 @@ class Trail(metrics.Meter):
 
 
 class BenchProcesses(Processes):
-    """The drive's processes on the wanted link, with more subscribers, and altered where that is the point."""
+    """The drive's processes on the wanted link, with more subscribers and the job's faults."""
 
     def __init__(self, job: Job) -> None:
         super().__init__()
@@ -135,9 +135,11 @@ class BenchProcesses(Processes):
         self._frames = ""
 
     def start(self, name: str, module: str, *arguments: str) -> Child:
-        """As the drive starts them; the bridge perhaps altered."""
-        if name == "bridge" and self._job.alteration:
-            return super().start(name, "neuralsim.bench.altered", self._job.alteration.to_json(), module, *arguments)
+        """As the drive starts them; the bridge with injected faults, if any."""
+        if name == "bridge" and self._job.faults:
+            return super().start(
+                name, "neuralsim.bench.fault_injection", self._job.faults.to_json(), module, *arguments
+            )
         return super().start(name, module, *arguments)
 
     def endpoint(self) -> str:
@@ -158,12 +160,12 @@ class _Measured:
     """What all measured loops add to the drive's: a trail instead of a meter, a measurement of the processes."""
 
     trail: Trail
-    session: Session
+    session: DriveSession
     resources: Resources
     taken: dict[str, Any]
     flips: list[float]  # s, when the screen changed
 
-    def prepare(self, job: Job, drive: Drive) -> None:
+    def prepare(self, job: Job, drive: DriveLoop) -> None:
         """Replace what only counts by what also remembers."""
         self.trail = Trail(job.warm_up)
         drive.meter = self.trail
@@ -188,11 +190,11 @@ class _Measured:
             print(frames, flush=True)
 
 
-class UnseenDrive(_Measured, Drive):
+class UnseenDrive(_Measured, DriveLoop):
     """The window's loop without a window: newest picture at once, or in lock-step every picture."""
 
     def __init__(self, job: Job) -> None:
-        Drive.__init__(self, job.drive_options())
+        DriveLoop.__init__(self, job.drive_options())
         self.prepare(job, self)
 
     def drive(self) -> None:
@@ -214,22 +216,22 @@ class UnseenDrive(_Measured, Drive):
             elif session.error is not None:
                 raise session.error
 
-    def shown(self, picture: Picture) -> None:
+    def shown(self, picture: PaintedFrame) -> None:
         """With the recorder, if there was one."""
-        delay = self._job.alteration.delay_ms
-        if delay and held_up(picture.frame.sequence) == "display":
+        delay = self._job.faults.delay_ms
+        if delay and delayed_stage(picture.frame.sequence) == "display":
             pause(delay / 1e3)
         super().shown(picture)
         self.count()
 
 
-def _window_drive(job: Job) -> Drive:
-    """The drive's window, with a ghost at its keyboard."""
+def _window_drive(job: Job) -> DriveLoop:
+    """The drive's window with injected key presses."""
     from neuralsim.window.interactive import WindowDrive  # isort: skip (before pygame: it prepares SDL)
 
     import pygame
 
-    from .ghost import Ghost
+    from .input_injector import InputInjector
 
     class SeenDrive(_Measured, WindowDrive):
         way_out = NO_DISPLAY
@@ -237,12 +239,12 @@ def _window_drive(job: Job) -> Drive:
         def __init__(self) -> None:
             WindowDrive.__init__(self, job.drive_options())
             self.prepare(job, self)
-            self.ghost = Ghost(self.trail.press, _PRESS, job.seed)
+            self.injector = InputInjector(self.trail.press, _PRESS, job.seed)
             for name in ("flip", "update"):
                 wrap(pygame.display, name, self.flipped, after=True)
 
         def _act(self, command: str) -> None:
-            """The ghost's key goes out with the next control, although the autopilot chooses its gears itself."""
+            """The injected key goes out with the next control, although the autopilot chooses its gears itself."""
             if command == "reverse":
                 self.inputs.wanted = replace(self.inputs.wanted, reverse=not self.inputs.wanted.reverse)
             super()._act(command)
@@ -252,9 +254,9 @@ def _window_drive(job: Job) -> Drive:
             if self.trail.rows and not self.done:
                 self.flips.append(time.monotonic())
 
-        def shown(self, picture: Picture) -> None:
+        def shown(self, picture: PaintedFrame) -> None:
             if not self.trail.frames:
-                self.ghost.start()
+                self.injector.start()
             super().shown(picture)
             self.count()
 
@@ -263,7 +265,7 @@ def _window_drive(job: Job) -> Drive:
 
 def measure(job: Job) -> dict[str, Any]:
     """Drive, and return what was seen, ready for JSON. Raises one of the drive's ``EXPECTED``."""
-    with altered_renderer(job.alteration):
+    with delayed_renderer(job.faults):
         drive: Any = _window_drive(job) if job.cell.loop == "window" else UnseenDrive(job)
         drive.run()
     trail, session = drive.trail, drive.session

@@ -1,4 +1,4 @@
-"""What ``neuralsim bench`` was asked for."""
+"""Options of ``neuralsim bench``."""
 
 from __future__ import annotations
 

@@ -19,6 +19,7 @@ import numpy as np
 
 from bridge.process.arguments import Parser, positive, size
 from neuralsim import runtimes, zoo
+from neuralsim.base.log import logger
 from neuralsim.base.machine import cores, host
 from neuralsim.bench import peer_graphs
 from neuralsim.bench.flops import gflop
@@ -50,7 +51,15 @@ def measure(models: dict[str, Callable[[], object]], rounds: int) -> dict[str, f
 
 
 def compare(model: str, runtime: str, pixels: tuple[int, int], threads: int | None, rounds: int) -> dict[str, object]:
-    """The report for frames of ``pixels`` (width, height), multiples of 32. Raises ModelError, RuntimeUnavailable."""
+    """The report for frames of ``pixels`` (width, height), multiples of 32. Raises ModelError, RuntimeUnavailable.
+
+    Args:
+        model: Ours, a shipped model's name or a folder.
+        runtime: As for ``neuralsim.runtimes.create``; all generators run in the same one.
+        pixels: Width and height.
+        threads: CPU threads, None = all.
+        rounds: Turns that each generator gets.
+    """
     width, height = pixels
     renderer = NeuralRenderer(model, runtime, pixels, threads)
     chosen, precision = renderer.runtime.split()[:2]
@@ -65,7 +74,7 @@ def compare(model: str, runtime: str, pixels: tuple[int, int], threads: int | No
         for name in peer_graphs.PEERS:
             graph = peer_graphs.write(name, Path(folder), height, width)
             gflops[name] = gflop(graph, height, width)
-            models[name] = _random_input(runtimes.plain(chosen, graph, threads, precision))
+            models[name] = _random_input(runtimes.stateless(chosen, graph, threads, precision))
             graph.unlink()
         seconds = measure(models, rounds)
     return {
@@ -85,7 +94,7 @@ def _town(renderer: NeuralRenderer, width: int, height: int) -> list[dict[str, n
     return [renderer.feeds(town.next()) for _ in range(_FRAMES)]
 
 
-def _random_input(session: runtimes.Plain) -> Callable[[], object]:
+def _random_input(session: runtimes.StatelessSession) -> Callable[[], object]:
     rng = np.random.default_rng(0)
     feeds = {name: rng.standard_normal(shape, np.float32) for name, shape in session.inputs.items()}
     return lambda: session.run(feeds)
@@ -109,7 +118,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         report = compare(options.model, options.runtime, options.size, options.threads, options.rounds)
     except (ModelError, RuntimeUnavailable, OSError) as error:
-        print(f"peers: {error}", file=sys.stderr)
+        logger("peers").error(error)
         return 1
     ours = float(str(report["ours_ms"]))
     gflops = dict(report["gflop"])  # type: ignore[call-overload]

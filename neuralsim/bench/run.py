@@ -14,11 +14,12 @@ from typing import Any
 
 from neuralsim.base.failure import fail
 from neuralsim.base.machine import host
-from neuralsim.base.progress import Progress
+from neuralsim.base.progress import ProgressLine
+from neuralsim.session.options import TAGS
 from neuralsim.session.processes import Child, ProcessError, Processes, ended_by_signals
 from neuralsim.zoo import ModelError
 
-from . import budget, check, compare, docs, link, machine, roofline, tables, trace
+from . import budget, compare, docs, link, machine, roofline, self_test, tables, trace
 from .measure import Job
 from .options import NO_DISPLAY, BenchOptions, Cell
 from .report_html import page
@@ -33,8 +34,8 @@ class BenchError(RuntimeError):
     """The bench cannot go on; the message is one line."""
 
 
-class Interrupted(BenchError):
-    """Somebody wants to leave."""
+class BenchInterrupted(BenchError):
+    """Interrupted by the user."""
 
 
 class Bench:
@@ -48,7 +49,7 @@ class Bench:
         self._begun = time.monotonic()
         cells = list(options.cells()) if "drive" in options.parts else []
         whole = len(cells) * options.repeats * (options.frames + options.warm_up)
-        self._progress = Progress(whole or None)
+        self._progress = ProgressLine(whole or None)
 
     def run(self) -> dict[str, Any]:
         """Measure everything; the report, ready for JSON. Raises ``BenchError``, ``ProcessError``, ``ModelError``."""
@@ -140,13 +141,13 @@ class Bench:
                 self._pause()
                 while (line := child.said()) is not None:
                     seen = int(line) if line.isdigit() else seen
-                if job.alteration:  # not one of the matrix
+                if job.faults:  # not one of the matrix
                     self._progress.waiting([words])
                 else:
                     self._progress.measured(base + seen, words)
             if child.process.returncode != 0:
                 raise ProcessError(child.last_words())
-        self._done = base if job.alteration else base + job.frames + job.warm_up
+        self._done = base if job.faults else base + job.frames + job.warm_up
         try:
             result: dict[str, Any] = json.loads(path.with_suffix(".result").read_text(encoding="utf-8"))
         except (OSError, ValueError):
@@ -176,18 +177,18 @@ class Bench:
             self._progress.waiting([f"link, {case.name}"])
             cases.append(link.measure_link(case, size, over=lambda: self.interrupted))
             if self.interrupted:
-                raise Interrupted("interrupted")
+                raise BenchInterrupted("interrupted")
         return {"packing_ms": link.measure_packing(link.full_frame(size)), "cases": cases}
 
     def _roofline(self) -> dict[str, Any] | None:
-        model = next((model for model in self.options.models if model != check.TAGS), None)
+        model = next((model for model in self.options.models if model != TAGS), None)
         if model is None:
             return None
         return self._step("layers of the model", lambda: roofline.profile(model, self.options.sizes[0]))
 
     def _step(self, name: str, work: Any) -> Any:
         if self.interrupted:
-            raise Interrupted("interrupted")
+            raise BenchInterrupted("interrupted")
         self._progress.waiting([name])
         return work()
 
@@ -212,8 +213,8 @@ class Bench:
         """Runs until the check can tell."""
         runs: list[dict[str, Any]] = []
         while True:
-            runs.append(self._drive(check.job(seed=len(runs)), "honesty check"))
-            found = check.evaluate(runs)
+            runs.append(self._drive(self_test.job(seed=len(runs)), "self-test"))
+            found = self_test.evaluate(runs)
             if found["honest"] is not None or len(runs) == _CHECKS:
                 return found
 
@@ -235,7 +236,7 @@ class Bench:
 
     def _pause(self) -> None:
         if self.interrupted:
-            raise Interrupted("interrupted")
+            raise BenchInterrupted("interrupted")
         time.sleep(0.1)
 
     def _interrupt(self) -> None:

@@ -1,6 +1,6 @@
 """A subscriber that only looks: ``python -m neuralsim.bench.watcher ENDPOINT [--lockstep] [--ahead N]``.
 
-Prints "ready" with its first frame, and when it is told to end one JSON line: frames received and skipped, and per
+Prints "ready" with its first frame, and when it is asked to end one JSON line: frames received and skipped, and per
 frame the milliseconds since it was sent and the time at which it came (both clocks are this machine's).
 """
 

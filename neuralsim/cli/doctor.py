@@ -12,7 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from neuralsim import __version__
-from neuralsim.base.machine import cpu, gpu, memory_gb
+from neuralsim.base.machine import cores, cpu, gpu, memory_gb
 
 _PACKAGES = {  # import name -> (distribution, what it is for)
     "numpy": ("numpy", "everything"),
@@ -91,20 +91,18 @@ def _machine(findings: _Findings) -> None:
         findings.missing("Python", text, "3.10 to 3.12 is needed: install one and run `make drive` again")
     findings.good("system", f"{platform.system()} {platform.release()}, {platform.machine()}")
     model, flags = cpu()
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    note = "" if cores >= 2 else "; 2 or more are needed for 20 frames per second"
-    findings.good("processor", f"{model}, {cores} cores{note}")
+    note = "" if cores() >= 2 else "; 2 or more are needed for 20 frames per second"
+    findings.good("processor", f"{model}, {cores()} cores{note}")
     found = [name for name in ("avx2", "avx512f", "avx512_bf16", "amx_bf16") if name in flags]
     if found:
         bf16 = "bf16 in hardware" if {"avx512_bf16", "amx_bf16"} & flags else "no bf16: the model runs in fp32, slower"
         findings.good("vector units", f"{', '.join(found)} ({bf16})")
     memory = memory_gb()
-    if memory is not None:
-        text = f"{memory[0]:.1f} GB, {memory[1]:.1f} GB free"
-        if memory[1] >= _ENOUGH_GB:
-            findings.good("memory", text)
-        else:
-            findings.note("memory", f"{text}: a drive takes up to 2 GB, close other programs")
+    text = f"{memory[0]:.1f} GB, {memory[1]:.1f} GB free"
+    if memory[1] >= _ENOUGH_GB:
+        findings.good("memory", text)
+    else:
+        findings.note("memory", f"{text}: a drive takes up to 2 GB, close other programs")
     free = shutil.disk_usage(Path.cwd()).free / 1e9
     (findings.good if free > 1.0 else findings.note)("disk", f"{free:.1f} GB free here for recordings")
     findings.note("GPU", gpu() or "none found; none is needed")
@@ -141,7 +139,6 @@ def _models(findings: _Findings) -> None:
 def _runtimes(findings: _Findings) -> None:
     """Which can be used here, which one ``auto`` takes and why, and how to get the others."""
     from neuralsim import runtimes, zoo
-    from neuralsim.base.machine import cores
     from neuralsim.runtimes import cache, choice
     from neuralsim.session.session import painting_threads
 

@@ -71,13 +71,13 @@ def add_export(parser: argparse.ArgumentParser) -> None:
 
 
 def run_export(options: argparse.Namespace) -> int:
-    from neuralsim.base.progress import Progress
+    from neuralsim.base.progress import ProgressLine
     from neuralsim.recording.export import export_mp4
     from neuralsim.recording.frames import export_frames
     from neuralsim.recording.mp4 import RecordingError
 
     made: list[str] = []
-    progress = Progress(None)
+    progress = ProgressLine(None)
     try:
         for name in options.formats:
             target = options.out / ("video.mp4" if name == "mp4" else "frames")

@@ -16,7 +16,7 @@ from typing import Any
 from neuralsim.base.extras import missing
 from neuralsim.datagen.options import RecordOptions
 
-_LOOK = 0.2  # s between looks whether somebody wants to leave
+_LOOK = 0.2  # s between looks for an interrupt
 _CORES = 2  # that a task asks for: a town and a painter
 
 

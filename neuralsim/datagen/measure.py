@@ -1,4 +1,4 @@
-"""What recording costs: its rate beside that of the same drive unrecorded, and whether it grows in memory.
+"""Cost of recording: its rate beside that of the same drive unrecorded, and whether its memory grows.
 
     python -m neuralsim.datagen.measure --rounds 3            # 512x256, all planes, MCAP and MP4
     python -m neuralsim.datagen.measure --frames 20000 --memory --size 64x32 --model tags
@@ -11,13 +11,13 @@ from __future__ import annotations
 import argparse
 import os
 import statistics
-import sys
 import tempfile
 import threading
 import time
 from pathlib import Path
 
 from bridge.process.arguments import Parser, crowd, positive, size
+from neuralsim.base.failure import fail
 from neuralsim.base.machine import memory_mb
 from neuralsim.datagen.options import RecordOptions
 from neuralsim.datagen.recorder import EXPECTED, ScenarioRecorder, Shared
@@ -57,8 +57,7 @@ def main() -> int:
         try:
             return _memory(path, options) if wanted.memory else _rate(path, options, wanted.rounds)
         except EXPECTED as error:
-            print(f"neuralsim: {' '.join(str(error).split())}", file=sys.stderr)
-            return 1
+            return fail(error)
 
 
 def _rate(path: Path, options: RecordOptions, rounds: int) -> int:

@@ -1,4 +1,4 @@
-"""What ``neuralsim record`` was asked for."""
+"""Options of ``neuralsim record``."""
 
 from __future__ import annotations
 

@@ -20,12 +20,12 @@ from neuralsim.recording.writer import RecordingError
 from neuralsim.renderer.remap import Remap
 from neuralsim.session.loop import EXPECTED as DRIVE_EXPECTED
 from neuralsim.session.options import TAGS, DriveOptions
-from neuralsim.session.session import PAINTING, Picture, Session
-from scenarios.engine.loader import Loaded, ScenarioError
+from neuralsim.session.session import PAINTING, DriveSession, PaintedFrame
+from scenarios.engine.loader import LoadedScenario, ScenarioError
 
 
-class Interrupted(RuntimeError):
-    """Somebody wants to leave; what was written so far stays."""
+class RecordingInterrupted(RuntimeError):
+    """Interrupted by the user; what was written so far stays."""
 
 
 @dataclass
@@ -43,7 +43,7 @@ class Shared:
 class ScenarioRecorder:
     """Records one scenario into ``options.out/<stem>/``."""
 
-    def __init__(self, loaded: Loaded, options: RecordOptions, shared: Shared) -> None:
+    def __init__(self, loaded: LoadedScenario, options: RecordOptions, shared: Shared) -> None:
         self.loaded, self.options = loaded, options
         self.folder = options.out / loaded.id
         self._shared = shared
@@ -85,15 +85,15 @@ class ScenarioRecorder:
     def record(self) -> dict[str, Any]:
         """Record, and write ``result.json`` last of all. Raises one of ``EXPECTED``."""
         if self._shared.stop:  # before its turn came
-            raise Interrupted("interrupted")
+            raise RecordingInterrupted("interrupted")
         self._clear()
-        session = Session(self._drive_options())
+        session = DriveSession(self._drive_options())
         begun = 0.0
         try:
             session.start()
             while True:
                 if self._shared.stop:
-                    raise Interrupted("interrupted")
+                    raise RecordingInterrupted("interrupted")
                 picture = session.take(0.1)
                 if picture is not None:
                     begun = begun or time.monotonic()
@@ -148,7 +148,7 @@ class ScenarioRecorder:
         except OSError as error:
             raise RecordingError(f"cannot write to {self.folder}: {(error.strerror or 'unknown').lower()}") from None
 
-    def _add(self, picture: Picture, session: Session) -> None:
+    def _add(self, picture: PaintedFrame, session: DriveSession) -> None:
         frame = picture.frame
         if self._mcap is None and self._mp4 is None:
             self._open(picture, session)
@@ -163,7 +163,7 @@ class ScenarioRecorder:
         self._frames += 1
         self._shared.frames += 1
 
-    def _open(self, picture: Picture, session: Session) -> None:
+    def _open(self, picture: PaintedFrame, session: DriveSession) -> None:
         loaded, formats = self.loaded, self.options.formats
         if "mcap" in formats or "frames" in formats:
             about = {
@@ -194,7 +194,7 @@ class ScenarioRecorder:
                 raise RecordingError(writer.error)
 
     def _write_result(
-        self, verdict: dict[str, Any], session: Session, seconds: float, files: list[str]
+        self, verdict: dict[str, Any], session: DriveSession, seconds: float, files: list[str]
     ) -> dict[str, Any]:
         result = {
             **verdict,
@@ -221,4 +221,4 @@ class ScenarioRecorder:
 
 
 #: What may go wrong without being a mistake of ours: one line says it.
-EXPECTED: tuple[type[BaseException], ...] = (*DRIVE_EXPECTED, ScenarioError, Interrupted)
+EXPECTED: tuple[type[BaseException], ...] = (*DRIVE_EXPECTED, ScenarioError, RecordingInterrupted)

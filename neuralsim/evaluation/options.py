@@ -1,4 +1,4 @@
-"""What ``neuralsim evaluate`` can be asked for."""
+"""Options of ``neuralsim evaluate``."""
 
 from __future__ import annotations
 
@@ -28,4 +28,4 @@ class EvaluateOptions:
     drift_frames: int = 2000
     content_frames: int = 200
     seed: int = 0
-    threads: int | None = None  # of the judging networks
+    threads: int | None = None  # of the metric networks

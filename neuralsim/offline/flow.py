@@ -7,14 +7,14 @@ a pixel of this picture to where its surface was in the picture before; the firs
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import cv2
 import numpy as np
 
-from neuralsim.base.progress import Progress
+from neuralsim.base.failure import fail
+from neuralsim.base.progress import ProgressLine
 from neuralsim.offline.images import ImageError, pictures, read, write_png
 from neuralsim.recording.frames import MOTION_STEPS, encode_motion
 
@@ -78,13 +78,12 @@ def run_folder(images: Path, out: Path) -> int:
     """Flow of all pictures in a folder; returns the exit code. Problems are one line on stderr."""
     try:
         files = pictures(images)
-        progress = Progress(len(files))
+        progress = ProgressLine(len(files))
         try:
             run(files, out, progress.exported)
         finally:
             progress.close()
     except ImageError as error:
-        print(f"neuralsim: {error}", file=sys.stderr)
-        return 1
+        return fail(error)
     print(f"{out}: {len(files)} fields")
     return 0

@@ -1,4 +1,4 @@
-"""What ``neuralsim render``, ``flow`` and ``label`` can be asked for."""
+"""Options of ``neuralsim render``, ``flow`` and ``label``."""
 
 from __future__ import annotations
 

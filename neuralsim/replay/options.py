@@ -1,4 +1,4 @@
-"""What ``neuralsim replay`` was asked for."""
+"""Options of ``neuralsim replay``."""
 
 from __future__ import annotations
 

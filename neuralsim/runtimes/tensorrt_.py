@@ -207,7 +207,7 @@ class TensorRtSession:
         self._engine.close()
 
 
-class TensorRtPlain:
+class TensorRtStateless:
     """Any graph's engine, numpy arrays in and out."""
 
     def __init__(self, plan: bytes, name: str) -> None:
@@ -226,6 +226,13 @@ def load(
     """The engine of ``graph`` for this machine, built if there is none yet (minutes).
 
     ``threads`` is for the processor's runtimes. Raises RuntimeUnavailable.
+
+    Args:
+        graph: The model's ONNX file.
+        height: Of the frames, px.
+        width: Of the frames, px.
+        threads: Unused: it is for the processor's runtimes.
+        precision: One of ``PRECISIONS``; None: the first.
     """
     with _in_one_line():
         plan, name = _plan(graph, height, width, precision)
@@ -253,7 +260,7 @@ def _in_one_line() -> Iterator[None]:
         raise RuntimeUnavailable(f"tensorrt: {error}") from error
 
 
-def load_plain(graph: Path, threads: int | None = None, precision: str | None = None) -> TensorRtPlain:
+def load_stateless(graph: Path, threads: int | None = None, precision: str | None = None) -> TensorRtStateless:
     """The engine of a graph of fixed sizes, built if there is none yet (minutes). Raises RuntimeUnavailable."""
     with _in_one_line():
-        return TensorRtPlain(*_plan(graph, 0, 0, precision))
+        return TensorRtStateless(*_plan(graph, 0, 0, precision))

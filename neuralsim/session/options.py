@@ -1,4 +1,4 @@
-"""What ``neuralsim drive`` was asked for."""
+"""Options of ``neuralsim drive``."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ TAGS = "tags"  # as a model: paint every pixel in its class's colour, without a 
 
 @dataclass(frozen=True)
 class DriveOptions:
-    """The options of one drive; None means that the default of whoever acts on it holds."""
+    """The options of one drive; None means that the default of what uses it holds."""
 
     carla: str | None = None  # HOST:PORT of a running server; None: the embedded town
     connect: str | None = None  # frame endpoint of a bridge elsewhere

@@ -87,7 +87,7 @@ class Child:
         raise ProcessError(f"the {self.name} is not ready after {timeout:.0f} s; its last line: {self.last_words()}")
 
     def said(self) -> str | None:
-        """The next line of its stdout that nobody has read yet, None while there is none."""
+        """The next line of its stdout that has not been read yet, None while there is none."""
         try:
             return self._lines.get_nowait()
         except queue.Empty:

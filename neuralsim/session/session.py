@@ -30,8 +30,8 @@ if TYPE_CHECKING:
 PAINTING = ("tag", "instance", "depth", "motion")  # planes that painting needs
 _TOWN_READY = 180.0  # seconds; the very first start compiles the rasteriser
 _BRIDGE_READY = 90.0
-RATE = 30.0  # simulated ticks per second where nobody drives
-FULL_RATE = 40.0  # and where somebody does, at most
+RATE = 30.0  # simulated ticks per second without a driver
+FULL_RATE = 40.0  # and with one, at most
 FLUENT_RATE = 25.0  # below it every core is tried for painting
 LEAST_RATE = 20.0  # below it, driving feels wrong: slower machines skip frames instead
 MANY_CORES = 4  # from here on, simulating and painting do not get in each other's way
@@ -40,7 +40,7 @@ _HANDING = 0.001  # seconds between two paintings where a core is kept free for 
 _VERDICT = "scenario over: "  # how the bridge's last line begins
 _SILENCE = 10.0  # seconds without a frame that end the drive
 _SAME_PLACE = 0.05  # m that a drive may be off the recording that it goes on from
-_UNSEEN = 0.2  # seconds that a frame may take which is played before the driver is handed the ego
+_FAST_FORWARD_FRAME_BUDGET = 0.2  # seconds that a frame may take which is played before the driver is handed the ego
 
 
 class DriveError(RuntimeError):
@@ -48,7 +48,7 @@ class DriveError(RuntimeError):
 
 
 @dataclass
-class Picture:
+class PaintedFrame:
     """A frame and what was painted from it, u8 (H, W, 3) RGB, lamps included; with ``remap``, of edited tags."""
 
     frame: Frame
@@ -56,7 +56,7 @@ class Picture:
     remap: Remap = NOTHING
 
 
-class Session(threading.Thread):
+class DriveSession(threading.Thread):
     """Starts everything, then paints frames until :meth:`stop`.
 
     In lock-step every picture is handed over exactly once and the painting waits for the taker; else a picture that was
@@ -91,9 +91,9 @@ class Session(threading.Thread):
         self._wake = wake
         self._ending = threading.Event()
         self._changed = threading.Condition()
-        self._picture: Picture | None = None
+        self._picture: PaintedFrame | None = None
 
-    def take(self, timeout: float) -> Picture | None:
+    def take(self, timeout: float) -> PaintedFrame | None:
         """The picture that waits, or None after ``timeout`` seconds, or at once when the painting has ended."""
         with self._changed:
             self._changed.wait_for(lambda: self._picture is not None or not self.is_painting, timeout)
@@ -103,7 +103,7 @@ class Session(threading.Thread):
 
     @property
     def is_painting(self) -> bool:
-        """False once the thread has ended or been told to."""
+        """False once the thread has ended or been asked to."""
         return self.error is None and not self._ending.is_set()
 
     def stop(self) -> None:
@@ -213,7 +213,9 @@ class Session(threading.Thread):
                 self.processes.check()
                 if self.paused:
                     heard = time.monotonic()
-                elif time.monotonic() - heard > _SILENCE + _UNSEEN * (self.options.hand_over_at or 0) * (not warm):
+                elif time.monotonic() - heard > _SILENCE + _FAST_FORWARD_FRAME_BUDGET * (
+                    self.options.hand_over_at or 0
+                ) * (not warm):
                     raise DriveError(self._why_silent(subscriber))
                 continue
             if frame.sequence == self.options.hand_over_at and self.options.hand_over_pose is not None:
@@ -222,7 +224,7 @@ class Session(threading.Thread):
                 raise DriveError("the bridge sends frames without tags: update it")
             painter = renderer if not frame.view else self._painter_of(frame.view, frame)
             remap = self.remap
-            dress(painter, frame, self.style, remap, self.guide)
+            apply_style(painter, frame, self.style, remap, self.guide)
             self.wants_picture = painter.wants_picture
             if not warm:
                 painter.render(frame)  # compiles for this size, fills caches
@@ -240,7 +242,7 @@ class Session(threading.Thread):
             neural = painter.render(frame)
             lamps.draw_of(frame, neural, remap)
             frame.stamps["rendered"] = time.monotonic_ns()
-            self._hand_over(Picture(frame, neural, remap))
+            self._hand_over(PaintedFrame(frame, neural, remap))
             heard = time.monotonic()
 
     def _check_place(self, frame: Frame, recorded: np.ndarray) -> None:
@@ -255,7 +257,7 @@ class Session(threading.Thread):
         """The renderer of a further camera: each remembers what it has painted."""
         if view not in self._painters:
             size = frame.camera.width, frame.camera.height
-            self._painters[view] = painter(self.options.model, self.options.runtime, size, self._threads)
+            self._painters[view] = make_renderer(self.options.model, self.options.runtime, size, self._threads)
         return self._painters[view]
 
     def _scenario_over(self) -> bool:
@@ -271,7 +273,7 @@ class Session(threading.Thread):
                 return True
         return False
 
-    def _hand_over(self, picture: Picture) -> None:
+    def _hand_over(self, picture: PaintedFrame) -> None:
         with self._changed:
             if self.lockstep:
                 self._changed.wait_for(lambda: self._picture is None or self._ending.is_set())
@@ -313,7 +315,7 @@ class _Loader(threading.Thread):
         self._step(name, False)
         try:
             size = None if self._options.connect else self._options.size  # the bridge's own, with its first frame
-            self._renderer = painter(self._options.model, self._options.runtime, size, self._threads)
+            self._renderer = make_renderer(self._options.model, self._options.runtime, size, self._threads)
             if self._options.style:
                 self._renderer.set_style(self._options.style)  # says now that there is none
             self._step(name, True)
@@ -330,7 +332,7 @@ class _Loader(threading.Thread):
         return self._renderer
 
 
-def painter(
+def make_renderer(
     model: str, runtime: str, size: tuple[int, int] | None, threads: int | None = None
 ) -> NeuralRenderer | TagPainter:
     """What paints with ``model`` on so many CPU ``threads`` (None: all); heavy imports happen here.
@@ -357,7 +359,7 @@ def follows_picture(model: str, guide: str) -> bool:
 
 
 def painting_threads(cores: int) -> int | None:
-    """CPU threads to paint with while somebody drives on ``cores``; None: all of them.
+    """CPU threads to paint with while a driver drives on ``cores``; None: all of them.
 
     On few cores one is left to the town, the bridge and the window: the next frame is made beside the painting, just
     in time. To take turns on all cores is younger pictures on a machine that has nothing else to do, but each layer of
@@ -369,18 +371,20 @@ def painting_threads(cores: int) -> int | None:
 def sustainable_rate(step: float, cores: int, threads: int | None = None) -> float:
     """Ticks per second that a renderer with ``step`` seconds a picture can follow on ``cores``, 20 to 40.
 
-    Ticks that nobody paints only take time from those that somebody does. With few cores, ticking takes it as well,
+    Ticks that are not painted only take time from those that are. With few cores, ticking takes it as well,
     unless ``threads`` says that the renderer leaves it a core.
     """
     beside = 0.0 if cores >= MANY_CORES else _TICK if threads is None else _HANDING
     return float(max(LEAST_RATE, min(FULL_RATE, round(1.0 / (step + beside)))))
 
 
-def dress(
+def apply_style(
     painter: NeuralRenderer | TagPainter, frame: Frame, style: str | None, remap: Remap, guide: str = "picture"
 ) -> None:
-    """Have ``frame`` painted in ``style``, or in its weather's, with ``remap``, after ``guide``. Raises ModelError for
-    no such style."""
+    """Have ``painter`` paint ``frame`` in ``style``, or in its weather's, with ``remap``, after ``guide``.
+
+    Raises ModelError for no such style.
+    """
     painter.remap, painter.guide = remap, guide
     if style is None:
         painter.follow(frame.weather)
@@ -397,7 +401,15 @@ def town_arguments(options: DriveOptions) -> list[str]:
 
 
 def bridge_arguments(options: DriveOptions, server: str, frames: str, *, fps: float, lockstep: bool) -> list[str]:
-    """Arguments of ``bridge.carla_client.carla_bridge``."""
+    """Arguments of ``bridge.carla_client.carla_bridge``.
+
+    Args:
+        options: Of the drive.
+        server: HOST:PORT of the simulator.
+        frames: Endpoint that frames are published on.
+        fps: Simulated ticks per second.
+        lockstep: Whether each frame is acknowledged.
+    """
     width, height = options.size
     arguments = [
         *("--carla", server, "--publish", frames, "--control", control_endpoint(frames)),

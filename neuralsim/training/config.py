@@ -1,7 +1,8 @@
-"""What a training run depends on: ``neuralsim train CONFIG.yaml``."""
+"""Settings of a training run: ``neuralsim train CONFIG.yaml``."""
 
 from __future__ import annotations
 
+from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -13,6 +14,9 @@ from neuralsim.training import configs
 
 if TYPE_CHECKING:
     from neuralsim.models.generator import PainterConfig
+
+
+_RENAMED = {"judge_rate": "discriminator_rate"}  # settings of before
 
 
 class Source(BaseModel):
@@ -57,7 +61,7 @@ class TrainConfig(BaseModel):
     precision: Literal["bf16", "fp32"] = "bf16"  # of the activations; weights and optimiser are fp32
     steps: int = Field(20_000, ge=1)
     rate: float = Field(5e-4, gt=0)  # Adam, painter
-    judge_rate: float = Field(2e-4, gt=0)  # Adam, discriminator
+    discriminator_rate: float = Field(2e-4, gt=0)  # Adam, discriminator
     warmup: int = Field(100, ge=1)  # steps until the full rate, also after a resume with other settings
     ema: float = Field(0.998, ge=0, lt=1)
     # Weights of the losses; 0: off, and not computed. docs/generator.md says where each is from.
@@ -166,7 +170,10 @@ def _first(error: ValidationError) -> str:
     where = ".".join(str(part) for part in mistake["loc"])
     if mistake["type"] == "extra_forbidden":
         model = Source if where.startswith("data.") else TrainConfig
-        return f"unknown setting {where!r}; known: {', '.join(model.model_fields)}"
+        known = list(model.model_fields)
+        close = [_RENAMED[where]] if where in _RENAMED else get_close_matches(where.rpartition(".")[2], known, 1)
+        hint = f"did you mean {close[0]}?" if close else f"known: {', '.join(known)}"
+        return f"unknown setting {where!r}; {hint}"
     said = mistake["msg"].removeprefix("Value error, ")
     said = said[0].lower() + said[1:]
     if not where:

@@ -1,4 +1,4 @@
-"""Scenario files: read, checked, and every mistake reported with file, line and key."""
+"""Loading of scenario files: every mistake is reported with file, line and key."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from scenarios.language.problems import (
     line_of,
     parse_yaml,
 )
-from scenarios.language.schema import Actor, Camera, Ego, Scenario, Step
+from scenarios.language.schema import ActorSpec, CameraSpec, EgoSpec, Scenario, Step
 from scenarios.openscenario.reader import translate
 
 MAX_BYTES = 1 << 20
@@ -31,18 +31,30 @@ MAX_BYTES = 1 << 20
 RESERVED = ("tag", "instance", "depth", "motion", "rgb", "neural", "calibration", "ego", "world", "camera")
 #: Keys that hold an actor's name.
 _NAMES = ("of", "to", "by", "other", "beside", "no_collision")
-_WALKERS = ("cross", "stop", "set_speed", "follow_path")
+_WALKERS = (
+    "cross",
+    "stop",
+    "set_speed",
+    "speeds",
+    "meet",
+    "keep_distance",
+    "follow_path",
+    "teleport",
+    "vanish",
+    "mark",
+)
+_THINGS = ("teleport", "vanish", "mark")
 _VEHICLES = tuple(name for name in Step.model_fields if name != "cross")
 
 
 @dataclass(frozen=True)
-class Loaded:
+class LoadedScenario:
     """A scenario with where it came from."""
 
     path: Path
     scenario: Scenario
     text: str
-    town: str  # what the town server is told: a name, or the .xodr file's path
+    town: str  # the town server's argument: a name, or the .xodr file's path
     #: sha256 of everything that the files say
     digest: str
     files: Mapping[str, bytes] = field(repr=False)  # what belongs to it beside its text: name -> content
@@ -58,7 +70,7 @@ class Loaded:
         return first_error(self.path, [Problem(line_of(self._lines, key), dotted(key), message)])
 
 
-def load(path: str | Path) -> Loaded:
+def load(path: str | Path) -> LoadedScenario:
     """The scenario in a YAML file, or in an OpenSCENARIO one (.xosc). Raises ``ScenarioError``."""
     path = Path(path)
     try:
@@ -76,16 +88,18 @@ def load(path: str | Path) -> Loaded:
     return parse(path, text)
 
 
-def parse(path: Path, text: str, files: Mapping[str, bytes] | None = None) -> Loaded:
-    """The scenario in a YAML text; ``path`` is what it is called. With ``files`` (name -> content) nothing is read from
-    the disk. Raises ``ScenarioError``."""
+def parse(path: Path, text: str, files: Mapping[str, bytes] | None = None) -> LoadedScenario:
+    """The scenario in a YAML text; ``path`` names it in errors.
+
+    With ``files`` (name -> content) nothing is read from the disk. Raises ``ScenarioError``.
+    """
     data, lines = parse_yaml(path, text)
     return _checked(path, text, data, lines, text.encode(), files)
 
 
 def _checked(
     path: Path, text: str, data: Any, lines: Mapping[Key, int], raw: bytes, files: Mapping[str, bytes] | None
-) -> Loaded:
+) -> LoadedScenario:
     try:
         scenario = Scenario.model_validate(data)
     except ValidationError as error:
@@ -110,7 +124,7 @@ def _checked(
             problems.append(Problem(line_of(lines, ("town",)), "town", f"{path.parent / scenario.town}: {reason}"))
     if problems:
         raise first_error(path, problems)
-    return Loaded(path, scenario, text, town, digest.hexdigest(), found, lines)
+    return LoadedScenario(path, scenario, text, town, digest.hexdigest(), found, lines)
 
 
 # Mistakes in words
@@ -160,12 +174,12 @@ def _model_in(annotation: Any) -> Any:
 
 
 def _check(scenario: Scenario) -> Iterator[tuple[Key, str]]:
-    """Names that nobody has, steps that never begin, walkers that should drive."""
+    """Check across models: references to unknown names, steps that never begin, steps unsuited to the actor."""
     names = {EGO}
     steps: set[str] = set()
-    everybody: list[tuple[Ego | Actor, Key]] = [(scenario.ego, ("ego",))]
-    everybody += [(actor, ("actors", k)) for k, actor in enumerate(scenario.actors)]
-    for who, key in everybody:
+    participants: list[tuple[EgoSpec | ActorSpec, Key]] = [(scenario.ego, ("ego",))]
+    participants += [(actor, ("actors", k)) for k, actor in enumerate(scenario.actors)]
+    for who, key in participants:
         for kind, listed in (("do", who.do), ("events", who.events)):
             for n, step in enumerate(listed):
                 if step.name is not None and step.name in steps:
@@ -177,7 +191,7 @@ def _check(scenario: Scenario) -> Iterator[tuple[Key, str]]:
         names.add(actor.name)
         if actor.walks and actor.spawn.speed:
             yield ("actors", k, "spawn", "speed"), "walkers begin standing"
-    for who, key in everybody:
+    for who, key in participants:
         yield from _check_steps(who, key, names, steps)
     if scenario.ego.spawn.ahead is not None:
         yield ("ego", "spawn", "ahead"), "is relative to the ego itself; use point or road"
@@ -192,7 +206,9 @@ def _check(scenario: Scenario) -> Iterator[tuple[Key, str]]:
     for k, light in enumerate(scenario.lights):
         if light.when is not None:
             yield from _check_names(light.when, ("lights", k, "when"), names, steps)
-    cameras: list[tuple[Camera, Key]] = [(scenario.camera, ("camera",))]
+    for k, change in enumerate(scenario.changes):
+        yield from _check_names(change.when, ("changes", k, "when"), names, steps)
+    cameras: list[tuple[CameraSpec, Key]] = [(scenario.camera, ("camera",))]
     cameras += [(camera, ("cameras", k)) for k, camera in enumerate(scenario.cameras)]
     for lens, key in cameras:
         width, height = lens.pixels
@@ -204,14 +220,16 @@ def _check(scenario: Scenario) -> Iterator[tuple[Key, str]]:
             yield ("cameras", k, "name"), f"{name!r} is taken"
 
 
-def _check_steps(actor: Actor | Ego, key: Key, names: set[str], known: set[str]) -> Iterator[tuple[Key, str]]:
-    walks = isinstance(actor, Actor) and actor.walks
+def _check_steps(actor: ActorSpec | EgoSpec, key: Key, names: set[str], known: set[str]) -> Iterator[tuple[Key, str]]:
+    known_kinds, what = _VEHICLES, "vehicles"
+    if isinstance(actor, ActorSpec) and (actor.walks or actor.stands):
+        known_kinds, what = (_WALKERS, "walkers") if actor.walks else (_THINGS, "things that stand")
     for listed, steps in (("do", actor.do), ("events", actor.events)):
         before: Step | None = None
         for k, step in enumerate(steps):
             at, kind = (*key, listed, k), step.chosen()[0]
-            if kind not in (_WALKERS if walks else _VEHICLES):
-                yield (*at, kind), f"is not for {'walkers' if walks else 'vehicles'}"
+            if kind not in known_kinds:
+                yield (*at, kind), f"is not for {what}"
             if step.when is None and listed == "events":
                 yield at, "never begins: an event needs a `when`"
             elif before is not None and step.when is None and before.chosen()[0] in ("follow_lane", "controls"):
@@ -230,13 +248,13 @@ def _check_names(model: BaseModel, key: Key, names: set[str], steps: set[str]) -
         below = (*key, info.alias or field_name)
         if isinstance(value, BaseModel):
             yield from _check_names(value, below, names, steps)
-        elif field_name == "any_of" and value is not None:
+        elif field_name in ("any_of", "all_of") and value is not None:
             for k, one in enumerate(value):
                 yield from _check_names(one, (*below, k), names, steps)
         elif isinstance(model, StepState) and field_name == "step" and value not in steps:
             yield below, f"there is no step {value!r}; named ones are {', '.join(sorted(steps)) or 'none'}"
         elif (
-            field_name in ("of", "to", "by", "other", "beside", "no_collision")
+            field_name in ("of", "to", "by", "other", "beside", "frame", "no_collision")
             and value is not None
             and value not in names
         ):

@@ -1,4 +1,4 @@
-"""Mistakes in scenario files: each with file, line and key; and YAML that remembers its lines."""
+"""Errors in scenario files, each with file, line and key; and a YAML parser that keeps line numbers."""
 
 from __future__ import annotations
 

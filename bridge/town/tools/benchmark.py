@@ -1,4 +1,4 @@
-"""How fast the town is: ``python -m bridge.town.tools.benchmark`` prints one JSON line with medians.
+"""Throughput of the town: ``python -m bridge.town.tools.benchmark`` prints one JSON line with medians.
 
 ``raster_512x256_ms``, ``raster_1024x512_ms``: all planes, rgb included, of a street with 40 vehicles and 30 walkers
 from a moving car; ``world_ticks_per_s``: steps of that world alone, without sockets and pictures. One core.
@@ -35,7 +35,7 @@ BLOCK = 88.0  # m, distance between the streets of the synthetic town
 STREETS = 8
 TRAFFIC = 30  # vehicles that the server's rate is measured with, beside the walkers there are by default
 CAMERAS = ("semantic_segmentation", "instance_segmentation", "depth", "optical_flow")
-PATIENCE = 60.0  # s, for a call to the server and for a picture
+TIMEOUT = 60.0  # s, for a call to the server and for a picture
 
 
 def synthetic_town(seed: int = 0) -> Mesh:
@@ -171,15 +171,18 @@ def served_town(*arguments: str) -> Iterator[carla.Client]:
                 raise RuntimeError("the town's server did not start")
             host, _, port = ready.split()[-1].rpartition(":")
             client = carla.Client(host, int(port))
-            client.set_timeout(PATIENCE)
+            client.set_timeout(TIMEOUT)
             yield client
         finally:
             process.terminate()
 
 
 def measure_server(frames: int, width: int = 512, height: int = 256, town: str = "oldtown") -> float:
-    """Median ticks per second of the server with the official client: synchronous, ``CAMERAS`` on a vehicle of the
-    town's own traffic, all their pictures awaited in each tick; the first ten ticks left out."""
+    """Median ticks per second of the server with the official client.
+
+    Synchronous, ``CAMERAS`` on a vehicle of the town's own traffic, all their pictures awaited in each tick; the first
+    ten ticks left out.
+    """
     with served_town("--town", town, "--vehicles", str(TRAFFIC)) as client:
         world = client.get_world()
         settings = world.get_settings()
@@ -203,7 +206,7 @@ def measure_server(frames: int, width: int = 512, height: int = 256, town: str =
             start = time.perf_counter()
             frame = world.tick()
             for waiting in pictures:
-                while waiting.get(timeout=PATIENCE).frame != frame:
+                while waiting.get(timeout=TIMEOUT).frame != frame:
                     pass
             times.append(time.perf_counter() - start)
         for camera in cameras:
@@ -214,6 +217,7 @@ def measure_server(frames: int, width: int = 512, height: int = 256, town: str =
 
 
 def main() -> None:
+    """The command line; returns the exit code."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
     parser.add_argument("--frames", type=int, default=120, help="frames per size")
     parser.add_argument(

@@ -1,4 +1,4 @@
-"""A long drive in the town's traffic, watched: who stands too long, who leaves the road, what the process holds.
+"""Endurance test: a long drive in the town's traffic that watches for stuck vehicles, lane departures, memory growth.
 
     python -m bridge.town.tools.soak --minutes 60 --vehicles 30 --walkers 20
 
@@ -6,7 +6,7 @@ Simulated time runs as fast as it can, and no client drives: near one, who is le
 would hide a jam. The last line is one JSON object: ``minutes`` simulated, ``longest_stop_s`` (the longest that any
 vehicle stood still), ``stuck`` (how often one stood longer than ``LONGEST``), ``off_road`` (samples of vehicles with
 their middle on no asphalt), ``samples``, ``memory_mb`` after the first tenth and at the end, ``ticks_per_s``. The exit
-code is 1 when somebody was stuck, off the road, or memory has grown by more than ``GROWTH``.
+code is 1 when a vehicle was stuck, off the road, or memory has grown by more than ``GROWTH``.
 """
 
 from __future__ import annotations

@@ -304,7 +304,7 @@ def test_the_trace_names_its_processes_and_its_events_nest():
     assert sorted(begun) == sorted((e["cat"], e["id"], e["name"]) for e in events if e["ph"] == "e")
     assert {e["name"] for e in events if e["ph"] == "X"} >= {"simulate", "pack", "render", "display"}
     assert "transport" in {name for *_, name in begun}
-    assert "input to photon" in {name for *_, name in begun}
+    assert "click to photon" in {name for *_, name in begun}
 
 
 def test_a_trace_that_does_not_nest_is_seen():

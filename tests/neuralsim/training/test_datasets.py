@@ -193,7 +193,9 @@ def test_harmless_words_of_a_codec_cost_nothing_and_other_words_come_through(
     ("text", "complaint"),
     [
         ("rate: fast", "rate: input should be a valid number.*not 'fast'"),
-        ("speed: 3", "unknown setting 'speed'; known: out, size, model, start, data"),
+        ("velocity: 3", "unknown setting 'velocity'; known: out, size, model, start, data"),
+        ("sped: 3", r"unknown setting 'sped'; did you mean seed\?$"),
+        ("judge_rate: 0.1", r"unknown setting 'judge_rate'; did you mean discriminator_rate\?$"),
         ("width: 500", "width: input should be a multiple of 32, not 500"),
         ("size: huge", "size: .*'street-rt'.*not 'huge'"),
         ("data: [{root: there}]", "data.0: needs `name` of a known data set, or `classes`"),

@@ -24,7 +24,7 @@ CAMVID_VOID = 11
 FEATURE_LAYERS = {"stride8": 6, "stride16": 14}
 
 
-class Judge:
+class MetricNetwork:
     """One of the networks: ``judge(rgb)`` gives its outputs for a picture u8 (H, W, 3)."""
 
     def __init__(self, file: Path, threads: int | None = None) -> None:

@@ -1,10 +1,10 @@
-"""The drive's processes with one thing changed, to see whether the bench sees it: a stage held up, a clock set wrong.
+"""Fault injection into a drive's processes, to test the benchmark itself: a delayed stage, a skewed clock.
 
-    python -m neuralsim.bench.altered '{"delay_ms": 20, "skew_ms": 0}' MODULE OF THE BRIDGE, ITS ARGUMENTS...
+    python -m neuralsim.bench.fault_injection '{"delay_ms": 20, "skew_ms": 0}' MODULE OF THE BRIDGE, ITS ARGUMENTS...
 
-Nothing of this is in the measured code: its functions are wrapped here, from outside. Stages are held up in turn, one
+Nothing of this is in the measured code: its functions are wrapped here, from outside. Stages are delayed in turn, one
 frame in four, so that frames with and without the delay are measured side by side in one run: frame 0 of each four is
-held up, frame 1 may still feel it, 2 and 3 are as if nothing had been.
+delayed, frame 1 may still feel it, 2 and 3 are as if nothing had been.
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ _SPIN = 0.001  # s before the end of a pause from which on the clock is watched:
 
 
 @dataclass(frozen=True)
-class Alteration:
-    """``delay_ms`` holds up the stages in turn; ``skew_ms`` is added to the bridge's clock."""
+class FaultInjection:
+    """``delay_ms`` delays the stages in turn; ``skew_ms`` is added to the bridge's clock."""
 
     delay_ms: float = 0.0
     skew_ms: float = 0.0
@@ -39,13 +39,13 @@ class Alteration:
         return json.dumps(asdict(self))
 
 
-def held_up(sequence: int) -> str | None:
-    """The stage in which the frame with this number is held up, if any."""
+def delayed_stage(sequence: int) -> str | None:
+    """The stage in which the frame with this number is delayed, if any."""
     return tuple(STAGES)[sequence // 4 % len(STAGES)] if sequence % 4 == 0 else None
 
 
 def is_untouched(sequence: int) -> bool:
-    """Whether neither this frame nor the one before was held up."""
+    """Whether neither this frame nor the one before was delayed."""
     return sequence % 4 >= 2
 
 
@@ -77,16 +77,16 @@ def wrap(owner: Any, name: str, do: Callable[..., None], after: bool = False) ->
 
 
 @contextmanager
-def altered_renderer(alteration: Alteration) -> Iterator[None]:
-    """While it lasts, painters of this process are held up when it is their turn."""
+def delayed_renderer(faults: FaultInjection) -> Iterator[None]:
+    """While it lasts, painters of this process are delayed when it is their turn."""
     from neuralsim.renderer.neural_renderer import NeuralRenderer
     from neuralsim.session.tag_painter import TagPainter
 
-    def hold_up(_: object, frame: Frame) -> None:
-        if held_up(frame.sequence) == "render":
-            pause(alteration.delay_ms / 1e3)
+    def delay(_: object, frame: Frame) -> None:
+        if delayed_stage(frame.sequence) == "render":
+            pause(faults.delay_ms / 1e3)
 
-    undo = [wrap(painter, "render", hold_up) for painter in (TagPainter, NeuralRenderer)] if alteration else []
+    undo = [wrap(painter, "render", delay) for painter in (TagPainter, NeuralRenderer)] if faults else []
     try:
         yield
     finally:
@@ -94,33 +94,33 @@ def altered_renderer(alteration: Alteration) -> Iterator[None]:
             restore()
 
 
-def _alter_bridge(alteration: Alteration) -> None:
+def _inject_into_bridge(faults: FaultInjection) -> None:
     from bridge.carla_client import carla_bridge, rig
     from bridge.link import transport
 
-    if alteration.skew_ms:
-        clock, skew = time.monotonic_ns, int(alteration.skew_ms * 1e6)
+    if faults.skew_ms:
+        clock, skew = time.monotonic_ns, int(faults.skew_ms * 1e6)
         time.monotonic_ns = lambda: clock() + skew
-    if not alteration.delay_ms:
+    if not faults.delay_ms:
         return
-    now: list[str | None] = [None]  # the stage that is held up in the frame at hand; None before the first
+    now: list[str | None] = [None]  # the stage that is delayed in the frame at hand; None before the first
 
-    def hold_up(stage: str) -> Callable[..., None]:
-        return lambda *_: pause(alteration.delay_ms / 1e3) if now[0] == stage else None
+    def delay(stage: str) -> Callable[..., None]:
+        return lambda *_: pause(faults.delay_ms / 1e3) if now[0] == stage else None
 
     def begin(bridge: carla_bridge.CarlaBridge) -> None:
-        now[0] = held_up(bridge.sequence)
+        now[0] = delayed_stage(bridge.sequence)
 
     wrap(carla_bridge.CarlaBridge, "tick", begin)
-    wrap(rig.CameraRig, "gather", hold_up("simulate"), after=True)  # before, pictures come in meanwhile
-    wrap(transport.FramePublisher, "send", hold_up("pack"))
-    wrap(transport, "pack", hold_up("transport"))  # after the stamp, before the socket
+    wrap(rig.CameraRig, "gather", delay("simulate"), after=True)  # before, pictures come in meanwhile
+    wrap(transport.FramePublisher, "send", delay("pack"))
+    wrap(transport, "pack", delay("transport"))  # after the stamp, before the socket
 
 
 def main(arguments: list[str]) -> int:
-    """Be the process of the bridge that the second argument names, altered as the first one says."""
+    """Run the bridge's module named by the second argument with the faults (JSON) of the first one."""
     what, module, *rest = arguments
-    _alter_bridge(Alteration(**json.loads(what)))
+    _inject_into_bridge(FaultInjection(**json.loads(what)))
     code: int = import_module(module).main(rest)
     return code
 

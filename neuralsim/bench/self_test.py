@@ -1,5 +1,5 @@
-"""Is the bench honest? Each stage is held up by a known time in some frames; the same time has to be seen there, and in
-the whole, and nowhere else."""
+"""Self-test of the benchmark by fault injection: each stage is delayed by a known time in some frames, and exactly that
+time has to be seen in that stage and in the whole, and nowhere else."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import numpy as np
 from neuralsim.session.metrics import STAGES
 from neuralsim.session.options import TAGS
 
-from .altered import Alteration, held_up, is_untouched
+from .fault_injection import FaultInjection, delayed_stage, is_untouched
 from .measure import Job
 from .options import Cell
 from .results import LATENCY, columns, values
@@ -21,20 +21,20 @@ DELAY = 20.0  # ms
 TOLERANCE = 1.0  # ms
 _LEVEL = 0.999  # of the intervals: there are ten of them, and one that errs would call an honest bench a liar
 _DRAWS = 4000
-_FRAMES = 800  # 40 of them held up in each stage
+_FRAMES = 800  # 40 of them delayed in each stage
 
 
 def job(size: tuple[int, int] = (128, 64), seed: int = 0, frames: int = _FRAMES) -> Job:
     """The drive for it: in lock-step and painted without a network, since it is the measuring that is tried."""
     cell = Cell(model=TAGS, size=size, loop="lockstep")
-    return Job(cell, frames=frames, warm_up=20, seed=seed, alteration=Alteration(delay_ms=DELAY))
+    return Job(cell, frames=frames, warm_up=20, seed=seed, faults=FaultInjection(delay_ms=DELAY))
 
 
 def evaluate(runs: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    """{"injected_ms", "tolerance_ms", "honest", "stages": {stage: {"frames", "stage_ms", "total_ms", "ci",
-    "others_ms"}}}
+    """The self-test's part of a report, from its ``runs``.
 
-    Each frame that was held up is compared with the untouched ones right before and after it, so that a street that
+    {"injected_ms", "tolerance_ms", "honest", "stages": {stage: {"frames", "stage_ms", "total_ms", "ci", "others_ms"}}}.
+    Each frame that was delayed is compared with the untouched ones right before and after it, so that a street that
     becomes busier does not count: ``stage_ms`` and ``total_ms`` are medians of those differences, ``ci`` their
     intervals, ``others_ms`` is the largest change of another stage. ``honest`` is None where the machine is too
     busy to tell: more runs would.
@@ -43,12 +43,12 @@ def evaluate(runs: Sequence[dict[str, Any]]) -> dict[str, Any]:
     for run in runs:
         sequence, found = columns(run)["sequence"].astype(int), values(run)
         for n in range(2, len(sequence) - 3):
-            stage = held_up(int(sequence[n]))
+            stage = delayed_stage(int(sequence[n]))
             if stage is not None:
                 for name, into in changes[stage].items():
                     into.append(_change(found[name], sequence, n))
     stages = {
-        stage: _judged(stage, {name: np.array(seen) for name, seen in changes[stage].items()}) for stage in STAGES
+        stage: _measured(stage, {name: np.array(seen) for name, seen in changes[stage].items()}) for stage in STAGES
     }
     return {"injected_ms": DELAY, "tolerance_ms": TOLERANCE, "honest": _verdict(stages), "stages": stages}
 
@@ -63,7 +63,7 @@ def _verdict(stages: dict[str, dict[str, Any]]) -> bool | None:
     return all(abs(middle - DELAY) <= TOLERANCE for middle, *_ in seen)
 
 
-def _judged(stage: str, changes: dict[str, np.ndarray]) -> dict[str, Any]:
+def _measured(stage: str, changes: dict[str, np.ndarray]) -> dict[str, Any]:
     middle = {name: round(float(np.median(seen)), 3) for name, seen in changes.items()}
     intervals = {
         key: [round(edge, 3) for edge in interval(quantile(50.0)(_drawn(changes[name])), _LEVEL)]

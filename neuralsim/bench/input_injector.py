@@ -1,4 +1,4 @@
-"""Who presses keys while nobody is there."""
+"""Key presses at random moments, from which click-to-photon latency is measured."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from collections.abc import Callable
 import pygame
 
 
-class Ghost(threading.Thread):
+class InputInjector(threading.Thread):
     """Presses Q, the reverse gear, at random moments, as real key events of the window.
 
     The measured window lets each of them change the control that goes out; the autopilot drives on as it likes.
@@ -18,11 +18,11 @@ class Ghost(threading.Thread):
     """
 
     def __init__(self, pressed: Callable[[], None], every: tuple[float, float], seed: int) -> None:
-        super().__init__(name="ghost", daemon=True)
+        super().__init__(name="input injector", daemon=True)
         self._pressed, self._every, self._random = pressed, every, random.Random(seed)
 
     def run(self) -> None:
-        """Until the window has gone."""
+        """Press keys until the window closes."""
         while True:
             time.sleep(self._random.uniform(*self._every))
             self._pressed()

@@ -45,7 +45,7 @@ class _Stretch:
     end: int
 
 
-class Reel:
+class RecordingReader:
     """The frames of a recording, by number. ``files`` are its attachments. A context manager.
 
     Raises :class:`RecordingError` where the file is no recording of ours or holds no whole frame.
@@ -78,7 +78,7 @@ class Reel:
     def __len__(self) -> int:
         return len(self._times)
 
-    def __enter__(self) -> Reel:
+    def __enter__(self) -> RecordingReader:
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -167,17 +167,17 @@ def frame_of(recorded: Recorded, view: str = "") -> Frame:
     seen = recorded.views[view] if view else recorded
     focal, cx, cy = seen.intrinsics[0], seen.intrinsics[2], seen.intrinsics[5]
     pose = foxglove.right_handed(recorded.poses[camera_frame(view)] @ np.linalg.inv(OPTICAL))
-    told, pedals, things = (recorded.json.get(name, {}) for name in ("ego", "control", "objects"))
+    state, pedals, things = (recorded.json.get(name, {}) for name in ("ego", "control", "objects"))
     ego = Ego(
-        speed=told.get("speed", 0.0),
+        speed=state.get("speed", 0.0),
         steer=pedals.get("steer", 0.0),
         throttle=pedals.get("throttle", 0.0),
         brake=pedals.get("brake", 0.0),
         hand_brake=pedals.get("hand_brake", False),
-        gear=told.get("gear", 0),
-        road_id=told.get("road_id", -1),
-        lane_id=told.get("lane_id", 0),
-        collisions=told.get("collisions", 0),
+        gear=state.get("gear", 0),
+        road_id=state.get("road_id", -1),
+        lane_id=state.get("lane_id", 0),
+        collisions=state.get("collisions", 0),
         pose=foxglove.right_handed(recorded.poses["ego"]),
     )
     planes = {name: plane.copy() for name, plane in seen.planes.items()}  # runtimes want memory that can be written
@@ -190,12 +190,12 @@ def frame_of(recorded: Recorded, view: str = "") -> Frame:
         camera=Camera(round(2 * cx), round(2 * cy), degrees(2.0 * atan(cx / focal)), pose),
         planes=planes,
         ego=ego,
-        weather=told.get("weather_parameters", {}),
-        weather_name=told.get("weather", ""),
+        weather=state.get("weather_parameters", {}),
+        weather_name=state.get("weather", ""),
         objects=[_object(one) for one in things.get("objects", ())] if not view else [],
         lamps=[_lamp(one) for one in things.get("lamps", ())] if not view else [],
-        scenario=told.get("scenario", ""),
-        seed=told.get("seed", 0),
+        scenario=state.get("scenario", ""),
+        seed=state.get("seed", 0),
         view=view,
     )
 
@@ -208,11 +208,11 @@ def picture_of(recorded: Recorded, name: str) -> np.ndarray:
     return np.ascontiguousarray(picture[..., ::-1])
 
 
-def _object(told: dict[str, Any]) -> MovingObject:
-    x, y, z = told["extent"]
-    return MovingObject(told["instance"], told["tag"], np.reshape(told["pose"], (4, 4)), (x, y, z))
+def _object(values: dict[str, Any]) -> MovingObject:
+    x, y, z = values["extent"]
+    return MovingObject(values["instance"], values["tag"], np.reshape(values["pose"], (4, 4)), (x, y, z))
 
 
-def _lamp(told: dict[str, Any]) -> Lamp:
-    left, top, right, bottom = told["box"]
-    return Lamp(told["kind"], told["state"], (left, top, right, bottom), told["depth"])
+def _lamp(values: dict[str, Any]) -> Lamp:
+    left, top, right, bottom = values["box"]
+    return Lamp(values["kind"], values["state"], (left, top, right, bottom), values["depth"])
