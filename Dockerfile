@@ -31,8 +31,10 @@ WORKDIR /src
 COPY requirements.txt ./
 COPY requirements requirements
 # the largest layer first: it changes least
-RUN pip install -r requirements.txt -r requirements/train.txt -r requirements/tensorrt.txt
+RUN pip install --require-hashes --no-deps -r requirements.txt -r requirements/train.txt -r requirements/tensorrt.txt \
+    && pip install -r requirements/torch.txt
 COPY pyproject.toml README.md LICENSE ./
+COPY LICENSES LICENSES
 COPY bridge bridge
 COPY neuralsim neuralsim
 COPY scenarios scenarios

@@ -9,7 +9,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 ARGS ?=
 
-.PHONY: drive test test-all lint ruff clean
+.PHONY: drive test test-all wheel-test docs lint ruff lock clean
 .DEFAULT_GOAL := drive
 
 drive: $(VENV)/.drive
@@ -27,7 +27,14 @@ test test-all: $(VENV)/.dev ruff
 	$(BIN)/python -m pytest -m "alone $(SOME)" $(ARGS) || [ $$? = 5 ]
 
 # Has numba compile what a drive calls, while the tests' own packages are installed: else many tests wait for that.
-FIRST_DRIVE = $(BIN)/neuralsim drive --headless --autopilot --model tags --size 64x32 --frames 3
+FIRST_DRIVE = $(BIN)/neuralsim drive --headless --autopilot --size 64x32 --frames 3
+
+# The wheel in environments that have nothing but it and what the locks pin; `make test` takes this one's packages for it.
+wheel-test: $(VENV)/.dev
+	NEURALSIM_EMPTY=1 $(BIN)/python -m pytest tests/packaging/test_wheel.py $(ARGS)
+
+docs: $(VENV)/.docs
+	$(BIN)/python -m mkdocs build --strict
 
 lint: ruff
 	$(BIN)/mypy
@@ -42,14 +49,27 @@ $(BIN)/python:
 	  f"NeuralSim needs Python 3.10 to 3.12, this is {v.major}.{v.minor}: call make PYTHON=python3.12 drive")'
 	$(PYTHON) -m venv $(VENV)
 
-$(VENV)/.drive: requirements.txt pyproject.toml | $(BIN)/python
-	$(PIP) -r requirements.txt
+# From locks that are whole, so pip need not resolve anything; each file is checked by its hash.
+LOCKED = $(PIP) --require-hashes --no-deps
+
+$(VENV)/.drive: requirements.txt requirements/drive.txt pyproject.toml | $(BIN)/python
+	$(LOCKED) -r requirements.txt
 	$(PIP) --no-deps --editable .
 	@touch $@
 
-$(VENV)/.dev: $(VENV)/.drive requirements/train.txt requirements/dev.txt
-	@$(FIRST_DRIVE) >/dev/null 2>&1 & $(PIP) -r requirements/train.txt -r requirements/dev.txt && wait
+$(VENV)/.dev: $(VENV)/.drive $(addprefix requirements/,train.txt torch.txt dev.txt)
+	@$(FIRST_DRIVE) >/dev/null 2>&1 & \
+	  $(LOCKED) -r requirements/train.txt -r requirements/dev.txt && $(PIP) -r requirements/torch.txt && wait
 	@touch $@
 
+$(VENV)/.docs: $(VENV)/.drive requirements/docs.txt
+	$(LOCKED) -r requirements/docs.txt
+	@touch $@
+
+# The locks anew, from the ranges in pyproject.toml; ARGS="--upgrade" or ARGS="--upgrade numba scipy": with newer versions
+lock: | $(BIN)/python
+	$(PIP) uv==0.13.9
+	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python requirements/lock.py $(ARGS)
+
 clean:
-	rm -rf $(VENV) build *.egg-info
+	rm -rf $(VENV) build site *.egg-info

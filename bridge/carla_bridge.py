@@ -1,6 +1,7 @@
 """Moved to ``bridge.carla_client.carla_bridge``. This name goes with the next release."""
 
-from bridge.carla_client.carla_bridge import end, main
+from bridge.carla_client.carla_bridge import main
+from bridge.process.lifetime import end
 
 __all__ = ["end", "main"]
 

@@ -1,12 +1,12 @@
-"""What travels between bridge and renderer: dataclasses here, msgpack header and raw planes on the wire.
+"""The messages between bridge and renderer: dataclasses here, msgpack header and raw planes on the wire.
 
 A frame is a ZeroMQ multipart message ``[topic, header, plane, plane, ...]``. The header is a msgpack map whose first
 entry is the protocol version; ``header["planes"]`` lists ``[name, dtype, shape, codec]`` of the raw C-order
 little-endian planes that follow, in their order. A control is a message of one part, a msgpack map. Objects travel as
 columns (one binary string per field), since a list of 64 poses as numbers costs more than all the rest.
 
-``unpack`` copies no plane: the arrays look into the received buffers. Whatever arrives is checked before use, and
-anything wrong with it is a ``ProtocolError`` of one line.
+``unpack`` copies no plane: the arrays are views of the received buffers. Everything received is validated before use;
+anything wrong with it is a one-line ``ProtocolError``.
 """
 
 from __future__ import annotations
@@ -20,7 +20,9 @@ import msgpack
 import numpy as np
 
 from bridge import jitter
+from bridge.geometry import focal_length
 from bridge.jitter import Jitter
+from bridge.size import MOST
 
 PROTOCOL = 1
 TOPIC = b"frame"
@@ -33,15 +35,14 @@ PLANES: dict[str, tuple[str, tuple[int, ...]]] = {
     "motion": ("<f2", (2,)),
     "rgb": ("u1", (3,)),
 }
-UNKNOWN_MOTION = 65504.0  # px, the largest f16: where the motion plane says nothing, and a model may estimate it
-MAX_SIDE = 8192  # pixels
+UNKNOWN_MOTION = 65504.0  # px, the largest f16: marks pixels without known motion, which a model may estimate
 MAX_HEADER = 1 << 20  # bytes
 NOT_MSGPACK = (ValueError, TypeError, OverflowError, RecursionError, msgpack.UnpackException)  # what noise raises
 MAX_ITEMS = 4096  # objects, lamps, stamps, weather entries: each
 
 
 class ProtocolError(ValueError):
-    """A message that is not one of ours: truncated, of another version, or noise. One line says what is wrong."""
+    """A message that violates the protocol: truncated, of another version, or noise. One line says what is wrong."""
 
 
 @dataclass
@@ -57,7 +58,7 @@ class Camera:
     @property
     def focal(self) -> float:
         """Focal length in pixels, of both axes; the principal point is (width / 2, height / 2) plus ``jitter``."""
-        return self.width / (2.0 * float(np.tan(np.radians(self.fov) / 2.0)))
+        return focal_length(self.width, self.fov)
 
 
 @dataclass
@@ -79,7 +80,7 @@ class Ego:
 
 @dataclass
 class MovingObject:
-    """Pose and size of something that moves, keyed by its value in the ``instance`` plane."""
+    """Pose and size of a moving object, keyed by its value in the ``instance`` plane."""
 
     instance: int
     tag: int
@@ -89,7 +90,7 @@ class MovingObject:
 
 @dataclass
 class Lamp:
-    """A lit lamp in view: what the tag map cannot say."""
+    """A lit lamp in view, which the tag plane cannot express."""
 
     kind: str  # "traffic_light" | "brake"
     state: str  # "red" | "yellow" | "green" | "on"
@@ -103,8 +104,7 @@ class Frame:
 
     ``tag`` u8 (H, W); ``instance`` u16 (H, W), 0 = none; ``depth`` f32 (H, W), metres along the camera axis, far plane
     1000; ``motion`` f16 (H, W, 2), pixels (dx, dy) from this frame's pixel to where that surface point was in the
-    previous frame (of those this receiver was given), both cameras taken without their jitter; ``rgb`` u8 (H, W, 3),
-    optional.
+    frame that this receiver was given before, both cameras taken without jitter; ``rgb`` u8 (H, W, 3), optional.
     """
 
     sequence: int  # counts the bridge's published frames
@@ -121,9 +121,9 @@ class Frame:
     lamps: list[Lamp] = field(default_factory=list)
     scenario: str = ""
     seed: int = 0
-    play: str = ""  # JSON of what the scenario's director saw at this tick, "" without one
+    play: str = ""  # JSON of the scenario director's report at this tick, "" without one
     view: str = ""  # which of several cameras this is, "" the first or only one
-    notice: str = ""  # what the driver should be told, for some frames on end
+    notice: str = ""  # a message for the driver, repeated for some frames
     skipped: int = 0  # frames dropped by this receiver since the one before (never sent, filled on arrival)
 
 
@@ -134,7 +134,7 @@ STAMPS = ("capture", "simulated", "sent", "received", "rendered", "displayed")
 
 @dataclass
 class Control:
-    """What the driver wants, sent the moment it changes and at least ten times a second."""
+    """The driver's input, sent when it changes and at least ten times a second."""
 
     sequence: int
     stamp: int = 0  # ns, sender's time.monotonic_ns
@@ -157,7 +157,7 @@ Buffer = bytes | bytearray | memoryview
 def pack(frame: Frame) -> list[Any]:
     """Parts of the multipart message ``[topic, header, plane...]``; the planes are the arrays themselves, not copies.
 
-    Raises ``ValueError`` if a plane is unknown, not C-contiguous, or not of the dtype and shape that ``Frame`` tells.
+    Raises ``ValueError`` if a plane is unknown, not C-contiguous, or not of the dtype and shape given in ``Frame``.
     """
     camera = frame.camera
     described, parts = [], []
@@ -204,9 +204,9 @@ def pack(frame: Frame) -> list[Any]:
 
 
 def unpack(parts: Sequence[Buffer]) -> Frame:
-    """The frame in a multipart message; its planes look into ``parts`` without copying (read-only if those are).
+    """The frame in a multipart message; its planes are views of ``parts``, not copies (read-only if those are).
 
-    ``parts`` are bytes or buffers as ZeroMQ delivers them. Raises ``ProtocolError`` for everything else than a frame.
+    ``parts`` are bytes or buffers as ZeroMQ delivers them. Raises ``ProtocolError`` for anything but a frame.
     """
     if len(parts) < 2 or bytes(parts[0][:16]) != TOPIC:
         raise ProtocolError("not a frame: topic missing")
@@ -300,7 +300,7 @@ class _Fields:
         return value
 
     def text(self, name: str) -> str:
-        """A string that bridges of before do not send."""
+        """A string that older bridges do not send."""
         return self(name, str) if name in self._values else ""
 
     def jitter(self) -> Jitter:
@@ -355,7 +355,7 @@ def _camera(value: list[Any]) -> Camera:
     if len(value) != 4 or type(value[0]) is not int or type(value[1]) is not int:
         raise ProtocolError("camera is not (width, height, fov, pose)")
     width, height = value[0], value[1]
-    if not (1 <= width <= MAX_SIDE and 1 <= height <= MAX_SIDE):
+    if not (1 <= width <= MOST and 1 <= height <= MOST):
         raise ProtocolError(f"camera of {width}x{height} pixels is out of range")
     fov = _real(value[2], "camera: fov")
     if not 1.0 <= fov <= 179.0:

@@ -13,60 +13,65 @@ import numpy as np
 
 
 class Tag(IntEnum):
-    """Semantic tag of a pixel, as the red channel of CARLA's semantic and instance cameras carries it."""
+    """Semantic tag of a pixel, as the red channel of CARLA's semantic and instance cameras carries it.
 
-    UNLABELED = 0
-    ROAD = 1
-    SIDEWALK = 2
-    BUILDING = 3
-    WALL = 4
-    FENCE = 5
-    POLE = 6
-    TRAFFIC_LIGHT = 7
-    TRAFFIC_SIGN = 8
-    VEGETATION = 9
-    TERRAIN = 10
-    SKY = 11
-    PEDESTRIAN = 12
-    RIDER = 13
-    CAR = 14
-    TRUCK = 15
-    BUS = 16
-    TRAIN = 17
-    MOTORCYCLE = 18
-    BICYCLE = 19
-    STATIC = 20
-    DYNAMIC = 21
-    OTHER = 22
-    WATER = 23
-    ROAD_LINE = 24
-    GROUND = 25
-    BRIDGE = 26
-    RAIL_TRACK = 27
-    GUARD_RAIL = 28
+    Each member has its number, ``colour`` (R, G, B; 0 .. 255), and ``moves``: whether such objects move by themselves.
+    """
+
+    colour: tuple[int, int, int]
+    moves: bool
+
+    def __new__(cls, value: int, colour: tuple[int, int, int] = (0, 0, 0), moves: bool = False) -> Tag:
+        """A member that equals the int ``value``."""
+        tag = int.__new__(cls, value)
+        tag._value_, tag.colour, tag.moves = value, colour, moves
+        return tag
+
+    UNLABELED = 0, (0, 0, 0)
+    ROAD = 1, (128, 64, 128)
+    SIDEWALK = 2, (244, 35, 232)
+    BUILDING = 3, (70, 70, 70)
+    WALL = 4, (102, 102, 156)
+    FENCE = 5, (190, 153, 153)
+    POLE = 6, (153, 153, 153)
+    TRAFFIC_LIGHT = 7, (250, 170, 30)
+    TRAFFIC_SIGN = 8, (220, 220, 0)
+    VEGETATION = 9, (107, 142, 35)
+    TERRAIN = 10, (152, 251, 152)
+    SKY = 11, (70, 130, 180)
+    PEDESTRIAN = 12, (220, 20, 60), True
+    RIDER = 13, (255, 0, 0), True
+    CAR = 14, (0, 0, 142), True
+    TRUCK = 15, (0, 0, 70), True
+    BUS = 16, (0, 60, 100), True
+    TRAIN = 17, (0, 80, 100), True
+    MOTORCYCLE = 18, (0, 0, 230), True
+    BICYCLE = 19, (119, 11, 32), True
+    STATIC = 20, (110, 190, 160)
+    DYNAMIC = 21, (170, 120, 50)
+    OTHER = 22, (55, 90, 80)
+    WATER = 23, (45, 60, 150)
+    ROAD_LINE = 24, (157, 234, 50)
+    GROUND = 25, (81, 0, 81)
+    BRIDGE = 26, (150, 100, 100)
+    RAIL_TRACK = 27, (230, 150, 140)
+    GUARD_RAIL = 28, (180, 165, 180)
 
 
 COUNT = len(Tag)
 
-#: u8 (29, 3), RGB: index it with a tag plane to see the tag plane.
-COLOURS = np.array(
-    [
-        (0, 0, 0), (128, 64, 128), (244, 35, 232), (70, 70, 70), (102, 102, 156), (190, 153, 153), (153, 153, 153),
-        (250, 170, 30), (220, 220, 0), (107, 142, 35), (152, 251, 152), (70, 130, 180), (220, 20, 60), (255, 0, 0),
-        (0, 0, 142), (0, 0, 70), (0, 60, 100), (0, 80, 100), (0, 0, 230), (119, 11, 32), (110, 190, 160),
-        (170, 120, 50), (55, 90, 80), (45, 60, 150), (157, 234, 50), (81, 0, 81), (150, 100, 100), (230, 150, 140),
-        (180, 165, 180),
-    ],
-    dtype=np.uint8,
-)  # fmt: skip
+#: u8 (COUNT, 3), RGB: index it with a tag plane to see the tag plane.
+COLOURS = np.array([tag.colour for tag in Tag], np.uint8)
 
-#: Tags of things that move by themselves; everything else is scenery.
-MOVERS = (Tag.PEDESTRIAN, Tag.RIDER, Tag.CAR, Tag.TRUCK, Tag.BUS, Tag.TRAIN, Tag.MOTORCYCLE, Tag.BICYCLE)
+#: Tags of objects that move by themselves; everything else is scenery.
+MOVERS = tuple(tag for tag in Tag if tag.moves)
 
 
 def named(text: str) -> Tag:
-    """The tag that is meant, by its name here or as ``carla.CityObjectLabel`` writes it: one or several, in any case
-    (``buildings``, ``TrafficLight``, ``road-lines``). Raises ``ValueError``, one line."""
+    """The tag with this name: as here or in ``carla.CityObjectLabel``, singular or plural, in any case.
+
+    Examples: ``buildings``, ``TrafficLight``, ``road-lines``. Raises ``ValueError``, one line.
+    """
     key = re.sub(r"[\s_-]", "", text).lower()
     if key not in _NAMED:
         raise ValueError(f"unknown tag {text!r}: choose {', '.join(tag.name.lower() for tag in Tag)}")

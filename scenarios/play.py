@@ -1,12 +1,23 @@
-"""The bridge with somebody to direct it: ``bridge.carla_client.carla_bridge`` that can play scenarios.
+"""The bridge with a scenario director: ``bridge.carla_client.carla_bridge`` that can play scenarios.
 
 python -m scenarios.play --carla 127.0.0.1:2000 --scenario scenarios/library/following.yaml
 """
 
 from __future__ import annotations
 
-from bridge.carla_client.carla_bridge import end, main
+from typing import NoReturn
+
+from bridge.carla_client.carla_bridge import serve
+from bridge.carla_client.options import BridgeOptions
+from bridge.process.lifetime import end
+from bridge.process.options import parse
 from scenarios.engine.director import Director
 
+
+def play(options: BridgeOptions) -> NoReturn:
+    """Be the bridge that ``options`` ask for; ends this process."""
+    end(serve(options, Director))
+
+
 if __name__ == "__main__":
-    end(main(direct=Director))
+    play(parse(BridgeOptions, None, "bridge"))

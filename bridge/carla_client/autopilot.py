@@ -17,17 +17,17 @@ from typing import Any
 import carla
 import numpy as np
 
-from bridge.carla_client.spawn_points import ONWARD
+from bridge.carla_client.spawn_points import ROAD_AHEAD
 
 STEP = 1.0  # m between points of the path
-AHEAD = 55  # points of it
+PATH_POINTS = 55  # points of it
 OFF_PATH = 4.0  # m from the path until it is planned anew
 LATERAL = 2.2  # m/s^2 in bends
 ACCELERATION, BRAKING = 2.0, 2.2  # m/s^2, comfortable
 HEADWAY, GAP = 1.3, 3.0  # s and m behind a leader
 MARGIN = 0.35  # m to the side of what is passed
-END = 6.0  # m from the bumper to the end of a road: who stands there has arrived
-PATIENCE = 6.0  # s behind somebody who stands, until squeezing past is tried: two who yield to each other never go on
+ROAD_END = 6.0  # m from the bumper to the end of a road: a vehicle standing there has arrived
+STANDOFF_TIMEOUT = 6.0  # s behind a standing road user until squeezing past is tried: resolves mutual yielding
 
 _AROUND = np.array(
     [(i, j) for i in (-1.0, 0.0, 1.0) for j in (-1.0, 0.0, 1.0)]
@@ -35,8 +35,8 @@ _AROUND = np.array(
 
 
 @dataclass(frozen=True)
-class Body:
-    """Somebody else on the road, seen from above. Metres, radians, m/s."""
+class RoadUser:
+    """Another vehicle or pedestrian, seen from above. Metres, radians, m/s."""
 
     x: float
     y: float
@@ -68,8 +68,8 @@ class Pedals:
 
 
 @dataclass(frozen=True)
-class _Aside:
-    """A way over: metres to the right of the lane's middle before and after it, its first point and its points."""
+class _LateralShift:
+    """A lateral shift of the path: metres to the right of the lane's centre before and after, first point, points."""
 
     before: float
     after: float
@@ -85,8 +85,9 @@ class _Aside:
 class Autopilot:
     """Drives one vehicle along its lane.
 
-    To be set at any time: ``cruise``, the wanted speed in m/s, and ``turn``, where to go at junctions: "straight",
-    "left", "right" as far as there is such a way, or "any", drawn by ``seed``.
+    ``town``: the map; ``half_length`` and ``half_width`` of the vehicle and its ``wheelbase``, metres; ``lock``: the
+    front wheels' greatest steering angle, radians. Adjustable at any time: ``cruise``, the desired speed in m/s, and
+    ``turn``, the direction at junctions: "straight", "left", "right" where available, or "any", drawn by ``seed``.
     """
 
     def __init__(
@@ -95,9 +96,9 @@ class Autopilot:
         half_length: float,
         half_width: float,
         wheelbase: float,
-        lock: float,  # radians, greatest angle of the front wheels
+        lock: float,
         seed: int = 0,
-        cruise: float = 10.0,  # m/s
+        cruise: float = 10.0,
     ) -> None:
         self._map = town
         self._half_length, self._half_width = half_length, half_width
@@ -106,19 +107,19 @@ class Autopilot:
         self.cruise = cruise
         self.turn = "any"
         self._waypoints: list[carla.Waypoint] = []
-        self._places: list[tuple[float, float]] = []  # where the path runs at each waypoint, m
-        self._route: deque[tuple[carla.Waypoint, float, float]] = deque()  # what of a given way is not in the path yet
+        self._places: list[tuple[float, float]] = []  # position of the path at each waypoint, m
+        self._route: deque[tuple[carla.Waypoint, float, float]] = deque()  # the rest of a route, not in the path yet
         self._xy = np.zeros((0, 2))
         self._passed = 0  # points of the path that lie behind
-        self._aside: _Aside | None = None  # how far from the lane's middle the path runs, if it does
-        self._beyond, self._beyond_metres = 0, 0.0  # lanes to the right of its own where it runs, and how far that is
-        self._trim = 0.0  # throttle that holds the speed, learnt
+        self._shift: _LateralShift | None = None  # of the path from the lane's centre
+        self._lane_offset, self._lane_offset_m = 0, 0.0  # lanes (to the right) from its waypoints' lane, and metres
+        self._trim = 0.0  # learnt throttle that holds the speed
         self._speed = 0.0
         self._wanted = 0.0
         self._old_yaw = 0.0
-        self._waited = 0.0  # s of standing, but not at a light
-        self._bend = 0.0  # curvature that the last steering should have given, 1/m
-        self._gain = np.array([0.01, 0.01])  # what it gave over what it should, as a running regression
+        self._waited = 0.0  # s of standing, except at a light
+        self._bend = 0.0  # curvature commanded by the last steering, 1/m
+        self._gain = np.array([0.01, 0.01])  # achieved over commanded curvature, as a running regression
 
     def reset(self) -> None:
         """Forget the path, after a respawn."""
@@ -127,17 +128,17 @@ class Autopilot:
         self._bend = 0.0
 
     def follow(self, route: Iterable[tuple[carla.Waypoint, float, float]]) -> None:
-        """Take this way, a point (its lane, x, y in metres) each ``STEP`` metres, and go on freely behind its end."""
+        """Follow a route, a point (waypoint, x, y in metres) every ``STEP`` metres; beyond its end continue freely."""
         self._clear()
         self._route = deque(route)
 
     def change_lane(self, lanes: int, length: float, oncoming: bool = False) -> bool:
-        """Let the path go over to the lane so many lanes to the right (negative: left) of the one where it runs, within
-        ``length`` metres. ``oncoming``: also to lanes that lead the other way or are not for driving.
+        """Move the path ``lanes`` lanes to the right (negative: left) within ``length`` metres.
 
-        False if there is no such lane all along, or no path yet; then nothing has changed.
+        ``oncoming``: also to lanes of the opposite direction or not for driving. False, without any change, if there is
+        no such lane all along, or no path yet.
         """
-        lanes += self._beyond
+        lanes += self._lane_offset
         beside = list(takewhile(bool, (_beside(way, lanes) for way in self._waypoints)))
         need = min(int(length / STEP) + 1, len(self._waypoints))
         if not need or len(beside) < need:
@@ -152,51 +153,52 @@ class Autopilot:
         here, there = self._waypoints[0].transform, beside[0].transform.location
         right = here.get_right_vector()
         metres = (there.x - here.location.x) * right.x + (there.y - here.location.y) * right.y
-        at = self._aside_now()
+        at = self._current_shift()
         if same >= need:
             self._waypoints = beside[:same]
             self._places = [(way.transform.location.x, way.transform.location.y) for way in self._waypoints]
-            self._beyond, self._beyond_metres = 0, 0.0
-            self._go_aside(at - metres, 0.0, length)
+            self._lane_offset, self._lane_offset_m = 0, 0.0
+            self._shift_to(at - metres, 0.0, length)
         else:
-            self._beyond, self._beyond_metres = lanes, metres
-            self._go_aside(at, metres, length)
+            self._lane_offset, self._lane_offset_m = lanes, metres
+            self._shift_to(at, metres, length)
         self._lay_out()
         return True
 
     def lanes_to(self, lane: int) -> int:
-        """How many lanes to the right of where the path runs a lane of this id is (negative: to the left); 0 without a
-        path."""
+        """Lanes from the path to the lane with this id, positive to the right; 0 without a path."""
         if not self._waypoints:
             return 0
         own = self._waypoints[0].lane_id
         # Counted from the middle of the road outwards, on the path's own side of it; there is no lane 0.
         wanted = lane if own > 0 else -lane
-        return wanted + (wanted < 0) - abs(own) - self._beyond
+        return wanted + (wanted < 0) - abs(own) - self._lane_offset
 
     @property
     def arrived(self) -> bool:
-        """Whether it stands where the road ends."""
-        return self.left < END + self._half_length and abs(self._speed) < 0.3
+        """Whether the vehicle stands at the end of the road."""
+        return self.remaining < ROAD_END + self._half_length and abs(self._speed) < 0.3
 
     @property
-    def left(self) -> float:
+    def remaining(self) -> float:
         """Metres of the path until the road ends, infinite where no end is in sight."""
-        return inf if len(self._waypoints) >= AHEAD else max(len(self._waypoints) - 2, 0) * STEP
+        return inf if len(self._waypoints) >= PATH_POINTS else max(len(self._waypoints) - 2, 0) * STEP
 
     def shift(self, across: float, length: float) -> bool:
-        """Let the path run ``across`` metres to the right of the middle of the lane that it runs in, from ``length``
-        metres on. False if there is no path yet."""
+        """Shift the path ``across`` metres to the right of its lane's centre, reached within ``length`` metres.
+
+        False if there is no path yet.
+        """
         if self._waypoints:
-            self._go_aside(self._aside_now(), self._beyond_metres + across, length)
+            self._shift_to(self._current_shift(), self._lane_offset_m + across, length)
             self._lay_out()
         return bool(self._waypoints)
 
-    def _aside_now(self) -> float:
-        return float(self._aside.at(np.array(self._passed))) if self._aside is not None else 0.0
+    def _current_shift(self) -> float:
+        return float(self._shift.at(np.array(self._passed))) if self._shift is not None else 0.0
 
-    def _go_aside(self, before: float, after: float, length: float) -> None:
-        self._aside = _Aside(before, after, self._passed, max(int(length / STEP), 1))
+    def _shift_to(self, before: float, after: float, length: float) -> None:
+        self._shift = _LateralShift(before, after, self._passed, max(int(length / STEP), 1))
 
     def drive(
         self,
@@ -205,13 +207,13 @@ class Autopilot:
         z: float,
         yaw: float,
         speed: float,
-        bodies: Sequence[Body],
+        bodies: Sequence[RoadUser],
         halts: Sequence[Halt],
         delta: float,
     ) -> Pedals:
-        """Pedals and steering for a vehicle at (x, y, z) metres, ``yaw`` radians, ``speed`` m/s.
+        """Pedals and steering for a vehicle at (``x``, ``y``, ``z``) metres, ``yaw`` radians, ``speed`` m/s.
 
-        ``delta``: seconds since the last call.
+        ``bodies``: the other road users; ``halts``: closed stop lines; ``delta``: seconds since the last call.
         """
         self._plan(x, y, z)
         self._learn_steering(yaw, speed, delta)
@@ -221,13 +223,13 @@ class Autopilot:
         return self._pedals(self._acceleration(x, y, speed, bodies, halts), self._steer(x, y, yaw, speed), speed, delta)
 
     def _plan(self, x: float, y: float, z: float) -> None:
-        """Drop what lies behind and extend the path to ``AHEAD`` points."""
+        """Drop passed points and extend the path to ``PATH_POINTS`` points."""
         if self._waypoints:
             # Compare with the first points only: a path that meets itself would be cut short.
             distance = np.hypot(self._xy[:12, 0] - x, self._xy[:12, 1] - y)
             nearest = int(distance.argmin())
             if distance[nearest] > OFF_PATH:
-                if self._route:  # back to what is left of it
+                if self._route:  # back to the rest of it
                     self._route.extendleft(
                         (way, *place) for way, place in zip(self._waypoints[::-1], self._places[::-1], strict=True)
                     )
@@ -236,11 +238,11 @@ class Autopilot:
                 del self._waypoints[: nearest - 1], self._places[: nearest - 1]
                 self._passed += nearest - 1
         if not self._waypoints and self._route:
-            near = [hypot(at_x - x, at_y - y) for _, at_x, at_y in list(self._route)[: 2 * AHEAD]]
+            near = [hypot(at_x - x, at_y - y) for _, at_x, at_y in list(self._route)[: 2 * PATH_POINTS]]
             for _ in range(near.index(min(near))):
                 self._route.popleft()
             if min(near) > OFF_PATH:
-                self._route.clear()  # it has lost its way
+                self._route.clear()  # too far away to return to it
         if not self._waypoints and not self._route:
             start = self._map.get_waypoint(
                 carla.Location(x, y, z), project_to_road=True, lane_type=carla.LaneType.Driving
@@ -249,7 +251,7 @@ class Autopilot:
                 self._xy = np.zeros((0, 2))
                 return
             self._append(start)
-        while len(self._waypoints) < AHEAD:
+        while len(self._waypoints) < PATH_POINTS:
             if self._route:
                 way, at_x, at_y = self._route.popleft()
                 self._waypoints.append(way)
@@ -263,18 +265,18 @@ class Autopilot:
         self._lay_out()
 
     def _lay_out(self) -> None:
-        """Where the path runs, from the places of its points and how far aside of them it is to be."""
+        """Compute the path's points from its waypoints and the lateral shift."""
         self._xy = np.array(self._places).reshape(-1, 2)
-        if self._aside is not None and len(self._xy) > 1:
+        if self._shift is not None and len(self._xy) > 1:
             along = np.gradient(self._xy, axis=0)
             along /= np.maximum(np.hypot(along[:, 0], along[:, 1]), 1e-6)[:, None]
-            aside = self._aside.at(self._passed + np.arange(len(self._xy)))
-            self._xy += aside[:, None] * np.stack([-along[:, 1], along[:, 0]], 1)  # y is to the right of x
+            shift = self._shift.at(self._passed + np.arange(len(self._xy)))
+            self._xy += shift[:, None] * np.stack([-along[:, 1], along[:, 0]], 1)  # y is to the right of x
 
     def _choose(self, ways: list[carla.Waypoint]) -> carla.Waypoint:
-        """One of several ways on."""
+        """Choose one of several continuations."""
         if self.turn == "any":
-            ways = [way for way in ways if way.next(ONWARD[0])] or ways  # into a dead end only where all are
+            ways = [way for way in ways if way.next(ROAD_AHEAD[0])] or ways  # into a dead end only where all are
             return ways[int(self._random.integers(len(ways)))]
         aim = {"straight": 0.0, "left": -0.5 * pi, "right": 0.5 * pi}[self.turn]
         return min(ways, key=lambda way: abs(_wrap(_turned(way) - aim)))
@@ -286,7 +288,7 @@ class Autopilot:
     def _clear(self) -> None:
         self._waypoints.clear()
         self._places.clear()
-        self._aside, self._beyond, self._beyond_metres = None, 0, 0.0
+        self._shift, self._lane_offset, self._lane_offset_m = None, 0, 0.0
 
     def _steer(self, x: float, y: float, yaw: float, speed: float) -> float:
         """Pure pursuit from the rear axle: curvature 2 sin(alpha) / distance to a point of the path ahead."""
@@ -306,18 +308,20 @@ class Autopilot:
         return steer
 
     def _learn_steering(self, yaw: float, speed: float, delta: float) -> None:
-        """What a server says of its wheels is not what its cars do, least of all at speed: measure it."""
+        """Measure the achieved curvature: it differs from what the server's wheel angles promise, mostly at speed."""
         turned, self._old_yaw = _wrap(yaw - self._old_yaw), yaw
         if speed > 2.0 and delta > 0.0 and abs(turned) < 0.2:
             self._gain = 0.998 * self._gain + (self._bend * turned / (speed * delta), self._bend**2)
             self._gain[0] = min(max(self._gain[0], 0.3 * self._gain[1]), 2.0 * self._gain[1])
 
-    def _acceleration(self, x: float, y: float, speed: float, bodies: Sequence[Body], halts: Sequence[Halt]) -> float:
-        """m/s^2: the least of what the free road, the bends, those ahead and the lights allow."""
+    def _acceleration(
+        self, x: float, y: float, speed: float, bodies: Sequence[RoadUser], halts: Sequence[Halt]
+    ) -> float:
+        """m/s^2: the minimum that the free road, bends, road users ahead and lights allow."""
         best = ACCELERATION * (1.0 - (speed / self._bend_speed()) ** 4)
-        rest, margin = (GAP, MARGIN) if self._waited < PATIENCE else (1.0, 0.1)
+        rest, margin = (GAP, MARGIN) if self._waited < STANDOFF_TIMEOUT else (1.0, 0.1)
         along = np.arange(len(self._xy)) * STEP - hypot(self._xy[0, 0] - x, self._xy[0, 1] - y)
-        if len(self._xy) < AHEAD:  # a dead end
+        if len(self._xy) < PATH_POINTS:  # a dead end
             best = min(best, self._follow(speed, 0.0, float(along[-1]) - self._half_length, 2.0))
         crossing = any(way.is_junction for way in self._waypoints[: int(12.0 + 1.5 * speed)])
         for body in bodies:
@@ -338,7 +342,7 @@ class Autopilot:
         return best
 
     def _bend_speed(self) -> float:
-        """m/s now so that every bend ahead can be taken at ``LATERAL`` after comfortable braking."""
+        """Speed now, m/s, so that every bend ahead can be taken at ``LATERAL`` after comfortable braking."""
         headings = np.unwrap(np.arctan2(*np.diff(self._xy, axis=0).T[::-1]))
         if len(headings) < 6:
             return self.cruise
@@ -347,13 +351,13 @@ class Autopilot:
         return max(min(self.cruise, sqrt(float(allowed.min()))), 2.0)
 
     def _gap(
-        self, body: Body, x: float, y: float, along: np.ndarray, margin: float, crossing: bool
+        self, body: RoadUser, x: float, y: float, along: np.ndarray, margin: float, crossing: bool
     ) -> tuple[float, float]:
-        """Free metres to a body in the way (inf: it is not) and its speed along the path.
+        """Free metres to a road user in the way (inf: it is not) and its speed along the path.
 
-        Of walkers, and at a crossing of everybody, it counts where they will be, too.
+        For pedestrians, and for all road users at a junction, predicted positions count as well.
         """
-        if (body.x - x) ** 2 + (body.y - y) ** 2 > (AHEAD * STEP) ** 2:
+        if (body.x - x) ** 2 + (body.y - y) ** 2 > (PATH_POINTS * STEP) ** 2:
             return inf, 0.0
         c, s = cos(body.yaw), sin(body.yaw)
         half = _AROUND * (body.half_length, body.half_width)
@@ -376,14 +380,14 @@ class Autopilot:
 
     @staticmethod
     def _follow(speed: float, leading: float, gap: float, rest: float) -> float:
-        """The interaction term of the intelligent driver model, m/s^2; ``rest`` metres remain when both stand."""
+        """The interaction term of the intelligent driver model, m/s^2; ``rest`` metres remain at standstill."""
         wanted = rest + max(
             0.0, speed * HEADWAY * (leading > 0.5) + speed * (speed - leading) / (2.0 * sqrt(ACCELERATION * BRAKING))
         )
         return ACCELERATION * (1.0 - (wanted / max(gap, 0.1)) ** 2) if gap > 0.1 else -8.0
 
     def _pedals(self, wanted: float, steer: float, speed: float, delta: float) -> Pedals:
-        """Pedals for an acceleration; a trim learns the resistance of this vehicle and this slope."""
+        """Pedals for an acceleration; a trim learns the resistance of the vehicle and the slope."""
         if delta > 0.0 and speed > 0.5 and self._wanted > -1.0:
             self._trim += 0.25 * delta * (self._wanted - (speed - self._speed) / delta)
             self._trim = min(max(self._trim, -0.1), 0.35)
@@ -397,11 +401,10 @@ class Autopilot:
 
 
 def _beside(way: Any, lanes: int) -> Any:
-    """The lane so many lanes to the right of one (negative: to the left), also beyond the middle of the road; None if
-    there is none."""
+    """The lane ``lanes`` to the right (negative: to the left), also across the road's centre; None if there is none."""
     sign = way.lane_id
     for _ in range(abs(lanes)):
-        # Beyond the middle of the road lanes look the other way, and their right is our left.
+        # Across the road's centre lanes run the other way, and their right is our left.
         outwards = (lanes > 0) == (way.lane_id * sign > 0)
         way = way.get_right_lane() if outwards else way.get_left_lane()
         if way is None:

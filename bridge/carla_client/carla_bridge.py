@@ -1,4 +1,4 @@
-"""A CARLA server on one side, frames and controls over ZeroMQ on the other.
+"""The bridge: a CARLA server on one side, frames and controls over ZeroMQ on the other.
 
     python -m bridge.carla_client.carla_bridge --carla 127.0.0.1:2000 --publish ipc:///tmp/frames --control ipc:///tmp/controls
 
@@ -7,69 +7,89 @@ Written against the official client alone, so the embedded town and a real CARLA
 
 from __future__ import annotations
 
-import argparse
 import contextlib
 import json
-import os
 import re
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from math import radians
-from typing import Any, NoReturn, Protocol
+from pathlib import Path
+from typing import Any, Protocol
 
 import carla
 import numpy as np
 
 from bridge.carla_client.autopilot import Autopilot
-from bridge.carla_client.connection import PATIENCE, VERSION, connect, lost, watch_server
-from bridge.carla_client.options import parse
-from bridge.carla_client.rig import CameraRig, SensorSilent, matrix
-from bridge.carla_client.spawn_points import Places
+from bridge.carla_client.connection import CALL_TIMEOUT, VERSION, connect, lost, watch_server
+from bridge.carla_client.options import BridgeOptions
+from bridge.carla_client.rig import CameraRig, SensorTimeout, matrix
+from bridge.carla_client.spawn_points import SpawnPoints
 from bridge.carla_client.surroundings import Surroundings
-from bridge.link.pacing import Pace
+from bridge.link.pacing import FramePacer
 from bridge.link.transport import ControlReceiver, FramePublisher, LinkError, control_endpoint
 from bridge.messages import Camera, Control, Ego, Frame
-from bridge.process.lifetime import BridgeError, Lifetime
+from bridge.process.lifetime import BridgeError, Lifetime, end
+from bridge.process.options import parse
 from bridge.process.presets import WEATHERS
 
-WARM_UP = 60  # ticks until all cameras must deliver
-VERDICT = "scenario over: "  # before the JSON of a scenario's result, the last line on standard output
-PICTURE = 2.0  # s for a camera's first picture: had it to be the next tick's, a drive would not be like the other
-NOTICE = 2.0  # s for which frames carry what the driver should know: some of them may be skipped
-SETTLE = 12  # ticks before a drive's first frame
-BEGINNING = 12  # ticks: a drive begins at a multiple of them, more than a client needs to go synchronous
-FIRST = 90.0  # s for the first of them: servers load assets or compile their kernels
+MAX_WARM_UP_TICKS = 60  # within which all cameras must deliver
+FIRST_IMAGE_TIMEOUT = 2.0  # s to wait for a camera's first picture; not waiting would make drives irreproducible
+NOTICE_SECONDS = 2.0  # s for which frames repeat a notice: some of them may be skipped
+WARM_UP_TICKS = 12  # ticks before a drive's first frame
+START_FRAME_MULTIPLE = 12  # a drive begins at such a tick; more ticks than a client needs to enter sync mode
+STARTUP_TIMEOUT = 90.0  # s per call until the first frame: servers load assets or compile their kernels
 
 
-class Director(Protocol):
-    """Who plays a scenario (``scenarios.engine.director``): asked by the bridge before and after each tick."""
+class ScenarioHooks(Protocol):
+    """What the bridge calls before and after each tick of a scenario (implemented in ``scenarios.engine.director``)."""
 
     @property
-    def over(self) -> bool: ...
+    def over(self) -> bool:
+        """Whether the scenario has ended."""
+
     @property
-    def actors(self) -> list[Any]: ...
-    def settings(self) -> dict[str, Any]: ...
-    def spawn(self, world: carla.World, town: carla.Map) -> Any: ...
-    def begin(self, snapshot: carla.WorldSnapshot) -> None: ...
-    def drive(self, surroundings: Surroundings, delta: float) -> carla.VehicleControl | None: ...
-    def observe(self, snapshot: carla.WorldSnapshot) -> None: ...
-    def report(self) -> str: ...
-    def hand_over(self) -> None: ...
-    def result(self) -> dict[str, Any]: ...
-    def stop(self) -> None: ...
+    def actors(self) -> list[Any]:
+        """All spawned actors except the ego."""
+
+    def settings(self) -> dict[str, Any]:
+        """``CarlaBridge``'s arguments that the scenario sets."""
+
+    def spawn(self, world: carla.World, town: carla.Map) -> Any:
+        """Set up the scenario; returns the ego."""
+
+    def begin(self, snapshot: carla.WorldSnapshot) -> None:
+        """Begin scenario time, once the cameras deliver."""
+
+    def drive(self, surroundings: Surroundings, delta: float) -> carla.VehicleControl | None:
+        """Before a tick: control all actors; returns the ego's control, None once handed over."""
+
+    def observe(self, snapshot: carla.WorldSnapshot) -> None:
+        """After a tick: update assertions and end conditions."""
+
+    def report(self) -> str:
+        """JSON of this tick for the frame."""
+
+    def hand_over(self) -> None:
+        """Leave the ego to the driver."""
+
+    def result(self) -> dict[str, Any]:
+        """The result, ready for JSON."""
+
+    def stop(self) -> None:
+        """Stop listening to sensors."""
 
 
 class CarlaBridge:
-    """Drives one vehicle of a server and turns every tick into a ``Frame``. A context manager: leaving it takes all
-    actors and settings back.
+    """Drives one vehicle of a server and turns every tick into a ``Frame``.
 
-    ``size`` (width, height) in pixels, ``fov`` horizontal in degrees, ``fps`` ticks per simulated second, ``planes``
-    those always published (``rgb`` comes on demand), ``weather`` a preset of ``carla.WeatherParameters`` or "" to leave
-    it, ``mount`` the camera's place at the vehicle; ``more_cameras`` further ones by name: size, fov, mount;
-    ``jitter``: all of them shifted by parts of a pixel, where the server can. A ``director`` spawns and drives the ego
-    instead of the bridge; ``scenario`` is what its frames are marked with.
-    Raises ``BridgeError``, and RuntimeError from the client when the server is lost.
+    A context manager: leaving it destroys its actors and restores the settings. ``client``: of the server; ``size``
+    (width, height) in pixels; ``fov`` horizontal, degrees; ``fps`` ticks per simulated second; ``seed`` of spawn point
+    and autopilot; ``weather`` a preset of ``carla.WeatherParameters`` or "" to leave it; ``planes`` those always
+    published (``rgb`` comes on demand); ``mount`` the camera's pose at the vehicle; ``autopilot``: drive with it until
+    a control says otherwise; ``director`` spawns and drives the ego instead of the bridge; ``scenario`` its name in the
+    frames; ``more_cameras`` further ones by name: size, fov, mount; ``jitter``: all shifted by parts of a pixel, where
+    the server can. Raises ``BridgeError``, and RuntimeError from the client when the server is lost.
     """
 
     def __init__(
@@ -83,7 +103,7 @@ class CarlaBridge:
         planes: Sequence[str] = ("tag", "instance", "depth", "motion"),
         mount: carla.Transform | None = None,
         autopilot: bool = False,
-        director: Director | None = None,
+        director: ScenarioHooks | None = None,
         scenario: str = "",
         more_cameras: Mapping[str, tuple[tuple[int, int], float, carla.Transform]] | None = None,
         jitter: bool = False,
@@ -95,17 +115,17 @@ class CarlaBridge:
         self.sequence = 0
         self._jitter = jitter
         self._client = client
-        client.set_timeout(FIRST)  # kernels may be compiled within any call up to the first pictures
+        client.set_timeout(STARTUP_TIMEOUT)  # kernels may be compiled within any call up to the first pictures
         self._world = client.get_world()
         self._old_settings = self._world.get_settings()
         self._actors: list[Any] = []
         self._rig: CameraRig | None = None
         self._more_cameras = dict(more_cameras or {})
         self._other_rigs: dict[str, CameraRig] = {}
-        #: Frames of the further cameras at the last tick, to be published before that of the first one.
-        self.beside: list[Frame] = []
+        #: Frames of the further cameras at the last tick, to be published before the first camera's.
+        self.extra_frames: list[Frame] = []
         self._collision_sensor: Any = None
-        self._notice = ("", 0)  # and the frame from which on it is old
+        self._notice = ("", 0)  # and the sequence from which on it has expired
         try:
             self._begin(size, fov, weather, mount or carla.Transform(carla.Location(x=1.2, z=1.45)))
         except BaseException:
@@ -113,9 +133,9 @@ class CarlaBridge:
             raise
 
     def _begin(self, size: tuple[int, int], fov: float, weather: str, mount: carla.Transform) -> None:
-        self._take_the_clock()
+        self._enable_sync_mode()
         self._map = self._world.get_map()
-        self._places = Places(self._map, self.seed)
+        self._spawn_points = SpawnPoints(self._map, self.seed)
         if self._director is None:
             self._ego = self._spawn_ego()
         else:
@@ -130,29 +150,29 @@ class CarlaBridge:
             self._other_rigs[name] = CameraRig(self._world, self._ego, *camera, self._jitter)
             self._other_rigs[name].want(self.planes)
         self._snapshot = self._warm_up()
-        self._client.set_timeout(PATIENCE)
+        self._client.set_timeout(CALL_TIMEOUT)
         self._surroundings = Surroundings(self._world, self._ego)
         self._surroundings.update(self._snapshot)
-        self._driver = self._hire_driver()
+        self._autopilot = self._make_autopilot()
         if self._director is not None:
             self._director.begin(self._snapshot)
 
-    def _take_the_clock(self) -> None:
-        """Go synchronous: from here on nothing moves unless told.
+    def _enable_sync_mode(self) -> None:
+        """Enter sync mode: from here on nothing moves without a tick.
 
-        CARLA's client ticks until two snapshots in a row have the new step; how often that is depends on when they
-        arrive. The clock is taken on to the same number then, so that a drive finds a fresh town the same every time.
+        CARLA's client ticks until two snapshots in a row have the new step; how often depends on when they arrive. The
+        clock is then advanced to a fixed multiple, so that a drive begins with a fresh town in the same state.
         """
         settings = self._world.get_settings()
         settings.synchronous_mode, settings.fixed_delta_seconds = True, self.delta
         self._world.apply_settings(settings)
-        while self._world.tick(FIRST) % BEGINNING:
+        while self._world.tick(STARTUP_TIMEOUT) % START_FRAME_MULTIPLE:
             pass
 
     # The loop's verbs
 
-    def obey(self, control: Control) -> None:
-        """Take over what the driver wants: pedals by ``drive``; respawn, weather and the rgb plane at once."""
+    def apply_control(self, control: Control) -> None:
+        """Apply the driver's input: pedals with the next ``drive``; respawn, weather and the rgb plane at once."""
         old, self.control = self.control, control
         if control.respawn > old.respawn and self._director is None:
             self.respawn()
@@ -170,14 +190,15 @@ class CarlaBridge:
         elif control.autopilot:
             pose = self._ego_state.get_transform()
             at = pose.location
-            pedals = self._driver.drive(
+            pedals = self._autopilot.drive(
                 at.x, at.y, at.z, radians(pose.rotation.yaw), self._speed(),
                 self._surroundings.bodies(), self._surroundings.halts(), self.delta,
             )  # fmt: skip
             self._pedals = carla.VehicleControl(pedals.throttle, pedals.steer, pedals.brake)
-            if self._driver.arrived and self._director is None:
+            if self._autopilot.arrived and self._director is None:
                 self.respawn()
-                self._notice = ("The road ends here: on from another place", self.sequence + round(NOTICE / self.delta))
+                expires = self.sequence + round(NOTICE_SECONDS / self.delta)
+                self._notice = ("The road ends here: on from another place", expires)
         else:
             self._pedals = carla.VehicleControl(
                 control.throttle, control.steer, control.brake, control.hand_brake, control.reverse
@@ -187,17 +208,17 @@ class CarlaBridge:
     def tick(self) -> Frame:
         """Advance the simulation by one step and return its frame; the planes are valid until the next call."""
         stamps = {"capture": time.monotonic_ns()}
-        number = self._world.tick(PATIENCE)
+        number = self._world.tick(CALL_TIMEOUT)
         assert self._rig is not None
-        images = self._rig.gather(number, PATIENCE)
-        others = {name: rig.gather(number, PATIENCE) for name, rig in self._other_rigs.items()}
+        images = self._rig.gather(number, CALL_TIMEOUT)
+        others = {name: rig.gather(number, CALL_TIMEOUT) for name, rig in self._other_rigs.items()}
         stamps["simulated"] = time.monotonic_ns()
         self._snapshot = self._world.get_snapshot()
         self._surroundings.update(self._snapshot)
         if self._director is not None:
             self._director.observe(self._snapshot)
         ego, play = self._describe_ego(), "" if self._director is None else self._director.report()
-        self.beside = [
+        self.extra_frames = [
             self._frame(*self._other_rigs[name].decode(seen), ego, dict(stamps), play, name)
             for name, seen in others.items()
         ]
@@ -235,18 +256,18 @@ class CarlaBridge:
         return frame
 
     def respawn(self) -> None:
-        """Put the ego, standing, on the next free spawn point."""
+        """Put the ego, at rest, on the next free spawn point."""
         bodies = self._surroundings.bodies()
-        for point in self._places:
+        for point in self._spawn_points:
             if all(abs(b.x - point.location.x) + abs(b.y - point.location.y) > 10.0 for b in bodies):
                 break
         self._ego.set_target_velocity(carla.Vector3D())
         self._ego.set_transform(point)
         self._collisions = 0
-        self._driver.reset()
+        self._autopilot.reset()
 
     def close(self) -> None:
-        """Destroy what was spawned and give the server its settings back, as far as it still answers."""
+        """Destroy what was spawned and restore the server's settings, as far as it still responds."""
         self._client.set_timeout(1.0)
         with contextlib.suppress(RuntimeError):
             for rig in (self._rig, *self._other_rigs.values()):
@@ -282,16 +303,18 @@ class CarlaBridge:
         blueprint = next((b for b in cars if b.id == "vehicle.tesla.model3"), cars[0])
         if blueprint.has_attribute("role_name"):
             blueprint.set_attribute("role_name", "hero")
-        for point in self._places:
+        for point in self._spawn_points:
             if (ego := self._world.try_spawn_actor(blueprint, point)) is not None:
                 return ego
-        raise BridgeError(f"none of the map's {len(self._places.points)} spawn points is free; restart the server")
+        raise BridgeError(
+            f"none of the map's {len(self._spawn_points.points)} spawn points is free; restart the server"
+        )
 
     def _watch_collisions(self) -> None:
         last: dict[int, float] = {}
 
         def count(event: Any) -> None:
-            """Touching the same thing for a while is one collision."""
+            """Count a lasting contact with the same actor as one collision."""
             other = event.other_actor.id if event.other_actor else 0
             self._collisions += event.timestamp - last.get(other, -9.0) > 0.5
             last[other] = event.timestamp
@@ -303,23 +326,23 @@ class CarlaBridge:
         sensor.listen(count)
 
     def _warm_up(self) -> Any:
-        """Tick ``SETTLE`` times, and on until every camera delivers.
+        """Tick ``WARM_UP_TICKS`` times, and further until every camera delivers.
 
-        A fixed number where it can be one: when the first picture comes is a matter of how fast this machine is today,
-        and the town must be the same at a drive's first frame.
+        The number is fixed where possible, since the first picture's arrival depends on the machine's load, and the
+        town must be in the same state at every drive's first frame.
         """
         assert self._rig is not None
-        for tick in range(1, WARM_UP + 1):
-            number = self._world.tick(FIRST)
+        for tick in range(1, MAX_WARM_UP_TICKS + 1):
+            number = self._world.tick(STARTUP_TIMEOUT)
             rigs = (self._rig, *self._other_rigs.values())
-            seen = [rig.gather(number, FIRST, PICTURE) for rig in rigs]
-            if all(rig.steady() for rig in rigs) and tick >= SETTLE:
+            seen = [rig.gather(number, STARTUP_TIMEOUT, FIRST_IMAGE_TIMEOUT) for rig in rigs]
+            if all(rig.steady() for rig in rigs) and tick >= WARM_UP_TICKS:
                 for rig, images in zip(rigs, seen, strict=True):
                     rig.decode(images)
                 return self._world.get_snapshot()
-        raise BridgeError("the server's cameras send nothing; does it run without rendering?")
+        raise BridgeError("the server's cameras send nothing; is it running without rendering?")
 
-    def _hire_driver(self) -> Autopilot:
+    def _make_autopilot(self) -> Autopilot:
         extent = self._ego.bounding_box.extent
         wheelbase, lock = 1.2 * extent.x, radians(40.0)
         with contextlib.suppress(RuntimeError):
@@ -343,7 +366,7 @@ class CarlaBridge:
         self._weather = {field: float(getattr(weather, field)) for field in fields}
 
     def _weather_index(self) -> int:
-        return WEATHERS.index(self._weather_name or "ClearNight")  # so that the first one chosen is ClearNoon
+        return WEATHERS.index(self._weather_name or "ClearNight")  # so that the next one is ClearNoon
 
     @property
     def over(self) -> bool:
@@ -351,19 +374,19 @@ class CarlaBridge:
         return self._director is not None and self._director.over
 
     def hand_over(self) -> None:
-        """Let the driver of the controls have the ego of a scenario, which then goes on without an end."""
+        """Give control of a scenario's ego to the driver; the scenario then continues without an end."""
         if self._director is not None:
             self._director.hand_over()
 
-    def verdict(self) -> dict[str, Any]:
-        """What came of the scenario, ready for JSON."""
+    def result(self) -> dict[str, Any]:
+        """The scenario's result, ready for JSON."""
         return {} if self._director is None else self._director.result()
 
     @property
     def _ego_state(self) -> Any:
         state = self._snapshot.find(self._ego.id)
         if state is None:
-            raise BridgeError("the ego vehicle is gone: somebody destroyed it or loaded another map")
+            raise BridgeError("the ego vehicle no longer exists: it was destroyed or another map was loaded")
         return state
 
     def _speed(self) -> float:
@@ -395,19 +418,21 @@ def run(
     frames: FramePublisher,
     controls: ControlReceiver,
     over: Callable[[], bool],
-    pace: Pace | None,
+    pace: FramePacer | None,
     count: int | None = None,
     skip: int | None = None,
 ) -> None:
     """The loop: newest control in, tick, publish; until ``over()``, the driver quits, or ``count`` frames are out.
 
-    ``skip``: so many ticks of a scenario are played unseen, one more is shown, then the ego is the driver's.
+    ``bridge`` is ticked, its frames go to ``frames``, controls come from ``controls``; ``pace``: real-time pacing, None
+    to run as fast as possible. ``skip``: this many ticks of a scenario are played unpublished, one more is published,
+    then the driver takes over the ego.
     """
 
     def ended() -> bool:
         control = controls.newest()
         if control is not None:
-            bridge.obey(control)
+            bridge.apply_control(control)
         return over() or bridge.control.quit
 
     if skip is not None:
@@ -425,7 +450,7 @@ def run(
         frames.wait(ended)
         bridge.drive()
         frame = bridge.tick()
-        for other in bridge.beside:
+        for other in bridge.extra_frames:
             frames.send(other)
             frames.wait(ended)
         frames.send(frame)
@@ -433,61 +458,60 @@ def run(
             bridge.hand_over()
             skip = None
         if pace is not None:
-            pace.made()
+            pace.frame_sent()
     if bridge.over:
         frames.wait(ended)  # lock-step: until the last frame was taken
 
 
-def _settings(options: argparse.Namespace, direct: Callable[[str], Director] | None) -> dict[str, Any]:
-    """What the command line says, and where it does not, the scenario. Raises ``BridgeError``."""
-    found = {
-        name: getattr(options, name)
-        for name in ("size", "fov", "fps", "seed", "weather", "planes", "autopilot", "jitter")
-    }
-    camera = options.camera
+def _settings(options: BridgeOptions, direct: Callable[[Path], ScenarioHooks] | None) -> dict[str, Any]:
+    """The bridge's settings: from the options, else from the scenario. Raises ``BridgeError``."""
+    names = ("size", "fov", "fps", "seed", "weather", "planes", "autopilot", "jitter")
+    found: dict[str, Any] = {name: getattr(options, name) for name in names}
+    x, y, z, pitch = options.camera
+    found["mount"] = carla.Transform(carla.Location(x, y, z), carla.Rotation(pitch))
     if options.scenario is not None:
         if direct is None:
             raise BridgeError("this bridge plays no scenarios: start it with `neuralsim bridge`")
         director = direct(options.scenario)
-        found |= {name: value for name, value in director.settings().items() if found.get(name) is None}
+        given = {"mount" if name == "camera" else name for name in options.model_fields_set}
+        found |= {name: value for name, value in director.settings().items() if name not in given}
         found["director"] = director
         if options.hand_over_at is not None:
-            del found["more_cameras"]  # whoever drives looks out of one
-    if camera is not None:
-        x, y, z, pitch = camera
-        found["mount"] = carla.Transform(carla.Location(x, y, z), carla.Rotation(pitch))
+            del found["more_cameras"]  # a driver needs one view only
     return found
 
 
-def main(arguments: Sequence[str] | None = None, direct: Callable[[str], Director] | None = None) -> int:
-    """The command line. Returns 0 when told to end, 1 after a one-line error; wrong usage exits with 2.
+def main(arguments: Sequence[str] | None = None) -> int:
+    """The command line. Returns the exit code; wrong usage exits with 2."""
+    return serve(parse(BridgeOptions, arguments, "bridge"))
 
-    ``direct`` makes the director of a scenario's file; without it ``--scenario`` is an error.
+
+def serve(options: BridgeOptions, direct: Callable[[Path], ScenarioHooks] | None = None) -> int:
+    """Run the bridge. Returns 0 on request to end, 1 after a one-line error.
+
+    ``direct`` creates the director of a scenario file; without it the option ``scenario`` is an error.
     """
-    options = parse(arguments)
     lifetime = Lifetime(options.with_parent)
     try:
-        publish = options.publish
         with (
-            FramePublisher(publish, options.keys, options.lockstep) as frames,
+            FramePublisher(options.publish, options.keys, options.lockstep) as frames,
             ControlReceiver(options.control or control_endpoint(frames.endpoint), options.keys) as controls,
         ):
             client = connect(options.carla)
             watch_server(options.carla, lambda: lifetime.over)
             with CarlaBridge(client, **_settings(options, direct)) as bridge:
-                print(
-                    f"bridge ready: CARLA {VERSION} at {options.carla}, frames on {frames.endpoint}, "
-                    f"controls on {controls.endpoint}",
-                    flush=True,
-                )
-                pace = None if options.no_realtime else Pace(1.0 / bridge.delta)
+                where = {"carla": options.carla, "frames": frames.endpoint, "controls": controls.endpoint}
+                words = "bridge ready: CARLA {0} at {carla}, frames on {frames}, controls on {controls}"
+                options.tell("ready", where, words.format(VERSION, **where))
+                pace = FramePacer(1.0 / bridge.delta) if options.realtime else None
                 run(bridge, frames, controls, lambda: lifetime.over, pace, options.frames, options.hand_over_at)
                 if options.scenario is not None:
-                    print(f"{VERDICT}{json.dumps(bridge.verdict())}", flush=True)
+                    result = bridge.result()
+                    options.tell("verdict", result, f"scenario over: {json.dumps(result)}")
     except (BridgeError, LinkError) as error:
         print(error, file=sys.stderr)
         return 1
-    except (RuntimeError, SensorSilent) as error:
+    except (RuntimeError, SensorTimeout) as error:
         if lifetime.over:
             return 0
         print(lost(options.carla, str(error).partition("\n")[0]), file=sys.stderr)
@@ -495,12 +519,5 @@ def main(arguments: Sequence[str] | None = None, direct: Callable[[str], Directo
     return 0
 
 
-def end(code: int) -> NoReturn:
-    """Leave with an exit code at once: the client's threads may outlive the interpreter and crash in its teardown."""
-    sys.stdout.flush()
-    sys.stderr.flush()
-    os._exit(code)
-
-
 if __name__ == "__main__":
-    end(main())
+    end(main())  # the client's threads may outlive the interpreter and crash in its teardown

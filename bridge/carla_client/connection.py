@@ -1,4 +1,4 @@
-"""Reaching a CARLA server with the official client, and noticing when it is gone."""
+"""Connecting to a CARLA server with the official client, and detecting when the connection is lost."""
 
 from __future__ import annotations
 
@@ -15,38 +15,38 @@ import msgpack
 from bridge.process.lifetime import BridgeError
 
 VERSION = "0.9.16"
-FOUR = b"\x94"  # how an answer of CARLA's rpclib begins: a msgpack array of four
-CONNECT = 5.0  # s until a server counts as not there
-PATIENCE = 20.0  # s for a call to a server that is; a real one loads assets in some
+_ARRAY_OF_FOUR = b"\x94"  # first byte of a response of CARLA's rpclib: a msgpack array of four
+CONNECT_TIMEOUT = 5.0  # s
+CALL_TIMEOUT = 20.0  # s; a real server loads assets in some calls
 
 
 def connect(address: str) -> carla.Client:
     """A client of the server at HOST:PORT. Raises ``BridgeError`` if there is none, or one of another version."""
-    nobody = f"no CARLA server at {address}; start one or leave --carla out"
+    unreachable = f"no CARLA server at {address}; start one or leave --carla out"
     host, _, port = address.rpartition(":")
     if not host or not port.isdigit() or not 0 < int(port) < 65536:
         raise BridgeError(f"{address!r} is not HOST:PORT")
     answer = _first_byte(host, int(port))
     if not answer:
-        raise BridgeError(nobody)
-    if answer != FOUR:  # the client would abort this process over it
-        raise BridgeError(f"what answers at {address} is no CARLA server; is the port right?")
+        raise BridgeError(unreachable)
+    if answer != _ARRAY_OF_FOUR:  # the client would abort this process over it
+        raise BridgeError(f"the process at {address} is no CARLA server; is the port right?")
     client = carla.Client(host, int(port))
-    client.set_timeout(CONNECT)
+    client.set_timeout(CONNECT_TIMEOUT)
     try:
         version = client.get_server_version()
     except RuntimeError:
-        raise BridgeError(nobody) from None
+        raise BridgeError(unreachable) from None
     if version.partition("-")[0] != VERSION:
         raise BridgeError(f"the server at {address} is CARLA {version}, this bridge needs {VERSION}")
-    client.set_timeout(PATIENCE)
+    client.set_timeout(CALL_TIMEOUT)
     return client
 
 
 def _first_byte(host: str, port: int) -> bytes:
-    """Of the answer to the simplest call; none if nobody answers."""
+    """First byte of the response to the simplest call; empty if there is no response."""
     try:
-        with socket.create_connection((host, port), CONNECT) as line:
+        with socket.create_connection((host, port), CONNECT_TIMEOUT) as line:
             line.sendall(msgpack.packb([0, 0, "version", [[False]]]))
             return line.recv(4096)[:1]
     except OSError:
@@ -54,23 +54,26 @@ def _first_byte(host: str, port: int) -> bytes:
 
 
 def watch_server(address: str, over: Callable[[], bool]) -> None:
-    """End this process with its one line when the server ends: a call into the client would wait out its patience."""
+    """End this process with a one-line error when the server ends: a call into the client would wait for its timeout.
+
+    ``over``: whether this process is ending anyway.
+    """
     host, _, port = address.rpartition(":")
-    line = socket.create_connection((host, int(port)), CONNECT)
+    line = socket.create_connection((host, int(port)), CONNECT_TIMEOUT)
     line.settimeout(None)
 
     def wait() -> None:
         with contextlib.suppress(OSError):
             while line.recv(64):
                 pass
-        told = over()
-        if not told:
+        unexpected = not over()
+        if unexpected:
             print(lost(address, "it has ended"), file=sys.stderr, flush=True)
-        os._exit(int(not told))  # told to end as well: there is nobody left to give anything back to
+        os._exit(int(unexpected))  # no server is left to restore any settings on
 
     threading.Thread(target=wait, name="server", daemon=True).start()
 
 
 def lost(address: str, reason: str) -> str:
-    """The line for a server that went away."""
+    """The error line for a lost server."""
     return f"lost the CARLA server at {address} ({reason}); start it again"

@@ -1,4 +1,4 @@
-"""The cameras at the ego: CARLA's sensors, and their pictures of one tick as the planes of a frame.
+"""The ego's camera rig: CARLA's sensors, and their pictures of one tick as the planes of a frame.
 
 One instance camera gives both tag and instance. Pictures are CARLA's BGRA, read as little-endian u32 words; every plane
 is one pass of a kernel into a buffer that is used again for each frame.
@@ -16,11 +16,12 @@ import carla
 import numpy as np
 from numba import njit
 
+from bridge.geometry import pose_matrix
 from bridge.jitter import NONE, of_frame
 from bridge.link.motion import from_flow
 from bridge.messages import Camera
 
-#: Which sensors a plane is made of. The motion of the sky needs the depth.
+#: The sensors from which each plane is computed. The motion of the sky needs the depth.
 SENSORS: dict[str, tuple[str, ...]] = {
     "tag": ("instance_segmentation",),
     "instance": ("instance_segmentation",),
@@ -30,7 +31,7 @@ SENSORS: dict[str, tuple[str, ...]] = {
 }
 
 
-class SensorSilent(RuntimeError):
+class SensorTimeout(RuntimeError):
     """A camera did not deliver the picture of a tick."""
 
 
@@ -38,15 +39,7 @@ def matrix(transform: carla.Transform) -> np.ndarray:
     """f64 (4, 4), world <- local; ``carla.Transform.get_matrix`` in double precision."""
     at, turn = transform.location, transform.rotation
     pitch, yaw, roll = radians(turn.pitch), radians(turn.yaw), radians(turn.roll)
-    cp, sp, cy, sy, cr, sr = cos(pitch), sin(pitch), cos(yaw), sin(yaw), cos(roll), sin(roll)
-    return np.array(
-        (
-            (cp * cy, cy * sp * sr - sy * cr, -cy * sp * cr - sy * sr, at.x),
-            (cp * sy, sy * sp * sr + cy * cr, -sy * sp * cr + cy * sr, at.y),
-            (sp, -cp * sr, cp * cr, at.z),
-            (0.0, 0.0, 0.0, 1.0),
-        )
-    )
+    return pose_matrix((at.x, at.y, at.z), (cos(pitch), cos(yaw), cos(roll)), (sin(pitch), sin(yaw), sin(roll)))
 
 
 @njit(cache=True, nogil=True)
@@ -100,10 +93,10 @@ class _Sensor:
 
 
 class CameraRig:
-    """Cameras of one size and field of view (horizontal, degrees) at one place of a vehicle.
+    """Cameras of one ``size`` (width, height; pixels) and ``fov`` (horizontal, degrees) at one ``mount`` of a vehicle.
 
     ``jitter``: shift each frame's picture by parts of a pixel, where the server's cameras can (the embedded town's do).
-    ``want`` says which planes are needed; cameras are spawned when first needed and silent while not.
+    ``want`` selects the planes; cameras of ``world`` are spawned at ``vehicle`` when first needed, stopped while not.
     """
 
     def __init__(
@@ -149,13 +142,13 @@ class CameraRig:
             self._sensors[kind] = _Sensor(self._spawned[kind])
 
     def steady(self) -> bool:
-        """Whether all wanted cameras deliver."""
+        """Whether all wanted cameras have delivered a picture."""
         return all(sensor.steady for sensor in self._sensors.values())
 
     def gather(self, frame: int, timeout: float, first: float = 0.05) -> dict[str, Any]:
         """The pictures of tick ``frame`` by sensor; a camera that has never delivered yet may be missing.
 
-        Such a one is waited for ``first`` seconds. Raises ``SensorSilent`` if another one does not come within
+        Such a one is waited for ``first`` seconds. Raises ``SensorTimeout`` if another one does not come within
         ``timeout`` seconds.
         """
         until = time.monotonic() + timeout
@@ -167,7 +160,7 @@ class CameraRig:
                 sensor.steady = True
                 images[kind] = image
             elif sensor.steady:
-                raise SensorSilent(f"the {kind} camera sent no picture of tick {frame} within {timeout:g} s")
+                raise SensorTimeout(f"the {kind} camera sent no picture of tick {frame} within {timeout:g} s")
         return images
 
     def decode(self, images: dict[str, Any]) -> tuple[Camera, dict[str, np.ndarray]]:

@@ -1,4 +1,4 @@
-"""Where the ego begins: the map's spawn points in the order of a seed, those with road ahead before dead ends."""
+"""Spawn points of a map in seeded order, those with road ahead before dead ends."""
 
 from __future__ import annotations
 
@@ -8,16 +8,16 @@ from typing import Any
 import carla
 import numpy as np
 
-ONWARD = (150.0, 80.0, 40.0, 20.0)  # m of road ahead that one would like to have
+ROAD_AHEAD = (150.0, 80.0, 40.0, 20.0)  # m of road ahead of a spawn point, in order of preference
 
 
-def onward(way: carla.Waypoint | None) -> float:
-    """Metres of road ahead of a waypoint, so far as that matters: one of ``ONWARD``, or 0."""
-    return 0.0 if way is None else next((distance for distance in ONWARD if way.next(distance)), 0.0)
+def road_ahead(way: carla.Waypoint | None) -> float:
+    """Metres of road ahead of a waypoint, rounded down to one of ``ROAD_AHEAD`` or 0."""
+    return 0.0 if way is None else next((distance for distance in ROAD_AHEAD if way.next(distance)), 0.0)
 
 
-class Places:
-    """A map's spawn points, each to be had once before any of them again."""
+class SpawnPoints:
+    """A map's spawn points, cycled through: each is used once before any repeats."""
 
     def __init__(self, town: carla.Map, seed: int) -> None:
         self._map = town
@@ -26,12 +26,14 @@ class Places:
         self._ahead: dict[int, float] = {}
 
     def __iter__(self) -> Iterator[carla.Transform]:
-        """All of them, from the one behind that taken last; those with more road ahead first. Whoever stops has taken
-        the one he stopped at."""
-        for wanted in (*ONWARD, 0.0):
+        """All points, those with more road ahead first, beginning after the last one used.
+
+        The point at which the iteration stops counts as used.
+        """
+        for wanted in (*ROAD_AHEAD, 0.0):
             for index in list(self._order):
                 if index not in self._ahead:
-                    self._ahead[index] = onward(self._map.get_waypoint(self.points[index].location))
+                    self._ahead[index] = road_ahead(self._map.get_waypoint(self.points[index].location))
                 if self._ahead[index] == wanted:
                     self._order.remove(index)
                     self._order.append(index)

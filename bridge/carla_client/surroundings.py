@@ -1,4 +1,4 @@
-"""Who is around the ego: bodies for the autopilot, objects in view by instance value, lit lamps in the picture."""
+"""Actors around the ego: road users for the autopilot, objects in view by instance value, lit lamps in the picture."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ from math import atan2
 import carla
 import numpy as np
 
-from bridge.carla_client.autopilot import Body, Halt
+from bridge.carla_client.autopilot import Halt, RoadUser
 from bridge.carla_client.rig import matrix
 from bridge.messages import Camera, Lamp, MovingObject
 from bridge.tags import Tag
 
-MOST = 64  # objects of one frame
-RANGE = 120.0  # m: beyond, nothing is looked for
+MAX_OBJECTS = 64  # objects of one frame
+RANGE = 120.0  # m, of objects
 LAMP_RANGE = 70.0  # m
 BULB = 0.11  # m, radius of a traffic light's lamp
-REFRESH = 30  # ticks between two looks at the list of actors
-_GRID = np.linspace(0.1, 0.9, 6)  # where in its box on the screen an object is looked for
+REFRESH = 30  # ticks between two queries of the list of actors
+_GRID = np.linspace(0.1, 0.9, 6)  # sample positions in an object's box on the screen
 
 _TRAFFIC = {
     carla.TrafficLightState.Red: "red",
@@ -30,7 +30,7 @@ _TRAFFIC = {
 
 @dataclass
 class _Mover:
-    """A vehicle or walker of the server, and what never changes about it."""
+    """A vehicle or walker of the server: its constant properties and its state at this tick."""
 
     actor: carla.Actor
     tag: int
@@ -53,7 +53,7 @@ class _Head:
 
 
 class Surroundings:
-    """Looks at a world with the ego in it; ``update`` once per tick, then ask."""
+    """The actors around the ego; ``update`` once per tick, then query."""
 
     def __init__(self, world: carla.World, ego: carla.Vehicle) -> None:
         self._world, self._ego = world, ego
@@ -64,7 +64,7 @@ class Surroundings:
         self._heads = [head for light in lights for head in _heads(light, self._stops)]
 
     def update(self, snapshot: carla.WorldSnapshot) -> None:
-        """Take in the tick that ``snapshot`` is of."""
+        """Update to the tick of ``snapshot``."""
         if self._ticks % REFRESH == 0:
             self._find_movers()
         self._ticks += 1
@@ -82,14 +82,14 @@ class Surroundings:
                 standing = abs(velocity.x) + abs(velocity.y) < 0.1
                 mover.braking = bool(mover.actor.get_control().brake > 0.02 or slowing or standing)
 
-    def bodies(self, but: int = 0) -> list[Body]:
+    def bodies(self, but: int = 0) -> list[RoadUser]:
         """All vehicles and walkers but the ego and the actor ``but``, seen from above."""
         found = []
         for ident, mover in self._movers.items():
             if mover.pose is not None and ident != but:
                 pose, (length, width, _) = mover.pose, mover.extent
                 yaw = atan2(pose[1, 0], pose[0, 0])
-                found.append(Body(pose[0, 3], pose[1, 3], yaw, length, width, *mover.velocity, mover.walks))
+                found.append(RoadUser(pose[0, 3], pose[1, 3], yaw, length, width, *mover.velocity, mover.walks))
         return found
 
     def halts(self) -> list[Halt]:
@@ -103,7 +103,7 @@ class Surroundings:
         ]
 
     def objects(self, camera: Camera, planes: dict[str, np.ndarray]) -> list[MovingObject]:
-        """What moves and is seen in the planes, the nearest first, at most ``MOST``.
+        """Moving objects visible in the planes, nearest first, at most ``MAX_OBJECTS``.
 
         A server's instance values need not be its actor ids (CARLA's are the engine's), so they are learnt: a pixel
         whose surface point lies inside an actor's box shows that actor.
@@ -118,7 +118,7 @@ class Surroundings:
         boxes, depths = _boxes_on_screen(poses, halves, camera)
         shown = (boxes[:, 2] > boxes[:, 0]) & (boxes[:, 3] > boxes[:, 1]) & (depths < RANGE)
         order = np.argsort(depths, kind="stable")
-        order = order[shown[order]][: 2 * MOST]
+        order = order[shown[order]][: 2 * MAX_OBJECTS]
         seen = []
         for index, values in zip(
             order, _values_inside(boxes[order], poses[order], halves[order], camera, planes), strict=True
@@ -131,10 +131,10 @@ class Surroundings:
                     mover.instance = instance
             if mover.instance in votes:
                 seen.append(MovingObject(mover.instance, mover.tag, poses[index], mover.extent))
-        return seen[:MOST]
+        return seen[:MAX_OBJECTS]
 
     def lamps(self, camera: Camera, planes: dict[str, np.ndarray]) -> list[Lamp]:
-        """Traffic lights and brake lights that shine into the picture, unless something stands before them."""
+        """Lit traffic lights and brake lights that face the camera and are not occluded."""
         if "depth" not in planes or "tag" not in planes:
             return []
         to_camera = np.linalg.inv(camera.pose)
@@ -233,7 +233,7 @@ def stop_lines(light: carla.TrafficLight) -> list[tuple[float, float, float]]:
         waypoints = list(light.get_stop_waypoints())  # of several lanes side by side it names the outer one alone
         known = {(way.road_id, way.lane_id) for way in waypoints}
         waypoints += [w for w in light.get_affected_lane_waypoints() if (w.road_id, w.lane_id) not in known]
-    except RuntimeError:  # this server does not tell
+    except RuntimeError:  # this server does not provide them
         return []
     transforms = [way.transform for way in waypoints]
     return [(t.location.x, t.location.y, float(np.radians(t.rotation.yaw))) for t in transforms]
@@ -266,7 +266,11 @@ def _lamp(
     planes: dict[str, np.ndarray],
     tag: int,
 ) -> Lamp | None:
-    """The lamp at ``place`` (world, metres; ``half`` its half width and height), None if out of view or hidden."""
+    """The lamp of ``kind`` and ``state`` at ``place`` f64 (3,), world, metres; None if out of view or hidden.
+
+    ``half``: its half width and height, metres; ``slack``: tolerance of the depth test, metres; ``to_camera`` f64
+    (4, 4), camera <- world; ``camera`` and its ``planes``; ``tag``: of the surface that carries the lamp.
+    """
     x, y, z = to_camera[:3, :3] @ place + to_camera[:3, 3]
     if not 0.5 < x < LAMP_RANGE:
         return None

@@ -1,4 +1,4 @@
-"""The offset between the monotonic clocks of two hosts, from the traffic that is there anyway.
+"""The offset between the monotonic clocks of two hosts, estimated from the regular traffic.
 
 A frame says, on the bridge's clock, when it was captured and sent, and which control it already contains; its receiver
 knows, on its own clock, when that control left and when the frame came. Nothing arrives before it was sent, so
@@ -19,7 +19,7 @@ from bridge.messages import Frame
 
 _WINDOW = 20_000_000_000  # ns that a bound is remembered
 _BUCKET = 500_000_000  # ns of traffic that one remembered pair of bounds stands for
-_DRIFT = 100e-6  # by how much two quartz clocks may run apart: bounds widen as they age
+_DRIFT = 100e-6  # relative drift of two quartz clocks: bounds widen as they age
 _CONTROLS = 256  # newest controls whose stamps are kept
 _FAR = 1 << 62
 
@@ -36,13 +36,13 @@ class _Bounds(NamedTuple):
 class ClockOffset:
     """How far the receiver's clock is ahead of the bridge's, with the uncertainty of that.
 
-    Tell it of every control that leaves (:meth:`sent`) and of every frame that comes (:meth:`heard`). Where one clock
-    for both is possible, and so on one host, the offset is exactly 0.
+    Report every control that is sent (``control_sent``) and every frame that is received (``frame_received``). Where
+    one common clock is possible, and so on one host, the offset is exactly 0.
     """
 
     def __init__(self) -> None:
         self._controls: dict[int, int] = {}
-        self._foreign: int | None = None  # control_seq of frames before ours was heard: somebody else's
+        self._foreign: int | None = None  # control_seq of frames before ours arrived: another sender's
         self._bounds: deque[_Bounds] = deque()
         self._offset, self._uncertainty = 0, _FAR
 
@@ -61,14 +61,14 @@ class ClockOffset:
         """The true offset is at most this many ns from ``offset`` while the clocks drift by less than 100 ppm."""
         return self._uncertainty
 
-    def sent(self, sequence: int, stamp: int) -> None:
-        """A control left at ``stamp``, ns."""
+    def control_sent(self, sequence: int, stamp: int) -> None:
+        """Record that control ``sequence`` was sent at ``stamp``, ns."""
         self._controls[sequence] = stamp
         if len(self._controls) > _CONTROLS:
             del self._controls[next(iter(self._controls))]
 
-    def heard(self, frame: Frame) -> None:
-        """A frame came, with the stamps ``capture``, ``sent`` and ``received``; without them it says nothing."""
+    def frame_received(self, frame: Frame) -> None:
+        """Use the stamps ``capture``, ``sent`` and ``received`` of a frame; without them it is ignored."""
         stamps = frame.stamps
         if not {"capture", "sent", "received"} <= stamps.keys():
             return

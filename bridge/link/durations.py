@@ -1,29 +1,32 @@
-"""How long something usually takes, and how far from that it strays."""
+"""A running estimate of how long a repeated operation takes."""
 
 from __future__ import annotations
 
 from collections import deque
 
-_NEWEST = 24  # times that are remembered
-_SLACK = 0.002  # s beyond the median at most: what is now and then far longer must not count every time
+_WINDOW = 24  # newest durations that count
+_MAX_DEVIATION = 0.002  # s from the median, so that rare outliers do not widen every estimate
 
 
-class Habit:
-    """Seconds that something took the newest times. ``known`` is False, and all others 0, until the first one."""
+class DurationEstimator:
+    """Quartiles of the newest durations, seconds. ``known`` is False, and the quartiles 0, before the first one.
+
+    ``p75`` and ``p25`` are clamped to ``_MAX_DEVIATION`` around the ``median``.
+    """
 
     def __init__(self) -> None:
-        self._times: deque[float] = deque(maxlen=_NEWEST)
+        self._durations: deque[float] = deque(maxlen=_WINDOW)
         self.known = False
-        self.usual = 0.0  # the median
-        self.long = 0.0  # the upper quartile, unless that is far from usual
-        self.short = 0.0  # likewise the lower one
+        self.median = 0.0
+        self.p75 = 0.0
+        self.p25 = 0.0
 
-    def took(self, seconds: float) -> None:
-        """It has taken so long this time."""
-        self._times.append(seconds)
-        ordered = sorted(self._times)
+    def add(self, seconds: float) -> None:
+        """Add a measured duration."""
+        self._durations.append(seconds)
+        ordered = sorted(self._durations)
         last = len(ordered) - 1
         self.known = True
-        self.usual = ordered[last // 2]
-        self.long = min(ordered[round(0.75 * last)], self.usual + _SLACK)
-        self.short = max(ordered[round(0.25 * last)], self.usual - _SLACK)
+        self.median = ordered[last // 2]
+        self.p75 = min(ordered[round(0.75 * last)], self.median + _MAX_DEVIATION)
+        self.p25 = max(ordered[round(0.25 * last)], self.median - _MAX_DEVIATION)

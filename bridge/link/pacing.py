@@ -1,49 +1,49 @@
-"""When to tick: so many times a second, and then when whoever drives can use the frame."""
+"""Frame pacing: a fixed tick rate, and within it the moment when the renderer can use the frame."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable
 
-from bridge.link.durations import Habit
+from bridge.link.durations import DurationEstimator
 from bridge.link.transport import FramePublisher
 
-_LONGEST = 0.01  # s between two looks at the controls
+_POLL_INTERVAL = 0.01  # s between two polls of the controls
 
 
-class Pace:
-    """Keeps a loop at ``rate`` turns a second, as far as the interactive receivers of its frames keep up.
+class FramePacer:
+    """Keeps a loop at ``rate`` iterations per second, as far as the interactive receivers of its frames keep up.
 
-    A frame that comes while its receiver is busy grows old, and its making may cost that receiver the processor. So a
-    turn that is due waits until the slowest is free (or about to be, if it allows work ahead), one period at most: then
-    those who are not are forgotten until they are heard of again, so that a stopped one costs one period, once. A turn
-    that was late makes the next one due earlier, which keeps simulated time at the pace of real time.
+    A frame that arrives while its receiver is busy grows stale, and producing it may take the processor from that
+    receiver. So a due iteration waits until the slowest receiver is free (or about to be, if it allows work ahead), one
+    period at most; receivers that are still busy then are not waited for until their next message, so that a stalled
+    one costs one period, once. A late iteration makes the next one due earlier: simulated time keeps up with real time.
     """
 
     def __init__(self, rate: float) -> None:
         self._period = 1.0 / rate
         self._due = time.monotonic()
         self._began = 0.0
-        self._making = Habit()  # from the beginning of a turn to its frame's being sent
+        self._production = DurationEstimator()  # from the start of an iteration until its frame is sent
 
     def wait(self, frames: FramePublisher, stop: Callable[[], bool]) -> None:
-        """Return when the next turn should begin, or as soon as ``stop()`` is true."""
+        """Return when the next iteration should begin, or as soon as ``stop()`` is true."""
         latest = max(self._due, self._began + self._period) + self._period
         frames.listen()
         while not stop():
             now = time.monotonic()
-            left = max(self._due, min(frames.free_at(self._making.long), latest)) - now
+            left = max(self._due, min(frames.free_at(self._production.p75), latest)) - now
             if left <= 0.0:
                 break
-            if left < 0.001:  # the socket counts in milliseconds
+            if left < 0.001:  # the socket's resolution is a millisecond
                 time.sleep(left)
-            frames.listen(min(left, _LONGEST))
+            frames.listen(min(left, _POLL_INTERVAL))
         self._began = time.monotonic()
         self._due = max(self._due + self._period, self._began)
         if self._began >= latest:
-            frames.give_up(self._making.long)
+            frames.give_up(self._production.p75)
             self._due = self._began + self._period
 
-    def made(self) -> None:
-        """The turn's frame has just been sent."""
-        self._making.took(time.monotonic() - self._began)
+    def frame_sent(self) -> None:
+        """Record that this iteration's frame has just been sent."""
+        self._production.add(time.monotonic() - self._began)

@@ -1,10 +1,10 @@
-"""Planes without a wire: slots of memory that bridge and receivers of one machine map, filled once for all of them.
+"""Shared-memory ring buffer for planes: the bridge and all receivers on one machine map the same slots.
 
-A slot is a file without a name (``memfd_create``), opened by receivers as ``/proc/PID/fd/N``: nothing is left behind
-however its owner ends. Who may touch it is decided by the kernel's advisory file locks, which end with their holder, so
-neither a dead nor a stopped process can spoil or hold up anything: a receiver keeps its slot locked (shared) as long as
-one of a frame's planes is in use; the owner writes only into slots that it can lock for itself. A slot's first bytes
-say which frame it holds, and a receiver that comes too late for a frame sees another one's number.
+A slot is an anonymous file (``memfd_create``) that receivers open as ``/proc/PID/fd/N``, so nothing is left behind
+however the owner ends. Access is arbitrated by the kernel's advisory file locks, which are released with their holder:
+neither a dead nor a stopped process can corrupt or block anything. A receiver holds a shared lock on a slot while any
+of its planes is in use; the owner writes only into slots that it can lock exclusively. A slot's first bytes identify
+the frame in it, so a receiver that is too late for a frame sees another frame's number.
 """
 
 from __future__ import annotations
@@ -22,16 +22,16 @@ import numpy as np
 
 from bridge.messages import NOT_MSGPACK
 
-PLENTY = 8  # slots; beyond, old frames that nobody took give way
-MOST = 64  # slots in use at the same time
-_STATE = struct.Struct("<QQ")  # which slot of which owner; the ticket of what is in it
-_LINE = 64  # bytes: planes begin at multiples of it
+RING_SIZE = 8  # slots; beyond, the oldest frames are overwritten even if not all receivers have taken them
+MAX_SLOTS = 64  # slots in use at the same time
+_STATE = struct.Struct("<QQ")  # identity of the slot, ticket of its content
+_ALIGNMENT = 64  # bytes: planes begin at multiples of it
 
 
-class Gone(Exception):
-    """What a reference points to has been overwritten, or was never to be had.
+class FrameExpired(Exception):
+    """A reference points to memory that has been overwritten, or that this process cannot open.
 
-    ``sequence``: of the frame that was there, None if this process cannot open its owner's memory at all.
+    ``sequence``: of the expired frame, None if this process cannot open the owner's memory at all.
     """
 
     def __init__(self, sequence: int | None = None) -> None:
@@ -39,10 +39,10 @@ class Gone(Exception):
         self.sequence = sequence
 
 
-def neighbourhood() -> str:
-    """Who can open each other's slots: the same in all processes of one machine, user and process namespace; else "".
+def host_id() -> str:
+    """An id shared by all processes of one machine, user and process namespace; "" where memory cannot be shared.
 
-    Whether it really works is seen when a receiver tries.
+    Processes with the same id are expected to be able to open each other's slots; a failed attempt shows otherwise.
     """
     if sys.platform != "linux" or not hasattr(os, "memfd_create"):
         return ""
@@ -54,25 +54,25 @@ def neighbourhood() -> str:
 
 
 class _Slot:
-    """One piece of memory of the owner's."""
+    """One slot of the ring, on the owner's side."""
 
     def __init__(self, size: int) -> None:
         self.identity = int.from_bytes(os.urandom(8), "little")
         self.sequence = -1  # of the frame in it
         self.size = size
         self.file = os.memfd_create("neuralsim-frame", os.MFD_CLOEXEC)
-        os.ftruncate(self.file, _LINE + size)
-        self._map = mmap.mmap(self.file, _LINE + size)
+        os.ftruncate(self.file, _ALIGNMENT + size)
+        self._map = mmap.mmap(self.file, _ALIGNMENT + size)
         self._bytes = np.frombuffer(self._map, np.uint8)
 
     def write(self, sequence: int, ticket: int, planes: Sequence[np.ndarray]) -> bytes | None:
-        """Fill it; returns what a receiver needs to find it, or None while a receiver looks at it."""
+        """Fill the slot; returns the reference for receivers, or None while a receiver reads it."""
         try:
             fcntl.flock(self.file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             return None
         _STATE.pack_into(self._map, 0, self.identity, ticket)
-        begin, places = _LINE, []
+        begin, places = _ALIGNMENT, []
         for plane in planes:
             self._bytes[begin : begin + plane.nbytes] = plane.reshape(-1).view(np.uint8)
             places.append((begin, plane.nbytes))
@@ -82,21 +82,22 @@ class _Slot:
         return msgpack.packb((os.getpid(), self.file, self.identity, ticket, sequence, places))
 
     def close(self) -> None:
-        """Give it back; receivers keep what they have mapped."""
+        """Release the slot; receivers keep what they have mapped."""
         os.close(self.file)
 
 
-class Slots:
-    """The owner's slots; as many as there are frames in use."""
+class ShmRing:
+    """The owner's ring buffer of slots; it grows with the number of frames in use."""
 
     def __init__(self) -> None:
-        self._slots: list[_Slot] = []  # the frame of longest ago first
+        self._slots: list[_Slot] = []  # oldest frame first
         self._tickets = 0
 
     def put(self, sequence: int, planes: Sequence[np.ndarray], done: int, keep: bool) -> bytes | None:
-        """Copy C-contiguous ``planes`` into a slot; returns the reference for receivers, None if there is no room.
+        """Copy ``planes`` into a slot; returns the reference for receivers, None if there is no room.
 
-        ``done``: all receivers have taken the frames before this sequence. ``keep``: the others must not be lost.
+        ``sequence``: of the frame; ``planes``: C-contiguous arrays; ``done``: all receivers have taken the frames
+        before this sequence; ``keep``: the others must not be overwritten.
         """
         size = sum(_aligned(plane.nbytes) for plane in planes)
         for slot in [slot for slot in self._slots if slot.size != size]:
@@ -109,7 +110,7 @@ class Slots:
                 self._slots.remove(slot)
                 self._slots.append(slot)
                 return reference
-        if len(self._slots) >= MOST:
+        if len(self._slots) >= MAX_SLOTS:
             return None
         try:
             slot = _Slot(size)
@@ -119,31 +120,31 @@ class Slots:
         return slot.write(sequence, self._tickets, planes)
 
     def close(self) -> None:
-        """Give all slots back."""
+        """Release all slots."""
         for slot in self._slots:
             slot.close()
         self._slots.clear()
 
     def _candidates(self, done: int, keep: bool) -> list[_Slot]:
-        """Those whose frames are no longer wanted, the warmest in the processor's caches first."""
+        """Slots that may be overwritten, those most likely in the processor's caches first."""
         free = [slot for slot in reversed(self._slots) if slot.sequence < done]
-        if keep or len(self._slots) < PLENTY:
+        if keep or len(self._slots) < RING_SIZE:
             return free
         return free + [slot for slot in self._slots if slot.sequence >= done]
 
 
-class _Mapped:
-    """A slot as a receiver sees it. Raises ``OSError`` or ``ValueError`` if it cannot be had."""
+class _MappedSlot:
+    """A slot mapped by a receiver. Raises ``OSError`` or ``ValueError`` if it cannot be opened."""
 
     def __init__(self, owner: int, number: int, identity: int) -> None:
         self.file = os.open(f"/proc/{owner}/fd/{number}", os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
         self._map = mmap.mmap(self.file, 0, prot=mmap.PROT_READ)
         self.bytes = np.frombuffer(self._map, np.uint8)
-        if self.bytes.size < _LINE or _STATE.unpack_from(self._map)[0] != identity:
+        if self.bytes.size < _ALIGNMENT or _STATE.unpack_from(self._map)[0] != identity:
             raise ValueError("another slot, or none")
 
     def lock(self, ticket: int) -> bool:
-        """Hold on to the frame of this ticket; False if it is there no longer."""
+        """Lock the frame with this ticket for reading; False if it has been overwritten."""
         try:
             fcntl.flock(self.file, fcntl.LOCK_SH | fcntl.LOCK_NB)
         except BlockingIOError:  # being overwritten
@@ -154,7 +155,7 @@ class _Mapped:
         return False
 
     def unlock(self) -> None:
-        """Let go of it."""
+        """Release the lock."""
         fcntl.flock(self.file, fcntl.LOCK_UN)
 
     def __del__(self) -> None:
@@ -162,10 +163,10 @@ class _Mapped:
             os.close(self.file)
 
 
-class _Lease:
-    """What the planes of a frame are views of; its end lets the owner write into the slot again."""
+class _ReadLock:
+    """The base object of a frame's planes; when it is freed, the owner may write into the slot again."""
 
-    def __init__(self, mapped: _Mapped) -> None:
+    def __init__(self, mapped: _MappedSlot) -> None:
         self._mapped = mapped
         self.__array_interface__ = mapped.bytes.__array_interface__
 
@@ -173,35 +174,35 @@ class _Lease:
         self._mapped.unlock()
 
 
-class Windows:
-    """A receiver's view of the slots of whoever it is connected to."""
+class ShmReader:
+    """A receiver's mapping of the publisher's slots."""
 
     def __init__(self) -> None:
-        self._mapped: dict[int, _Mapped] = {}  # by identity, the one used longest ago first
+        self._mapped: dict[int, _MappedSlot] = {}  # by identity, least recently used first
 
-    def look(self, reference: Any) -> list[memoryview]:
-        """Read-only buffers of the planes that ``reference`` (of ``Slots.put``) leads to, without copying.
+    def map(self, reference: Any) -> list[memoryview]:
+        """Read-only buffers of the planes that ``reference`` (of ``ShmRing.put``) leads to, without copying.
 
-        The slot stays as it is while any array made of them lives. Raises ``Gone`` if the frame is there no longer.
+        The slot is not overwritten while any array over them lives. Raises ``FrameExpired`` if the frame already was.
         """
         owner, number, identity, ticket, sequence, places = _checked(reference)
         mapped = self._mapped.pop(identity, None)
         if mapped is None:
             try:
-                mapped = _Mapped(owner, number, identity)
-            except (OSError, ValueError):  # given back meanwhile, unless it has never worked
-                raise Gone(sequence if self._mapped else None) from None
+                mapped = _MappedSlot(owner, number, identity)
+            except (OSError, ValueError):  # released meanwhile, unless no slot could ever be opened
+                raise FrameExpired(sequence if self._mapped else None) from None
         self._mapped[identity] = mapped
-        if len(self._mapped) > MOST:
+        if len(self._mapped) > MAX_SLOTS:
             del self._mapped[next(iter(self._mapped))]
         if any(begin + size > mapped.bytes.size for begin, size in places) or not mapped.lock(ticket):
-            raise Gone(sequence)
-        memory = np.asarray(_Lease(mapped))
+            raise FrameExpired(sequence)
+        memory = np.asarray(_ReadLock(mapped))
         return [memory[begin : begin + size].data for begin, size in places]
 
 
 def _checked(reference: Any) -> tuple[int, int, int, int, int, list[tuple[int, int]]]:
-    """The parts of a reference. Raises ``Gone`` if it is none."""
+    """The fields of a reference. Raises ``FrameExpired`` for anything else."""
     try:
         *numbers, places = msgpack.unpackb(reference)
         owner, number, identity, ticket, sequence = numbers
@@ -210,8 +211,8 @@ def _checked(reference: Any) -> tuple[int, int, int, int, int, list[tuple[int, i
             return owner, number, identity, ticket, sequence, pairs
     except NOT_MSGPACK:
         pass
-    raise Gone
+    raise FrameExpired
 
 
 def _aligned(size: int) -> int:
-    return -(-size // _LINE) * _LINE
+    return -(-size // _ALIGNMENT) * _ALIGNMENT

@@ -1,7 +1,7 @@
-"""ZeroMQ sockets as our links use them: addresses, CURVE keys, errors of one line.
+"""ZeroMQ sockets of the links: addresses, CURVE keys, one-line errors.
 
 Addresses other than loopback and ``ipc://`` need CURVE keys: one pair made by ``generate_keys``, its folder copied to
-both machines; only who has the secret may watch or drive.
+both machines; only holders of the secret key may watch or drive.
 """
 
 from __future__ import annotations
@@ -68,7 +68,7 @@ def load_keys(folder: str | Path) -> Keys:
 
 
 def control_endpoint(endpoint: str) -> str:
-    """Where controls go when only the frames' endpoint was named: the next TCP port, or the path + ``.control``."""
+    """The default control endpoint for a frame endpoint: the next TCP port, or the path + ``.control``."""
     match = re.fullmatch(r"(tcp://.*):(\d+)", endpoint)
     return f"{match[1]}:{int(match[2]) + 1}" if match else endpoint + ".control"
 
@@ -88,7 +88,11 @@ def is_local(endpoint: str) -> bool:
 
 
 class Socket:
-    """One ZeroMQ socket with its context: bound or connected, encrypted when there are keys, closed without linger."""
+    """One ZeroMQ socket with its context: bound or connected, encrypted when there are keys, closed without linger.
+
+    ``kind``: the socket type (``zmq.ROUTER``, ...); ``endpoint``: address; ``keys``: CURVE pair or its folder;
+    ``bind``: bind instead of connect; ``options``: ZeroMQ socket options by name. Raises ``LinkError``.
+    """
 
     def __init__(self, kind: int, endpoint: str, keys: str | Path | Keys | None, bind: bool, **options: int) -> None:
         if not is_local(endpoint) and keys is None:
@@ -100,7 +104,7 @@ class Socket:
         self._guard: ThreadAuthenticator | None = None
         self._socket: zmq.Socket[bytes] = self._context.socket(kind)
         try:
-            # No ZMTP heartbeats: libzmq 4.3.5 aborts when one meets a full queue whose peer has gone.
+            # No ZMTP heartbeats: libzmq 4.3.5 aborts when one meets a full queue whose peer is disconnected.
             keepalive = {"TCP_KEEPALIVE": 1, "TCP_KEEPALIVE_IDLE": 5, "TCP_KEEPALIVE_INTVL": 2, "TCP_KEEPALIVE_CNT": 3}
             settings = {"LINGER": 0, "IPV6": int("[" in endpoint), **keepalive}
             for name, value in {**settings, **options}.items():
@@ -130,7 +134,7 @@ class Socket:
         self._guard.configure_curve_callback("*", credentials_provider=_OnlyHolders(pair))
 
     def close(self) -> None:
-        """Close at once; what was not sent yet is dropped. May be called again."""
+        """Close at once; unsent messages are dropped. May be called again."""
         self._socket.close(linger=0)
         if self._guard is not None:
             self._guard.stop()
@@ -145,7 +149,7 @@ class Socket:
 
 
 class _OnlyHolders:
-    """Lets in who proves to hold the same pair (ZeroMQ's authentication callback)."""
+    """Admits peers that prove to hold the same key pair (ZeroMQ's authentication callback)."""
 
     def __init__(self, pair: Keys) -> None:
         self._public = pair.public
@@ -155,7 +159,7 @@ class _OnlyHolders:
 
 
 def _refuse_taken(endpoint: str) -> None:
-    """ZeroMQ would take an ``ipc`` path away from a living process without a word."""
+    """Raise ``LinkError`` for an ``ipc`` path in use: ZeroMQ would silently take it away from a living process."""
     path = endpoint.removeprefix("ipc://")
     with socket.socket(socket.AF_UNIX) as probe:
         try:

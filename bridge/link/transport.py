@@ -1,8 +1,8 @@
 """ZeroMQ links: frames from the bridge to its receivers, controls back.
 
 Frames go from a ROUTER (publisher, binds) to DEALERs (subscribers, connect). PUB/SUB would do for driving only: it
-drops at its high-water mark without telling anybody. Here every subscriber says when it is free for its next frame and
-what it took last, and both deliveries are the same socket pair:
+drops silently at its high-water mark. Here every subscriber grants credit for its next frame and acknowledges the last
+one, and both delivery modes use the same socket pair:
 
 * latest wins (driving): the publisher never waits in ``send``; the subscriber drains its queue, hands out the newest
   frame and counts the skipped ones. Since ``motion`` refers to the frame before, it is composed over skipped ones.
@@ -10,8 +10,8 @@ what it took last, and both deliveries are the same socket pair:
 * lock-step (recording): the publisher waits until every subscriber has room, so none is lost. A subscriber asks for
   ``ahead + 1`` frames: with ``ahead=1`` the simulator works on the next frame while this one is painted.
 
-Planes reach subscribers on the same machine through memory (``shared.py``), with the message as the notice; others
-get them as parts of it. Controls go over PUSH/PULL, the newest wins.
+Planes reach subscribers on the same machine through shared memory (``shared.py``) with a reference in the message;
+others get them as message parts. Controls go over PUSH/PULL, the newest wins.
 """
 
 from __future__ import annotations
@@ -28,9 +28,9 @@ from typing import Any
 import msgpack
 import zmq
 
-from bridge.link.durations import Habit
+from bridge.link.durations import DurationEstimator
 from bridge.link.motion import compose, reproject
-from bridge.link.shared import Gone, Slots, Windows, neighbourhood
+from bridge.link.shared import FrameExpired, ShmReader, ShmRing, host_id
 from bridge.link.sockets import Keys, LinkError, Socket, control_endpoint, generate_keys, is_local, load_keys
 from bridge.messages import (
     NOT_MSGPACK,
@@ -61,95 +61,96 @@ __all__ = [
     "load_keys",
 ]
 
-QUEUE = 8  # frames with their planes that may wait for one receiver, about 1.5 MB each at 512x256
-NOTICES = 64  # frames that may wait for one that finds the planes in memory
-SHARED = b"shared"  # topic of a frame whose planes are to be found in memory
-ALIVE = b"alive?"
-ASK_AGAIN = 0.25  # s without a frame until a subscriber asks again: heals a publisher's restart
-PROBE = 0.5  # s between looks whether a receiver that takes nothing is there at all
+QUEUE = 8  # frames with their planes queued for one receiver, about 1.5 MB each at 512x256
+SHARED_QUEUE = 64  # frames queued for a receiver that maps the planes from shared memory
+SHARED = b"shared"  # topic of a frame whose planes are in shared memory
+PING = b"alive?"
+REQUEST_RETRY = 0.25  # s without a frame until a subscriber repeats its request: recovers from a publisher's restart
+PING_INTERVAL = 0.5  # s between connection checks of a receiver that takes no frames
 MAX_RECEIVERS = 32
-CHAIN = 4  # skipped frames whose motion is put together exactly: each costs a pass, and being late must not make later
+MAX_COMPOSED = 4  # skipped frames whose motion is composed exactly: each costs a pass, and lag must not cause more lag
 
 
 class LinkTimeout(LinkError):
-    """The other side of a lock-step link went silent."""
+    """The other side of a lock-step link does not respond."""
 
 
 @dataclass
 class _Receiver:
-    """What the publisher knows of one."""
+    """The publisher's state of one receiver."""
 
     credit: int = 1
-    near: bool = False  # it finds planes in memory
+    same_host: bool = False  # it maps planes from shared memory
     interactive: bool = False
-    awaited: bool = True  # until it lets a tick wait in vain
+    waited_for: bool = True  # until a tick has waited for it in vain
     unacknowledged: deque[int] = field(default_factory=deque)  # sequences
-    given: float = 0.0  # s, when the newest of them was sent
-    since: float = 0.0  # s, when it began with the oldest of them
-    busy: Habit = field(default_factory=Habit)  # with one
-    probed: float = 0.0  # s
+    sent_at: float = 0.0  # s, when the newest of them was sent
+    busy_since: float = 0.0  # s, when it began processing the oldest of them
+    busy: DurationEstimator = field(default_factory=DurationEstimator)  # per frame
+    pinged_at: float = 0.0  # s
 
     def has_room(self) -> bool:
-        return len(self.unacknowledged) < (NOTICES if self.near else QUEUE)
+        return len(self.unacknowledged) < (SHARED_QUEUE if self.same_host else QUEUE)
 
     def free_at(self, lead: float) -> float:
-        """When to begin a frame that takes ``lead`` seconds to make: s, the past if now, infinity if it will tell."""
-        if not self.interactive or not self.awaited or not self.unacknowledged:
+        """When to begin a frame that takes ``lead`` seconds to produce: s, -inf for now, inf until its next request."""
+        if not self.interactive or not self.waited_for or not self.unacknowledged:
             return -math.inf
-        told = len(self.unacknowledged) >= self.credit or not self.busy.known
-        return math.inf if told else self.since + self.busy.short - lead
+        unknown = len(self.unacknowledged) >= self.credit or not self.busy.known
+        return math.inf if unknown else self.busy_since + self.busy.p25 - lead
 
-    def gave(self, sequence: int) -> None:
-        """A frame is on its way."""
-        self.given = time.monotonic()
+    def on_sent(self, sequence: int) -> None:
+        """Record that a frame has been sent."""
+        self.sent_at = time.monotonic()
         if not self.unacknowledged:
-            self.since = self.given
+            self.busy_since = self.sent_at
         self.unacknowledged.append(sequence)
 
-    def took(self, last: int, needed: float = 0.0, just_now: bool = True) -> None:
-        """It is free, and ``last`` is the newest frame it has taken; it was busy with that for ``needed`` s, if told.
+    def on_request(self, last: int, needed: float = 0.0, just_now: bool = True) -> None:
+        """Record a request: ``last`` is the newest frame taken, which kept it busy for ``needed`` s (0 if unknown).
 
-        A word that comes while the next frame is being made is only heard afterwards, not ``just_now``: what it says
-        counts then, not when.
+        A request that arrives while the next frame is being produced is read late, not ``just_now``: then its content
+        counts, its time of arrival does not.
         """
-        self.awaited = True
+        self.waited_for = True
         if last not in self.unacknowledged:
             return
         while self.unacknowledged.popleft() != last:
             pass
         now = time.monotonic()
-        needed = needed or now - self.since
-        self.busy.took(needed)
-        self.since = now if just_now else min(now, max(self.since + needed, self.given))
+        needed = needed or now - self.busy_since
+        self.busy.add(needed)
+        self.busy_since = now if just_now else min(now, max(self.busy_since + needed, self.sent_at))
 
 
 class FramePublisher(Socket):
     """The bridge's end of the frame link.
 
-    ``lockstep`` makes ``wait`` hold until every receiver (and at least one) has room; ``timeout`` in seconds bounds
-    it. Without it nothing here ever blocks: a receiver whose queue is full misses the frame.
+    ``endpoint``: ZeroMQ address to bind; ``keys``: CURVE pair or its folder, needed off this machine. ``lockstep``
+    makes ``wait`` block until every receiver (and at least one) has room; ``timeout`` in seconds bounds it. Without
+    ``lockstep`` nothing here ever blocks: a receiver whose queue is full misses the frame.
     """
 
     def __init__(
         self, endpoint: str, keys: str | Path | Keys | None = None, lockstep: bool = False, timeout: float = 20.0
     ) -> None:
-        self._slots = Slots()
-        options = {"SNDHWM": NOTICES, "RCVHWM": 64, "ROUTER_MANDATORY": 1, "MAXMSGSIZE": 4096}
+        self._ring = ShmRing()
+        options = {"SNDHWM": SHARED_QUEUE, "RCVHWM": 64, "ROUTER_MANDATORY": 1, "MAXMSGSIZE": 4096}
         super().__init__(zmq.ROUTER, endpoint, keys, True, **options)
         self.lockstep, self.timeout = lockstep, timeout
-        self.malformed = 0  # messages that were none of ours
+        self.malformed = 0  # messages that violate the protocol
         self._receivers: dict[bytes, _Receiver] = {}
-        self._here = neighbourhood()
+        self._host = host_id()
 
     @property
     def receivers(self) -> int:
-        """How many are connected, as far as known."""
+        """The number of receivers that have sent a request and are not known to be disconnected."""
         return len(self._receivers)
 
     def wait(self, stop: Callable[[], bool] = lambda: False) -> None:
-        """In lock-step: return when all receivers may get a frame, or as soon as ``stop()`` is true; else at once.
+        """In lock-step: return when all receivers have credit, or as soon as ``stop()`` is true; else at once.
 
-        Raises ``LinkTimeout`` if no receiver comes or one does not acknowledge within ``timeout``.
+        Raises ``LinkTimeout`` if no receiver connects or one does not acknowledge within ``timeout``.
         """
         self.listen()
         if not self.lockstep:
@@ -157,79 +158,81 @@ class FramePublisher(Socket):
         begun = time.monotonic()
         while not self._ready() and not stop():
             if time.monotonic() - begun > self.timeout:
-                who = "a receiver does not take its frames" if self._receivers else "no receiver came"
-                raise LinkTimeout(f"lock-step on {self.endpoint}: {who} for {self.timeout:g} s; start it again")
+                reason = "a receiver does not take its frames" if self._receivers else "no receiver came"
+                raise LinkTimeout(f"lock-step on {self.endpoint}: {reason} for {self.timeout:g} s; start it again")
             for identity, receiver in list(self._receivers.items()):
-                self._probe(identity, receiver)
+                self._ping(identity, receiver)
             self.listen(0.05)
 
     def free_at(self, lead: float) -> float:
-        """When a frame that takes ``lead`` seconds to make should be begun, for the slowest interactive receiver.
+        """When to begin a frame that takes ``lead`` seconds to produce, for the slowest interactive receiver.
 
-        Monotonic seconds; in the past if all are free now (or there are none), infinity while only they can tell.
+        Monotonic seconds; in the past if all are free now (or there are none), infinity until the next request.
         """
         return max((receiver.free_at(lead) for receiver in self._receivers.values()), default=-math.inf)
 
     def give_up(self, lead: float) -> None:
-        """Time is up: whoever is not free yet is not waited for until it is heard of again."""
+        """Stop waiting for receivers that are still busy, until their next request; ``lead`` as in ``free_at``."""
         now = time.monotonic()
         for receiver in self._receivers.values():
-            receiver.awaited = receiver.awaited and receiver.free_at(lead) <= now
+            receiver.waited_for = receiver.waited_for and receiver.free_at(lead) <= now
 
     def send(self, frame: Frame) -> None:
         """Stamp ``frame`` as sent and send it to all receivers; its planes may be reused afterwards."""
         self.listen()
         frame.stamps["sent"] = time.monotonic_ns()
         topic, header, *planes = pack(frame)
-        notice = self._share(frame, header, planes)
+        shared = self._share(frame, header, planes)
         whole: list[Any] = []
         for identity, receiver in list(self._receivers.items()):
             if not receiver.has_room():
-                self._probe(identity, receiver)
+                self._ping(identity, receiver)
                 continue
-            if (not receiver.near or notice is None) and not whole:  # one copy for all of them
+            if (not receiver.same_host or shared is None) and not whole:  # one copy for all of them
                 whole = [zmq.Frame(part, copy=True) for part in (topic, header, *planes)]
-            if self._send(identity, notice if receiver.near and notice else whole):
-                receiver.gave(frame.sequence)
+            if self._send(identity, shared if receiver.same_host and shared else whole):
+                receiver.on_sent(frame.sequence)
 
     def close(self) -> None:
-        """Close at once; what was not sent yet is dropped. May be called again."""
+        """Close at once; unsent messages are dropped. May be called again."""
         super().close()
-        self._slots.close()
+        self._ring.close()
 
     def _share(self, frame: Frame, header: bytes, planes: list[Any]) -> list[bytes] | None:
-        """Put the planes where those who are near find them; None if nobody is, or there is no room."""
-        near = [receiver for receiver in self._receivers.values() if receiver.near]
-        if not near:
+        """The message that refers to the planes in shared memory; None without local receivers, or without room."""
+        local = [receiver for receiver in self._receivers.values() if receiver.same_host]
+        if not local:
             return None
-        done = min((receiver.unacknowledged[0] for receiver in near if receiver.unacknowledged), default=frame.sequence)
-        reference = self._slots.put(frame.sequence, planes, done, keep=self.lockstep)
+        done = min(
+            (receiver.unacknowledged[0] for receiver in local if receiver.unacknowledged), default=frame.sequence
+        )
+        reference = self._ring.put(frame.sequence, planes, done, keep=self.lockstep)
         return None if reference is None else [SHARED, header, reference]
 
     def _ready(self) -> bool:
         return bool(self._receivers) and all(len(r.unacknowledged) < r.credit for r in self._receivers.values())
 
-    def _probe(self, identity: bytes, receiver: _Receiver) -> None:
-        """Find out now and then whether one that takes nothing has gone: sending to it fails."""
+    def _ping(self, identity: bytes, receiver: _Receiver) -> None:
+        """Check at intervals whether a receiver that takes no frames is disconnected: sending to it fails then."""
         now = time.monotonic()
-        if now - receiver.probed > PROBE:
-            receiver.probed = now
-            self._send(identity, [ALIVE])
+        if now - receiver.pinged_at > PING_INTERVAL:
+            receiver.pinged_at = now
+            self._send(identity, [PING])
 
     def _send(self, identity: bytes, parts: list[Any]) -> bool:
         try:
             self._socket.send_multipart([identity, *parts], zmq.NOBLOCK, copy=False)
         except zmq.Again:
             return False
-        except zmq.ZMQError:  # unreachable: it has gone
+        except zmq.ZMQError:  # unreachable: it is disconnected
             del self._receivers[identity]
             return False
         return True
 
     def listen(self, timeout: float = 0.0) -> None:
-        """Take in what receivers say; with a ``timeout`` in seconds, wait for the first to say something.
+        """Read the receivers' requests; with a ``timeout`` in seconds, wait for the first one.
 
-        A msgpack array: version, credit, last sequence (-1: none yet), and from those who know: neighbourhood,
+        A request is a msgpack array: version, credit, last sequence (-1: none yet), and from newer receivers: host id,
         interactive, seconds that the last frame kept it busy.
         """
         waited = not self._socket.poll(0)
@@ -239,7 +242,7 @@ class FramePublisher(Socket):
             identity, *parts = self._socket.recv_multipart()
             try:
                 version, credit, sequence, *more = msgpack.unpackb(b"".join(parts))
-                near, interactive, needed = more or ("", False, 0.0)
+                host, interactive, needed = more or ("", False, 0.0)
                 known = type(credit) is int and type(sequence) is int and isinstance(needed, float | int)
                 if version != PROTOCOL or not known or credit < 1 or not 0.0 <= needed < math.inf:
                     raise ProtocolError("not an acknowledgement")
@@ -249,20 +252,21 @@ class FramePublisher(Socket):
             if identity not in self._receivers and len(self._receivers) >= MAX_RECEIVERS:
                 continue
             receiver = self._receivers.setdefault(identity, _Receiver())
-            if receiver.near and near != self._here:  # it could not find them
+            if receiver.same_host and host != self._host:  # it could not map the planes
                 receiver.unacknowledged.clear()
             receiver.credit, receiver.interactive = min(credit, QUEUE), interactive is True
-            receiver.near = bool(near) and near == self._here
-            receiver.took(sequence, needed, waited)
+            receiver.same_host = bool(host) and host == self._host
+            receiver.on_request(sequence, needed, waited)
 
 
 class FrameSubscriber(Socket):
     """A receiver's end of the frame link.
 
-    Latest wins unless ``lockstep``. ``ahead`` (lock-step or ``interactive``): frames the simulator may work on before
-    the next ``recv``; 0 = it waits until the receiver asks again. ``interactive``: somebody drives by these frames, so
-    the bridge, as far as it keeps its rate, makes them when this receiver is free. ``shared=False``: no planes through
-    memory, though the bridge be on this machine.
+    ``endpoint``: ZeroMQ address of the publisher; ``keys``: CURVE pair or its folder, needed off this machine. Latest
+    wins unless ``lockstep``. ``ahead`` (lock-step or ``interactive``): frames the simulator may produce before the next
+    ``recv``; 0 = it waits for the receiver's next request. ``interactive``: these frames are driven by, so the bridge,
+    as far as it keeps its rate, produces them when this receiver is free. ``shared=False``: no shared memory, even if
+    the bridge is on this machine.
     """
 
     def __init__(
@@ -274,86 +278,86 @@ class FrameSubscriber(Socket):
         interactive: bool = False,
         shared: bool = True,
     ) -> None:
-        super().__init__(zmq.DEALER, endpoint, keys, False, RCVHWM=NOTICES, SNDHWM=QUEUE, MAXMSGSIZE=1 << 28)
+        super().__init__(zmq.DEALER, endpoint, keys, False, RCVHWM=SHARED_QUEUE, SNDHWM=QUEUE, MAXMSGSIZE=1 << 28)
         self.lockstep, self.ahead, self.interactive = lockstep, ahead, interactive
         self.received = 0  # frames handed out
         self.skipped = 0  # frames not handed out
-        self.malformed = 0  # messages that were none of ours
-        self.error = ""  # why the last of them was refused
-        self._near = neighbourhood() if shared else ""
-        self._windows = Windows()
+        self.malformed = 0  # messages that violate the protocol
+        self.error = ""  # why the last of them was rejected
+        self._host = host_id() if shared else ""
+        self._shm = ShmReader()
         self._newest = -1  # sequence of the newest frame that came
         self._delivered: tuple[int, Camera] | None = None  # sequence and camera of the frame handed out last
-        self._asked = 0.0
+        self._requested_at = 0.0
         self._handed_out = time.monotonic()
         self._needed = 0.0  # s that the frame handed out last kept the caller busy
-        self._ask()
+        self._request()
 
     def recv(self, timeout: float = 1.0) -> Frame | None:
-        """The newest frame (in lock-step: the next), or None if none comes within ``timeout`` seconds.
+        """The newest frame (in lock-step: the next), or None if none arrives within ``timeout`` seconds.
 
         ``frame.skipped`` counts the frames since the one handed out before, and ``frame.motion`` reaches back to that
-        one. Planes are read-only views, of the message or of memory that stays as it is while they are held. Raises
-        ``LinkError`` in lock-step if a frame was lost.
+        one. Planes are read-only views, of the message or of shared memory that is not overwritten while they are held.
+        Raises ``LinkError`` in lock-step if a frame was lost.
         """
         until = time.monotonic() + timeout
-        if not self._asked:
+        if not self._requested_at:
             self._needed = time.monotonic() - self._handed_out
-            self._ask()
+            self._request()
         frames: list[Frame] = []
         while not frames:
             left = until - time.monotonic()
-            if self._socket.poll(max(0, int(1000 * min(left, ASK_AGAIN)))):
+            if self._socket.poll(max(0, int(1000 * min(left, REQUEST_RETRY)))):
                 frames = self._drain()
             elif left <= 0:
                 return None
-            if not frames and time.monotonic() - self._asked > ASK_AGAIN:  # or never, since 0.0
-                self._ask()
+            if not frames and time.monotonic() - self._requested_at > REQUEST_RETRY:  # or never requested: 0.0
+                self._request()
         return self._deliver(frames)
 
-    def _ask(self) -> None:
-        self._asked = time.monotonic()
-        ask = PROTOCOL, self.ahead + 1, self._newest, self._near, self.interactive, self._needed
-        with contextlib.suppress(zmq.Again):  # not connected yet, earlier asks are waiting
-            self._socket.send(msgpack.packb(ask), zmq.NOBLOCK)
+    def _request(self) -> None:
+        self._requested_at = time.monotonic()
+        request = PROTOCOL, self.ahead + 1, self._newest, self._host, self.interactive, self._needed
+        with contextlib.suppress(zmq.Again):  # not connected yet, earlier requests are queued
+            self._socket.send(msgpack.packb(request), zmq.NOBLOCK)
 
     def _drain(self) -> list[Frame]:
         """All waiting frames, oldest first; in lock-step one of them."""
         frames: list[Frame] = []
-        while len(frames) < (1 if self.lockstep else 2 * NOTICES) and self._socket.poll(0):
+        while len(frames) < (1 if self.lockstep else 2 * SHARED_QUEUE) and self._socket.poll(0):
             frame = self._read([part.buffer for part in self._socket.recv_multipart(copy=False)])
             if frame is None:
                 continue
             frame.stamps["received"] = time.monotonic_ns()
             frames.append(frame)
             if frame.sequence <= self._newest:
-                self._delivered = None  # the bridge began anew
+                self._delivered = None  # the bridge was restarted
                 del frames[:-1]
             self._newest = frame.sequence
         return frames
 
     def _read(self, parts: list[Any]) -> Frame | None:
-        """The frame in a message, None if there is none (any more)."""
+        """The frame in a message, None if there is none or it has expired."""
         try:
             if len(parts) == 3 and parts[0] == SHARED:
-                return self._find(parts[1], parts[2])
-            if len(parts) != 1 or parts[0] != ALIVE:
+                return self._map(parts[1], parts[2])
+            if len(parts) != 1 or parts[0] != PING:
                 return unpack(parts)
         except ProtocolError as error:
             self.malformed += 1
             self.error = str(error)
         return None
 
-    def _find(self, header: Any, reference: Any) -> Frame | None:
-        """The frame with planes in memory; None if they are no longer there."""
+    def _map(self, header: Any, reference: Any) -> Frame | None:
+        """The frame with planes in shared memory; None if they have been overwritten."""
         try:
-            return unpack([TOPIC, header, *self._windows.look(reference)])
-        except Gone as gone:
-            if gone.sequence is None:  # they never were, for this process
-                self._near = ""
+            return unpack([TOPIC, header, *self._shm.map(reference)])
+        except FrameExpired as expired:
+            if expired.sequence is None:  # this process cannot map them at all
+                self._host = ""
             else:
-                self._newest = gone.sequence
-            self._asked = 0.0  # the publisher waits for a word
+                self._newest = expired.sequence
+            self._requested_at = 0.0  # the publisher waits for a request
         return None
 
     def _deliver(self, frames: list[Frame]) -> Frame:
@@ -364,19 +368,19 @@ class FrameSubscriber(Socket):
             if newest.skipped and self.lockstep:
                 raise LinkError(f"{newest.skipped} frames were lost: start the bridge with --lockstep as well")
             if newest.skipped and "motion" in newest.planes:
-                self._reach_back(newest, frames[:-1], before[1])
+                self._compose_motion(newest, frames[:-1], before[1])
         self.received += 1
         self._delivered = newest.sequence, newest.camera
-        self._asked, self._handed_out = 0.0, time.monotonic()
+        self._requested_at, self._handed_out = 0.0, time.monotonic()
         return newest
 
-    def _reach_back(self, newest: Frame, between: list[Frame], before: Camera) -> None:
-        """Let the newest frame's motion refer to the frame handed out before."""
+    def _compose_motion(self, newest: Frame, between: list[Frame], before: Camera) -> None:
+        """Make the newest frame's motion refer to the frame handed out before."""
         size = newest.camera.width, newest.camera.height
         whole = all((f.camera.width, f.camera.height) == size and "motion" in f.planes for f in between)
-        if whole and len(between) == newest.skipped <= CHAIN:
+        if whole and len(between) == newest.skipped <= MAX_COMPOSED:
             newest.planes["motion"] = compose(newest, between, before)
-        elif "depth" in newest.planes:  # the chain is broken or long: what stands still is right at least
+        elif "depth" in newest.planes:  # the chain is broken or long: static surfaces are right at least
             newest.planes["motion"] = reproject(newest.planes["depth"], newest.camera, before.pose)
 
 
@@ -398,11 +402,11 @@ class ControlReceiver(Socket):
 
     def __init__(self, endpoint: str, keys: str | Path | Keys | None = None) -> None:
         super().__init__(zmq.PULL, endpoint, keys, True, RCVHWM=64, MAXMSGSIZE=1 << 16)
-        self.malformed = 0  # messages that were none of ours
-        self.error = ""  # why the last of them was refused
+        self.malformed = 0  # messages that violate the protocol
+        self.error = ""  # why the last of them was rejected
 
     def newest(self, timeout: float = 0.0) -> Control | None:
-        """The newest control that came since the last call, or None after ``timeout`` seconds."""
+        """The newest control received since the last call, or None after ``timeout`` seconds."""
         control: Control | None = None
         wait = int(1000 * timeout)
         while self._socket.poll(wait):

@@ -1,1 +1,1 @@
-"""How a process of ours begins and ends: command lines, presets, signals."""
+"""Process plumbing: command lines, presets, signals."""

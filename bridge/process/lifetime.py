@@ -1,12 +1,14 @@
-"""How a process of ours ends: soon after Ctrl-C or SIGTERM, or with its parent, even when a call into C++ hangs."""
+"""Process shutdown: prompt on Ctrl-C, SIGTERM or the parent's death, even while a call into C++ hangs."""
 
 from __future__ import annotations
 
 import os
 import signal
+import sys
 import threading
 import time
 from types import FrameType
+from typing import NoReturn
 
 
 class BridgeError(RuntimeError):
@@ -14,25 +16,32 @@ class BridgeError(RuntimeError):
 
 
 def parent_pid() -> int:
-    """The process to die with: as it said itself in NEURALSIM_PARENT, for it may be gone before we are up to ask."""
-    told = os.environ.get("NEURALSIM_PARENT", "")
-    return int(told) if told.isdecimal() else os.getppid()
+    """The process to end with: NEURALSIM_PARENT if set, since the parent may have ended before this call."""
+    given = os.environ.get("NEURALSIM_PARENT", "")
+    return int(given) if given.isdecimal() else os.getppid()
+
+
+def end(code: int) -> NoReturn:
+    """Leave with an exit code at once: threads in C++ may outlive the interpreter and crash in its teardown."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)
 
 
 class Lifetime:
-    """Turns SIGINT and SIGTERM into ``over``; ``grace`` seconds later the process ends whatever it is doing.
+    """Turns SIGINT and SIGTERM into ``over``; ``grace`` seconds later the process exits unconditionally.
 
-    ``with_parent``: the end of the parent process counts as SIGTERM. To be made in the main thread.
+    ``with_parent``: the end of the parent process counts as SIGTERM. Must be created in the main thread.
     """
 
     def __init__(self, with_parent: bool = False, grace: float = 0.8) -> None:
         self._over = threading.Event()
         self._grace = grace
         self._parent = parent_pid() if with_parent else 0
-        self._told, self._tell = os.pipe()
-        os.set_blocking(self._tell, False)
-        # A Python handler has to wait until the call that hangs returns; this descriptor is written at once.
-        signal.set_wakeup_fd(self._tell, warn_on_full_buffer=False)
+        self._wake_read, self._wake_write = os.pipe()
+        os.set_blocking(self._wake_write, False)
+        # A Python handler has to wait until a hanging call returns; this descriptor is written at once.
+        signal.set_wakeup_fd(self._wake_write, warn_on_full_buffer=False)
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, self._end)
         threading.Thread(target=self._watch, name="lifetime", daemon=True).start()
@@ -41,18 +50,18 @@ class Lifetime:
 
     @property
     def over(self) -> bool:
-        """Whether the end has been asked for."""
+        """Whether the process has been asked to end."""
         return self._over.is_set()
 
     def wait(self) -> None:
-        """Until ``over``."""
+        """Block until ``over``."""
         self._over.wait()
 
     def _end(self, number: int, frame: FrameType | None) -> None:
-        """The thread that reads the descriptor does it: a handler may not touch a lock that this thread waits on."""
+        """Do nothing: the thread that reads the descriptor acts, since a handler may not take a lock held here."""
 
     def _watch(self) -> None:
-        os.read(self._told, 1)
+        os.read(self._wake_read, 1)
         self._over.set()
         time.sleep(self._grace)
         os._exit(0)

@@ -1,4 +1,4 @@
-"""What is chosen by name, for whoever has to know the names before a simulator is imported, let alone started."""
+"""Names of weathers, planes and towns, importable without loading a simulator."""
 
 from __future__ import annotations
 
@@ -13,15 +13,18 @@ Preset = Literal[
 ]  # fmt: skip
 WEATHERS: tuple[str, ...] = tuple(sorted(get_args(Preset)))
 
-#: What a frame can hold, in the order of the wire.
+#: The planes of a frame, in wire order.
 PLANES = ("tag", "instance", "depth", "motion", "rgb")
 
 #: The towns that ``bridge.town.opendrive.towns`` can generate.
 TOWNS = ("hamlet", "motorway", "oldtown", "suburb", "village")
 
+#: One of open ground and a road, for scenarios without a map; it is not among those that one drives in.
+PLAIN = "plain"
+
 
 def weather(text: str) -> str:
-    """The preset that is meant, however its letters are cased. Raises ``ValueError``, one line."""
+    """The preset with this name, in any case. Raises ``ValueError``, one line."""
     known = {name.lower(): name for name in WEATHERS}
     if text.lower() not in known:
         raise ValueError(f"unknown weather {text!r}: choose {', '.join(WEATHERS)}")
@@ -30,6 +33,6 @@ def weather(text: str) -> str:
 
 def town(text: str) -> str:
     """``text`` if it is a town's name or ends as an OpenDRIVE file does. Raises ``ValueError``, one line."""
-    if text not in TOWNS and not text.lower().endswith(".xodr"):
+    if text not in (*TOWNS, PLAIN) and not text.lower().endswith(".xodr"):
         raise ValueError(f"unknown town {text!r}: choose {', '.join(TOWNS)} or the path of an .xodr file")
     return text

@@ -1,38 +1,40 @@
-"""The town as its server serves it: actors in, ticks, pictures out. It knows nothing of sockets or CARLA's wire."""
+"""The simulated town: actors in, ticks, pictures out. It knows nothing of sockets or CARLA's wire."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 
 import numpy as np
 
 from bridge import jitter
 from bridge.jitter import Jitter
-from bridge.town.assets.meshes import merge
 from bridge.town.assets.people_meshes import KINDS, PHASES
 from bridge.town.assets.prop_meshes import traffic_light_bulbs
 from bridge.town.assets.templates import ARM, templates
 from bridge.town.core import blueprint_library
-from bridge.town.core.types import Actor, Blueprint, Transform
-from bridge.town.dynamics.driven import Collision, Driven
-from bridge.town.dynamics.lights import Light, Lights, trigger_of
+from bridge.town.core.types import Actor, Blueprint, Transform, matrices_of
+from bridge.town.dynamics.driven import SUNK, CollisionEvent, DrivenVehicles, Patch
+from bridge.town.dynamics.lights import TrafficLight, TrafficLights, trigger_of
 from bridge.town.dynamics.mounts import Mounts, assign
-from bridge.town.dynamics.residents import Residents
-from bridge.town.dynamics.vehicles import SPECS, Drive, Obstacles, overlap
+from bridge.town.dynamics.residents import BackgroundActors
+from bridge.town.dynamics.vehicles import GRAVITY, SPECS, VehicleState, overlap
 from bridge.town.dynamics.walkers import STRIDE
-from bridge.town.ground.blocks import KERB, Ground
-from bridge.town.ground.roads import ground_mesh
-from bridge.town.opendrive import towns
-from bridge.town.opendrive.network import Network
-from bridge.town.render.daylight import Air
+from bridge.town.ground.blocks import KERB
+from bridge.town.land import land_of
+from bridge.town.render.daylight import Atmosphere
+from bridge.town.render.poses import Poses
 from bridge.town.render.raster import Placements, Planes, Scene
-from bridge.town.render.view_cache import Poses, Stage, View, matrices_of
-from bridge.town.scenery import placement
-from bridge.town.scenery.looks import look_of
+from bridge.town.render.view_cache import ViewCache, ViewKey
+from bridge.town.sensors.rays import Rays
 
-LONGEST = 0.1  # s, of a step in which who drives still sees what is coming
-FIRST_SCENERY = 10_001  # instances of scenery begin here; those of actors are their ids
+BLOCKED = "Spawn failed because of collision at spawn position"  # in CARLA's words: its programs look for them
+NEAR = 20.0  # m, boxes of actors further apart do not touch
+STEP = 0.4  # m that people on foot step up or down
+TAKE_OFF = 0.5  # m/s upwards that lift a vehicle off the ground
+MAX_STEP = 0.1  # s, longest step of the traffic's decisions
 
 WEATHER = {
     "cloudiness": 20.0, "precipitation": 0.0, "precipitation_deposits": 0.0, "wind_intensity": 10.0,
@@ -51,33 +53,31 @@ class World:
 
     def __init__(self, town: str = "oldtown", seed: int = 0, vehicles: int = 20, walkers: int = 12) -> None:
         self.seed = seed
-        self.name, self.opendrive = towns.load(town, seed)
-        self.network = Network(self.name, self.opendrive)
+        self.land = land_of(town, seed)
+        self.name, self.opendrive = self.land.name, self.land.opendrive
+        self.network, self.ground, self.props = self.land.network, self.land.ground, self.land.kinds
         self.map = self.network.map
-        look = look_of(self.name)
-        self.ground = Ground(self.network, look.hills, seed)
         self.frame, self.time, self.delta = 0, 0.0, 0.0
         self.weather = dict(WEATHER)
         self.actors: dict[int, Actor] = {}
-        self.light_of: dict[int, Light] = {}  # by actor id
+        self.light_of: dict[int, TrafficLight] = {}  # by actor id
         self._blueprints = blueprint_library.blueprints(list(templates().vehicles))
         self._rng = np.random.default_rng([seed, 1])
         self._next_id = 1
         self._strides: dict[int, float] = {}  # metres walked by walkers that a client moves
-        self._events: list[Collision] = []  # of the last tick
+        self._falls: dict[int, float] = {}  # m/s upwards of walkers and props in the air
+        self._events: list[CollisionEvent] = []  # of the last tick
         self._steps = 0  # parts of ticks so far
         self._mounts = Mounts(self.actors)
+        self._arrivals: list[tuple[float, float, float]] | None = None  # who came during `together`: place, half length
 
-        things = placement.dress(self.network, self.ground, np.random.default_rng([seed, 2]), FIRST_SCENERY, look)
-        self.props = things.props
-        self._solid = Obstacles(things.boxes, things.levels)
-        self._driven = Driven(self.actors, self.ground, self._solid)
+        self._solid = self.land.solid
+        self._driven = DrivenVehicles(self.actors, self.ground, self._solid)
         self._drives = self._driven.drives
-        scene = Scene(merge([ground_mesh(self.network, self.ground), things.mesh]), templates().meshes)
-        self._stage = Stage(scene, things.props, FIRST_SCENERY + things.buildings)
+        self._stage = ViewCache(self.land.scene, self.land.props)
         self.spectator = self._add(blueprint_library.SPECTATOR, {}, self._overview())
-        self.lights = Lights(self.network, self._make_lights(), self._rng)
-        self.residents = Residents(
+        self.lights = TrafficLights(self.network, self._make_lights(), self._rng)
+        self.residents = BackgroundActors(
             self.network, self.ground, self._blueprints, self.actors, self._resident, self._rng, vehicles, walkers
         )
         self.traffic, self.walkers = self.residents.traffic, self.residents.walkers
@@ -87,17 +87,20 @@ class World:
     # Actors -------------------------------------------------------------------------------------------------------
 
     def blueprints(self) -> list[Blueprint]:
+        """All blueprints that can be spawned."""
         return list(self._blueprints.values())
 
     def spawn_points(self) -> list[Transform]:
-        """Poses in driving lanes outside junctions, more than 8 m apart, the same for every world of this town."""
-        return self.network.spawn_points()
+        """Poses in driving lanes outside junctions, more than 8 m apart, the same for every world of this town: every
+        vehicle has room there."""
+        return self.land.spawn_points
 
     def spawn(
         self, blueprint_id: str, attributes: dict[str, str], transform: Transform, parent: int = 0, arm: bool = False
     ) -> Actor:
-        """A new actor; with a `parent`, `transform` is relative to it, and `arm` holds it with a spring arm. Traffic
-        makes way for driven vehicles.
+        """A new actor; with a ``parent``, ``transform`` is relative to it, and ``arm`` holds it with a spring arm.
+
+        Traffic makes way for driven vehicles.
 
         Raises:
             ValueError: unknown blueprint or parent, or something solid is there.
@@ -115,6 +118,8 @@ class World:
         actor = self._add(blueprint, values, transform, parent)
         if blueprint_id in blueprint_library.PROPS:
             self._shaped(actor, blueprint_library.body(blueprint_id))
+        if blueprint_id == blueprint_library.FRICTION:
+            self._driven.patches[actor.id] = Patch.of(actor)
         self._mounts.add(actor, transform, arm)
         self._place_sensors()
         return actor
@@ -129,6 +134,7 @@ class World:
         self.residents.release(actor_id)
         self._driven.remove(actor_id)
         self._strides.pop(actor_id, None)
+        self._falls.pop(actor_id, None)
         self._mounts.remove(actor_id)
         del self.actors[actor_id]
         self._stage.changed()
@@ -140,54 +146,81 @@ class World:
         drive = self.take_over(actor_id) if actor_id in self.residents.vehicles else self._drives.get(actor_id)
         if actor_id in self.residents.people:
             self.lead(actor_id)
-        if drive is not None:
-            drive.x, drive.y, drive.yaw = transform.x, transform.y, float(np.radians(transform.yaw))
-            transform = Transform(
-                transform.x,
-                transform.y,
-                self.ground.level(transform.x, transform.y, transform.z),
-                0.0,
-                transform.yaw,
-                0.0,
-            )
-            self._driven.add(actor_id, drive)
-            self.residents.make_way(drive.x, drive.y, actor.extent[0], list(self._drives.values()))
-            self.residents.gather(list(self._drives.values()), self._steps, at_once=True)
         if actor_id in self._mounts:
             self._mounts.move(actor, transform)
         assign(actor.transform, transform)
         if drive is not None:
-            self._refresh()
+            drive.x, drive.y, drive.yaw = transform.x, transform.y, float(np.radians(transform.yaw))
+            self._driven.add(actor_id, drive)
+            self._arrive(actor)
+        self._falls.pop(actor_id, None)
         self._mounts.turn(actor)
         self._place_sensors()
 
-    def set_velocity(self, actor_id: int, velocity: tuple[float, float, float]) -> None:
+    @contextmanager
+    def together(self) -> Iterator[None]:
+        """Many actors come or are put somewhere in here: the town makes way for all of them at once, at its end."""
+        self._arrivals = []
+        try:
+            yield
+        finally:
+            arrivals, self._arrivals = self._arrivals, None
+            if arrivals:
+                self._make_way(arrivals)
+
+    def _arrive(self, actor: Actor) -> None:
+        """A driven vehicle is at a new place."""
+        arrival = (actor.transform.x, actor.transform.y, actor.extent[0])
+        if self._arrivals is None:
+            self._make_way([arrival])
+        else:
+            self._arrivals.append(arrival)
+
+    def _make_way(self, arrivals: list[tuple[float, float, float]]) -> None:
+        drives = list(self._drives.values())
+        self.residents.make_way(arrivals, drives)
+        self.residents.gather(drives, self._steps, at_once=True)
+        self._refresh()
+
+    def set_velocity(self, actor_id: int, velocity: np.ndarray | tuple[float, float, float]) -> None:
         """Give an actor a velocity (m/s, world); a driven vehicle goes on turning as it did. Raises ValueError for an
         unknown id."""
         actor = self._get(actor_id)
         actor.velocity[:] = velocity
         drive = self._drives.get(actor_id)
         if drive is not None:
-            along = float(np.cos(drive.yaw) * velocity[0] + np.sin(drive.yaw) * velocity[1])
-            across = float(np.cos(drive.yaw) * velocity[1] - np.sin(drive.yaw) * velocity[0])
-            forward = -1.0 if along < 0.0 else 1.0
-            drive.speed = along
-            drive.slip = float(np.clip(np.arctan2(forward * across, forward * along), -0.5, 0.5))
+            drive.push(float(velocity[0]), float(velocity[1]))
+            if drive.airborne or velocity[2] > TAKE_OFF:
+                drive.airborne, drive.rise = True, float(velocity[2])
 
     @property
-    def drives(self) -> dict[int, Drive]:
-        """Moving state of the vehicles that obey their `control`, by id."""
+    def drives(self) -> dict[int, VehicleState]:
+        """The state of the driven vehicles, by id."""
         return self._drives
 
-    def drive_of(self, actor_id: int) -> Drive:
-        """The moving state of a vehicle, which obeys its `control` from now on if it did not before. Raises
-        ValueError for other actors."""
+    def drive_of(self, actor_id: int) -> VehicleState:
+        """The moving state of a vehicle, which obeys its ``control`` from now on if it did not before.
+
+        Raises ValueError for other actors.
+        """
         drive = self._drives.get(actor_id)
         return self.take_over(actor_id) if drive is None else drive
 
     def set_physics(self, actor_id: int, enabled: bool) -> None:
-        """Whether a vehicle moves by its control and the ground, or stays where it is put."""
-        (self._driven.held.discard if enabled else self._driven.held.add)(self._get(actor_id).id)
+        """Whether a vehicle moves by its control and the ground, a walker by its own and a prop by gravity, or each
+        stays where it is put."""
+        actor = self._get(actor_id)
+        (self._driven.held.discard if enabled else self._driven.held.add)(actor.id)
+        if enabled and actor.blueprint.id in blueprint_library.PROPS:
+            self._falls.setdefault(actor.id, 0.0)
+
+    def friction_at(self, actor: Actor) -> float | None:
+        """``tire_friction`` where an actor is, None where tyres hold as they do everywhere."""
+        return self._driven.patch_at(actor)
+
+    def set_gravity(self, actor_id: int, enabled: bool) -> None:
+        """Whether an actor falls."""
+        (self._driven.weightless.discard if enabled else self._driven.weightless.add)(self._get(actor_id).id)
 
     def set_collisions(self, actor_id: int, enabled: bool) -> None:
         """Whether an actor and driven vehicles collide."""
@@ -201,7 +234,7 @@ class World:
         self._show_lights()
 
     def walk(self, actor_id: int, direction: tuple[float, float, float], speed: float) -> None:
-        """Let a walker go: `direction` in the world, `speed` in m/s, until told otherwise. Raises ValueError."""
+        """Let a walker go: ``direction`` in the world, ``speed`` in m/s, until the next call. Raises ValueError."""
         actor = self._get(actor_id)
         if actor_id in self.residents.people:
             self.lead(actor_id)
@@ -213,14 +246,15 @@ class World:
     # Time ---------------------------------------------------------------------------------------------------------
 
     def tick(self, delta: float) -> None:
-        """One step of `delta` seconds of everything there is; a long one is taken in parts of `LONGEST` at most."""
+        """One step of ``delta`` seconds of everything there is; a long one is taken in parts of ``LONGEST`` at most."""
         self._stage.remember(self._poses())
-        parts = max(1, math.ceil(delta / LONGEST - 1e-9))
+        parts = max(1, math.ceil(delta / MAX_STEP - 1e-9))
         self._events = []
         for _ in range(parts):
             self._step(delta / parts)
             self._steps += 1
             self._events += self._driven.events
+        self._driven.forget_controls()
         self.frame += 1
         self.time += delta
         self.delta = delta
@@ -235,24 +269,47 @@ class World:
         closed = self.traffic.table.closed_crosswalks(self.lights.state, len(self.walkers.crossed))
         self.walkers.step(delta, np.concatenate([others, self.traffic.bodies]), closed)
         for actor_id, walked in self._strides.items():
+            if actor_id in self._driven.held:
+                continue
             actor = self.actors[actor_id]
             speed = float(np.hypot(actor.velocity[0], actor.velocity[1]))
             self._strides[actor_id] = walked + speed * delta
             actor.transform.x += float(actor.velocity[0]) * delta
             actor.transform.y += float(actor.velocity[1]) * delta
-            actor.transform.z = self.ground.level(actor.transform.x, actor.transform.y, actor.transform.z)
+            self._settle(actor, delta, STEP)
             if speed > 0.1:
                 actor.transform.yaw = float(np.degrees(np.arctan2(actor.velocity[1], actor.velocity[0])))
+        for actor_id in [ident for ident in self._falls if ident not in self._strides]:
+            if actor_id not in self._driven.held:
+                self._settle(self.actors[actor_id], delta, 0.0)
         self._refresh(delta)
 
-    def events(self) -> list[Collision]:
+    def _settle(self, actor: Actor, delta: float, step: float) -> None:
+        """Height of a pedestrian or of a falling prop; ``step``: metres that it goes up or down by itself."""
+        place = actor.transform
+        level = self.ground.level(place.x, place.y, place.z)
+        above, speed = place.z - level, self._falls.get(actor.id, 0.0)
+        if actor.id in self._driven.weightless:
+            return
+        if -SUNK < above <= step and speed <= 0.0:
+            place.z = level
+            self._falls.pop(actor.id, None)
+        else:
+            self._falls[actor.id] = speed = speed - GRAVITY * delta
+            place.z += speed * delta
+            if above > 0.0 and place.z <= level:
+                place.z = level
+                self._falls.pop(actor.id, None)
+        actor.velocity[2] = self._falls.get(actor.id, 0.0)
+
+    def events(self) -> list[CollisionEvent]:
         """Collisions of the last tick."""
         return self._events
 
     def capture(self, camera_id: int, rgb: bool = False, shift: Jitter | None = None) -> Planes:
         """What a camera sees now; motion is towards the previous tick.
 
-        Cameras of equal size, field of view and pose share one picture per tick. `Planes.rgb` is filled when one of
+        Cameras of equal size, field of view and pose share one picture per tick. ``Planes.rgb`` is filled when one of
         them is an rgb camera, or when asked. ``shift``: of the picture by parts of a pixel; None: the camera's own, by
         its attribute ``jitter`` and the number of this frame. Planes are valid until the next tick. Raises ValueError
         for other actors.
@@ -269,11 +326,15 @@ class World:
         hide = 0
         if actor.parent:  # a car is not seen from its own seat or bonnet, but from a camera that follows it
             hide = 0 if self._mounts.follows(actor) else actor.parent
-        return self._stage.picture(self._poses(), camera_id, view, Air.of(self.weather), hide, rgb)
+        return self._stage.picture(self._poses(), camera_id, view, Atmosphere.of(self.weather), hide, rgb)
 
     def shapes(self) -> tuple[Scene, Placements, Poses]:
         """What rays can meet: the scene, its props, and where all actors are now."""
-        return self._stage.scene, self._stage.props, self._poses()
+        return self.land.scene, self.land.props, self._poses()
+
+    def rays(self) -> Rays:
+        """What casts rays at the town; the first time its trees are built. It needs no lock."""
+        return self.land.rays
 
     # Inside -------------------------------------------------------------------------------------------------------
 
@@ -301,7 +362,7 @@ class World:
         middle = (self.ground.low + self.ground.high) / 2
         return Transform(float(middle[0]), float(middle[1]), 120.0, -60.0, 0.0, 0.0)
 
-    def _make_lights(self) -> list[Light]:
+    def _make_lights(self) -> list[TrafficLight]:
         lights = []
         for signal in self.network.signals:
             arm = ARM if len(signal.lanes) > 1 else 0.0
@@ -315,43 +376,47 @@ class World:
                 state: np.array(places) @ matrix[:3, :3].T + matrix[:3, 3]
                 for state, places in traffic_light_bulbs(arm).items()
             }
-            lights.append(Light(actor.id, signal.id, signal.group, signal.cycle, signal.lanes, bulbs))
+            lights.append(TrafficLight(actor.id, signal.id, signal.group, signal.cycle, signal.lanes, bulbs))
             self.light_of[actor.id] = lights[-1]
         return lights
 
     def _spawn_vehicle(self, blueprint: Blueprint, values: dict[str, str], transform: Transform) -> Actor:
-        half, _ = templates().extent(blueprint_library.body(blueprint.id))
+        half, middle = templates().extent(blueprint_library.body(blueprint.id))
         x, y, yaw = transform.x, transform.y, float(np.radians(transform.yaw))
-        blocked = self._solid.hit(x, y, yaw, half[0], half[1], transform.z)[0] >= 0
+        if self._solid.hit(x, y, yaw, half[0], half[1], transform.z)[0] >= 0:
+            raise ValueError(BLOCKED)
         for other in self.actors.values():
-            if other.template < 0 or other.id in self.residents.vehicles or other.id in self.light_of:
-                continue
             place = other.transform
-            apart = overlap(
+            if abs(place.x - x) > NEAR or abs(place.y - y) > NEAR or other.template < 0:
+                continue
+            if other.id in self.residents.vehicles or other.id in self.light_of:
+                continue
+            apart = abs((place.z + other.box_offset[2]) - (transform.z + middle[2]))
+            if apart >= half[2] + other.extent[2]:
+                continue
+            depth, _, _ = overlap(
                 x, y, yaw, half[0], half[1],
                 place.x, place.y, np.radians(place.yaw), other.extent[0], other.extent[1],
             )  # fmt: skip
-            blocked |= apart[0] > 0.0 and abs(place.z - transform.z) < 3.0
-        if blocked:
-            raise ValueError("Spawn failed because of collision at spawn position")
-        self.residents.make_way(x, y, half[0], list(self._drives.values()))
+            if depth > 0.0:
+                raise ValueError(BLOCKED)
         actor = self._shaped(self._add(blueprint, values, transform), blueprint_library.body(blueprint.id))
-        actor.transform = Transform(x, y, self.ground.level(x, y, transform.z), 0.0, transform.yaw, 0.0)
         spec = SPECS[blueprint_library.BASE_TYPES.get(blueprint.id, "car")]
-        self._driven.add(actor.id, Drive(spec, 2 * half[0], x, y, yaw))
-        self.residents.gather(list(self._drives.values()), self._steps, at_once=True)
-        self._refresh()
+        self._driven.add(actor.id, VehicleState(spec, 2 * half[0], x, y, yaw))
+        if values.get("sticky_control", "").lower() == "false":
+            self._driven.fleeting.add(actor.id)
+        self._arrive(actor)
         return actor
 
-    def take_over(self, actor_id: int) -> Drive:
-        """Make one of the town's own vehicles obey its `control`. Raises ValueError for other actors."""
+    def take_over(self, actor_id: int) -> VehicleState:
+        """Detach a vehicle from the background traffic, to follow its ``control``. Raises ValueError for others."""
         drive = self.residents.drive_of(actor_id)
         self._driven.add(actor_id, drive)
         self.residents.release(actor_id)
         return drive
 
     def lead(self, actor_id: int) -> None:
-        """Make one of the town's own walkers go where it is told. Raises ValueError for other actors."""
+        """Detach a pedestrian from the background traffic, to be controlled. Raises ValueError for other actors."""
         if actor_id not in self.residents.people:
             raise ValueError(f"actor {actor_id} is not a walker of the town's own")
         self.residents.release(actor_id)
@@ -359,14 +424,13 @@ class World:
 
     def _spawn_walker(self, blueprint: Blueprint, values: dict[str, str], transform: Transform) -> Actor:
         if self._solid.hit(transform.x, transform.y, 0.0, 0.25, 0.25, transform.z)[0] >= 0:
-            raise ValueError("Spawn failed because of collision at spawn position")
+            raise ValueError(BLOCKED)
         actor = self._shaped(self._add(blueprint, values, transform), f"{blueprint_library.WALKERS[blueprint.id]} 0")
-        actor.transform.z = self.ground.level(transform.x, transform.y, transform.z)
         self._strides[actor.id] = 0.0
         return actor
 
     def _bodies(self) -> np.ndarray:
-        """What the town's traffic must heed besides itself: f64 (B, 7) as in `lanes.look_ahead`."""
+        """What the town's traffic must heed besides itself: f64 (B, 7) as in ``lanes.look_ahead``."""
         rows = []
         for actor_id in (*self._drives, *self._strides):
             actor = self.actors[actor_id]
@@ -417,7 +481,7 @@ class World:
             self._stage.fresh = Poses.of(actors, matrices, steer)
         return self._stage.fresh
 
-    def _view(self, actor: Actor) -> View | None:
+    def _view(self, actor: Actor) -> ViewKey | None:
         if not actor.blueprint.id.startswith("sensor.camera."):
             return None
         values = actor.attributes

@@ -1,17 +1,18 @@
-"""How every command says that it has failed: one line on stderr, and the exit code 1."""
+"""Failures of commands: one line on stderr and the exit code 1."""
 
 from __future__ import annotations
 
 import errno
 import os
-import sys
+
+from neuralsim.base.log import logger
 
 FAILED = 1  # exit code
 
 
 def fail(problem: BaseException | str) -> int:
     """Say what went wrong, in one line; returns the exit code."""
-    print(f"neuralsim: {problem if isinstance(problem, str) else words(problem)}", file=sys.stderr)
+    logger().error(problem if isinstance(problem, str) else words(problem))
     return FAILED
 
 

@@ -1,52 +1,66 @@
-"""What kind of machine this is, and what our processes take of its memory."""
+"""Host facts: the processor, memory, NVIDIA GPUs, and what processes take of them."""
 
 from __future__ import annotations
 
 import os
 import platform
-import shutil
-import subprocess
 from collections.abc import Iterable
+from functools import cache
 from pathlib import Path
+from types import ModuleType
+
+import psutil
+
+_GIB = float(1 << 30)
 
 
-def cpu() -> tuple[str, set[str]]:
-    """The processor's name and what it can do, in the kernel's words."""
-    model, flags = platform.processor() or platform.machine(), set[str]()
+@cache
+def cpu() -> tuple[str, frozenset[str]]:
+    """The processor's model name and its instruction-set flags, as the kernel names them.
+
+    psutil gives neither. Without ``/proc/cpuinfo`` the name is the platform's and there are no flags.
+    """
     try:
-        for line in Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines():
-            name, _, value = line.partition(":")
-            if name.strip() == "model name":
-                model = value.strip()
-            elif name.strip() == "flags":
-                flags = set(value.split())
-                break
+        text = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace")
     except OSError:
-        pass  # not Linux
-    return model, flags
+        text = ""
+    lines = (line.partition(":") for line in text.partition("\n\n")[0].splitlines())  # of the first core
+    fields = {name.strip(): value.strip() for name, _, value in lines}
+    return fields.get("model name") or platform.processor() or platform.machine(), frozenset(
+        fields.get("flags", "").split()
+    )
 
 
-def memory_gb() -> tuple[float, float] | None:
-    """All and available memory, GiB; None where it cannot be known."""
+def memory_gb() -> tuple[float, float]:
+    """Total and available memory, GiB."""
+    memory = psutil.virtual_memory()
+    return memory.total / _GIB, memory.available / _GIB
+
+
+@cache
+def nvml() -> ModuleType | None:
+    """``pynvml``, initialised; None without an NVIDIA driver."""
+    import pynvml
+
     try:
-        lines = Path("/proc/meminfo").read_text(encoding="utf-8").splitlines()
-        kib = {name: int(value.split()[0]) for name, _, value in (line.partition(":") for line in lines)}
-        return kib["MemTotal"] / 1048576.0, kib["MemAvailable"] / 1048576.0
-    except (OSError, KeyError, ValueError, IndexError):
+        pynvml.nvmlInit()
+    except pynvml.NVMLError:
         return None
+    return pynvml
 
 
 def gpu() -> str:
-    """NVIDIA GPUs: name, memory, driver; "" where there is none."""
-    tool = shutil.which("nvidia-smi")
-    if tool is None:
+    """NVIDIA GPUs of this machine: name, memory, driver; "" without any."""
+    library = nvml()
+    if library is None:
         return ""
-    query = [tool, "--query-gpu=name,memory.total,driver_version", "--format=csv,noheader"]
     try:
-        done = subprocess.run(query, capture_output=True, text=True, timeout=10, check=False)
-    except (OSError, subprocess.TimeoutExpired):
+        driver = library.nvmlSystemGetDriverVersion()
+        handles = [library.nvmlDeviceGetHandleByIndex(n) for n in range(library.nvmlDeviceGetCount())]
+        facts = [(library.nvmlDeviceGetName(each), library.nvmlDeviceGetMemoryInfo(each).total) for each in handles]
+    except library.NVMLError:
         return ""
-    return "; ".join(done.stdout.split("\n")).strip("; ") if done.returncode == 0 else ""
+    return "; ".join(f"{name}, {memory >> 20} MiB, {driver}" for name, memory in facts)
 
 
 def host() -> str:
@@ -61,41 +75,41 @@ def cores() -> int:
     return os.cpu_count() or 1
 
 
-def memory_mb(pids: Iterable[int]) -> float | None:
-    """Memory of these processes and all their descendants together, shared pages counted once; None if unknown.
-
-    Linux only: the sum of "Pss" from ``/proc/<pid>/smaps_rollup``, or of "VmRSS" where that may not be read.
-    """
-    total, seen = 0, False
-    for pid in _family(set(pids)):
-        kib = _field(f"/proc/{pid}/smaps_rollup", "Pss:") or _field(f"/proc/{pid}/status", "VmRSS:")
-        if kib is not None:
-            total, seen = total + kib, True
-    return round(total / 1024.0, 1) if seen else None
-
-
-def _family(pids: set[int]) -> set[int]:
-    children: dict[int, list[int]] = {}
-    for entry in Path("/proc").glob("[0-9]*/stat"):
-        try:
-            fields = entry.read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()
-        except OSError:
-            continue  # ended meanwhile
-        children.setdefault(int(fields[1]), []).append(int(entry.parent.name))
-    found, open_ = set(pids), list(pids)
-    while open_:
-        for child in children.get(open_.pop(), []):
-            if child not in found:
-                found.add(child)
-                open_.append(child)
-    return found
-
-
-def _field(path: str, name: str) -> int | None:
+def cpu_seconds(pid: int) -> float | None:
+    """Processor time that a process has used so far, all its threads, user and kernel; None once it has ended."""
     try:
-        for line in Path(path).read_text(encoding="utf-8").splitlines():
-            if line.startswith(name):
-                return int(line.split()[1])
-    except (OSError, ValueError, IndexError):
+        times = psutil.Process(pid).cpu_times()
+    except psutil.Error:
         return None
-    return None
+    return times.user + times.system
+
+
+def memory_mb(pids: Iterable[int]) -> float | None:
+    """Memory of these processes and all their descendants, MiB; None if none of them can be read.
+
+    The proportional set size, which counts shared pages once; the resident set size where the system does not give it.
+    """
+    family: set[psutil.Process] = set()
+    for pid in pids:
+        try:
+            process = psutil.Process(pid)
+            family |= {process, *process.children(recursive=True)}
+        except psutil.Error:
+            continue  # ended meanwhile
+    held = [found for process in family if (found := _held(process)) is not None]
+    return round(sum(held) / (1 << 20), 1) if held else None
+
+
+def _held(process: psutil.Process) -> int | None:
+    """Bytes of one process."""
+    try:
+        memory = process.memory_full_info()
+        return int(getattr(memory, "pss", 0) or memory.rss)
+    except psutil.AccessDenied:
+        pass
+    except psutil.Error:
+        return None
+    try:
+        return int(process.memory_info().rss)
+    except psutil.Error:
+        return None

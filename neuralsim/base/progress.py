@@ -1,14 +1,18 @@
-"""A progress line on stderr for whoever waits longer than two seconds."""
+"""A progress line on stderr for what takes longer than two seconds."""
 
 from __future__ import annotations
 
 import sys
-import time
-from typing import Protocol
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, Protocol
 
-_PATIENCE = 2.0  # seconds before the first word
+from tqdm import tqdm
+
+_DELAY = 2.0  # seconds before the first line
 _TERMINAL, _FILE = 0.2, 10.0  # seconds between updates: a line that is rewritten, lines that pile up in a log
-_WIDTH = 28  # characters of the bar
+_COUNT = "{n_fmt} {unit}  {desc}"
+_BAR = "[{bar:28}] {n_fmt}/{total_fmt} {unit}  {desc}"
 
 
 class Measured(Protocol):
@@ -23,66 +27,92 @@ class Measured(Protocol):
         """Latency of late, and its stages, milliseconds."""
 
 
-class Progress:
-    """``frames`` is how many are wanted, None = until somebody stops it; ``unit`` what they are called."""
+class _Log:
+    """stderr where it is a file: a line for each time that a terminal's line would be rewritten, once if it is the
+    same."""
+
+    def __init__(self) -> None:
+        self._last = ""
+
+    def write(self, text: str) -> None:
+        line = text.strip()
+        if line and line != self._last:
+            sys.stderr.write(line + "\n")
+            self._last = line
+
+    def flush(self) -> None:
+        sys.stderr.flush()
+
+
+class _Bar(tqdm):  # type: ignore[type-arg]
+    monitor_interval = 0  # no thread that redraws
+    words: Callable[[], str] = str  # asked for only when the line is written
+
+    @property
+    def format_dict(self) -> dict[str, Any]:
+        return super().format_dict | {"prefix": self.words()}
+
+
+class ProgressLine:
+    """``frames``: how many are wanted, None = until interrupted; ``unit``: what they are called."""
 
     def __init__(self, frames: int | None, unit: str = "frames") -> None:
-        self._wanted, self._unit = frames, unit
-        self._terminal = sys.stderr.isatty()
-        self._next = time.monotonic() + _PATIENCE
-        self._length = 0  # of the line on the terminal
-        self._waited = ""  # what was said last about waiting
+        terminal = sys.stderr.isatty()
+        self._layout = _BAR if frames else _COUNT
+        self._wanted = frames
+        self._bar = _Bar(
+            total=frames,
+            unit=unit,
+            file=sys.stderr if terminal else _Log(),
+            delay=_DELAY,
+            mininterval=_TERMINAL if terminal else _FILE,
+            miniters=0,
+            leave=False,
+            ascii=".#",
+        )
+        self._bar.last_print_t -= _FILE  # so that the first line comes right after the delay
 
     def close(self) -> None:
-        """Take the line off the terminal."""
-        if self._length:
-            sys.stderr.write("\r" + " " * self._length + "\r")
-            sys.stderr.flush()
-            self._length = 0
+        """Erase the line; the next update writes it again."""
+        self._bar.clear()
 
     def waiting(self, steps: list[str]) -> None:
-        """Nothing yet: say what is being waited for; where that stays in a file, only when it has changed."""
-        line = f"waiting for: {', '.join(steps)}"
-        if self._due() and steps and (self._terminal or line != self._waited):
-            self._say(line)
-            self._waited = line
+        """Nothing is done yet: say what is being waited for."""
+        if steps:
+            self._show(0, lambda: f"waiting for: {', '.join(steps)}", "{desc}")
 
     def update(self, meter: Measured) -> None:
         """Another frame has been shown."""
-        if self._due():
-            self._show(meter.frames, f"{meter.rate():.1f} FPS  {meter.recent()[0]:.0f} ms")
+        self._show(meter.frames, lambda: f"{meter.rate():.1f} FPS  {meter.recent()[0]:.0f} ms")
 
     def count(self, frames: int, fps: float) -> None:
         """So many are done, at this rate."""
-        if self._due():
-            left = f"  {(self._wanted - frames) / fps:.0f} s left" if self._wanted and fps > 0.0 else ""
-            self._show(frames, f"{fps:.1f} FPS{left}")
+        left = f"  {(self._wanted - frames) / fps:.0f} s left" if self._wanted and fps > 0.0 else ""
+        self._show(frames, lambda: f"{fps:.1f} FPS{left}")
 
     def measured(self, frames: int, words: str) -> None:
-        """So many are done, and this is being done."""
-        if self._due():
-            self._show(frames, words)
+        """So many are done; ``words`` say what is being done."""
+        self._show(frames, lambda: words)
 
     def exported(self, frames: int) -> None:
-        """So many are done."""
-        if self._due():
-            self._show(frames, "written")
+        """So many are written."""
+        self.measured(frames, "written")
 
-    def _show(self, frames: int, words: str) -> None:
-        count = f"{frames} {self._unit}"
-        if self._wanted:
-            full = round(_WIDTH * min(frames / self._wanted, 1.0))
-            count = f"[{'#' * full}{'.' * (_WIDTH - full)}] {frames}/{self._wanted} {self._unit}"
-        self._say(f"{count}  {words}")
+    def _show(self, frames: int, words: Callable[[], str], layout: str = "") -> None:
+        self._bar.bar_format, self._bar.words = layout or self._layout, words
+        self._bar.update(frames - self._bar.n)
 
-    def _due(self) -> bool:
-        return time.monotonic() >= self._next
 
-    def _say(self, line: str) -> None:
-        self._next = time.monotonic() + (_TERMINAL if self._terminal else _FILE)
-        if self._terminal:
-            sys.stderr.write("\r" + line.ljust(self._length))
-            self._length = len(line)
-        else:
-            sys.stderr.write(line + "\n")
-        sys.stderr.flush()
+@contextmanager
+def reporting() -> Iterator[Callable[[str, float], bool]]:
+    """A progress line for what reports its step and the share, 0 .. 1, that is done; the report returns True."""
+    line = ProgressLine(100, "%")
+
+    def report(step: str, share: float) -> bool:
+        line.measured(round(100 * share), step[:60])
+        return True
+
+    try:
+        yield report
+    finally:
+        line.close()

@@ -13,8 +13,6 @@ from typing import Any
 
 import numpy as np
 
-from neuralsim.session.metrics import STAGES
-
 _TEXT = 12  # pixels
 _CHARACTER = 6.6  # pixels, about, of that text
 
@@ -27,16 +25,43 @@ class Canvas:
         self._parts: list[str] = []
 
     def rect(self, x: float, y: float, w: float, h: float, style: str, tip: str = "") -> None:
-        """A filled box; ``tip`` appears when the mouse rests on it."""
+        """A filled box.
+
+        Args:
+            x: Left edge, px.
+            y: Upper edge, px.
+            w: Width, px; at least half a pixel is drawn.
+            h: Height, px.
+            style: CSS class.
+            tip: Appears when the mouse rests on it.
+        """
         title = f"<title>{escape(tip)}</title>" if tip else ""
         self._parts.append(
             f'<rect class="{style}" x="{x:.1f}" y="{y:.1f}" width="{max(w, 0.5):.1f}" height="{h:.1f}">{title}</rect>'
         )
 
     def line(self, x0: float, y0: float, x1: float, y1: float, style: str) -> None:
+        """A straight line.
+
+        Args:
+            x0: Its begin, px.
+            y0: Its begin, px.
+            x1: Its end, px.
+            y1: Its end, px.
+            style: CSS class.
+        """
         self._parts.append(f'<line class="{style}" x1="{x0:.1f}" y1="{y0:.1f}" x2="{x1:.1f}" y2="{y1:.1f}"/>')
 
     def dot(self, x: float, y: float, radius: float, style: str, tip: str = "") -> None:
+        """A filled circle.
+
+        Args:
+            x: Centre, px.
+            y: Centre, px.
+            radius: Pixels.
+            style: CSS class.
+            tip: Appears when the mouse rests on it.
+        """
         self._parts.append(
             f'<circle class="{style}" cx="{x:.1f}" cy="{y:.1f}" r="{radius:.1f}"><title>{escape(tip)}</title></circle>'
         )
@@ -46,7 +71,15 @@ class Canvas:
         self._parts.append(f'<path class="{style}" d="M{text}{"Z" if closed else ""}"/>')
 
     def text(self, x: float, y: float, text: str, anchor: str = "start", style: str = "") -> None:
-        """``anchor``: start, middle or end."""
+        """A line of text.
+
+        Args:
+            x: Anchor, px.
+            y: Baseline, px.
+            text: Escaped here.
+            anchor: "start", "middle" or "end".
+            style: CSS class.
+        """
         self._parts.append(
             f'<text class="{style}" x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}">{escape(text)}</text>'
         )
@@ -240,9 +273,3 @@ def ranges(rows: Sequence[tuple[str, dict[str, Any]]], width: float) -> str:
             tip = f"{q} {times[q]:.1f} ms ({low:.1f} to {high:.1f})"
             canvas.dot(left + times[q] * scale, y, 6 if q == "p50" else 4, style, tip)
     return canvas.svg()
-
-
-def legend() -> str:
-    """What the stages' colours mean."""
-    keys = "".join(f'<span><i class="k-{stage}"></i>{stage}</span>' for stage in STAGES)
-    return f'<p class="legend">{keys}</p>'

@@ -15,7 +15,7 @@ from .statistics import Difference, difference, paired_difference, quantile
 
 _SAME = ("cpu", "cores", "gpu", "memory_gb", "system", "packages")  # of machines whose figures can be compared
 _OTHER = "{} is not a report of this version of `neuralsim bench`: measure again"
-_BUSY = 0.5  # load beside the bench's own, per core, from which on figures are somebody else's as well
+_BUSY = 0.5  # load beside the bench's own, per core, from which on other processes disturb the figures
 
 
 class ReportError(Exception):

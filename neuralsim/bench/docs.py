@@ -36,7 +36,6 @@ def check(path: Path) -> None:
 
 def fill(path: Path, report: dict[str, Any]) -> None:
     """Put the report's tables into the page at ``path``."""
-
     matrix = report["options"]["matrix"]
 
     def block(match: re.Match[str]) -> str:

@@ -1,4 +1,4 @@
-"""What a graph costs: floating-point operations of its convolutions and matrix products, multiply + add = 2."""
+"""Cost of a graph: floating-point operations of its convolutions and matrix products, multiply + add = 2."""
 
 from __future__ import annotations
 

@@ -7,9 +7,7 @@ With ``--peers`` the generators of :mod:`neuralsim.bench.peer_graphs` as well. T
 
 from __future__ import annotations
 
-import argparse
 import json
-import sys
 import tempfile
 import time
 from collections.abc import Callable
@@ -17,9 +15,11 @@ from pathlib import Path
 
 import numpy as np
 
-from bridge.process.arguments import Parser, positive, size
-from neuralsim import runtimes, zoo
+from bridge.process.options import parse
+from neuralsim import runtimes
+from neuralsim.base.log import logger
 from neuralsim.bench import peer_graphs
+from neuralsim.bench.options import GpuOptions
 from neuralsim.evaluation.town_drive import TownDrive
 from neuralsim.renderer.neural_renderer import ModelError, NeuralRenderer
 from neuralsim.runtimes import RuntimeUnavailable, driver
@@ -68,7 +68,7 @@ def _stepper(renderer: NeuralRenderer, feeds: list[dict[str, np.ndarray]]) -> Ca
     return lambda number: renderer.step(feeds[number % len(feeds)])
 
 
-def _runner(session: runtimes.Plain, feeds: dict[str, np.ndarray]) -> Callable[[int], object]:
+def _runner(session: runtimes.StatelessSession, feeds: dict[str, np.ndarray]) -> Callable[[int], object]:
     return lambda number: session.run(feeds)
 
 
@@ -79,7 +79,7 @@ def _peers(wanted: str, pixels: tuple[int, int], steps: int) -> dict[str, object
     with tempfile.TemporaryDirectory(prefix="neuralsim-peers-") as folder:
         for name in peer_graphs.PEERS:
             graph = peer_graphs.write(name, Path(folder), pixels[1], pixels[0])
-            session = runtimes.plain(runtime, graph, precision=precision)
+            session = runtimes.stateless(runtime, graph, precision=precision)
             feeds = {key: rng.standard_normal(shape, np.float32) for key, shape in session.inputs.items()}
             found[name] = measure(_runner(session, feeds), steps)
             graph.unlink()
@@ -88,22 +88,11 @@ def _peers(wanted: str, pixels: tuple[int, int], steps: int) -> dict[str, object
 
 def main() -> int:
     """Measure, print a table, and one JSON line last."""
-    parser = Parser(
-        prog="python -m neuralsim.bench.gpu",
-        description="Time per step on an NVIDIA GPU, by runtime.",
-        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
-    )
-    parser.add_argument("--size", metavar="WxH", type=size, default="1024x512", help="pixels, multiples of 32")
-    parser.add_argument("--model", metavar="NAME", default=zoo.DEFAULT, help="ours")
-    parser.add_argument("--steps", metavar="N", type=positive, default=300, help="that are measured")
-    parser.add_argument("--peers", action="store_true", help="the other generators as well")
-    options = parser.parse_args()
-    if any(side % 32 for side in options.size):
-        parser.error("--size must be multiples of 32")
+    options = parse(GpuOptions, None, "python -m neuralsim.bench.gpu")
     try:
         report = compare(options.model, options.size, options.steps, options.peers)
     except (ModelError, driver.NoGpu) as error:
-        print(f"gpu: {error}", file=sys.stderr)
+        logger("gpu").error(error)
         return 1
     for kind in ("ms", "missing"):
         for name, value in dict(report[kind]).items():  # type: ignore[call-overload]

@@ -17,6 +17,7 @@ import numpy as np
 
 from bridge.link.transport import FramePublisher
 from bridge.messages import Camera, Ego, Frame, Lamp, MovingObject, pack
+from bridge.tags import COUNT
 from neuralsim.session.processes import Child, ProcessError, Processes, free_port
 
 from .statistics import summary
@@ -65,7 +66,7 @@ def full_frame(size: tuple[int, int] = (512, 256)) -> Frame:
     random = np.random.default_rng(0)
     shape = height, width
     planes = {
-        "tag": random.integers(0, 29, shape, np.uint8),
+        "tag": random.integers(0, COUNT, shape, np.uint8),
         "instance": random.integers(0, 500, shape, np.uint16),
         "depth": random.uniform(1.0, 1000.0, shape).astype(np.float32),
         "motion": random.normal(0.0, 3.0, (*shape, 2)).astype(np.float16),
@@ -79,7 +80,7 @@ def full_frame(size: tuple[int, int] = (512, 256)) -> Frame:
 
 
 def measure_packing(frame: Frame, times: int = 300) -> dict[str, object]:
-    """ms to make the message of a frame, header and all."""
+    """Ms to make the message of a frame, header and all."""
     frame.stamps = {"capture": 1, "simulated": 2, "sent": 3}
     spent = np.empty(times)
     for n in range(times):
@@ -94,7 +95,7 @@ def measure_link(
 ) -> dict[str, Any]:
     """Measure one case, ready for JSON.
 
-    {"case", "frames_per_second": published, "send_ms": that the publisher was held up per frame, "delay_ms": sent to
+    {"case", "frames_per_second": published, "send_ms": that the publisher spends per frame, "delay_ms": sent to
     received at the subscribers that live, "tick_ms": from one frame to the next at the publisher, "received": [frames
     of each], "published"}. ``ProcessError`` where a subscriber fails.
     """
@@ -144,7 +145,7 @@ def measure_link(
 
 
 def _words_of(watcher: Child, out: Path) -> dict[str, Any]:
-    """What a subscriber that was told to end has seen."""
+    """Counts of a subscriber that is asked to end."""
     try:
         watcher.process.wait(_STARTS)
         words: dict[str, Any] = json.loads(out.read_text(encoding="utf-8"))
@@ -163,7 +164,7 @@ def _await(
             raise ProcessError("interrupted")
         for watcher in watchers:
             watcher.check()
-        waiting = [watcher for watcher in waiting if watcher.said() != "ready"]
+        waiting = [watcher for watcher in waiting if "ready" not in (watcher.said() or {})]
         if time.monotonic() > until:
             raise ProcessError(f"{len(waiting)} of {case.receivers} subscribers received nothing in {_STARTS:.0f} s")
         if publisher.lockstep and not publisher.receivers:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib.metadata
-import os
 import platform
 import subprocess
 import time
@@ -13,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import psutil
 
 from neuralsim import __version__
 from neuralsim.base.machine import cores, cpu, gpu, memory_gb
@@ -45,12 +45,12 @@ def describe() -> dict[str, Any]:
     return {
         "cpu": model,
         "cores": cores(),
-        "cores_of_machine": os.cpu_count(),
+        "cores_of_machine": psutil.cpu_count(),
         "vector_units": [name for name in _VECTORS if name in flags],
         "governor": _read(_GOVERNOR),
         "virtual": "hypervisor" in flags,
         "quota_cores": _quota(),
-        "memory_gb": round(memory[0], 1) if memory else None,
+        "memory_gb": round(memory[0], 1),
         "gpu": gpu(),
         "system": f"{platform.system()} {platform.release()}, {platform.machine()}",
         "python": platform.python_version(),
@@ -61,12 +61,9 @@ def describe() -> dict[str, Any]:
     }
 
 
-def load() -> list[float] | None:
-    """Processes that wanted a core, mean of the last 1, 5 and 15 minutes; above the cores, figures are not its own."""
-    try:
-        return [round(value, 2) for value in os.getloadavg()]
-    except (OSError, AttributeError):
-        return None
+def load() -> list[float]:
+    """Load average over 1, 5 and 15 minutes; above the number of cores, other processes disturbed the measurement."""
+    return [round(value, 2) for value in psutil.getloadavg()]
 
 
 def peaks(seconds: float = 1.0) -> dict[str, float]:

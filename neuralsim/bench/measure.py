@@ -1,7 +1,7 @@
 """One measured drive, in a process of its own: ``python -m neuralsim.bench.measure JOB.json``.
 
-The loop is the drive's own (``Session``, ``Controls``, ``Meter``, and with a display its window); here is only what
-presses the keys and writes down the stamps. A fresh process per run, since what an earlier run left behind (compiled
+The loop is the drive's own (``DriveSession``, ``Controls``, ``Meter``, and with a display its window); here keys are
+pressed and stamps written down. A fresh process per run, since what an earlier run left behind (compiled
 graphs, threads, memory) would be measured as well.
 """
 
@@ -15,29 +15,30 @@ import sys
 import threading
 import time
 from collections import deque
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from bridge.messages import STAMPS, Control, Frame
-from bridge.process.lifetime import parent_pid
+from bridge.process.lifetime import end, parent_pid
+from bridge.process.messages import send
+from bridge.process.options import Options
 from neuralsim.base.resources import Resources
 from neuralsim.session import metrics
-from neuralsim.session.loop import EXPECTED, Drive
+from neuralsim.session.loop import EXPECTED, DriveLoop
 from neuralsim.session.options import DriveOptions
 from neuralsim.session.processes import Child, Processes, free_port
-from neuralsim.session.session import Picture, Session
+from neuralsim.session.session import DriveSession, PaintedFrame
 
-from .altered import Alteration, altered_renderer, held_up, pause, wrap
-from .options import NO_DISPLAY, Cell, Link
+from .fault_injection import FaultInjection, delayed_renderer, delayed_stage, pause, wrap
+from .options import NO_DISPLAY, Cell
 
 _PRESS = (0.06, 0.14)  # seconds between two changes of the control: at any phase of the loop
 _NUDGE = 0.02  # of the steering: a change like any other, which the autopilot does not heed
 _LOOK = 0.045  # seconds the loop waits for a picture before it looks at its controls
 
 
-@dataclass(frozen=True)
-class Job:
+class Job(Options):
     """One run of one cell, as the parent writes it down."""
 
     cell: Cell
@@ -48,19 +49,8 @@ class Job:
     fps: float | None = None
     carla: str | None = None
     connect: str | None = None
-    keys: str | None = None
-    alteration: Alteration = field(default_factory=Alteration)
-
-    def to_json(self) -> str:
-        return json.dumps(self, default=lambda value: vars(value))
-
-    @classmethod
-    def parse(cls, text: str) -> Job:
-        """What :meth:`to_json` wrote."""
-        job = json.loads(text)
-        cell, alteration = job.pop("cell"), job.pop("alteration")
-        link, size = Link(**cell.pop("link")), tuple(cell.pop("size"))
-        return cls(Cell(link=link, size=size, **cell), alteration=Alteration(**alteration), **job)
+    keys: Path | None = None
+    faults: FaultInjection = FaultInjection()
 
     def drive_options(self) -> DriveOptions:
         """The drive to be measured."""
@@ -68,7 +58,7 @@ class Job:
         return DriveOptions(
             carla=self.carla,
             connect=self.connect,
-            keys=Path(self.keys) if self.keys else None,
+            keys=self.keys,
             model=cell.model,
             runtime=cell.runtime,
             size=cell.size,
@@ -127,7 +117,7 @@ class Trail(metrics.Meter):
 
 
 class BenchProcesses(Processes):
-    """The drive's processes on the wanted link, with more subscribers, and altered where that is the point."""
+    """The drive's processes on the wanted link, with more subscribers and the job's faults."""
 
     def __init__(self, job: Job) -> None:
         super().__init__()
@@ -135,9 +125,11 @@ class BenchProcesses(Processes):
         self._frames = ""
 
     def start(self, name: str, module: str, *arguments: str) -> Child:
-        """As the drive starts them; the bridge perhaps altered."""
-        if name == "bridge" and self._job.alteration:
-            return super().start(name, "neuralsim.bench.altered", self._job.alteration.to_json(), module, *arguments)
+        """As the drive starts them; the bridge with injected faults, if any."""
+        if name == "bridge" and self._job.faults:
+            return super().start(
+                name, "neuralsim.bench.fault_injection", self._job.faults.to_json(), module, *arguments
+            )
         return super().start(name, module, *arguments)
 
     def endpoint(self) -> str:
@@ -158,12 +150,12 @@ class _Measured:
     """What all measured loops add to the drive's: a trail instead of a meter, a measurement of the processes."""
 
     trail: Trail
-    session: Session
+    session: DriveSession
     resources: Resources
     taken: dict[str, Any]
     flips: list[float]  # s, when the screen changed
 
-    def prepare(self, job: Job, drive: Drive) -> None:
+    def prepare(self, job: Job, drive: DriveLoop) -> None:
         """Replace what only counts by what also remembers."""
         self.trail = Trail(job.warm_up)
         drive.meter = self.trail
@@ -185,14 +177,14 @@ class _Measured:
         if frames == warm_up + self._job.frames:
             self.taken = self.resources.end()
         if frames % 10 == 0:
-            print(frames, flush=True)
+            send("done", frames)
 
 
-class UnseenDrive(_Measured, Drive):
+class UnseenDrive(_Measured, DriveLoop):
     """The window's loop without a window: newest picture at once, or in lock-step every picture."""
 
     def __init__(self, job: Job) -> None:
-        Drive.__init__(self, job.drive_options())
+        DriveLoop.__init__(self, job.drive_options())
         self.prepare(job, self)
 
     def drive(self) -> None:
@@ -214,22 +206,22 @@ class UnseenDrive(_Measured, Drive):
             elif session.error is not None:
                 raise session.error
 
-    def shown(self, picture: Picture) -> None:
+    def shown(self, picture: PaintedFrame) -> None:
         """With the recorder, if there was one."""
-        delay = self._job.alteration.delay_ms
-        if delay and held_up(picture.frame.sequence) == "display":
+        delay = self._job.faults.delay_ms
+        if delay and delayed_stage(picture.frame.sequence) == "display":
             pause(delay / 1e3)
         super().shown(picture)
         self.count()
 
 
-def _window_drive(job: Job) -> Drive:
-    """The drive's window, with a ghost at its keyboard."""
+def _window_drive(job: Job) -> DriveLoop:
+    """The drive's window with injected key presses."""
     from neuralsim.window.interactive import WindowDrive  # isort: skip (before pygame: it prepares SDL)
 
     import pygame
 
-    from .ghost import Ghost
+    from .input_injector import InputInjector
 
     class SeenDrive(_Measured, WindowDrive):
         way_out = NO_DISPLAY
@@ -237,12 +229,12 @@ def _window_drive(job: Job) -> Drive:
         def __init__(self) -> None:
             WindowDrive.__init__(self, job.drive_options())
             self.prepare(job, self)
-            self.ghost = Ghost(self.trail.press, _PRESS, job.seed)
+            self.injector = InputInjector(self.trail.press, _PRESS, job.seed)
             for name in ("flip", "update"):
                 wrap(pygame.display, name, self.flipped, after=True)
 
         def _act(self, command: str) -> None:
-            """The ghost's key goes out with the next control, although the autopilot chooses its gears itself."""
+            """The injected key goes out with the next control, although the autopilot chooses its gears itself."""
             if command == "reverse":
                 self.inputs.wanted = replace(self.inputs.wanted, reverse=not self.inputs.wanted.reverse)
             super()._act(command)
@@ -252,9 +244,9 @@ def _window_drive(job: Job) -> Drive:
             if self.trail.rows and not self.done:
                 self.flips.append(time.monotonic())
 
-        def shown(self, picture: Picture) -> None:
+        def shown(self, picture: PaintedFrame) -> None:
             if not self.trail.frames:
-                self.ghost.start()
+                self.injector.start()
             super().shown(picture)
             self.count()
 
@@ -263,7 +255,7 @@ def _window_drive(job: Job) -> Drive:
 
 def measure(job: Job) -> dict[str, Any]:
     """Drive, and return what was seen, ready for JSON. Raises one of the drive's ``EXPECTED``."""
-    with altered_renderer(job.alteration):
+    with delayed_renderer(job.faults):
         drive: Any = _window_drive(job) if job.cell.loop == "window" else UnseenDrive(job)
         drive.run()
     trail, session = drive.trail, drive.session
@@ -303,7 +295,7 @@ def end_with_parent() -> None:
 def main(path: Path) -> int:
     """Run the job in ``path`` and put the result beside it; prints how many frames are done, now and then."""
     end_with_parent()
-    job = Job.parse(path.read_text(encoding="utf-8"))
+    job = Job.model_validate_json(path.read_bytes())
     try:
         result = measure(job)
     except EXPECTED as error:
@@ -314,7 +306,4 @@ def main(path: Path) -> int:
 
 
 if __name__ == "__main__":
-    code = main(Path(sys.argv[1]))
-    sys.stderr.flush()
-    sys.stdout.flush()
-    os._exit(code)  # a compiler that is still at work must not see the interpreter go away under it
+    end(main(Path(sys.argv[1])))  # a compiler that is still at work must not see the interpreter go away under it

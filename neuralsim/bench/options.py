@@ -1,18 +1,40 @@
-"""What ``neuralsim bench`` was asked for."""
+"""The options of ``neuralsim bench``."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from itertools import product
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
+
+from pydantic import BeforeValidator, Field
+
+from bridge.process.options import Arg, Options
+from bridge.process.values import (
+    Address,
+    Count,
+    Endpoint,
+    Folder,
+    JsonFile,
+    Keys,
+    MarkdownFile,
+    Positive,
+    Rate,
+    Town,
+    listed,
+    several,
+)
+from bridge.size import Size
+from neuralsim.base.options import DEFAULT_MODEL
 
 LOOPS = ("live", "lockstep", "window")
 PARTS = ("drive", "link", "machine", "peers", "check")
 #: What helps where there is no display for the loop "window".
 NO_DISPLAY = "set DISPLAY, call it with xvfb-run -a, or leave out --loop window"
+DEFAULT_SIZE = Size(512, 256)
+MATRIX = "matrix: lists, separated by commas; every combination is measured"
 _LINK = re.compile(r"(ipc|tcp)(?:\+([1-9]\d?))?")
 
 
@@ -27,8 +49,10 @@ class Link:
         return f"{self.transport}+{self.others}" if self.others else self.transport
 
     @classmethod
-    def parse(cls, text: str) -> Link:
-        """``ipc``, ``tcp``, ``ipc+4``. ``ValueError`` for anything else."""
+    def parse(cls, text: str | Link) -> Link:
+        """``ipc``, ``tcp``, ``ipc+4``, or one that is there already. ``ValueError`` for anything else."""
+        if isinstance(text, Link):
+            return text
         match = _LINK.fullmatch(text)
         if match is None or int(match[2] or 0) > 30:
             raise ValueError(f"{text!r} is no link: ipc, tcp, or with up to 30 more subscribers, such as ipc+4")
@@ -39,47 +63,88 @@ class Link:
 class Cell:
     """One combination of the matrix."""
 
-    model: str = "street-rt"
+    model: str = DEFAULT_MODEL
     runtime: str = "auto"
-    size: tuple[int, int] = (512, 256)  # width, height, pixels
+    size: Size = DEFAULT_SIZE
     link: Link = Link()
     loop: str = "live"  # one of LOOPS
 
     @property
     def name(self) -> str:
         """Short words, unique within a matrix."""
-        return f"{self.model} {self.runtime} {self.size[0]}x{self.size[1]} {self.link} {self.loop}"
+        return f"{self.model} {self.runtime} {self.size} {self.link} {self.loop}"
 
     def described(self) -> dict[str, Any]:
         """Ready for JSON."""
-        return asdict(self) | {"size": f"{self.size[0]}x{self.size[1]}", "link": str(self.link), "name": self.name}
+        return asdict(self) | {"size": str(self.size), "link": str(self.link), "name": self.name}
 
 
-@dataclass(frozen=True)
-class BenchOptions:
-    """The options of one call."""
+def _budget(value: Any) -> tuple[str, ...]:
+    from neuralsim.bench.budget import Budget
 
-    out: Path = Path("bench")
-    models: tuple[str, ...] = ("street-rt",)
-    runtimes: tuple[str, ...] = ("auto",)
-    sizes: tuple[tuple[int, int], ...] = ((512, 256),)  # width, height, pixels
-    links: tuple[Link, ...] = (Link(),)
-    loops: tuple[str, ...] = ("live", "lockstep")
-    matrix: bool = False  # everything that there is was asked for
-    frames: int = 300  # measured per repeat
-    warm_up: int = 60  # frames before them
-    repeats: int = 2
-    parts: tuple[str, ...] = ("drive", "link", "machine")
-    fps: float | None = None  # simulated ticks per second; None: what the drive chooses
-    town: str = "oldtown"
-    seed: int = 0
-    carla: str | None = None  # HOST:PORT of a running server; None: the embedded town
-    connect: str | None = None  # frame endpoint of a bridge elsewhere
-    keys: Path | None = None  # folder with CURVE keys
-    against: Path | None = None  # report.json of before
-    budget: tuple[str, ...] = ()  # NAME=LIMIT each
-    trace: Path | None = None  # .json
-    docs: Path | None = None  # .md with blocks to fill in
+    words = value.split(",") if isinstance(value, str) else value
+    return tuple(word for word in words if Budget.parse(word))
+
+
+class BenchOptions(Options):
+    """What is measured, how often, and what for."""
+
+    out: Folder = Path("bench")
+    """Where report.json and report.html go."""
+
+    models: Annotated[tuple[str, ...], several(str), Arg("LIST", flag="model", group=MATRIX)] = (DEFAULT_MODEL,)
+    """Models that paint."""
+    runtimes: Annotated[tuple[str, ...], several(str), Arg("LIST", flag="runtime")] = ("auto",)
+    """What runs them."""
+    sizes: Annotated[tuple[Size, ...], several(Size.parse), Arg("LIST", flag="size")] = (Size(512, 256),)
+    """WxH, pixels to paint."""
+    links: Annotated[tuple[Link, ...], several(Link.parse), Arg("LIST", flag="link")] = (Link(),)
+    """ipc, tcp; ipc+4: to 4 others, too."""
+    loops: Annotated[tuple[str, ...], listed(LOOPS), Arg("LIST", flag="loop")] = ("live", "lockstep")
+    """live: newest frame wins, as in the window; lockstep: every frame; window: with a real one."""
+    matrix: bool = False
+    """All runtimes that are here, all models, three sizes, ipc, tcp and ipc+4."""
+
+    parts: Annotated[tuple[str, ...], listed(PARTS), Arg("LIST", group="measurement")] = Field(
+        default=("drive", "link", "machine"), description=f"Of {','.join(PARTS)}."
+    )
+    frames: Positive = 300
+    """Frames of each drive."""
+    warm_up: Count = 60
+    """Frames before them."""
+    repeats: Positive = 2
+    """Drives of each combination."""
+    fps: Rate | None = None
+    """Simulated ticks per second (default: as `neuralsim drive`)."""
+    town: Town = "oldtown"
+    """Town to drive in."""
+    seed: Count = 0
+    """Of town and traffic."""
+    carla: Address | None = None
+    """A running CARLA server (default: start embedded towns)."""
+    connect: Endpoint | None = None
+    """Frames of a bridge elsewhere, tcp://HOST:PORT."""
+    keys: Keys | None = None
+    """CURVE keys for --connect."""
+
+    against: Annotated[JsonFile, Arg("OLD.json", group="verdict and output")] | None = None
+    """A report: what has changed, what is noise."""
+    budget: Annotated[tuple[str, ...], BeforeValidator(_budget), Arg("LIST")] = ()
+    """Limits, exit code 1 if broken, such as p95=50ms,fps=20; of latency and photon, frame, render and the other
+    stages (photon.p95=90ms; p50, p95 or p99), fps, displayed_fps, dropped, jitter, memory (1000MB)."""
+    trace: JsonFile | None = None
+    """The first drive for ui.perfetto.dev."""
+    docs: MarkdownFile | None = None
+    """Fill in the tables of this page, too."""
+
+    def check(self) -> None:
+        """Raises ``ValueError`` for what cannot be measured so."""
+        if self.connect is not None and (self.carla is not None or "lockstep" in self.loops):
+            raise ValueError("--connect goes with --loop live or window, and with no --carla")
+        if self.keys is not None and self.connect is None:
+            raise ValueError("--keys is for --connect; links within one machine need none")
+        if self.budget and "drive" not in self.parts:
+            raise ValueError("--budget is for drives: name drive among the --parts")
 
     def cells(self) -> Iterator[Cell]:
         """The matrix, the base cell first."""
@@ -88,21 +153,58 @@ class BenchOptions:
             yield Cell(model, runtime, size, link, loop)
 
 
+class PeersOptions(Options):
+    """Time per frame of the model beside other papers' generators."""
+
+    size: Size = Size(512, 256)
+    """Pixels, multiples of 32: the other generators take no other."""
+    model: Annotated[str, Arg("NAME")] = DEFAULT_MODEL
+    """Ours."""
+    runtime: Annotated[str, Arg("NAME")] = "auto"
+    """What runs all of them."""
+    threads: Positive | None = None
+    """Of the processor (default: all cores)."""
+    rounds: Positive = 15
+    """Turns of each."""
+
+    def check(self) -> None:
+        """Raises ``ValueError`` for a size that not all take."""
+        _in_steps(self.size)
+
+
+class GpuOptions(Options):
+    """Time per step on an NVIDIA GPU, by runtime."""
+
+    size: Size = Size(1024, 512)
+    """Pixels, multiples of 32."""
+    model: Annotated[str, Arg("NAME")] = DEFAULT_MODEL
+    """Ours."""
+    steps: Positive = 300
+    """That are measured."""
+    peers: bool = False
+    """The other generators as well."""
+
+    def check(self) -> None:
+        """Raises ``ValueError`` for a size that not all take."""
+        _in_steps(self.size)
+
+
+def _in_steps(size: Size) -> None:
+    if any(side % 32 for side in size):
+        raise ValueError("--size must be multiples of 32: the other generators take no other")
+
+
 def everything(options: BenchOptions) -> BenchOptions:
     """The whole matrix: what was not asked for otherwise becomes all that there is."""
     from neuralsim import runtimes, zoo
 
+    wide = {
+        "models": tuple(zoo.names()),
+        "runtimes": tuple(runtimes.available()),
+        "sizes": (Size(256, 128), Size(512, 256), Size(1024, 512)),
+        "links": (Link("ipc"), Link("tcp"), Link("ipc", 4)),
+        "loops": ("live",),
+    }
     default = BenchOptions()
-
-    def wide(name: str, values: tuple[Any, ...]) -> tuple[Any, ...]:
-        given: tuple[Any, ...] = getattr(options, name)
-        return values if given == getattr(default, name) else given
-
-    return replace(
-        options,
-        models=wide("models", tuple(zoo.names())),
-        runtimes=wide("runtimes", tuple(runtimes.available())),
-        sizes=wide("sizes", ((256, 128), (512, 256), (1024, 512))),
-        links=wide("links", (Link("ipc"), Link("tcp"), Link("ipc", 4))),
-        loops=wide("loops", ("live",)),
-    )
+    same = {name for name in wide if getattr(options, name) == getattr(default, name)}
+    return options.model_copy(update={name: wide[name] for name in same})

@@ -41,7 +41,15 @@ class Layers:
         return self._channels[x]
 
     def conv(self, x: str, channels: int, kernel: int, stride: int = 1, padding: str = "zero") -> str:
-        """Convolution with bias that keeps the size, or divides it by ``stride``; "reflect" pads by mirroring."""
+        """Convolution with bias that keeps the size, or divides it by ``stride``.
+
+        Args:
+            x: Name of its input.
+            channels: Of its output.
+            kernel: Its side, px.
+            stride: Step between two outputs, px.
+            padding: "zero", or "reflect": by mirroring.
+        """
         side = (kernel - stride + 1) // 2
         if padding == "reflect":
             widths = self._constant(np.array([0, 0, side, side, 0, 0, side, side], np.int64))

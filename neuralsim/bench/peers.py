@@ -7,7 +7,6 @@ turns, so that a neighbour's noise hits all alike. The last line is one JSON obj
 
 from __future__ import annotations
 
-import argparse
 import json
 import sys
 import tempfile
@@ -17,11 +16,13 @@ from pathlib import Path
 
 import numpy as np
 
-from bridge.process.arguments import Parser, positive, size
-from neuralsim import runtimes, zoo
+from bridge.process.options import parse
+from neuralsim import runtimes
+from neuralsim.base.log import logger
 from neuralsim.base.machine import cores, host
 from neuralsim.bench import peer_graphs
 from neuralsim.bench.flops import gflop
+from neuralsim.bench.options import PeersOptions
 from neuralsim.evaluation.town_drive import TownDrive
 from neuralsim.renderer.neural_renderer import ModelError, NeuralRenderer, RuntimeUnavailable
 
@@ -50,7 +51,15 @@ def measure(models: dict[str, Callable[[], object]], rounds: int) -> dict[str, f
 
 
 def compare(model: str, runtime: str, pixels: tuple[int, int], threads: int | None, rounds: int) -> dict[str, object]:
-    """The report for frames of ``pixels`` (width, height), multiples of 32. Raises ModelError, RuntimeUnavailable."""
+    """The report for frames of ``pixels`` (width, height), multiples of 32. Raises ModelError, RuntimeUnavailable.
+
+    Args:
+        model: Ours, a shipped model's name or a folder.
+        runtime: As for ``neuralsim.runtimes.create``; all generators run in the same one.
+        pixels: Width and height.
+        threads: CPU threads, None = all.
+        rounds: Turns that each generator gets.
+    """
     width, height = pixels
     renderer = NeuralRenderer(model, runtime, pixels, threads)
     chosen, precision = renderer.runtime.split()[:2]
@@ -65,7 +74,7 @@ def compare(model: str, runtime: str, pixels: tuple[int, int], threads: int | No
         for name in peer_graphs.PEERS:
             graph = peer_graphs.write(name, Path(folder), height, width)
             gflops[name] = gflop(graph, height, width)
-            models[name] = _random_input(runtimes.plain(chosen, graph, threads, precision))
+            models[name] = _random_input(runtimes.stateless(chosen, graph, threads, precision))
             graph.unlink()
         seconds = measure(models, rounds)
     return {
@@ -85,7 +94,7 @@ def _town(renderer: NeuralRenderer, width: int, height: int) -> list[dict[str, n
     return [renderer.feeds(town.next()) for _ in range(_FRAMES)]
 
 
-def _random_input(session: runtimes.Plain) -> Callable[[], object]:
+def _random_input(session: runtimes.StatelessSession) -> Callable[[], object]:
     rng = np.random.default_rng(0)
     feeds = {name: rng.standard_normal(shape, np.float32) for name, shape in session.inputs.items()}
     return lambda: session.run(feeds)
@@ -93,23 +102,11 @@ def _random_input(session: runtimes.Plain) -> Callable[[], object]:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Measure, print a table, and one JSON line last."""
-    parser = Parser(
-        prog="python -m neuralsim.bench.peers",
-        description="Time per frame of the model beside other papers' generators.",
-        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
-    )
-    parser.add_argument("--size", metavar="WxH", type=size, default="512x256", help="pixels, multiples of 32")
-    parser.add_argument("--model", metavar="NAME", default=zoo.DEFAULT, help="ours")
-    parser.add_argument("--runtime", metavar="NAME", default="auto", help="what runs all of them")
-    parser.add_argument("--threads", metavar="N", type=positive, help="of the processor (default: all cores)")
-    parser.add_argument("--rounds", metavar="N", type=positive, default=15, help="turns of each")
-    options = parser.parse_args(argv)
-    if any(side % 32 for side in options.size):
-        parser.error("--size must be multiples of 32: the other generators take no other")
+    options = parse(PeersOptions, argv, "python -m neuralsim.bench.peers")
     try:
         report = compare(options.model, options.runtime, options.size, options.threads, options.rounds)
     except (ModelError, RuntimeUnavailable, OSError) as error:
-        print(f"peers: {error}", file=sys.stderr)
+        logger("peers").error(error)
         return 1
     ours = float(str(report["ours_ms"]))
     gflops = dict(report["gflop"])  # type: ignore[call-overload]

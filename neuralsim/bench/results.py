@@ -1,4 +1,4 @@
-"""From the stamps of every frame to the figures of a report."""
+"""Figures of a report from the stamps of every frame."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where a model's layers lie under this machine's roof (Williams, Waterman and Patterson 2009).
+"""A model's layers under this machine's roofline (Williams, Waterman and Patterson 2009).
 
 A layer that does few operations per byte cannot be faster than memory, one that does many cannot be faster than the
 arithmetic units. Times are OpenVINO's own counters, layer by layer; operations are those of convolutions and matrix

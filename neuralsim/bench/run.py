@@ -12,15 +12,17 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from bridge.size import Size
 from neuralsim.base.failure import fail
 from neuralsim.base.machine import host
-from neuralsim.base.progress import Progress
+from neuralsim.base.progress import ProgressLine
+from neuralsim.session.options import TAGS
 from neuralsim.session.processes import Child, ProcessError, Processes, ended_by_signals
 from neuralsim.zoo import ModelError
 
-from . import budget, check, compare, docs, link, machine, roofline, tables, trace
+from . import budget, compare, docs, link, machine, roofline, self_test, tables, trace
 from .measure import Job
-from .options import NO_DISPLAY, BenchOptions, Cell
+from .options import NO_DISPLAY, BenchOptions, Cell, PeersOptions, everything
 from .report_html import page
 from .results import summarise
 
@@ -33,8 +35,8 @@ class BenchError(RuntimeError):
     """The bench cannot go on; the message is one line."""
 
 
-class Interrupted(BenchError):
-    """Somebody wants to leave."""
+class BenchInterrupted(BenchError):
+    """Interrupted by the user."""
 
 
 class Bench:
@@ -48,7 +50,7 @@ class Bench:
         self._begun = time.monotonic()
         cells = list(options.cells()) if "drive" in options.parts else []
         whole = len(cells) * options.repeats * (options.frames + options.warm_up)
-        self._progress = Progress(whole or None)
+        self._progress = ProgressLine(whole or None)
 
     def run(self) -> dict[str, Any]:
         """Measure everything; the report, ready for JSON. Raises ``BenchError``, ``ProcessError``, ``ModelError``."""
@@ -108,8 +110,8 @@ class Bench:
                 entry["error"] = failed[cell]
             else:
                 entry |= {"summary": summarise(runs[cell]), "runs": runs[cell]}
-                width, height = map(int, runs[cell][0]["drive"]["size"].split("x"))
-                entry["cell"] = replace(cell, size=(width, height)).described()  # a bridge elsewhere has its own
+                size = Size.parse(runs[cell][0]["drive"]["size"])
+                entry["cell"] = replace(cell, size=size).described()  # a bridge elsewhere has its own
             found.append(entry)
         if all("error" in entry for entry in found):
             raise BenchError(found[0]["error"])
@@ -118,7 +120,7 @@ class Bench:
     def _job(self, cell: Cell) -> Job:
         options = self.options
         return Job(
-            cell,
+            cell=cell,
             frames=options.frames,
             warm_up=options.warm_up,
             seed=options.seed,
@@ -126,7 +128,7 @@ class Bench:
             fps=options.fps,
             carla=options.carla,
             connect=options.connect,
-            keys=str(options.keys) if options.keys else None,
+            keys=options.keys,
         )
 
     def _drive(self, job: Job, words: str) -> dict[str, Any]:
@@ -138,15 +140,15 @@ class Bench:
         with self._child("neuralsim.bench.measure", str(path)) as child:
             while child.process.poll() is None:
                 self._pause()
-                while (line := child.said()) is not None:
-                    seen = int(line) if line.isdigit() else seen
-                if job.alteration:  # not one of the matrix
+                while (message := child.said()) is not None:
+                    seen = message.get("done", seen)
+                if job.faults:  # not one of the matrix
                     self._progress.waiting([words])
                 else:
                     self._progress.measured(base + seen, words)
             if child.process.returncode != 0:
                 raise ProcessError(child.last_words())
-        self._done = base if job.alteration else base + job.frames + job.warm_up
+        self._done = base if job.faults else base + job.frames + job.warm_up
         try:
             result: dict[str, Any] = json.loads(path.with_suffix(".result").read_text(encoding="utf-8"))
         except (OSError, ValueError):
@@ -176,44 +178,42 @@ class Bench:
             self._progress.waiting([f"link, {case.name}"])
             cases.append(link.measure_link(case, size, over=lambda: self.interrupted))
             if self.interrupted:
-                raise Interrupted("interrupted")
+                raise BenchInterrupted("interrupted")
         return {"packing_ms": link.measure_packing(link.full_frame(size)), "cases": cases}
 
     def _roofline(self) -> dict[str, Any] | None:
-        model = next((model for model in self.options.models if model != check.TAGS), None)
+        model = next((model for model in self.options.models if model != TAGS), None)
         if model is None:
             return None
         return self._step("layers of the model", lambda: roofline.profile(model, self.options.sizes[0]))
 
     def _step(self, name: str, work: Any) -> Any:
         if self.interrupted:
-            raise Interrupted("interrupted")
+            raise BenchInterrupted("interrupted")
         self._progress.waiting([name])
         return work()
 
     def _peers(self) -> dict[str, Any]:
         """What ``neuralsim.bench.peers`` says; raises ``ProcessError`` with its line where it cannot."""
-        width, height = self.options.sizes[0]
-        until, said = time.monotonic() + _PEERS, ""
-        arguments = ["--size", f"{width}x{height}", "--model", self.options.models[0]]
-        with self._child("neuralsim.bench.peers", *arguments) as child:
+        until, peers = time.monotonic() + _PEERS, {}
+        wanted = PeersOptions(size=self.options.sizes[0], model=self.options.models[0])
+        with self._child("neuralsim.bench.peers", wanted.to_json()) as child:
             while child.process.poll() is None and time.monotonic() < until:
                 self._pause()
                 self._progress.waiting(["peers"])
             if child.process.poll() != 0:
                 raise ProcessError(child.last_words())
             child.last_words()  # waits until all that it said is here
-            while (line := child.said()) is not None:
-                said = line
-        peers: dict[str, Any] = json.loads(said)
+            while (message := child.said()) is not None:
+                peers = message
         return peers
 
     def _check(self) -> dict[str, Any]:
         """Runs until the check can tell."""
         runs: list[dict[str, Any]] = []
         while True:
-            runs.append(self._drive(check.job(seed=len(runs)), "honesty check"))
-            found = check.evaluate(runs)
+            runs.append(self._drive(self_test.job(seed=len(runs)), "self-test"))
+            found = self_test.evaluate(runs)
             if found["honest"] is not None or len(runs) == _CHECKS:
                 return found
 
@@ -235,7 +235,7 @@ class Bench:
 
     def _pause(self) -> None:
         if self.interrupted:
-            raise Interrupted("interrupted")
+            raise BenchInterrupted("interrupted")
         time.sleep(0.1)
 
     def _interrupt(self) -> None:
@@ -245,6 +245,7 @@ class Bench:
 def run(options: BenchOptions) -> int:
     """Measure, write, compare; the exit code. 1 also where a budget is broken; errors are one line on stderr."""
     try:
+        options = everything(options) if options.matrix else options
         budgets = [budget.Budget.parse(text) for text in options.budget]
         old = compare.load(options.against) if options.against is not None else None
         _check_outputs(options)

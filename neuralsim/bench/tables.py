@@ -37,7 +37,7 @@ class Table:
 
 
 def drives(report: dict[str, Any]) -> Table | None:
-    """One row per cell: rate, latency, input to photon."""
+    """One row per cell: rate, latency, click to photon."""
     head = ("drive", "fps", "p50", "p95", "p99", "photon p50", "p95", "frame p50", "p99", "dropped", "displayed")
     rows = []
     for drive in report["drives"]:
@@ -154,7 +154,7 @@ def check(report: dict[str, Any]) -> Table | None:
         None: "The machine is too busy to tell.",
     }
     note = f"ms; {found['injected_ms']:g} injected. {verdicts[found['honest']]}"
-    return Table("Honesty", ("held up in", "frames", "in the stage", "in the total", "elsewhere"), rows, note)
+    return Table("Honesty", ("delayed in", "frames", "in the stage", "in the total", "elsewhere"), rows, note)
 
 
 def comparison(report: dict[str, Any]) -> Table | None:
@@ -186,7 +186,7 @@ def machine(report: dict[str, Any]) -> Table:
         ("processor", f"{m['cpu']}, {m['cores']} cores{quota}{virtual}; {', '.join(m['vector_units'])}"),
         ("memory", f"{m['memory_gb']} GiB"),
         ("GPU", m["gpu"] or "none"),
-        ("governor", m["governor"] or "not told"),
+        ("governor", m["governor"] or "unknown"),
         ("system", f"{m['system']}, Python {m['python']}"),
         ("versions", ", ".join(f"{name} {version}" for name, version in m["packages"].items())),
         ("NeuralSim", f"{m['neuralsim']} {m['commit']}".strip()),

@@ -56,7 +56,7 @@ def _frames(table: dict[str, list[int]]) -> list[dict[str, Any]]:
             found += _asynchronous(stage, sequence, "frame", _FRAMES, at[begin], at[end])
     for n, (pressed, seen) in enumerate(zip(table["pressed"], table["seen"], strict=True)):
         found.append({"ph": "i", "s": "t", "name": "key", "pid": _RENDERER, "tid": _KEYS, "ts": pressed})
-        found += _asynchronous("input to photon", n, "input", _KEYS, pressed, seen)
+        found += _asynchronous("click to photon", n, "input", _KEYS, pressed, seen)
     return found
 
 

@@ -1,23 +1,24 @@
 """A subscriber that only looks: ``python -m neuralsim.bench.watcher ENDPOINT [--lockstep] [--ahead N]``.
 
-Prints "ready" with its first frame, and when it is told to end one JSON line: frames received and skipped, and per
-frame the milliseconds since it was sent and the time at which it came (both clocks are this machine's).
+Says ``{"ready": true}`` with its first frame, and when it is asked to end one JSON line: frames received and skipped,
+and per frame the milliseconds since it was sent and the time at which it came (both clocks are this machine's).
 """
 
 from __future__ import annotations
 
-import argparse
 import json
-import os
 import sys
 import time
 from pathlib import Path
+from typing import Annotated
 
 from bridge.link.motion import compose, reproject
 from bridge.link.transport import FrameSubscriber, LinkError
 from bridge.messages import Frame
-from bridge.process.arguments import Parser, count
-from bridge.process.lifetime import Lifetime
+from bridge.process.lifetime import Lifetime, end
+from bridge.process.messages import send
+from bridge.process.options import Arg, Options, parse
+from bridge.process.values import Count
 
 _KEEP = 200_000  # frames
 
@@ -29,14 +30,22 @@ def _warm_up(frame: Frame) -> None:
         reproject(frame.planes["depth"], frame.camera, frame.camera.pose)
 
 
+class WatcherOptions(Options):
+    """A subscriber that only looks, and in the end says what it has seen."""
+
+    endpoint: Annotated[str, Arg(positional=True)]
+    """Of the frames."""
+    lockstep: bool = False
+    """Every frame once."""
+    ahead: Count = 1
+    """Frames that may be on their way in lock-step."""
+    out: Annotated[Path, Arg("FILE.json")] | None = None
+    """Write what was seen there instead."""
+
+
 def main(arguments: list[str] | None = None) -> int:
     """The command line; returns the exit code."""
-    parser = Parser("watcher", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("endpoint")
-    parser.add_argument("--lockstep", action="store_true", help="every frame once")
-    parser.add_argument("--ahead", type=count, default=1, help="frames that may be on their way in lock-step")
-    parser.add_argument("--out", type=Path, help="write the JSON line there instead")
-    options = parser.parse_args(arguments)
+    options = parse(WatcherOptions, arguments, "watcher")
     lifetime = Lifetime(with_parent=True, grace=15.0)
     came: list[float] = []
     delays: list[float] = []
@@ -50,7 +59,7 @@ def main(arguments: list[str] | None = None) -> int:
                     plane[-1, -1]  # it is really there
                 if not came:
                     _warm_up(frame)
-                    print("ready", flush=True)
+                    send("ready", True)
                 if len(came) < _KEEP:
                     came.append(round(frame.stamps["received"] / 1e6, 3))
                     delays.append(round((frame.stamps["received"] - frame.stamps["sent"]) / 1e6, 4))
@@ -67,6 +76,4 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    code = main()
-    sys.stdout.flush()
-    os._exit(code)
+    end(main())

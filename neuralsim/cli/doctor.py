@@ -11,8 +11,9 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+from bridge.size import Size
 from neuralsim import __version__
-from neuralsim.base.machine import cpu, gpu, memory_gb
+from neuralsim.base.machine import cores, cpu, gpu, memory_gb
 
 _PACKAGES = {  # import name -> (distribution, what it is for)
     "numpy": ("numpy", "everything"),
@@ -27,7 +28,7 @@ _PACKAGES = {  # import name -> (distribution, what it is for)
     "scenariogeneration": ("scenariogeneration", "the embedded town"),
 }
 _DISTRIBUTION = {"tensorrt": "tensorrt-cu13"}  # where it is not called like the runtime
-_SIZE = (512, 256)  # what `drive` paints by default
+_SIZE = Size(512, 256)  # what `drive` paints by default
 _CARLA = "0.9.16"
 _PYTHONS = ((3, 10), (3, 12))
 _ENOUGH_GB = 3.0  # all processes of a drive take under 2
@@ -91,20 +92,18 @@ def _machine(findings: _Findings) -> None:
         findings.missing("Python", text, "3.10 to 3.12 is needed: install one and run `make drive` again")
     findings.good("system", f"{platform.system()} {platform.release()}, {platform.machine()}")
     model, flags = cpu()
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    note = "" if cores >= 2 else "; 2 or more are needed for 20 frames per second"
-    findings.good("processor", f"{model}, {cores} cores{note}")
+    note = "" if cores() >= 2 else "; 2 or more are needed for 20 frames per second"
+    findings.good("processor", f"{model}, {cores()} cores{note}")
     found = [name for name in ("avx2", "avx512f", "avx512_bf16", "amx_bf16") if name in flags]
     if found:
         bf16 = "bf16 in hardware" if {"avx512_bf16", "amx_bf16"} & flags else "no bf16: the model runs in fp32, slower"
         findings.good("vector units", f"{', '.join(found)} ({bf16})")
     memory = memory_gb()
-    if memory is not None:
-        text = f"{memory[0]:.1f} GB, {memory[1]:.1f} GB free"
-        if memory[1] >= _ENOUGH_GB:
-            findings.good("memory", text)
-        else:
-            findings.note("memory", f"{text}: a drive takes up to 2 GB, close other programs")
+    text = f"{memory[0]:.1f} GB, {memory[1]:.1f} GB free"
+    if memory[1] >= _ENOUGH_GB:
+        findings.good("memory", text)
+    else:
+        findings.note("memory", f"{text}: a drive takes up to 2 GB, close other programs")
     free = shutil.disk_usage(Path.cwd()).free / 1e9
     (findings.good if free > 1.0 else findings.note)("disk", f"{free:.1f} GB free here for recordings")
     findings.note("GPU", gpu() or "none found; none is needed")
@@ -141,7 +140,6 @@ def _models(findings: _Findings) -> None:
 def _runtimes(findings: _Findings) -> None:
     """Which can be used here, which one ``auto`` takes and why, and how to get the others."""
     from neuralsim import runtimes, zoo
-    from neuralsim.base.machine import cores
     from neuralsim.runtimes import cache, choice
     from neuralsim.session.session import painting_threads
 
@@ -161,7 +159,7 @@ def _runtimes(findings: _Findings) -> None:
         if reason and name.partition(":")[0] in there:
             findings.note(f"auto, {name}", f"passed over: {reason}")
     known = choice.recall(graph, height, width, painting_threads(cores())) or choice.recall(graph, height, width)
-    size = f"{zoo.DEFAULT} at {width}x{height}"
+    size = f"{zoo.DEFAULT} at {_SIZE}"
     if known is not None:
         findings.good("auto", f"{known}, measured with {size}; kept in {cache.folder() / 'choices'}")
     else:

@@ -6,15 +6,16 @@ is not done again, so a call that was interrupted, or whose node went away, is s
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from neuralsim.base.extras import missing
 from neuralsim.datagen.options import RecordOptions
 
-_LOOK = 0.2  # s between looks whether somebody wants to leave
+_LOOK = 0.2  # s between looks for an interrupt
 _CORES = 2  # that a task asks for: a town and a painter
 
 
@@ -32,13 +33,13 @@ def record_on_cluster(
     """
     try:
         import ray
-    except ModuleNotFoundError:
-        raise ClusterError("ray is missing: pip install -r requirements/cluster.txt") from None
+    except ModuleNotFoundError as error:
+        raise ClusterError(missing(error, "cluster")) from None
     try:
-        ray.init(address=options.ray, log_to_driver=False, logging_level="error", include_dashboard=False)
+        ray.init(address=options.ray, log_to_driver=False, logging_level=logging.ERROR, include_dashboard=False)
     except Exception as error:  # connections fail in many ways
         raise ClusterError(f"no Ray cluster at {options.ray}: {_line(error)}") from None
-    alone = replace(options, out=options.out.resolve(), ray=None, jobs=1, junit=None)
+    alone = options.model_copy(update={"out": options.out.resolve(), "ray": None, "jobs": 1, "junit": None})
     try:
         task = ray.remote(num_cpus=_CORES, max_retries=2)(_record)
         waiting = {task.remote(str(path.resolve()), alone, os.getcwd()): path for path in paths}

@@ -1,4 +1,4 @@
-"""What recording costs: its rate beside that of the same drive unrecorded, and whether it grows in memory.
+"""Cost of recording: its rate beside that of the same drive unrecorded, and whether its memory grows.
 
     python -m neuralsim.datagen.measure --rounds 3            # 512x256, all planes, MCAP and MP4
     python -m neuralsim.datagen.measure --frames 20000 --memory --size 64x32 --model tags
@@ -8,17 +8,21 @@ The two drives alternate, so that a machine that becomes slower slows both down.
 
 from __future__ import annotations
 
-import argparse
 import os
 import statistics
-import sys
 import tempfile
 import threading
 import time
 from pathlib import Path
 
-from bridge.process.arguments import Parser, crowd, positive, size
+from pydantic import Field
+
+from bridge.process.options import Options, parse
+from bridge.process.values import Crowd, Positive
+from bridge.size import Size
+from neuralsim.base.failure import fail
 from neuralsim.base.machine import memory_mb
+from neuralsim.base.options import DEFAULT_MODEL
 from neuralsim.datagen.options import RecordOptions
 from neuralsim.datagen.recorder import EXPECTED, ScenarioRecorder, Shared
 from neuralsim.session.options import TAGS
@@ -37,32 +41,43 @@ assert: [{{no_collision: ego}}]
 """
 
 
+class MeasureOptions(Options):
+    """What recording costs: its rate beside that of the same drive without it, or the memory it takes."""
+
+    frames: Positive = 300
+    """Of each drive."""
+    rounds: Positive = 3
+    """Drives with, and as many without."""
+    size: Size = Size(512, 256)
+    """Pixels."""
+    model: str = Field(default=DEFAULT_MODEL, description=f"A model, or {TAGS} for none.")
+    vehicles: Crowd = 20
+    """Moving vehicles."""
+    walkers: Crowd = 12
+    """Pedestrians."""
+    memory: bool = False
+    """How far it grows, once, instead of the rate."""
+
+
 def main() -> int:
     """The command line."""
-    parser = Parser("neuralsim.datagen.measure", description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-    parser.add_argument("--frames", type=positive, default=300)
-    parser.add_argument("--rounds", type=positive, default=3)
-    parser.add_argument("--size", type=size, default=(512, 256))
-    parser.add_argument("--model", default="street-rt", help=f"a model, or {TAGS} for none")
-    parser.add_argument("--vehicles", type=crowd, default=20)
-    parser.add_argument("--walkers", type=crowd, default=12)
-    parser.add_argument("--memory", action="store_true", help="how far it grows, once, instead of the rate")
-    wanted = parser.parse_args()
+    wanted = parse(MeasureOptions, None, "neuralsim.datagen.measure")
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "measured.yaml"
         seconds = min(wanted.frames / 20, 3600.0)
         path.write_text(_SCENARIO.format(seconds=seconds, vehicles=wanted.vehicles, walkers=wanted.walkers))
         planes = ("tag", "instance", "depth", "motion", *(() if wanted.model == TAGS else ("neural",)))
-        options = RecordOptions(Path(folder), planes, ("mcap", "mp4"), wanted.model, size=wanted.size)
+        options = RecordOptions(
+            scenarios=(path,), out=Path(folder), planes=planes, model=wanted.model, size=wanted.size
+        )
         try:
             return _memory(path, options) if wanted.memory else _rate(path, options, wanted.rounds)
         except EXPECTED as error:
-            print(f"neuralsim: {' '.join(str(error).split())}", file=sys.stderr)
-            return 1
+            return fail(error)
 
 
 def _rate(path: Path, options: RecordOptions, rounds: int) -> int:
-    plain = RecordOptions(options.out, options.planes, (), options.model, size=options.size)
+    plain = options.model_copy(update={"formats": ()})
     found: dict[str, list[float]] = {"driven": [], "recorded": []}
     for n in range(rounds):
         for name, each in (("driven", plain), ("recorded", options)):

@@ -1,35 +1,63 @@
-"""What ``neuralsim record`` was asked for."""
+"""The options of ``neuralsim record``."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Annotated, Any
 
-if TYPE_CHECKING:
-    from neuralsim.renderer.remap import Remap  # for a type alone: the help should be there at once
+from pydantic import BeforeValidator, Field
+
+from bridge.process.options import Arg, Options
+from bridge.process.values import Address, Folder, Positive, XmlFile, listed
+from bridge.size import Size
+from neuralsim.base.options import DEFAULT_MODEL, Model, Runtime, Style
+from neuralsim.renderer.options import RemapText
 
 PLANES = ("tag", "instance", "depth", "motion", "rgb", "neural")
 FORMATS = ("mcap", "mp4", "frames")
 
 
-@dataclass(frozen=True)
-class RecordOptions:
-    """The options of one call, for all its scenarios."""
+def _scenario(value: Any) -> Path:
+    from scenarios import library
 
-    out: Path
-    planes: tuple[str, ...] = ("tag", "instance", "depth", "motion", "neural")
-    formats: tuple[str, ...] = ("mcap", "mp4")
-    model: str = "street-rt"
-    runtime: str = "auto"
-    style: str | None = None  # of the model; None: the scenario's weather chooses
-    remap: Remap | None = None  # what is painted as something else; None: what the scenario says
-    size: tuple[int, int] | None = None  # width, height, pixels; None: the scenario's
-    carla: str | None = None  # HOST:PORT of a running server; None: an embedded town for each scenario
-    jobs: int = 1  # scenarios at the same time
-    ray: str | None = None  # address of a Ray cluster; None: on this machine
-    junit: Path | None = None  # where evaluations go
-    again: bool = False  # record what has been recorded, too
+    return library.find(str(value))
+
+
+#: A scenario's file, or the name of a shipped one.
+ScenarioFile = Annotated[Path, BeforeValidator(_scenario), Arg("SCENARIO")]
+
+
+class RecordOptions(Options):
+    """One call, for all its scenarios."""
+
+    scenarios: Annotated[tuple[ScenarioFile, ...], Arg(positional=True)]
+    """Scenario files, or names of shipped ones."""
+    out: Folder
+    """Each goes into DIR/<its file's stem>/."""
+    planes: Annotated[tuple[str, ...], listed(PLANES), Arg("LIST")] = Field(
+        default=("tag", "instance", "depth", "motion", "neural"), description=f"Of {','.join(PLANES)}."
+    )
+    formats: Annotated[tuple[str, ...], listed(FORMATS), Arg("LIST", flag="format")] = Field(
+        default=("mcap", "mp4"), description=f"Of {','.join(FORMATS)}."
+    )
+    jobs: Positive = 1
+    """Scenarios at the same time."""
+    ray: Annotated[str, Arg("ADDRESS")] | None = None
+    """On a Ray cluster, one scenario a task (cluster extra)."""
+    junit: XmlFile | None = None
+    """Judge all of them, as JUnit XML."""
+    again: bool = False
+    """Record what has been recorded already, too."""
+    carla: Address | None = None
+    """A running CARLA server (default: start embedded towns)."""
+    model: Model = DEFAULT_MODEL
+    runtime: Runtime = "auto"
+    style: Style | None = None
+    """Light, such as dusk; `neuralsim doctor` lists the models' (default: what fits the weather)."""
+    remap: RemapText | None = None
+    """Paint things as others, by CARLA's tags, such as buildings=vegetation (default: the scenario's)."""
+    size: Size | None = None
+    """Pixels (default: the scenario's)."""
 
     @property
     def guide(self) -> str:
@@ -41,3 +69,14 @@ class RecordOptions:
     def paints(self) -> bool:
         """Whether the network is needed; without it a video shows the tags' colours."""
         return "neural" in self.planes
+
+    def check(self) -> None:
+        """Raises ``ValueError`` for what cannot be done at the same time."""
+        if not self.scenarios:
+            raise ValueError("name a SCENARIO at least")
+        if self.carla is not None and self.jobs > 1:
+            raise ValueError("one CARLA server plays one scenario at a time: --jobs cannot go with --carla")
+        if self.ray is not None and (self.carla is not None or self.jobs > 1):
+            raise ValueError("--ray cannot go with --carla or --jobs: each task has a town of its own")
+        if self.junit is not None and "mcap" not in self.formats:
+            raise ValueError("--junit needs the format mcap")

@@ -10,6 +10,7 @@ import time
 from dataclasses import dataclass
 from typing import Any
 
+from bridge.size import Size
 from neuralsim import __version__
 from neuralsim.base.machine import host
 from neuralsim.datagen.options import PLANES, RecordOptions
@@ -20,12 +21,12 @@ from neuralsim.recording.writer import RecordingError
 from neuralsim.renderer.remap import Remap
 from neuralsim.session.loop import EXPECTED as DRIVE_EXPECTED
 from neuralsim.session.options import TAGS, DriveOptions
-from neuralsim.session.session import PAINTING, Picture, Session
-from scenarios.engine.loader import Loaded, ScenarioError
+from neuralsim.session.session import PAINTING, DriveSession, PaintedFrame
+from scenarios.engine.loader import LoadedScenario, ScenarioError
 
 
-class Interrupted(RuntimeError):
-    """Somebody wants to leave; what was written so far stays."""
+class RecordingInterrupted(RuntimeError):
+    """Interrupted by the user; what was written so far stays."""
 
 
 @dataclass
@@ -43,7 +44,7 @@ class Shared:
 class ScenarioRecorder:
     """Records one scenario into ``options.out/<stem>/``."""
 
-    def __init__(self, loaded: Loaded, options: RecordOptions, shared: Shared) -> None:
+    def __init__(self, loaded: LoadedScenario, options: RecordOptions, shared: Shared) -> None:
         self.loaded, self.options = loaded, options
         self.folder = options.out / loaded.id
         self._shared = shared
@@ -53,15 +54,15 @@ class ScenarioRecorder:
         self._mp4: Mp4Writer | None = None
 
     @property
-    def size(self) -> tuple[int, int]:
-        """Width and height, pixels."""
-        return self.options.size or self.loaded.scenario.camera.pixels
+    def size(self) -> Size:
+        """Of the pictures."""
+        return self.options.size or self.loaded.scenario.camera.size
 
     @property
     def remap(self) -> Remap:
         """What is painted as something else."""
         wanted = self.options.remap
-        return Remap.of(self.loaded.scenario.remap) if wanted is None else wanted
+        return Remap.of(self.loaded.scenario.remap) if wanted is None else Remap.parse(wanted)
 
     @property
     def digest(self) -> str:
@@ -85,15 +86,15 @@ class ScenarioRecorder:
     def record(self) -> dict[str, Any]:
         """Record, and write ``result.json`` last of all. Raises one of ``EXPECTED``."""
         if self._shared.stop:  # before its turn came
-            raise Interrupted("interrupted")
+            raise RecordingInterrupted("interrupted")
         self._clear()
-        session = Session(self._drive_options())
+        session = DriveSession(self._drive_options())
         begun = 0.0
         try:
             session.start()
             while True:
                 if self._shared.stop:
-                    raise Interrupted("interrupted")
+                    raise RecordingInterrupted("interrupted")
                 picture = session.take(0.1)
                 if picture is not None:
                     begun = begun or time.monotonic()
@@ -114,7 +115,7 @@ class ScenarioRecorder:
             if "mcap" not in self.options.formats:
                 (self.folder / "recording.mcap").unlink()
                 files.remove("recording.mcap")
-        return self._write_result(json.loads(session.verdict), session, seconds, files)
+        return self._write_result(session.verdict, session, seconds, files)
 
     def _drive_options(self) -> DriveOptions:
         scenario, options = self.loaded.scenario, self.options
@@ -124,7 +125,7 @@ class ScenarioRecorder:
             model=options.model if options.paints else TAGS,
             runtime=options.runtime,
             style=options.style,
-            remap=self.remap,
+            remap=str(self.remap),
             guide=options.guide,
             size=self.size,
             town=self.loaded.town,
@@ -148,7 +149,7 @@ class ScenarioRecorder:
         except OSError as error:
             raise RecordingError(f"cannot write to {self.folder}: {(error.strerror or 'unknown').lower()}") from None
 
-    def _add(self, picture: Picture, session: Session) -> None:
+    def _add(self, picture: PaintedFrame, session: DriveSession) -> None:
         frame = picture.frame
         if self._mcap is None and self._mp4 is None:
             self._open(picture, session)
@@ -163,7 +164,7 @@ class ScenarioRecorder:
         self._frames += 1
         self._shared.frames += 1
 
-    def _open(self, picture: Picture, session: Session) -> None:
+    def _open(self, picture: PaintedFrame, session: DriveSession) -> None:
         loaded, formats = self.loaded, self.options.formats
         if "mcap" in formats or "frames" in formats:
             about = {
@@ -179,9 +180,8 @@ class ScenarioRecorder:
             views = [camera.name for camera in loaded.scenario.cameras]
             self._mcap = McapWriter(self.folder / "recording.mcap", self.options.planes, about, loaded.files, views)
         if "mp4" in formats:
-            width, height = self.size
             path = self.folder / "video.mp4"
-            self._mp4 = Mp4Writer(path, (width, height), rate=loaded.scenario.fps, block=True)
+            self._mp4 = Mp4Writer(path, self.size, rate=loaded.scenario.fps, block=True)
 
     def _close(self) -> None:
         for writer in (self._mcap, self._mp4):
@@ -194,7 +194,7 @@ class ScenarioRecorder:
                 raise RecordingError(writer.error)
 
     def _write_result(
-        self, verdict: dict[str, Any], session: Session, seconds: float, files: list[str]
+        self, verdict: dict[str, Any], session: DriveSession, seconds: float, files: list[str]
     ) -> dict[str, Any]:
         result = {
             **verdict,
@@ -203,7 +203,7 @@ class ScenarioRecorder:
             "fps": round(self._frames / seconds, 2) if seconds > 0.0 else 0.0,
             "tag_sha256": self._tags.hexdigest(),
             "seed": self.loaded.scenario.seed,
-            "size": "{}x{}".format(*self.size),
+            "size": str(self.size),
             "planes": list(self.options.planes),
             "model": session.model,
             "runtime": session.runtime,
@@ -221,4 +221,4 @@ class ScenarioRecorder:
 
 
 #: What may go wrong without being a mistake of ours: one line says it.
-EXPECTED: tuple[type[BaseException], ...] = (*DRIVE_EXPECTED, ScenarioError, Interrupted)
+EXPECTED: tuple[type[BaseException], ...] = (*DRIVE_EXPECTED, ScenarioError, RecordingInterrupted)

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from neuralsim.base.failure import fail, words
-from neuralsim.base.progress import Progress
+from neuralsim.base.progress import ProgressLine
 from neuralsim.datagen.cluster import ClusterError, record_on_cluster
 from neuralsim.datagen.options import RecordOptions
 from neuralsim.datagen.recorder import EXPECTED, ScenarioRecorder, Shared
@@ -23,10 +23,10 @@ from neuralsim.session.processes import ended_by_signals
 from scenarios.engine.loader import ScenarioError, load
 
 
-def run(paths: Sequence[Path], options: RecordOptions) -> int:
-    """Record all of ``paths``; returns 1 if one could not be recorded or an assertion failed, else 0."""
+def run(options: RecordOptions) -> int:
+    """Record all scenarios; returns 1 if one could not be recorded or an assertion failed, else 0."""
     try:
-        loaded = [load(path) for path in paths]
+        loaded = [load(path) for path in options.scenarios]
     except ScenarioError as error:
         return fail(error)
     twice = {each.id for each in loaded if sum(other.id == each.id for other in loaded) > 1}
@@ -60,7 +60,7 @@ def run(paths: Sequence[Path], options: RecordOptions) -> int:
 def _record_all(recorders: Sequence[ScenarioRecorder], shared: Shared, jobs: int) -> int:
     """Record with so many at a time; returns how many failed."""
     failed = 0
-    progress = Progress(sum(recorder.loaded.scenario.frames for recorder in recorders))
+    progress = ProgressLine(sum(recorder.loaded.scenario.frames for recorder in recorders))
     begun = time.monotonic()
     with ended_by_signals(shared.end), ThreadPoolExecutor(max(jobs, 1)) as pool:
         running = {pool.submit(recorder.record): recorder for recorder in recorders}

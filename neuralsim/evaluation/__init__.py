@@ -1,0 +1,1 @@
+"""Evaluation of models: measures, metric networks, and the report of ``neuralsim evaluate``."""

@@ -1,4 +1,4 @@
-"""Where realism is lost: the Fréchet distance once more, with one class after the other taken from the real frames.
+"""Classes that cost realism: the Fréchet distance once more, with one class after the other taken from the real frames.
 
 Features of a class's pixels alone would be those of its outlines against nothing. So the pictures stay whole: what a
 class costs is what the distance falls by when it alone is real.
@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from neuralsim.evaluation import measures
-from neuralsim.evaluation.judges import CAMVID_CLASSES, Judge
+from neuralsim.evaluation.metric_networks import CAMVID_CLASSES, MetricNetwork
 
 EVERY = 3  # frames: neighbouring ones say the same
 _STRIDE = 16  # px, of the layer that realism is measured at
@@ -22,7 +22,7 @@ _ENOUGH = 4  # frames
 class ByClass:
     """``add(real, painted, label)`` for every ``EVERY``-th frame, then ``figures()``."""
 
-    def __init__(self, features: Judge) -> None:
+    def __init__(self, features: MetricNetwork) -> None:
         self._features = features
         self._real: list[np.ndarray] = []
         self._painted: list[np.ndarray] = []
@@ -31,7 +31,7 @@ class ByClass:
         self._all = 0
 
     def add(self, real: np.ndarray, painted: np.ndarray, label: np.ndarray) -> None:
-        """One frame: pictures u8 (H, W, 3), CamVid's label u8 (H, W), all at the height that the judges know."""
+        """One frame: pictures u8 (H, W, 3), CamVid's label u8 (H, W), all at the metric networks' height."""
         self._real.append(self._patches(real))
         self._painted.append(self._patches(painted))
         self._all += label.size

@@ -10,11 +10,20 @@ from typing import Any
 import cv2
 import numpy as np
 
+from bridge.size import Size
 from bridge.tags import Tag
 from neuralsim import classmaps
 from neuralsim.evaluation import measures
 from neuralsim.evaluation.by_class import EVERY, ByClass
-from neuralsim.evaluation.judges import CAMVID_CLASSES, CAMVID_VOID, FEATURE_LAYERS, HERE, Judge, confusion, iou
+from neuralsim.evaluation.metric_networks import (
+    CAMVID_CLASSES,
+    CAMVID_VOID,
+    FEATURE_LAYERS,
+    HERE,
+    MetricNetwork,
+    confusion,
+    iou,
+)
 from neuralsim.evaluation.video import Video
 from neuralsim.evaluation.ways import SHIPPED, WAYS, ThreeWays
 from neuralsim.models.classes import CARLA_TO_CHANNEL, Channel
@@ -24,8 +33,8 @@ from neuralsim.offline.images import ImageError, beside, pictures, read, read_id
 
 REAL = "real"
 _STRIDES = {"stride8": 8, "stride16": 16}
-_FOUND = 0.25  # IoU on the real frames from which on the judge knows a class
-_JUDGED_ROWS = 360  # px, height at which the judging networks look: CamVid's
+_FOUND = 0.25  # IoU on the real frames from which on the segmenter knows a class
+_METRIC_ROWS = 360  # px, height at which the metric networks look: CamVid's
 _CAMVID_OF = (
     Channel.SKY, Channel.BUILDING, Channel.POLE, Channel.ROAD, Channel.SIDEWALK, Channel.VEGETATION, Channel.SIGN,
     Channel.BARRIER, Channel.VEHICLE, Channel.PERSON, Channel.CYCLE,
@@ -42,7 +51,7 @@ def camvid_of_tag() -> np.ndarray:
 
 
 @dataclass(frozen=True)
-class Clip:
+class LabelledClip:
     """``labels``, ``images`` (same names) and ``classes`` of a real clip; ``motion`` of `neuralsim flow`, else made."""
 
     classes: str
@@ -51,17 +60,17 @@ class Clip:
     motion: Path | None = None
 
 
-def find(classes: str, where: Path, images: Path | None, motion: Path | None) -> Clip:
+def find(classes: str, where: Path, images: Path | None, motion: Path | None) -> LabelledClip:
     """The clip in the folder ``where``: with ``label/`` and ``image/`` in it, or in its ``val/``, or of label maps.
 
     Raises ImageError.
     """
     for root in (where, where / "val"):
         if (root / "label").is_dir():
-            return Clip(classes, root / "label", images or root / "image", motion)
+            return LabelledClip(classes, root / "label", images or root / "image", motion)
     if images is None:
         raise ImageError(f"{where}: no label/ in it; for a folder of label maps say where the pictures are with --real")
-    return Clip(classes, where, images, motion)
+    return LabelledClip(classes, where, images, motion)
 
 
 @dataclass
@@ -77,12 +86,12 @@ class _Tally:
 
 
 def evaluate(
-    clip: Clip,
+    clip: LabelledClip,
     model: str,
     runtime: str,
     parts: Iterable[str],
     out: Path,
-    size: tuple[int, int] | None = None,
+    size: Size | None = None,
     style: str | None = None,
     most: int | None = None,
     threads: int | None = None,
@@ -90,7 +99,20 @@ def evaluate(
 ) -> dict[str, Any]:
     """Paint ``clip`` three ways and measure ``parts``; writes ``out/clip.mp4``, real and painted side by side.
 
-    ``most``: only so many frames. Raises ImageError, ClassMapError, ModelError, RuntimeUnavailable, RecordingError.
+    Args:
+        clip: Labels and real pictures.
+        model: Name of a shipped model or a folder.
+        runtime: As for ``neuralsim.runtimes.create``.
+        parts: Which of ``CLIP_PARTS``.
+        out: Folder for the video and estimated motion.
+        size: Width and height to paint at; None: the labels'.
+        style: Of the model; None: the class map's.
+        most: Only so many frames.
+        threads: CPU threads of the metric networks, None = all.
+        progress: Called with the frames done and all of them.
+
+    Raises:
+        ImageError, ClassMapError, ModelError, RuntimeUnavailable, RecordingError: One line each.
     """
     parts = set(parts)
     classes = classmaps.load(clip.classes)
@@ -99,13 +121,15 @@ def evaluate(
     if clip.motion is None:
         _make_motion(clip, files, motions)
     style = style or classes.style
-    options = RenderOptions(clip.labels, clip.classes, out, sequence=True, motion=motions, size=size, style=style)
-    segmenter = Judge(HERE / "segmenter.onnx", threads) if "obedience" in parts else None
-    features = Judge(HERE / "features.onnx", threads) if parts & {"realism", "classes"} else None
+    options = RenderOptions(
+        labels=clip.labels, classes=clip.classes, out=out, sequence=True, motion=motions, size=size, style=style
+    )
+    segmenter = MetricNetwork(HERE / "segmenter.onnx", threads) if "obedience" in parts else None
+    features = MetricNetwork(HERE / "features.onnx", threads) if parts & {"realism", "classes"} else None
     by_class = ByClass(features) if features is not None and "classes" in parts else None
     painter = ThreeWays(model, runtime, style, "exemplars")  # as `neuralsim render` does
     tallies = {name: _Tally() for name in (REAL, *WAYS)}
-    census = folder.Census()
+    census = folder.LabelCensus()
     video: Video | None = None
     to_camvid = camvid_of_tag()
     try:
@@ -120,11 +144,11 @@ def evaluate(
             label = to_camvid[classes.tags[read_ids(files[index])]]
             moved = flow.load(beside(motions, item.name)) if "flicker" in parts and index else None
             for name, tally in tallies.items():
-                judge = features if "realism" in parts else None
-                _add(tally, shown[name], label, moved, segmenter, judge, "sharpness" in parts)
+                metric = features if "realism" in parts else None
+                _add(tally, shown[name], label, moved, segmenter, metric, "sharpness" in parts)
             if by_class is not None and index % EVERY == 0:
-                seen, fake = (_judged(shown[name], cv2.INTER_AREA) for name in (REAL, SHIPPED))
-                by_class.add(seen, fake, _judged(label, cv2.INTER_NEAREST))
+                seen, fake = (_resized(shown[name], cv2.INTER_AREA) for name in (REAL, SHIPPED))
+                by_class.add(seen, fake, _resized(label, cv2.INTER_NEAREST))
             if video is None:
                 video = Video(out / "clip.mp4", {REAL: "real", **{way: way.replace("_", " ") for way in WAYS}}, 15.0)
             video.add(shown)
@@ -147,16 +171,16 @@ def evaluate(
     return result
 
 
-def _make_motion(clip: Clip, files: list[Path], out: Path) -> None:
+def _make_motion(clip: LabelledClip, files: list[Path], out: Path) -> None:
     flow.run([beside(clip.images, file.stem) for file in files], out)
 
 
-def _judged(picture: np.ndarray, interpolation: int) -> np.ndarray:
-    """``picture`` at the height that the judging networks know."""
+def _resized(picture: np.ndarray, interpolation: int) -> np.ndarray:
+    """``picture`` at the height that the metric networks know."""
     height, width = picture.shape[:2]
-    if height == _JUDGED_ROWS:
+    if height == _METRIC_ROWS:
         return picture
-    size = (round(width * _JUDGED_ROWS / height), _JUDGED_ROWS)
+    size = (round(width * _METRIC_ROWS / height), _METRIC_ROWS)
     return np.asarray(cv2.resize(picture, size, interpolation=interpolation))
 
 
@@ -165,13 +189,13 @@ def _add(
     picture: np.ndarray,
     label: np.ndarray,
     moved: tuple[np.ndarray, np.ndarray] | None,
-    segmenter: Judge | None,
-    features: Judge | None,
+    segmenter: MetricNetwork | None,
+    features: MetricNetwork | None,
     sharp: bool,
 ) -> None:
-    small = _judged(picture, cv2.INTER_AREA)
+    small = _resized(picture, cv2.INTER_AREA)
     if segmenter is not None:
-        tally.counts += confusion(segmenter(small)[0], _judged(label, cv2.INTER_NEAREST))
+        tally.counts += confusion(segmenter(small)[0], _resized(label, cv2.INTER_NEAREST))
     if features is not None:
         for (name, stride), feature in zip(_STRIDES.items(), features(small), strict=True):
             tally.features[name].append(measures.patches(feature, stride))
@@ -193,7 +217,7 @@ def _summary(tallies: dict[str, _Tally], parts: set[str]) -> dict[str, Any]:
             own, best = iou(tally.counts), iou(real.counts)
             figures["mean_iou"] = float(np.nanmean(own))
             figures["obedience"] = float(np.nanmean(own) / np.nanmean(best))
-            # what the judge itself hardly finds on real frames says little about painted ones
+            # what the segmenter itself hardly finds on real frames says little about painted ones
             seen = best >= _FOUND
             figures["obedience_of_found"] = float(own[seen].mean() / best[seen].mean()) if seen.any() else None
             figures["iou"] = {c: float(v) for c, v in zip(CAMVID_CLASSES, own, strict=True) if not np.isnan(v)}

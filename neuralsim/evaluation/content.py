@@ -1,6 +1,6 @@
-"""Faithful content: do painted objects look as the simulator draws them?
+"""Faithfulness of painted objects to the simulator's picture.
 
-Whoever trains perception on painted frames wants the blue car of the labels to be blue. Colours are compared in CIELAB
+For perception trained on painted frames, the blue car of the labels has to be blue. Colours are compared in CIELAB
 (CIE 1976, D65) by object: the distance of the mean chroma (a, b), and the rank correlation of the mean lightness L,
 which exposure and light leave as it is (Spearman 1904).
 """
@@ -76,8 +76,17 @@ def content(
     towns: tuple[str, ...] = TOWNS,
     progress: Callable[[int, int], None] = lambda _done, _all: None,
 ) -> dict[str, Any]:
-    """Over ``frames`` compared frames, as many in each of ``towns``: figures of ``Compared`` by class; ``guide`` is one
-    of ``neuralsim.guide.GUIDES``."""
+    """Figures of ``Compared`` by class, over as many frames in each town.
+
+    Args:
+        model: Name of a shipped model or a folder.
+        runtime: As for ``neuralsim.runtimes.create``.
+        frames: That are compared, in all towns together.
+        seed: Of the towns' traffic.
+        guide: One of ``neuralsim.guide.GUIDES``.
+        towns: Names of maps.
+        progress: Called with the frames done and all of them.
+    """
     found = {channel: Compared() for channel in LEAST}
     renderer = NeuralRenderer(model, runtime, guide=guide)
     each = max(1, frames // len(towns))

@@ -1,4 +1,4 @@
-"""What is measured on drives through the embedded town: flicker, the shift test, drift, and coming back to a place."""
+"""Measurements on drives through the embedded town: flicker, the shift test, drift, and return to a place."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from bridge.tags import COLOURS as TAG_COLOURS
 from bridge.tags import Tag
 from neuralsim.evaluation import measures
 from neuralsim.evaluation.clip import camvid_of_tag
-from neuralsim.evaluation.judges import CAMVID_CLASSES, HERE, Judge, confusion, iou
+from neuralsim.evaluation.metric_networks import CAMVID_CLASSES, HERE, MetricNetwork, confusion, iou
 from neuralsim.evaluation.stability import shift_error, warp
 from neuralsim.evaluation.town_drive import TownDrive, TownLoop
 from neuralsim.evaluation.video import Video
@@ -27,7 +27,7 @@ _AFRESH, _FROM = 100, 50  # frames before the end: the state is started afresh; 
 _RETURN_EVERY = 12  # frames
 _LEAST_WALL = 400  # px of houses for a pair of frames to count
 
-Progress = Callable[[int, int], None]
+OnProgress = Callable[[int, int], None]
 
 
 def _quiet(_done: int, _all: int) -> None:
@@ -35,10 +35,19 @@ def _quiet(_done: int, _all: int) -> None:
 
 
 def flicker(
-    model: str, runtime: str, frames: int, out: Path, seed: int = 0, progress: Progress = _quiet
+    model: str, runtime: str, frames: int, out: Path, seed: int = 0, progress: OnProgress = _quiet
 ) -> dict[str, Any]:
     """Warping error (of 255, exact motion) and sharpness of a drive painted three ways; ``flicker`` is the warping
-    error over that of the same weights frame by frame. Writes ``out/town.mp4``."""
+    error over that of the same weights frame by frame. Writes ``out/town.mp4``.
+
+    Args:
+        model: Name of a shipped model or a folder.
+        runtime: As for ``neuralsim.runtimes.create``.
+        frames: How many.
+        out: Folder for the video.
+        seed: Of the town's traffic.
+        progress: Called with the frames done and all of them.
+    """
     town = TownDrive(seed=seed)
     town.ride()
     painter = ThreeWays(model, runtime)
@@ -76,8 +85,16 @@ def flicker(
     }
 
 
-def shift(model: str, runtime: str, frames: int, seed: int = 0, progress: Progress = _quiet) -> dict[str, Any]:
-    """The shift test on every fifteenth of so many frames of a drive: mean error, of 255."""
+def shift(model: str, runtime: str, frames: int, seed: int = 0, progress: OnProgress = _quiet) -> dict[str, Any]:
+    """The shift test on every fifteenth of so many frames of a drive: mean error, of 255.
+
+    Args:
+        model: Name of a shipped model or a folder.
+        runtime: As for ``neuralsim.runtimes.create``.
+        frames: Of the drive.
+        seed: Of the town's traffic.
+        progress: Called with the frames done and all of them.
+    """
     town = TownDrive(seed=seed)
     town.ride()
     renderer = NeuralRenderer(model, runtime)
@@ -91,14 +108,23 @@ def shift(model: str, runtime: str, frames: int, seed: int = 0, progress: Progre
 
 
 def drift(
-    model: str, runtime: str, frames: int, seed: int = 0, threads: int | None = None, progress: Progress = _quiet
+    model: str, runtime: str, frames: int, seed: int = 0, threads: int | None = None, progress: OnProgress = _quiet
 ) -> dict[str, Any]:
     """Obedience, brightness and sharpness of the last 50 of ``frames`` frames of one drive, with the state of all of
-    them and with one started afresh 100 frames before the end; ``worst`` is the greatest relative difference."""
+    them and with one started afresh 100 frames before the end; ``worst`` is the greatest relative difference.
+
+    Args:
+        model: Name of a shipped model or a folder.
+        runtime: As for ``neuralsim.runtimes.create``.
+        frames: Of the drive.
+        seed: Of the town's traffic.
+        threads: CPU threads of the segmenter, None = all.
+        progress: Called with the frames done and all of them.
+    """
     town = TownDrive(seed=seed)
     town.ride()
     old, fresh = NeuralRenderer(model, runtime), NeuralRenderer(model, runtime)
-    segmenter, to_camvid = Judge(HERE / "segmenter.onnx", threads), camvid_of_tag()
+    segmenter, to_camvid = MetricNetwork(HERE / "segmenter.onnx", threads), camvid_of_tag()
     names = ("kept", "afresh")
     tallies = {name: np.zeros((len(CAMVID_CLASSES),) * 2, np.int64) for name in names}
     bright: dict[str, list[float]] = {name: [] for name in names}
@@ -129,10 +155,18 @@ def drift(
 
 
 def comes_back(
-    model: str, runtime: str, seed: int = 0, most: int | None = None, progress: Progress = _quiet
+    model: str, runtime: str, seed: int = 0, most: int | None = None, progress: OnProgress = _quiet
 ) -> dict[str, Any]:
     """Drive a loop twice, the second time a hand's breadth beside and between the first's frames: PSNR, dB, of what is
-    painted on houses the second time against the first time's picture seen from there, with and without state."""
+    painted on houses the second time against the first time's picture seen from there, with and without state.
+
+    Args:
+        model: Name of a shipped model or a folder.
+        runtime: As for ``neuralsim.runtimes.create``.
+        seed: Of the town.
+        most: Only so many frames of a lap.
+        progress: Called with the frames done and all of both laps.
+    """
     town = TownLoop(seed=seed)
     lap = min(town.lap, most or town.lap)
     kept, alone = NeuralRenderer(model, runtime), NeuralRenderer(model, runtime)

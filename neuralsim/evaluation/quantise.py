@@ -13,12 +13,13 @@ import onnx
 from bridge.messages import Frame
 from neuralsim import runtimes, zoo
 from neuralsim.base.failure import fail
+from neuralsim.base.progress import reporting
+from neuralsim.evaluation.options import QuantiseOptions
 from neuralsim.evaluation.town_drive import TownDrive
-from neuralsim.recording.reel import Reel, frame_of
+from neuralsim.recording.reader import RecordingReader, frame_of
 from neuralsim.recording.writer import RecordingError
 from neuralsim.renderer.neural_renderer import NeuralRenderer
 from neuralsim.runtimes import RuntimeUnavailable, int8
-from neuralsim.runtimes.build_engine import Bar
 from neuralsim.runtimes.ranges import keep
 
 LENGTH = 6  # frames of one stretch: the first has no past, the others have one
@@ -29,21 +30,22 @@ _REFERENCE = "onnxruntime:fp32"
 Stretch = list[dict[str, np.ndarray]]
 
 
-def run(model: str, recording: Path | None, frames: int, out: Path | None) -> int:
-    """Measure on ``frames`` frames of a recording (None: of the town), compare on as many with fp32, and keep the
-    ranges in ``out`` (None: this machine's cache) where that is close enough; returns the exit code."""
+def run(options: QuantiseOptions) -> int:
+    """Measure on frames of a recording or of the town, compare on as many with fp32, and keep the ranges where that is
+    close enough; returns the exit code."""
+    model, recording = options.model, options.recording
     try:
-        with Bar() as bar:
+        with reporting() as report:
             graph = zoo.load(model).file
-            count = -(-frames // LENGTH)
+            count = -(-options.frames // LENGTH)
             stretches = []
             for stretch in _stretches(model, recording, 2 * count):
                 stretches.append(stretch)
-                bar("frames", 0.5 * len(stretches) / (2 * count))
-            bar("measuring", 0.5)
+                report("frames", 0.5 * len(stretches) / (2 * count))
+            report("measuring", 0.5)
             source = recording.name if recording else "the embedded town"
             ranges = int8.calibrate(graph, stretches[::2], source)
-            bar("comparing", 0.75)
+            report("comparing", 0.75)
             with tempfile.TemporaryDirectory(prefix="neuralsim-int8-") as folder:
                 rounded = Path(folder) / "int8.onnx"
                 onnx.save(int8.quantise(onnx.load(str(graph)), ranges.range), str(rounded))
@@ -52,7 +54,7 @@ def run(model: str, recording: Path | None, frames: int, out: Path | None) -> in
             text += f"; beside fp32 {usual:.1f} dB, at worst {worst:.1f}"
             if worst < LEAST:
                 raise ValueError(f"{text}: less than {LEAST:.0f}, so that {model} stays without int8")
-            place = keep(graph, ranges, out)
+            place = keep(graph, ranges, options.out)
     except (zoo.ModelError, RuntimeUnavailable, RecordingError, ValueError, OSError) as error:
         return fail(error)
     print(f"{place}: {text}")
@@ -94,9 +96,9 @@ def _town(count: int) -> Iterator[Iterable[Frame]]:
 
 def _recorded(path: Path, count: int) -> Iterator[Iterable[Frame]]:
     """Evenly over the whole recording. Raises RecordingError where it is too short."""
-    with Reel(path) as reel:
-        if len(reel) < 2 * LENGTH:
-            raise RecordingError(f"{path} holds {len(reel)} frames, {2 * LENGTH} are needed at least")
-        count = min(count, len(reel) // LENGTH // 2 * 2)
-        for first in np.linspace(0, len(reel) - LENGTH, count).astype(int):
-            yield (frame_of(reel.read(int(first) + k)) for k in range(LENGTH))
+    with RecordingReader(path) as reader:
+        if len(reader) < 2 * LENGTH:
+            raise RecordingError(f"{path} holds {len(reader)} frames, {2 * LENGTH} are needed at least")
+        count = min(count, len(reader) // LENGTH // 2 * 2)
+        for first in np.linspace(0, len(reader) - LENGTH, count).astype(int):
+            yield (frame_of(reader.read(int(first) + k)) for k in range(LENGTH))

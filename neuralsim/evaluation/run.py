@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 import time
 from dataclasses import dataclass
 from typing import Any
@@ -11,11 +10,12 @@ from typing import Any
 import yaml
 
 from neuralsim import runtimes, zoo
-from neuralsim.base.failure import reason
-from neuralsim.base.progress import Progress
+from neuralsim.base.failure import fail, reason
+from neuralsim.base.log import logger
+from neuralsim.base.progress import ProgressLine
 from neuralsim.classmaps import ClassMapError
 from neuralsim.evaluation import clip, content, drives, page, upscaling
-from neuralsim.evaluation.judges import HERE as JUDGES
+from neuralsim.evaluation.metric_networks import HERE as METRIC_NETWORKS
 from neuralsim.evaluation.options import CLIP_PARTS, EvaluateOptions
 from neuralsim.evaluation.ways import ALONE, SHIPPED, SMOOTHED
 from neuralsim.offline.images import ImageError
@@ -26,7 +26,7 @@ _COST_SIZE, _COST_STEPS = (512, 256), 40
 
 
 @dataclass(frozen=True)
-class Line:
+class Criterion:
     """A row of the table: where its figure lies in the results, and the bounds it is held against."""
 
     name: str
@@ -61,33 +61,34 @@ class Line:
 
 
 LINES = (
-    Line("obedience", "mIoU of the CamVid segmenter on the output, over its mIoU on the real frames",
-         ("clip", "{way}", "obedience"), low=0.88, aim="≥ 0.95"),
-    Line("realism", "Fréchet distance generated–real over real half–real half, EfficientNet-Lite2 at stride 16",
-         ("clip", "{way}", "realism"), high=1.6, aim="≤ 1.35"),
-    Line("flicker, clip", "warping error over that of the real clip, dense inverse-search flow",
-         ("clip", "{way}", "flicker"), high=1.25, aim="≤ 1.1"),
-    Line("flicker, town", "warping error over that of the same weights frame by frame, exact motion",
-         ("town", "{way}", "flicker"), high=0.4, aim="≤ 0.25"),
-    Line("sharpness", "variance of the Laplacian after a Gaussian of 1 px, over that of the real clip",
-         ("clip", "{way}", "sharpness"), low=0.6, high=1.4, aim="0.8 to 1.25"),
-    Line("shift test", "map and surfaces moved by 2, 4, 6 px: mean error, of 255, of the picture moved back",
-         ("shift", "error"), high=2.5, aim="≤ 1"),
-    Line("drift", "greatest change of obedience, brightness, sharpness at a drive's end against a fresh state",
-         ("drift", "worst"), high=0.05),
-    Line("return", "PSNR, dB, of houses on the second lap against the first",
-         ("return", "{way}", "psnr"), aim="as high as it gets"),
-    Line("vehicles' colour", "median distance in CIELAB's (a, b) of vehicles over 400 px from the simulator's picture",
-         ("content", "vehicle", "chroma_difference"), high=8.0),
-    Line("vehicles' tone", "rank correlation of their lightness with that in the simulator's picture",
-         ("content", "vehicle", "lightness_rank"), low=0.8),
-    Line("cost", "ms per step at 512x256 on this machine, the shortest of 40", ("cost", "ms"), high=15.0, aim="11 ms"),
-    Line("upscaled", "distance to the picture painted at 1024x512 by 16 shifted cameras, over that of half the size "
-         "scaled up", ("upscaling", "distance_ratio"), high=0.5, aim="≤ 0.35"),
-    Line("stairs", "misfit of gradients along outlines against the same, over that of half the size scaled up",
-         ("upscaling", "stairs_ratio"), high=0.4, aim="≤ 0.25"),
-    Line("upscaling", "ms of putting a picture of 1024x512 together, beside painting", ("upscaling", "ms"), high=6.0,
-         aim="4 ms"),
+    Criterion("obedience", "label fidelity: the CamVid segmenter's mIoU on the output over its mIoU on the real frames",
+              ("clip", "{way}", "obedience"), low=0.88, aim="≥ 0.95"),
+    Criterion("realism", "Fréchet ratio (as FID): generated–real over half–half of real, EfficientNet-Lite2, stride 16",
+              ("clip", "{way}", "realism"), high=1.6, aim="≤ 1.35"),
+    Criterion("flicker, clip", "warping error over that of the real clip, dense inverse-search flow",
+              ("clip", "{way}", "flicker"), high=1.25, aim="≤ 1.1"),
+    Criterion("flicker, town", "warping error over that of the same weights frame by frame, exact motion",
+              ("town", "{way}", "flicker"), high=0.4, aim="≤ 0.25"),
+    Criterion("sharpness", "variance of the Laplacian after a Gaussian of 1 px, over that of the real clip",
+              ("clip", "{way}", "sharpness"), low=0.6, high=1.4, aim="0.8 to 1.25"),
+    Criterion("shift test", "map and surfaces moved by 2, 4, 6 px: mean error, of 255, of the picture moved back",
+              ("shift", "error"), high=2.5, aim="≤ 1"),
+    Criterion("drift", "greatest change of obedience, brightness, sharpness at a drive's end against a fresh state",
+              ("drift", "worst"), high=0.05),
+    Criterion("return", "PSNR, dB, of houses on the second lap against the first",
+              ("return", "{way}", "psnr"), aim="as high as it gets"),
+    Criterion("vehicles' colour", "median distance in CIELAB's (a, b) from the simulator's picture, from 400 px on",
+              ("content", "vehicle", "chroma_difference"), high=8.0),
+    Criterion("vehicles' tone", "rank correlation of their lightness with that in the simulator's picture",
+              ("content", "vehicle", "lightness_rank"), low=0.8),
+    Criterion("cost", "ms per step at 512x256 on this machine, the shortest of 40",
+              ("cost", "ms"), high=15.0, aim="11 ms"),
+    Criterion("upscaled", "distance to 1024x512 painted by 16 shifted cameras, over that of half the size scaled up",
+              ("upscaling", "distance_ratio"), high=0.5, aim="≤ 0.35"),
+    Criterion("stairs", "misfit of gradients along outlines against the same, over that of half the size scaled up",
+              ("upscaling", "stairs_ratio"), high=0.4, aim="≤ 0.25"),
+    Criterion("upscaling", "ms of putting a picture of 1024x512 together, beside painting",
+              ("upscaling", "ms"), high=6.0, aim="4 ms"),
 )  # fmt: skip
 
 
@@ -97,11 +98,9 @@ def run(options: EvaluateOptions) -> int:
         results = measure(options)
         _write(options, results)
     except (ImageError, ClassMapError, zoo.ModelError, RuntimeUnavailable, RecordingError) as error:
-        print(f"neuralsim: {error}", file=sys.stderr)
-        return 1
+        return fail(error)
     except OSError as error:
-        print(f"neuralsim: {options.out}: {reason(error)}", file=sys.stderr)
-        return 1
+        return fail(f"{options.out}: {reason(error)}")
     for row in rows(results):
         verdict = {True: "met", False: "missed", None: ""}[row["met"]]
         print(f"{row['name']:14} {page.number(row['value']):>8}  {row['limit']:12} {verdict}")
@@ -119,7 +118,7 @@ def measure(options: EvaluateOptions) -> dict[str, Any]:
     on_clip = [part for part in wanted if part in CLIP_PARTS]
     if options.data and on_clip:
         found = clip.find(*options.data, options.real, options.motion)
-        results["judges"] = yaml.safe_load((JUDGES / "card.yaml").read_text(encoding="utf-8"))
+        results["judges"] = yaml.safe_load((METRIC_NETWORKS / "card.yaml").read_text(encoding="utf-8"))
         with _Shown("clip") as shown:
             results["clip"] = clip.evaluate(
                 found, model, runtime, on_clip, options.out, options.size, options.style, options.frames,
@@ -180,17 +179,18 @@ class _Shown:
 
     def __init__(self, name: str) -> None:
         self._name, self._begun = name, time.monotonic()
-        self._progress: Progress | None = None
+        self._progress: ProgressLine | None = None
 
     def __enter__(self) -> _Shown:
         return self
 
     def __call__(self, done: int, wanted: int) -> None:
         if self._progress is None:
-            self._progress = Progress(wanted)
+            self._progress = ProgressLine(wanted)
         self._progress.count(done, done / max(1e-6, time.monotonic() - self._begun))
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         if self._progress is not None:
             self._progress.close()
-        print(f"{self._name}: {time.monotonic() - self._begun:.0f} s", file=sys.stderr)
+        if kind is None:
+            logger().info(f"{self._name}: {time.monotonic() - self._begun:.0f} s")

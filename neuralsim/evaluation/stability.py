@@ -1,4 +1,4 @@
-"""How still a model's picture stands on what it shows: ``python -m neuralsim.evaluation.stability --model street-rt``.
+"""Stability of a model's picture on its surfaces: ``python -m neuralsim.evaluation.stability --model street-rt``.
 
 Two measures. *Warping error*: a drive through the town, mean absolute difference, of 255, between each picture and
 the one before moved by the exact motion, where the surface is visible in both; with the model's state, without it,

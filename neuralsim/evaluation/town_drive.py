@@ -16,7 +16,16 @@ _DELTA = 1.0 / 30.0  # s
 
 
 class TownDrive:
-    """The town with traffic, seen from a car at a time. The same arguments and calls give the same frames."""
+    """The town with traffic, seen from a car at a time. The same arguments and calls give the same frames.
+
+    Args:
+        width: Of the frames, px.
+        height: Of the frames, px.
+        seed: Of the town's traffic.
+        vehicles: How many drive.
+        walkers: How many walk.
+        town: Name of the map.
+    """
 
     def __init__(
         self,

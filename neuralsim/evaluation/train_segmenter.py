@@ -24,7 +24,7 @@ import yaml
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from neuralsim.evaluation.judges import CAMVID_CLASSES, CAMVID_VOID, FEATURE_LAYERS, Judge, mean_iou
+from neuralsim.evaluation.metric_networks import CAMVID_CLASSES, CAMVID_VOID, FEATURE_LAYERS, MetricNetwork, mean_iou
 from neuralsim.models.discriminator import Features
 from neuralsim.models.export import OPSET, halve_weights
 
@@ -63,7 +63,7 @@ def _block(channels: int) -> nn.Sequential:
     )
 
 
-class Segmenter(nn.Module):
+class SegmenterNetwork(nn.Module):
     """RGB (N, 3, H, W) in [0, 255] -> logits (N, 11, H/4, W/4) of CamVid's classes."""
 
     def __init__(self) -> None:
@@ -87,7 +87,7 @@ class Segmenter(nn.Module):
 class _Exported(nn.Module):
     """Picture in bytes u8 (H, W, 3) RGB -> class of each pixel u8 (H, W)."""
 
-    def __init__(self, net: Segmenter) -> None:
+    def __init__(self, net: SegmenterNetwork) -> None:
         super().__init__()
         self.net = net
 
@@ -148,12 +148,12 @@ def class_weights(pairs: list[tuple[np.ndarray, np.ndarray]]) -> Tensor:
 
 def train(
     pairs: list[tuple[np.ndarray, np.ndarray]], minutes: float, batch: int = 4, seed: int = 0
-) -> tuple[Segmenter, int]:
+) -> tuple[SegmenterNetwork, int]:
     """Train for so many minutes; returns the network and how many steps that were. The learning rate rises for a
     twentieth of the time and falls as a cosine."""
     torch.manual_seed(seed)
     rng = np.random.default_rng(seed)
-    net = Segmenter().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    net = SegmenterNetwork().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     net.requires_grad_(True).train()
     encoder = list(net.encoder.parameters())
     chosen = {id(parameter) for parameter in encoder}
@@ -212,7 +212,7 @@ def main() -> None:
     """Train, test on ``val`` and write ``segmenter.onnx``, ``features.onnx`` and their ``card.yaml``."""
     parser = argparse.ArgumentParser(description="Train the segmenter that obedience is measured with.")
     parser.add_argument("camvid", type=Path, help="folder with train/, test/ and val/")
-    parser.add_argument("--out", type=Path, default=Path(__file__).parent / "judges")
+    parser.add_argument("--out", type=Path, default=Path(__file__).parent / "metric_networks")
     parser.add_argument("--minutes", type=float, default=25.0)
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--seed", type=int, default=0)
@@ -223,9 +223,9 @@ def main() -> None:
     options.out.mkdir(parents=True, exist_ok=True)
     export(_Exported(net), options.out / "segmenter.onnx", ["label"])
     export(_ExportedFeatures(), options.out / "features.onnx", list(FEATURE_LAYERS))
-    judge = Judge(options.out / "segmenter.onnx", threads=options.threads)
+    network = MetricNetwork(options.out / "segmenter.onnx", threads=options.threads)
     held = load(options.camvid / "val")
-    iou, each = mean_iou([judge(image)[0] for image, _ in held], [label for _, label in held])
+    iou, each = mean_iou([network(image)[0] for image, _ in held], [label for _, label in held])
     card = {
         "segmenter.onnx": {
             "what": "CamVid segmenter, 11 classes, trained to judge generated pictures and for nothing else",

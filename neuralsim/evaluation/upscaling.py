@@ -19,7 +19,7 @@ from bridge import jitter
 from bridge.messages import Camera, Frame
 from bridge.tags import Tag
 from neuralsim.evaluation import measures
-from neuralsim.evaluation.judges import HERE, Judge
+from neuralsim.evaluation.metric_networks import HERE, MetricNetwork
 from neuralsim.evaluation.town_drive import TownDrive
 from neuralsim.evaluation.video import Video
 from neuralsim.models.warp import still_visible, warp_source
@@ -51,7 +51,7 @@ def measure(
     town = TownDrive(*SIZE, seed=seed)
     town.ride()
     painters = _Painters(model, runtime)
-    judge = Judge(HERE / "features.onnx", threads)
+    judge = MetricNetwork(HERE / "features.onnx", threads)
     names = {BILINEAR: "half size, bilinear", UPSCALED: "upscaled", REFERENCE: "reference"}
     video = Video(out / "upscaling.mp4", names, 30.0)
     found: dict[str, dict[str, list[float]]] = {way: {} for way in names}
@@ -144,7 +144,7 @@ def _compare(
     pictures: dict[str, np.ndarray],
     frame: Frame,
     uncovered: np.ndarray,
-    judge: Judge,
+    judge: MetricNetwork,
     found: dict[str, dict[str, list[float]]],
 ) -> None:
     reference = pictures[REFERENCE]
@@ -179,7 +179,7 @@ def gradient(picture: np.ndarray) -> np.ndarray:
 
 
 def outlines(frame: Frame) -> np.ndarray:
-    """bool (H, W): pixels with a neighbour to the right, left, above or below that shows another thing."""
+    """Find outlines, bool (H, W): pixels with a neighbour to a side, above or below that shows another thing."""
     key = frame.planes["instance"].astype(np.int64) << 8 | frame.planes["tag"]
     rim = np.zeros(key.shape, bool)
     across, down = key[:, 1:] != key[:, :-1], key[1:] != key[:-1]

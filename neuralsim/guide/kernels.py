@@ -5,7 +5,7 @@ from __future__ import annotations
 import numba
 import numpy as np
 
-from neuralsim.models.classes import CHANNELS, Channel
+from neuralsim.models.classes import CHANNELS, MOVERS, Channel
 
 #: How a class follows the simulator's picture: not at all; one colour by object; a colour by stretch of wall, and
 #: whichever sketch is stronger; a share of the sketch alone.
@@ -111,10 +111,10 @@ def write(
 ) -> None:
     """The guide: tint and sketch of what follows the picture.
 
-    The first six arguments as in ``means`` and between them ``sketch_of_step`` u8 (1021,); the sums of ``means``, with
-    ``walls`` f32 (h, w, 4) of ``smoothed``; ``gain``: exposure of what is painted over that of the picture; ``luma``
-    i32 (H + 3, W + 3), working space; ``out`` u8 (H, W, 4): tint 1..255 (0: the surface's own), and at even rows and
-    columns the sketch 1..255 (128 none, 0: the surface's own).
+    ``channel_of_tag``, ``kind_of_channel``, ``tag``, ``instance``, ``rgb`` as in ``means``, whose sums ``objects`` and
+    ``classes`` are; ``sketch_of_step`` u8 (1021,); ``walls`` f32 (h, w, 4) of ``smoothed``; ``gain``: exposure of what
+    is painted over that of the picture; ``luma`` i32 (H + 3, W + 3), working space; ``out`` u8 (H, W, 4): tint 1..255
+    (0: the surface's own), and at even rows and columns the sketch 1..255 (128 none, 0: the surface's own).
     """
     height, width = tag.shape
     one = np.float32(1.0)
@@ -192,9 +192,7 @@ def kinds() -> np.ndarray:
     plainer than their surface noise."""
     out = np.full(CHANNELS, NONE, np.uint8)
     for channel in (
-        Channel.VEHICLE,
-        Channel.PERSON,
-        Channel.CYCLE,
+        *MOVERS,
         Channel.SIGN,
         Channel.BARRIER,
         Channel.POLE,
@@ -208,7 +206,15 @@ def kinds() -> np.ndarray:
 
 @numba.njit(cache=True, nogil=True)
 def boxes(channel_of_tag: np.ndarray, channel: int, tag: np.ndarray, instance: np.ndarray, out: np.ndarray) -> None:
-    """Each object of a class: ``out`` i32 (65536, 5), zeroed here, gets top, bottom, left, right (exclusive), size."""
+    """Each object of a class: ``out`` i32 (65536, 5), zeroed here, gets top, bottom, left, right (exclusive), size.
+
+    Args:
+        channel_of_tag: u8 (256,).
+        channel: The class.
+        tag: u8 (H, W).
+        instance: u16 (H, W).
+        out: i32 (65536, 5), overwritten.
+    """
     out[:] = 0
     height, width = tag.shape
     for y in range(height):
@@ -238,7 +244,19 @@ def lay(
     out: np.ndarray,
 ) -> None:
     """Lay ``sketch`` u8 (h, w) into the ``box`` i64 (4,) of object ``number``, bilinearly, where the object is, only
-    at even rows and columns; it is the last channel of ``out`` u8 (H, W, 4)."""
+    at even rows and columns; it is the last channel of ``out`` u8 (H, W, 4).
+
+    Args:
+        channel_of_tag: u8 (256,).
+        channel: The object's class.
+        number: Its instance.
+        tag: u8 (H, W).
+        instance: u16 (H, W).
+        sketch: u8 (h, w).
+        box: i64 (4,): top, bottom, left, right (exclusive), px.
+        mirrored: Whether the sketch is laid in left to right.
+        out: u8 (H, W, 4), changed.
+    """
     height, width = tag.shape
     tall, wide = sketch.shape
     y0, y1, x0, x1 = box

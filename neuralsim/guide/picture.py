@@ -1,6 +1,6 @@
 """The simulator's own picture as a guide for the painter: what colour things have, and where they are dark or bright.
 
-In training the painter is told a tint and a sketch of real pictures (``neuralsim/training/data.py``). Taken from the
+In training the painter gets a tint and a sketch of real pictures (``neuralsim/training/data.py``). Taken from the
 simulator's picture in the same way, they make its blue car a blue car. Exposure and light of that picture are taken out
 by the means of its classes, so that night in the simulator is not painted twice.
 """

@@ -1,0 +1,1 @@
+"""Networks: the painter, the whole generator as one graph, discriminators, and its export to ONNX."""

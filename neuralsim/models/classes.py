@@ -6,6 +6,9 @@ CARLA's tags map to these channels; ``card.yaml`` of a model repeats the map it 
 from __future__ import annotations
 
 from enum import IntEnum
+from functools import reduce
+from operator import or_
+from typing import Any
 
 import numpy as np
 
@@ -58,6 +61,15 @@ _CARLA = {
     Tag.BRIDGE: Channel.BUILDING,
     Tag.GUARD_RAIL: Channel.BARRIER,
 }
+
+
+#: What moves by itself (``bridge.tags.MOVERS``), in the order of the palette's rows.
+MOVERS = (Channel.VEHICLE, Channel.PERSON, Channel.CYCLE)
+
+
+def is_mover(label: Any) -> Any:
+    """Where a class is that moves by itself: bool, an array or tensor like the channels ``label``."""
+    return reduce(or_, (label == channel for channel in MOVERS))
 
 
 def _table(mapping: dict[int, Channel], size: int = 256) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""What judges painted frames: projected and patch discriminators, conditional on the map, and one of motion.
+"""Discriminators of painted frames: projected and patch ones, conditional on the map, and one of motion.
 
 Projected GANs (Sauer et al., NeurIPS 2021) look at a picture through the frozen features of an image classifier at
 several strides, with a small trained head on each. The classifier is EfficientNet-Lite1, whose ImageNet weights travel

@@ -11,6 +11,7 @@ import onnx
 import torch
 from onnx import TensorProto, helper, numpy_helper
 
+from bridge.tags import COUNT
 from neuralsim.models.classes import CARLA_TO_CHANNEL, CHANNELS, Channel
 from neuralsim.models.temporal import TemporalGenerator
 
@@ -22,7 +23,7 @@ def example_inputs(height: int = 64, width: int = 96, frames: int = 1) -> tuple[
     """Inputs of the right types and of a size unlike any other, to trace the graph with; ``frames`` of the past."""
     camera = torch.cat([torch.eye(4).ravel(), torch.tensor([width * 0.7, width * 0.7, width / 2, height / 2])])
     return (
-        torch.randint(0, 29, (height, width), dtype=torch.uint8),
+        torch.randint(0, COUNT, (height, width), dtype=torch.uint8),
         torch.randint(0, 500, (height, width), dtype=torch.int32),
         torch.zeros(height, width, 2, dtype=torch.float16),
         torch.rand(height, width) * 50 + 1,
@@ -114,7 +115,7 @@ def card(
         "past_frames": model.past_frames,
         **({"estimates_motion": True} if model.painter.config.flow else {}),
         "multiple_of": 32,
-        "class_map": {int(tag): Channel(int(CARLA_TO_CHANNEL[tag])).name.lower() for tag in range(29)},
+        "class_map": {int(tag): Channel(int(CARLA_TO_CHANNEL[tag])).name.lower() for tag in range(COUNT)},
         "styles": {key: [[round(float(v), 4) for v in row] for row in value] for key, value in styles.items()},
         **facts,
     }

@@ -143,7 +143,7 @@ class Fronts(nn.Module):
         )[None, None]
 
     def forward(self, code: Tensor, along: Tensor, height: Tensor, footprint: Tensor) -> Tensor:
-        """code i64 (1, H, W), 0..255, of the house; along the wall and height over the ground, m; footprint f32 (1, H,
+        """Code i64 (1, H, W), 0..255, of the house; along the wall and height over the ground, m; footprint f32 (1, H,
         W), m that a pixel covers at this distance."""
         houses = self.houses[code]
         storey, ground, stretch, begin, number = (houses[..., i] for i in range(5))

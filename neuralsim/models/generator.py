@@ -21,11 +21,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from neuralsim.models.classes import CHANNELS, Channel
+from neuralsim.models.classes import CHANNELS, is_mover
 from neuralsim.models.flow import FlowHead
-
-#: What moves by itself: the foreground of vid2vid's two painters.
-MOVERS = (Channel.VEHICLE, Channel.PERSON, Channel.CYCLE)
 
 
 @dataclass(frozen=True)
@@ -148,7 +145,16 @@ class PastModulation(nn.Module):
 
 
 class SpadeBlock(nn.Module):
-    """Residual block of one or more 3x3 convolutions, the first on activations modulated by the map, then the past."""
+    """Residual block of one or more 3x3 convolutions, the first on activations modulated by the map, then the past.
+
+    Args:
+        channels: In and out.
+        condition: Channels of the map's features.
+        normalise: Whether activations are normalised first.
+        separable: Whether convolutions are depthwise separable.
+        convolutions: How many.
+        past: Channels of the past's features; 0: it sees none.
+    """
 
     def __init__(
         self, channels: int, condition: int, normalise: bool, separable: bool, convolutions: int, past: int = 0
@@ -286,7 +292,7 @@ class Painter(Decoder):
     @staticmethod
     def movers(label: Tensor) -> Tensor:
         """f32 (N, 1, H, W): 1 where a class is that moves by itself (1 - m_B of vid2vid)."""
-        moving = (label == MOVERS[0]) | (label == MOVERS[1]) | (label == MOVERS[2])
+        moving: Tensor = is_mover(label)
         return moving[:, None].to(torch.float32)
 
     def _first(self, embedded: Tensor) -> Tensor:
@@ -334,6 +340,13 @@ class Painter(Decoder):
 
         ``past`` f32 (N, 3 L, H, W): the warped pictures, the last one first; ``known`` f32 (N, L, H, W): 1 where they
         show this very surface.
+
+        Args:
+            embedded: f32 (N, embed, H, W), as from ``embed``.
+            detail: f32 (N, 2, H/2, W/2): edges and sketch.
+            movers: f32 (N, 1, H, W), as from ``movers``.
+            past: f32 (N, 3 L, H, W): the warped pictures, the last one first.
+            known: f32 (N, L, H, W): 1 where they show this very surface.
         """
         features = self._features(embedded, detail)
         picture, half = self.decode(features, embedded, self._remembered(past, known))
@@ -341,7 +354,7 @@ class Painter(Decoder):
         return self._composed(picture, features, embedded, movers), mask
 
     def _composed(self, picture: Tensor, features: list[Tensor], embedded: Tensor, movers: Tensor | None) -> Tensor:
-        """h = (1 - m_B) h_F + m_B h_B (vid2vid, section 3.1), h_B being ``picture``."""
+        """H = (1 - m_B) h_F + m_B h_B (vid2vid, section 3.1), h_B being ``picture``."""
         if self.foreground is None:
             return picture
         assert movers is not None, "a painter with a foreground wants to know where it is"

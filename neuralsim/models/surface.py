@@ -1,4 +1,4 @@
-"""What the engine knows about each pixel's surface, as planes for the painter: instance edges, sketch and tint.
+"""Surface planes for the painter, from what the engine knows of each pixel: instance edges, sketch and tint.
 
 In training, sketch and tint are taken from real pictures (``neuralsim/training/data.py``). Here they are functions of
 the surface point: the same wall has the same windows and colour from everywhere and on every return, at no cost
@@ -13,15 +13,14 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from neuralsim.models.classes import CARLA_TO_CHANNEL, CHANNELS, Channel
+from neuralsim.models.classes import CARLA_TO_CHANNEL, CHANNELS, MOVERS, Channel, is_mover
 from neuralsim.models.facades import Fronts, drawn
 
 _EYE = 1.45  # m, height of the camera over the ground on which the nearest movers stand
 _TEXELS = 128  # period of the noise, in cells
 _MOVER, _WALL = 0.33, 0.42  # mean brightness of vehicles and of façades by day, 0..1
-_MOVERS = (Channel.VEHICLE, Channel.PERSON, Channel.CYCLE)
 _CROWN = 0.6  # share of both sketches, the surface's and the guide's, in a crown
-_CODED = (*_MOVERS, Channel.BUILDING)  # have a colour by instance
+_CODED = (*MOVERS, Channel.BUILDING)  # have a colour by instance
 
 #: Octaves of the surface noise and their weights; and its amplitude in the sketch of each class, both by what sketches
 #: of real pictures have (movers have none: they carry their own shape).
@@ -209,7 +208,7 @@ class Surface(nn.Module):
         """f32 (1, 1, H/2, W/2): outlines of separate movers, at the strength that averaging gives them in training."""
         x = instance[:, None].to(torch.float32)
         differs = F.max_pool2d(x, 3, 1, 1) != -F.max_pool2d(-x, 3, 1, 1)
-        mover = (label == Channel.VEHICLE) | (label == Channel.PERSON) | (label == Channel.CYCLE)
+        mover = is_mover(label)
         return (differs & mover[:, None]).to(torch.float32) * 0.7
 
     def _table(self, style: Tensor) -> Tensor:

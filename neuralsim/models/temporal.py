@@ -66,7 +66,7 @@ class TemporalGenerator(nn.Module):
     def _seen(
         self, tag: Tensor, instance: Tensor, depth: Tensor, camera: Tensor, style: Tensor, guide: Tensor
     ) -> tuple[Tensor, Tensor, Tensor]:
-        """What the painter is told of one frame: label i64 (1, H, W), embedded f32 (1, embed, H, W), detail."""
+        """The painter's inputs for one frame: label i64 (1, H, W), embedded f32 (1, embed, H, W), detail."""
         guide = guide[None]
         label, tints, row, detail = self.surface(tag[None], instance[None], depth[None], camera, style, guide)
         rows = torch.cat([tints, self.painter.label.weight[self.surface.class_of_row]], 1)

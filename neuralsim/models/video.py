@@ -15,14 +15,14 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from neuralsim.models.classes import CHANNELS
+from neuralsim.models.classes import CHANNELS, MOVERS
 from neuralsim.models.flow import fill
-from neuralsim.models.generator import MOVERS, Painter
+from neuralsim.models.generator import Painter
 from neuralsim.models.surface import Surface
 from neuralsim.models.temporal import TemporalGenerator, clip_history, reproject
 
 
-class Step(NamedTuple):
+class RecurrenceStep(NamedTuple):
     """One frame of a recurrence, f32."""
 
     picture: Tensor  # x_t (N, 3, H, W) in [-1, 1]
@@ -38,7 +38,15 @@ class Step(NamedTuple):
 def no_past(
     painter: Painter, count: int, height: int, width: int, device: str | torch.device = "cpu"
 ) -> tuple[Tensor, Tensor]:
-    """``past_rgb`` and ``past_label`` of ``count`` recurrences before their first frame."""
+    """``past_rgb`` and ``past_label`` of ``count`` recurrences before their first frame.
+
+    Args:
+        painter: It says how many frames its past has.
+        count: Of the recurrences.
+        height: Pixels.
+        width: Pixels.
+        device: Of the tensors.
+    """
     frames = painter.config.past_frames
     rgb = torch.zeros(count, 3 * frames, height, width, device=device)
     return rgb, torch.full((count, frames, height, width), -1.0, device=device)
@@ -62,11 +70,11 @@ class VideoPainter(nn.Module):
         motion: Tensor,
         past_rgb: Tensor,
         past_label: Tensor,
-    ) -> Step:
+    ) -> RecurrenceStep:
         """The next frame.
 
         label i64 (N, H, W); embedded f32 (N, embed, H, W), movers (N, 1, H, W), detail (N, 2, H/2, W/2) as ``Painter``
-        has them; motion f32 (N, H, W, 2) px, backward; past_rgb, past_label: those of the last ``Step`` or ``no_past``.
+        has them; motion f32 (N, H, W, 2) px, backward; past_rgb, past_label: those of the last step or ``no_past``.
         """
         here = label.to(torch.float32)[:, None] + 1.0
         flow = None
@@ -84,7 +92,7 @@ class VideoPainter(nn.Module):
             share = share * (1.0 - mask)
         picture = (painted + (kept - painted) * share).clamp(-1.0, 1.0)
         earlier = self.painter.config.past_frames - 1
-        return Step(
+        return RecurrenceStep(
             picture,
             painted,
             1.0 - share,
@@ -130,7 +138,9 @@ class VideoGenerator(TemporalGenerator):
         past_rgb: Tensor,
         past_label: Tensor,
     ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """One frame; the arguments and results of ``TemporalGenerator.forward``."""
+        """One frame, as ``TemporalGenerator.forward`` from tag, instance, motion, depth, camera, style and guide, with
+        the state past_rgb and past_label of L frames.
+        """
         label, embedded, detail = self._seen(tag, instance, depth, camera, style, guide)
         movers = self.moving[label][:, None]
         step = self.video(label, embedded, movers, detail, motion[None].to(torch.float32), past_rgb, past_label)

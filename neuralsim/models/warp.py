@@ -1,4 +1,4 @@
-"""Where a frame's pixels were in the frame before it, and which of them were there at all."""
+"""Reprojection: where the pixels of a frame were in the frame before, and which of them were visible there."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def warp_source(motion: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]
 
 
 def still_visible(before: Frame, after: Frame) -> np.ndarray:
-    """bool (H, W): the surface of this pixel of ``after`` was in ``before`` too, as part of the same object."""
+    """Bool (H, W): the surface of this pixel of ``after`` was in ``before`` too, as part of the same object."""
     rows, columns, inside = warp_source(after.planes["motion"])
     same = inside
     for name in ("tag", "instance"):

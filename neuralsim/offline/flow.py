@@ -7,15 +7,16 @@ a pixel of this picture to where its surface was in the picture before; the firs
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import cv2
 import numpy as np
 
-from neuralsim.base.progress import Progress
+from neuralsim.base.failure import fail
+from neuralsim.base.progress import ProgressLine
 from neuralsim.offline.images import ImageError, pictures, read, write_png
+from neuralsim.offline.options import FlowOptions
 from neuralsim.recording.frames import MOTION_STEPS, encode_motion
 
 
@@ -74,17 +75,17 @@ def run(files: list[Path], out: Path, progress: Callable[[int], None] = lambda _
         progress(number + 1)
 
 
-def run_folder(images: Path, out: Path) -> int:
+def run_folder(options: FlowOptions) -> int:
     """Flow of all pictures in a folder; returns the exit code. Problems are one line on stderr."""
+    out = options.out
     try:
-        files = pictures(images)
-        progress = Progress(len(files))
+        files = pictures(options.images)
+        progress = ProgressLine(len(files))
         try:
             run(files, out, progress.exported)
         finally:
             progress.close()
     except ImageError as error:
-        print(f"neuralsim: {error}", file=sys.stderr)
-        return 1
+        return fail(error)
     print(f"{out}: {len(files)} fields")
     return 0

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import time
 from collections import Counter
 from collections.abc import Iterator
@@ -14,16 +13,18 @@ import numpy as np
 
 from bridge.messages import UNKNOWN_MOTION, Camera, Frame
 from neuralsim import classmaps, zoo
-from neuralsim.base.progress import Progress
+from neuralsim.base.failure import fail
+from neuralsim.base.log import logger
+from neuralsim.base.progress import ProgressLine
 from neuralsim.models.classes import CARLA_TO_CHANNEL
 from neuralsim.offline import flow
 from neuralsim.offline.images import ImageError, beside, pictures, read_ids, write_png
 from neuralsim.offline.objects import Objects
 from neuralsim.offline.options import RenderOptions
-from neuralsim.offline.pseudo_depth import Stage, horizon_row
+from neuralsim.offline.pseudo_depth import PseudoDepth, horizon_row
 from neuralsim.recording.mp4 import Mp4Writer, RecordingError
 from neuralsim.renderer.neural_renderer import NeuralRenderer, RuntimeUnavailable
-from neuralsim.renderer.remap import NOTHING
+from neuralsim.renderer.remap import Remap
 
 _WIDTHS = 384, 1024  # px, least and most that maps are painted at unasked: models know the world at that scale
 _HIDDEN = 30_000.0  # px, motion of what was not to be seen in the frame before: out of any picture
@@ -40,7 +41,7 @@ class Map:
 
 
 @dataclass
-class Census:
+class LabelCensus:
     """What turned up in a folder of maps that is not as it should be."""
 
     unknown: Counter[int] = field(default_factory=Counter)  # label that is not in the class map -> pixels
@@ -53,18 +54,17 @@ def run(options: RenderOptions) -> int:
     try:
         census, count = render(options)
     except (ImageError, classmaps.ClassMapError, zoo.ModelError, RuntimeUnavailable, RecordingError) as error:
-        print(f"neuralsim: {error}", file=sys.stderr)
-        return 1
+        return fail(error)
     for label, pixels in sorted(census.unknown.items()):
         files = census.seen_in[label]
         print(f"label {label} is not in the class map: {pixels} pixels in {files} files, painted as unlabeled")
     for line in census.damaged:
-        print(f"neuralsim: {line}: left out", file=sys.stderr)
+        logger().warning(f"{line}: left out")
     print(f"{options.out}: {count} pictures" + (f", {len(census.damaged)} left out" if census.damaged else ""))
     return 1 if census.damaged else 0
 
 
-def render(options: RenderOptions) -> tuple[Census, int]:
+def render(options: RenderOptions) -> tuple[LabelCensus, int]:
     """Do it; returns what was wrong with the maps, and how many pictures there are.
 
     Raises ImageError, ClassMapError, ModelError, RuntimeUnavailable, RecordingError.
@@ -75,10 +75,10 @@ def render(options: RenderOptions) -> tuple[Census, int]:
     style = options.style or (classes.style if classes.style in renderer.card.styles else None)
     if style:
         renderer.set_style(style)
-    renderer.remap = options.remap or NOTHING
-    census = Census()
+    renderer.remap = Remap.parse(options.remap or "")
+    census = LabelCensus()
     video: Mp4Writer | None = None
-    progress = Progress(len(files))
+    progress = ProgressLine(len(files))
     begun = time.monotonic()
     has_past = options.sequence and not options.frame_by_frame
     try:
@@ -105,11 +105,11 @@ def render(options: RenderOptions) -> tuple[Census, int]:
     return census, len(files) - len(census.damaged)
 
 
-def maps(options: RenderOptions, classes: classmaps.ClassMap, files: list[Path], census: Census) -> Iterator[Map]:
+def maps(options: RenderOptions, classes: classmaps.ClassMap, files: list[Path], census: LabelCensus) -> Iterator[Map]:
     """The folder's maps as frames; labels that ``classes`` does not list, and single maps that cannot be read, go into
     ``census``. Raises ImageError for a clip with a hole in it, and for what comes with the maps."""
     objects: Objects | None = None
-    stage: Stage | None = None
+    stage: PseudoDepth | None = None
     first: tuple[int, int] | None = None
     for number, file in enumerate(files):
         try:
@@ -135,7 +135,7 @@ def maps(options: RenderOptions, classes: classmaps.ClassMap, files: list[Path],
             focal = size[0] / (2.0 * float(np.tan(np.radians(options.fov) / 2.0)))
             sample = files[:: max(1, len(files) // 8)] if options.sequence else [file]
             horizon = horizon_row([CARLA_TO_CHANNEL[_resized(classes.tags[read_ids(f)], size)] for f in sample])
-            stage, objects = Stage(size, focal, horizon), Objects()
+            stage, objects = PseudoDepth(size, focal, horizon), Objects()
         first = first or full
         if options.instances is not None:
             path = beside(options.instances, file.stem)

@@ -21,7 +21,7 @@ cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_ERROR)
 SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp")
 
 _PNG, _PALETTE = b"\x89PNG\r\n\x1a\n", b"\x03"  # signature; colour type, the 26th byte
-_STDERR = threading.Lock()  # held while it is somebody else's
+_STDERR = threading.Lock()  # held while it is redirected
 _CODECS = re.compile(rb"Corrupt JPEG|Premature end of JPEG|Invalid SOS|Unsupported marker|libpng |.*JPEG datastream")
 _HARMLESS = re.compile(rb"libpng warning|Corrupt JPEG data: \d+ extraneous bytes")
 

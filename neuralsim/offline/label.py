@@ -8,7 +8,6 @@ a free one.
 from __future__ import annotations
 
 import math
-import sys
 import time
 from collections import Counter
 from collections.abc import Iterator
@@ -22,7 +21,9 @@ import numpy as np
 import onnxruntime as ort
 
 from neuralsim import classmaps
-from neuralsim.base.progress import Progress
+from neuralsim.base.failure import fail
+from neuralsim.base.log import logger
+from neuralsim.base.progress import ProgressLine
 from neuralsim.offline.images import ImageError, pictures, read, write_png
 from neuralsim.offline.options import SCALES, LabelOptions
 
@@ -36,6 +37,13 @@ class Segmenter:
     ``scale``: one of ``SCALES``, "" = by the type of the input: bytes, or floats as ImageNet's networks want them;
     ``bgr``: blue first; ``size``: width and height in px that pictures are brought to, None = the graph's own, else
     theirs. Raises ImageError for a graph that is no such network.
+
+    Args:
+        file: The ONNX graph.
+        scale: Of its input, one of ``SCALES``.
+        bgr: Blue first.
+        size: Width and height, px.
+        output: Name of the one to read where the graph has several.
     """
 
     def __init__(
@@ -134,7 +142,7 @@ def _line(error: Exception) -> str:
 
 
 @dataclass
-class Census:
+class PictureCensus:
     """What turned up: pixels of labels that the class map does not list, and pictures that could not be read."""
 
     unknown: Counter[int]
@@ -142,17 +150,17 @@ class Census:
     labelled: int = 0
 
 
-def label(options: LabelOptions) -> Census:
+def label(options: LabelOptions) -> PictureCensus:
     """Label a folder of pictures into ``out``, or a video into ``out/images`` and ``out/labels``.
 
     Raises ImageError, ClassMapError.
     """
     classes = classmaps.load(options.classes)
     segmenter = Segmenter(options.segmenter, options.scale, options.bgr, options.size, options.output)
-    census = Census(Counter(), [])
+    census = PictureCensus(Counter(), [])
     video = options.images.is_file()
     files = [] if video else pictures(options.images)
-    progress = Progress(None if video else len(files), "pictures")
+    progress = ProgressLine(None if video else len(files), "pictures")
     begun = time.monotonic()
     try:
         for name, rgb in _frames(options.images, options.every) if video else _pictures(files, census):
@@ -173,18 +181,17 @@ def run(options: LabelOptions) -> int:
     try:
         census = label(options)
     except (ImageError, classmaps.ClassMapError) as error:
-        print(f"neuralsim: {error}", file=sys.stderr)
-        return 1
+        return fail(error)
     for missing, pixels in sorted(census.unknown.items()):
         print(f"label {missing} is not in the class map: {pixels} pixels; is {options.classes} what the network knows?")
     for line in census.damaged:
-        print(f"neuralsim: {line}: left out", file=sys.stderr)
+        logger().warning(f"{line}: left out")
     left = f", {len(census.damaged)} pictures left out" if census.damaged else ""
     print(f"{options.out}: {census.labelled} label maps{left}")
     return 1 if census.damaged else 0
 
 
-def _pictures(files: list[Path], census: Census) -> Iterator[tuple[str, np.ndarray]]:
+def _pictures(files: list[Path], census: PictureCensus) -> Iterator[tuple[str, np.ndarray]]:
     for file in files:
         try:
             picture = read(file)
@@ -206,4 +213,4 @@ def _frames(file: Path, every: int) -> Iterator[tuple[str, np.ndarray]]:
     except (av.error.FFmpegError, IndexError):
         if not count:
             raise ImageError(f"{file}: neither a folder of pictures nor a video") from None
-        print(f"neuralsim: {file}: damaged after frame {count - 1}", file=sys.stderr)
+        logger().warning(f"{file}: damaged after frame {count - 1}")

@@ -1,15 +1,14 @@
-"""What ``neuralsim render``, ``flow`` and ``label`` can be asked for."""
+"""The options of ``neuralsim render``, ``flow`` and ``label``."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Annotated, Literal
 
-if TYPE_CHECKING:
-    from neuralsim.renderer.remap import Remap  # for a type alone: the help should be there at once
-
-DEFAULT_MODEL = "street-rt"
+from bridge.process.options import Arg, Options
+from bridge.process.values import Folder, Fov, Positive, Rate
+from bridge.size import Size
+from neuralsim.base.options import DEFAULT_MODEL, ClassMap, Model, Runtime, Style, is_folder
+from neuralsim.renderer.options import RemapText
 
 _Rgb = float | tuple[float, float, float]
 
@@ -22,36 +21,70 @@ SCALES: dict[str, tuple[_Rgb, _Rgb]] = {
 }
 
 
-@dataclass(frozen=True)
-class RenderOptions:
-    """What ``neuralsim render`` was asked for."""
+class RenderOptions(Options):
+    """A folder of label maps and how it is painted."""
 
-    labels: Path  # folder of label maps, one channel, 8 or 16 bit
-    classes: str  # class map: a shipped one's name or a .yaml file
-    out: Path
-    instances: Path | None = None  # folder of instance maps of the same names, 8 or 16 bit, 0 = none
-    sequence: bool = False  # the maps are neighbouring frames of one clip
-    motion: Path | None = None  # folder of `neuralsim flow`
-    model: str = DEFAULT_MODEL
-    runtime: str = "auto"
-    size: tuple[int, int] | None = None  # px to paint at; pictures are written at the labels' size
-    style: str | None = None
-    remap: Remap | None = None  # what is painted as something else
-    fov: float = 55.0  # degrees, horizontal
-    fps: float = 15.0  # of the video
-    frame_by_frame: bool = False  # no state, to compare with
+    labels: Annotated[Folder, Arg("LABELDIR", positional=True)]
+    """Folder of label maps: one channel of ids, 8 or 16 bit."""
+    classes: ClassMap
+    """What ids mean, such as camvid, cityscapes, carla."""
+    out: Folder
+    """Folder for pictures of the same names and sizes."""
+    instances: Folder | None = None
+    """Instance maps of the same names, 8 or 16 bit, 0 = none (default: movers are followed)."""
+    sequence: bool = False
+    """The maps are one clip: kept stable, and a video made of them."""
+    motion: Folder | None = None
+    """Motion of the clip, as `neuralsim flow` makes it; with --sequence."""
+    model: Model = DEFAULT_MODEL
+    runtime: Runtime = "auto"
+    size: Size | None = None
+    """Pixels to paint at (default: the maps', within 384 to 1024 wide)."""
+    style: Style | None = None
+    """Light, such as dusk; `neuralsim doctor` lists the models' (default: the class map's, else the model's)."""
+    remap: RemapText | None = None
+    """Paint things as others, by CARLA's tags, such as buildings=vegetation (default: nothing)."""
+    fov: Fov = 55.0
+    """Of the clip's camera, horizontal."""
+    fps: Rate = 15.0
+    """Of the video."""
+    frame_by_frame: bool = False
+    """Forget the past at each frame, to compare with."""
+
+    def check(self) -> None:
+        """Raises ``ValueError`` for folders that are not there, and motion of what is no clip."""
+        if self.motion is not None and not self.sequence:
+            raise ValueError("--motion belongs to a clip: it needs --sequence")
+        is_folder(self.labels, self.instances, self.motion)
 
 
-@dataclass(frozen=True)
-class LabelOptions:
-    """What ``neuralsim label`` was asked for."""
+class FlowOptions(Options):
+    """The motion of a real clip."""
 
-    images: Path  # folder of pictures, or a video
-    segmenter: Path  # ONNX graph
-    classes: str  # class map of what the segmenter says
-    out: Path
-    scale: str = ""  # one of SCALES; "": by the type of the graph's input
+    images: Annotated[Folder, Arg("IMAGES", positional=True)]
+    """Folder with the pictures of one clip."""
+    out: Folder
+    """Folder for one KITTI flow PNG per picture."""
+
+
+class LabelOptions(Options):
+    """Pictures without labels and the network that labels them."""
+
+    images: Annotated[Folder, Arg("IMAGES", positional=True)]
+    """Folder of pictures, or a video."""
+    segmenter: Annotated[Folder, Arg("MODEL.onnx")]
+    """Network: classes, or a score for each."""
+    classes: ClassMap
+    """What the network's classes mean."""
+    out: Folder
+    """Folder for label maps; of a video, for images/ and labels/."""
+    scale: Annotated[Literal["", "bytes", "unit", "symmetric", "imagenet"], Arg("bytes|unit|symmetric|imagenet")] = ""
+    """Pixels as the network wants them (default: by its input)."""
     bgr: bool = False
-    size: tuple[int, int] | None = None  # px that pictures are brought to
-    output: str = ""  # name of the graph's output, "": its first
-    every: int = 1  # of a video's frames
+    """The network wants blue first."""
+    size: Size | None = None
+    """Pixels to look at, where the network leaves it free."""
+    output: Annotated[str, Arg("NAME")] = ""
+    """The network's output (default: its first)."""
+    every: Positive = 1
+    """Of a video, only each N-th frame."""

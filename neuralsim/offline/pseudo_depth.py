@@ -19,17 +19,16 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from neuralsim.models.classes import CARLA_TO_CHANNEL, CHANNELS, Channel
+from neuralsim.models.classes import CARLA_TO_CHANNEL, CHANNELS, MOVERS, Channel
 
 EYE = 1.45  # m, camera over the road: what the models' own drives have
 FAR = 1000.0  # m, the sky
 _NEAREST, _FARTHEST = 1.5, 160.0  # m
 _GROUND = (Channel.ROAD, Channel.SIDEWALK, Channel.TERRAIN, Channel.ROAD_LINE)
-_MOVERS = (Channel.VEHICLE, Channel.PERSON, Channel.CYCLE)
-_STANDING = tuple(Channel(c) for c in range(CHANNELS) if c not in (*_GROUND, *_MOVERS, Channel.SKY))
+_STANDING = tuple(Channel(c) for c in range(CHANNELS) if c not in (*_GROUND, *MOVERS, Channel.SKY))
 #: u8 by channel: surfaces whose points are carried from frame to frame, each kind by its number; 0: not carried.
 _CARRIED = np.array(
-    [0 if c in (*_GROUND, *_MOVERS, Channel.SKY, Channel.BUILDING) else 1 + c for c in range(CHANNELS)], np.uint8
+    [0 if c in (*_GROUND, *MOVERS, Channel.SKY, Channel.BUILDING) else 1 + c for c in range(CHANNELS)], np.uint8
 )
 _GRID = 4  # px between the pixels whose flow is looked at
 _FLOW_NOISE = 0.35  # px, of dense inverse search on a well-textured surface
@@ -40,14 +39,14 @@ _LEVELS = 0.03  # share of pitch, roll and height that goes back to rest in each
 _ROAD = 0.02  # trust in a flow of the ground that nothing confirms: asphalt has little to hold on to
 _CONFIRMED = 0.3  # share by which the ground's flow may differ from what the rest tells, to be trusted in full
 _ROLLING = 0.1  # m per frame, from here on the direction of movement is clear
-_TILTS = 0.1  # share of the way to the tilt that the last movement tells
+_TILTS = 0.1  # share of the way to the tilt of the last movement
 _PLOT = 12.0  # m of street per building
 _TREE = 6.0  # m of street per tree
 _RAGGED = ((0.25, 1.3), (0.12, 3.1))  # of a tree's rim: share of its width, 1/m of its height
 
 
 @dataclass
-class View:
+class PseudoView:
     """``depth`` f32 (H, W) m; ``pose`` f64 (4, 4) world <- camera; ``plot`` i32 (H, W): which building, by place."""
 
     depth: np.ndarray
@@ -67,7 +66,7 @@ def horizon_row(channels: list[np.ndarray]) -> float:
     return float(np.clip(row, 0.25 * height, 0.65 * height))
 
 
-class Stage:
+class PseudoDepth:
     """``view(tag, instance, motion, valid)`` for one frame after another of a clip.
 
     ``focal`` and ``horizon`` in pixels of ``size`` = (width, height).
@@ -85,7 +84,9 @@ class Stage:
         self._variance = np.zeros(0)
         self._last: tuple[np.ndarray, np.ndarray, np.ndarray] | None = None  # channels, depth, pose of the last frame
 
-    def view(self, tag: np.ndarray, instance: np.ndarray, motion: np.ndarray | None, valid: np.ndarray | None) -> View:
+    def view(
+        self, tag: np.ndarray, instance: np.ndarray, motion: np.ndarray | None, valid: np.ndarray | None
+    ) -> PseudoView:
         """Depth, camera and plots of the next frame.
 
         tag u8 (H, W), instance u16 (H, W); motion f32 (H, W, 2), pixels back to the frame before, None = unknown (then
@@ -109,7 +110,7 @@ class Stage:
         depth = np.where(channel == Channel.SKY, FAR, 1.0 / inverse)
         depth = np.where(channel == Channel.VEGETATION, self._trees(depth), depth)
         self._last = channel, depth, self._pose
-        return View(depth.astype(np.float32), self._pose.copy(), self._plots(channel, depth))
+        return PseudoView(depth.astype(np.float32), self._pose.copy(), self._plots(channel, depth))
 
     def _ground(self, pose: np.ndarray) -> np.ndarray:
         """f64 (H, W): inverse depth of the plane z = 0; 0 or less above the horizon."""
@@ -218,8 +219,8 @@ class Stage:
         measured, noise = self._parallax(small, y, z, flow_y, flow_z, known, twist)
         feet, doubt = self._feet(channel, self._ground(pose))
         if twist[3] > _ROLLING:  # a car drives along its road: the way it goes tells how the camera is tilted
-            told = float(np.arctan2(-twist[5], twist[3])) - self._tilt
-            self._tilt += _TILTS * float(np.clip(told, -0.1, 0.1))
+            tilt = float(np.arctan2(-twist[5], twist[3])) - self._tilt
+            self._tilt += _TILTS * float(np.clip(tilt, -0.1, 0.1))
         self._pose = _levelled(pose, self._tilt)
         rho, variance = _moved_away(rho, twist), variance * _FORGETS + 1e-8
         for other, unsure in ((measured, noise), (feet, doubt)):
@@ -294,7 +295,7 @@ class Stage:
         self, inverse: np.ndarray, channel: np.ndarray, instance: np.ndarray, ground: np.ndarray
     ) -> np.ndarray:
         """Each mover becomes a card at the depth of its lowest pixels."""
-        rows, columns = np.nonzero(np.isin(channel, _MOVERS))  # from top to bottom
+        rows, columns = np.nonzero(np.isin(channel, MOVERS))  # from top to bottom
         ids = instance[rows, columns].astype(np.int64) * CHANNELS + channel[rows, columns]
         foot = np.zeros((1 << 16) * CHANNELS, np.int64)
         foot[ids] = rows  # of many, the last is kept: the lowest

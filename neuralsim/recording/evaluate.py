@@ -1,4 +1,4 @@
-"""What a recording is worth: its scenario's assertions judged anew, collisions, lane invasions, the route, comfort.
+"""Evaluation of a recording: its scenario's assertions anew, collisions, lane invasions, the route, comfort.
 
 All of it comes from the recording alone, so that one can be judged by other limits than those it was made with, and one
 that was cut short can be judged as far as it goes.
@@ -13,9 +13,9 @@ from typing import Any
 
 import numpy as np
 
-from scenarios.engine.assertions import Watcher
-from scenarios.engine.loader import Loaded, ScenarioError, parse
-from scenarios.engine.snapshot import Invasion, Moment, State, Touch
+from scenarios.engine.assertions import AssertionMonitor
+from scenarios.engine.loader import LoadedScenario, ScenarioError, parse
+from scenarios.engine.snapshot import ActorState, CollisionRecord, Invasion, Snapshot
 
 from .mcap_file import McapRecording
 from .writer import RecordingError
@@ -77,7 +77,7 @@ class Evaluation:
         }
 
 
-def evaluate(path: Path, scenario: Loaded | None = None, comfortable: bool = False) -> Evaluation:
+def evaluate(path: Path, scenario: LoadedScenario | None = None, comfortable: bool = False) -> Evaluation:
     """Judge a recording by its own scenario, or by the assertions of another one.
 
     ``comfortable``: discomfort fails, too. Raises RecordingError for what is no recording, ScenarioError where the
@@ -85,22 +85,22 @@ def evaluate(path: Path, scenario: Loaded | None = None, comfortable: bool = Fal
     """
     recording = McapRecording(path)
     ego = _Track()
-    watchers: list[Watcher] = []
-    touches: list[Touch] = []
+    watchers: list[AssertionMonitor] = []
+    touches: list[CollisionRecord] = []
     invasions: list[Invasion] = []
     collisions = frames = 0
-    now: Moment | None = None
+    now: Snapshot | None = None
     for frame in recording.frames(TOPICS):
-        told = frame.json.get("ego", {})
-        ego.add(frame.time, told.get("speed", 0.0), frame.poses["ego"])
-        collisions = max(collisions, int(told.get("collisions", 0)))
+        state = frame.json.get("ego", {})
+        ego.add(frame.time, state.get("speed", 0.0), frame.poses["ego"])
+        collisions = max(collisions, int(state.get("collisions", 0)))
         seen = frame.json.get("scenario")
         if seen is not None:
-            touches += [Touch(one["time"], one["of"], one["with"]) for one in seen["collisions"]]
+            touches += [CollisionRecord(one["time"], one["of"], one["with"]) for one in seen["collisions"]]
             invasions += [Invasion(one["time"], one["side"], one["marking"]) for one in seen["lane_invasions"]]
-            states = {name: State(*numbers) for name, numbers in seen["actors"].items()}
+            states = {name: ActorState(*numbers) for name, numbers in seen["actors"].items()}
             route = tuple(seen["route"]) if seen["route"] else None
-            now = Moment(seen["time"], states, touches, lambda name: -1, invasions, route)
+            now = Snapshot(seen["time"], states, touches, lambda name: -1, invasions, route)
             if not frames:
                 watchers = _watchers(recording, scenario, states)
             for watcher in watchers:
@@ -112,9 +112,9 @@ def evaluate(path: Path, scenario: Loaded | None = None, comfortable: bool = Fal
         str(path), recording.about.get("scenario", path.stem), ego.seconds, frames, not recording.problem
     )
     for watcher in watchers:
-        told = watcher.result()
+        found = watcher.result()
         result.checks.append(
-            Check(f"{told['assertion']} of {told['of']}", bool(told["passed"]), told["value"], told["limit"])
+            Check(f"{found['assertion']} of {found['of']}", bool(found["passed"]), found["value"], found["limit"])
         )
     mine = [touch for touch in touches if "ego" in (touch.of, touch.by)]
     with_ = ", ".join(sorted({t.by if t.of == "ego" else t.of for t in mine}))
@@ -127,7 +127,9 @@ def evaluate(path: Path, scenario: Loaded | None = None, comfortable: bool = Fal
     return result
 
 
-def _watchers(recording: McapRecording, scenario: Loaded | None, states: dict[str, State]) -> list[Watcher]:
+def _watchers(
+    recording: McapRecording, scenario: LoadedScenario | None, states: dict[str, ActorState]
+) -> list[AssertionMonitor]:
     loaded = scenario
     if loaded is None:
         text = recording.about.get("scenario_yaml", "")
@@ -137,7 +139,7 @@ def _watchers(recording: McapRecording, scenario: Loaded | None, states: dict[st
     wanted = {"ego", *(actor.name for actor in loaded.scenario.actors)}
     if missing := sorted(wanted - states.keys()):
         raise ScenarioError(f"{loaded.path}: {recording.path} has no actor {missing[0]!r}")
-    return [Watcher(assertion) for assertion in loaded.scenario.asserts]
+    return [AssertionMonitor(assertion) for assertion in loaded.scenario.asserts]
 
 
 def _markings(invasions: Sequence[Invasion]) -> str:

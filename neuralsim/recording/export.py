@@ -1,4 +1,4 @@
-"""What can be done with a recording afterwards: other formats, a look at its health, a whole file out of a cut one."""
+"""Recordings afterwards: other formats, a check of their health, a whole file out of one that was cut short."""
 
 from __future__ import annotations
 

@@ -39,7 +39,7 @@ _ROWS = 256  # of the parquet index that are held before they are written
 
 @dataclass
 class _Written:
-    """One frame on disk: its line of the index, and what is to be told of it elsewhere."""
+    """One frame on disk: its line of the index, and its part of the other files."""
 
     line: dict[str, Any]
     annotations: list[dict[str, Any]] = field(default_factory=list)

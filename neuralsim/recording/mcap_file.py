@@ -77,12 +77,11 @@ class McapWriter(QueuedWriter[_PICTURE]):
         about = {"planes": ",".join(self.planes), "views": ",".join(self.views)}
         writer.add_metadata("recording", {**self._about, **about})
         self._channels: dict[str, int] = {}
-        proto = foxglove.descriptors()
         known: dict[str, int] = {}
         topics = [protobuf_topics(self.planes, view) for view in ("", *self.views)]
         for topic, name in {**ONCE, **{topic: name for one in topics for topic, name in one.items()}}.items():
             if name not in known:
-                known[name] = writer.register_schema(name, "protobuf", proto)
+                known[name] = writer.register_schema(name, "protobuf", foxglove.descriptors(name))
             self._channels[topic] = writer.register_channel(topic, "protobuf", known[name])
         for topic, (name, schema) in JSON.items():
             number = writer.register_schema(name, "jsonschema", json.dumps({"title": name, **schema}).encode())

@@ -117,8 +117,8 @@ def messages(frame: Frame, neural: np.ndarray | None, planes: Sequence[str]) -> 
     if view:
         return
     yield "/tf", _transform(stamp, "ego", ego)
-    at, turn = _place(ego)
-    pose = {"position": at, "orientation": turn}
+    at, turn = foxglove.placed(ego)
+    pose = foxglove.Pose(position=at, orientation=turn)
     yield "/ego/pose", foxglove.PoseInFrame(timestamp=stamp, frame_id="world", pose=pose).SerializeToString()
     for topic, content in _described(frame).items():
         yield topic, content if isinstance(content, bytes) else json.dumps(content, separators=(",", ":")).encode()
@@ -141,20 +141,12 @@ def _image(name: str, picture: np.ndarray, stamp: dict[str, int], frame_id: str)
 
 
 def _transform(stamp: dict[str, int], child: str, pose: np.ndarray) -> bytes:
-    at, turn = _place(pose)
+    at, turn = foxglove.placed(pose)
     message = foxglove.FrameTransform(
         timestamp=stamp, parent_frame_id="world", child_frame_id=child, translation=at, rotation=turn
     )
     data: bytes = message.SerializeToString()
     return data
-
-
-def _place(pose: np.ndarray) -> tuple[dict[str, float], dict[str, float]]:
-    x, y, z, w = foxglove.quaternion(pose[:3, :3])
-    return (
-        {"x": float(pose[0, 3]), "y": float(pose[1, 3]), "z": float(pose[2, 3])},
-        {"x": x, "y": y, "z": z, "w": w},
-    )
 
 
 def _described(frame: Frame) -> dict[str, dict[str, Any] | bytes]:

@@ -1,4 +1,4 @@
-"""What all writers of recordings share: a queue, a thread of its own, one line when something goes wrong."""
+"""Base of all writers of recordings: a queue, a thread of its own, one line when something goes wrong."""
 
 from __future__ import annotations
 
@@ -70,11 +70,11 @@ class QueuedWriter(ABC, Generic[_Item]):
                     break
                 self._add(item)
             self._finish()
-        except Exception as error:  # whatever it is: a silent writer would make whoever hands over wait for ever
+        except Exception as error:  # whatever it is: a silent writer would block its caller for ever
             self.error = f"recording to {self.path} stopped: {reason(error)}"
             with contextlib.suppress(OSError, ValueError):  # already reported
                 self._abandon()
-            while not self._queue.empty():  # let somebody who waits go on
+            while not self._queue.empty():  # release a caller that waits
                 self._queue.get_nowait()
 
     def _begin(self) -> None:

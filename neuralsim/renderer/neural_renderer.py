@@ -31,13 +31,15 @@ class NeuralRenderer:
 
     ``model``: name of a shipped model or a folder with ``card.yaml``; ``runtime``: "auto" or one of
     ``neuralsim.runtimes.RUNTIMES``; ``size``: (width, height) to load for at once (else at the first frame);
-    ``threads``: CPU threads, None = all. Raises ModelError and RuntimeUnavailable, one line each.
-    ``remap`` can be set at any time: from the next frame on, tags are painted as others. So can ``guide``, one of
-    ``neuralsim.guide.GUIDES``: "picture" follows the frame's ``rgb`` plane, "exemplars" the model's sketches of real
+    ``threads``: CPU threads, None = all; ``style``: one of the model's, None = its default. ``remap`` can be set at any
+    time: from the next frame on, tags are painted as others. So can ``guide``, one of ``neuralsim.guide.GUIDES``:
+    "picture" follows the frame's ``rgb`` plane, "exemplars" the model's sketches of real
     objects. Where there is no such plane, or the model takes no guide or has no sketches, it is "surface".
     ``pixels``: so many of each frame are painted, in windows that take turns, and the picture is put together from
     those of several frames at full resolution (``upscaling.py``); with as many as a frame has, outlines are
     anti-aliased by frames' jitter. None: each frame is painted whole, with the graph's own memory.
+
+    Raises ModelError and RuntimeUnavailable, one line each.
     """
 
     def __init__(
@@ -54,7 +56,7 @@ class NeuralRenderer:
         self.model = self.card.name
         self._wanted, self._threads = runtime, threads
         self._size: tuple[int, int] | None = None
-        self._session: runtimes.Session | None = None
+        self._session: runtimes.ModelSession | None = None
         self._last: int | None = None
         self._time = 0.0  # s, simulated, of the last frame
         self.remap: Remap = NOTHING

@@ -1,7 +1,7 @@
 """Semantic editing: surfaces painted as something else than they are.
 
 Wang et al. (Video-to-Video Synthesis, NeurIPS 2018) turned a street's buildings into trees so, by changing label maps.
-Only the painter is told: instances, depth and motion stay, and recorded tags are the simulator's.
+Only the painter sees it: instances, depth and motion stay, and recorded tags are the simulator's.
 """
 
 from __future__ import annotations

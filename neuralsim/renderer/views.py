@@ -1,4 +1,4 @@
-"""What can be looked at: every view of a frame as an RGB picture of the frame's own size."""
+"""Views of a frame: every plane as an RGB picture of the frame's own size."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def motion_picture(motion: np.ndarray) -> np.ndarray:
 
 def picture(view: View, frame: Frame, neural: np.ndarray, remap: Remap = NOTHING) -> np.ndarray | None:
     """The picture of one plain view (not ``SPLIT``), or None while the frame does not carry its plane. Tags are shown
-    as the painter was told them."""
+    as the painter saw them."""
     if view == View.NEURAL:
         return neural
     if view == View.TAGS:

@@ -11,9 +11,8 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from neuralsim.models.classes import Channel
+from neuralsim.models.classes import MOVERS, Channel
 
-_MOVERS = [Channel.VEHICLE, Channel.PERSON, Channel.CYCLE]
 _LEARNED = ("day", "overcast", "dusk")
 
 # Mean colours of skies, sRGB 0..1
@@ -90,8 +89,8 @@ def _lit(style: np.ndarray, light: tuple[float, float, float], sky: tuple[float,
     """``style`` in coloured light, under another sky; its own loses but half as much."""
     factor = np.asarray(light)
     out = np.clip((style + 0.5) * factor, 0.0, 1.0) - 0.5
-    movers = style[_MOVERS] + _MOVER * np.minimum(factor - 1.0, 0.0)
-    out[_MOVERS] = np.maximum(movers, -0.7 * _MOVER)
+    movers = style[list(MOVERS)] + _MOVER * np.minimum(factor - 1.0, 0.0)
+    out[list(MOVERS)] = np.maximum(movers, -0.7 * _MOVER)
     own = (style[Channel.SKY] + 0.5) * (0.5 + 0.5 * factor)
     out[Channel.SKY] = (own if sky is None else np.asarray(sky)) - 0.5
     return out

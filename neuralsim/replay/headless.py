@@ -4,38 +4,40 @@ from __future__ import annotations
 
 import numpy as np
 
-from neuralsim.base.progress import Progress
+from neuralsim.base.progress import ProgressLine
 from neuralsim.recording.mp4 import Mp4Writer
-from neuralsim.recording.reel import Reel
+from neuralsim.recording.reader import RecordingReader
 from neuralsim.recording.writer import RecordingError
+from neuralsim.renderer.remap import Remap
 
 from .options import ReplayOptions
 from .repaint import Repainter, default_model
 
 
-def repaint(reel: Reel, options: ReplayOptions) -> int:
+def repaint(reader: RecordingReader, options: ReplayOptions) -> int:
     """Paint the frames from ``begin`` to ``end`` and write them to ``record``; returns how many there are.
 
     With ``compare`` each picture is two, side by side: the model's and the other one's. Raises RecordingError,
     ModelError, RuntimeUnavailable.
     """
     assert options.record is not None
-    models = [options.model or default_model(reel), *([options.compare] if options.compare else [])]
-    painters = [Repainter(reel, model, options.runtime, options.style, options.view, options.remap) for model in models]
-    end = options.end if options.end is not None else reel.time(len(reel) - 1)
-    numbers = [k for k in range(len(reel)) if options.begin - 1e-6 <= reel.time(k) <= end + 1e-6]
+    models = [options.model or default_model(reader), *([options.compare] if options.compare else [])]
+    remap = None if options.remap is None else Remap.parse(options.remap)
+    painters = [Repainter(reader, model, options.runtime, options.style, options.view, remap) for model in models]
+    end = options.end if options.end is not None else reader.time(len(reader) - 1)
+    numbers = [k for k in range(len(reader)) if options.begin - 1e-6 <= reader.time(k) <= end + 1e-6]
     if not numbers:
-        raise RecordingError(f"{reel.path} ends after {reel.time(len(reel) - 1):.2f} s; nothing to replay")
+        raise RecordingError(f"{reader.path} ends after {reader.time(len(reader) - 1):.2f} s; nothing to replay")
     writer: Mp4Writer | None = None
-    progress = Progress(len(numbers))
+    progress = ProgressLine(len(numbers))
     try:
         for done, number in enumerate(numbers, 1):
             pictures = [painter.paint(number)[1] for painter in painters]
             picture = np.ascontiguousarray(np.concatenate(pictures, axis=1)) if len(pictures) > 1 else pictures[0]
             if writer is None:
                 size = picture.shape[1], picture.shape[0]
-                writer = Mp4Writer(options.record, size, rate=reel.fps * options.speed, block=True)
-            if not writer.write(picture, reel.time(number) / options.speed):
+                writer = Mp4Writer(options.record, size, rate=reader.fps * options.speed, block=True)
+            if not writer.write(picture, reader.time(number) / options.speed):
                 break
             progress.exported(done)
     finally:

@@ -1,4 +1,4 @@
-"""What a replay shows over its picture: the time line, where one is on it, how fast it goes."""
+"""HUD of a replay: the timeline, the position on it, the speed."""
 
 from __future__ import annotations
 

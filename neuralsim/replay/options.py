@@ -1,31 +1,49 @@
-"""What ``neuralsim replay`` was asked for."""
+"""The options of ``neuralsim replay``."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Annotated
 
-if TYPE_CHECKING:
-    from neuralsim.renderer.remap import Remap  # for a type alone: the help should be there at once
+from bridge.process.options import Arg, Options
+from bridge.process.values import McapFile, Mp4File, Seconds, Speed
+from neuralsim.base.options import Runtime, Style
+from neuralsim.renderer.options import RemapText
 
 RECORDED = "recorded"  # as a model: the pictures as they were recorded
 
 
-@dataclass(frozen=True)
-class ReplayOptions:
-    """The options of one replay."""
+class ReplayOptions(Options):
+    """One replay."""
 
-    file: Path  # .mcap
-    model: str | None = None  # that paints; None: the recorded pictures, unless style or remap ask for others
-    compare: str | None = None  # a second model, beside it in the split view
-    style: str | None = None  # of the model; None: what fits the recorded weather
-    remap: Remap | None = None  # what is painted as something else; None: as it was recorded
-    runtime: str = "auto"
-    speed: float = 1.0
-    begin: float = 0.0  # s
-    end: float | None = None  # s; None: to the end
-    view: str = ""  # which of several cameras; "" the first
+    file: Annotated[McapFile, Arg(positional=True)]
+    """A recording, whole or cut short."""
+    model: Annotated[str, Arg("NAME")] | None = None
+    """Paint anew with this model (default: as it was recorded, unless style or remap ask for something else)."""
+    compare: Annotated[str, Arg("NAME")] | None = None
+    """Another model, on the right of the split view."""
+    style: Style | None = None
+    """Light, such as dusk; `neuralsim doctor` lists the models' (default: what fits the weather)."""
+    remap: RemapText | None = None
+    """Paint things as others, by CARLA's tags, such as buildings=vegetation (default: as recorded)."""
+    runtime: Runtime = "auto"
+    view: Annotated[str, Arg("NAME", flag="camera")] = ""
+    """One of several (default: the first)."""
+    speed: Speed = 1.0
+    """0.1 to 8 times real time."""
+    begin: Seconds = 0.0
+    """Seconds to begin at."""
+    end: Seconds | None = None
+    """Seconds to end at (default: the recording's)."""
     headless: bool = False
-    record: Path | None = None  # .mp4
-    screenshots: Path = Path("recordings")
+    """No window: write --record and end."""
+    record: Mp4File | None = None
+    """With --headless: where to."""
+
+    screenshots: Annotated[Path, Arg(internal=True)] = Path("recordings")
+    """Folder that F12 writes to."""
+
+    def check(self) -> None:
+        """Raises ``ValueError`` for a video without a place to write it to, and for a place without a video."""
+        if self.headless != (self.record is not None):
+            raise ValueError("--headless and --record go together")

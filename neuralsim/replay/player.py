@@ -15,10 +15,10 @@ from neuralsim.window.window import Window, WindowError  # isort: skip (before p
 import pygame
 
 from neuralsim import zoo
-from neuralsim.recording.reel import Reel
+from neuralsim.recording.reader import RecordingReader
 from neuralsim.recording.writer import RecordingError
 from neuralsim.renderer.neural_renderer import ModelError, RuntimeUnavailable
-from neuralsim.renderer.remap import following
+from neuralsim.renderer.remap import Remap, following
 from neuralsim.renderer.views import NAMES, View
 from neuralsim.session.options import TAGS
 from neuralsim.session.session import DriveError
@@ -57,19 +57,20 @@ class ReplayWindow(Window):
 
 
 class Player:
-    """Plays ``reel`` in a window. ``drive_from``, after :meth:`run`: the frame from which the driver wants to go on.
+    """Plays ``reader`` in a window. ``drive_from``, after :meth:`run`: the frame from which the driver wants to go on.
 
     Raises RecordingError, ModelError, RuntimeUnavailable, DriveError.
     """
 
-    def __init__(self, reel: Reel, options: ReplayOptions) -> None:
-        self.reel, self.options = reel, options
+    def __init__(self, reader: RecordingReader, options: ReplayOptions) -> None:
+        self.reader, self.options = reader, options
         self.drive_from: int | None = None
-        self._model = options.model or default_model(reel)
+        self._model = options.model or default_model(reader)
         self._view = options.view
         self._painters: dict[tuple[str, str], Repainter] = {}
         self._style = options.style
-        self.remap = recorded_remap(reel) if options.remap is None else options.remap  # what is painted as what
+        #: what is painted as what
+        self.remap = recorded_remap(reader) if options.remap is None else Remap.parse(options.remap)
         self._own = self.remap
         self._compare = options.compare
         painter = self._painter(self._model)  # says now what is wrong
@@ -91,8 +92,8 @@ class Player:
         self._settled = False  # what is shown has a past
         self._dragging = False
         self._done = False
-        self.window.hud.timeline.marks = _marks(reel)
-        self.window.hud.timeline.length = reel.time(len(reel) - 1)
+        self.window.hud.timeline.marks = _marks(reader)
+        self.window.hud.timeline.length = reader.time(len(reader) - 1)
 
     @property
     def model(self) -> str:
@@ -106,7 +107,7 @@ class Player:
 
     @property
     def _end(self) -> float:
-        last = self.reel.time(len(self.reel) - 1)
+        last = self.reader.time(len(self.reader) - 1)
         return last if self.options.end is None else min(self.options.end, last)
 
     def run(self, interrupted: Callable[[], bool] = lambda: False) -> None:
@@ -136,7 +137,7 @@ class Player:
         late = self._shown is not None and self._shown + 1 < number <= self._shown + BRIDGED
         if late and self._shown is not None and self._playing and self._speed <= 1.0:
             number = self._shown + 1  # rather every picture a little late than pictures that jump
-            self._seconds = self.reel.time(number)
+            self._seconds = self.reader.time(number)
         follows = self._shown is not None and self._shown < number <= self._shown + BRIDGED
         if number == self._shown and self._settled:
             return False
@@ -158,10 +159,10 @@ class Player:
     def _draw(self) -> None:
         line, state, painter = self.window.hud.timeline, self._state, self._painter(self._model)
         line.seconds, line.speed, line.playing = self._seconds, self._speed, self._playing
-        line.frame, line.frames = (self._shown or 0) + 1, len(self.reel)
+        line.frame, line.frames = (self._shown or 0) + 1, len(self.reader)
         style = f"  |  {painter.style}" if painter.style else ""
         state.ego, state.model, state.runtime = self._frame.ego, painter.model + style, painter.runtime
-        names = (self.reel.about.get("scenario", self.reel.path.stem), self._view, self._frame.weather_name)
+        names = (self.reader.about.get("scenario", self.reader.path.stem), self._view, self._frame.weather_name)
         state.place = "  |  ".join(name for name in names if name)
         state.painted = painter.remap.words
         self.window.show(self._frame, self._picture, state)
@@ -169,11 +170,11 @@ class Player:
     def _painter(self, model: str) -> Repainter:
         key = model, self._view
         if key not in self._painters:
-            painter = Repainter(self.reel, model, self.options.runtime, None, self._view)
+            painter = Repainter(self.reader, model, self.options.runtime, None, self._view)
             if self._style in painter.styles:
                 painter.choose(self._style)
             elif self._style is not None and painter.styles and not self._painters:
-                Repainter(self.reel, model, self.options.runtime, self._style, self._view)  # raises: there is none
+                Repainter(self.reader, model, self.options.runtime, self._style, self._view)  # raises: there is none
             self._painters[key] = painter
         if model != RECORDED:
             self._painters[key].remap = self.remap
@@ -181,10 +182,10 @@ class Player:
 
     def _number(self, seconds: float) -> int:
         """The newest frame at this time."""
-        guess = min(max(int(seconds * self.reel.fps + 1e-6), 0), len(self.reel) - 1)
-        while guess + 1 < len(self.reel) and self.reel.time(guess + 1) <= seconds + 1e-6:
+        guess = min(max(int(seconds * self.reader.fps + 1e-6), 0), len(self.reader) - 1)
+        while guess + 1 < len(self.reader) and self.reader.time(guess + 1) <= seconds + 1e-6:
             guess += 1
-        while guess > 0 and self.reel.time(guess) > seconds + 1e-6:
+        while guess > 0 and self.reader.time(guess) > seconds + 1e-6:
             guess -= 1
         return guess
 
@@ -245,8 +246,8 @@ class Player:
             words = "No edits: press M for a model that paints" if recorded else f"Edit: {self.remap.words or 'none'}"
             hud.notify(words)
             self._settled = False
-        elif key == pygame.K_v and self.reel.views:
-            views_ = ["", *self.reel.views]
+        elif key == pygame.K_v and self.reader.views:
+            views_ = ["", *self.reader.views]
             self._view = views_[(views_.index(self._view) + 1) % len(views_)]
             self._settled, self._shown = False, None
         elif key == pygame.K_d:
@@ -269,7 +270,7 @@ class Player:
         if second:
             self._go(self._seconds + sign)
         else:
-            self._go(self.reel.time(min(max(number + sign, 0), len(self.reel) - 1)))
+            self._go(self.reader.time(min(max(number + sign, 0), len(self.reader) - 1)))
 
     def _models(self) -> list[str]:
         given = [name for name in (self.options.model, self.options.compare) if name]
@@ -308,11 +309,11 @@ class Player:
             self.window.hud.notify(f"No screenshot: {error}")
 
 
-def _marks(reel: Reel) -> list[tuple[float, str]]:
+def _marks(reader: RecordingReader) -> list[tuple[float, str]]:
     """Collisions and lane invasions that ``result.json`` beside the recording tells of."""
     try:
-        told = json.loads(Path(reel.path.with_name("result.json")).read_text(encoding="utf-8"))
-        marks = [(float(one["time"]), "collision") for one in told.get("collisions", ())]
-        return marks + [(float(one["time"]), "lane") for one in told.get("lane_invasions", ())]
+        result = json.loads(Path(reader.path.with_name("result.json")).read_text(encoding="utf-8"))
+        marks = [(float(one["time"]), "collision") for one in result.get("collisions", ())]
+        return marks + [(float(one["time"]), "lane") for one in result.get("lane_invasions", ())]
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return []

@@ -8,13 +8,13 @@ import numpy as np
 
 from bridge.link.motion import compose
 from bridge.messages import Frame
-from neuralsim.recording.reel import Reel, frame_of, picture_of
+from neuralsim.recording.reader import RecordingReader, frame_of, picture_of
 from neuralsim.recording.writer import RecordingError
 from neuralsim.renderer.remap import Remap
 from neuralsim.renderer.views import tag_picture
 from neuralsim.session import lamps
 from neuralsim.session.options import TAGS
-from neuralsim.session.session import dress, painter
+from neuralsim.session.session import apply_style, make_renderer
 
 from .options import RECORDED
 
@@ -23,14 +23,22 @@ BRIDGED = 12  # frames that may be left out between two pictures without beginni
 
 
 class Repainter:
-    """Paints frames of ``reel`` with ``model``: one of the zoo, a folder, "tags", or "recorded".
+    """Paints frames of ``reader`` with ``model``: one of the zoo, a folder, "tags", or "recorded".
 
     Raises RecordingError where the recording lacks what the model needs, ModelError, RuntimeUnavailable.
+
+    Args:
+        reader: The recording.
+        model: A shipped model's name, a folder, "tags" or "recorded".
+        runtime: As for ``neuralsim.runtimes.create``.
+        style: Of the model; None: by the weather.
+        view: Name of the camera; "": the first.
+        remap: Painted as something else; None: as recorded.
     """
 
     def __init__(
         self,
-        reel: Reel,
+        reader: RecordingReader,
         model: str,
         runtime: str = "auto",
         style: str | None = None,
@@ -38,25 +46,25 @@ class Repainter:
         remap: Remap | None = None,
     ) -> None:
         self.model, self.style = model, style
-        self.remap = recorded_remap(reel) if remap is None else remap  # from the next frame on
-        self._reel, self._view = reel, view
+        self.remap = recorded_remap(reader) if remap is None else remap  # from the next frame on
+        self._reader, self._view = reader, view
         self._last: int | None = None  # the frame that was painted last
-        first = reel.read(0)
+        first = reader.read(0)
         if view and view not in first.views:
             there = ", ".join(first.views) or "no other"
-            raise RecordingError(f"{reel.path} has no camera {view!r}; beside the first one there is {there}")
+            raise RecordingError(f"{reader.path} has no camera {view!r}; beside the first one there is {there}")
         seen = first.views[view] if view else first
         has = {*seen.planes, *seen.pictures}
         if model == RECORDED:
             if "neural" not in has:
-                raise RecordingError(f"{reel.path} holds no painted pictures; give a model to paint with, or {TAGS}")
+                raise RecordingError(f"{reader.path} holds no painted pictures; give a model to paint with, or {TAGS}")
             self.runtime = "as recorded"
             return
         frame = frame_of(first, view)
-        self._painter = painter(model, runtime, (frame.camera.width, frame.camera.height))
+        self._painter = make_renderer(model, runtime, (frame.camera.width, frame.camera.height))
         missing = [name for name in getattr(self._painter.card, "inputs", ("tag",)) if name in _PLANES - has]
         if missing:
-            raise RecordingError(f"{reel.path} holds no {', '.join(missing)}; {model} paints from that")
+            raise RecordingError(f"{reader.path} holds no {', '.join(missing)}; {model} paints from that")
         self.model, self.runtime = self._painter.model, self._painter.runtime
         if style is not None and model != TAGS:
             self._painter.set_style(style)
@@ -79,7 +87,7 @@ class Repainter:
         After a jump so many frames before it are painted first. A few frames that were left out are bridged: the motion
         then leads over them.
         """
-        recorded = self._reel.read(number)
+        recorded = self._reader.read(number)
         frame = frame_of(recorded, self._view)
         if self.model == RECORDED:
             return frame, picture_of(recorded.views[self._view] if self._view else recorded, "neural")
@@ -89,18 +97,18 @@ class Repainter:
         if last == number:
             last = None  # in another style, or with more of a past
         if last is None or not last < number <= last + BRIDGED:
-            dress(self._painter, frame, self.style, self.remap)
+            apply_style(self._painter, frame, self.style, self.remap)
             self._painter.reset()  # in that style at once
             for k in range(max(number - preroll, 0), number):
-                self._render(frame_of(self._reel.read(k), self._view))
+                self._render(frame_of(self._reader.read(k), self._view))
         elif number > last + 1:
-            between = [frame_of(self._reel.read(k), self._view) for k in range(last + 1, number)]
-            delivered = frame_of(self._reel.read(last), self._view).camera
+            between = [frame_of(self._reader.read(k), self._view) for k in range(last + 1, number)]
+            delivered = frame_of(self._reader.read(last), self._view).camera
             frame = replace(frame, planes={**frame.planes, "motion": compose(frame, between, delivered)})
         return frame, self._render(frame)
 
     def _render(self, frame: Frame) -> np.ndarray:
-        dress(self._painter, frame, self.style, self.remap)
+        apply_style(self._painter, frame, self.style, self.remap)
         picture = self._painter.render(frame)
         lamps.draw_of(frame, picture, self.remap)
         return picture
@@ -109,14 +117,14 @@ class Repainter:
 _PLANES = {"tag", "instance", "depth", "motion"}
 
 
-def recorded_remap(reel: Reel) -> Remap:
-    """What was painted as something else when ``reel`` was recorded. Raises RecordingError where it is damaged."""
+def recorded_remap(reader: RecordingReader) -> Remap:
+    """What was painted as something else when ``reader`` was recorded. Raises RecordingError where it is damaged."""
     try:
-        return Remap.parse(reel.about.get("remap", ""))
+        return Remap.parse(reader.about.get("remap", ""))
     except ValueError as error:
-        raise RecordingError(f"{reel.path}: {error}") from None
+        raise RecordingError(f"{reader.path}: {error}") from None
 
 
-def default_model(reel: Reel) -> str:
-    """What to show without being told: the recorded pictures where there are any, else tags."""
-    return RECORDED if "neural" in reel.read(0).pictures else TAGS
+def default_model(reader: RecordingReader) -> str:
+    """The model to show by default: the recorded pictures where there are any, else tags."""
+    return RECORDED if "neural" in reader.read(0).pictures else TAGS

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import tempfile
-from dataclasses import replace
 from pathlib import Path
 
 from neuralsim.base.failure import fail
-from neuralsim.recording.reel import Reel
+from neuralsim.recording.reader import RecordingReader
 from neuralsim.session.loop import EXPECTED, DriveError
 from neuralsim.session.options import DriveOptions
 from neuralsim.session.processes import ended_by_signals
@@ -24,14 +23,14 @@ _EXPECTED: tuple[type[BaseException], ...] = (*EXPECTED, ScenarioError)
 def run(options: ReplayOptions) -> int:
     """Replay as ``options`` say; returns the exit code. Errors are one line on stderr."""
     try:
-        with Reel(options.file) as reel:
+        with RecordingReader(options.file) as reader:
             if options.model is None and (options.style is not None or options.remap is not None):
-                options = replace(options, model=model_to_drive(reel, None))
+                options = options.model_copy(update={"model": model_to_drive(reader, None)})
             if options.headless:
-                frames = repaint(reel, options)
+                frames = repaint(reader, options)
                 print(f"{options.record}: {frames} frames")
                 return 0
-            wanted, drive = _play(reel, options)
+            wanted, drive = _play(reader, options)
         if wanted is None:
             return 0
         return drive_on(options.file, wanted, drive)
@@ -42,14 +41,14 @@ def run(options: ReplayOptions) -> int:
 def drive_on(file: Path, number: int, options: DriveOptions) -> int:
     """Drive on from frame ``number`` of a recording; returns the exit code."""
     try:
-        with Reel(file) as reel, tempfile.TemporaryDirectory(prefix="neuralsim-replay-") as folder:
-            code = start_drive(onward(reel, number, Path(folder), options))
+        with RecordingReader(file) as reader, tempfile.TemporaryDirectory(prefix="neuralsim-replay-") as folder:
+            code = start_drive(onward(reader, number, Path(folder), options))
     except _EXPECTED as error:
         return fail(error)
     return code
 
 
-def _play(reel: Reel, options: ReplayOptions) -> tuple[int | None, DriveOptions]:
+def _play(reader: RecordingReader, options: ReplayOptions) -> tuple[int | None, DriveOptions]:
     """Open the window; the frame to drive on from, if any, and how it is to be painted."""
     from neuralsim.window.window import display_available
 
@@ -59,12 +58,12 @@ def _play(reel: Reel, options: ReplayOptions) -> tuple[int | None, DriveOptions]
 
     stop: list[bool] = []
     with ended_by_signals(lambda: stop.append(True)):
-        player = Player(reel, options)
+        player = Player(reader, options)
         player.run(lambda: bool(stop))
-    model = model_to_drive(reel, player.model)
+    model = model_to_drive(reader, player.model)
     style = player.style if player.model == model else None
     drive = DriveOptions(
-        model=model, runtime=options.runtime, style=style, remap=player.remap, recordings=options.screenshots
+        model=model, runtime=options.runtime, style=style, remap=str(player.remap), recordings=options.screenshots
     )
     return player.drive_from, drive
 
@@ -75,6 +74,10 @@ def play_or_drive_on(file: Path, number: int | None, options: DriveOptions) -> i
         return drive_on(file, number, options)
     return run(
         ReplayOptions(
-            file, style=options.style, remap=options.remap, runtime=options.runtime, screenshots=options.recordings
+            file=file,
+            style=options.style,
+            remap=options.remap,
+            runtime=options.runtime,
+            screenshots=options.recordings,
         )
     )

@@ -9,31 +9,31 @@ import numpy as np
 from neuralsim.runtimes.interface import (
     NEXT,
     RUNTIMES,
+    BackendSpec,
+    ModelSession,
     NotCalibrated,
-    Plain,
-    Room,
     RuntimeUnavailable,
-    Session,
+    StatelessSession,
     state_shapes,
 )
-from neuralsim.runtimes.loading import available, check, load, obstacle, plain
+from neuralsim.runtimes.loading import available, check, load, obstacle, stateless
 
 __all__ = [
     "NEXT",
     "RUNTIMES",
+    "BackendSpec",
+    "ModelSession",
     "NotCalibrated",
-    "Plain",
-    "Room",
     "RuntimeUnavailable",
-    "Session",
+    "StatelessSession",
     "available",
     "check",
     "create",
     "load",
     "obstacle",
-    "plain",
     "quantised",
     "state_shapes",
+    "stateless",
 ]
 
 
@@ -44,7 +44,7 @@ def create(
     width: int,
     threads: int | None = None,
     example: dict[str, np.ndarray] | None = None,
-) -> Session:
+) -> ModelSession:
     """Load ``graph`` for frames of ``height`` x ``width`` (multiples of 32).
 
     ``runtime``: a name, or "name:precision" such as "openvino:fp32", or "auto": the fastest here, measured on

@@ -1,4 +1,4 @@
-"""Where engines, graphs in other precisions and measured choices are kept between starts."""
+"""Cache folder of engines, graphs in other precisions and measured choices."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def form(graph: Path, name: str) -> Path:
 
 
 def write(path: Path, *parts: bytes) -> None:
-    """Put ``parts`` into ``path`` whole or not at all: whoever reads meanwhile sees the old file. Raises OSError."""
+    """Put ``parts`` into ``path`` whole or not at all: a reader meanwhile sees the old file. Raises OSError."""
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:

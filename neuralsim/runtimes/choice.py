@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import statistics
 import time
 from collections.abc import Callable
@@ -17,7 +16,7 @@ import numpy as np
 
 from neuralsim.base import machine
 from neuralsim.runtimes import cache, driver, engines, ranges, tensorrt_
-from neuralsim.runtimes.interface import RUNTIMES, NotCalibrated, RuntimeUnavailable, Session
+from neuralsim.runtimes.interface import RUNTIMES, ModelSession, NotCalibrated, RuntimeUnavailable
 from neuralsim.runtimes.loading import load, obstacle
 
 _SECONDS = 0.4  # of measuring, for each candidate
@@ -65,8 +64,16 @@ def candidates(graph: Path, height: int, width: int) -> dict[str, str]:
 
 def fastest(
     graph: Path, height: int, width: int, threads: int | None, example: dict[str, np.ndarray] | None
-) -> Session:
-    """A session of the remembered runtime, or of the one that measuring finds. Raises RuntimeUnavailable."""
+) -> ModelSession:
+    """A session of the remembered runtime, or of the one that measuring finds. Raises RuntimeUnavailable.
+
+    Args:
+        graph: The model's ONNX file.
+        height: Of the frames, px.
+        width: Of the frames, px.
+        threads: CPU threads, None = all.
+        example: Inputs without the state to measure with; None: nothing is measured.
+    """
     reasons = candidates(graph, height, width)
     usable = [name for name, reason in reasons.items() if not reason]
     if not usable:
@@ -104,8 +111,8 @@ def _measured(
     threads: int | None,
     example: dict[str, np.ndarray],
     failed: dict[str, str],
-) -> Session:
-    sessions: dict[str, Session] = {}
+) -> ModelSession:
+    sessions: dict[str, ModelSession] = {}
     with ThreadPoolExecutor(_loaders()) as pool:
         loading = {name: pool.submit(load, name, graph, height, width, threads) for name in usable}
     for name, future in loading.items():
@@ -139,12 +146,12 @@ def _loaders() -> int:
     try:
         driver.gpu()
     except driver.NoGpu:
-        return min(_cores(), 4)
+        return min(machine.cores(), 4)
     return 1
 
 
 def race(steps: dict[str, Step]) -> dict[str, float]:
-    """Median seconds of each step, taken in turns; whoever is clearly slower after a few is not waited for."""
+    """Median seconds of each step, taken in turns; one that is clearly slower after a few is given up."""
     times: dict[str, list[float]] = {name: [] for name in steps}
     running = set(steps)
     while running:
@@ -160,13 +167,13 @@ def race(steps: dict[str, Step]) -> dict[str, float]:
     return {name: statistics.median(taken) for name, taken in times.items()}
 
 
-def _stepper(session: Session, example: dict[str, np.ndarray]) -> Step:
+def _stepper(session: ModelSession, example: dict[str, np.ndarray]) -> Step:
     return lambda: session.step(example)
 
 
 def _first_that_loads(
     names: list[str], graph: Path, height: int, width: int, threads: int | None, failed: dict[str, str]
-) -> Session:
+) -> ModelSession:
     for name in names:
         try:
             return load(name, graph, height, width, threads)
@@ -215,7 +222,7 @@ def _path(graph: Path, height: int, width: int, threads: int | None) -> Path:
         "size": (height, width),
         "threads": threads,
         "processor": machine.cpu()[0],
-        "cores": _cores(),
+        "cores": machine.cores(),
         "candidates": candidates(graph, height, width),
         "versions": {name: _version(name) for name in _DISTRIBUTIONS},
     }
@@ -225,11 +232,6 @@ def _path(graph: Path, height: int, width: int, threads: int | None) -> Path:
     except driver.NoGpu:
         pass
     return cache.folder() / "choices" / f"{cache.key(facts)}.json"
-
-
-def _cores() -> int:
-    """That this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _version(distribution: str) -> str:

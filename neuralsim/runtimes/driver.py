@@ -1,12 +1,16 @@
-"""Is there an NVIDIA GPU that can be used? Asked of the driver itself, before any library that would crash without."""
+"""The first usable NVIDIA GPU, queried from the CUDA driver itself before any library that would crash without one.
+
+NVML (:func:`neuralsim.base.machine.gpu`) lists what is installed; only the CUDA driver knows what this process may use
+(``CUDA_VISIBLE_DEVICES``, a container without compute rights).
+"""
 
 from __future__ import annotations
 
 import ctypes
-import re
 from dataclasses import dataclass
 from functools import lru_cache
-from pathlib import Path
+
+from neuralsim.base.machine import nvml
 
 _LIBRARY = "libcuda.so.1"
 _NOT_CONNECTED = 100  # CUDA_ERROR_NO_DEVICE
@@ -65,9 +69,10 @@ def check(found: Gpu) -> Gpu:
 
 
 def _driver_version() -> str:
-    try:
-        text = Path("/proc/driver/nvidia/version").read_text(encoding="utf-8", errors="replace")
-    except OSError:
+    library = nvml()
+    if library is None:
         return ""
-    found = re.search(r"\b\d{3}\.\d+(\.\d+)?\b", text)
-    return found[0] if found else ""
+    try:
+        return str(library.nvmlSystemGetDriverVersion())
+    except library.NVMLError:
+        return ""

@@ -1,7 +1,7 @@
 """TensorRT engines: built once for a model, size, precision, TensorRT, driver and GPU; kept, checked when read.
 
 An engine file is a line that says what it is, one line of JSON with all that it depends on and the plan's length and
-hash, and the plan. Whatever is cut short, damaged or somebody else's is refused with one line.
+hash, and the plan. Whatever is cut short, damaged or foreign is refused with one line.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+from neuralsim.base.extras import remedy
 from neuralsim.runtimes import cache, driver
 from neuralsim.runtimes.interface import RuntimeUnavailable
 
@@ -65,7 +66,7 @@ def tensorrt_version() -> str:
             return version(name)
         except PackageNotFoundError:
             continue
-    raise EngineError("TensorRT is not installed: pip install -r requirements/tensorrt.txt")
+    raise EngineError(f"TensorRT is not installed: {remedy('tensorrt')}")
 
 
 def write(facts: EngineFacts, plan: bytes) -> Path:
@@ -131,7 +132,15 @@ def build(
 
 
 def compile_plan(model: bytes, facts: EngineFacts, level: int, workspace: int, report: Report) -> bytes:
-    """TensorRT's plan for an ONNX model of fixed sizes. Raises EngineError."""
+    """TensorRT's plan for an ONNX model of fixed sizes. Raises EngineError.
+
+    Args:
+        model: The ONNX file's bytes.
+        facts: Of the engine.
+        level: TensorRT's optimisation level, 0 to 5.
+        workspace: Memory that TensorRT may use while building, MiB.
+        report: Called with its progress.
+    """
     import tensorrt as trt
 
     log = logger(trt)
@@ -185,7 +194,7 @@ def logger(trt: Any) -> Any:
 
 def _monitor(trt: Any, report: Report) -> Any:
     class Monitor(trt.IProgressMonitor):  # type: ignore[misc, name-defined]
-        """Phases nest; the outermost with steps is the one whose share is told, with the innermost one's name."""
+        """Phases nest; the outermost with steps is the one whose share is reported, with the innermost one's name."""
 
         def __init__(self) -> None:
             trt.IProgressMonitor.__init__(self)

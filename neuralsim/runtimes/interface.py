@@ -1,4 +1,4 @@
-"""What a runtime is to those who use it: its session, its errors, the names of all of them."""
+"""Interface of all runtimes: their specifications, sessions and errors."""
 
 from __future__ import annotations
 
@@ -7,22 +7,24 @@ from typing import Protocol
 
 import numpy as np
 
+from neuralsim.base.extras import remedy
+
 
 @dataclass(frozen=True)
-class Room:
-    """Where a runtime lives, and what it needs."""
+class BackendSpec:
+    """A runtime's module and requirements."""
 
     module: str
     package: str  # that must be importable
     remedy: str  # the command that gets it
 
 
-#: Runtime name -> its room.
+#: Runtime name -> its specification.
 RUNTIMES = {
-    "openvino": Room("neuralsim.runtimes.openvino_", "openvino", "pip install openvino"),
-    "onnxruntime": Room("neuralsim.runtimes.onnxruntime_", "onnxruntime", "pip install onnxruntime"),
-    "tensorrt": Room("neuralsim.runtimes.tensorrt_", "tensorrt", "pip install -r requirements/tensorrt.txt"),
-    "torch": Room("neuralsim.runtimes.torch_", "torch", "pip install -r requirements/train.txt"),
+    "openvino": BackendSpec("neuralsim.runtimes.openvino_", "openvino", remedy("drive")),
+    "onnxruntime": BackendSpec("neuralsim.runtimes.onnxruntime_", "onnxruntime", remedy("drive")),
+    "tensorrt": BackendSpec("neuralsim.runtimes.tensorrt_", "tensorrt", remedy("tensorrt")),
+    "torch": BackendSpec("neuralsim.runtimes.torch_", "torch", remedy("train")),
 }
 
 
@@ -34,11 +36,11 @@ class NotCalibrated(RuntimeUnavailable):
     """Nothing is known of how large a model's activations are, which int8 needs."""
 
 
-class Session(Protocol):
+class ModelSession(Protocol):
     """A graph loaded for one frame size, with its state inside."""
 
     name: str  # runtime and precision, e.g. "openvino bf16"
-    warning: str  # what is not as it was meant to be, for whoever drives; one line or ""
+    warning: str  # what is not as it was meant to be, for the driver; one line or ""
     note: str  # what was found out at loading and may be of interest; one line or ""
 
     def step(self, feeds: dict[str, np.ndarray]) -> np.ndarray:
@@ -54,8 +56,8 @@ class Session(Protocol):
         """Go on from what ``state`` gave, here or in another runtime."""
 
 
-class Plain(Protocol):
-    """Any other graph of fixed sizes, loaded with the same options."""
+class StatelessSession(Protocol):
+    """Any other graph of fixed sizes, without a state, loaded with the same options."""
 
     name: str
     inputs: dict[str, tuple[int, ...]]  # their shapes

@@ -6,7 +6,7 @@ from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
 
-from neuralsim.runtimes.interface import RUNTIMES, Plain, RuntimeUnavailable, Session
+from neuralsim.runtimes.interface import RUNTIMES, ModelSession, RuntimeUnavailable, StatelessSession
 
 
 def obstacle(runtime: str) -> str:
@@ -26,16 +26,27 @@ def available() -> list[str]:
     return [name for name in RUNTIMES if not obstacle(name)]
 
 
-def load(runtime: str, graph: Path, height: int, width: int, threads: int | None = None) -> Session:
-    """``runtime``: a name, or "name:precision"; the rest as for ``neuralsim.runtimes.create``."""
+def load(runtime: str, graph: Path, height: int, width: int, threads: int | None = None) -> ModelSession:
+    """Load a graph with one runtime.
+
+    Args:
+        runtime: A name, or "name:precision".
+        graph: The model's ONNX file.
+        height: Of the frames, a multiple of 32, px.
+        width: Of the frames, a multiple of 32, px.
+        threads: CPU threads, None = all.
+
+    Raises:
+        RuntimeUnavailable: One line.
+    """
     name, _, precision = runtime.partition(":")
-    session: Session = import_module(module_of(name)).load(graph, height, width, threads, precision or None)
+    session: ModelSession = import_module(module_of(name)).load(graph, height, width, threads, precision or None)
     return session
 
 
-def plain(runtime: str, graph: Path, threads: int | None = None, precision: str | None = None) -> Plain:
+def stateless(runtime: str, graph: Path, threads: int | None = None, precision: str | None = None) -> StatelessSession:
     """Load any graph of fixed sizes. ``precision`` None: the runtime's best here. Raises RuntimeUnavailable."""
-    session: Plain = import_module(module_of(runtime)).load_plain(graph, threads, precision)
+    session: StatelessSession = import_module(module_of(runtime)).load_stateless(graph, threads, precision)
     return session
 
 

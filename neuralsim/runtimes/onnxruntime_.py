@@ -58,7 +58,7 @@ class OnnxRuntimeSession:
         return ort.OrtValue.ortvalue_from_numpy(np.zeros(shape, dtype), self._device, 0)
 
 
-class OnnxRuntimePlain:
+class OnnxRuntimeStateless:
     """A graph of numpy arrays in and out."""
 
     def __init__(self, session: ort.InferenceSession, name: str) -> None:
@@ -74,13 +74,21 @@ class OnnxRuntimePlain:
 def load(
     graph: Path, height: int, width: int, threads: int | None = None, precision: str | None = None
 ) -> OnnxRuntimeSession:
-    """Open ``graph``. Raises RuntimeUnavailable when ONNX Runtime refuses it."""
+    """Open ``graph``. Raises RuntimeUnavailable when ONNX Runtime refuses it.
+
+    Args:
+        graph: The model's ONNX file.
+        height: Of the frames, px.
+        width: Of the frames, px.
+        threads: CPU threads, None = all.
+        precision: One of ``PRECISIONS``, or "tensorrt"; None: the best for the provider.
+    """
     return OnnxRuntimeSession(*_open(graph, threads, precision), height, width)
 
 
-def load_plain(graph: Path, threads: int | None = None, precision: str | None = None) -> OnnxRuntimePlain:
+def load_stateless(graph: Path, threads: int | None = None, precision: str | None = None) -> OnnxRuntimeStateless:
     """Open a graph of fixed sizes. Raises RuntimeUnavailable when ONNX Runtime refuses it."""
-    return OnnxRuntimePlain(*_open(graph, threads, precision))
+    return OnnxRuntimeStateless(*_open(graph, threads, precision))
 
 
 def _open(graph: Path, threads: int | None, precision: str | None) -> tuple[ort.InferenceSession, str]:

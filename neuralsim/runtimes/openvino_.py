@@ -54,7 +54,7 @@ class OpenVinoSession:
             self._states[0][key].data[:] = value
 
 
-class OpenVinoPlain:
+class OpenVinoStateless:
     """A graph of numpy arrays in and out."""
 
     def __init__(self, compiled: ov.CompiledModel, name: str) -> None:
@@ -86,14 +86,22 @@ def _input(array: np.ndarray) -> ov.Tensor:
 def load(
     graph: Path, height: int, width: int, threads: int | None = None, precision: str | None = None
 ) -> OpenVinoSession:
-    """Compile ``graph`` for one frame size. Raises RuntimeUnavailable when OpenVINO refuses it."""
+    """Compile ``graph`` for one frame size. Raises RuntimeUnavailable when OpenVINO refuses it.
+
+    Args:
+        graph: The model's ONNX file.
+        height: Of the frames, px.
+        width: Of the frames, px.
+        threads: CPU threads, None = all.
+        precision: One of ``PRECISIONS``; None: bf16 where the processor has it.
+    """
     compiled, name = _compile(graph, (height, width), threads, precision)
     return OpenVinoSession(compiled, name, height, width)
 
 
-def load_plain(graph: Path, threads: int | None = None, precision: str | None = None) -> OpenVinoPlain:
+def load_stateless(graph: Path, threads: int | None = None, precision: str | None = None) -> OpenVinoStateless:
     """Compile a graph of fixed sizes. Raises RuntimeUnavailable when OpenVINO refuses it."""
-    return OpenVinoPlain(*_compile(graph, None, threads, precision))
+    return OpenVinoStateless(*_compile(graph, None, threads, precision))
 
 
 def _compile(

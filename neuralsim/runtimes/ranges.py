@@ -1,4 +1,4 @@
-"""How large a model's activations become, as int8 needs to know it: one small JSON file.
+"""Ranges of a model's activations, which int8 needs: one small JSON file.
 
 It is measured by ``neuralsim quantise`` on this machine, or comes with the model as ``int8.json`` beside its graph.
 """

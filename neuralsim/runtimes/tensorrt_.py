@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from neuralsim.base.extras import remedy
 from neuralsim.runtimes import driver, engines
 from neuralsim.runtimes.engines import EngineError, EngineFacts
 from neuralsim.runtimes.interface import NEXT, RuntimeUnavailable, state_shapes
@@ -24,7 +25,7 @@ PRECISIONS = ("fp16", "fp32", "int8")
 def obstacle() -> str:
     """Why TensorRT cannot be used here and what to do, one line; "" if it can. Never touches TensorRT itself."""
     if not (find_spec("tensorrt") and find_spec("cuda")):
-        return "not installed: pip install -r requirements/tensorrt.txt"
+        return f"not installed: {remedy('tensorrt')}"
     try:
         driver.check(driver.gpu())
     except driver.NoGpu as error:
@@ -206,7 +207,7 @@ class TensorRtSession:
         self._engine.close()
 
 
-class TensorRtPlain:
+class TensorRtStateless:
     """Any graph's engine, numpy arrays in and out."""
 
     def __init__(self, plan: bytes, name: str) -> None:
@@ -225,6 +226,13 @@ def load(
     """The engine of ``graph`` for this machine, built if there is none yet (minutes).
 
     ``threads`` is for the processor's runtimes. Raises RuntimeUnavailable.
+
+    Args:
+        graph: The model's ONNX file.
+        height: Of the frames, px.
+        width: Of the frames, px.
+        threads: Unused: it is for the processor's runtimes.
+        precision: One of ``PRECISIONS``; None: the first.
     """
     with _in_one_line():
         plan, name = _plan(graph, height, width, precision)
@@ -252,7 +260,7 @@ def _in_one_line() -> Iterator[None]:
         raise RuntimeUnavailable(f"tensorrt: {error}") from error
 
 
-def load_plain(graph: Path, threads: int | None = None, precision: str | None = None) -> TensorRtPlain:
+def load_stateless(graph: Path, threads: int | None = None, precision: str | None = None) -> TensorRtStateless:
     """The engine of a graph of fixed sizes, built if there is none yet (minutes). Raises RuntimeUnavailable."""
     with _in_one_line():
-        return TensorRtPlain(*_plan(graph, 0, 0, precision))
+        return TensorRtStateless(*_plan(graph, 0, 0, precision))

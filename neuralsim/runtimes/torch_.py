@@ -96,7 +96,15 @@ def _attribute(attribute: onnx.AttributeProto) -> Any:
 
 
 class TorchSession:
-    """The module, its state on the device in two sets of buffers that take turns, and on a GPU two CUDA graphs."""
+    """The module, its state on the device in two sets of buffers that take turns, and on a GPU two CUDA graphs.
+
+    Args:
+        module: From the model's inputs to its outputs.
+        model: The graph it was read from: names, types and shapes.
+        name: Runtime and precision.
+        height: Of the frames, px.
+        width: Of the frames, px.
+    """
 
     warning = note = ""
 
@@ -179,7 +187,7 @@ class TorchSession:
             self._states[self._turn][key].copy_(torch.from_numpy(value))
 
 
-class TorchPlain:
+class TorchStateless:
     """A graph of numpy arrays in and out."""
 
     def __init__(self, module: fx.GraphModule, model: onnx.ModelProto, name: str) -> None:
@@ -228,6 +236,13 @@ def load(
 ) -> TorchSession:
     """Read ``graph`` for one frame size. ``precision``: "fp32", "bf16", "fp16" (None: fp16 on a GPU, else fp32), on a
     GPU with "-compiled" behind it or not. Raises RuntimeUnavailable.
+
+    Args:
+        graph: The model's ONNX file.
+        height: Of the frames, px.
+        width: Of the frames, px.
+        threads: CPU threads, None = all.
+        precision: One of ``PRECISIONS``, on a GPU also with "-compiled" behind it; None: fp16 on a GPU, else fp32.
     """
     precision = precision or ("fp16" if torch.cuda.is_available() else "fp32")
     kind = precision.removesuffix(_COMPILED)
@@ -246,7 +261,7 @@ def load(
         raise RuntimeUnavailable(f"torch cannot load {graph}: {reason}") from error
 
 
-def load_plain(graph: Path, threads: int | None = None, precision: str | None = None) -> TorchPlain:
+def load_stateless(graph: Path, threads: int | None = None, precision: str | None = None) -> TorchStateless:
     """Read a graph of fixed sizes. Raises RuntimeUnavailable."""
     precision = precision or ("fp16" if torch.cuda.is_available() else "fp32")
     kind = precision.removesuffix(_COMPILED)
@@ -255,4 +270,4 @@ def load_plain(graph: Path, threads: int | None = None, precision: str | None = 
         model = variants.half(model)
     if threads:
         torch.set_num_threads(threads)
-    return TorchPlain(read(model, _HALF.get(kind, torch.float16)), model, f"torch {precision}")
+    return TorchStateless(read(model, _HALF.get(kind, torch.float16)), model, f"torch {precision}")

@@ -157,7 +157,7 @@ class Editor:
         self._behind[id(node)] = cast
 
     def between_convolutions(self) -> set[int]:
-        """ids of the nodes that lie on a path from one convolution to another, these included."""
+        """Ids of the nodes that lie on a path from one convolution to another, these included."""
         below, above = set[str](), set[str]()
         after, before = set[int](), set[int]()
         for node in self.nodes:  # in the order of computation
@@ -220,7 +220,7 @@ class Editor:
         return None
 
     def finish(self) -> onnx.ModelProto:
-        """The changed model, checked, without what nobody needs any more."""
+        """The changed model, checked, without unused tensors and nodes."""
         for node in self.nodes:
             for place, name in enumerate(node.input):
                 if name in self._renamed:  # a reader that stays fp32

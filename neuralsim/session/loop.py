@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import sys
 import threading
 import time
 from abc import ABC, abstractmethod
@@ -14,15 +13,17 @@ from pathlib import Path
 from bridge.link.transport import ControlSender, LinkError
 from bridge.messages import Control
 from bridge.process import presets
+from bridge.size import Size
 from neuralsim.base import machine
 from neuralsim.base.failure import reason
-from neuralsim.base.progress import Progress
+from neuralsim.base.log import logger
+from neuralsim.base.progress import ProgressLine
 from neuralsim.recording.mp4 import Mp4Writer, RecordingError
 from neuralsim.runtimes import RuntimeUnavailable
 from neuralsim.session import metrics
 from neuralsim.session.options import DriveOptions
 from neuralsim.session.processes import ProcessError, ended_by_signals
-from neuralsim.session.session import DriveError, Picture, Session
+from neuralsim.session.session import DriveError, DriveSession, PaintedFrame
 from neuralsim.session.telemetry import Telemetry
 from neuralsim.zoo import ModelError
 
@@ -40,7 +41,7 @@ class Controls:
         self._at = 0.0
 
     def send(self, wanted: Control, endpoint: str) -> None:
-        """Send ``wanted`` to ``endpoint`` if it is new or the last one has grown old; "" = nobody there yet."""
+        """Send ``wanted`` to ``endpoint`` if it is new or the last one has grown old; "" = not there yet."""
         now = time.monotonic()
         same = replace(wanted, sequence=0, stamp=0) == replace(self._sent, sequence=0, stamp=0)
         if not endpoint or (same and now - self._at < _HEARTBEAT):
@@ -53,7 +54,7 @@ class Controls:
         self._meter.sent(self._sent.sequence, self._sent.stamp)
 
     def close(self, end_bridge: bool) -> None:
-        """Leave the car standing; with ``end_bridge`` the bridge has nobody else to serve and ends."""
+        """Leave the car standing; with ``end_bridge`` the bridge serves no other client and ends."""
         if self._sender is not None:
             self._sender.send(Control(self._sent.sequence + 1, brake=1.0, hand_brake=True, quit=end_bridge))
             time.sleep(0.03)  # the socket closes without lingering; the message has to leave first
@@ -61,18 +62,18 @@ class Controls:
             self._sender = None
 
 
-class Drive(ABC):
+class DriveLoop(ABC):
     """What both loops share: the session, the measurement, what is written."""
 
     def __init__(self, options: DriveOptions, wake: Callable[[], None] = lambda: None) -> None:
         self.options = options
         self.meter = metrics.Meter()
         self.controls = Controls(self.meter, options.keys)
-        self.session = Session(options, wake)
+        self.session = DriveSession(options, wake)
         self.recorder: Mp4Writer | None = None
         self._recorded_since = 0.0
         self.interrupted = False
-        self._size = options.shown  # of the pictures; that of the bridge where it is somebody else's
+        self._size = options.shown  # of the pictures; that of the bridge where it runs elsewhere
         self._telemetry: Telemetry | None = None
         self._memory: float | None = None
         self._memory_sampled = time.monotonic()
@@ -102,14 +103,14 @@ class Drive(ABC):
 
     @property
     def done(self) -> bool:
-        """Whether the asked number of frames was shown or somebody wants to leave."""
+        """Whether the asked number of frames was shown or the user wants to leave."""
         return self.interrupted or (self.options.frames is not None and self.meter.frames >= self.options.frames)
 
-    def shown(self, picture: Picture) -> None:
+    def shown(self, picture: PaintedFrame) -> None:
         """Account for a picture that is on the screen (or with the recorder)."""
         frame = picture.frame
         frame.stamps["displayed"] = time.monotonic_ns()
-        self._size = frame.camera.width, frame.camera.height
+        self._size = Size(frame.camera.width, frame.camera.height)
         if not self.meter.frames:
             self.meter.start(self.session.painting_since)
         self.meter.shown(frame)
@@ -126,9 +127,9 @@ class Drive(ABC):
         """What was found out about the runtime at loading, for the terminal."""
         for line in (self.session.warning, self.session.note):
             if line:
-                print(f"neuralsim: {line}", file=sys.stderr)
+                logger().warning(line)
 
-    def start_recording(self, path: Path, picture: Picture) -> None:
+    def start_recording(self, path: Path, picture: PaintedFrame) -> None:
         """Open ``path`` for pictures like this one. :class:`RecordingError` where it cannot."""
         height, width = picture.neural.shape[:2]
         self.recorder = Mp4Writer(path, (width, height), rate=self.session.fps, block=self.options.headless)
@@ -166,13 +167,13 @@ class Drive(ABC):
         self.interrupted = True
 
 
-class HeadlessDrive(Drive):
+class HeadlessDrive(DriveLoop):
     """No window: every frame is painted once, in lock-step, and handed to the recorder."""
 
     def drive(self) -> None:
         session, options = self.session, self.options
         wanted = Control(sequence=0, autopilot=options.autopilot)
-        progress = Progress(options.frames)
+        progress = ProgressLine(options.frames)
         try:
             session.start()
             while not self.done:
@@ -197,7 +198,7 @@ class HeadlessDrive(Drive):
             if self.recorder.error is not None:
                 raise RecordingError(self.recorder.error)
 
-    def _record(self, path: Path, picture: Picture) -> None:
+    def _record(self, path: Path, picture: PaintedFrame) -> None:
         if self.recorder is None:
             self.start_recording(path, picture)
         if self.recorder is not None and not self.recorder.write(picture.neural, picture.frame.sim_time):

@@ -1,4 +1,4 @@
-"""What a drive measured: rate, latency by stage, input to photon, what bounds it."""
+"""Metrics of a drive: rate, latency by stage, click-to-photon latency, the bottleneck."""
 
 from __future__ import annotations
 
@@ -13,13 +13,14 @@ import numpy as np
 
 from bridge.link.clock import ClockOffset
 from bridge.messages import STAMPS, Frame
+from bridge.size import Size
 from neuralsim.base.machine import host
 
 #: Stage -> the two neighbouring stamps that enclose it.
 STAGES: dict[str, tuple[str, str]] = dict(
     zip(("simulate", "pack", "transport", "render", "display"), pairwise(STAMPS), strict=True)
 )
-#: Stages that keep somebody busy; in `transport` a frame mostly waits for the renderer.
+#: Stages that keep a process busy; in `transport` a frame mostly waits for the renderer.
 _WORKING = ("simulate", "pack", "render", "display")
 _CEILING = 0.97  # of the wanted rate: above it nothing but the wish for that rate bounds
 
@@ -67,12 +68,12 @@ class Meter:
     def sent(self, sequence: int, stamp: int) -> None:
         """A control with this sequence number went out at ``stamp`` (ns)."""
         self._sent.append((sequence, stamp))
-        self.clock.sent(sequence, stamp)
+        self.clock.control_sent(sequence, stamp)
 
     def shown(self, frame: Frame) -> None:
         """``frame``, with all its stamps, has been displayed; the bridge's are put on this host's clock."""
         stamps = frame.stamps
-        self.clock.heard(frame)
+        self.clock.frame_received(frame)
         self.clock.correct(stamps)
         now = self.last = stamps["displayed"]
         self._recent.append(now)
@@ -119,7 +120,7 @@ class Meter:
         return median(self._latency[-count:]), {stage: median(ms[-count:]) for stage, ms in self._stages.items()}
 
     def recent_tail(self, count: int = 200) -> tuple[float, float, float]:
-        """p95 of the latency, median input to photon, median cost of a late warp, over the newest ones, ms."""
+        """p95 of the latency, median click-to-photon latency, median cost of a late warp, over the newest ones, ms."""
         p95 = percentiles(self._latency[-count:])["p95"]
         return p95, median(self._photon[-count:]), median(self._moved[-count:])
 
@@ -149,9 +150,17 @@ class Meter:
         return max(units, key=lambda stage: units[stage])
 
     def report(
-        self, *, runtime: str, model: str, size: tuple[int, int], wanted_fps: float | None, memory_mb: float | None
+        self, *, runtime: str, model: str, size: Size, wanted_fps: float | None, memory_mb: float | None
     ) -> dict[str, object]:
-        """Everything, ready for JSON: counts, frames per second, milliseconds, megabytes."""
+        """Everything, ready for JSON: counts, frames per second, milliseconds, megabytes.
+
+        Args:
+            runtime: That painted.
+            model: That painted.
+            size: Width and height of the pictures, px.
+            wanted_fps: The pace that was set; None: as fast as it goes.
+            memory_mb: The most that all processes took together.
+        """
         seconds = self.seconds
         return {
             "frames": self.frames,
@@ -170,7 +179,7 @@ class Meter:
             "clock": self.clock.report(),
             "runtime": runtime,
             "model": model,
-            "size": f"{size[0]}x{size[1]}",
+            "size": str(Size(*size)),
             "host": host(),
         }
 

@@ -1,58 +1,127 @@
-"""What ``neuralsim drive`` was asked for."""
+"""The options of ``neuralsim drive``."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Annotated
 
-if TYPE_CHECKING:
-    import numpy as np  # for types alone: the help should be there at once
+from pydantic import Field
 
-    from neuralsim.renderer.remap import Remap
+from bridge.process import presets
+from bridge.process.options import Arg, Options
+from bridge.process.values import (
+    Address,
+    Count,
+    Crowd,
+    Endpoint,
+    JsonFile,
+    JsonLinesFile,
+    Keys,
+    McapFile,
+    Mp4File,
+    Planes,
+    Positive,
+    Rate,
+    Town,
+)
+from bridge.size import Size
+from neuralsim.base.options import DEFAULT_MODEL, Model, Runtime, Style
+from neuralsim.renderer.options import RemapText
 
 TAGS = "tags"  # as a model: paint every pixel in its class's colour, without a network
+_TOWN_ONLY = ("town", "vehicles", "walkers")
 
 
-@dataclass(frozen=True)
-class DriveOptions:
-    """The options of one drive; None means that the default of whoever acts on it holds."""
+class DriveOptions(Options):
+    """One drive; None means that the default of whoever acts on it holds."""
 
-    carla: str | None = None  # HOST:PORT of a running server; None: the embedded town
-    connect: str | None = None  # frame endpoint of a bridge elsewhere
-    keys: Path | None = None  # folder with CURVE keys
-    model: str = "street-rt"
-    runtime: str = "auto"
-    style: str | None = None  # of the model; None: the weather chooses
-    remap: Remap | None = None  # what is painted as something else; None: nothing, or what a recording says
-    guide: str = "picture"  # one of neuralsim.guide.GUIDES: whose look of things is painted
-    size: tuple[int, int] = (512, 256)  # width, height, pixels; with `show`, so many are painted of each frame
-    show: tuple[int, int] | None = None  # pixels of the picture put together from several frames; None: `size`
-    town: str = "oldtown"  # name or .xodr file
-    weather: str | None = None  # preset
-    seed: int = 0
-    vehicles: int = 20
-    walkers: int = 12
-    late_warp: bool = True  # with a window: move the last picture while the next is painted
-    fps: float | None = None  # simulated ticks per second; None: 30, or with a window what the renderer can follow
+    town: Annotated[Town, Arg(group="where to drive")] = Field(
+        default="oldtown", description=f"One of {', '.join(presets.TOWNS)}, or any OpenDRIVE file."
+    )
+    carla: Address | None = None
+    """A running CARLA server (default: start the embedded town)."""
+    connect: Endpoint | None = None
+    """Frames of a bridge elsewhere, tcp://HOST:PORT."""
+    replay: McapFile | None = None
+    """Look at a recording, drive on."""
+    from_frame: Count | None = None
+    """With --replay: drive on from this frame at once."""
+    keys: Keys | None = None
+    """CURVE keys for --connect (`neuralsim keys new`)."""
+    weather: Annotated[str, Arg("PRESET")] | None = None
+    """CARLA's, such as WetSunset (default: the town's)."""
+    seed: Count = 0
+    """Of town and traffic."""
+    vehicles: Crowd = 20
+    """Moving vehicles."""
+    walkers: Crowd = 12
+    """Pedestrians."""
     autopilot: bool = False
-    headless: bool = False
-    frames: int | None = None  # end after so many
-    record: Path | None = None  # .mp4
-    report: Path | None = None  # .json
-    log: Path | None = None  # .jsonl, one line per frame
-    scenario: Path | None = None  # .yaml or .xosc that the bridge plays
-    hand_over_at: int | None = None  # frame of the scenario from which on the driver has the ego; None: the scenario
-    hand_over_pose: np.ndarray | None = None  # where the camera has to be at that frame
-    planes: tuple[str, ...] | None = None  # that the bridge sends; None: what painting needs
-    recordings: Path = Path("recordings")  # where R and F12 write to
+    """Begin with the autopilot on."""
+
+    model: Annotated[Model, Arg(group="picture")] = DEFAULT_MODEL
+    runtime: Runtime = "auto"
+    style: Style | None = None
+    """Light, such as dusk; `neuralsim doctor` lists the models' (default: what fits the weather)."""
+    remap: RemapText | None = None
+    """Paint things as others, by CARLA's tags, such as buildings=vegetation (default: nothing)."""
+    guide: Annotated[str, Arg(internal=True)] = "picture"
+    """One of neuralsim.guide.GUIDES: whose look of things is painted."""
+    size: Size = Size(512, 256)
+    """Pixels to paint."""
+    show: Size | None = None
+    """Show pictures of this size, of which --size's pixels are painted in each frame and the rest remembered."""
+    fps: Rate | None = None
+    """Simulated ticks per second (default: 30; with a window as many of them as this machine can paint)."""
+    late_warp: bool = True
+    """With a window: 60 displays a second, the last picture moved while the next is painted."""
+
+    headless: Annotated[bool, Arg(group="output")] = False
+    """No window: paint every frame once, in lock-step."""
+    frames: Positive | None = None
+    """End after so many frames."""
+    record: Mp4File | None = None
+    """Record what is painted."""
+    report: JsonFile | None = None
+    """Write what was measured."""
+    log: JsonLinesFile | None = None
+    """Write the car's state, per frame."""
+
+    scenario: Annotated[Path | None, Arg(internal=True)] = None
+    """File, .yaml or .xosc, that the bridge plays."""
+    hand_over_at: Annotated[int | None, Arg(internal=True)] = None
+    """Frame of the scenario from which on the driver has the ego; None: the scenario has it."""
+    hand_over_place: Annotated[tuple[float, float, float] | None, Arg(internal=True)] = None
+    """Where the camera has to be at that frame: world x, y, z, m."""
+    planes: Annotated[Planes | None, Arg(internal=True)] = None
+    """What the bridge sends; None: what painting needs."""
+    recordings: Annotated[Path, Arg(internal=True)] = Path("recordings")
+    """Folder that R and F12 write to."""
 
     @property
-    def shown(self) -> tuple[int, int]:
-        """Width and height of frames and pictures."""
+    def shown(self) -> Size:
+        """Of frames and pictures."""
         return self.show or self.size
 
     @property
     def pixels(self) -> int | None:
         """Of each frame that are painted; None: all, with the model's own memory."""
-        return self.size[0] * self.size[1] if self.show else None
+        return self.size.width * self.size.height if self.show else None
+
+    def check(self) -> None:
+        """Raises ``ValueError`` for options of a place to drive that is not the one chosen."""
+        given = self.model_fields_set
+        elsewhere = [name for name in ("carla", *_TOWN_ONLY, "weather", "fps") if name in given]
+        if self.connect is not None and elsewhere:
+            raise ValueError(f"--{elsewhere[0]} is for the machine where the bridge runs; it cannot go with --connect")
+        if self.carla is not None and (of_town := [name for name in _TOWN_ONLY if name in given]):
+            raise ValueError(f"--{of_town[0]} is for the embedded town; a CARLA server has its own")
+        if self.keys is not None and self.connect is None:
+            raise ValueError("--keys is for --connect; links within one machine need none")
+        if self.replay is None:
+            if self.from_frame is not None:
+                raise ValueError("--from-frame is for --replay")
+        elif set_by_it := [name for name in ("connect", *elsewhere) if name in given]:
+            raise ValueError(f"--{set_by_it[0]} cannot go with --replay: the recording says it")
+        elif self.headless and self.from_frame is None:
+            raise ValueError("--replay without a window needs --from-frame; to paint anew: neuralsim replay --headless")

@@ -16,6 +16,9 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
+
+from bridge.process.messages import received
 
 _LAST_WORDS = 0.3  # seconds a dying process gets to finish its error line
 _LONGEST = 64  # bytes of the temporary folder's name: a socket's path has 107
@@ -58,7 +61,7 @@ class Child:
             start_new_session=True,
             env=os.environ | {"NEURALSIM_PARENT": str(os.getpid())},
         )
-        self._lines: queue.SimpleQueue[str | None] = queue.SimpleQueue()
+        self._messages: queue.SimpleQueue[dict[str, Any] | None] = queue.SimpleQueue()
         self._errors: deque[str] = deque(maxlen=50)
         self._readers = [
             threading.Thread(target=self._read_output, name=f"{name} out", daemon=True),
@@ -71,25 +74,28 @@ class Child:
     def pid(self) -> int:
         return self.process.pid
 
-    def wait_ready(self, timeout: float, cancelled: Callable[[], bool]) -> str:
-        """Wait for the first line on its stdout and return it; "" when ``cancelled``; else :class:`ProcessError`."""
+    def wait_ready(self, timeout: float, cancelled: Callable[[], bool]) -> Any:
+        """Wait for its message ``ready`` and return what that says; None when ``cancelled``; else
+        :class:`ProcessError`."""
         until = time.monotonic() + timeout
         while time.monotonic() < until:
             if cancelled():
-                return ""
+                return None
             try:
-                line = self._lines.get(timeout=0.05)
+                message = self._messages.get(timeout=0.05)
             except queue.Empty:
                 continue
-            if line is None:
+            if message is None:
                 raise ProcessError(self.last_words())
-            return line
+            if "ready" in message:
+                return message["ready"]
         raise ProcessError(f"the {self.name} is not ready after {timeout:.0f} s; its last line: {self.last_words()}")
 
-    def said(self) -> str | None:
-        """The next line of its stdout that nobody has read yet, None while there is none."""
+    def said(self) -> dict[str, Any] | None:
+        """The next message on its stdout (``bridge.process.messages``) that has not been read yet, None while there is
+        none."""
         try:
-            return self._lines.get_nowait()
+            return self._messages.get_nowait()
         except queue.Empty:
             return None
 
@@ -113,9 +119,9 @@ class Child:
     def _read_output(self) -> None:
         assert self.process.stdout is not None
         for line in self.process.stdout:
-            if line.strip():
-                self._lines.put(line.strip())
-        self._lines.put(None)
+            if (message := received(line)) is not None:
+                self._messages.put(message)
+        self._messages.put(None)
 
     def _read_errors(self) -> None:
         assert self.process.stderr is not None

@@ -10,12 +10,15 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from bridge.carla_client.options import BridgeOptions
 from bridge.link.transport import FrameSubscriber, control_endpoint
 from bridge.messages import Frame
+from bridge.size import Size
+from bridge.town.carla_server.options import TownOptions
 from neuralsim import zoo
 from neuralsim.base.machine import cores
 from neuralsim.renderer.remap import NOTHING, Remap
@@ -30,17 +33,16 @@ if TYPE_CHECKING:
 PAINTING = ("tag", "instance", "depth", "motion")  # planes that painting needs
 _TOWN_READY = 180.0  # seconds; the very first start compiles the rasteriser
 _BRIDGE_READY = 90.0
-RATE = 30.0  # simulated ticks per second where nobody drives
-FULL_RATE = 40.0  # and where somebody does, at most
+RATE = 30.0  # simulated ticks per second without a driver
+FULL_RATE = 40.0  # and with one, at most
 FLUENT_RATE = 25.0  # below it every core is tried for painting
 LEAST_RATE = 20.0  # below it, driving feels wrong: slower machines skip frames instead
 MANY_CORES = 4  # from here on, simulating and painting do not get in each other's way
 _TICK = 0.012  # seconds that a frame costs beside its painting where it gets in its way: tick, sensors, window
 _HANDING = 0.001  # seconds between two paintings where a core is kept free for the rest
-_VERDICT = "scenario over: "  # how the bridge's last line begins
 _SILENCE = 10.0  # seconds without a frame that end the drive
 _SAME_PLACE = 0.05  # m that a drive may be off the recording that it goes on from
-_UNSEEN = 0.2  # seconds that a frame may take which is played before the driver is handed the ego
+_FAST_FORWARD_FRAME_BUDGET = 0.2  # seconds that a frame may take which is played before the driver is handed the ego
 
 
 class DriveError(RuntimeError):
@@ -48,7 +50,7 @@ class DriveError(RuntimeError):
 
 
 @dataclass
-class Picture:
+class PaintedFrame:
     """A frame and what was painted from it, u8 (H, W, 3) RGB, lamps included; with ``remap``, of edited tags."""
 
     frame: Frame
@@ -57,7 +59,7 @@ class Picture:
     upscaling: float = 0.0  # s of its rendering that putting it together from windows took
 
 
-class Session(threading.Thread):
+class DriveSession(threading.Thread):
     """Starts everything, then paints frames until :meth:`stop`.
 
     In lock-step every picture is handed over exactly once and the painting waits for the taker; else a picture that was
@@ -78,11 +80,11 @@ class Session(threading.Thread):
         self.fps = options.fps or RATE  # simulated ticks per second, for sure once there are pictures
         self.styles: list[str] = []  # of the model, once it is there
         self.style = options.style  # set from outside, for the next frame: None lets the weather choose
-        self.remap = options.remap or NOTHING  # likewise
+        self.remap = Remap.parse(options.remap or "")  # likewise
         self.guide = options.guide  # likewise
         self.wants_picture = False  # is the simulator's own picture followed, once there are pictures?
         self.paused = False  # set from outside: silence is no failure
-        self.verdict = ""  # JSON of what came of the scenario, once it is over
+        self.verdict: dict[str, Any] = {}  # what came of the scenario, once it is over
         self.processes = Processes()
         self._shares = options.connect is None  # the cores with the simulation
         self._threads = painting_threads(cores()) if self._shares and not self.lockstep else None
@@ -92,9 +94,9 @@ class Session(threading.Thread):
         self._wake = wake
         self._ending = threading.Event()
         self._changed = threading.Condition()
-        self._picture: Picture | None = None
+        self._picture: PaintedFrame | None = None
 
-    def take(self, timeout: float) -> Picture | None:
+    def take(self, timeout: float) -> PaintedFrame | None:
         """The picture that waits, or None after ``timeout`` seconds, or at once when the painting has ended."""
         with self._changed:
             self._changed.wait_for(lambda: self._picture is not None or not self.is_painting, timeout)
@@ -104,7 +106,7 @@ class Session(threading.Thread):
 
     @property
     def is_painting(self) -> bool:
-        """False once the thread has ended or been told to."""
+        """False once the thread has ended or been asked to."""
         return self.error is None and not self._ending.is_set()
 
     def stop(self) -> None:
@@ -160,11 +162,12 @@ class Session(threading.Thread):
         if server is None:
             name = f"Town {options.town}"
             self._step(name)
-            town = self.processes.start("town server", "bridge.town.carla_server.server", *town_arguments(options))
-            line = town.wait_ready(_TOWN_READY, cancelled)
-            if not line:
+            wanted = town_options(options).to_json()
+            town = self.processes.start("town server", "bridge.town.carla_server.server", wanted)
+            ready = town.wait_ready(_TOWN_READY, cancelled)
+            if ready is None:
                 return ""
-            server = line.split()[-1]  # "... ready on HOST:PORT"
+            server = ready["server"]
             self._step(name, done=True)
         if options.fps is None and not options.headless:
             self._loader.finished.wait()
@@ -178,9 +181,9 @@ class Session(threading.Thread):
         bridge = self._bridge = self.processes.start(
             "bridge",
             "bridge.carla_client.carla_bridge" if options.scenario is None else "scenarios.play",
-            *bridge_arguments(options, server, frames, fps=self.fps, lockstep=self.lockstep),
+            bridge_options(options, server, frames, fps=self.fps, lockstep=self.lockstep).to_json(),
         )
-        if not bridge.wait_ready(_BRIDGE_READY, cancelled):
+        if bridge.wait_ready(_BRIDGE_READY, cancelled) is None:
             return ""
         self._step(name, done=True)
         return frames
@@ -214,16 +217,18 @@ class Session(threading.Thread):
                 self.processes.check()
                 if self.paused:
                     heard = time.monotonic()
-                elif time.monotonic() - heard > _SILENCE + _UNSEEN * (self.options.hand_over_at or 0) * (not warm):
+                elif time.monotonic() - heard > _SILENCE + _FAST_FORWARD_FRAME_BUDGET * (
+                    self.options.hand_over_at or 0
+                ) * (not warm):
                     raise DriveError(self._why_silent(subscriber))
                 continue
-            if frame.sequence == self.options.hand_over_at and self.options.hand_over_pose is not None:
-                self._check_place(frame, self.options.hand_over_pose)
+            if frame.sequence == self.options.hand_over_at and self.options.hand_over_place is not None:
+                self._check_place(frame, self.options.hand_over_place)
             if "tag" not in frame.planes:
                 raise DriveError("the bridge sends frames without tags: update it")
             painter = renderer if not frame.view else self._painter_of(frame.view, frame)
             remap = self.remap
-            dress(painter, frame, self.style, remap, self.guide)
+            apply_style(painter, frame, self.style, remap, self.guide)
             self.wants_picture = painter.wants_picture
             if not warm:
                 painter.render(frame)  # compiles for this size, fills caches
@@ -241,12 +246,12 @@ class Session(threading.Thread):
             neural = painter.render(frame)
             lamps.draw_of(frame, neural, remap)
             frame.stamps["rendered"] = time.monotonic_ns()
-            self._hand_over(Picture(frame, neural, remap, painter.upscaling))
+            self._hand_over(PaintedFrame(frame, neural, remap, painter.upscaling))
             heard = time.monotonic()
 
-    def _check_place(self, frame: Frame, recorded: np.ndarray) -> None:
+    def _check_place(self, frame: Frame, recorded: tuple[float, float, float]) -> None:
         """Whether a drive that goes on from a recording has come to where the recording was."""
-        off = float(np.linalg.norm(frame.camera.pose[:3, 3] - recorded[:3, 3]))
+        off = float(np.linalg.norm(frame.camera.pose[:3, 3] - recorded))
         if off > _SAME_PLACE and self.options.carla is None:
             raise DriveError(
                 f"the drive came out {off:.1f} m off what was recorded: was it recorded with another version?"
@@ -255,10 +260,9 @@ class Session(threading.Thread):
     def _painter_of(self, view: str, frame: Frame) -> NeuralRenderer | TagPainter:
         """The renderer of a further camera: each remembers what it has painted."""
         if view not in self._painters:
-            size = frame.camera.width, frame.camera.height
-            self._painters[view] = painter(
-                self.options.model, self.options.runtime, size, self._threads, self.options.pixels
-            )
+            size = Size(frame.camera.width, frame.camera.height)
+            options = self.options
+            self._painters[view] = make_renderer(options.model, options.runtime, size, self._threads, options.pixels)
         return self._painters[view]
 
     def _scenario_over(self) -> bool:
@@ -268,13 +272,13 @@ class Session(threading.Thread):
         ended = self._bridge.process.poll() is not None
         if ended:
             self._bridge.last_words()  # waits until all that it said is here
-        while (line := self._bridge.said()) is not None:
-            if line.startswith(_VERDICT):
-                self.verdict = line[len(_VERDICT) :]
+        while (message := self._bridge.said()) is not None:
+            if "verdict" in message:
+                self.verdict = message["verdict"]
                 return True
         return False
 
-    def _hand_over(self, picture: Picture) -> None:
+    def _hand_over(self, picture: PaintedFrame) -> None:
         with self._changed:
             if self.lockstep:
                 self._changed.wait_for(lambda: self._picture is None or self._ending.is_set())
@@ -315,9 +319,9 @@ class _Loader(threading.Thread):
         name = f"Model {self._options.model}"
         self._step(name, False)
         try:
-            size = None if self._options.connect else self._options.shown  # the bridge's own, with its first frame
             options = self._options
-            self._renderer = painter(options.model, options.runtime, size, self._threads, options.pixels)
+            size = None if options.connect else options.shown  # the bridge's own, with its first frame
+            self._renderer = make_renderer(options.model, options.runtime, size, self._threads, options.pixels)
             if self._options.style:
                 self._renderer.set_style(self._options.style)  # says now that there is none
             self._step(name, True)
@@ -334,7 +338,7 @@ class _Loader(threading.Thread):
         return self._renderer
 
 
-def painter(
+def make_renderer(
     model: str,
     runtime: str,
     size: tuple[int, int] | None,
@@ -366,7 +370,7 @@ def follows_picture(model: str, guide: str) -> bool:
 
 
 def painting_threads(cores: int) -> int | None:
-    """CPU threads to paint with while somebody drives on ``cores``; None: all of them.
+    """CPU threads to paint with while a driver drives on ``cores``; None: all of them.
 
     On few cores one is left to the town, the bridge and the window: the next frame is made beside the painting, just
     in time. To take turns on all cores is younger pictures on a machine that has nothing else to do, but each layer of
@@ -378,18 +382,20 @@ def painting_threads(cores: int) -> int | None:
 def sustainable_rate(step: float, cores: int, threads: int | None = None) -> float:
     """Ticks per second that a renderer with ``step`` seconds a picture can follow on ``cores``, 20 to 40.
 
-    Ticks that nobody paints only take time from those that somebody does. With few cores, ticking takes it as well,
+    Ticks that are not painted only take time from those that are. With few cores, ticking takes it as well,
     unless ``threads`` says that the renderer leaves it a core.
     """
     beside = 0.0 if cores >= MANY_CORES else _TICK if threads is None else _HANDING
     return float(max(LEAST_RATE, min(FULL_RATE, round(1.0 / (step + beside)))))
 
 
-def dress(
+def apply_style(
     painter: NeuralRenderer | TagPainter, frame: Frame, style: str | None, remap: Remap, guide: str = "picture"
 ) -> None:
-    """Have ``frame`` painted in ``style``, or in its weather's, with ``remap``, after ``guide``. Raises ModelError for
-    no such style."""
+    """Have ``painter`` paint ``frame`` in ``style``, or in its weather's, with ``remap``, after ``guide``.
+
+    Raises ModelError for no such style.
+    """
     painter.remap, painter.guide = remap, guide
     if style is None:
         painter.follow(frame.weather)
@@ -397,36 +403,46 @@ def dress(
         painter.set_style(style)
 
 
-def town_arguments(options: DriveOptions) -> list[str]:
-    """Arguments of ``bridge.town.carla_server.server``."""
-    return [
-        *("--port", "0", "--town", options.town, "--seed", str(options.seed)),
-        *("--vehicles", str(options.vehicles), "--walkers", str(options.walkers), "--with-parent"),
-    ]
+def town_options(options: DriveOptions) -> TownOptions:
+    """Options of a drive's town server."""
+    return TownOptions(
+        port=0,
+        town=(options.town,),
+        seed=options.seed,
+        vehicles=options.vehicles,
+        walkers=options.walkers,
+        with_parent=True,
+        json_lines=True,
+    )
 
 
-def bridge_arguments(options: DriveOptions, server: str, frames: str, *, fps: float, lockstep: bool) -> list[str]:
-    """Arguments of ``bridge.carla_client.carla_bridge``."""
-    width, height = options.shown
-    arguments = [
-        *("--carla", server, "--publish", frames, "--control", control_endpoint(frames)),
-        *("--size", f"{width}x{height}", "--fps", f"{fps:g}", "--seed", str(options.seed), "--with-parent"),
-    ]
-    if options.scenario is not None:
-        arguments += ["--scenario", str(options.scenario)]
-    if options.hand_over_at is not None:
-        arguments += ["--hand-over-at", str(options.hand_over_at)]
+def bridge_options(options: DriveOptions, server: str, frames: str, *, fps: float, lockstep: bool) -> BridgeOptions:
+    """Options of a drive's bridge; what is not set is left to its scenario, or to its defaults.
+
+    Args:
+        options: Of the drive.
+        server: HOST:PORT of the simulator.
+        frames: Endpoint that frames are published on.
+        fps: Simulated ticks per second.
+        lockstep: Whether each frame is acknowledged.
+    """
     planes = options.planes
     if planes is None and lockstep and follows_picture(options.model, options.guide):
         planes = (*PAINTING, "rgb")  # from the first frame on; a window asks for it when it can show it
-    if planes is not None:
-        arguments += ["--planes", ",".join(planes)]
-    if options.weather:
-        arguments += ["--weather", options.weather]
-    if options.autopilot:
-        arguments.append("--autopilot")
-    if options.show:
-        arguments.append("--jitter")
-    if lockstep:
-        arguments += ["--lockstep", "--no-realtime"]
-    return arguments
+    asked: dict[str, Any] = {"planes": planes, "weather": options.weather, "scenario": options.scenario}
+    return BridgeOptions(
+        carla=server,
+        publish=frames,
+        control=control_endpoint(frames),
+        size=options.shown,
+        jitter=options.show is not None,
+        fps=fps,
+        seed=options.seed,
+        hand_over_at=options.hand_over_at,
+        autopilot=options.autopilot,
+        lockstep=lockstep,
+        realtime=not lockstep,
+        with_parent=True,
+        json_lines=True,
+        **{name: value for name, value in asked.items() if value is not None},
+    )

@@ -1,4 +1,4 @@
-"""What stands in for the network when nobody wants its pictures: every pixel in the colour of its class."""
+"""Stand-in for the network where pictures are not needed: every pixel in the colour of its class."""
 
 from __future__ import annotations
 

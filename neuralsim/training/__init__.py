@@ -1,0 +1,1 @@
+"""Training: data, losses, steps and the state of a run."""

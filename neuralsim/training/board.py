@@ -1,4 +1,4 @@
-"""What a run shows: a line of progress and, where TensorBoard is installed, its curves and pictures."""
+"""Progress of a run: a line on stderr and, where TensorBoard is installed, its curves and pictures."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from bridge.tags import COLOURS
-from neuralsim.base.progress import Progress
+from neuralsim.base.progress import ProgressLine
 from neuralsim.models.classes import CARLA_TO_CHANNEL, CHANNELS
 from neuralsim.training.rollout import rolled_out
 from neuralsim.training.tensors import Seen
@@ -24,7 +24,7 @@ class Board:
 
     def __init__(self, trainer: Trainer, folder: Path) -> None:
         self._trainer = trainer
-        self._progress = Progress(trainer.config.steps, "steps")
+        self._progress = ProgressLine(trainer.config.steps, "steps")
         self._began, self._first = time.monotonic(), trainer.step
         try:
             from torch.utils.tensorboard import SummaryWriter

@@ -80,7 +80,15 @@ def halved(clip: Clip) -> Clip:
 
 def moved_still(picture: Picture, width: int, height: int, frames: int, rng: np.random.Generator) -> Clip:
     """``frames`` of a drive into (or out of) a still: zoom about a vanishing point, more for what is near (low in the
-    picture or far to the side), a pan, and driving in, movers that come nearer faster than what is behind them."""
+    picture or far to the side), a pan, and driving in, movers that come nearer faster than what is behind them.
+
+    Args:
+        picture: The still and its labels.
+        width: Of the frames, px.
+        height: Of the frames, px.
+        frames: How many.
+        rng: Of the movement.
+    """
     margin = width // 16 * 2
     still = data.example(picture, width + 2 * margin, height + 2 * margin, rng)
     label = still.label
@@ -149,7 +157,7 @@ def real_clip(pictures: Sequence[Picture], width: int, height: int, rng: np.rand
             seen = valid & _seen(picture.label, before.label, motion)
             x, y = columns + motion[..., 0], rows + motion[..., 1]
             noise = cv2.remap(noise, x, y, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REFLECT)
-        known = data.told(picture, np.random.default_rng(seed), noise)
+        known = data.make_example(picture, np.random.default_rng(seed), noise)
         planes.add(
             label=known.label,
             tint=known.tint.transpose(1, 2, 0),
@@ -221,7 +229,7 @@ def _nearest(plane: np.ndarray, at: np.ndarray) -> np.ndarray:
 
 
 def _seen(now: np.ndarray, before: np.ndarray | None, motion: np.ndarray) -> np.ndarray:
-    """bool (H, W): ``motion`` leads inside the frame before, to the same of whole numbers (H, W)."""
+    """Bool (H, W): ``motion`` leads inside the frame before, to the same of whole numbers (H, W)."""
     if before is None:
         return np.zeros(now.shape, bool)
     rows, columns, inside = warp_source(motion)

@@ -1,14 +1,13 @@
-"""What a training run depends on: ``neuralsim train CONFIG.yaml``."""
+"""Settings of a training run: ``neuralsim train CONFIG.yaml``."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
-import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from neuralsim.base.failure import reason
+from bridge.process import settings
 
 if TYPE_CHECKING:
     from neuralsim.models.generator import PainterConfig
@@ -38,6 +37,7 @@ class TrainConfig(BaseModel):
     """Everything a run depends on."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+    renamed: ClassVar[dict[str, str]] = {"judge_rate": "discriminator_rate"}  # settings of before
 
     out: str = "runs/street-rt"
     size: Literal["street-rt", "street", "street-hq"] = "street-rt"  # neuralsim.models.generator.SIZES
@@ -56,7 +56,7 @@ class TrainConfig(BaseModel):
     precision: Literal["bf16", "fp32"] = "bf16"  # of the activations; weights and optimiser are fp32
     steps: int = Field(20_000, ge=1)
     rate: float = Field(5e-4, gt=0)  # Adam, painter
-    judge_rate: float = Field(2e-4, gt=0)  # Adam, discriminator
+    discriminator_rate: float = Field(2e-4, gt=0)  # Adam, discriminator
     warmup: int = Field(100, ge=1)  # steps until the full rate, also after a resume with other settings
     ema: float = Field(0.998, ge=0, lt=1)
     # Weights of the losses; 0: off, and not computed. docs/generator.md says where each is from.
@@ -145,29 +145,4 @@ class TrainConfig(BaseModel):
 
 def load_config(path: Path) -> TrainConfig:
     """Read a run's YAML. Raises ValueError, one line, for a setting that does not exist or cannot be."""
-    try:
-        values = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise ValueError(f"{path}: {reason(error)}") from None
-    except (UnicodeDecodeError, yaml.YAMLError) as error:
-        raise ValueError(f"{path}: {' '.join(str(error).split())}") from None
-    if not isinstance(values, dict):
-        raise ValueError(f"{path}: expected a mapping of settings, such as docs/training/street-rt.yaml")
-    try:
-        return TrainConfig.model_validate(values)
-    except ValidationError as error:
-        raise ValueError(f"{path}: {_first(error)}") from None
-
-
-def _first(error: ValidationError) -> str:
-    """The first mistake, as `data.0.share: ...`."""
-    mistake = error.errors(include_url=False)[0]
-    where = ".".join(str(part) for part in mistake["loc"])
-    if mistake["type"] == "extra_forbidden":
-        model = Source if where.startswith("data.") else TrainConfig
-        return f"unknown setting {where!r}; known: {', '.join(model.model_fields)}"
-    said = mistake["msg"].removeprefix("Value error, ")
-    said = said[0].lower() + said[1:]
-    if not where:
-        return said
-    return f"{where}: {said}" if isinstance(mistake["input"], dict) else f"{where}: {said}, not {mistake['input']!r}"
+    return settings.load(path, TrainConfig)

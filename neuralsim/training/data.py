@@ -13,11 +13,9 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from neuralsim.models.classes import CHANNELS, Channel
+from neuralsim.models.classes import CHANNELS, MOVERS, Channel
 
 MOST_ZOOM = 1.45  # of an example, over the scale at which the picture just fills it
-
-_SEPARATE = (Channel.VEHICLE, Channel.PERSON, Channel.CYCLE)  # one tint per object; the simulator draws them coarsely
 
 
 @dataclass
@@ -58,7 +56,7 @@ def objects(label: np.ndarray, instance: np.ndarray | None) -> np.ndarray:
     """i32 (H, W): a number per separate object (0 elsewhere), from instance ids or else connected components."""
     out = np.zeros(label.shape, np.int32)
     count = 0
-    for channel in _SEPARATE:
+    for channel in MOVERS:
         mask = (label == channel).astype(np.uint8)
         if instance is None:
             n, parts = cv2.connectedComponents(mask)
@@ -71,8 +69,8 @@ def objects(label: np.ndarray, instance: np.ndarray | None) -> np.ndarray:
 
 
 def edges(label: np.ndarray, instance: np.ndarray) -> np.ndarray:
-    """f32 (H, W): 1 where two objects of ``_SEPARATE`` classes touch (pix2pixHD's instance boundary map)."""
-    mover = np.isin(label, _SEPARATE)
+    """f32 (H, W): 1 where two objects of ``MOVERS`` classes touch (pix2pixHD's instance boundary map)."""
+    mover = np.isin(label, MOVERS)
     edge = np.zeros(label.shape, bool)
     for axis in (0, 1):
         a = np.take(instance, np.arange(instance.shape[axis] - 1), axis)
@@ -132,7 +130,14 @@ def sketch(
     """f32 (H, W) in [-1, 1]: where the picture is darker or brighter than its surface's tint, degraded at random.
 
     Degraded (blurred, squashed towards two levels, noisy, withheld for some classes), so that the painter takes it as
-    a hint of where structure lies and paints the structure itself. ``noise``: instead of ``stains`` of its own.
+    a hint of where structure lies and paints the structure itself.
+
+    Args:
+        image: u8 (H, W, 3) RGB.
+        label: u8 (H, W): channels.
+        tinted: f32 (H, W, 3): the tint of each pixel's surface, -0.5..0.5.
+        rng: Of the degradation.
+        noise: Instead of ``stains`` of its own.
     """
     luma = (image.astype(np.float32) / 255.0) @ LUMA - 0.5
     hint = cv2.GaussianBlur(luma, (0, 0), rng.uniform(0.8, 2.5)) - tinted @ LUMA
@@ -140,20 +145,35 @@ def sketch(
     hint = np.tanh(hint * gain)
     hint += stains(label.shape[1], label.shape[0], rng) if noise is None else noise
     keep = rng.random(CHANNELS) > 0.25
-    for channel in _SEPARATE:
+    for channel in MOVERS:
         keep[channel] = rng.random() > 0.4
     return np.clip(hint, -1.0, 1.0) * keep[label]
 
 
 def example(picture: Picture, width: int, height: int, rng: np.random.Generator, zoom: float = MOST_ZOOM) -> Example:
-    """A random crop of ``picture`` at ``width`` x ``height``, and what the painter is told of it."""
-    return told(crop(picture, width, height, rng, zoom), rng)
+    """A random crop of ``picture`` at ``width`` x ``height``, as an example for the painter.
+
+    Args:
+        picture: A labelled picture.
+        width: Of the crop, px.
+        height: Of the crop, px.
+        rng: Of all that is random.
+        zoom: As for ``crop``.
+    """
+    return make_example(crop(picture, width, height, rng, zoom), rng)
 
 
 def crop(picture: Picture, width: int, height: int, rng: np.random.Generator, zoom: float = MOST_ZOOM) -> Picture:
     """A random part of ``picture`` at ``width`` x ``height``: scale, place and mirror vary.
 
     Beyond ``MOST_ZOOM``, and to ``zoom`` at most, it comes only as near as no pixel of the picture is magnified.
+
+    Args:
+        picture: A labelled picture.
+        width: Of the crop, px.
+        height: Of the crop, px.
+        rng: Of scale, place and mirroring.
+        zoom: At most.
     """
     h, w = picture.label.shape
     low = max(width / w, height / h)
@@ -172,8 +192,8 @@ def crop(picture: Picture, width: int, height: int, rng: np.random.Generator, zo
     return Picture(picture.name, image, label, instance, picture.source)
 
 
-def told(picture: Picture, rng: np.random.Generator, noise: np.ndarray | None = None) -> Example:
-    """What the painter is told of a picture; ``noise`` as for ``sketch``."""
+def make_example(picture: Picture, rng: np.random.Generator, noise: np.ndarray | None = None) -> Example:
+    """The painter's inputs for a picture, and the picture; ``rng`` and ``noise`` as for ``sketch``."""
     image, label, instance = picture.image, picture.label, picture.instance
     parts = objects(label, instance)
     tinted = tint(image, label, parts)

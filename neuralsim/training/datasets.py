@@ -185,7 +185,8 @@ def _search(root: Path, layout: Layout, split: str, items: list[Item], unlabelle
 
 
 class Pictures:
-    """All pictures of a run. Those that cannot be used are told once, counted in ``left_out`` and never drawn again.
+    """All pictures of a run, of the sources ``found``. Those that cannot be used are reported once, counted in
+    ``left_out`` and never drawn again.
 
     ``fit``: width and height that are trained at, px; ``memory``: bytes for decoded pictures; ``tell`` gets a line for
     each problem; ``zoom``: the greatest that is asked of a crop. May be used by several threads.

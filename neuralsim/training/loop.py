@@ -41,14 +41,14 @@ class Draw(Protocol):
         """Consecutive frames of a video."""
 
 
-class Interrupted(Exception):
-    """Somebody asked for the end; the state is saved, and the message says where."""
+class TrainingInterrupted(Exception):
+    """The run was asked to end; the state is saved, and the message says where."""
 
 
 @contextmanager
 def interruptible(twice: float = 1.0) -> Iterator[Callable[[], bool]]:
     """Ctrl-C and SIGTERM only make what this gives say True; another Ctrl-C more than ``twice`` seconds later
-    interrupts. (Under torchrun one comes to each process twice, from the terminal and from torchrun.)"""
+    interrupts. Under torchrun one comes to each process twice, from the terminal and from torchrun."""
     asked: list[float] = []  # when
 
     def ask(number: int, frame: FrameType | None) -> None:
@@ -165,7 +165,14 @@ def train(
 
     ``report(step, losses)`` is called every step, ``show(step, seen)`` every ``panels_every`` steps, both in the first
     process only. Raises FloatingPointError when a loss is not finite, and OSError when the disk is full: the last
-    good state stays. Raises Interrupted after ``stop`` in any process, when the state is saved.
+    good state stays. Raises TrainingInterrupted after ``stop`` in any process, when the state is saved.
+
+    Args:
+        trainer: What learns.
+        pictures: What it learns from.
+        report: Called in every step.
+        show: Called every ``panels_every`` steps.
+        stop: Asked after every step.
     """
     c, ranks = trainer.config, trainer.ranks
     folder = Path(c.out)
@@ -191,7 +198,9 @@ def train(
     if ranks.first and saved != trainer.step:
         trainer.save(folder)
     if trainer.step < c.steps and time.monotonic() < end:
-        raise Interrupted(f"stopped at step {trainer.step}, which is saved in {folder}: the same command goes on")
+        raise TrainingInterrupted(
+            f"stopped at step {trainer.step}, which is saved in {folder}: the same command goes on"
+        )
 
 
 def _step(trainer: Trainer, examples: Examples) -> tuple[dict[str, float], Seen]:

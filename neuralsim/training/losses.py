@@ -87,7 +87,15 @@ def flow_distance(
     flow: Tensor, motion: Tensor, visible: Tensor, before: Tensor | None = None, now: Tensor | None = None
 ) -> Tensor:
     """L_W of vid2vid (equation 8): L1 of an estimated motion, in 8 px, where the true one leads to what is seen; and
-    with pictures, L1 between ``now`` and ``before`` warped by the estimate."""
+    with pictures, L1 between ``now`` and ``before`` warped by the estimate.
+
+    Args:
+        flow: Estimated, f32 (N, H, W, 2), px.
+        motion: True, f32 (N, H, W, 2), px.
+        visible: f32 (N, 1, H, W): 1 where it leads to what is seen.
+        before: Picture f32 (N, 3, H, W).
+        now: Picture f32 (N, 3, H, W).
+    """
     seen = visible.permute(0, 2, 3, 1)
     loss = ((flow.float() - motion).abs() * seen).sum() / (16 * seen.sum() + 1)
     if before is not None and now is not None:

@@ -18,7 +18,7 @@ from neuralsim.models.classes import CARLA_TO_CHANNEL, CHANNELS, Channel
 from neuralsim.models.surface import Surface
 from neuralsim.offline.objects import Objects
 from neuralsim.offline.options import RenderOptions
-from neuralsim.offline.pseudo_depth import Stage, horizon_row
+from neuralsim.offline.pseudo_depth import PseudoDepth, horizon_row
 from neuralsim.training.data import MOST_ZOOM, Picture
 from neuralsim.training.datasets import Pictures
 from neuralsim.training.simulated import MAP
@@ -41,7 +41,19 @@ def make_map_pairs(
     seed: int = 0,
     atlas: Atlas | None = None,
 ) -> None:
-    """``count`` pairs out of the labels of ``pictures`` into ``folder``, in the form of ``training/simulated.py``."""
+    """``count`` pairs out of the labels of ``pictures`` into ``folder``, in the form of ``training/simulated.py``.
+
+    Args:
+        folder: Made if it is not there.
+        pictures: Their labels are used alone.
+        surface: Of the run.
+        styles: Name -> style f32 (CHANNELS, 3).
+        count: Of the pairs.
+        width: Pixels.
+        height: Pixels.
+        seed: Of all that is random, and in the files' names.
+        atlas: Sketches of real objects; None: without.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     rng = np.random.default_rng(seed)
     light = {each.name: each.classes.style for each in pictures.found}
@@ -63,8 +75,18 @@ def map_pair(
     rng: np.random.Generator,
     exemplars: ExemplarGuide | None = None,
 ) -> dict[str, np.ndarray]:
-    """label u8 (2, H, W), tint f16 (2, 3, H, W), detail f16 (2, 2, H/2, W/2), motion f16 (1, H, W, 2) px and visible
-    bool (1, H, W) of a random part of the map, whose objects look like ``exemplars``."""
+    """Label u8 (2, H, W), tint f16 (2, 3, H, W), detail f16 (2, 2, H/2, W/2), motion f16 (1, H, W, 2) px and visible
+    bool (1, H, W) of a random part of the map, whose objects look like ``exemplars``.
+
+    Args:
+        picture: A labelled picture.
+        surface: Of the run.
+        style: f32 (CHANNELS, 3).
+        width: Pixels.
+        height: Pixels.
+        rng: Of all that is random.
+        exemplars: Sketches of real objects; None: without.
+    """
     label, instance = picture.label, picture.instance
     if rng.random() < 0.5:  # most data sets label no lines
         label = np.where(label == Channel.ROAD_LINE, np.uint8(Channel.ROAD), label)
@@ -78,8 +100,9 @@ def map_pair(
         instance = Objects().follow(tag, None)
     else:
         instance = cv2.resize(np.ascontiguousarray(instance), size, interpolation=cv2.INTER_NEAREST_EXACT)
-    focal = size[0] / (2.0 * float(np.tan(np.radians(RenderOptions.fov * rng.uniform(0.9, 1.4)) / 2.0)))
-    view = Stage(size, focal, horizon_row([CARLA_TO_CHANNEL[tag]])).view(tag, instance, None, None)
+    fov = RenderOptions.model_fields["fov"].default * rng.uniform(0.9, 1.4)
+    focal = size[0] / (2.0 * float(np.tan(np.radians(fov) / 2.0)))
+    view = PseudoDepth(size, focal, horizon_row([CARLA_TO_CHANNEL[tag]])).view(tag, instance, None, None)
     view.pose[:2, 3] = rng.uniform(-500.0, 500.0, 2)  # other houses, other noise
     houses = (_FIRST_HOUSE + view.plot + int(rng.integers(4000))).astype(np.uint16)
     guide = None if exemplars is None else torch.from_numpy(exemplars.follow(tag, instance))

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from neuralsim.models.classes import Channel
+from neuralsim.models.classes import MOVERS
 
 SIDE = 96  # px of a crop
 MOST = 3  # crops of a picture
@@ -20,7 +20,7 @@ _LONGEST = 2.0  # side of a crop over its object's shorter one: a row of parked 
 
 
 @dataclass(frozen=True)
-class Window:
+class CropWindow:
     """A square of a picture of a batch, px."""
 
     number: int
@@ -29,14 +29,14 @@ class Window:
     side: int
 
 
-def object_windows(label: Tensor, rng: np.random.Generator, most: int = MOST) -> list[Window]:
+def object_windows(label: Tensor, rng: np.random.Generator, most: int = MOST) -> list[CropWindow]:
     """Squares about at most ``most`` objects of each map of ``label`` i64 (N, H, W), larger ones more often."""
     windows = []
     maps = label.detach().cpu().numpy().astype(np.uint8)
     height, width = maps.shape[1:]
     for number, each in enumerate(maps):
         found = []
-        for channel in (Channel.VEHICLE, Channel.PERSON, Channel.CYCLE):
+        for channel in MOVERS:
             _, _, stats, _ = cv2.connectedComponentsWithStats((each == channel).astype(np.uint8))
             found += [box for box in stats[1:] if box[4] >= _LEAST_PIXELS and min(box[2], box[3]) >= _LEAST_SIDE]
         if not found:
@@ -52,11 +52,11 @@ def object_windows(label: Tensor, rng: np.random.Generator, most: int = MOST) ->
             top, left = (
                 int(np.clip(at - side / 2, 0, size - side)) for at, size in zip(centre, (height, width), strict=True)
             )
-            windows.append(Window(number, top, left, side))
+            windows.append(CropWindow(number, top, left, side))
     return windows
 
 
-def cut(planes: Tensor, windows: list[Window]) -> Tensor:
+def cut(planes: Tensor, windows: list[CropWindow]) -> Tensor:
     """f32 (len(windows), C, SIDE, SIDE) out of ``planes`` (N, C, H, W)."""
     crops = []
     for each in windows:

@@ -9,7 +9,7 @@ from itertools import islice
 
 import numpy as np
 
-from neuralsim.models.classes import CHANNELS, Channel
+from neuralsim.models.classes import CHANNELS, MOVERS, Channel
 from neuralsim.renderer.weather_style import derived
 from neuralsim.training.data import LUMA, Picture, objects, tint
 
@@ -21,7 +21,6 @@ STYLES = {
     "cambridge": r"^0016E5_0[5-8]",  # low sun, dark roads
     "aachen": r"^aachen",
 }
-_MOVERS = [Channel.VEHICLE, Channel.PERSON, Channel.CYCLE]
 _ENTRIES = 256
 _Paints = dict[str, tuple[float, tuple[float, float, float]]]  # name -> share, sRGB 0..1
 
@@ -87,7 +86,7 @@ def styles(pictures: Iterable[Picture]) -> dict[str, np.ndarray]:
     met = ~np.isnan(means).all((0, 2))
     if not met[[Channel.ROAD, Channel.VEHICLE]].all():
         raise ValueError(f"too few pictures to take colours from: {len(rows)}, none with a road and a vehicle")
-    everywhere = np.broadcast_to(np.nanmean(means, (0, 1)), (CHANNELS, 3)).copy()  # of classes that nobody met
+    everywhere = np.broadcast_to(np.nanmean(means, (0, 1)), (CHANNELS, 3)).copy()  # of classes that no picture has
     everywhere[met] = np.nanmedian(means[:, met], 0)
     known = {source for source, name in zip(sources, names, strict=True) if name}
     names = [name or ("" if source in known else source) for source, name in zip(sources, names, strict=True)]
@@ -98,7 +97,7 @@ def styles(pictures: Iterable[Picture]) -> dict[str, np.ndarray]:
             style = np.nanmedian(means[[each == name for each in names]], 0)
             light = np.nanmean(style / everywhere)
         style = np.where(np.isnan(style), everywhere * light, style) / 255.0 - 0.5
-        style[_MOVERS] = np.minimum(style[Channel.VEHICLE] - (everywhere[Channel.VEHICLE] / 255.0 - 0.5), 0.0)
+        style[list(MOVERS)] = np.minimum(style[Channel.VEHICLE] - (everywhere[Channel.VEHICLE] / 255.0 - 0.5), 0.0)
         out[name] = style.astype(np.float32)
     return derived(_in_leaf(out))
 
@@ -130,7 +129,7 @@ def palettes(pictures: Iterable[Picture], seed: int = 0) -> tuple[np.ndarray, np
         light = float((picture.image.reshape(-1, 3) @ LUMA).mean())
         parts = objects(picture.label, picture.instance)
         tinted = tint(picture.image, picture.label, parts)
-        for index, channel in enumerate(_MOVERS):
+        for index, channel in enumerate(MOVERS):
             inside = parts * (picture.label == channel)
             counts = np.bincount(inside.ravel())
             for number in np.flatnonzero(counts > _LEAST_PIXELS)[1:]:

@@ -1,8 +1,8 @@
 """Several processes that train one model: ``torchrun --nproc-per-node 2 -m neuralsim train CONFIG.yaml``.
 
 Each process paints examples of its own, and before an update the gradients are averaged over all of them. That is what
-DistributedDataParallel computes; it is done by hand because the discriminator is now learner, now fixed judge within
-one step, which its hooks do not allow.
+DistributedDataParallel computes; it is done by hand because the discriminator is trained in one half of a step and
+fixed in the other, which its hooks do not allow.
 """
 
 from __future__ import annotations
@@ -46,9 +46,9 @@ class Ranks:
         """Whether all processes say yes: their clocks differ, and a signal may reach one of them first."""
         if self.world == 1:
             return answer
-        told = torch.tensor([float(answer)], device=device)
-        distributed.all_reduce(told, distributed.ReduceOp.MIN)
-        return bool(told.item())
+        answers = torch.tensor([float(answer)], device=device)
+        distributed.all_reduce(answers, distributed.ReduceOp.MIN)
+        return bool(answers.item())
 
     def meet(self) -> None:
         """Wait until all are here."""

@@ -13,11 +13,11 @@ from torch import Tensor, nn
 from bridge.messages import UNKNOWN_MOTION
 from neuralsim.models.discriminator import VideoDiscriminator
 from neuralsim.models.generator import Painter
-from neuralsim.models.video import Step, VideoPainter, no_past
+from neuralsim.models.video import RecurrenceStep, VideoPainter, no_past
 from neuralsim.training import losses
 from neuralsim.training.clips import Clip
 from neuralsim.training.tensors import blurred, chained, one_hot
-from neuralsim.training.trainer import Judged, Trainer
+from neuralsim.training.trainer import DiscriminatorInput, Trainer
 
 #: K pictures, the oldest first, and the K - 1 motions between them.
 Row = tuple[list[Tensor], list[Tensor]]
@@ -28,9 +28,13 @@ def rollout_step(
 ) -> dict[str, float]:
     """One step on ``clip``; what to report, means over its frames.
 
-    Where the clip has no pictures (the town), the real ones of other maps ``label`` i64 (N, H, W), ``image`` are what
-    it is told from, and in motion those of ``reference``, as many frames of real video. ``estimate``: the painter has
-    to do without the clip's motion, if it has a flow head.
+    Args:
+        trainer: What learns.
+        clip: The frames; those of the town have no pictures.
+        label: i64 (N, H, W): maps of real pictures, which a clip without its own is compared with.
+        image: f32 (N, 3, H, W): those pictures.
+        reference: As many frames of real video, which its motion is compared with.
+        estimate: The painter has to do without the clip's motion, if it has a flow head.
     """
     c, frames = trainer.config, clip.frames
     estimate = estimate and trainer.painter.flow is not None
@@ -38,7 +42,7 @@ def rollout_step(
     height, width = clip.label.shape[-2:]
     past = no_past(trainer.painter, len(clip.label), height, width, trainer.device)
     painted: list[Tensor] = []
-    judged: list[tuple[Judged, Judged]] = []
+    judged: list[tuple[DiscriminatorInput, DiscriminatorInput]] = []
     rows: list[tuple[int, Row]] = []
     said: dict[str, list[float]] = {}
     with torch.no_grad(), trainer.cast():
@@ -46,20 +50,20 @@ def rollout_step(
     for t in range(frames):
         labels = one_hot(clip.label[:, t])
         embedded = trainer.painter.embed(clip.label[:, t], clip.tint[:, t])
-        motion = _told(clip, t, estimate)
+        motion = _painters_motion(clip, t, estimate)
         with trainer.cast():
             movers = trainer.painter.movers(clip.label[:, t])
             step = video(clip.label[:, t], embedded, movers, clip.detail[:, t], motion, *past)
             if clip.image is None:
                 assert other is not None
                 real, fake = other, trainer.seen(step.picture, blurred(labels), clip.label[:, t])
-                terms = trainer.judged(fake)
+                terms = trainer.adversarial_terms(fake)
                 terms |= trainer.promised(step.picture, clip.label[:, t], clip.tint[:, t], clip.detail[:, t])
             else:
                 with torch.no_grad():
                     real = trainer.seen(clip.image[:, t], labels, clip.label[:, t])
                 fake = trainer.seen(step.picture, labels, clip.label[:, t])
-                terms = trainer.judged(fake, real)
+                terms = trainer.adversarial_terms(fake, real)
             if t:
                 terms |= _in_time(trainer, clip, t, step, painted[-1])
             if c.video:
@@ -75,11 +79,11 @@ def rollout_step(
             said.setdefault(name, []).append(term.item())
     trainer.update("painter")
     for real, fake in judged:
-        for name, value in trainer.gather_judges(real, fake, 1.0 / frames, clip.image is not None).items():
+        for name, value in trainer.gather_discriminators(real, fake, 1.0 / frames, clip.image is not None).items():
             said.setdefault(name, []).append(value)
     truth = clip if clip.image is not None else reference
     if c.video and truth is not None and rows:
-        said["judge_video"] = [_gather_video(trainer, rows, truth)]
+        said["discriminator_video"] = [_gather_video(trainer, rows, truth)]
     trainer.finish()
     return {f"roll_{name}": sum(values) / len(values) for name, values in said.items()}
 
@@ -106,7 +110,15 @@ def strides(t: int) -> list[int]:
 
 
 def row(painted: list[Tensor], newest: Tensor, motion: Tensor, t: int, index: int) -> Row:
-    """K frames that end with ``newest``, frame ``t``, at one stride; ``motion`` f32 (N, T, H, W, 2) of all frames."""
+    """K frames that end with ``newest``, frame ``t``, at one stride; ``motion`` f32 (N, T, H, W, 2) of all frames.
+
+    Args:
+        painted: Frames before, f32 (N, 3, H, W) each.
+        newest: Frame ``t``, f32 (N, 3, H, W).
+        motion: f32 (N, T, H, W, 2), px, of all frames.
+        t: Number of the newest frame.
+        index: Of the stride among ``VideoDiscriminator.STRIDES``.
+    """
     stride = VideoDiscriminator.STRIDES[index]
     places = [t - stride * k for k in reversed(range(1, VideoDiscriminator.FRAMES))]
     ends = [*places[1:], t]
@@ -114,7 +126,7 @@ def row(painted: list[Tensor], newest: Tensor, motion: Tensor, t: int, index: in
     return [*(painted[place] for place in places), newest], motions
 
 
-def _told(clip: Clip, t: int, estimate: bool) -> Tensor:
+def _painters_motion(clip: Clip, t: int, estimate: bool) -> Tensor:
     """The motion that the painter gets: what is not known is so in ``neuralsim render`` too."""
     motion = clip.motion[:, t]
     if clip.exact and not estimate:
@@ -123,7 +135,7 @@ def _told(clip: Clip, t: int, estimate: bool) -> Tensor:
     return torch.where(known.permute(0, 2, 3, 1) > 0, motion, UNKNOWN_MOTION)
 
 
-def _in_time(trainer: Trainer, clip: Clip, t: int, step: Step, before: Tensor) -> dict[str, Tensor]:
+def _in_time(trainer: Trainer, clip: Clip, t: int, step: RecurrenceStep, before: Tensor) -> dict[str, Tensor]:
     """Losses of frame ``t`` > 0 against the one ``before``."""
     c, terms = trainer.config, {}
     motion, visible = clip.motion[:, t], clip.visible[:, t]

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import json
-import sys
 from pathlib import Path
 
 import numpy as np
 import yaml
 from safetensors import safe_open
 
-from neuralsim.base.progress import Progress
+from neuralsim.base.log import logger
+from neuralsim.base.progress import ProgressLine
 from neuralsim.models import export
 from neuralsim.models.generator import Painter, PainterConfig
 from neuralsim.models.surface import Surface
@@ -20,7 +20,7 @@ from neuralsim.training import ranks
 from neuralsim.training.board import Board
 from neuralsim.training.config import TrainConfig, load_config
 from neuralsim.training.datasets import Pictures, find
-from neuralsim.training.loop import Interrupted, interruptible, train
+from neuralsim.training.loop import TrainingInterrupted, interruptible, train
 from neuralsim.training.maps import make_map_pairs
 from neuralsim.training.palette import palettes, styles
 from neuralsim.training.simulated import make_pairs
@@ -34,7 +34,7 @@ _COLOURS_AT = 512, 256  # px, whatever the run's size: what is an object large e
 
 
 def load_pictures(config: TrainConfig, quiet: bool = False, fit: tuple[int, int] | None = None) -> Pictures:
-    """The labelled pictures of a run, shrunk to ``fit`` (default: its size); what is wrong with them is told on stderr
+    """The labelled pictures of a run, shrunk to ``fit`` (default: its size); problems with them are reported on stderr,
     unless ``quiet``.
 
     Raises ImageError for a source without pictures, ClassMapError.
@@ -44,7 +44,7 @@ def load_pictures(config: TrainConfig, quiet: bool = False, fit: tuple[int, int]
 
     def tell(line: str) -> None:
         if not quiet:
-            print(f"neuralsim: {line}", file=sys.stderr)
+            logger().warning(line)
 
     found = [find(source) for source in config.data]
     return Pictures(found, fit or (config.width, config.height), round(config.memory * 1e9), tell, config.zoom)
@@ -59,7 +59,7 @@ def load_colours(config: TrainConfig, quiet: bool = False) -> tuple[Pictures, Su
 def run_check(path: Path) -> bool:
     """Read every picture of the run configured at ``path`` once and say what is wrong; True if nothing is."""
     pictures = load_pictures(load_config(path))
-    progress = Progress(len(pictures), "pictures")
+    progress = ProgressLine(len(pictures), "pictures")
     try:
         for number, _ in enumerate(pictures.check(), 1):
             progress.measured(number, "read")
@@ -81,9 +81,9 @@ def run_training(path: Path, simulate: int = 150) -> bool:
     with ranks.joined() as group:
         try:
             _train(config, group, simulate)
-        except Interrupted as end:
+        except TrainingInterrupted as end:
             if group.first:
-                print(f"neuralsim: {end}", file=sys.stderr)
+                logger().warning(end)
             return False
     return True
 
@@ -117,7 +117,7 @@ def _train(config: TrainConfig, group: ranks.Ranks, simulate: int) -> None:
         finally:
             board.close()
             for line in pictures.summary():
-                print(f"neuralsim: {line}", file=sys.stderr)
+                logger().warning(line)
 
 
 def run_export(path: Path, out: Path, licence: str) -> Path:

@@ -110,7 +110,19 @@ def make_pairs(
     frames: int = 2,
 ) -> None:
     """Drive ``count`` stretches of ``frames`` out of each of ``towns`` into ``folder``: another car every eight, half a
-    second between two."""
+    second between two.
+
+    Args:
+        folder: Made if it is not there.
+        surface: Of the run.
+        styles: Name -> style f32 (CHANNELS, 3).
+        count: Of the stretches in each town.
+        width: Pixels.
+        height: Pixels.
+        seed: Of the towns and all that is random.
+        towns: Names of maps.
+        frames: Of each stretch.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     rng = np.random.default_rng(seed)
     for name in towns:
@@ -134,7 +146,17 @@ def drive_pairs(
     rng: np.random.Generator,
     frames: int = 2,
 ) -> None:
-    """``count`` stretches as files whose names begin with ``path``."""
+    """``count`` stretches as files whose names begin with ``path``.
+
+    Args:
+        town: That is driven through.
+        path: How the files' paths begin.
+        surface: Of the run.
+        styles: Name -> style f32 (CHANNELS, 3).
+        count: Of the stretches.
+        rng: Of all that is random.
+        frames: Of each stretch.
+    """
     for number in range(count):
         if number % 8 == 0:
             fov, turn = float(rng.choice([60.0, 70.0, 80.0, 90.0])), float(rng.choice([0.0, 0.0, 12.0, -12.0]))
@@ -145,7 +167,7 @@ def drive_pairs(
         row = [town.next(rgb=guide is not None) for _ in range(frames)]
         kept, strength = rng.random(CHANNELS) > _WITHHELD, rng.uniform(*_STRENGTH)
         guides = [None if guide is None else _guide(frame, guide, style, kept, strength) for frame in row]
-        planes = [_planes(frame, surface, style, told) for frame, told in zip(row, guides, strict=True)]
+        planes = [_planes(frame, surface, style, guide) for frame, guide in zip(row, guides, strict=True)]
         np.savez_compressed(
             path.with_name(f"{path.name}_{number:05d}.npz"),
             label=np.stack([label for label, _, _ in planes]),

@@ -21,6 +21,9 @@ from neuralsim.training.config import TrainConfig
 STATE = "last.safetensors"
 #: What a run may get while it goes on: the discriminator's heads on the features of a second network.
 _LATER = tuple(f"heads.{head}." for head in range(len(Features.CHANNELS), 2 * len(Features.CHANNELS)))
+#: Names in states of before -> those of now, of networks and of settings.
+_NETWORKS = {"judge": "discriminator", "judge_adam": "discriminator_adam"}
+_SETTINGS = {"judge_rate": "discriminator_rate"}
 _LEARNED_WITHOUT = {"out", "steps", "minutes", "save_every", "panels_every", "memory", "workers"}  # settings
 
 
@@ -84,7 +87,7 @@ def resume(trainer: Resumable, folder: Path) -> None:
 
     Raises FileNotFoundError when there is nothing, ValueError for another architecture.
     """
-    tensors = load_file(folder / STATE, device=trainer.device)
+    tensors = {_of_now(name): tensor for name, tensor in load_file(folder / STATE, device=trainer.device).items()}
 
     def part(prefix: str) -> dict[str, Tensor]:
         return {k[len(prefix) + 1 :]: v for k, v in tensors.items() if k.startswith(prefix + ".")}
@@ -108,27 +111,34 @@ def resume(trainer: Resumable, folder: Path) -> None:
             state.setdefault(int(index), {})[field] = value
         if state and name not in grown:
             learner.adam.load_state_dict({"state": state, "param_groups": learner.adam.state_dict()["param_groups"]})
-    told = about(folder)
-    trainer.step = trainer.started = int(told["step"])
+    metadata = about(folder)
+    trainer.step = trainer.started = int(metadata["step"])
     try:
-        before = TrainConfig.model_validate_json(told.get("config", "")).model_dump(exclude=_LEARNED_WITHOUT)
+        settings = {_SETTINGS.get(name, name): value for name, value in json.loads(metadata.get("config", "")).items()}
+        before = TrainConfig.model_validate(settings).model_dump(exclude=_LEARNED_WITHOUT)
     except ValueError:  # there is none, or it is of settings that are gone
         return
     if before == trainer.config.model_dump(exclude=_LEARNED_WITHOUT):
-        trainer.started = int(told["started"])  # as if it had never stopped
+        trainer.started = int(metadata["started"])  # as if it had never stopped
 
 
 def about(run: Path) -> dict[str, str]:
     """What the state in the folder ``run`` says of itself: at least ``step``. Raises ValueError when it does not."""
     with safe_open(run / STATE, "pt") as file:
-        told = file.metadata() or {}
+        metadata = file.metadata() or {}
     older = run / "last.json"  # runs wrote it beside the tensors before these carried their own description
-    if "step" not in told and older.is_file():
+    if "step" not in metadata and older.is_file():
         with suppress(OSError, ValueError, KeyError, TypeError):
-            told |= {"step": str(int(json.loads(older.read_text())["step"]))}
-    if "step" not in told:
+            metadata |= {"step": str(int(json.loads(older.read_text())["step"]))}
+    if "step" not in metadata:
         raise ValueError(f"{run / STATE} does not say at which step it was written; train into a new folder")
-    return told
+    return metadata
+
+
+def _of_now(name: str) -> str:
+    """A tensor's name, whose first part is the network's."""
+    network, _, rest = name.partition(".")
+    return f"{_NETWORKS.get(network, network)}.{rest}"
 
 
 def left(folder: Path) -> str:

@@ -46,13 +46,13 @@ def one_hot(label: Tensor) -> Tensor:
 
 
 def blurred(labels: Tensor) -> Tensor:
-    """What is about here rather than what is here: by its outlines alone a simulator's map is told from others."""
+    """What is about here rather than what is here: outlines alone would give away a simulator's map."""
     small = F.avg_pool2d(labels, 16)
     return F.interpolate(small, scale_factor=16.0, mode="bilinear", align_corners=False)
 
 
 def warp(image: Tensor, motion: Tensor, mode: str = "bilinear") -> Tensor:
-    """image (N, C, H, W) sampled at each pixel plus ``motion`` (N, H, W, 2), pixels: last frame seen from this one."""
+    """Image (N, C, H, W) sampled at each pixel plus ``motion`` (N, H, W, 2), pixels: last frame seen from this one."""
     return F.grid_sample(image, sampling_grid(motion), mode=mode, padding_mode="border", align_corners=False)
 
 

@@ -1,4 +1,4 @@
-"""What learns in a run, and one step of it on pictures or on pairs of simulator frames.
+"""Trainable state of a run, and one step of it on pictures or on pairs of simulator frames.
 
 A step paints a batch and updates the painter, then each discriminator on that same batch. A loss whose weight is 0 is
 not computed. Steps on frames in a row are in ``neuralsim/training/rollout.py``.
@@ -27,7 +27,7 @@ from neuralsim.models.generator import Painter, PainterConfig
 from neuralsim.training import losses, state
 from neuralsim.training.config import TrainConfig
 from neuralsim.training.frechet import FrechetDistance
-from neuralsim.training.object_crops import Window, cut, object_windows
+from neuralsim.training.object_crops import CropWindow, cut, object_windows
 from neuralsim.training.ranks import Ranks
 from neuralsim.training.simulated import Pair
 from neuralsim.training.tensors import blurred, one_hot
@@ -45,7 +45,7 @@ class Learner:
 
 
 @dataclass
-class Judged:
+class DiscriminatorInput:
     """A batch of pictures for the discriminators: the pictures, what they see of the map, the map's classes at half the
     size, the frozen features, and crops of objects."""
 
@@ -53,12 +53,12 @@ class Judged:
     labels: Tensor
     classes: Tensor
     features: list[Tensor]
-    objects: Judged | None = None
+    objects: DiscriminatorInput | None = None
 
-    def detach(self) -> Judged:
+    def detach(self) -> DiscriminatorInput:
         features = [feature.detach() for feature in self.features]
         objects = None if self.objects is None else self.objects.detach()
-        return Judged(self.image.detach(), self.labels, self.classes, features, objects)
+        return DiscriminatorInput(self.image.detach(), self.labels, self.classes, features, objects)
 
 
 class Trainer:
@@ -85,8 +85,8 @@ class Trainer:
         self.painter = Painter(painter)
         self.average = Painter(painter).requires_grad_(False)
         self.average.load_state_dict(self.painter.state_dict())
-        self.judge = Discriminator(CHANNELS, len(config.networks))
-        networks: dict[str, nn.Module] = {"painter": self.painter, "judge": self.judge}
+        self.discriminator = Discriminator(CHANNELS, len(config.networks))
+        networks: dict[str, nn.Module] = {"painter": self.painter, "discriminator": self.discriminator}
         if config.patches:
             networks["patches"] = MultiScale(CHANNELS)
         if config.segmentation:
@@ -102,7 +102,7 @@ class Trainer:
         self.frechet = FrechetDistance(Features.CHANNELS, len(config.networks)).to(device) if config.frechet else None
         self.learners = {}
         for name, network in networks.items():
-            rate = config.rate if name == "painter" else config.judge_rate
+            rate = config.rate if name == "painter" else config.discriminator_rate
             self.learners[name] = Learner(network, torch.optim.Adam(network.parameters(), rate, (0.0, 0.99)), rate)
         self.started = 0  # step at which the rates began to rise
         self._part = 0  # of the step, batches learned from so far
@@ -154,7 +154,7 @@ class Trainer:
         weights |= {"hue": c.hue, "tone": c.tone, "flow": c.flow, "mask": c.occlusion, "steady": c.steady}
         return torch.stack([weights[name] * loss for name, loss in terms.items()]).sum()
 
-    def seen(self, image: Tensor, labels: Tensor, label: Tensor) -> Judged:
+    def seen(self, image: Tensor, labels: Tensor, label: Tensor) -> DiscriminatorInput:
         """``image`` for the discriminators, with features if a loss needs them; ``labels`` f32 (N, CHANNELS, H, W) is
         what they are shown of the map ``label`` i64 (N, H, W).
 
@@ -171,23 +171,23 @@ class Trainer:
         needed = c.features or c.adversarial or c.frechet or c.segmentation
         features = [each for network in self.features for each in network(image)] if needed else []
         objects = self._objects(image, labels, object_windows(label, rng)) if c.objects else None
-        return Judged(image, labels, label[:, ::2, ::2], features, objects)
+        return DiscriminatorInput(image, labels, label[:, ::2, ::2], features, objects)
 
-    def _objects(self, image: Tensor, labels: Tensor, windows: list[Window]) -> Judged | None:
+    def _objects(self, image: Tensor, labels: Tensor, windows: list[CropWindow]) -> DiscriminatorInput | None:
         """Crops of vehicles, people and cycles; None where there are none."""
         if not windows:
             return None
         crops = cut(image, windows)
-        return Judged(crops, cut(labels, windows), labels.new_empty(0), self.features[0](crops))
+        return DiscriminatorInput(crops, cut(labels, windows), labels.new_empty(0), self.features[0](crops))
 
-    def judged(self, fake: Judged, real: Judged | None = None) -> dict[str, Tensor]:
+    def adversarial_terms(self, fake: DiscriminatorInput, real: DiscriminatorInput | None = None) -> dict[str, Tensor]:
         """The painter's losses by the discriminators of single pictures; with the ``real`` picture of the same map also
         the distances from it."""
         c = self.config
         terms: dict[str, Tensor] = {}
         if c.adversarial:
-            self.judge.requires_grad_(False)
-            terms["adv"] = losses.generator_loss(self.judge(fake.features, fake.image, fake.labels), c.gan)
+            self.discriminator.requires_grad_(False)
+            terms["adv"] = losses.generator_loss(self.discriminator(fake.features, fake.image, fake.labels), c.gan)
         if c.patches:
             patches = self.learners["patches"].network.requires_grad_(False)
             layers = patches(fake.image, fake.labels)
@@ -215,7 +215,15 @@ class Trainer:
         self, painted: Tensor, label: Tensor, tint: Tensor, detail: Tensor, still: bool = False
     ) -> dict[str, Tensor]:
         """How far simulator frames stray from what their planes promise; ``still``: maps of real streets, whose tones
-        the discriminators can tell."""
+        the discriminators can tell.
+
+        Args:
+            painted: f32 (N, 3, H, W) in [-1, 1].
+            label: i64 (N, H, W).
+            tint: f32 (N, 3, H, W).
+            detail: f32 (N, 2, H/2, W/2).
+            still: Whether these are maps of real streets.
+        """
         c, terms = self.config, {}
         if still:
             return {"hue": losses.hue_distance(painted, tint, label)} if c.hue else {}
@@ -227,15 +235,17 @@ class Trainer:
             terms["tone"] = losses.tone_distance(painted, tint, label, detail)
         return terms
 
-    def gather_judges(self, real: Judged, fake: Judged, share: float = 1.0, paired: bool = False) -> dict[str, float]:
+    def gather_discriminators(
+        self, real: DiscriminatorInput, fake: DiscriminatorInput, share: float = 1.0, paired: bool = False
+    ) -> dict[str, float]:
         """Add the gradients of the discriminators of single pictures on a batch that has been painted; ``paired``: from
         the maps of the real pictures."""
         c, fake, found = self.config, fake.detach(), {}
         with self.cast():
             if c.adversarial:
-                judge = self.judge.requires_grad_(True)
-                true, painted = (judge(each.features, each.image, each.labels) for each in (real, fake))
-                found["judge"] = losses.discriminator_loss(true, painted, c.gan)
+                discriminator = self.discriminator.requires_grad_(True)
+                true, painted = (discriminator(each.features, each.image, each.labels) for each in (real, fake))
+                found["discriminator"] = losses.discriminator_loss(true, painted, c.gan)
             if c.patches:
                 patches = self.learners["patches"].network.requires_grad_(True)
                 true, painted = ([s[-1] for s in patches(each.image, each.labels)] for each in (real, fake))
@@ -251,7 +261,7 @@ class Trainer:
             self.gather(name, loss, share)
         return {name: loss.item() for name, loss in found.items()}
 
-    def _segmentation_loss(self, real: Judged, fake: Judged, paired: bool) -> Tensor:
+    def _segmentation_loss(self, real: DiscriminatorInput, fake: DiscriminatorInput, paired: bool) -> Tensor:
         """Real pixels have the class of their label, painted ones are painted; and in mixtures of both by class, what
         is found is the mixture of what is found in each (LabelMix: OASIS, section 3.3)."""
         c, network = self.config, self.learners["segmentation"].network.requires_grad_(True)
@@ -276,7 +286,7 @@ class Trainer:
             with torch.no_grad():
                 real = self.seen(image, labels, label)
             fake = self.seen(self.painter(label, tint, detail), labels, label)
-            terms = self.judged(fake, real)
+            terms = self.adversarial_terms(fake, real)
             loss = self.total(terms)
         return self._learn(loss, terms, real, fake, paired=True)
 
@@ -294,7 +304,7 @@ class Trainer:
             first, painted = self.painter(sim_label, tint, detail).chunk(2)
             second = sim_label[len(batch) :]
             fake = self.seen(painted, blurred(one_hot(second)), second)
-            terms = self.judged(fake)
+            terms = self.adversarial_terms(fake)
             planes = [plane[len(batch) :] for plane in (sim_label, tint, detail)]
             still = torch.tensor([pair.still for pair in batch], device=label.device)
             for kind in (True, False):
@@ -316,14 +326,19 @@ class Trainer:
         return self._learn(loss, terms, real, fake)
 
     def _learn(
-        self, loss: Tensor, terms: dict[str, Tensor], real: Judged, fake: Judged, paired: bool = False
+        self,
+        loss: Tensor,
+        terms: dict[str, Tensor],
+        real: DiscriminatorInput,
+        fake: DiscriminatorInput,
+        paired: bool = False,
     ) -> dict[str, float]:
         """The painter from ``loss``, then the discriminators from what it painted; what to report."""
         self.gather("painter", loss)
         self.update("painter")
-        judges = self.gather_judges(real, fake, paired=paired)
+        gradients = self.gather_discriminators(real, fake, paired=paired)
         self.finish()
-        return {name: term.item() for name, term in terms.items()} | judges
+        return {name: term.item() for name, term in terms.items()} | gradients
 
     @torch.no_grad()
     def finish(self) -> None:

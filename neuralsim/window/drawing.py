@@ -53,7 +53,15 @@ class Paint:
     def plate(
         self, size: tuple[int, int], radius: int, colour: Colour, alpha: int, edge: tuple[Colour, int] | None = None
     ) -> pygame.Surface:
-        """A rounded rectangle, ``alpha`` 0 .. 255; ``edge`` is the colour and alpha of a hairline around it."""
+        """A rounded rectangle.
+
+        Args:
+            size: Width and height, px.
+            radius: Of its corners, px.
+            colour: RGB.
+            alpha: 0 to 255.
+            edge: Colour and alpha of a hairline around it; None: without.
+        """
         return self.keep(
             ("plate", size, radius, colour, alpha, edge), lambda: _rounded(size, radius, colour, alpha, edge)
         )

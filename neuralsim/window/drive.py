@@ -7,7 +7,7 @@ import sys
 import threading
 
 from neuralsim.base.failure import fail
-from neuralsim.session.loop import EXPECTED, Drive, HeadlessDrive
+from neuralsim.session.loop import EXPECTED, DriveLoop, HeadlessDrive
 from neuralsim.session.options import DriveOptions
 
 
@@ -19,7 +19,7 @@ def run(options: DriveOptions) -> int:
         if not display_available():
             return fail("no display: set DISPLAY or use --headless")
     try:
-        drive: Drive
+        drive: DriveLoop
         if options.headless:
             drive = HeadlessDrive(options)
         else:

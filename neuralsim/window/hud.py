@@ -39,7 +39,7 @@ class HudState:
 
     ego: Ego = field(default_factory=Ego)
     place: str = ""  # town and weather
-    painted: str = ""  # style and edit that somebody chose
+    painted: str = ""  # style and edit that were chosen
     model: str = ""
     runtime: str = ""
     warning: str = ""  # what about the runtime is not as it was meant to be
@@ -48,7 +48,7 @@ class HudState:
     displayed_fps: float = 0.0  # with the late-warped ones
     latency: float = 0.0  # ms, capture to display, median
     latency_p95: float = 0.0  # ms
-    photon: float = 0.0  # ms, input to photon, median
+    photon: float = 0.0  # ms, click to photon, median
     warping: bool = False  # late warp is on
     late_warp: float = 0.0  # ms that one takes, median
     stages: dict[str, float] = field(default_factory=dict)  # ms
@@ -153,7 +153,7 @@ class Hud:
         if view.height >= px(480):  # in small windows the street matters more
             rows = [
                 ("latency, p95", f"{state.latency_p95:.0f} ms"),
-                ("input to photon", f"{state.photon:.0f} ms"),
+                ("click to photon", f"{state.photon:.0f} ms"),
                 ("late warp", warp),
                 *rows,
             ]
@@ -313,7 +313,7 @@ class Hud:
             ):
                 surface.set_alpha(round(255 * alpha))
                 target.blit(surface, at)
-                surface.set_alpha(255)  # the surface is shared with whoever draws the same text
+                surface.set_alpha(255)  # the surface is shared by all that draw the same text
             bottom -= px(46)
 
     def _help(self, target: pygame.Surface, view: pygame.Rect) -> None:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import math
-import sys
 import threading
 import time
 from pathlib import Path
+
+from neuralsim.base.log import logger
 
 from neuralsim.window.window import Window, WindowError  # isort: skip (before pygame: it prepares SDL)
 
@@ -16,10 +17,10 @@ import pygame
 from bridge.messages import Frame
 from neuralsim.guide import GUIDES
 from neuralsim.recording.mp4 import RecordingError
-from neuralsim.renderer.remap import following
-from neuralsim.session.loop import Drive
+from neuralsim.renderer.remap import Remap, following
+from neuralsim.session.loop import DriveLoop
 from neuralsim.session.options import DriveOptions
-from neuralsim.session.session import DriveError, Picture, follows_picture
+from neuralsim.session.session import DriveError, PaintedFrame, follows_picture
 from neuralsim.window.hud import HudState
 from neuralsim.window.inputs import Inputs
 from neuralsim.window.late_warp import LateWarp, compile_kernels
@@ -29,13 +30,13 @@ _CALM = 0.050  # otherwise; events and pictures wake the loop up at once
 _REDRAW = 0.1  # seconds between drawings while no new picture comes
 _REFRESH = 1.0 / 60.0  # or this, while the last one is moved instead
 _SOON = 0.5 * _REFRESH
-_STALLED = 0.25  # s after which a picture is no longer moved: nobody knows where to
+_STALLED = 0.25  # s after which a picture is no longer moved: its motion is unknown
 _GRAPH = 120  # frames in the frame graph
 _MEASURED = 0.25  # seconds between two looks at the measurement: numbers that flicker cannot be read
 _SPEED = 0.2  # weight of the newest picture in how fast pictures come, simulated time goes and moving is
 
 
-class WindowDrive(Drive):
+class WindowDrive(DriveLoop):
     """Shows pictures and sends what the driver wants; latest wins."""
 
     way_out = "set DISPLAY or use --headless"  # where there is no display
@@ -52,7 +53,7 @@ class WindowDrive(Drive):
         self._record_path = options.record  # where the next recording goes; None: none is wanted
         self._recording_clock = 0.0  # seconds of pauses, taken out of the recording
         self._resting = False  # the simulation was paused since the last picture
-        self._last: Picture | None = None
+        self._last: PaintedFrame | None = None
         self._measured = 0.0  # when the HUD was given the measurement last
         self._graphed = 0  # frames in the graph so far
         self._late_warp = LateWarp()
@@ -112,7 +113,7 @@ class WindowDrive(Drive):
             redraw = self.window.handle(event) or event.type == pygame.KEYDOWN or redraw
         return redraw
 
-    def _show(self, picture: Picture) -> None:
+    def _show(self, picture: PaintedFrame) -> None:
         if self._last is None:
             self.hud.notify("Press H for help")
             self.say_about_runtime()
@@ -148,7 +149,7 @@ class WindowDrive(Drive):
             return math.inf
         return following + _SOON if abs(due - following) < _SOON else due
 
-    def _show_moved(self, picture: Picture) -> None:
+    def _show_moved(self, picture: PaintedFrame) -> None:
         """What the camera would see by now of the last picture."""
         begun = time.monotonic_ns()
         if self.session.newest is not None:
@@ -169,7 +170,7 @@ class WindowDrive(Drive):
             self._interval += _SPEED * (real - self._interval)
             self._speed += _SPEED * (min(max(simulated / real, 0.1), 2.0) - self._speed)
 
-    def _tell_changes(self, before: Picture, now: Picture) -> None:
+    def _tell_changes(self, before: PaintedFrame, now: PaintedFrame) -> None:
         old, new = before.frame, now.frame
         if new.weather_name and new.weather_name != old.weather_name:
             self.hud.notify(f"Weather: {new.weather_name}")
@@ -204,7 +205,7 @@ class WindowDrive(Drive):
         options = self.options
         return options.connect or (f"CARLA at {options.carla}" if options.carla else Path(options.town).stem)
 
-    def _record(self, picture: Picture) -> None:
+    def _record(self, picture: PaintedFrame) -> None:
         """Hand the picture to the recorder, opening it first where one is wanted."""
         try:
             if self._record_path is not None:
@@ -217,7 +218,7 @@ class WindowDrive(Drive):
                 if self.recorder.error is not None:
                     raise RecordingError(self.recorder.error)
         except RecordingError as error:
-            print(f"neuralsim: {error}", file=sys.stderr)
+            logger().warning(error)
             self.hud.notify("Recording stopped: see the terminal")
             self._stop_recording()
 
@@ -249,7 +250,7 @@ class WindowDrive(Drive):
             self._next_style()
         elif command == "edit":
             session = self.session
-            session.remap = following(session.remap, self.options.remap)
+            session.remap = following(session.remap, Remap.parse(self.options.remap or ""))
             self.hud.notify(f"Edit: {session.remap.words or 'none'}")
         elif command == "record":
             if self.recorder is None:

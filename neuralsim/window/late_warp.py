@@ -130,7 +130,7 @@ def _transforms(frame: Frame, way: _Way, part: float) -> np.ndarray:
     ends = [{item.instance: item.pose for item in seen.objects} for seen in (way.first, way.second)]
     for item in frame.objects[:_MOVERS]:
         begin, end = (known.get(item.instance) for known in ends)
-        if begin is None or end is None or np.array_equal(begin, end):  # it stands, or nobody knows: as the scenery
+        if begin is None or end is None or np.array_equal(begin, end):  # at rest or unknown: as the scenery
             transforms.append(still)
         else:
             step = _portion(np.linalg.inv(begin) @ end, part)

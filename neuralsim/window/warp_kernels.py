@@ -49,6 +49,14 @@ def survey(
     near f32 (rows, columns, 3): depth, row and column of its nearest pixel. sheet f32 (rows, columns, 2): the slot of
     all its pixels, or -1, and by how much its inverse depth (times ``focal``) is off that of a surface through its
     corners, infinite for a block that the frame's edge cuts.
+
+    Args:
+        depth: f32 (H, W), m.
+        instance: u16 (H, W).
+        slots: u8 (65536,): instance -> row of its transform.
+        focal: px.
+        near: f32 (rows, columns, 3), written.
+        sheet: f32 (rows, columns, 2), written.
     """
     height, width = depth.shape
     rows, columns = near.shape[:2]
@@ -86,7 +94,16 @@ def survey(
 def guess(
     near: np.ndarray, instance: np.ndarray, slots: np.ndarray, transforms: np.ndarray, focal: float, out: np.ndarray
 ) -> None:
-    """For each block, how far the nearest thing in it and around it goes: f32 (rows, columns, 2)."""
+    """For each block, how far the nearest thing in it and around it goes: f32 (rows, columns, 2).
+
+    Args:
+        near: As from ``survey``.
+        instance: u16 (H, W).
+        slots: u8 (65536,): instance -> row of its transform.
+        transforms: f32 (slots, 12): 3x4 matrices, row by row, of where each goes.
+        focal: px.
+        out: f32 (rows, columns, 2), written.
+    """
     height, width = instance.shape
     rows, columns = out.shape[:2]
     lens, cx, cy = np.float32(focal), np.float32(0.5 * width - 0.5), np.float32(0.5 * height - 0.5)
@@ -147,7 +164,20 @@ def warp(
     limits: np.ndarray,
     out: np.ndarray,
 ) -> None:
-    """Take each pixel from where it came from. ``limits`` f32 (slots): how far off a ``sheet`` may be to go as one."""
+    """Take each pixel from where it came from.
+
+    Args:
+        pixels: u32 (H, W): the picture.
+        depth: f32 (H, W), m.
+        instance: u16 (H, W).
+        slots: u8 (65536,): instance -> row of its transform.
+        transforms: f32 (slots, 12): 3x4 matrices, row by row, of where each goes.
+        focal: px.
+        guessed: As from ``guess``.
+        sheet: As from ``survey``.
+        limits: f32 (slots): how far off a ``sheet`` may be to go as one.
+        out: u32 (H, W), written.
+    """
     height, width = depth.shape
     lens = np.float32(focal)
     last, one = BLOCK - 1, np.float32(65536.0)

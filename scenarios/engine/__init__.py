@@ -1,1 +1,1 @@
-"""What plays a scenario inside the bridge, tick by tick."""
+"""The scenario engine: plays a scenario inside the bridge, tick by tick."""

@@ -1,4 +1,4 @@
-"""Assertions: watched at every tick, judged in the end."""
+"""Assertions: monitored at every tick, judged at the end."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Callable
 from math import inf
 from typing import Any
 
-from scenarios.engine.snapshot import STANDING, Moment, gap
+from scenarios.engine.snapshot import STANDING, Snapshot, gap
 from scenarios.language.schema import (
     EGO,
     Assertion,
@@ -20,10 +20,10 @@ from scenarios.language.schema import (
     Travels,
 )
 
-IN_WAY = (40.0, 6.0)  # m forward and to the side: within, somebody counts as being in front
+IN_WAY = (40.0, 6.0)  # m forward and to the side, within which an actor counts as being in front
 
 
-class Watcher:
+class AssertionMonitor:
     """Watches one assertion. ``value`` is the figure it is judged by, in the unit of ``limit``."""
 
     def __init__(self, assertion: Assertion) -> None:
@@ -36,14 +36,14 @@ class Watcher:
         self._passed = False
         self._since: float | None = None
         self._met = False
-        self._watch: Callable[[Moment], None] = getattr(self, f"_{self.kind}")
+        self._watch: Callable[[Snapshot], None] = getattr(self, f"_{self.kind}")
 
-    def watch(self, now: Moment) -> None:
-        """Take in a tick."""
+    def watch(self, now: Snapshot) -> None:
+        """Update with a tick."""
         self._watch(now)
 
     def result(self) -> dict[str, Any]:
-        """Ready for JSON: which assertion, of whom, passed or not, the figure and its limit."""
+        """The outcome, ready for JSON: assertion, actor, whether it passed, the figure and its limit."""
         return {
             "assertion": self.kind,
             "of": self.of,
@@ -52,43 +52,43 @@ class Watcher:
             "limit": self.limit,
         }
 
-    def _no_collision(self, now: Moment) -> None:
+    def _no_collision(self, now: Snapshot) -> None:
         self.value = float(sum(self.of in (touch.of, touch.by) for touch in now.touches))
         self.limit, self._passed = 0.0, self.value == 0.0
 
-    def _max_speed(self, now: Moment) -> None:
+    def _max_speed(self, now: Snapshot) -> None:
         if (speed := self._speed(now)) is not None:
             self.value = max(speed, self.value or 0.0)
         self._passed = self.value is not None and self.value <= self._wanted.value
 
-    def _min_speed(self, now: Moment) -> None:
+    def _min_speed(self, now: Snapshot) -> None:
         if (speed := self._speed(now)) is not None:
             self.value = min(speed, inf if self.value is None else self.value)
         self._passed = self.value is not None and self.value >= self._wanted.value
 
-    def _reaches_speed(self, now: Moment) -> None:
+    def _reaches_speed(self, now: Snapshot) -> None:
         if (speed := self._speed(now)) is not None:
             self.value = max(speed, self.value or 0.0)
         self._passed = self.value is not None and self.value >= self._wanted.value
 
-    def _speed(self, now: Moment) -> float | None:
+    def _speed(self, now: Snapshot) -> float | None:
         wanted: SpeedLimit = self._wanted
         self.limit = wanted.value
         return now.states[self.of].speed if wanted.since <= now.time <= wanted.until else None
 
-    def _travels(self, now: Moment) -> None:
+    def _travels(self, now: Snapshot) -> None:
         wanted: Travels = self._wanted
         self.value = now.states[self.of].travelled
         self.limit = wanted.least if self.value < wanted.least or wanted.most >= 10_000.0 else wanted.most
         self._passed = wanted.least <= self.value <= wanted.most
 
-    def _keeps_distance(self, now: Moment) -> None:
+    def _keeps_distance(self, now: Snapshot) -> None:
         wanted: Keeps = self._wanted
         self.limit = wanted.least
         self.value = min(gap(now.states[self.of], now.states[wanted.to]), inf if self.value is None else self.value)
         self._passed = self.value >= wanted.least
 
-    def _stops_before(self, now: Moment) -> None:
+    def _stops_before(self, now: Snapshot) -> None:
         wanted: StopsBefore = self._wanted
         me, other = now.states[self.of], now.states[wanted.to]
         self.limit = wanted.least
@@ -97,7 +97,7 @@ class Watcher:
         self._met |= me.speed < STANDING and 0.0 < forward < IN_WAY[0] and abs(aside) < IN_WAY[1] and now.time > 1.0
         self._passed = self._met and self.value >= wanted.least
 
-    def _stands(self, now: Moment) -> None:
+    def _stands(self, now: Snapshot) -> None:
         wanted: Stands = self._wanted
         if now.states[self.of].speed >= STANDING:
             self._since = None
@@ -107,18 +107,18 @@ class Watcher:
         self.value = max(self.value or 0.0, 0.0 if self._since is None else now.time - self._since)
         self._passed = self.value >= wanted.least
 
-    def _passes(self, now: Moment) -> None:
+    def _passes(self, now: Snapshot) -> None:
         wanted: Passes = self._wanted
         self.value = now.states[wanted.other].ahead(now.states[self.of])[0]
         self._met |= self.value < 0.0  # it was behind
         self.limit, self._passed = 0.0, self._met and self.value > 0.0
 
-    def _lane_invasions(self, now: Moment) -> None:
+    def _lane_invasions(self, now: Snapshot) -> None:
         wanted: LaneInvasions = self._wanted
         self.value, self.limit = float(len(now.invasions)), float(wanted.most)
         self._passed = self.value <= self.limit
 
-    def _completes_route(self, now: Moment) -> None:
+    def _completes_route(self, now: Snapshot) -> None:
         wanted: CompletesRoute = self._wanted
         self.limit = wanted.least
         if now.route is not None:

@@ -1,6 +1,6 @@
-"""Plays a scenario inside the bridge's process: called before and after each tick, through the official client alone.
+"""The scenario director: called before and after each tick in the bridge's process, using the official client alone.
 
-Everybody is spawned before the cameras warm up, in the order of the file, so that they have the same ids every time;
+All actors are spawned before the cameras warm up, in the order of the file, so that they have the same ids every time;
 scenario time begins with the first frame. Decisions come from the snapshot of the tick before and from seeded
 generators: the same file on the same server plays the same.
 """
@@ -9,25 +9,28 @@ from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Sequence
-from math import radians
+from collections.abc import Iterator, Sequence
+from math import hypot, radians
 from pathlib import Path
 from typing import Any
 
 import carla
+from pydantic import BaseModel
 
 from bridge.carla_client.autopilot import Halt
 from bridge.carla_client.surroundings import Surroundings
-from scenarios.engine.assertions import Watcher
-from scenarios.engine.drivers import Script, VehicleDriver, WalkerDriver, body
+from scenarios.engine.assertions import AssertionMonitor
+from scenarios.engine.drivers import Script, Thing, VehicleDriver, WalkerDriver, road_user
 from scenarios.engine.lights import LightSwitch
-from scenarios.engine.loader import Loaded, ScenarioError, load
-from scenarios.engine.road import LaneWatch, Places
-from scenarios.engine.routes import Guide
-from scenarios.engine.snapshot import STANDING, Invasion, Moment, State, Touch, holds
-from scenarios.language.schema import EGO, Actor, Camera, Ego, Spawn
+from scenarios.engine.loader import LoadedScenario, ScenarioError, load
+from scenarios.engine.road import LaneInvasionDetector, PlaceFinder
+from scenarios.engine.routes import RouteResolver
+from scenarios.engine.snapshot import STANDING, ActorState, CollisionRecord, Invasion, Snapshot, holds
+from scenarios.language.conditions import Astray, At
+from scenarios.language.schema import EGO, ActorSpec, CameraSpec, Change, EgoSpec, Spawn, WeatherSpec
 
-LIFT = {"vehicle": 0.3, "walker": 1.0}  # m above the road at which actors are spawned
+LIFT = {"vehicle": 0.3, "walker": 1.0, "static": 0.0}  # m above the road at which actors are spawned
+END = 2.0  # m before the end of a road that are there
 SAME = 0.5  # s: touching the same thing again within is still the same collision
 
 
@@ -35,58 +38,62 @@ class Director:
     """One play of one scenario file. Raises ``ScenarioError``."""
 
     def __init__(self, path: str | Path) -> None:
-        self.loaded: Loaded = load(path)
+        self.loaded: LoadedScenario = load(path)
         self.scenario = self.loaded.scenario
         self.actors: list[Any] = []  # all that was spawned beside the ego
         self.over = False
         self._drivers: dict[str, VehicleDriver] = {}
         self._walkers: dict[str, WalkerDriver] = {}
-        self._watchers = [Watcher(assertion) for assertion in self.scenario.asserts]
+        self._things: list[Thing] = []
+        self._changes: list[Change] = list(self.scenario.changes)  # of the weather, still to come
+        self._watchers = [AssertionMonitor(assertion) for assertion in self.scenario.asserts]
         self._sensors: list[Any] = []
-        self._heard: list[tuple[int, str, int, str]] = []  # (tick, name, other's id, other's blueprint)
-        self._hearing = threading.Lock()
-        self._touches: list[Touch] = []
+        self._collision_events: list[tuple[int, str, int, str]] = []  # (tick, name, other's id, other's blueprint)
+        self._event_lock = threading.Lock()
+        self._touches: list[CollisionRecord] = []
         self._last_touch: dict[tuple[str, int], float] = {}
         self._names: dict[int, str] = {}
+        self._strays = set(_strays(self.scenario, EGO))  # whose lanes are watched
         self._ids: dict[str, int] = {}
         self._half: dict[str, tuple[float, float]] = {}
-        self._now: Moment | None = None
+        self._now: Snapshot | None = None
         self._zero = 0.0  # simulated time at the beginning, s
         self._ended = ""
         self._ending: dict[int, float] = {}  # which of the ends have come, and when they count
         self._steps: dict[str, str] = {}  # named steps that have begun: "begun" or "done"
         self._invasions: list[Invasion] = []
-        self._told = (0, 0)  # collisions and invasions that reports have told of
+        self._reported = (0, 0)  # collisions and invasions in earlier reports
         self._handed_over = False
         self._route_done: tuple[float, float] | None = None  # of the last route that there was
 
     def settings(self) -> dict[str, Any]:
-        """What the scenario wants of the bridge, as ``CarlaBridge``'s arguments."""
+        """The bridge settings that the scenario asks for, as ``CarlaBridge``'s arguments."""
         scenario = self.scenario
         first = scenario.camera
         return {
-            "size": first.pixels,
+            "size": first.size,
             "fov": first.fov,
             "fps": scenario.fps,
             "seed": scenario.seed,
             "scenario": self.loaded.id,
             "mount": _mount(first),
-            "more_cameras": {c.name: (c.pixels, c.fov, _mount(c)) for c in scenario.cameras},
+            "more_cameras": {c.name: (c.size, c.fov, _mount(c)) for c in scenario.cameras},
         }
 
     # Called by the bridge, in this order
 
     def spawn(self, world: carla.World, town: carla.Map) -> Any:
-        """Set the weather and spawn everybody; returns the ego."""
+        """Set the weather and spawn all actors; returns the ego."""
         self._map = town
-        self._places = Places(town, self.loaded)
-        self._lanes = LaneWatch(town)
-        self._set_weather(world)
+        self._places = PlaceFinder(town, self.loaded)
+        self._lanes = LaneInvasionDetector(town)
         scenario = self.scenario
+        self._set_weather(world, scenario.weather)
         library = world.get_blueprint_library()
         start = self._places.find(scenario.ego.spawn, "ego", "spawn")
         self._places.begin_at(start)
-        guide = Guide(town, self._places, self.loaded)
+        guide = self._guide = RouteResolver(town, self._places, self.loaded)
+        self._world = world
         guide.check()
         self._lights = [
             LightSwitch(world, self.loaded, light, self._places.find(light.at, "lights", k, "at"), k)
@@ -105,6 +112,8 @@ class Director:
                 side = -90.0 if actor.spawn.across > 0.0 else 90.0  # back over the lane it stands beside
                 over = radians(way.transform.rotation.yaw + side)
                 self._walkers[actor.name] = WalkerDriver(made, script, over, guide)
+            elif actor.stands:
+                self._things.append(Thing(made, script, guide))
             else:
                 self._drivers[actor.name] = VehicleDriver(
                     made, town, script, actor.spawn, way, scenario.seed + 7919 * (k + 1), guide
@@ -115,10 +124,10 @@ class Director:
         return ego
 
     def begin(self, snapshot: carla.WorldSnapshot) -> None:
-        """The cameras deliver: time begins, who is to begin moving does."""
+        """Begin scenario time, once the cameras deliver; actors with an initial speed start moving."""
         self._zero = snapshot.timestamp.elapsed_seconds
-        with self._hearing:
-            self._heard.clear()
+        with self._event_lock:
+            self._collision_events.clear()
         spawns = {EGO: self.scenario.ego.spawn, **{actor.name: actor.spawn for actor in self.scenario.actors}}
         for name, driver in self._drivers.items():
             speed = spawns[name].speed
@@ -131,12 +140,11 @@ class Director:
         self._look(snapshot)
 
     def drive(self, surroundings: Surroundings, delta: float) -> carla.VehicleControl | None:
-        """Before a tick: control everybody; returns the ego's pedals, which the bridge applies, or None when it has
-        been handed over."""
+        """Before a tick: control all actors; returns the ego's pedals for the bridge, None once it is handed over."""
         now = self._now
         assert now is not None, "begin() comes first"
         halts: Sequence[Halt] = surroundings.halts()
-        ego = body(now.states[EGO])
+        ego = road_user(now.states[EGO])
         pedals: carla.VehicleControl | None = None
         for switch in self._lights:
             switch.update(now)
@@ -150,6 +158,11 @@ class Director:
                 driver.actor.apply_control(driver.control(now, others, halts, delta))
         for walker in self._walkers.values():
             walker.actor.apply_control(walker.control(now, delta))
+        for thing in self._things:
+            thing.update(now)
+        for change in [change for change in self._changes if holds(change.when, now)]:
+            self._changes.remove(change)
+            self._set_weather(self._world, change.weather)
         return pedals
 
     def observe(self, snapshot: carla.WorldSnapshot) -> None:
@@ -171,15 +184,15 @@ class Director:
         self.over = bool(self._ended)
 
     def hand_over(self) -> None:
-        """From here on somebody else drives the ego; the others go on by their steps, and nothing ends it."""
+        """Hand the ego over to another driver; the other actors continue their steps, and nothing ends the scenario."""
         self._handed_over, self.over = True, False
 
     def report(self) -> str:
-        """What was seen at this tick, as JSON for the frame: who was where, what has happened since the one before."""
+        """The state of all actors at this tick, and the events since the previous one, as JSON for the frame."""
         now = self._now
         assert now is not None
-        touches, invasions = self._touches[self._told[0] :], self._invasions[self._told[1] :]
-        self._told = len(self._touches), len(self._invasions)
+        touches, invasions = self._touches[self._reported[0] :], self._invasions[self._reported[1] :]
+        self._reported = len(self._touches), len(self._invasions)
         report = {
             "time": round(now.time, 6),
             "actors": {name: [round(value, 4) for value in state.numbers()] for name, state in now.states.items()},
@@ -195,7 +208,7 @@ class Director:
             sensor.stop()
 
     def result(self) -> dict[str, Any]:
-        """What came of it, ready for JSON: assertions, collisions, seconds and metres of the ego."""
+        """The result, ready for JSON: assertions, collisions, seconds and metres of the ego."""
         assertions = [watcher.result() for watcher in self._watchers]
         now = self._now
         return {
@@ -213,14 +226,14 @@ class Director:
 
     # Places and actors
 
-    def _script(self, name: str, actor: Ego | Actor) -> Script:
+    def _script(self, name: str, actor: EgoSpec | ActorSpec) -> Script:
         return Script(name, actor.do, actor.events, self._steps)
 
     def _spawn_one(
         self,
         world: carla.World,
         library: carla.BlueprintLibrary,
-        actor: Ego | Actor,
+        actor: EgoSpec | ActorSpec,
         name: str,
         spawn: Spawn,
         way: carla.Waypoint,
@@ -235,14 +248,8 @@ class Director:
                 blueprint.set_attribute(attribute, value)
         if blueprint.has_attribute("is_invincible"):
             blueprint.set_attribute("is_invincible", "false")
-        place, right = way.transform, way.transform.get_right_vector()
-        if spawn.x is not None and spawn.y is not None:
-            place.location = carla.Location(spawn.x, spawn.y, place.location.z if spawn.z is None else spawn.z)
-            place.rotation.yaw = place.rotation.yaw if spawn.yaw is None else spawn.yaw
-        place.location += carla.Location(
-            spawn.across * right.x, spawn.across * right.y, LIFT[actor.blueprint.partition(".")[0]]
-        )
-        place.rotation.yaw += spawn.turned
+        place = self._guide.pose(spawn, *key, "spawn")
+        place.location.z += LIFT[actor.blueprint.partition(".")[0]]
         made = world.try_spawn_actor(blueprint, place)
         if made is None:
             at = f"x {place.location.x:.1f}, y {place.location.y:.1f}"
@@ -252,8 +259,7 @@ class Director:
         self._names[made.id], self._ids[name] = name, made.id
         return made
 
-    def _set_weather(self, world: carla.World) -> None:
-        wanted = self.scenario.weather
+    def _set_weather(self, world: carla.World, wanted: WeatherSpec) -> None:
         weather = getattr(carla.WeatherParameters, wanted.preset) if wanted.preset else world.get_weather()
         for name in type(wanted).model_fields:
             value = getattr(wanted, name)
@@ -266,8 +272,8 @@ class Director:
     def _listen(self, world: carla.World, library: carla.BlueprintLibrary, name: str, actor: Any) -> None:
         def hear(event: Any) -> None:
             other = event.other_actor
-            with self._hearing:
-                self._heard.append(
+            with self._event_lock:
+                self._collision_events.append(
                     (event.frame, name, other.id if other else 0, other.type_id if other else "static.scenery")
                 )
 
@@ -283,34 +289,67 @@ class Director:
         for ident, name in self._names.items():
             found = snapshot.find(ident)
             if found is None:
-                raise ScenarioError(f"{self.loaded.path}: {name} is gone: somebody destroyed it or loaded another map")
+                raise ScenarioError(
+                    f"{self.loaded.path}: {name} no longer exists: it was destroyed or another map was loaded"
+                )
             pose, velocity = found.get_transform(), found.get_velocity()
             at, old = pose.location, before.get(name)
-            gone = old.travelled + ((at.x - old.x) ** 2 + (at.y - old.y) ** 2) ** 0.5 if old else 0.0
+            travelled = old.travelled + ((at.x - old.x) ** 2 + (at.y - old.y) ** 2) ** 0.5 if old else 0.0
             stands = old is not None and old.speed < STANDING and velocity.length() < STANDING
             stood = old.stood + time - self._now.time if stands and old and self._now else 0.0
-            states[name] = State(
-                at.x, at.y, at.z, radians(pose.rotation.yaw), velocity.x, velocity.y, *self._half[name], gone, stood
-            )
+            passed = time - self._now.time if self._now else 0.0
+            change = (hypot(velocity.x, velocity.y) - old.speed) / passed if old and passed > 0.0 else 0.0
+            astray, ended = self._lost(name, carla.Location(at.x, at.y, at.z))
+            states[name] = ActorState(
+                at.x, at.y, at.z, radians(pose.rotation.yaw), velocity.x, velocity.y, *self._half[name], travelled,
+                stood, change, old.astray + passed if old and astray else 0.0,
+                old.ended + passed if old and ended else 0.0,
+            )  # fmt: skip
+        self._places.look(states)
         self._take_touches(snapshot.frame, time)
         invasion = self._lanes.look(time, states[EGO])
         self._invasions += [invasion] if invasion is not None else []
         progress = self._drivers[EGO].script.progress
         route = (progress.metres, progress.length) if progress is not None else None
-        self._now = Moment(
-            time, states, self._touches, self._road_of, self._invasions, route or self._route_done, self._steps
-        )
+        self._now = Snapshot(
+            time, states, self._touches, self._road_of, self._invasions, route or self._route_done, self._steps,
+            self._lane_of, self._place_of,
+        )  # fmt: skip
         self._route_done = self._now.route
 
     def _take_touches(self, frame: int, time: float) -> None:
         """Collisions of the tick before this one: those of this tick may still be on their way to us."""
-        with self._hearing:
-            come = sorted(event for event in self._heard if event[0] < frame)
-            self._heard = [event for event in self._heard if event[0] >= frame]
+        with self._event_lock:
+            come = sorted(event for event in self._collision_events if event[0] < frame)
+            self._collision_events = [event for event in self._collision_events if event[0] >= frame]
         for _, name, ident, blueprint in come:
             if time - self._last_touch.get((name, ident), -9.0) > SAME:
-                self._touches.append(Touch(time, name, self._names.get(ident, blueprint)))
+                self._touches.append(CollisionRecord(time, name, self._names.get(ident, blueprint)))
             self._last_touch[name, ident] = time
+
+    def _lost(self, name: str, at: carla.Location) -> tuple[bool, bool]:
+        """Whether an actor is beside every lane, and where the road ends; looked up where a condition asks for it."""
+        if name not in self._strays:
+            return False, False
+        way = self._map.get_waypoint(at, project_to_road=False, lane_type=carla.LaneType.Any)
+        lane = self._map.get_waypoint(at)
+        return way is None, lane is not None and not lane.next(END)
+
+    def _lane_of(self, name: str, lanes: int) -> tuple[int, int] | None:
+        """Road and lane of an actor, or of a lane to its left."""
+        assert self._now is not None
+        state = self._now.states[name]
+        way = self._map.get_waypoint(carla.Location(state.x, state.y, state.z))
+        return (way.road_id, self._guide.lane_of(state, lanes)) if way is not None else None
+
+    def _place_of(self, at: At) -> tuple[float, float] | None:
+        """The position of a place that is relative to an actor."""
+        assert at.place is not None
+        try:
+            location = self._places.find(at.place).transform.location
+        except ScenarioError:
+            return None  # the road does not go on that far
+        return location.x, location.y
 
     def _road_of(self, name: str) -> int:
         assert self._now is not None
@@ -319,7 +358,19 @@ class Director:
         return way.road_id if way is not None else -1
 
 
-def _mount(camera: Camera) -> carla.Transform:
+def _strays(model: BaseModel, me: str) -> Iterator[str]:
+    """Who conditions ask about whether they have left the road."""
+    for name in type(model).model_fields:
+        value = getattr(model, name)
+        who = getattr(model, "name", None) if isinstance(model, ActorSpec) else me
+        for one in value if isinstance(value, list) else [value]:
+            if isinstance(one, Astray):
+                yield one.of or who or EGO
+            elif isinstance(one, BaseModel):
+                yield from _strays(one, who or EGO)
+
+
+def _mount(camera: CameraSpec) -> carla.Transform:
     at = camera.mount
     return carla.Transform(carla.Location(at.x, at.y, at.z), carla.Rotation(at.pitch, at.yaw))
 
@@ -328,5 +379,5 @@ def _invasion(invasion: Invasion) -> dict[str, Any]:
     return {"time": round(invasion.time, 3), "side": invasion.side, "marking": invasion.marking}
 
 
-def _touch(touch: Touch) -> dict[str, Any]:
+def _touch(touch: CollisionRecord) -> dict[str, Any]:
     return {"time": round(touch.time, 3), "of": touch.of, "with": touch.by}

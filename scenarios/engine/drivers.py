@@ -1,4 +1,4 @@
-"""Those who do what the steps say: vehicles along lanes, walkers across roads, pedals from a script."""
+"""Executors of scenario steps: vehicles along lanes, walkers across roads, pedals from a script."""
 
 from __future__ import annotations
 
@@ -10,34 +10,50 @@ from typing import Any
 
 import carla
 
-from bridge.carla_client.autopilot import Autopilot, Body, Halt
-from scenarios.engine.road import Progress
-from scenarios.engine.routes import Guide
-from scenarios.engine.snapshot import STANDING, Moment, State, holds
-from scenarios.engine.speed_profiles import Pace, pace_of
-from scenarios.language.schema import Cross, Pedals, Spawn, Step
+from bridge.carla_client.autopilot import Autopilot, Halt, RoadUser
+from scenarios.engine.road import RouteProgress
+from scenarios.engine.routes import RouteResolver
+from scenarios.engine.snapshot import STANDING, ActorState, Snapshot, holds
+from scenarios.engine.speed_profiles import SpeedProfile, speed_profile
+from scenarios.language.schema import ControlPoint, Cross, KeepAside, Spawn, Step
 
 FULL_BRAKING = 8.5  # m/s^2 that a pedal pressed down gives on dry asphalt
 BRAKE_LAMP = 0.03  # of the brake pedal: enough for the lamps
 SHORTEST = 6.0  # m of a lane change
+ASIDE = 0.1  # m to the side that are kept well enough
+#: Lamps by CARLA's names.
+LAMPS = {
+    "position": "Position", "low_beam": "LowBeam", "high_beam": "HighBeam", "brake": "Brake",
+    "right_blinker": "RightBlinker", "left_blinker": "LeftBlinker", "reverse": "Reverse", "fog": "Fog",
+    "interior": "Interior",
+}  # fmt: skip
+BACKWARDS = 0.02  # m/s
 CORNER = 0.1  # m from a corner of a path at which a walker turns to the next
-REACHED = 0.5  # m/s from the wanted speed at which a named `follow_lane` counts as done
+REACHED = 0.5  # m/s from the wanted speed at which a named ``follow_lane`` counts as done
 
 
 #: What a step is about: steps about different things go on beside each other, all others take each other's place.
-_ABOUT = {
-    "set_speed": "speed", "meet": "speed", "keep_distance": "speed",
-    "change_lane": "way", "shift": "way", "follow_path": "way",
+_CONTROLLED = {
+    "set_speed": "speed", "meet": "speed", "keep_distance": "speed", "speeds": "speed",
+    "change_lane": "way", "shift": "way", "follow_path": "way", "keep_aside": "way",
+    "teleport": "place", "vanish": "place", "lamps": "lamps", "mark": "mark",
 }  # fmt: skip
+
+
+_AT_ONCE = ("teleport", "vanish", "lamps", "mark")  # done as they begin
+NOWHERE = -500.0  # m, height of who has vanished
 
 
 @dataclass
 class _Wait:
-    """A step that has not begun: whether it is armed, and since when its conditions hold."""
+    """A step that has not begun: whether it is armed, since when its conditions hold, how often it may begin. Before it
+    begins again it must be done and its conditions must have ceased to hold."""
 
     step: Step
     armed: bool
     since: float | None = None
+    left: int = 1
+    ceased: bool = True
 
 
 @dataclass(frozen=True)
@@ -50,7 +66,7 @@ class _Run:
 
     def beside(self, other: Step) -> bool:
         """Whether it goes on when the other one begins."""
-        mine, others = (_ABOUT.get(step.chosen()[0]) for step in (self.step, other))
+        mine, others = (_CONTROLLED.get(step.chosen()[0]) for step in (self.step, other))
         return mine is not None and others is not None and mine != others
 
 
@@ -58,9 +74,9 @@ class Script:
     """Which step an actor is at.
 
     The steps of ``do`` run in order; each waits for its ``when``, or for the one before to be done. Those of ``events``
-    each begin once, as soon as their ``when`` holds. ``log`` is where named steps of all actors are noted. Whoever
-    drives by it keeps up to date: ``progress`` of the route or path that is being followed, and ``reached``, whether
-    the speed that was told is there.
+    each begin once, as soon as their ``when`` holds. ``log`` records the named steps of all actors. The driver that
+    executes it updates ``progress`` along the route or path being followed, and ``reached``, whether the set speed has
+    been reached.
     """
 
     def __init__(self, name: str, do: Sequence[Step], events: Sequence[Step], log: dict[str, str]) -> None:
@@ -68,14 +84,14 @@ class Script:
         self.step: Step | None = None
         self.begun = 0.0  # s
         self.begun_at = 0.0  # m travelled
-        self.progress: Progress | None = None
+        self.progress: RouteProgress | None = None
         self.reached = False
         self._beside: list[_Run] = []  # what else is being done
         self._log = log
         self._waiting = [_Wait(step, step.armed_by is None) for step in do]
-        self._events = [_Wait(step, step.armed_by is None) for step in events]
+        self._events = [_Wait(step, step.armed_by is None, left=step.repeats) for step in events]
 
-    def advance(self, now: Moment) -> bool:
+    def advance(self, now: Snapshot) -> bool:
         """Go on to another step if it is time; True if so."""
         for run in (*self._beside, *self._current()):
             name = run.step.name
@@ -88,18 +104,26 @@ class Script:
                 return True
         for wait in self._events:
             if self._ready(wait, now):
-                self._events.remove(wait)
+                wait.left -= 1
+                wait.since, wait.ceased = None, False
+                if not wait.left:
+                    self._events.remove(wait)
                 self._begin(wait.step, now)
                 return True
         return False
 
-    def _ready(self, wait: _Wait, now: Moment) -> bool:
+    def _ready(self, wait: _Wait, now: Snapshot) -> bool:
         step = wait.step
         if not wait.armed:
             assert step.armed_by is not None
             wait.armed = holds(step.armed_by, now, self.name, self.begun)
             if not wait.armed:
                 return False
+        if not wait.ceased:
+            running = any(run.step is step for run in (*self._beside, *self._current()))
+            over = not running or self._log.get(step.name or "") == "done"
+            wait.ceased = over and not (step.when is not None and holds(step.when, now, self.name, self.begun))
+            return False
         if wait.since is None:
             if not (holds(step.when, now, self.name, self.begun) if step.when is not None else self._done(now)):
                 return False
@@ -109,7 +133,7 @@ class Script:
     def _current(self) -> list[_Run]:
         return [_Run(self.step, self.begun, self.begun_at)] if self.step is not None else []
 
-    def _begin(self, step: Step, now: Moment) -> None:
+    def _begin(self, step: Step, now: Snapshot) -> None:
         runs = [*self._beside, *self._current()]
         self._beside = [run for run in runs if run.beside(step)]
         for run in runs:
@@ -119,27 +143,29 @@ class Script:
             self._log[step.name] = "begun"
         self.step = step
         self.begun, self.begun_at = now.time, now.states[self.name].travelled
-        if _ABOUT.get(step.chosen()[0]) != "speed":
+        if _CONTROLLED.get(step.chosen()[0]) != "speed":
             self.progress = None
 
-    def _done(self, now: Moment) -> bool:
+    def _done(self, now: Snapshot) -> bool:
         return all(self._over(run, now) for run in self._current())
 
-    def _over(self, run: _Run, now: Moment) -> bool:
+    def _over(self, run: _Run, now: Snapshot) -> bool:
         step, me = run.step, now.states[self.name]
-        gone = me.travelled - run.begun_at
+        metres = me.travelled - run.begun_at
+        if step.chosen()[0] in _AT_ONCE:
+            return True
         over = step.change_lane or step.shift
         if over is not None:
-            return gone >= over.length if over.over is None else now.time - run.begun >= over.over - 1e-6
+            return metres >= over.length if over.over is None else now.time - run.begun >= over.over - 1e-6
         if step.cross is not None:
-            return gone >= step.cross.distance
+            return metres >= step.cross.distance
         if step.stop is not None:
             return me.speed < STANDING and min(me.stood, now.time - run.begun) >= step.stop.hold - 1e-6
         if _exact(step):
             return self.reached
         return self.progress is not None and self.progress.done
 
-    def _counts_as_done(self, run: _Run, now: Moment) -> bool:
+    def _counts_as_done(self, run: _Run, now: Snapshot) -> bool:
         """Whether a named step counts as done, also one that goes on."""
         step = run.step
         if step.done_after is not None:
@@ -153,14 +179,25 @@ class Script:
 
 
 class VehicleDriver:
-    """Drives one vehicle by its script. ``actor`` is its ``carla.Vehicle``, ``start`` the lane it begins on."""
+    """Drives one vehicle by its script.
+
+    ``actor``: its ``carla.Vehicle``; ``town``: the map; ``spawn``: of the scenario; ``start``: the lane it begins on;
+    ``seed``: of turns at junctions; ``guide`` resolves places.
+    """
 
     def __init__(
-        self, actor: Any, town: carla.Map, script: Script, spawn: Spawn, start: carla.Waypoint, seed: int, guide: Guide
+        self,
+        actor: Any,
+        town: carla.Map,
+        script: Script,
+        spawn: Spawn,
+        start: carla.Waypoint,
+        seed: int,
+        guide: RouteResolver,
     ) -> None:
         extent = actor.bounding_box.extent
         wheelbase, lock = 1.2 * extent.x, radians(40.0)
-        with contextlib.suppress(RuntimeError):  # this server does not tell
+        with contextlib.suppress(RuntimeError):  # this server does not provide it
             lock = radians(max(wheel.max_steer_angle for wheel in actor.get_physics_control().wheels)) or lock
         self.actor, self.script = actor, script
         self._pilot = Autopilot(town, extent.x, extent.y, wheelbase, lock, seed, max(spawn.speed, 1.0))
@@ -168,18 +205,24 @@ class VehicleDriver:
         if spawn.x is None:  # beside its lane another one may be nearer
             self._pilot.follow([(start, start.transform.location.x, start.transform.location.y)])
         self._heed = True
-        self._parked = not spawn.speed  # nobody has told it to go yet
+        self._parked = not spawn.speed  # no step has set it in motion yet
         self._guide = guide
         self._wanted: Step | None = None  # a change of the path, but there is no path or no such lane yet
-        self._pace: Pace | None = None  # of a speed that was told exactly
+        self._pace: SpeedProfile | None = None  # of an exactly set speed
+        self._aside: KeepAside | None = None  # a lateral distance to another actor that is being kept
+        self._across = spawn.across  # m to the right of the lane's middle, as last commanded
 
-    def control(self, now: Moment, bodies: Sequence[Body], halts: Sequence[Halt], delta: float) -> carla.VehicleControl:
+    def control(
+        self, now: Snapshot, bodies: Sequence[RoadUser], halts: Sequence[Halt], delta: float
+    ) -> carla.VehicleControl:
         """Pedals for this tick; ``bodies`` are all others."""
         script = self.script
         me = now.states[script.name]
         while script.advance(now):
             self._begin(now)
         step = script.step
+        if self._aside is not None:
+            self._keep_aside(self._aside, now)
         if script.progress is not None:
             script.progress.update(me.x, me.y)
         if step is not None and step.controls is not None:
@@ -203,12 +246,23 @@ class VehicleDriver:
             return carla.VehicleControl(0.0, pedals.steer, max(brake, pedals.brake))
         return carla.VehicleControl(pedals.throttle, pedals.steer, pedals.brake)
 
-    def _begin(self, now: Moment) -> None:
+    def _begin(self, now: Snapshot) -> None:
         script, step = self.script, self.script.step
         assert step is not None
         me = now.states[script.name]
+        if at_once(step, self.actor, self._guide):
+            if step.teleport is not None:
+                self._pilot.reset()
+                speed = self._pace.speed if self._pace is not None else me.speed
+                forward = self._guide.teleport(step).get_forward_vector()
+                self.actor.set_target_velocity(carla.Vector3D(speed * forward.x, speed * forward.y, 0.0))
+            return
+        if _CONTROLLED.get(step.chosen()[0]) != "speed":
+            self._aside = step.keep_aside
+        if step.keep_aside is not None:
+            return
         if _exact(step):
-            self._pace = pace_of(step, script.name, now, self._pace, self._guide)
+            self._pace = speed_profile(step, script.name, now, self._pace, self._guide)
             script.reached = False
             self._parked = False
             return
@@ -218,22 +272,22 @@ class VehicleDriver:
         elif (way := step.follow_route) is not None:
             points = self._guide.route(step, me)
             self._pilot.follow((point.way, point.x, point.y) for point in points)
-            script.progress = Progress(points)
+            script.progress = RouteProgress(points)
             if way.speed is not None:
                 self._pace, self._parked = None, way.speed == 0.0
                 self._pilot.cruise, self._heed = max(way.speed, 0.1), way.heed
         elif step.follow_path is not None:
-            corners, _ = self._guide.path(step)
+            corners, _ = self._guide.path(step, now)
             points = self._guide.points(corners)
             self._pilot.follow((point.way, point.x, point.y) for point in points)
-            script.progress = Progress(points)
-            self._pace = pace_of(step, script.name, now, self._pace, self._guide) or self._pace
+            script.progress = RouteProgress(points)
+            self._pace = speed_profile(step, script.name, now, self._pace, self._guide) or self._pace
             self._parked = self._parked and self._pace is None
         elif step.change_lane is None and step.shift is None:
             self._pace, self._parked = None, False
         self._wanted = step if step.change_lane is not None or step.shift is not None else None
 
-    def _change_path(self, step: Step, now: Moment) -> bool:
+    def _change_path(self, step: Step, now: Snapshot) -> bool:
         wanted_over = step.change_lane or step.shift
         assert wanted_over is not None
         length = wanted_over.length
@@ -241,6 +295,7 @@ class VehicleDriver:
             speed = self._pace.speed if self._pace is not None else now.states[self.script.name].speed
             length = max(wanted_over.over * speed, SHORTEST)
         if step.shift is not None:
+            self._across = step.shift.across
             return self._pilot.shift(step.shift.across, length)
         change = step.change_lane
         assert change is not None
@@ -255,13 +310,27 @@ class VehicleDriver:
             lanes = self._pilot.lanes_to(wanted)
         return self._pilot.change_lane(lanes, length, change.oncoming)
 
-    def _exactly(self, pace: Pace, steer: float, now: Moment, delta: float) -> carla.VehicleControl:
-        """Give the vehicle the speed it was told; its pedals are only there for the lamps and the steering."""
+    def _keep_aside(self, spec: KeepAside, now: Snapshot) -> None:
+        """Shift within the lane so that the lateral distance to the other actor is as set."""
+        me, other = now.states[self.script.name], now.states[spec.to]
+        _, aside = me.ahead(other)
+        wanted = spec.metres + (me.half_width + other.half_width if spec.outlines else 0.0)
+        left = aside >= 0.0 if spec.side is None else spec.side == "left"
+        wrong = aside - (wanted if left else -wanted)  # m to the right that it must go
+        if abs(wrong) > ASIDE:
+            self._across = min(max(self._across + wrong, -30.0), 30.0)
+            self._pilot.shift(self._across, max(SHORTEST, me.speed))
+
+    def _exactly(self, pace: SpeedProfile, steer: float, now: Snapshot, delta: float) -> carla.VehicleControl:
+        """Give the vehicle exactly the set speed; its pedals only serve the lamps and the steering."""
         me = now.states[self.script.name]
         before = pace.speed
         speed = pace.at(now, delta)
         self.script.reached = pace.reached
-        gap = self._pilot.left - me.half_length  # where the road ends, so does the drive
+        if speed < -BACKWARDS:
+            self.actor.set_target_velocity(carla.Vector3D(speed * cos(me.yaw), speed * sin(me.yaw), 0.0))
+            return carla.VehicleControl(0.0, 0.0, 0.0, False, True)
+        gap = self._pilot.remaining - me.half_length  # the drive ends where the road does
         speed = min(speed, sqrt(2.0 * FULL_BRAKING * max(gap, 0.0)))
         if speed < 0.02:
             self.actor.set_target_velocity(carla.Vector3D(0.0, 0.0, 0.0))
@@ -273,17 +342,17 @@ class VehicleDriver:
 
 
 class WalkerDriver:
-    """Leads one walker by its script. ``towards`` is the way over the road, yaw in radians."""
+    """Controls one walker by its script. ``towards``: direction across the road, yaw in radians."""
 
-    def __init__(self, actor: Any, script: Script, towards: float, guide: Guide) -> None:
+    def __init__(self, actor: Any, script: Script, towards: float, guide: RouteResolver) -> None:
         self.actor, self.script = actor, script
         self._over_road = towards
         self._guide = guide
-        self._pace: Pace | None = None
+        self._pace: SpeedProfile | None = None
         self._corners: list[tuple[float, float]] = []  # still to be walked to
         self._last = (0.0, 0.0)  # the corner before them
 
-    def control(self, now: Moment, delta: float) -> carla.WalkerControl:
+    def control(self, now: Snapshot, delta: float) -> carla.WalkerControl:
         """Where to walk in this tick."""
         script = self.script
         me = now.states[script.name]
@@ -310,37 +379,69 @@ class WalkerDriver:
         x, y = self._corners[0]
         return carla.WalkerControl(_direction(atan2(y - me.y, x - me.x)), speed, False)
 
-    def _passed(self, me: State) -> bool:
+    def _passed(self, me: ActorState) -> bool:
         """Whether the next corner is reached, or lies behind."""
         (x, y), (x0, y0) = self._corners[0], self._last
         return (x - me.x) * (x - x0) + (y - me.y) * (y - y0) <= CORNER * hypot(x - x0, y - y0)
 
-    def _begin(self, now: Moment) -> None:
+    def _begin(self, now: Snapshot) -> None:
         script, step = self.script, self.script.step
         assert step is not None
+        if at_once(step, self.actor, self._guide):
+            return
         script.reached = False
         if step.follow_path is not None:
-            corners, _ = self._guide.path(step)
+            corners, _ = self._guide.path(step, now)
             self._corners, self._last = corners, (now.states[script.name].x, now.states[script.name].y)
-            script.progress = Progress(self._guide.points(corners))
+            script.progress = RouteProgress(self._guide.points(corners))
         if step.follow_path is not None or _exact(step):
-            self._pace = pace_of(step, script.name, now, self._pace, self._guide) or self._pace
+            self._pace = speed_profile(step, script.name, now, self._pace, self._guide) or self._pace
+
+
+class Thing:
+    """Something that stands where it is put: only its script's places and marks mean something to it."""
+
+    def __init__(self, actor: Any, script: Script, guide: RouteResolver) -> None:
+        self.actor, self.script, self._guide = actor, script, guide
+
+    def update(self, now: Snapshot) -> None:
+        """Before a tick: put it where it is to be."""
+        while self.script.advance(now):
+            assert self.script.step is not None
+            at_once(self.script.step, self.actor, self._guide)
+
+
+def at_once(step: Step, actor: Any, guide: RouteResolver) -> bool:
+    """Do what takes no time; whether it was such a step."""
+    if step.teleport is not None:
+        actor.set_transform(guide.teleport(step))
+        actor.set_simulate_physics(not actor.type_id.startswith("static."))
+    elif step.vanish:
+        actor.set_simulate_physics(False)
+        actor.set_location(carla.Location(0.0, 0.0, NOWHERE))
+    elif step.lamps is not None:
+        bits = int(actor.get_light_state())
+        for name in step.lamps.model_fields_set:
+            bit = int(getattr(carla.VehicleLightState, LAMPS[name]))
+            bits = bits | bit if getattr(step.lamps, name) else bits & ~bit
+        actor.set_light_state(carla.VehicleLightState(bits))
+    return step.chosen()[0] in _AT_ONCE
 
 
 def _exact(step: Step) -> bool:
-    return _ABOUT.get(step.chosen()[0]) == "speed"
+    return _CONTROLLED.get(step.chosen()[0]) == "speed"
 
 
 def _direction(yaw: float) -> carla.Vector3D:
     return carla.Vector3D(cos(yaw), sin(yaw), 0.0)
 
 
-def body(state: State, walks: bool = False) -> Body:
-    """An actor as others heed it."""
-    return Body(state.x, state.y, state.yaw, state.half_length, state.half_width, state.vx, state.vy, walks)
+def road_user(state: ActorState, walks: bool = False) -> RoadUser:
+    """An actor as a road user for the others' autopilots."""
+    return RoadUser(state.x, state.y, state.yaw, state.half_length, state.half_width, state.vx, state.vy, walks)
 
 
-def _scripted(points: Sequence[Pedals], since: float) -> carla.VehicleControl:
+def _scripted(points: Sequence[ControlPoint], since: float) -> carla.VehicleControl:
     passed = [point for point in points if point.at <= since + 1e-6]
     if not passed:
         return carla.VehicleControl()

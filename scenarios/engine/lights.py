@@ -1,4 +1,4 @@
-"""Traffic lights that a scenario holds in a state, instead of their own cycles."""
+"""Traffic lights that a scenario holds in a state, overriding their own cycles."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from math import cos, radians
 import carla
 
 from bridge.carla_client.surroundings import stop_lines
-from scenarios.engine.loader import Loaded
+from scenarios.engine.loader import LoadedScenario
 from scenarios.engine.road import along
-from scenarios.engine.snapshot import Moment, holds
-from scenarios.language.schema import Light
+from scenarios.engine.snapshot import Snapshot, holds
+from scenarios.language.schema import LightSpec
 
 REACH = 80.0  # m from a place to the stop line of its light
 NEAR = 2.5  # m from the middle of the lane to the point that a server gives for a stop line
@@ -23,9 +23,15 @@ _STATES = {
 
 
 class LightSwitch:
-    """Switches one light when its time has come. ``way`` is a place on a lane before it; raises ``ScenarioError``."""
+    """Switches one light when its condition holds.
 
-    def __init__(self, world: carla.World, loaded: Loaded, wanted: Light, way: carla.Waypoint, index: int) -> None:
+    ``wanted``: the scenario's entry number ``index``; ``way``: a place on a lane before the light; ``loaded``: for
+    errors. Raises ``ScenarioError`` if there is no light.
+    """
+
+    def __init__(
+        self, world: carla.World, loaded: LoadedScenario, wanted: LightSpec, way: carla.Waypoint, index: int
+    ) -> None:
         self._wanted = wanted
         light = _light_ahead(world, way)
         if light is None:
@@ -33,7 +39,7 @@ class LightSwitch:
         self._light = light
         self._done = False
 
-    def update(self, now: Moment) -> None:
+    def update(self, now: Snapshot) -> None:
         """Before a tick: switch if it is time."""
         if self._done or not (self._wanted.when is None or holds(self._wanted.when, now)):
             return

@@ -1,22 +1,23 @@
-"""The map as a scenario needs it: places, the shortest way to them along lanes, markings that are crossed."""
+"""The map as the scenario engine needs it: places, shortest routes along lanes, crossed lane markings."""
 
 from __future__ import annotations
 
 import heapq
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from math import hypot
+from math import cos, hypot, radians
 
 import carla
 
 from bridge.carla_client.autopilot import STEP
-from scenarios.engine.loader import Loaded
-from scenarios.engine.snapshot import Invasion, State, corners
+from scenarios.engine.loader import LoadedScenario
+from scenarios.engine.snapshot import ActorState, Invasion, corners
 from scenarios.language.conditions import Place, Spawn
+from scenarios.language.schema import Waymark
 
 LANE_CHANGE = 20.0  # m that a lane change counts as when ways are compared, and takes at most
 LONGEST = 20_000  # points of a route
-BESIDE = 6.0  # m from a route within which somebody is still on it
+BESIDE = 6.0  # m from a route within which an actor is still on it
 
 _Lane = tuple[int, int, int]  # road, section, lane
 
@@ -30,18 +31,27 @@ class RoutePoint:
     y: float
 
 
-class Places:
+class PlaceFinder:
     """Finds what a scenario's places name on a map. Raises ``ScenarioError`` with the line."""
 
-    def __init__(self, town: carla.Map, loaded: Loaded) -> None:
+    def __init__(self, town: carla.Map, loaded: LoadedScenario) -> None:
         self.town = town
         self._loaded = loaded
         self._start: carla.Waypoint | None = None  # where the ego begins
+        self._states: Mapping[str, ActorState] | None = None  # of this tick
         self._edges: dict[_Lane, list[tuple[float, _Lane]]] | None = None
 
     def begin_at(self, start: carla.Waypoint) -> None:
         """From here on there is something that ``ahead`` is ahead of."""
         self._start = start
+
+    def look(self, states: Mapping[str, ActorState]) -> None:
+        """Update the actors' states."""
+        self._states = states
+
+    def waits(self, place: Place) -> bool:
+        """Whether a place is not known yet, because it is relative to a moving actor."""
+        return place.of is not None and self._states is None
 
     def find(self, place: Place, *key: str | int) -> carla.Waypoint:
         """The waypoint of a place, in the middle of its lane."""
@@ -52,9 +62,16 @@ class Places:
                 raise error(f"this map has spawn points 0 to {len(points) - 1}", *key, "point")
             way = town.get_waypoint(points[place.point].location)
         elif place.ahead is not None:
-            if self._start is None:
-                raise error("is relative to the ego, which is not there yet", *key, "ahead")
-            way = along(self._start, place.ahead)
+            start = self._start
+            if place.of is not None and self._states is not None:
+                state = self._states[place.of]
+                start = town.get_waypoint(carla.Location(state.x, state.y, state.z))
+                # Along the road as the actor looks, wherever its lane leads.
+                backwards = start is not None and cos(state.yaw - radians(start.transform.rotation.yaw)) < 0.0
+                place = place.model_copy(update={"ahead": -place.ahead}) if backwards else place
+            if start is None or place.ahead is None:
+                raise error("is relative to an actor that is not there yet", *key, "ahead")
+            way = along(start, place.ahead)
             if way is None:
                 raise error(f"the road does not go on for {abs(place.ahead):g} m", *key, "ahead")
         elif place.x is not None:
@@ -70,8 +87,9 @@ class Places:
             if way is None:
                 there = f"road {place.road} with lane {place.lane} at s = {place.s:g}"
                 raise error(f"this map has no {there}", *key, "road")
-        for _ in range(abs(place.lanes) if isinstance(place, Spawn) else 0):
-            way = way.get_right_lane() if place.lanes > 0 else way.get_left_lane()  # type: ignore[attr-defined]
+        lanes = place.lanes if isinstance(place, Spawn | Waymark) else 0
+        for _ in range(abs(lanes)):
+            way = way.get_right_lane() if lanes > 0 else way.get_left_lane()
             if way is None:
                 raise error("there is no such lane", *key, "lanes")
         return way
@@ -156,8 +174,8 @@ def along(way: carla.Waypoint, metres: float) -> carla.Waypoint | None:
     return way
 
 
-class Progress:
-    """How far somebody has come on a route."""
+class RouteProgress:
+    """An actor's progress along a route."""
 
     def __init__(self, points: Sequence[RoutePoint]) -> None:
         self._points = points
@@ -172,6 +190,7 @@ class Progress:
 
     @property
     def metres(self) -> float:
+        """Metres covered."""
         return self._at * STEP
 
     @property
@@ -185,15 +204,18 @@ class Progress:
         return self._at >= len(self._points) - 4
 
 
-class LaneWatch:
-    """Notices when a vehicle crosses a marking of its lane: once from the first wheel over it until all are on one
-    side again. Junctions have no markings. CARLA's own sensor does the same from the corners of the vehicle's box."""
+class LaneInvasionDetector:
+    """Detects when a vehicle crosses a marking of its lane.
+
+    An invasion lasts from the first wheel over the marking until all are on one side again. Junctions have no markings.
+    CARLA's own sensor does the same from the corners of the vehicle's box.
+    """
 
     def __init__(self, town: carla.Map) -> None:
         self._town = town
         self._crossing = False
 
-    def look(self, time: float, state: State) -> Invasion | None:
+    def look(self, time: float, state: ActorState) -> Invasion | None:
         """The invasion that begins at this tick, if one does."""
         here = self._town.get_waypoint(carla.Location(state.x, state.y, state.z))
         if here is None or here.is_junction:

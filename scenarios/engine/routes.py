@@ -1,65 +1,108 @@
-"""The places that steps and conditions name, found on the map: routes, paths, how far it is to somewhere."""
+"""Places named by steps and conditions, resolved on the map: routes, paths, remaining distances."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import pairwise
-from math import ceil, hypot
+from math import ceil, cos, hypot, sin
 
 import carla
+import numpy as np
 from pydantic import BaseModel
+from scipy.interpolate import BSpline
 
 from bridge.carla_client.autopilot import STEP
-from scenarios.engine.loader import Loaded, ScenarioError
-from scenarios.engine.road import Places, Progress, RoutePoint
-from scenarios.engine.snapshot import State
-from scenarios.language.conditions import At, Place, When
-from scenarios.language.schema import Actor, Ego, Step
+from scenarios.engine.loader import LoadedScenario, ScenarioError
+from scenarios.engine.road import PlaceFinder, RoutePoint, RouteProgress
+from scenarios.engine.snapshot import ActorState, Snapshot
+from scenarios.language.conditions import At, Place, Spawn, When
+from scenarios.language.schema import ActorSpec, EgoSpec, Step
 
 Key = tuple[str | int, ...]
+BEND = 12  # points of a curve for each of its control points
 
 
-class Guide:
-    """Says where the steps of a scenario lead. Raises ``ScenarioError`` with the line for a place that is not there."""
+class RouteResolver:
+    """Resolves the places of a scenario's steps. Raises ``ScenarioError`` with the line of a missing place."""
 
-    def __init__(self, town: carla.Map, places: Places, loaded: Loaded) -> None:
+    def __init__(self, town: carla.Map, places: PlaceFinder, loaded: LoadedScenario) -> None:
         self._town, self._places, self._scenario = town, places, loaded.scenario
         self._keys = {id(step): key for step, key in self._steps()}
 
     def check(self) -> None:
-        """Find all places once, so that one that is not there is said now; fills in those of conditions."""
+        """Resolve all places once, to report missing ones early, and fill in those of conditions."""
         for step, key in self._steps():
             if step.follow_route is not None:
                 for n, place in enumerate(step.follow_route.via):
-                    self._places.find(place, *key, "follow_route", "via", n)
+                    self._find(place, *key, "follow_route", "via", n)
             if step.follow_path is not None:
-                self.path(step)
+                for n, mark in enumerate(step.follow_path.points):
+                    if step.follow_path.frame is None:
+                        self._find(mark, *key, "follow_path", "points", n)
             if step.meet is not None:
-                self._places.find(step.meet.at, *key, "meet", "at")
-                self._places.find(step.meet.there, *key, "meet", "there")
+                self._find(step.meet.at, *key, "meet", "at")
+                self._find(step.meet.there, *key, "meet", "there")
+            if step.teleport is not None:
+                self._find(step.teleport, *key, "teleport")
             for name, when in (("when", step.when), ("armed_by", step.armed_by)):
                 self._fill(when, *key, name)
         for k, end in enumerate(self._scenario.end):
             self._fill(end, "end", k)
         for k, light in enumerate(self._scenario.lights):
             self._fill(light.when, "lights", k, "when")
+        for k, change in enumerate(self._scenario.changes):
+            self._fill(change.when, "changes", k, "when")
 
-    def route(self, step: Step, state: State) -> list[RoutePoint]:
-        """The way of a ``follow_route`` from where somebody is."""
+    def _find(self, place: Place, *key: str | int) -> None:
+        """Check that a place exists, as far as it is known yet."""
+        if not self._places.waits(place):
+            self._places.find(place, *key)
+
+    def pose(self, place: Spawn, *key: str | int) -> carla.Transform:
+        """Where an actor is that begins at a place, on the road there."""
+        way = self._places.find(place, *key)
+        pose, right = way.transform, way.transform.get_right_vector()
+        if place.x is not None and place.y is not None:
+            pose.location = carla.Location(place.x, place.y, pose.location.z if place.z is None else place.z)
+            pose.rotation.yaw = pose.rotation.yaw if place.yaw is None else place.yaw
+        pose.location += carla.Location(place.across * right.x, place.across * right.y, 0.0)
+        pose.rotation.yaw += place.turned
+        return pose
+
+    def teleport(self, step: Step) -> carla.Transform:
+        """Where a ``teleport`` leads."""
+        assert step.teleport is not None
+        return self.pose(step.teleport, *self._keys[id(step)], "teleport")
+
+    def route(self, step: Step, state: ActorState) -> list[RoutePoint]:
+        """The route of a ``follow_route`` from an actor's position."""
         assert step.follow_route is not None
         start = self._town.get_waypoint(carla.Location(state.x, state.y, state.z))
         return self._places.route(start, step.follow_route.via, *self._keys[id(step)], "follow_route", "via")
 
-    def path(self, step: Step) -> tuple[list[tuple[float, float]], list[float]]:
-        """The corners of a ``follow_path``, metres, and the seconds at which to be there (empty: they have none)."""
+    def path(self, step: Step, now: Snapshot) -> tuple[list[tuple[float, float]], list[float]]:
+        """The corners of a ``follow_path`` that begins now, metres, and the seconds from now at which to be there; none
+        where they have no times."""
         assert step.follow_path is not None
+        told = step.follow_path
         corners = []
-        for n, mark in enumerate(step.follow_path.points):
+        base = now.states[told.frame] if told.frame is not None else None
+        for n, mark in enumerate(told.points):
+            if base is not None and mark.x is not None and mark.y is not None:
+                c, s = cos(base.yaw), sin(base.yaw)
+                corners.append((base.x + c * mark.x - s * mark.y, base.y + s * mark.x + c * mark.y))
+                continue
             way = self._places.find(mark, *self._keys[id(step)], "follow_path", "points", n)
             at, right = way.transform.location, way.transform.get_right_vector()
             x, y = (at.x, at.y) if mark.x is None or mark.y is None else (mark.x, mark.y)
             corners.append((x + mark.across * right.x, y + mark.across * right.y))
-        return corners, [mark.at for mark in step.follow_path.points if mark.at is not None]
+        times = [mark.at - (now.time if told.absolute else 0.0) for mark in told.points if mark.at is not None]
+        if told.curve is None:
+            return corners, times
+        at = np.linspace(0.0, 1.0, BEND * len(corners))
+        drawn = nurbs(np.array(corners), told.curve.order, told.curve.knots, told.curve.weights, at)
+        when = np.interp(at, np.linspace(0.0, 1.0, len(times)), times).tolist() if times else []
+        return [(x, y) for x, y in drawn.tolist()], when
 
     def points(self, corners: list[tuple[float, float]]) -> list[RoutePoint]:
         """Straight lines between corners, a point each ``STEP`` metres."""
@@ -72,25 +115,25 @@ class Guide:
         x, y = corners[-1]
         return [*found, RoutePoint(self._town.get_waypoint(carla.Location(x, y, 0.0)), x, y)]
 
-    def way_to(self, place: Place, state: State) -> Way:
-        """How somebody comes to a place from where they are."""
+    def way_to(self, place: Place, state: ActorState) -> Approach:
+        """The way from an actor's position to a place."""
         end = self._places.find(place)
         start = self._town.get_waypoint(carla.Location(state.x, state.y, state.z))
         try:
             points = self._places.route(start, [place])
         except ScenarioError:
-            points = []  # no lane leads there: somebody on foot, or beside the road
-        return Way(end.transform.location.x, end.transform.location.y, Progress(points) if points else None)
+            points = []  # no lane leads there: a walker, or a position beside the road
+        return Approach(end.transform.location.x, end.transform.location.y, RouteProgress(points) if points else None)
 
-    def lane_of(self, state: State, beside: int = 0) -> int:
-        """The id of the lane where somebody is, or so many lanes to the left of it."""
+    def lane_of(self, state: ActorState, beside: int = 0) -> int:
+        """The id of the lane that an actor is on, or of the one ``beside`` lanes to the left of it."""
         lane = int(self._town.get_waypoint(carla.Location(state.x, state.y, state.z)).lane_id)
         wanted = abs(lane) - beside  # counted from the middle of the road outwards; there is no lane 0
         return (1 if lane > 0 else -1) * (wanted if wanted > 0 else wanted - 1)
 
     def _fill(self, model: BaseModel | None, *key: str | int) -> None:
         """Places of the conditions below ``model``, in the world."""
-        if isinstance(model, At) and model.place is not None:
+        if isinstance(model, At) and model.place is not None and model.place.of is None:
             location = self._places.find(model.place, *key, "place").transform.location
             model.x, model.y = location.x, location.y
         elif isinstance(model, When):
@@ -101,21 +144,33 @@ class Guide:
                         self._fill(one, *key, name, *([k] if isinstance(value, list) else []))
 
     def _steps(self) -> Iterator[tuple[Step, Key]]:
-        everybody: list[tuple[Ego | Actor, Key]] = [(self._scenario.ego, ("ego",))]
-        everybody += [(actor, ("actors", k)) for k, actor in enumerate(self._scenario.actors)]
-        for actor, key in everybody:
+        participants: list[tuple[EgoSpec | ActorSpec, Key]] = [(self._scenario.ego, ("ego",))]
+        participants += [(actor, ("actors", k)) for k, actor in enumerate(self._scenario.actors)]
+        for actor, key in participants:
             for kind, steps in (("do", actor.do), ("events", actor.events)):
                 for n, step in enumerate(steps):
                     yield step, (*key, kind, n)
 
 
-class Way:
+def nurbs(
+    points: np.ndarray, order: int, knots: Sequence[float], weights: Sequence[float], at: np.ndarray
+) -> np.ndarray:
+    """Points of a rational B-spline, f64 (N, 2), at shares ``at`` (N,) of its length in parameters; control ``points``
+    f64 (K, 2) (Piegl and Tiller 1997, "The NURBS Book", eq. 4.1)."""
+    homogeneous = np.column_stack([points, np.ones(len(points))]) * np.asarray(weights)[:, None]
+    spline = BSpline(np.asarray(knots, float), homogeneous, order - 1)
+    low, high = spline.t[order - 1], spline.t[len(points)]
+    found = spline(low + at * (high - low))
+    return np.asarray(found[:, :2] / found[:, 2:])
+
+
+class Approach:
     """The way to a place. ``progress`` is along lanes, None for as the crow flies."""
 
-    def __init__(self, x: float, y: float, progress: Progress | None) -> None:
+    def __init__(self, x: float, y: float, progress: RouteProgress | None) -> None:
         self._x, self._y, self._progress = x, y, progress
 
-    def left(self, state: State) -> float:
+    def left(self, state: ActorState) -> float:
         """Metres that are left of it."""
         straight = hypot(self._x - state.x, self._y - state.y)
         if self._progress is None:

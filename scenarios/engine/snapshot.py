@@ -1,4 +1,4 @@
-"""Where everybody is at one tick, and what conditions say about it."""
+"""The state of all actors at one tick, and the evaluation of conditions on it."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from math import cos, hypot, inf, nan, sin
 
-from scenarios.language.conditions import EGO, Headway, TimeToCollision, When
+from scenarios.language.conditions import EGO, At, Clear, Faster, Headway, TimeToCollision, When
 
 STANDING = 0.15  # m/s
 REACH = 60.0  # s that a time to collision looks ahead
 
 
 @dataclass(frozen=True)
-class State:
+class ActorState:
     """An actor seen from above: metres, radians, m/s; ``travelled`` metres since the beginning."""
 
     x: float
@@ -26,10 +26,19 @@ class State:
     half_width: float
     travelled: float = 0.0
     stood: float = 0.0  # s that it has been standing
+    acceleration: float = 0.0  # m/s^2, of its speed
+    astray: float = 0.0  # s that it has been beside every lane
+    ended: float = 0.0  # s that it has been where its road ends
 
     @property
     def speed(self) -> float:
+        """m/s, horizontal."""
         return hypot(self.vx, self.vy)
+
+    @property
+    def forward(self) -> float:
+        """m/s, negative backwards."""
+        return self.speed if self.vx * cos(self.yaw) + self.vy * sin(self.yaw) >= 0.0 else -self.speed
 
     def numbers(self) -> tuple[float, ...]:
         """All fields in their order, as they are recorded."""
@@ -38,7 +47,7 @@ class State:
             self.stood,
         )  # fmt: skip
 
-    def ahead(self, other: State) -> tuple[float, float]:
+    def ahead(self, other: ActorState) -> tuple[float, float]:
         """Metres from this actor to ``other``: forward, to the right."""
         dx, dy = other.x - self.x, other.y - self.y
         c, s = cos(self.yaw), sin(self.yaw)
@@ -46,8 +55,8 @@ class State:
 
 
 @dataclass(frozen=True)
-class Touch:
-    """A collision: when (s), who, with whom (a name of the scenario or a blueprint)."""
+class CollisionRecord:
+    """A collision: time (s), the actor's name, the other's name in the scenario or its blueprint."""
 
     time: float
     of: str
@@ -64,20 +73,23 @@ class Invasion:
 
 
 @dataclass(frozen=True)
-class Moment:
-    """One tick. ``road_of`` looks up the road that an actor is on."""
+class Snapshot:
+    """One tick. ``road_of`` looks up the road that an actor is on, ``lane_of`` its road and the lane so many
+    to the left of its own, ``place_of`` a place that is relative to an actor."""
 
     time: float
-    states: Mapping[str, State]
-    touches: Sequence[Touch]  # all so far
+    states: Mapping[str, ActorState]
+    touches: Sequence[CollisionRecord]  # all so far
     road_of: Callable[[str], int] = field(repr=False)
     invasions: Sequence[Invasion] = ()  # all so far
     route: tuple[float, float] | None = None  # m that the ego has done of its route, and the route's length
     steps: Mapping[str, str] = field(default_factory=dict)  # "begun" or "done", of named steps that have begun
+    lane_of: Callable[[str, int], tuple[int, int] | None] = field(default=lambda name, lanes: None, repr=False)
+    place_of: Callable[[At], tuple[float, float] | None] = field(default=lambda at: None, repr=False)
 
 
-def holds(when: When, now: Moment, me: str = EGO, begun: float = 0.0) -> bool:
-    """Whether all conditions hold; ``me`` is whose they are, ``begun`` when the step before began."""
+def holds(when: When, now: Snapshot, me: str = EGO, begun: float = 0.0) -> bool:
+    """Whether all conditions hold for actor ``me``; ``begun``: when the previous step began, s."""
     states = now.states
     if when.time is not None and now.time < when.time - 1e-6:
         return False
@@ -87,16 +99,22 @@ def holds(when: When, now: Moment, me: str = EGO, begun: float = 0.0) -> bool:
         a, b = states[near.of or me], states[near.to]
         if not _between(hypot(a.x - b.x, a.y - b.y), near.above, near.below):
             return False
-    if (moving := when.speed) is not None and not _between(states[moving.of or me].speed, moving.above, moving.below):
+    if (moving := when.speed) is not None and not _between(states[moving.of or me].forward, moving.above, moving.below):
         return False
-    if (gone := when.travelled) is not None and states[gone.of or me].travelled < gone.above:
+    if (far := when.travelled) is not None and states[far.of or me].travelled < far.above:
         return False
     if (at := when.position) is not None:
-        who = at.of or me
-        if at.road is not None and now.road_of(who) != at.road:
+        name = at.of or me
+        if at.road is not None and now.road_of(name) != at.road:
             return False
-        if at.x is not None and at.y is not None and hypot(states[who].x - at.x, states[who].y - at.y) > at.within:
-            return False
+        if at.place is not None and at.place.of is not None:
+            there = now.place_of(at)
+        else:
+            there = (at.x, at.y) if at.x is not None and at.y is not None else None
+        if there is not None:
+            away = hypot(states[name].x - there[0], states[name].y - there[1])
+            if away > at.within if at.beyond is None else away <= at.beyond:
+                return False
     if (stands := when.standing) is not None:
         stander = states[stands.of or me]
         if stander.speed >= STANDING or stander.stood < stands.least - 1e-6:
@@ -105,23 +123,59 @@ def holds(when: When, now: Moment, me: str = EGO, begun: float = 0.0) -> bool:
         return False
     if (head := when.headway) is not None and not _between(_headway(head, now, me), head.above, head.below):
         return False
-    if (left := when.time_to_collision) is not None and not time_to_collision(left, now, me) < left.below:
+    left, change, race = when.time_to_collision, when.acceleration, when.faster
+    if left is not None and not _between(time_to_collision(left, now, me), left.above, left.below):
+        return False
+    if change is not None and not _between(states[change.of or me].acceleration, change.above, change.below):
+        return False
+    if race is not None and not _between(_faster(race, now, me), race.above, race.below):
+        return False
+    if (lost := when.offroad) is not None and not 0.0 < states[lost.of or me].astray >= lost.least - 1e-6:
+        return False
+    if (stuck := when.end_of_road) is not None and not 0.0 < states[stuck.of or me].ended >= stuck.least - 1e-6:
+        return False
+    if when.clear is not None and not _is_clear(when.clear, now, me):
+        return False
+    if when.all_of is not None and not all(holds(one, now, me, begun) for one in when.all_of):
         return False
     if when.any_of is not None and not any(holds(one, now, me, begun) for one in when.any_of):
         return False
     return _hit(when, now, me)
 
 
-def _headway(wanted: Headway, now: Moment, me: str) -> float:
+def _faster(wanted: Faster, now: Snapshot, me: str) -> float:
+    return now.states[wanted.of or me].speed - now.states[wanted.to].speed
+
+
+def _is_clear(wanted: Clear, now: Snapshot, me: str) -> bool:
+    """Whether the lane in question is free."""
+    who = wanted.of or me
+    lane = now.lane_of(who, wanted.lanes)
+    for name, other in now.states.items():
+        if name == who or now.lane_of(name, 0) != lane:
+            continue
+        ahead, _ = now.states[who].ahead(other)
+        if -wanted.behind <= ahead <= wanted.ahead:
+            return False
+    return True
+
+
+def _headway(wanted: Headway, now: Snapshot, me: str) -> float:
     a, b = now.states[wanted.of or me], now.states[wanted.to]
     if a.ahead(b)[0] <= 0.0:
         return nan  # it is behind: neither above nor below anything
     return gap(a, b) / a.speed if a.speed > STANDING else inf
 
 
-def time_to_collision(wanted: TimeToCollision, now: Moment, me: str = EGO) -> float:
+def time_to_collision(wanted: TimeToCollision, now: Snapshot, me: str = EGO) -> float:
     """Seconds until the circles around two actors would touch at their present velocities, ``inf`` if they never do."""
-    a, b = now.states[wanted.of or me], now.states[wanted.to]
+    a = now.states[wanted.of or me]
+    if wanted.there is not None:
+        x, y = (wanted.there.x or 0.0) - a.x, (wanted.there.y or 0.0) - a.y
+        closing = (x * a.vx + y * a.vy) / max(hypot(x, y), 1e-6)
+        return hypot(x, y) / closing if closing > STANDING else inf
+    assert wanted.to is not None
+    b = now.states[wanted.to]
     x, y, vx, vy = b.x - a.x, b.y - a.y, b.vx - a.vx, b.vy - a.vy
     reach = min(a.half_length, a.half_width) + min(b.half_length, b.half_width)
     if gap(a, b) == 0.0:
@@ -138,7 +192,7 @@ def time_to_collision(wanted: TimeToCollision, now: Moment, me: str = EGO) -> fl
     return seconds if nearest < reach and seconds < REACH else inf
 
 
-def gap(a: State, b: State) -> float:
+def gap(a: ActorState, b: ActorState) -> float:
     """Free metres between the outlines of two actors, 0 where they touch."""
     corners_a, corners_b = corners(a), corners(b)
     return 0.0 if _overlap(a, b) else min(_apart(corners_a, corners_b), _apart(corners_b, corners_a))
@@ -148,14 +202,14 @@ def _between(value: float, above: float | None, below: float | None) -> bool:
     return (above is None or value > above) and (below is None or value < below)
 
 
-def _hit(when: When, now: Moment, me: str) -> bool:
+def _hit(when: When, now: Snapshot, me: str) -> bool:
     wanted = when.collision
     return wanted is None or any(
         touch.of == (wanted.of or me) and wanted.by in (None, touch.by) for touch in now.touches
     )
 
 
-def corners(state: State) -> list[tuple[float, float]]:
+def corners(state: ActorState) -> list[tuple[float, float]]:
     """The four corners of an actor's outline, metres."""
     c, s = cos(state.yaw), sin(state.yaw)
     sides = ((1, 1), (1, -1), (-1, -1), (-1, 1))
@@ -163,7 +217,7 @@ def corners(state: State) -> list[tuple[float, float]]:
     return [(state.x + u * c - v * s, state.y + u * s + v * c) for u, v in half]
 
 
-def _overlap(a: State, b: State) -> bool:
+def _overlap(a: ActorState, b: ActorState) -> bool:
     """Separating axes of two boxes."""
     corners_a, corners_b = corners(a), corners(b)
     for yaw in (a.yaw, b.yaw):

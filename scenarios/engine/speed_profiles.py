@@ -1,77 +1,82 @@
-"""Speeds that are told exactly: ramps, somebody else's speed, times along a path, meeting somebody somewhere."""
+"""Speed profiles: ramps, another actor's speed, timed paths, rendezvous, kept distances."""
 
 from __future__ import annotations
 
 from bisect import bisect_right
-from itertools import pairwise
+from collections.abc import Sequence
+from itertools import accumulate, pairwise
 from math import cos, hypot, pi
 from typing import Protocol
 
-from scenarios.engine.routes import Guide, Way
-from scenarios.engine.snapshot import STANDING, Moment, State
-from scenarios.language.schema import KeepDistance, Meet, SetSpeed, Step
+from scenarios.engine.routes import Approach, RouteResolver
+from scenarios.engine.snapshot import STANDING, ActorState, Snapshot
+from scenarios.language.schema import KeepDistance, Meet, SetSpeed, SpeedAt, Step
 
 FASTEST = 60.0  # m/s
-HARDEST = 6.0  # m/s^2, to meet somebody
-MET = 1.0  # m from a place that count as there
+HARDEST = 6.0  # m/s^2, of a rendezvous
+MET = 1.0  # m from a place within which it counts as reached
 SPRING = 0.8  # 1/s, of a kept distance
 CATCH_UP = 1.0  # 1/s: how fast a lag behind the times of a path is made good
 
 
-class Pace(Protocol):
+class SpeedProfile(Protocol):
     """A speed over time: ``speed`` of the last tick in m/s, and whether what was wanted is ``reached``."""
 
     speed: float
     reached: bool
 
-    def at(self, now: Moment, delta: float) -> float:
+    def at(self, now: Snapshot, delta: float) -> float:
         """m/s for the tick of ``delta`` seconds that begins now; to be asked once a tick."""
 
 
-class Ramp:
-    """To a speed, or to that of somebody else."""
+class SpeedRamp:
+    """A ramp to a speed, or to another actor's speed."""
 
-    def __init__(self, told: SetSpeed, now: Moment, speed: float) -> None:
+    def __init__(self, spec: SetSpeed, now: Snapshot, speed: float) -> None:
         self.speed, self.reached = speed, False
-        self._told, self._before, self._begun = told, speed, now.time
+        self._spec, self._before, self._begun = spec, speed, now.time
         self._target = self._wanted(now)
         change = abs(self._target - speed)
         self._seconds = 0.0
-        if told.over is not None:
-            self._seconds = told.over
-        elif told.rate is not None:
-            self._seconds = change / told.rate
-        elif told.within is not None:
-            self._seconds = 2.0 * told.within / max(self._target + speed, 0.1)
+        if spec.over is not None:
+            self._seconds = spec.over
+        elif spec.rate is not None:
+            self._seconds = change / spec.rate
+        elif spec.within is not None:
+            self._seconds = 2.0 * spec.within / max(self._target + speed, 0.1)
         if not self._seconds:
             self.speed = self._target
 
-    def _wanted(self, now: Moment) -> float:
-        told = self._told
-        if told.speed is not None:
-            return told.speed
-        assert told.beside is not None
-        times = 1.0 if told.times is None else told.times
-        return min(max(times * now.states[told.beside].speed + (told.plus or 0.0), 0.0), FASTEST)
+    def _wanted(self, now: Snapshot) -> float:
+        spec = self._spec
+        if spec.speed is not None:
+            return spec.speed
+        assert spec.beside is not None
+        times = 1.0 if spec.times is None else spec.times
+        return min(max(times * now.states[spec.beside].speed + (spec.plus or 0.0), 0.0), FASTEST)
 
-    def at(self, now: Moment, delta: float) -> float:
-        """See ``Pace``."""
-        if self._told.keep:
+    def at(self, now: Snapshot, delta: float) -> float:
+        """See ``SpeedProfile``."""
+        if self._spec.keep:
             self._target = self._wanted(now)
-        gone = now.time + delta - self._begun
-        share = min(gone / self._seconds, 1.0) if self._seconds > 0.0 else 1.0
+        elapsed = now.time + delta - self._begun
+        share = min(elapsed / self._seconds, 1.0) if self._seconds > 0.0 else 1.0
         self.reached = share >= 1.0 and now.time > self._begun
-        if self._told.smooth:
+        if self._spec.smooth:
             share = 0.5 - 0.5 * cos(pi * share)
         self.speed = self._before + share * (self._target - self._before)
         return self.speed
 
 
-class Timed:
-    """The times of a path's corners."""
+class TimedPath:
+    """The speed that reaches a path's corners at given times.
+
+    ``name``: of the actor; ``corners``: metres; ``times``: seconds since the step began; ``now``: this tick; ``speed``:
+    at the beginning, m/s.
+    """
 
     def __init__(
-        self, name: str, corners: list[tuple[float, float]], times: list[float], now: Moment, speed: float
+        self, name: str, corners: list[tuple[float, float]], times: list[float], now: Snapshot, speed: float
     ) -> None:
         self.speed, self.reached = speed, False
         self._name, self._times, self._begun = name, times, now.time
@@ -81,8 +86,8 @@ class Timed:
         me = now.states[name]
         self._from = me.travelled + hypot(corners[0][0] - me.x, corners[0][1] - me.y)
 
-    def at(self, now: Moment, delta: float) -> float:
-        """See ``Pace``."""
+    def at(self, now: Snapshot, delta: float) -> float:
+        """See ``SpeedProfile``."""
         time = now.time + delta - self._begun
         if time < self._times[0]:
             return self.speed
@@ -96,18 +101,41 @@ class Timed:
         return self.speed
 
 
-class Meeting:
-    """Being at a place when somebody else is at another: with t seconds left for d metres, the speed now that leads
-    there with a constant acceleration, (v + v_end) / 2 t = d."""
+class Profile:
+    """Speeds one after the other, each reached linearly."""
 
-    def __init__(self, name: str, told: Meet, mine: Way, others: Way, speed: float) -> None:
+    def __init__(self, told: Sequence[SpeedAt], now: Snapshot, speed: float) -> None:
         self.speed, self.reached = speed, False
-        self._name, self._told, self._mine, self._others = name, told, mine, others
+        self._begun = now.time
+        self._times = list(accumulate((each.over for each in told), initial=0.0))
+        self._speeds = [speed, *(each.speed for each in told)]
 
-    def at(self, now: Moment, delta: float) -> float:
-        """See ``Pace``."""
-        told, other = self._told, now.states[self._told.other]
-        end = told.speed if told.plus is None else max(other.speed + told.plus, 0.0)
+    def at(self, now: Snapshot, delta: float) -> float:
+        """See ``SpeedProfile``."""
+        time = now.time + delta - self._begun
+        k = min(bisect_right(self._times, time), len(self._times) - 1)
+        span = self._times[k] - self._times[k - 1]
+        share = min(max((time - self._times[k - 1]) / span, 0.0), 1.0) if span else 1.0
+        self.speed = self._speeds[k - 1] + share * (self._speeds[k] - self._speeds[k - 1])
+        self.reached = time >= self._times[-1]
+        return self.speed
+
+
+class Rendezvous:
+    """Reaching a place at the moment when another actor reaches its own.
+
+    With t seconds left for d metres: the present speed of a constant acceleration, (v + v_end) / 2 t = d. ``name``: of
+    the actor; ``spec``: the step; ``mine``, ``others``: the ways of both; ``speed``: at the beginning, m/s.
+    """
+
+    def __init__(self, name: str, spec: Meet, mine: Approach, others: Approach, speed: float) -> None:
+        self.speed, self.reached = speed, False
+        self._name, self._spec, self._mine, self._others = name, spec, mine, others
+
+    def at(self, now: Snapshot, delta: float) -> float:
+        """See ``SpeedProfile``."""
+        spec, other = self._spec, now.states[self._spec.other]
+        end = spec.speed if spec.plus is None else max(other.speed + spec.plus, 0.0)
         left, theirs = self._mine.left(now.states[self._name]), self._others.left(other)
         self.reached = self.reached or left < MET or theirs < MET
         if self.reached:
@@ -122,42 +150,49 @@ class Meeting:
         return self.speed
 
 
-class Following:
-    """A distance to somebody ahead: a spring to it and a damper to their speed, critically damped."""
+class DistanceKeeper:
+    """A kept distance to the actor ahead: a spring to it and a damper to its speed, critically damped."""
 
-    def __init__(self, name: str, told: KeepDistance, speed: float) -> None:
+    def __init__(self, name: str, spec: KeepDistance, speed: float) -> None:
         self.speed, self.reached = speed, False
-        self._name, self._told = name, told
+        self._name, self._spec = name, spec
 
-    def at(self, now: Moment, delta: float) -> float:
-        """See ``Pace``."""
-        told, me, other = self._told, now.states[self._name], now.states[self._told.to]
+    def at(self, now: Snapshot, delta: float) -> float:
+        """See ``SpeedProfile``."""
+        spec, me, other = self._spec, now.states[self._name], now.states[self._spec.to]
         apart = me.ahead(other)[0]
-        if told.outlines:
+        if spec.outlines:
             apart -= me.half_length + other.half_length
-        wanted = told.metres if told.metres is not None else (told.seconds or 0.0) * self.speed
+        wanted = spec.metres if spec.metres is not None else (spec.seconds or 0.0) * self.speed
         push = SPRING**2 * (apart - wanted) + 2.0 * SPRING * (other.speed - self.speed)
         self.reached = self.reached or abs(apart - wanted) < MET
-        speed = self.speed + min(max(push, -told.deceleration), told.acceleration) * delta
-        self.speed = min(max(speed, 0.0), told.most)
+        speed = self.speed + min(max(push, -spec.deceleration), spec.acceleration) * delta
+        self.speed = min(max(speed, 0.0), spec.most)
         return self.speed
 
 
-def pace_of(step: Step, name: str, now: Moment, before: Pace | None, guide: Guide) -> Pace | None:
-    """The pace that a step of somebody asks for, None if none. ``before`` is what they had."""
-    me: State = now.states[name]
+def speed_profile(
+    step: Step, name: str, now: Snapshot, before: SpeedProfile | None, guide: RouteResolver
+) -> SpeedProfile | None:
+    """The speed profile that a step asks for, None if none.
+
+    ``name``: of the actor; ``now``: this tick; ``before``: its profile so far; ``guide`` resolves places.
+    """
+    me: ActorState = now.states[name]
     speed = before.speed if before is not None else me.speed
     if step.set_speed is not None:
-        return Ramp(step.set_speed, now, speed)
+        return SpeedRamp(step.set_speed, now, speed)
     if (meet := step.meet) is not None:
         mine, others = guide.way_to(meet.at, me), guide.way_to(meet.there, now.states[meet.other])
-        return Meeting(name, meet, mine, others, speed)
+        return Rendezvous(name, meet, mine, others, speed)
+    if step.speeds is not None:
+        return Profile(step.speeds, now, speed)
     if step.keep_distance is not None:
-        return Following(name, step.keep_distance, speed)
+        return DistanceKeeper(name, step.keep_distance, speed)
     if step.follow_path is not None:
-        corners, times = guide.path(step)
+        corners, times = guide.path(step, now)
         if times:
-            return Timed(name, corners, times, now, speed)
+            return TimedPath(name, corners, times, now, speed)
         if step.follow_path.speed is not None:
-            return Ramp(SetSpeed(speed=step.follow_path.speed), now, speed)
+            return SpeedRamp(SetSpeed(speed=step.follow_path.speed), now, speed)
     return None

@@ -1,1 +1,1 @@
-"""The language of scenarios: its schema, its conditions, its mistakes with file, line and key."""
+"""The scenario language: its schema, its conditions, and its errors with file, line and key."""

@@ -1,4 +1,4 @@
-"""Where and when, in the scenario language: places and conditions, and what all its models have in common."""
+"""Places and conditions of the scenario language, and the base of all its models."""
 
 from __future__ import annotations
 
@@ -12,6 +12,8 @@ Metres = Annotated[float, Field(ge=-10_000.0, le=10_000.0)]
 Distance = Annotated[float, Field(ge=0.0, le=10_000.0)]
 Seconds = Annotated[float, Field(ge=0.0, le=3600.0)]
 Speed = Annotated[float, Field(ge=0.0, le=60.0)]
+SignedSpeed = Annotated[float, Field(ge=-60.0, le=60.0)]
+Acceleration = Annotated[float, Field(ge=-1000.0, le=1000.0)]
 Share = Annotated[float, Field(ge=0.0, le=1.0)]
 Percent = Annotated[float, Field(ge=0.0, le=100.0)]
 
@@ -19,7 +21,7 @@ Percent = Annotated[float, Field(ge=0.0, le=100.0)]
 #: Keys that say when or how, not what.
 _WHEN = (
     "name", "when", "delay", "armed_by", "done_after", "done_within",
-    "lanes", "length", "oncoming", "times", "plus", "keep", "over", "rate", "within", "smooth",
+    "lanes", "length", "oncoming", "times", "plus", "keep", "over", "rate", "within", "smooth", "repeats",
 )  # fmt: skip
 
 
@@ -62,6 +64,8 @@ class Place(Model):
     """Instead of `lane`: metres to the left of the road's reference line. The nearest lane there is meant."""
     ahead: Metres | None = None
     """Metres along the road in front of where the ego begins (negative: behind it); straight on at junctions."""
+    of: Name | None = None
+    """With `ahead`: of where this actor is when the place is asked for, not of where the ego begins."""
     x: Metres | None = None
     """With `y`: in the world, CARLA's axes (y is to the right of x)."""
     y: Metres | None = None
@@ -73,6 +77,8 @@ class Place(Model):
             raise ValueError("needs road, lane and s together")
         if (self.x is None) != (self.y is None):
             raise ValueError("needs x and y together")
+        if self.of is not None and self.ahead is None:
+            raise ValueError("of goes with ahead")
         ways = (self.point is not None, self.road is not None, self.ahead is not None, self.x is not None)
         if sum(ways) != 1:
             raise ValueError("needs exactly one of point, road (with lane and s), ahead, x (with y)")
@@ -121,15 +127,58 @@ class Near(Model):
 
 
 class Moving(Model):
-    """Speed of an actor."""
+    """Speed of an actor, negative backwards."""
 
     of: Name | None = None
-    below: Speed | None = None
-    above: Speed | None = None
+    below: SignedSpeed | None = None
+    above: SignedSpeed | None = None
 
     @model_validator(mode="after")
     def _bound(self) -> Moving:
         return _bounded(self)
+
+
+class Accelerating(Model):
+    """How fast the speed of an actor changes, m/s^2; negative: it brakes."""
+
+    of: Name | None = None
+    below: Acceleration | None = None
+    above: Acceleration | None = None
+
+    @model_validator(mode="after")
+    def _bound(self) -> Accelerating:
+        return _bounded(self)
+
+
+class Faster(Model):
+    """How much faster an actor is than another one, m/s; negative: slower."""
+
+    of: Name | None = None
+    to: Name
+    below: Acceleration | None = None
+    above: Acceleration | None = None
+
+    @model_validator(mode="after")
+    def _bound(self) -> Faster:
+        return _bounded(self)
+
+
+class Clear(Model):
+    """Nobody is on the lane that is so many to the left of an actor's, nor near it along the road."""
+
+    of: Name | None = None
+    lanes: Annotated[int, Field(ge=-8, le=8)] = 0
+    """How many lanes to the left of its own (negative: to the right)."""
+    ahead: Distance = 0.0
+    behind: Distance = 0.0
+    """Metres between the middles within which nobody is."""
+
+
+class Astray(Model):
+    """For so long an actor has been beside every lane (`offroad`), or where its road ends (`end_of_road`)."""
+
+    of: Name | None = None
+    least: Seconds = 0.0
 
 
 class At(Model):
@@ -141,6 +190,8 @@ class At(Model):
     y: Metres | None = None
     within: Distance = 5.0
     """Radius round the place, or x, y."""
+    beyond: Distance | None = None
+    """Instead: further away than so many metres."""
     road: int | None = Field(None, ge=0)
 
     @model_validator(mode="after")
@@ -153,13 +204,13 @@ class At(Model):
 
 
 class Travelled(Model):
-    """Metres that an actor has gone since the beginning."""
+    """Metres that an actor has travelled since the beginning."""
 
     of: Name | None = None
     above: Annotated[float, Field(ge=0.0, le=1e6)]
 
 
-class Collision(Model):
+class CollisionCondition(Model):
     """An actor has touched something, or a certain other actor."""
 
     of: Name | None = None
@@ -184,8 +235,17 @@ class TimeToCollision(Model):
     """Seconds until an actor would touch another one, both keeping their velocities (never: infinite)."""
 
     of: Name | None = None
-    to: Name
-    below: Seconds
+    to: Name | None = None
+    there: At | None = None
+    """Instead of another actor, a place."""
+    below: Seconds | None = None
+    above: Seconds | None = None
+
+    @model_validator(mode="after")
+    def _bound(self) -> TimeToCollision:
+        if (self.to is None) == (self.there is None):
+            raise ValueError("needs either to or there")
+        return _bounded(self)
 
 
 class Standing(Model):
@@ -196,7 +256,7 @@ class Standing(Model):
 
 
 class StepState(Model):
-    """A named step of anybody has begun, or is done."""
+    """A named step of any actor has begun, or is done."""
 
     step: Name
     state: Literal["begun", "done"] = "done"
@@ -213,11 +273,18 @@ class When(Model):
     speed: Moving | None = None
     position: At | None = None
     travelled: Travelled | None = None
-    collision: Collision | None = None
+    collision: CollisionCondition | None = None
     headway: Headway | None = None
     time_to_collision: TimeToCollision | None = None
     standing: Standing | None = None
+    acceleration: Accelerating | None = None
+    faster: Faster | None = None
+    clear: Clear | None = None
+    offroad: Astray | None = None
+    end_of_road: Astray | None = None
     step: StepState | None = None
+    all_of: Annotated[list[When], Field(min_length=1, max_length=200)] | None = None
+    """All of these too, where there are several of a kind."""
     any_of: Annotated[list[When], Field(min_length=1, max_length=20)] | None = None
     """Of these one is enough."""
 
@@ -228,7 +295,7 @@ class When(Model):
         return self
 
 
-_Between = TypeVar("_Between", Near, Moving, Headway)
+_Between = TypeVar("_Between", Near, Moving, Headway, Accelerating, Faster, TimeToCollision)
 
 
 def _bounded(model: _Between) -> _Between:

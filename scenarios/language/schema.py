@@ -13,7 +13,8 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, field_validator, model_validator
 
 from bridge.process.presets import Preset
-from bridge.tags import named
+from bridge.size import Size
+from bridge.tags import COUNT, named
 from scenarios.language.conditions import (
     EGO,
     Distance,
@@ -63,7 +64,7 @@ class ChangeLane(OneOf):
     beside: Name | None = None
     """To the lane where this actor is; with `lanes` so many to the left of it (negative: to the right)."""
     lanes: Annotated[int, Field(ge=-8, le=8)] | None = None
-    """How many lanes (with `side`: 1 unless told; with `beside`: 0)."""
+    """How many lanes (default with `side`: 1, with `beside`: 0)."""
     length: Annotated[float, Field(ge=6.0, le=500.0)] = 20.0
     """Metres of road that it takes."""
     over: Annotated[float, Field(gt=0.0, le=600.0)] | None = None
@@ -84,10 +85,13 @@ class Shift(Model):
 
 
 class SetSpeed(OneOf):
-    """Exactly this speed, whatever the engine could and whoever is in the way; where to go stays as it was. Done when
-    it is reached."""
+    """Set exactly this speed, regardless of the engine's power and of traffic; the path stays as it was.
 
-    speed: Speed | None = None
+    Done when it is reached.
+    """
+
+    speed: Annotated[float, Field(ge=-60.0, le=60.0)] | None = None
+    """Negative: backwards."""
     beside: Name | None = None
     """As fast as this actor, times `times` plus `plus`."""
     times: Annotated[float, Field(ge=0.0, le=10.0)] | None = None
@@ -113,16 +117,32 @@ class SetSpeed(OneOf):
 class Waymark(Place):
     """A point of a path."""
 
+    lanes: int = Field(0, ge=-8, le=8)
+    """Lanes to the right of the place (negative: to the left)."""
     across: Annotated[float, Field(ge=-30.0, le=30.0)] = 0.0
     """Metres to the right of the lane's middle."""
     at: Seconds | None = None
     """Seconds since the step began; all points have one, or none."""
 
 
+class Curve(Model):
+    """A rational B-spline (NURBS) over the points of a path as its control points (Piegl and Tiller 1997, eq. 4.1)."""
+
+    order: Annotated[int, Field(ge=2, le=10)]
+    knots: Annotated[list[float], Field(min_length=4, max_length=2000)]
+    weights: Annotated[list[float], Field(min_length=2, max_length=1000)]
+
+
 class FollowPath(Model):
     """Go straight from point to point, wherever that is. Done at the last one."""
 
     points: Annotated[list[Waymark], Field(min_length=2, max_length=1000)]
+    frame: Name | None = None
+    """Points with `x` and `y` are metres ahead and to the right of this actor, where it is when the step begins."""
+    curve: Curve | None = None
+    """Instead of straight lines."""
+    absolute: bool = False
+    """Times of the points count since the beginning of the scenario."""
     speed: Speed | None = None
     """Default: as before; where points have times, what these ask for."""
 
@@ -131,12 +151,19 @@ class FollowPath(Model):
         times = [point.at for point in self.points if point.at is not None]
         if times and (len(times) < len(self.points) or any(b <= a for a, b in pairwise(times))):
             raise ValueError("all points have a time, each a later one, or none has")
+        if self.curve is not None:
+            if len(self.curve.weights) != len(self.points):
+                raise ValueError("curve has one weight for each point")
+            if len(self.curve.knots) != len(self.points) + self.curve.order:
+                raise ValueError("curve has as many knots as points and its order together")
         return self
 
 
 class Meet(Model):
-    """Choose the speed so as to be at a place at the moment when somebody else is at another one; where to go stays as
-    it was. Done when either is there."""
+    """Choose the speed so as to reach a place at the moment when another actor reaches another one.
+
+    The path stays as it was. Done when either is there.
+    """
 
     at: Place
     other: Name
@@ -156,7 +183,7 @@ class Stop(Model):
     hold: Seconds = 0.0
 
 
-class Pedals(Model):
+class ControlPoint(Model):
     """Pedals and steering from a moment on."""
 
     at: Seconds = 0.0
@@ -169,7 +196,7 @@ class Pedals(Model):
 
 
 class Cross(Model):
-    """A walker goes straight over the road, from where it stands. Done when it has gone so far."""
+    """A walker walks straight across the road from its position. Done after `distance`."""
 
     speed: Annotated[float, Field(gt=0.0, le=6.0)] = 1.4
     distance: Annotated[float, Field(gt=0.0, le=1000.0)] = 8.0
@@ -178,7 +205,7 @@ class Cross(Model):
 
 
 class KeepDistance(Model):
-    """Choose the speed so as to keep a distance from somebody ahead on the same way. Done when it is reached."""
+    """Choose the speed so as to keep a distance to an actor ahead on the same path. Done when it is reached."""
 
     to: Name
     metres: Distance | None = None
@@ -199,6 +226,38 @@ class KeepDistance(Model):
         return self
 
 
+class KeepAside(Model):
+    """Keep a distance to the side of somebody, by shifting within or beyond the lane. Goes on until the next way."""
+
+    to: Name
+    metres: Distance
+    side: Literal["left", "right"] | None = None
+    """Which side of the other one to be at (default: where it is)."""
+    outlines: bool = True
+    """Between the outlines, not between the middles."""
+
+
+class SpeedAt(Model):
+    """A speed that is reached so many seconds after the one before."""
+
+    speed: Speed
+    over: Seconds
+
+
+class Lamps(Model):
+    """Lamps of a vehicle, on or off; those that are not named stay as they are."""
+
+    position: bool | None = None
+    low_beam: bool | None = None
+    high_beam: bool | None = None
+    brake: bool | None = None
+    right_blinker: bool | None = None
+    left_blinker: bool | None = None
+    reverse: bool | None = None
+    fog: bool | None = None
+    interior: bool | None = None
+
+
 class Step(OneOf):
     """One thing to do. Without `when` it begins as soon as the step before is done."""
 
@@ -213,6 +272,8 @@ class Step(OneOf):
     """Counts as done after so many metres."""
     armed_by: When | None = None
     """Has to have held once before `when` counts."""
+    repeats: Annotated[int, Field(ge=1, le=100_000)] = 1
+    """How often it may begin, in `events`; again when it is done and its conditions have not held in between."""
     follow_lane: FollowLane | None = None
     follow_route: FollowRoute | None = None
     change_lane: ChangeLane | None = None
@@ -223,11 +284,21 @@ class Step(OneOf):
     keep_distance: KeepDistance | None = None
     stop: Stop | None = None
     cross: Cross | None = None
-    controls: Annotated[list[Pedals], Field(min_length=1, max_length=10_000)] | None = None
+    teleport: Spawn | None = None
+    """Be somewhere else at once, with the speed as it was."""
+    vanish: Literal[True] | None = None
+    """Be nowhere from now on, until a `teleport`."""
+    keep_aside: KeepAside | None = None
+    speeds: Annotated[list[SpeedAt], Field(min_length=1, max_length=1000)] | None = None
+    """Exactly these speeds one after the other. Done at the last one."""
+    lamps: Lamps | None = None
+    mark: Literal[True] | None = None
+    """Nothing, for conditions that ask whether it has begun."""
+    controls: Annotated[list[ControlPoint], Field(min_length=1, max_length=10_000)] | None = None
     """Pedals by time. Goes on until the next step."""
 
 
-class Ego(Model):
+class EgoSpec(Model):
     """The vehicle with the camera."""
 
     blueprint: str = Field("vehicle.tesla.model3", pattern=r"^vehicle\.[\w.-]+$")
@@ -239,17 +310,17 @@ class Ego(Model):
     """Steps that need not come in order: each begins once, whenever its `when` holds, instead of what is being done."""
 
     @model_validator(mode="after")
-    def _something(self) -> Ego:
+    def _something(self) -> EgoSpec:
         if not self.do and not self.events:
             raise ValueError("needs at least one step in do or events")
         return self
 
 
-class Actor(Model):
-    """Somebody else."""
+class ActorSpec(Model):
+    """A scripted vehicle or walker other than the ego."""
 
     name: Name
-    blueprint: str = Field(pattern=r"^(vehicle|walker)\.[\w.-]+$")
+    blueprint: str = Field(pattern=r"^(vehicle|walker|static\.prop)\.[\w. -]+$")
     color: str | None = Field(None, pattern=r"^\d{1,3},\d{1,3},\d{1,3}$")
     spawn: Spawn
     do: list[Step] = Field(default_factory=list, max_length=100)
@@ -259,7 +330,13 @@ class Actor(Model):
 
     @property
     def walks(self) -> bool:
+        """Whether it is a walker."""
         return self.blueprint.startswith("walker.")
+
+    @property
+    def stands(self) -> bool:
+        """Whether it is a thing, which does not move by itself."""
+        return self.blueprint.startswith("static.")
 
 
 # What must come of it
@@ -275,7 +352,7 @@ class SpeedLimit(Model):
 
 
 class Travels(Model):
-    """Metres that an actor must have gone in the end."""
+    """Metres that an actor must have travelled in the end."""
 
     of: Name = EGO
     least: Distance = 0.0
@@ -351,7 +428,7 @@ class End(When):
     """Seconds between these conditions and the end."""
 
 
-class Light(Model):
+class LightSpec(Model):
     """Holds a traffic light in a state from a moment on; those of the crossing lanes go red when it is not."""
 
     at: Place
@@ -364,7 +441,7 @@ class Light(Model):
 # The whole
 
 
-class Mount(Model):
+class MountSpec(Model):
     """The camera's place at the ego, from the middle of the vehicle at road level."""
 
     x: Annotated[float, Field(ge=-30.0, le=30.0)] = 1.2
@@ -379,27 +456,23 @@ class Mount(Model):
     """Degrees, to the right is positive."""
 
 
-class Camera(Model):
-    size: Annotated[str, Field(pattern=r"^[1-9]\d{1,3}x[1-9]\d{1,3}$")] = "512x256"
-    """Pixels, width x height."""
+class CameraSpec(Model):
+    """The camera at the ego."""
+
+    size: Size = Size(512, 256)
+    """Pixels, width x height; each 32 to 4096."""
     fov: Annotated[float, Field(ge=5.0, le=170.0)] = 70.0
     """Horizontal, degrees."""
-    mount: Mount = Field(default_factory=lambda: Mount())
-
-    @property
-    def pixels(self) -> tuple[int, int]:
-        """Width and height."""
-        width, height = self.size.split("x")
-        return int(width), int(height)
+    mount: MountSpec = Field(default_factory=lambda: MountSpec())
 
 
-class OtherCamera(Camera):
+class ExtraCameraSpec(CameraSpec):
     """A further camera at the ego, beside the first one."""
 
     name: Name
 
 
-class Weather(Model):
+class WeatherSpec(Model):
     """A CARLA preset and what differs from it. The sun's altitude is the time of day."""
 
     preset: Preset | None = None
@@ -415,7 +488,14 @@ class Weather(Model):
     fog_density: Percent | None = None
 
 
-class Traffic(Model):
+class Change(Model):
+    """Other weather from a moment on."""
+
+    when: When
+    weather: WeatherSpec
+
+
+class TrafficSpec(Model):
     """The embedded town's own traffic round the ego; a CARLA server has its own."""
 
     vehicles: Annotated[int, Field(ge=0, le=200)] = 0
@@ -431,21 +511,23 @@ class Scenario(Model):
     """Name of a town, or an .xodr file beside the scenario. Generated towns are laid out by the seed."""
     seed: int = Field(0, ge=0, le=2**31)
     """Of the town, its traffic and every choice."""
-    weather: Weather = Field(default_factory=lambda: Weather())
+    weather: WeatherSpec = Field(default_factory=lambda: WeatherSpec())
     duration: Annotated[float, Field(gt=0.0, le=3600.0)]
     """Seconds until it ends, if it does not end before."""
     fps: Annotated[float, Field(ge=5.0, le=120.0)] = 20.0
     """Ticks and frames per simulated second."""
-    traffic: Traffic = Field(default_factory=lambda: Traffic())
-    camera: Camera = Field(default_factory=lambda: Camera())
-    cameras: list[OtherCamera] = Field(default_factory=list, max_length=7)
+    traffic: TrafficSpec = Field(default_factory=lambda: TrafficSpec())
+    camera: CameraSpec = Field(default_factory=lambda: CameraSpec())
+    cameras: list[ExtraCameraSpec] = Field(default_factory=list, max_length=7)
     """Further ones. What they see is recorded beside the first one's."""
-    lights: list[Light] = Field(default_factory=list, max_length=50)
+    lights: list[LightSpec] = Field(default_factory=list, max_length=50)
     """What traffic lights do other than by their cycles."""
-    remap: dict[str, str] = Field(default_factory=dict, max_length=29)
+    changes: list[Change] = Field(default_factory=list, max_length=50)
+    """Changes of the weather."""
+    remap: dict[str, str] = Field(default_factory=dict, max_length=COUNT)
     """What is painted as something else, tag by tag, such as `buildings: vegetation`. Recorded tags stay."""
-    ego: Ego
-    actors: list[Actor] = Field(default_factory=list, max_length=100)
+    ego: EgoSpec
+    actors: list[ActorSpec] = Field(default_factory=list, max_length=100)
     end: list[End] = Field(default_factory=list, max_length=20)
     """Ends when one of these holds."""
     asserts: list[Assertion] = Field(max_length=100, alias="assert")

@@ -1,4 +1,4 @@
-"""The scenarios that come with this installation, by name."""
+"""The shipped scenarios, by name."""
 
 from __future__ import annotations
 

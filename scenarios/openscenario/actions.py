@@ -3,22 +3,32 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from math import pi, sqrt
+from math import cos, pi, sin, sqrt
 from typing import Any, Protocol
 
 from scenarios.openscenario.elements import Element
 from scenarios.openscenario.places import Positions
 
-CRUISE = 8.0  # m/s of somebody whom the file leaves to somebody else's controller
-GENTLE = 3.0  # m/s^2 of a stop that does not say how hard
-WALK = 100.0  # m that somebody walks who is not told how far
+CRUISE = 8.0  # m/s of an entity that the file leaves to an external controller
+GENTLE = 3.0  # m/s^2 of a stop without given deceleration
+WALK = 100.0  # m of a walk without given distance
 NPC = 4.0  # m/s^2 with which ScenarioRunner's vehicles come to a speed that is a step
 LANE = 3.5  # m of a lane change whose dynamics are a rate
+OFFSETS = ("dx", "dy", "dz", "ds", "dt", "dLane", "offset")  # of relative positions
+CHORD = 1.0  # m, between two points of a clothoid
+#: The standard's lamps and ours.
+LAMPS = {
+    "daytimeRunningLights": ("position",), "lowBeam": ("low_beam",), "highBeam": ("high_beam",),
+    "fogLights": ("fog",), "fogLightsFront": ("fog",), "fogLightsRear": ("fog",), "brakeLights": ("brake",),
+    "indicatorLeft": ("left_blinker",), "indicatorRight": ("right_blinker",), "reversingLights": ("reverse",),
+    "warningLights": ("left_blinker", "right_blinker"), "licensePlateIllumination": ("position",),
+    "specialPurposeLights": ("interior",),
+}  # fmt: skip
 LATERAL = 1.0  # m/s^2 of a lane offset that does not say how fast
 
 
 class Entity(Protocol):
-    """Somebody who acts."""
+    """An acting entity."""
 
     name: str
     spawn: dict[str, Any] | None
@@ -27,12 +37,12 @@ class Entity(Protocol):
     paths: bool  # has a trajectory somewhere
 
     @property
-    def walks(self) -> bool: ...
+    def walks(self) -> bool:
+        """Whether it is a walker."""
 
 
 class Actions:
-    """Translates private actions. ``entity`` finds who is named, ``mirror`` is 1 for CARLA's axes, -1 for the
-    standard's."""
+    """Translates private actions. ``entity`` resolves references; ``mirror``: 1 for CARLA's axes, else -1."""
 
     def __init__(self, entity: Callable[[Element], Entity], positions: Positions, mirror: float) -> None:
         self._entity, self._positions, self._mirror = entity, positions, mirror
@@ -41,9 +51,15 @@ class Actions:
         """The step that stands for the child of a PrivateAction. Raises ``ScenarioError``."""
         if kind.name == "RoutingAction":
             what = kind.one()
-            return self._path(what) if what.name == "FollowTrajectoryAction" else self._route(actor, what)
+            return self._path(actor, what) if what.name == "FollowTrajectoryAction" else self._route(actor, what)
         if kind.name == "SynchronizeAction":
             return self._meet(kind)
+        if kind.name == "TeleportAction":
+            return {"teleport": self._positions.later(kind.get("Position").one())}
+        if kind.name == "AppearanceAction":
+            return self._lamps(actor, kind.one())
+        if kind.name in ("ControllerAction", "ActivateControllerAction"):
+            return self._controller(actor, kind)
         if kind.name not in ("LongitudinalAction", "LateralAction"):
             raise kind.refuse()
         what = kind.one()
@@ -55,12 +71,33 @@ class Actions:
             return self._lane_offset(actor, what)
         if what.name == "LongitudinalDistanceAction":
             return self._distance(actor, what)
+        if what.name == "SpeedProfileAction":
+            return self._profile(actor, what)
+        if what.name == "LateralDistanceAction":
+            return self._beside(actor, what)
         raise what.refuse()
+
+    def _controller(self, actor: Entity, kind: Element) -> dict[str, Any]:
+        """Our own driver stands for every controller: from when one is activated it drives; what is assigned or
+        overridden beside that is noted."""
+        active = [kind] if kind.name == "ActivateControllerAction" else kind.all("ActivateControllerAction")
+        if actor.walks or not any(each.text("longitudinal", "true").lower() == "true" for each in active):
+            return {"mark": True}
+        return {"follow_lane": {"speed": actor.speed or CRUISE}}
+
+    def _lamps(self, actor: Entity, what: Element) -> dict[str, Any]:
+        if what.name != "LightStateAction" or actor.walks:
+            raise what.refuse()
+        light, mode = what.get("LightType").one(), what.get("LightState").text("mode")
+        names = LAMPS.get(light.text("vehicleLightType", ""))
+        if names is None:
+            raise light.refuse()
+        return {"lamps": dict.fromkeys(names, mode != "off")}
 
     # How fast
 
     def target(self, target: Element) -> float:
-        """The speed that a SpeedActionTarget's child says, by what everybody does at the beginning, m/s."""
+        """The speed of a SpeedActionTarget's child, m/s; relative ones refer to the initial speeds."""
         if target.name == "AbsoluteTargetSpeed":
             speed = target.number("value")
         elif target.name == "RelativeTargetSpeed":
@@ -68,12 +105,12 @@ class Actions:
             speed = other * value if target.text("speedTargetValueType", "delta") == "factor" else other + value
         else:
             raise target.refuse()
-        if not 0.0 <= speed <= 60.0:
-            raise target.error(f"{speed:g} m/s is not 0 to 60")
+        if not -60.0 <= speed <= 60.0:
+            raise target.error(f"{speed:g} m/s is not -60 to 60")
         return speed
 
-    def told(self, target: Element) -> dict[str, Any]:
-        """The same as the beginning of a ``set_speed``."""
+    def set_speed(self, target: Element) -> dict[str, Any]:
+        """The same as the first keys of a ``set_speed``."""
         if target.name != "RelativeTargetSpeed":
             return {"speed": self.target(target)}
         factor = target.text("speedTargetValueType", "delta") == "factor"
@@ -95,9 +132,8 @@ class Actions:
             speed = self.target(target)
             if speed == 0.0:
                 return {**done, "stop": {}}
-            assert actor.spawn is not None
             walk: dict[str, Any] = {"speed": min(speed, 6.0), "distance": WALK}
-            if "yaw" in actor.spawn:
+            if actor.spawn is not None and "yaw" in actor.spawn:
                 walk["yaw"] = actor.spawn["yaw"]
             return {**done, "cross": walk}
         if actor.controlled:
@@ -106,17 +142,17 @@ class Actions:
                 return {**done, "follow_lane": {"speed": speed}}
             hard = value if dimension == "rate" and 0.0 < value <= 10.0 else GENTLE
             return {**done, "stop": {"deceleration": hard}}
-        told = self.told(target)
+        setting = self.set_speed(target)
         if shape == "step":
-            told |= {"rate": NPC} if self._mirror > 0.0 else {}
+            setting |= {"rate": NPC} if self._mirror > 0.0 else {}
         elif shape not in ("linear", "sinusoidal", "cubic"):
             raise dynamics.error(f"dynamicsShape {shape} is not supported")
         elif value > 0.0:
             if dimension not in ("time", "rate", "distance"):
                 raise dynamics.error(f"dynamicsDimension {dimension} is not supported")
-            told[{"time": "over", "rate": "rate", "distance": "within"}[dimension]] = value
-            told |= {"smooth": True} if shape != "linear" else {}
-        return {**done, "set_speed": told}
+            setting[{"time": "over", "rate": "rate", "distance": "within"}[dimension]] = value
+            setting |= {"smooth": True} if shape != "linear" else {}
+        return {**done, "set_speed": setting}
 
     def _distance(self, actor: Entity, what: Element) -> dict[str, Any]:
         what.only("DynamicConstraints")
@@ -139,6 +175,15 @@ class Actions:
                     gap[key] = min(limits.number(name), most)
         return {"keep_distance": gap}
 
+    def _profile(self, actor: Entity, what: Element) -> dict[str, Any]:
+        what.only("SpeedProfileEntry", "DynamicConstraints")
+        if actor.walks or what.text("entityRef", ""):
+            raise what.error("is not supported for somebody on foot, nor relative to an entity")
+        entries = what.all("SpeedProfileEntry")
+        if not entries:
+            raise what.error("has no SpeedProfileEntry")
+        return {"speeds": [{"speed": each.number("speed"), "over": each.number("time", 0.0)} for each in entries]}
+
     def _meet(self, what: Element) -> dict[str, Any]:
         what.only("TargetPositionMaster", "TargetPosition", "FinalSpeed")
         meet: dict[str, Any] = {
@@ -148,11 +193,11 @@ class Actions:
         }
         if (final := what.find("FinalSpeed")) is not None:
             speed = final.one()
+            # How the last metres before it are driven is ours.
+            speed.only("TargetDistanceSteadyState", "TargetTimeSteadyState")
             if speed.name == "AbsoluteSpeed":
-                speed.only()
                 meet["speed"] = speed.number("value")
             elif speed.name == "RelativeSpeedToMaster" and speed.text("speedTargetValueType") == "delta":
-                speed.only()
                 meet["plus"] = speed.number("value")
             else:
                 raise speed.refuse()
@@ -168,7 +213,7 @@ class Actions:
         if what.number("targetLaneOffset", 0.0) != 0.0:
             raise what.error("targetLaneOffset is not supported")
         if actor.walks:
-            raise what.error("is not supported for somebody on foot")
+            raise what.error("is not supported for walkers")
         target = what.get("LaneChangeTarget").one()
         value = int(target.number("value"))
         change: dict[str, Any] = {}
@@ -179,7 +224,7 @@ class Actions:
         elif self._entity(target) is not actor:
             change |= {"beside": self._entity(target).name, "lanes": value}
         elif value:
-            # The standard's lanes are counted to the left of whoever drives, ScenarioRunner's to the right.
+            # The standard counts lanes to the driver's left, ScenarioRunner to the right.
             change |= {"side": "right" if value * self._mirror > 0.0 else "left", "lanes": abs(value)}
         else:
             return {"shift": {"across": 0.0, **self._takes(what.get("LaneChangeActionDynamics"), LANE)}}
@@ -203,7 +248,7 @@ class Actions:
     def _lane_offset(self, actor: Entity, what: Element) -> dict[str, Any]:
         what.only("LaneOffsetActionDynamics", "LaneOffsetTarget")
         if actor.walks:
-            raise what.error("is not supported for somebody on foot")
+            raise what.error("is not supported for walkers")
         dynamics, target = what.get("LaneOffsetActionDynamics"), what.get("LaneOffsetTarget").one()
         across = self._mirror * target.number("value")
         if self._mirror < 0.0 and (actor.spawn or {}).get("lane", -1) > 0:
@@ -218,6 +263,18 @@ class Actions:
         over = pi * sqrt(wide / (2.0 * max(hardest, 0.1)))
         return {"shift": {"across": across, "over": over}}
 
+    def _beside(self, actor: Entity, what: Element) -> dict[str, Any]:
+        what.only("DynamicConstraints")
+        if actor.walks:
+            raise what.error("is not supported for somebody on foot")
+        sides = {"leftToReferencedEntity": {"side": "left"}, "rightToReferencedEntity": {"side": "right"}, "any": {}}
+        told = what.text("displacement", "any")
+        if told not in sides:
+            raise what.error(f"displacement {told} is not supported")
+        outlines = what.text("freespace", "false").lower() == "true"
+        metres = abs(what.number("distance", 0.0))
+        return {"keep_aside": {"to": self._entity(what).name, "metres": metres, "outlines": outlines, **sides[told]}}
+
     def _route(self, actor: Entity, what: Element) -> dict[str, Any]:
         if what.name == "AcquirePositionAction":
             via = [self._positions.on_map(what.get("Position").one())]
@@ -231,7 +288,7 @@ class Actions:
         speed = {"speed": actor.speed or CRUISE} if actor.controlled else {}
         return {"follow_route": {"via": [_plain(place) for place in via], **speed}}
 
-    def _path(self, what: Element) -> dict[str, Any]:
+    def _path(self, actor: Entity, what: Element) -> dict[str, Any]:
         what.only("Trajectory", "TrajectoryRef", "TimeReference", "TrajectoryFollowingMode")
         if what.number("initialDistanceOffset", 0.0) != 0.0:
             raise what.error("initialDistanceOffset is not supported")
@@ -239,22 +296,66 @@ class Actions:
         holder = holder.get("Trajectory") if holder.find("Trajectory") is not None else holder.one()
         if holder.name != "Trajectory":
             raise holder.refuse()
-        if holder.text("closed", "false").lower() == "true":
-            raise holder.error("closed ones are not supported")
         shape = holder.get("Shape").one()
-        if shape.name != "Polyline":
+        if shape.name in ("Clothoid", "ClothoidSpline"):
+            return {"follow_path": self._clothoid(actor, shape)}
+        if shape.name not in ("Polyline", "Nurbs"):
             raise shape.refuse()
         timing = (what.find("TimeReference") or shape).find("Timing")
-        points = []
-        for vertex in shape.all("Vertex"):
+        path: dict[str, Any] = {"points": []}
+        vertices = shape.all("Vertex" if shape.name == "Polyline" else "ControlPoint")
+        for vertex in vertices:
             vertex.only("Position")
             point = self._positions.on_map(vertex.get("Position").one(), across=True)
-            if timing is not None:
-                if timing.text("domainAbsoluteRelative") != "relative":
-                    raise timing.error("only relative times are supported")
+            if timing is not None and vertex.text("time", ""):
                 point["at"] = vertex.number("time") * timing.number("scale", 1.0) + timing.number("offset", 0.0)
-            points.append(point)
-        return {"follow_path": {"points": points}}
+                if timing.text("domainAbsoluteRelative") == "absolute":
+                    path["absolute"] = True
+            path["points"].append(point)
+        if holder.text("closed", "false").lower() == "true":
+            if timing is not None or shape.name == "Nurbs":
+                raise holder.error("closed ones with times or curves are not supported")
+            path["points"].append(dict(path["points"][0]))
+        if shape.name == "Nurbs":
+            order = int(shape.number("order"))
+            knots = [each.number("value") for each in shape.all("Knot")]
+            if not knots:  # the standard's default: uniform, clamped at both ends
+                inner = max(len(vertices) - order, 0)
+                knots = [0.0] * order + [float(k + 1) for k in range(inner)] + [float(inner + 1)] * order
+            weights = [each.number("weight", 1.0) for each in vertices]
+            path["curve"] = {"order": order, "knots": knots, "weights": weights}
+        return {"follow_path": path}
+
+    def _clothoid(self, actor: Entity, shape: Element) -> dict[str, Any]:
+        """Clothoids as the points of a path: curvature changes linearly along them (ASAM OpenDRIVE 1.7, 7.5)."""
+        parts = shape.all("ClothoidSplineSegment") if shape.name == "ClothoidSpline" else [shape]
+        holder = parts[0].find("PositionStart") or parts[0].find("Position")
+        start = holder.one() if holder is not None else None
+        x = y = heading = 0.0
+        points = [(x, y)]
+        for part in parts:
+            length = part.number("length")
+            first = part.number("curvatureStart", part.number("curvature", 0.0))
+            change = part.number("curvaturePrime", part.number("curvatureDot", 0.0))
+            last = part.number("curvatureEnd", first + change * length)
+            count = max(int(length / CHORD), 1)
+            for k in range(count):
+                middle = (k + 0.5) / count  # midpoint rule over chords
+                turned = first * middle * length + 0.5 * (last - first) * middle**2 * length
+                x, y = x + cos(heading + turned) * length / count, y + sin(heading + turned) * length / count
+                points.append((x, y))
+            heading += 0.5 * (first + last) * length
+        if start is None or (start.name.startswith("Relative") and not any(start.number(k, 0.0) for k in OFFSETS)):
+            turn = start.find("Orientation") if start is not None else None
+            h = turn.number("h", 0.0) if turn is not None else 0.0
+            local = [(cos(h) * u - sin(h) * v, sin(h) * u + cos(h) * v) for u, v in points]
+            named = self._entity(start).name if start is not None else actor.name  # who begins where it is
+            return {"frame": named, "points": [{"x": u, "y": self._mirror * v} for u, v in local]}
+        if start.name != "WorldPosition":
+            raise start.refuse()
+        h, at = start.number("h", 0.0), (start.number("x"), start.number("y"))
+        world = [(at[0] + cos(h) * u - sin(h) * v, at[1] + sin(h) * u + cos(h) * v) for u, v in points]
+        return {"points": [{"x": u, "y": self._mirror * v} for u, v in world]}
 
 
 def _plain(place: dict[str, Any]) -> dict[str, Any]:

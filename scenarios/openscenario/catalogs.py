@@ -1,4 +1,4 @@
-"""OpenSCENARIO's catalogs: what a CatalogReference stands for."""
+"""OpenSCENARIO's catalogs: resolution of a CatalogReference."""
 
 from __future__ import annotations
 
@@ -15,18 +15,19 @@ class Catalogs:
 
     def __init__(self, path: Path, locations: Element | None) -> None:
         self._folder = path.parent
-        self._places = [each.get("Directory") for each in locations or () if each.find("Directory") is not None]
-        self._read: dict[str, Element] = {}
+        told = [(each.name, each.find("Directory")) for each in locations or ()]
+        self._places = [(kind, place) for kind, place in told if place is not None]
+        self._read: dict[str, list[Element]] = {}  # by a catalog's own name, and by what it is declared as
         self._done = False
 
     def find(self, reference: Element) -> Element | None:
         """The entry that is meant, with its parameters; None where there is no catalog of this name."""
         name, entry = reference.text("catalogName"), reference.text("entryName")
         self._load()
-        catalog = self._read.get(name)
-        if catalog is None:
+        catalogs = self._read.get(name)
+        if catalogs is None:
             return None
-        found = next((each for each in catalog if each.text("name", "") == entry), None)
+        found = next((each for catalog in catalogs for each in catalog if each.text("name", "") == entry), None)
         if found is None:
             raise reference.error(f"catalog {name} has no entry {entry!r}")
         values = parameters(found.find("ParameterDeclarations"))
@@ -38,7 +39,7 @@ class Catalogs:
         """The entry that is meant. Raises ``ScenarioError`` where it is not there."""
         found = self.find(reference)
         if found is None:
-            places = ", ".join(place.text("path") for place in self._places) or "none declared"
+            places = ", ".join(place.text("path") for _, place in self._places) or "none declared"
             raise reference.error(f"there is no catalog {reference.text('catalogName')}; looked into {places}")
         return found
 
@@ -46,16 +47,17 @@ class Catalogs:
         if self._done:
             return
         self._done = True
-        for place in self._places:
+        for kind, place in self._places:
             for file in self._files(place.text("path").replace("\\", "/")):
                 root = self._parse(file)
                 catalog = root.find("Catalog")
                 if catalog is not None:
-                    self._read.setdefault(catalog.text("name", ""), catalog)
+                    for name in {catalog.text("name", ""), kind}:
+                        self._read.setdefault(name, []).append(catalog)
 
-    def _files(self, told: str) -> list[Path]:
-        """The files of a place: as it is told, or as much of its end as is there beside the scenario."""
-        parts = Path(told).parts
+    def _files(self, declared: str) -> list[Path]:
+        """The files of a declared directory: as it stands, or as much of its end as exists beside the scenario."""
+        parts = Path(declared).parts
         for k in range(len(parts)):
             place = self._folder.joinpath(*parts[k:])
             if place.is_file():

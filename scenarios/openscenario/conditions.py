@@ -25,13 +25,20 @@ class Trigger:
 
 
 class Triggers:
-    """Translates triggers. ``names`` are the entities' names in the scenario, ``states`` what stands for "this element
-    of the storyboard has begun" or "is done"."""
+    """Translates triggers.
+
+    ``names`` are the entities' names in the scenario, ``states`` what stands for "this element of the storyboard has
+    begun" or "is done", ``values`` for a parameter's value.
+    """
 
     def __init__(
-        self, names: dict[str, str], states: Callable[[Element], dict[str, Any]], positions: Positions
+        self,
+        names: dict[str, str],
+        states: Callable[[Element], dict[str, Any]],
+        values: Callable[[Element], dict[str, Any]],
+        positions: Positions,
     ) -> None:
-        self._names, self._states, self._positions = names, states, positions
+        self._names, self._states, self._values, self._positions = names, states, values, positions
 
     def read(self, trigger: Element | None) -> Trigger:
         """A StartTrigger or StopTrigger. Raises ``ScenarioError``."""
@@ -89,6 +96,8 @@ class Triggers:
             return {"time": max(asked.number("value"), 0.0)}
         if asked.name == "StoryboardElementStateCondition":
             return self._states(asked)
+        if asked.name in ("ParameterCondition", "VariableCondition"):
+            return self._values(asked)
         raise asked.refuse()
 
     def _by_entity(self, asked: Element, of: str) -> dict[str, Any]:
@@ -107,36 +116,64 @@ class Triggers:
                 value = asked.number("value")
                 return {"speed": {"of": of, "above": max(value - SAME, 0.0), "below": value + SAME}}
             return {"speed": {"of": of, **self._bound(asked)}}
+        if name == "AccelerationCondition":
+            return {"acceleration": {"of": of, **self._bound(asked)}}
+        if name == "RelativeSpeedCondition":
+            return {"faster": {"of": of, "to": self.entity(asked), **self._bound(asked)}}
+        if name in ("OffroadCondition", "EndOfRoadCondition"):
+            key = "offroad" if name == "OffroadCondition" else "end_of_road"
+            return {key: {"of": of, "least": asked.number("duration")}}
+        if name == "RelativeClearanceCondition":
+            return self._clear(asked, of)
         if name == "RelativeDistanceCondition":
             return {"distance": {"of": of, "to": self.entity(asked), **self._bound(asked)}}
         if name == "TimeHeadwayCondition":
             return {"headway": {"of": of, "to": self.entity(asked), **self._bound(asked)}}
         if name == "TimeToCollisionCondition":
-            target = asked.get("TimeToCollisionConditionTarget").one()
-            if target.name != "EntityRef":
-                raise target.refuse()
-            bound = self._bound(asked)
-            if "below" not in bound:
-                raise asked.error(f"rule {asked.text('rule')} is not supported")
+            target, bound = asked.get("TimeToCollisionConditionTarget").one(), self._bound(asked)
+            if target.name == "Position":
+                place = self._positions.on_map(target.one())
+                return {"time_to_collision": {"of": of, "there": place if "x" in place else {"place": place}, **bound}}
             return {"time_to_collision": {"of": of, "to": self.entity(target), **bound}}
         if name in ("ReachPositionCondition", "DistanceCondition"):
-            if name == "DistanceCondition" and asked.text("rule") not in _LESS:
+            far = name == "DistanceCondition" and asked.text("rule") in _MORE
+            if name == "DistanceCondition" and not far and asked.text("rule") not in _LESS:
                 raise asked.error(f"rule {asked.text('rule')} is not supported")
             within = asked.number("tolerance" if name == "ReachPositionCondition" else "value")
             place = self._positions.on_map(asked.get("Position").one())
-            return {"position": {"of": of, **(place if "x" in place else {"place": place}), "within": within}}
+            where = place if "x" in place else {"place": place}
+            return {"position": {"of": of, **where, "beyond" if far else "within": within}}
         raise asked.refuse()
+
+    @staticmethod
+    def _clear(asked: Element, of: str) -> dict[str, Any]:
+        """Nobody on the lanes that are named, from one beside to the other."""
+        asked.only("RelativeLaneRange", "EntityRef")
+        if asked.find("EntityRef") is not None:
+            raise asked.error("of certain entities is not supported")
+        near = {
+            "of": of,
+            "ahead": asked.number("distanceForward", 0.0),
+            "behind": asked.number("distanceBackward", 0.0),
+        }
+        lanes: list[int] = []
+        for span in asked.all("RelativeLaneRange"):
+            low, high = int(span.number("from", 0.0)), int(span.number("to", 0.0))
+            lanes += range(min(low, high), max(low, high) + 1)
+        return _all_of([{"clear": {**near, "lanes": lane}} for lane in lanes or [0]])
 
     @staticmethod
     def _bound(asked: Element) -> dict[str, float]:
         rule = asked.text("rule")
+        if rule == "equalTo":
+            return {"above": asked.number("value") - SAME, "below": asked.number("value") + SAME}
         if rule not in (*_MORE, *_LESS):
             raise asked.error(f"rule {rule} is not supported")
         return {"above" if rule in _MORE else "below": asked.number("value")}
 
 
 def _all_of(conditions: list[dict[str, Any]]) -> dict[str, Any]:
-    """One condition out of several that must all hold; two of a kind are put into each other."""
+    """One condition out of several that must all hold; of several of a kind one is enough in itself."""
     merged: dict[str, Any] = {}
     rest: list[dict[str, Any]] = []
     for condition in conditions:
@@ -144,9 +181,4 @@ def _all_of(conditions: list[dict[str, Any]]) -> dict[str, Any]:
             rest.append(condition)
         else:
             merged |= condition
-    if rest:
-        if "any_of" in merged:  # each of these alternatives must hold together with the rest
-            both = _all_of(rest)
-            return {**merged, "any_of": [_all_of([one, both]) for one in merged["any_of"]]}
-        merged["any_of"] = [_all_of(rest)]
-    return merged
+    return {**merged, "all_of": [*merged.get("all_of", []), *rest]} if rest else merged

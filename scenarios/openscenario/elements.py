@@ -1,4 +1,4 @@
-"""OpenSCENARIO's XML: elements with their lines, parameters filled in, and everything unread refused by name."""
+"""OpenSCENARIO's XML: elements with line numbers and parameters; unread elements are refused by name."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import operator
 import re
 from collections.abc import Callable, Iterator, Mapping
 from copy import copy
-from math import ceil, floor, sqrt
+from math import ceil, e, floor, pi, sqrt
 from pathlib import Path
 from typing import Any
 
@@ -22,13 +22,14 @@ _OPERATORS: dict[type, Callable[[float, float], float]] = {
     ast.Div: operator.truediv,
     ast.Mod: operator.mod,
 }
+_CONSTANTS = {"pi": pi, "e": e}
 _FUNCTIONS: dict[str, Callable[..., float]] = {
     "round": lambda x: float(round(x)), "floor": floor, "ceil": ceil, "sqrt": sqrt, "pow": pow, "abs": abs,
 }  # fmt: skip
 
 
 class Element:
-    """An element of an .xosc file. Whoever reads it says which children there may be; others are refused."""
+    """An element of an .xosc file. Its reader declares the children it understands; others are refused."""
 
     def __init__(self, node: Any, path: Path, parameters: Mapping[str, str]) -> None:
         self._node, self._path, self._parameters = node, path, parameters
@@ -40,6 +41,7 @@ class Element:
 
     @property
     def line(self) -> int:
+        """Line in the file, from 1."""
         return int(self._node.sourceline)
 
     def error(self, message: str) -> ScenarioError:
@@ -175,6 +177,8 @@ def _calculate(expression: str) -> float:
             return value(node.body)
         if isinstance(node, ast.Constant) and isinstance(node.value, int | float):
             return float(node.value)
+        if isinstance(node, ast.Name) and node.id in _CONSTANTS:
+            return _CONSTANTS[node.id]
         if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.USub):
             return -value(node.operand)
         if isinstance(node, ast.BinOp) and type(node.op) in _OPERATORS:

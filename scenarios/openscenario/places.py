@@ -15,21 +15,41 @@ class Positions:
 
     def __init__(self, catalogs: Catalogs, mirror: float) -> None:
         self._catalogs, self._mirror = catalogs, mirror
+        self.names: Mapping[str, str] = {}  # of the entities, in the scenario
+
+    def _name_of(self, position: Element) -> str:
+        name = position.text("entityRef")
+        if name not in self.names:
+            raise position.error(f"there is no entity {name!r}; there are {', '.join(self.names)}")
+        return self.names[name]
 
     def spawn(self, position: Element, others: Mapping[str, tuple[dict[str, Any], bool]]) -> dict[str, Any]:
-        """A position as the language's ``spawn``. ``others`` are the entities' places so far, and which is the ego.
-        Raises ``ScenarioError``."""
+        """A position as the language's ``spawn``.
+
+        ``others`` are the entities' places so far, and which is the ego. Raises ``ScenarioError``.
+        """
         if position.name == "RoutePosition":
             return self._on_route(position)
         return place_of(position, self._mirror, others)
 
     def on_map(self, position: Element, *, across: bool = False) -> dict[str, Any]:
-        """A position as a place on the map, with ``across`` also beside a lane."""
-        if position.name not in ("WorldPosition", "LanePosition", "RoutePosition"):
-            raise position.refuse()
-        place = self.spawn(position, {})
-        known = ("road", "lane", "s", "x", "y", *(["across"] if across else []))
+        """A position as a place on the map, with ``across`` also beside a lane. What is relative to an entity is so to
+        where that is when the place is asked for."""
+        place = self.later(position)
+        known = ("road", "lane", "s", "t", "x", "y", "ahead", "of", *(["across", "lanes"] if across else []))
+        if not across and ("lanes" in place or (position.name.startswith("Relative") and "across" in place)):
+            raise position.error("beside somebody's lane is not supported here")
         return {key: value for key, value in place.items() if key in known}
+
+    def later(self, position: Element) -> dict[str, Any]:
+        """A position as the language's ``spawn`` for somebody who goes there while others move."""
+        if not position.name.startswith("Relative"):
+            return self.spawn(position, {})
+        name = self._name_of(position)
+        if position.name == "RelativeWorldPosition":
+            raise position.refuse()
+        place = place_of(position, self._mirror, {position.text("entityRef"): ({"ahead": 0.0}, True)})
+        return {**place, "of": name}
 
     def waypoints(self, route: Element) -> list[Element]:
         """The positions of a Route, or of one in a catalog."""
@@ -58,8 +78,11 @@ class Positions:
 
 
 def place_of(position: Element, mirror: float, others: Mapping[str, tuple[dict[str, Any], bool]]) -> dict[str, Any]:
-    """A position as the language's ``spawn``. ``mirror`` is 1 for CARLA's axes, -1 for the standard's; ``others`` are
-    the entities' places so far, and which is the ego. Raises ``ScenarioError``."""
+    """A position as the language's ``spawn``.
+
+    ``mirror`` is 1 for CARLA's axes, -1 for the standard's; ``others`` are the entities' places so far, and which is
+    the ego. Raises ``ScenarioError``.
+    """
     turn = position.find("Orientation")
     h = turn.number("h", 0.0) if turn is not None else 0.0
     name = position.name

@@ -1,30 +1,31 @@
-"""ASAM OpenSCENARIO 1.x (.xosc) as a scenario: what CARLA's ScenarioRunner examples and esmini's basic ones use.
+"""ASAM OpenSCENARIO 1.x (.xosc) as a scenario, in the scope of CARLA's ScenarioRunner examples and esmini's basic ones.
 
-Speeds are exactly what actions say; the steering is this project's own drivers'. Whoever the file leaves to a
-controller outside of it is driven by them altogether. As in ScenarioRunner, positions are CARLA's (left-handed) where
-the description begins with ``CARLA:``; else they are the standard's, and y and headings change their sign.
-Whatever is not understood is refused by its name and line; nothing is passed over that would change what happens.
+Speeds are exactly those of the actions; steering is by this project's autopilot. Entities that the file leaves to an
+external controller are driven by it altogether. As in ScenarioRunner, positions are CARLA's (left-handed) where the
+description begins with ``CARLA:``; else they are the standard's, and y and headings change their sign.
+Unsupported elements are refused by name and line; nothing that would change the outcome is ignored.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from math import degrees
+from math import atan2, degrees
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-from bridge.process.presets import TOWNS
+from bridge.process.presets import PLAIN, TOWNS
+from bridge.process.settings import Key
 from scenarios.language.conditions import EGO
-from scenarios.language.problems import Key
 from scenarios.openscenario.actions import CRUISE, WALK, Actions
 from scenarios.openscenario.catalogs import Catalogs
 from scenarios.openscenario.conditions import Trigger, Triggers
 from scenarios.openscenario.elements import Element, parameters, parse
 from scenarios.openscenario.places import Positions
 
+MOST_TIMES = 100_000  # that an event begins
 DURATION = 60.0  # s, where no stop trigger says another time
 
 #: Vehicle and pedestrian categories -> the blueprint that stands for them.
@@ -36,8 +37,35 @@ BLUEPRINTS = {
     "bus": "vehicle.mitsubishi.fusorosa",
     "motorbike": "vehicle.yamaha.yzf",
     "bicycle": "vehicle.diamondback.century",
+    "trailer": "vehicle.mercedes.sprinter",
     "pedestrian": "walker.pedestrian.0001",
     "walker": "walker.pedestrian.0001",
+    "wheelchair": "walker.pedestrian.0001",
+    "animal": "static.prop.doghouse",
+}
+#: The UN's vehicle categories (ECE/TRANS/WP.29/78, R.E.3), as names of catalogs' entries begin with them.
+CLASSES = {
+    "m1": "car", "m2": "bus", "m3": "bus", "n1": "van", "n2": "truck", "n3": "truck", "l1": "motorbike",
+    "l3": "motorbike", "o1": "trailer", "o2": "trailer",
+}  # fmt: skip
+#: What stands for an entry of a catalog that is not there and whose name says nothing, by a word in the catalog's name.
+UNKNOWN = {
+    "vehicle": "vehicle.tesla.model3",
+    "pedestrian": "walker.pedestrian.0001",
+    "misc": "static.prop.box03",
+}
+#: Miscellaneous objects -> the prop that stands for them: by a word in their name, else by their category.
+THINGS = {
+    "cone": "static.prop.constructioncone",
+    "barrel": "static.prop.barrel",
+    "bench": "static.prop.bench01",
+    "sign": "static.prop.streetsign",
+    "barrier": "static.prop.streetbarrier",
+    "chainbarrier": "static.prop.chainbarrier",
+    "pole": "static.prop.bollard",
+    "tree": "static.prop.cypresstree",
+    "streetLamp": "static.prop.gardenlamp",
+    "obstacle": "static.prop.box03",
 }
 #: Words in the name of a catalog's entry -> R,G,B.
 COLORS = {
@@ -64,7 +92,7 @@ class _Actor:
         self.element, self.name, self.blueprint, self.color = element, name, blueprint, color
         self.spawn: dict[str, Any] | None = None
         self.speed = 0.0
-        self.told: dict[str, Any] = {}  # the same as a `set_speed`
+        self.initial: dict[str, Any] = {}  # the initial speed as a ``set_speed``
         self.events: list[dict[str, Any]] = []
         self.commanded = False  # has a controller of its own, which may be activated
         self.controlled = False  # by something outside of the file, instead of which our own driver is there
@@ -74,22 +102,31 @@ class _Actor:
     def walks(self) -> bool:
         return self.blueprint.startswith("walker.")
 
+    @property
+    def stands(self) -> bool:
+        """Whether it is a thing."""
+        return self.blueprint.startswith("static.")
+
     def as_data(self, ego: bool) -> dict[str, Any]:
         """As the scenario language has it."""
         if self.spawn is None:
             raise self.element.error(f"{self.name} has no TeleportAction in Init: it is nowhere")
         do: list[dict[str, Any]] = []
-        if self.walks and self.speed:
+        if self.stands:
+            pass
+        elif self.walks and self.speed and not self.paths:
             do.append({"cross": {"speed": min(self.speed, 6.0), "distance": WALK}})
         elif self.controlled:
             leaves = all("shift" in step or "change_lane" in step for step in self.events)  # the speed to the driver
             speed = self.speed or (CRUISE if ego and leaves else 0.0)
             do += [{"follow_lane": {"speed": speed}}] if speed else []
+        elif self.walks and self.speed:
+            do.append({"set_speed": {"speed": min(self.speed, 6.0)}})
         elif not self.walks:
             across = self.spawn.get("across", 0.0)
             do += [{"shift": {"across": across, "length": 0.0}}] if across else []
-            do += [{"set_speed": self.told or {"speed": 0.0}}] if self.told or (ego and not self.events) else []
-        spawn = self.spawn if self.walks else {**self.spawn, "speed": self.speed}
+            do += [{"set_speed": self.initial or {"speed": 0.0}}] if self.initial or (ego and not self.events) else []
+        spawn = self.spawn if self.walks or self.stands else {**self.spawn, "speed": self.speed}
         result: dict[str, Any] = {"blueprint": self.blueprint, "spawn": spawn}
         if self.color:
             result["color"] = self.color
@@ -118,20 +155,27 @@ class _Translation:
         self._mirror = 1.0 if described.startswith("CARLA:") else -1.0
         self._seed = int(declared["seed"]) if declared.get("seed", "").isdigit() else 0
         self._steps: dict[str, list[str]] = {}  # element of the storyboard -> names of the steps that it is
-        self._acts: dict[str, dict[str, Any] | None] = {}  # act -> when it begins
+        self._acts: dict[str, Element] = {}  # act, and what belongs to one -> that act
+        self._unused: list[str] = []  # names of steps that are still to be made, in the order of the storyboard
+        self._declared = declared
+        self._sets: list[tuple[str, str, str]] = []  # parameter that is set, its new value, name of that step
         self._lines: dict[Key, int] = {}
+        self._changes: list[dict[str, Any]] = []  # of the weather
         self._event_lines: dict[tuple[str, int], int] = {}  # of an actor's events
         self._catalogs = Catalogs(path, root.find("CatalogLocations"))
         self._positions = Positions(self._catalogs, self._mirror)
         self._actors = self._entities(root.get("Entities"))
         self._ego = self._find_ego()
         names = {actor.element.text("name"): actor.name for actor in self._actors.values()}
-        self._triggers = Triggers(names, self._state, self._positions)
+        self._positions.names = names
+        self._triggers = Triggers(names, self._state, self._value, self._positions)
         self._actions = Actions(self._entity, self._positions, self._mirror)
 
     def scenario(self) -> tuple[dict[str, Any], Mapping[Key, int]]:
         board = self._root.get("Storyboard")
         board.only("Init", "Story", "StopTrigger")
+        for story in board.all("Story"):
+            self._survey(story)
         town = self._town(self._root.get("RoadNetwork"))
         weather = self._init(board.get("Init"))
         ends: list[dict[str, Any]] = []
@@ -157,6 +201,8 @@ class _Translation:
             "end": ends,
             "assert": asserts,
         }
+        if self._changes:
+            data["changes"] = self._changes
         keys: dict[str, Key] = {actor.name: ("actors", k) for k, actor in enumerate(others)}
         keys[EGO] = ("ego",)
         for actor in self._actors.values():
@@ -172,12 +218,15 @@ class _Translation:
     def _town(self, network: Element) -> str:
         logic = network.find("LogicFile")
         if logic is None:
-            raise network.error("has no LogicFile: a scenario needs a map")
+            return PLAIN
         name = logic.text("filepath")
         plain = Path(name.replace("\\", "/"))
         candidates = [plain, Path(plain.name)] if plain.suffix.lower() == ".xodr" else [Path(f"{plain.name}.xodr")]
         if plain.name.endswith("_Opt"):
             candidates.append(Path(f"{plain.name.removesuffix('_Opt')}.xodr"))
+        # Elsewhere it may be as much of the path's end as there is beside the scenario or its folder.
+        parts = plain.parts
+        candidates[1:1] = [Path(up, *parts[k:]) for k in range(1, len(parts)) for up in ("", "..")]
         for candidate in candidates:
             if (self._path.parent / candidate).is_file():
                 return str(candidate)
@@ -189,7 +238,7 @@ class _Translation:
         entities.only("ScenarioObject")
         found: dict[str, _Actor] = {}
         for each in entities:
-            each.only("Vehicle", "Pedestrian", "CatalogReference", "ObjectController")
+            each.only("Vehicle", "Pedestrian", "MiscObject", "CatalogReference", "ObjectController")
             kind, color = each.one("ObjectController"), None
             name = each.text("name")
             if name in found:
@@ -198,7 +247,9 @@ class _Translation:
                 entry = kind.text("entryName").lower()
                 color = next((COLORS[word] for word in COLORS if word in entry), None)
                 kind = self._catalogs.find(kind) or kind
-            found[name] = _Actor(each, _word(name), _blueprint(kind), _property(kind, "color") or color)
+            painted = _property(kind, "color") or color
+            blueprint = _blueprint(kind)
+            found[name] = _Actor(each, _word(name), blueprint, _paint(kind, painted))
             found[name].controlled = _property(kind, "type") == "ego_vehicle"
             found[name].commanded = each.find("ObjectController") is not None
         if not found:
@@ -206,24 +257,29 @@ class _Translation:
         return found
 
     def _find_ego(self) -> _Actor:
-        vehicles = [actor for actor in self._actors.values() if not actor.walks]
+        vehicles = [actor for actor in self._actors.values() if not actor.walks and not actor.stands]
         if not vehicles:
             raise self._root.get("Entities").error("has no vehicle that could be the ego")
-        told = [a for a in vehicles if a.controlled] or [a for a in vehicles if a.name.lower() in ("ego", "hero")]
-        ego = (told or vehicles)[0]
+        named = [a for a in vehicles if a.controlled] or [a for a in vehicles if a.name.lower() in ("ego", "hero")]
+        ego = (named or vehicles)[0]
         ego.name = EGO
         return ego
 
     def _init(self, init: Element) -> dict[str, Any]:
-        """Everybody's place and speed; returns the weather."""
+        """Read the initial places and speeds of all entities; returns the weather."""
         actions = init.get("Actions")
         actions.only("GlobalAction", "Private")
         weather: dict[str, Any] = {}
         for action in actions.all("GlobalAction"):
             kind = action.one()
+            if kind.name == "EntityAction":
+                self._appears(kind)
+                continue
+            if kind.name in ("ParameterAction", "VariableAction"):
+                continue  # its value is what is declared, until something in the story sets it
             if kind.name != "EnvironmentAction":
                 raise kind.refuse()
-            weather |= _weather(kind.get("Environment"))
+            weather |= _weather(self._environment(kind))
         private = actions.all("Private")
         # The ego first: places may be relative to it.
         for each in sorted(private, key=lambda one: self._entity(one) is not self._ego):
@@ -234,6 +290,19 @@ class _Translation:
                     self._begin(actor, kind)
         return weather
 
+    def _environment(self, action: Element) -> Element:
+        given = action.one()
+        return self._catalogs.get(given) if given.name == "CatalogReference" else given
+
+    def _appears(self, action: Element) -> dict[str, Any]:
+        """Somebody comes into being, or is no more."""
+        what = action.one()
+        if what.name == "AddEntityAction":
+            return {"teleport": self._positions.later(what.get("Position").one())}
+        if what.name != "DeleteEntityAction":
+            raise what.refuse()
+        return {"vanish": True}
+
     def _begin(self, actor: _Actor, kind: Element) -> None:
         if kind.name == "TeleportAction":
             places = {name: (each.spawn or {}, each is self._ego) for name, each in self._actors.items()}
@@ -242,13 +311,19 @@ class _Translation:
             target = kind.one().get("SpeedActionTarget").one()
             actor.speed = self._actions.target(target)
             keeps = target.text("continuous", "false") == "true"
-            actor.told = self._actions.told(target) if keeps else {"speed": actor.speed}
+            actor.initial = self._actions.set_speed(target) if keeps else {"speed": actor.speed}
         elif kind.name in ("ControllerAction", "ActivateControllerAction"):
             actor.controlled = actor.controlled or _takes_over(kind, actor.commanded)
-        elif kind.name == "RoutingAction" or (kind.name == "LateralAction" and kind.one().name == "LaneOffsetAction"):
-            actor.events.append({"when": {"time": 0}, **self._actions.step(actor, kind)})
         else:
-            raise (kind.one() if kind.name in ("LongitudinalAction", "LateralAction") else kind).refuse()
+            follows = kind.name == "RoutingAction" and kind.one().name == "FollowTrajectoryAction"
+            actor.paths = actor.paths or follows
+            step = self._actions.step(actor, kind)
+            actor.events.append({"when": {"time": 0}, **step})
+            if follows and actor.spawn is None and step["follow_path"].get("frame") is None:
+                first, then = step["follow_path"]["points"][:2]
+                actor.spawn = {key: value for key, value in first.items() if key != "at"}
+                if "x" in first and "x" in then:
+                    actor.spawn["yaw"] = degrees(atan2(then["y"] - first["y"], then["x"] - first["x"]))
 
     def _entity(self, reference: Element) -> _Actor:
         name = reference.text("entityRef")
@@ -258,6 +333,73 @@ class _Translation:
 
     # What happens
 
+    def _survey(self, story: Element) -> None:
+        """Note what there is in a story before it is read: conditions ask for what comes later, too."""
+        story = story.within(parameters(story.find("ParameterDeclarations")))
+        mine: list[str] = []
+        for act in story.all("Act"):
+            made: list[str] = []
+            for group in act.all("ManeuverGroup"):
+                names: list[str] = []
+                count = len(self._group_actors(group))
+                for maneuver in self._maneuvers(group):
+                    steps: list[str] = []
+                    for event in maneuver.all("Event"):
+                        of_event: list[str] = []
+                        for action in event.all("Action"):
+                            of_action = []
+                            for _ in range(1 if action.find("GlobalAction") is not None else count):
+                                of_action.append(f"{_word(action.text('name', 'step'))[:30]}_{len(self._unused)}")
+                                self._unused.append(of_action[-1])
+                            self._note(of_action, act, action, event)
+                            of_event += of_action
+                            self._note_set(action, of_action)
+                        self._note(of_event, act, event, maneuver)
+                        steps += of_event
+                    self._note(steps, act, maneuver, group)
+                    names += steps
+                self._note(names, act, group, act)
+                made += names
+            self._note(made, act, act, story)
+            mine += made
+        self._steps.setdefault(story.text("name", ""), mine)
+
+    def _note(self, steps: list[str], act: Element, element: Element, parent: Element) -> None:
+        """These steps are an element of the storyboard, by its own name and by its parent's before it."""
+        name = element.text("name", "")
+        for known in (name, f"{parent.text('name', '')}::{name}"):
+            self._steps[known] = steps
+            self._acts[known] = act
+
+    def _note_set(self, action: Element, steps: list[str]) -> None:
+        told = action.find("GlobalAction")
+        if told is None or (what := told.one()).name not in ("ParameterAction", "VariableAction"):
+            return
+        if (value := what.find("SetAction")) is None:
+            raise what.one().refuse()
+        name = what.name_of("parameterRef" if what.name == "ParameterAction" else "variableRef")
+        self._sets.append((name, value.text("value"), steps[0]))
+
+    def _maneuvers(self, group: Element) -> list[Element]:
+        found = []
+        for maneuver in group:
+            if maneuver.name == "CatalogReference":
+                maneuver = self._catalogs.get(maneuver)
+                if maneuver.name != "Maneuver":
+                    raise maneuver.refuse()
+            elif maneuver.name == "Maneuver":
+                maneuver = maneuver.within(parameters(maneuver.find("ParameterDeclarations")))
+            else:
+                continue
+            maneuver.only("ParameterDeclarations", "Event")
+            found.append(maneuver)
+        return found
+
+    def _group_actors(self, group: Element) -> list[_Actor]:
+        who = group.get("Actors")
+        who.only("EntityRef")
+        return [self._entity(each) for each in who]
+
     def _story(self, story: Element, ends: list[dict[str, Any]]) -> None:
         story = story.within(parameters(story.find("ParameterDeclarations")))
         story.only("ParameterDeclarations", "Act")
@@ -265,7 +407,6 @@ class _Translation:
         for act in acts:
             act.only("ManeuverGroup", "StartTrigger", "StopTrigger")
             begins = self._triggers.read(act.find("StartTrigger"))
-            self._acts[act.text("name", "")] = begins.when
             for group in act.all("ManeuverGroup"):
                 self._group(group, begins)
             stops = self._triggers.read(act.find("StopTrigger"))
@@ -276,74 +417,84 @@ class _Translation:
 
     def _group(self, group: Element, begins: Trigger) -> None:
         group.only("Actors", "Maneuver", "CatalogReference")
-        if group.number("maximumExecutionCount", 1) > 1:
-            raise group.error("maximumExecutionCount above 1 is not supported")
-        who = group.get("Actors")
-        who.only("EntityRef")
-        actors = [self._entity(each) for each in who]
+        actors = self._group_actors(group)
         for actor in actors:
             actor.paths = actor.paths or group.holds("FollowTrajectoryAction")
-        names: list[str] = []
-        for maneuver in group:
-            if maneuver.name == "Actors":
-                continue
-            if maneuver.name == "CatalogReference":
-                maneuver = self._catalogs.get(maneuver)
-                if maneuver.name != "Maneuver":
-                    raise maneuver.refuse()
-            else:
-                maneuver = maneuver.within(parameters(maneuver.find("ParameterDeclarations")))
-            maneuver.only("ParameterDeclarations", "Event")
-            made: list[str] = []
+        repeats = max(int(group.number("maximumExecutionCount", 1)), 1)
+        for maneuver in self._maneuvers(group):
             for event in maneuver.all("Event"):
-                for actor in actors:
-                    made += self._event(event, actor, begins)
-            self._steps[maneuver.text("name", "")] = made
-            names += made
-        self._steps[group.text("name", "")] = names
+                self._event(event, actors, begins, repeats)
 
-    def _event(self, event: Element, actor: _Actor, begins: Trigger) -> list[str]:
-        """Add an event's actions to an actor's; returns the names of the steps."""
+    def _event(self, event: Element, actors: list[_Actor], begins: Trigger, repeats: int) -> None:
+        """Add an event's actions to its actors'."""
         event.only("Action", "StartTrigger")
-        if event.number("maximumExecutionCount", 1) > 1:
-            raise event.error("maximumExecutionCount above 1 is not supported")
         if event.text("priority", "overwrite") not in ("overwrite", "override", "parallel"):
             raise event.error(f"priority {event.text('priority')} is not supported")
+        repeats = min(repeats * max(int(event.number("maximumExecutionCount", 1)), 1), MOST_TIMES)
         trigger = self._triggers.read(event.find("StartTrigger"))
-        names = []
+        step: dict[str, Any] = {"when": trigger.when or {"time": 0}}
+        if begins.when is not None:
+            step["armed_by"] = begins.when
+        if trigger.delay + begins.delay:
+            step["delay"] = trigger.delay + begins.delay
+        if repeats > 1:
+            step["repeats"] = repeats
         for action in event.all("Action"):
-            private = action.one()
-            if private.name != "PrivateAction":
-                raise private.refuse()
-            count = sum(len(each) for each in self._steps.values())
-            step: dict[str, Any] = {
-                "name": f"{_word(action.text('name', 'step'))[:30]}_{count}",
-                "when": trigger.when or {"time": 0},
-            }
-            if begins.when is not None:
-                step["armed_by"] = begins.when
-            if trigger.delay + begins.delay:
-                step["delay"] = trigger.delay + begins.delay
-            self._event_lines[actor.name, len(actor.events)] = action.line
-            actor.events.append({**step, **self._actions.step(actor, private.one())})
-            self._steps[action.text("name", "")] = [step["name"]]
-            names.append(step["name"])
-        self._steps[event.text("name", "")] = names
-        return names
+            what = action.one()
+            if what.name == "GlobalAction":
+                self._global(what.one(), {"name": self._unused.pop(0), **step}, action.line)
+                continue
+            if what.name == "UserDefinedAction":
+                raise what.refuse()
+            for actor in actors:
+                named = {"name": self._unused.pop(0), **step}
+                self._add(actor, {**named, **self._actions.step(actor, what.one())}, action.line)
+
+    def _global(self, action: Element, step: dict[str, Any], line: int) -> None:
+        """What happens to the world, as a step of the ego or of whom it is about."""
+        if action.name == "EnvironmentAction":
+            self._changes.append({"when": step["when"], "weather": _weather(self._environment(action))})
+            self._add(self._ego, {**step, "mark": True}, line)
+        elif action.name in ("ParameterAction", "VariableAction"):
+            self._add(self._ego, {**step, "mark": True}, line)
+        elif action.name == "EntityAction":
+            self._add(self._entity(action), {**step, **self._appears(action)}, line)
+        else:
+            raise action.refuse()
+
+    def _add(self, actor: _Actor, step: dict[str, Any], line: int) -> None:
+        self._event_lines[actor.name, len(actor.events)] = line
+        actor.events.append(step)
 
     def _state(self, asked: Element) -> dict[str, Any]:
         """What stands for a StoryboardElementStateCondition."""
         name, state = asked.text("storyboardElementRef"), asked.text("state")
-        begun = state in ("startTransition", "runningState")
-        if not begun and state not in ("endTransition", "completeState"):
+        begun = state in ("startTransition", "runningState", "standbyState")
+        if not begun and state not in ("endTransition", "completeState", "stopTransition", "skipTransition"):
             raise asked.error(f"state {state} is not supported")
-        if begun and name in self._acts:
-            return self._acts[name] or {"time": 0}
         steps = self._steps.get(name)
+        if steps is None:
+            raise asked.error(f"there is no {name!r} in the storyboard")
+        if begun and asked.text("storyboardElementType", "") not in ("event", "action"):
+            act = self._acts.get(name)  # of a story: it begins with the first moment
+            return (self._triggers.read(act.find("StartTrigger")).when if act is not None else None) or {"time": 0}
         if not steps:
-            raise asked.error(f"{name!r} is no element that comes before this one")
-        held: dict[str, Any] = {"step": {"step": steps[-1], "state": "begun" if begun else "done"}}
-        return held
+            raise asked.error(f"{name!r} has no action, so nothing of it begins or ends")
+        held = [{"step": {"step": step, "state": "begun" if begun else "done"}} for step in steps]
+        return held[0] if len(held) == 1 else {"any_of": held} if begun else {"all_of": held}
+
+    def _value(self, asked: Element) -> dict[str, Any]:
+        """What stands for a condition about a parameter or variable: now, never, or from when it is set."""
+        name = asked.name_of("parameterRef" if asked.name == "ParameterCondition" else "variableRef")
+        rule, value = asked.text("rule"), asked.text("value")
+        if name not in self._declared:
+            raise asked.error(f"there is no parameter {name}")
+        if _compares(self._declared[name], rule, value):
+            return {"time": 0}
+        steps = [step for set_, to, step in self._sets if set_ == name and _compares(to, rule, value)]
+        if not steps:
+            raise asked.error(f"nothing sets {name} to what is asked for")
+        return {"any_of": [{"step": {"step": step, "state": "done"}} for step in steps]}
 
     def _asserts(self, stop: Trigger) -> tuple[list[dict[str, Any]], str]:
         """ScenarioRunner's criteria as assertions, and which of them are not judged."""
@@ -366,15 +517,41 @@ def _word(name: str) -> str:
     return re.sub(r"[^A-Za-z0-9_-]", "_", name if name[:1].isalpha() else f"_{name}")[:41]
 
 
+def _compares(known: str, rule: str, value: str) -> bool:
+    """Whether a value is equal to, more or less than another one; words can but be equal."""
+    try:
+        a, b = float(known), float(value)
+    except ValueError:
+        return (known == value) == (rule == "equalTo") if rule in ("equalTo", "notEqualTo") else False
+    return {
+        "equalTo": a == b, "notEqualTo": a != b, "greaterThan": a > b, "lessThan": a < b, "greaterOrEqual": a >= b,
+        "lessOrEqual": a <= b,
+    }.get(rule, False)  # fmt: skip
+
+
+def _paint(kind: Element, color: str | None) -> str | None:
+    """A colour as R,G,B from 0 to 255: as it is, or #RRGGBB."""
+    if color is None or not color.startswith("#"):
+        return color
+    if not re.fullmatch(r"#[0-9A-Fa-f]{6}", color):
+        raise kind.error(f"color {color} is neither R,G,B nor #RRGGBB")
+    return ",".join(str(int(color[k : k + 2], 16)) for k in (1, 3, 5))
+
+
 def _blueprint(kind: Element) -> str:
-    if kind.name not in ("Vehicle", "Pedestrian", "CatalogReference"):
+    if kind.name not in ("Vehicle", "Pedestrian", "MiscObject", "CatalogReference"):
         raise kind.refuse()
     if kind.name == "CatalogReference":
-        entry = kind.text("entryName")
-        found = next((BLUEPRINTS[word] for word in BLUEPRINTS if word in entry.lower()), None)
-        if found is None:
-            raise kind.error(f"{entry!r} does not say what it is: name it after one of {', '.join(BLUEPRINTS)}")
-        return found
+        entry, catalog = kind.text("entryName").lower(), kind.text("catalogName").lower()
+        found = [BLUEPRINTS[word] for word in BLUEPRINTS if word in entry]
+        found += [BLUEPRINTS[CLASSES[entry[:2]]]] if entry[:2] in CLASSES and entry[2:3] == "_" else []
+        found += [UNKNOWN[word] for word in UNKNOWN if word in catalog]
+        return found[0] if found else BLUEPRINTS["car"]
+    if kind.name == "MiscObject":
+        if re.fullmatch(r"static\.prop\.[\w -]+", kind.text("name", "")):
+            return kind.text("name")
+        name, category = kind.text("name", "").lower(), kind.text("miscObjectCategory", "none")
+        return next((THINGS[word] for word in THINGS if word in name), THINGS.get(category, THINGS["obstacle"]))
     for name in (kind.text("name", ""), kind.text("model", "")):
         if re.fullmatch(r"(vehicle|walker)\.[\w.-]+", name):
             return name
@@ -385,7 +562,7 @@ def _blueprint(kind: Element) -> str:
 
 
 def _takes_over(action: Element, commanded: bool) -> bool:
-    """Whether an action of Init leaves somebody to a controller that is not in the file."""
+    """Whether an action of Init assigns the entity to a controller that is not in the file."""
     if action.name == "ActivateControllerAction":
         return commanded and action.text("longitudinal", "true").lower() == "true"
     for each in action:
@@ -413,8 +590,8 @@ def _weather(environment: Element) -> dict[str, Any]:
         return {}
     weather.only("Sun", "Fog", "Precipitation", "Wind", "DomeImage")
     clouds = {"free": 0.0, "zeroOktas": 0.0, "cloudy": 60.0, "overcast": 90.0, "rainy": 90.0, "skyOff": 0.0}
-    told = weather.text("cloudState", weather.text("fractionalCloudCover", "free"))
-    result: dict[str, Any] = {"cloudiness": clouds.get(told, 40.0)}
+    cover = weather.text("cloudState", weather.text("fractionalCloudCover", "free"))
+    result: dict[str, Any] = {"cloudiness": clouds.get(cover, 40.0)}
     if (sun := weather.find("Sun")) is not None:
         result["sun_azimuth_angle"] = degrees(sun.number("azimuth")) % 360.0
         result["sun_altitude_angle"] = min(max(degrees(sun.number("elevation")), -90.0), 90.0)

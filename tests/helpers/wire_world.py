@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import xml.etree.ElementTree as ET
+from contextlib import AbstractContextManager, nullcontext
 from types import SimpleNamespace
 
 import carla
@@ -13,8 +14,9 @@ from scenariogeneration import xodr
 from bridge.town.assets.meshes import Mesh
 from bridge.town.core.types import Actor, Attribute, Blueprint, Transform
 from bridge.town.dynamics.vehicles import SPECS
+from bridge.town.render.poses import Poses
 from bridge.town.render.raster import Placements, Scene
-from bridge.town.render.view_cache import Poses
+from bridge.town.sensors.rays import Rays
 
 CAMERAS = ("rgb", "depth", "semantic_segmentation", "instance_segmentation", "optical_flow")
 
@@ -142,6 +144,18 @@ class OneRoad:
 
     def set_physics(self, actor_id: int, enabled: bool) -> None:
         pass
+
+    def set_gravity(self, actor_id: int, enabled: bool) -> None:
+        pass
+
+    def friction_at(self, actor: Actor) -> None:
+        return None
+
+    def together(self) -> AbstractContextManager[None]:
+        return nullcontext()
+
+    def rays(self) -> Rays:
+        return Rays(self._scene, Placements.empty())
 
     def set_collisions(self, actor_id: int, enabled: bool) -> None:
         pass

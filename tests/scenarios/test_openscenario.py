@@ -384,8 +384,15 @@ def test_trajectories_offsets_distances_and_meetings(tmp_path: Path):
             "plus": 2.0,
         }
     }
-    with pytest.raises(ScenarioError, match="Nurbs: is not supported"):
-        step(trajectory.replace("Polyline", "Nurbs"))
+    curve = trajectory.replace("<Polyline>", '<Nurbs order="2">').replace("/Polyline", "/Nurbs")
+    drawn = step(curve.replace("Vertex", "ControlPoint"))["follow_path"]
+    assert drawn["points"] == step(trajectory)["follow_path"]["points"]
+    count = len(drawn["points"])
+    assert drawn["curve"] == {
+        "order": 2, "weights": [1.0] * count, "knots": [0.0, 0.0, *map(float, range(1, count - 1)), *[count - 1.0] * 2]
+    }  # fmt: skip
+    with pytest.raises(ScenarioError, match="Spline: is not supported"):
+        step(trajectory.replace("Polyline", "Spline"))
 
 
 def test_places_beside_the_reference_line_and_relative_ones(tmp_path: Path):
@@ -444,20 +451,19 @@ def test_walkers_walk_where_they_look(tmp_path: Path):
         ('filepath="hamlet"', 'filepath="Town01_Opt"', "4: LogicFile: there is no map Town01_Opt; put Town01.xodr"),
         ('filepath="hamlet"', 'filepath="../maps/e6mini.xodr"', "there is no map ../maps/e6mini.xodr"),
         ('revMajor="1"', 'revMajor="0"', "2: FileHeader: version 0.0; only 1.x is read"),
-        ("StandStillCondition", "OffroadCondition", "OffroadCondition: is not supported"),
+        ("StandStillCondition", "UserCondition", "UserCondition: is not supported"),
         ("<LongitudinalAction><SpeedAction>", "<LongitudinalAction><Warp>", "drive.xosc:"),
         ('entityRef="adversary" relative', 'entityRef="nobody" relative', "there is no entity 'nobody'; there are"),
         ("$leading", "$lagging", "AbsoluteTargetSpeed: there is no parameter $lagging"),
-        ('rule="lessThan"/></EntityCondition>', 'rule="equalTo"/></EntityCondition>', "rule equalTo is not supported"),
+        ('rule="lessThan"/></EntityCondition>', 'rule="like"/></EntityCondition>', "rule like is not supported"),
         ("<EnvironmentAction>", "<TrafficAction/><EnvironmentAction>", "GlobalAction: has 2 children, not one"),
         ("<ParameterDeclarations>", "<Surprise/><ParameterDeclarations>", "Surprise: is not supported"),
-        ('storyboardElementRef="goes"', 'storyboardElementRef="gone"', "'gone' is no element that comes before"),
-        ('maximumExecutionCount="1"', 'maximumExecutionCount="2"', "maximumExecutionCount above 1"),
+        ('storyboardElementRef="goes"', 'storyboardElementRef="gone"', "there is no 'gone' in the storyboard"),
         ('ds="25"', 'ds="far"', "RelativeLanePosition: ds is 'far', not a number"),
         ("<RelativeLanePosition", "<GeoPosition", "GeoPosition: is not supported"),
         ('conditionEdge="rising"', 'conditionEdge="falling"', "conditionEdge falling is not supported"),
         ("</OpenSCENARIO>", "", "not XML"),
-        ('value="2.0"', 'value="900"', "900 m/s is not 0 to 60"),
+        ('value="2.0"', 'value="900"', "900 m/s is not -60 to 60"),
     ],
 )
 def test_what_is_not_understood_is_refused_by_name_and_line(tmp_path: Path, old: str, new: str, words: str):
@@ -497,3 +503,59 @@ def test_an_openscenario_file_is_recorded_and_judged(tmp_path: Path):
     result = json.loads((tmp_path / "out/drive/result.json").read_text())
     assert (result["passed"], result["frames"], result["ended"]) == (True, 180, "duration")
     assert result["distance"] > 5.0
+
+
+def test_what_esminis_files_use_besides(tmp_path: Path):
+    """Colours by #RRGGBB, things, elements that come later, repetition, teleports, conditions of motion and lanes."""
+    things = """<ScenarioObject name="Cone"><MiscObject name="traffic cone" miscObjectCategory="none" mass="1">
+      <BoundingBox><Center x="0" y="0" z="0"/><Dimensions width="1" length="1" height="1"/></BoundingBox><Properties/>
+      </MiscObject></ScenarioObject>"""
+    entities = vehicle("Ego", "vehicle.a", "color=#F2F2F2") + vehicle("Other", "vehicle.b", "color=#AA0508") + things
+    init = placed("Ego", '<LanePosition roadId="1" laneId="-1" s="20"/>')
+    init += placed("Other", '<RelativeLanePosition entityRef="Ego" dLane="0" ds="30"/>')
+    init += placed("Cone", '<LanePosition roadId="1" laneId="-1" s="80" offset="-2"/>')
+    place = '<Position><RelativeLanePosition entityRef="Ego" dLane="0" ds="12"/></Position>'
+    aside = """<LateralAction><LateralDistanceAction entityRef="Other" distance="0.5" freespace="true" continuous="true"
+      displacement="leftToReferencedEntity"/></LateralAction>"""
+    profile = """<LongitudinalAction><SpeedProfileAction followingMode="follow"><SpeedProfileEntry time="2" speed="5"/>
+      <SpeedProfileEntry time="4" speed="9"/></SpeedProfileAction></LongitudinalAction>"""
+    brakes = by_entity("Other", '<AccelerationCondition value="-2" rule="lessThan"/>')
+    faster = by_entity("Ego", '<RelativeSpeedCondition entityRef="Other" value="3" rule="greaterThan"/>')
+    lost = by_entity("Ego", '<OffroadCondition duration="1"/>') + by_entity("Ego", '<EndOfRoadCondition duration="2"/>')
+    text = story(
+        "Ego",
+        event("waits", speed(absolute("4")), done("jumps")),
+        event("jumps", f"<TeleportAction>{place}</TeleportAction>", brakes),
+        event("beside", aside, faster),
+        event("profile", profile, lost),
+        event("twice", speed(absolute("-2")), done("m", "startTransition").replace('"action"', '"maneuver"')),
+    ).replace('name="twice" priority', 'name="twice" maximumExecutionCount="3" priority')
+    scenario = load(file(tmp_path, entities, init, text, description="esmini", town="hamlet")).scenario
+    assert scenario.ego.color == "242,242,242"
+    other, cone = scenario.actors
+    assert (other.color, cone.blueprint, cone.stands) == ("170,5,8", "static.prop.constructioncone", True)
+    waits, jumps, beside, profile_, twice = (step.model_dump(exclude_defaults=True) for step in scenario.ego.events)
+    assert waits["when"] == {"step": {"step": jumps["name"]}}, "it comes later in the file"
+    assert jumps["teleport"] == {"ahead": 12.0, "of": "ego"}
+    assert jumps["when"] == {"acceleration": {"of": "Other", "below": -2.0}}
+    assert beside["keep_aside"] == {"to": "Other", "metres": 0.5, "side": "left"}
+    assert beside["when"] == {"faster": {"of": "ego", "to": "Other", "above": 3.0}}
+    assert profile_["speeds"] == [{"speed": 5.0, "over": 2.0}, {"speed": 9.0, "over": 4.0}]
+    assert profile_["when"] == {"offroad": {"of": "ego", "least": 1.0}, "end_of_road": {"of": "ego", "least": 2.0}}
+    assert (twice["repeats"], twice["set_speed"], twice["when"]) == (3, {"speed": -2.0}, {"time": 0.0})
+
+
+def test_somebody_without_a_place_begins_where_the_path_does(tmp_path: Path):
+    path = """<PrivateAction><RoutingAction><FollowTrajectoryAction><TrajectoryRef><Trajectory name="t" closed="false">
+      <Shape><Polyline><Vertex time="0"><Position><WorldPosition x="10" y="5"/></Position></Vertex><Vertex time="2">
+      <Position><WorldPosition x="10" y="15"/></Position></Vertex></Polyline></Shape></Trajectory></TrajectoryRef>
+      <TimeReference><Timing domainAbsoluteRelative="absolute" scale="1" offset="0"/></TimeReference>
+      <TrajectoryFollowingMode followingMode="position"/></FollowTrajectoryAction></RoutingAction></PrivateAction>"""
+    entities = vehicle("Ego", "vehicle.a") + vehicle("Other", "vehicle.b")
+    init = placed("Ego", '<LanePosition roadId="1" laneId="-1" s="20"/>')
+    init += f'<Private entityRef="Other">{path}</Private>'
+    scenario = load(file(tmp_path, entities, init, "", description="esmini")).scenario
+    (other,) = scenario.actors
+    assert (other.spawn.x, other.spawn.y, other.spawn.yaw) == (10.0, -5.0, pytest.approx(-90.0))
+    assert other.events[0].follow_path is not None
+    assert other.events[0].follow_path.absolute

@@ -12,13 +12,13 @@ import pytest
 
 from bridge.carla_client.autopilot import Autopilot
 from bridge.town.opendrive import towns
-from scenarios.engine.assertions import Watcher
+from scenarios.engine.assertions import AssertionMonitor
 from scenarios.engine.drivers import Script
 from scenarios.engine.loader import ScenarioError, load
-from scenarios.engine.road import LaneWatch, Places, Progress
-from scenarios.engine.routes import Way
-from scenarios.engine.snapshot import Invasion, Moment, State, Touch, gap, holds
-from scenarios.engine.speed_profiles import Following, Meeting, Pace, Ramp, Timed
+from scenarios.engine.road import LaneInvasionDetector, PlaceFinder, RouteProgress
+from scenarios.engine.routes import Approach
+from scenarios.engine.snapshot import ActorState, CollisionRecord, Invasion, Snapshot, gap, holds
+from scenarios.engine.speed_profiles import DistanceKeeper, Rendezvous, SpeedProfile, SpeedRamp, TimedPath
 from scenarios.language.conditions import Place
 from scenarios.language.schema import Assertion, KeepDistance, Meet, SetSpeed, Step, When, json_schema
 
@@ -131,12 +131,12 @@ def test_the_digest_changes_with_the_file(tmp_path: Path):
 # Conditions and assertions
 
 
-def car(x: float = 0.0, y: float = 0.0, yaw: float = 0.0, speed: float = 0.0, travelled: float = 0.0) -> State:
-    return State(x, y, 0.0, yaw, speed, 0.0, 2.0, 1.0, travelled)
+def car(x: float = 0.0, y: float = 0.0, yaw: float = 0.0, speed: float = 0.0, travelled: float = 0.0) -> ActorState:
+    return ActorState(x, y, 0.0, yaw, speed, 0.0, 2.0, 1.0, travelled)
 
 
-def moment(time: float, touches: tuple[Touch, ...] = (), **states: State) -> Moment:
-    return Moment(time, states, touches, lambda name: 7)
+def moment(time: float, touches: tuple[CollisionRecord, ...] = (), **states: ActorState) -> Snapshot:
+    return Snapshot(time, states, touches, lambda name: 7)
 
 
 def test_gaps_are_between_outlines():
@@ -147,7 +147,7 @@ def test_gaps_are_between_outlines():
 
 
 def test_conditions_hold_together_or_not_at_all():
-    now = moment(5.0, (Touch(4.0, "ego", "other"),), ego=car(speed=8.0, travelled=30.0), other=car(20.0))
+    now = moment(5.0, (CollisionRecord(4.0, "ego", "other"),), ego=car(speed=8.0, travelled=30.0), other=car(20.0))
 
     def check(**when: object) -> bool:
         return holds(When.model_validate(when), now, "other", begun=3.0)
@@ -191,7 +191,7 @@ def test_conditions_hold_together_or_not_at_all():
     ],
 )
 def test_assertions_can_pass_and_fail(assertion: dict, passed: bool, value: float):
-    watcher = Watcher(Assertion.model_validate(assertion))
+    watcher = AssertionMonitor(Assertion.model_validate(assertion))
     for time, x, speed in ((0.0, 0.0, 8.0), (1.0, 8.0, 8.0), (2.0, 16.0, 10.0), (3.0, 24.0, 0.0), (4.0, 24.0, 0.0)):
         watcher.watch(moment(time, ego=car(x, speed=speed, travelled=x), other=car(30.0)))
     result = watcher.result()
@@ -201,8 +201,8 @@ def test_assertions_can_pass_and_fail(assertion: dict, passed: bool, value: floa
 
 def test_a_collision_counts_for_both():
     for name in ("ego", "other"):
-        watcher = Watcher(Assertion.model_validate({"no_collision": name}))
-        watcher.watch(moment(1.0, (Touch(1.0, "ego", "other"),), ego=car(), other=car(3.0)))
+        watcher = AssertionMonitor(Assertion.model_validate({"no_collision": name}))
+        watcher.watch(moment(1.0, (CollisionRecord(1.0, "ego", "other"),), ego=car(), other=car(3.0)))
         assert not watcher.result()["passed"]
 
 
@@ -275,12 +275,14 @@ def test_the_way_at_a_junction_can_be_chosen(road: carla.Map, turn: str, least: 
 # Speeds that are told exactly
 
 
-def ride(pace: Pace, seconds: float, me: State, other: State | None = None) -> tuple[list[float], State]:
+def ride(
+    pace: SpeedProfile, seconds: float, me: ActorState, other: ActorState | None = None
+) -> tuple[list[float], ActorState]:
     """Speeds of "me" along the x axis at 20 ticks a second, and where that leads; the other one keeps its speed."""
     speeds = []
     for k in range(round(seconds * 20)):
         states = {"me": me} | ({"other": other} if other else {})
-        v = pace.at(Moment(k / 20, states, (), lambda name: 0), 0.05)
+        v = pace.at(Snapshot(k / 20, states, (), lambda name: 0), 0.05)
         speeds.append(v)
         me = replace(me, x=me.x + 0.05 * v, vx=v, travelled=me.travelled + 0.05 * v)
         if other:
@@ -288,8 +290,8 @@ def ride(pace: Pace, seconds: float, me: State, other: State | None = None) -> t
     return speeds, me
 
 
-def start_of(told: SetSpeed, speed: float, **others: State) -> Pace:
-    return Ramp(told, moment(0.0, me=car(speed=speed), **others), speed)
+def start_of(told: SetSpeed, speed: float, **others: ActorState) -> SpeedProfile:
+    return SpeedRamp(told, moment(0.0, me=car(speed=speed), **others), speed)
 
 
 def test_a_speed_is_reached_just_as_it_is_told():
@@ -308,7 +310,7 @@ def test_a_speed_is_reached_just_as_it_is_told():
 
 def test_somebody_is_met_at_the_told_place_and_speed():
     told = Meet(at=Place(x=100.0, y=0.0), other="other", there=Place(x=50.0, y=0.0), speed=7.0)
-    pace = Meeting("me", told, Way(100.0, 0.0, None), Way(50.0, 0.0, None), 12.0)
+    pace = Rendezvous("me", told, Approach(100.0, 0.0, None), Approach(50.0, 0.0, None), 12.0)
     speeds, end = ride(pace, 9.9, car(speed=12.0), car(0.0, speed=5.0))
     assert end.x == pytest.approx(100.0, abs=2.0)  # the other one is at 50 m after 10 s
     assert speeds[-1] == pytest.approx(7.0, abs=0.3)
@@ -316,7 +318,7 @@ def test_somebody_is_met_at_the_told_place_and_speed():
 
 
 def test_a_distance_is_reached_and_kept():
-    pace = Following("me", KeepDistance(to="other", metres=15.0), 20.0)
+    pace = DistanceKeeper("me", KeepDistance(to="other", metres=15.0), 20.0)
     _, end = ride(pace, 20.0, car(speed=20.0), car(60.0, speed=10.0))
     assert 260.0 - end.x - 4.0 == pytest.approx(15.0, abs=0.1)
     assert pace.speed == pytest.approx(10.0, abs=0.05)
@@ -324,7 +326,7 @@ def test_a_distance_is_reached_and_kept():
 
 def test_a_path_is_done_by_its_times():
     corners = [(0.0, 0.0), (20.0, 0.0), (30.0, 0.0)]
-    pace = Timed("me", corners, [0.0, 2.0, 4.0], moment(0.0, me=car()), 0.0)
+    pace = TimedPath("me", corners, [0.0, 2.0, 4.0], moment(0.0, me=car()), 0.0)
     speeds, end = ride(pace, 4.0, car())
     assert speeds[20] == pytest.approx(10.0, abs=0.6)
     assert end.x == pytest.approx(30.0, abs=0.8)
@@ -333,12 +335,12 @@ def test_a_path_is_done_by_its_times():
 # Events, routes, lanes
 
 
-def play(script: Script, until: float, **states: State) -> list[tuple[float, str]]:
+def play(script: Script, until: float, **states: ActorState) -> list[tuple[float, str]]:
     """Which steps begin when, for somebody whose state stays as it is."""
     log: dict[str, str] = script._log
     begun = []
     for k in range(int(until * 10) + 1):
-        if script.advance(Moment(k / 10, states, (), lambda name: 0, steps=log)):
+        if script.advance(Snapshot(k / 10, states, (), lambda name: 0, steps=log)):
             assert script.step is not None
             begun.append((k / 10, script.step.chosen()[0]))
     return begun
@@ -388,11 +390,11 @@ def test_headway_and_time_to_collision():
 
 
 @pytest.fixture(scope="module")
-def places(road: carla.Map) -> Places:
-    return Places(road, load(FOLDER / "following.yaml"))
+def places(road: carla.Map) -> PlaceFinder:
+    return PlaceFinder(road, load(FOLDER / "following.yaml"))
 
 
-def test_routes_lead_from_everywhere_to_everywhere_without_gaps(road: carla.Map, places: Places):
+def test_routes_lead_from_everywhere_to_everywhere_without_gaps(road: carla.Map, places: PlaceFinder):
     points = [way for way in road.generate_waypoints(25.0) if not way.is_junction]
     for k in range(0, len(points), 61):
         end = points[(7 * k + 3) % len(points)]
@@ -400,14 +402,14 @@ def test_routes_lead_from_everywhere_to_everywhere_without_gaps(road: carla.Map,
         steps_ = np.hypot(np.diff([p.x for p in route]), np.diff([p.y for p in route]))
         assert steps_.max() < 1.6
         assert (route[-1].way.road_id, route[-1].way.lane_id) == (end.road_id, end.lane_id)
-        progress = Progress(route)
+        progress = RouteProgress(route)
         for point in route[::3]:
             progress.update(point.x, point.y)
         assert progress.done
         assert progress.metres == pytest.approx(len(route), abs=4.0)
 
 
-def test_a_pilot_keeps_to_its_route(road: carla.Map, places: Places):
+def test_a_pilot_keeps_to_its_route(road: carla.Map, places: PlaceFinder):
     start = road.get_waypoint_xodr(16, -2, 10.0)
     route = places.route(start, [Place(road=13, lane=-1, s=60.0)])
     pilot = Autopilot(road, 2.4, 0.95, 2.87, 0.7)
@@ -420,7 +422,7 @@ def test_a_pilot_keeps_to_its_route(road: carla.Map, places: Places):
 def test_crossing_a_marking_is_one_invasion_until_all_wheels_are_on_one_side(road: carla.Map):
     way = road.get_waypoint_xodr(16, -2, 20.0)
     right, at = way.transform.get_right_vector(), way.transform.location
-    watch = LaneWatch(road)
+    watch = LaneInvasionDetector(road)
     found: list[Invasion] = []
     for k, across in enumerate([0.0, -0.4, -0.9, -1.6, -2.4, -3.1, -3.1, -2.4, -1.0, 0.0]):
         state = car(at.x + across * right.x, at.y + across * right.y, float(np.radians(way.transform.rotation.yaw)))

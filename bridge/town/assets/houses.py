@@ -40,6 +40,7 @@ class Builder:
         self._looks.append((tag, colour, instance, level))
 
     def mesh(self) -> Mesh:
+        """All polygons collected, as triangles."""
         if not self._counts:
             return Mesh.empty()
         counts = np.array(self._counts)
@@ -61,9 +62,11 @@ class Builder:
 
 
 @dataclass
-class Frame:
-    """Where a house stands: `origin` (3,) is the left end of its front as seen from the street, `along` and `inward`
-    units."""
+class LotFrame:
+    """Where a house stands.
+
+    ``origin`` (3,) is the left end of its front as seen from the street, ``along`` and ``inward`` units.
+    """
 
     origin: np.ndarray
     along: np.ndarray
@@ -80,7 +83,7 @@ class Frame:
 
 def box(
     builder: Builder,
-    frame: Frame,
+    frame: LotFrame,
     low: tuple[float, float, float],
     high: tuple[float, float, float],
     tag: int,
@@ -102,7 +105,7 @@ def box(
 
 def house(
     builder: Builder,
-    frame: Frame,
+    frame: LotFrame,
     width: float,
     depth: float,
     storeys: int,
@@ -111,8 +114,10 @@ def house(
     urban: bool,
     base: float = 0.3,
 ) -> None:
-    """One house: `width` along the street, `depth` into the lot, metres; walls go `base` metres into the ground, which
-    need not be level."""
+    """One house: ``width`` along the street, ``depth`` into the lot, metres.
+
+    Walls go ``base`` metres into the ground, which need not be level.
+    """
     wall = WALLS[int(rng.integers(len(WALLS)))]
     roof = ROOFS[int(rng.integers(len(ROOFS)))]
     eaves = storeys * STOREY + float(rng.uniform(0.2, 0.9)) + (0.8 if urban else 0.0)
@@ -171,7 +176,7 @@ def house(
 
 def _roof(
     builder: Builder,
-    frame: Frame,
+    frame: LotFrame,
     shape: str,
     w: float,
     d: float,
@@ -181,7 +186,7 @@ def _roof(
     wall: RGB,
     instance: int,
 ) -> float:
-    """A roof over eaves of height `z`; returns the height of its ridge."""
+    """A roof over eaves of height ``z``; returns the height of its ridge."""
     over = 0.3
     slope = float(np.tan(np.radians(rng.uniform(32.0, 50.0))))
     if shape == "flat":
@@ -232,7 +237,7 @@ def _roof(
 
 def _front(
     builder: Builder,
-    frame: Frame,
+    frame: LotFrame,
     w: float,
     storeys: int,
     eaves: float,
@@ -263,7 +268,7 @@ def _front(
             NEAR,
         )
         panes = frame.at(_panels(gx, gz, size[0], size[1], -0.035))
-        home = (7 * np.arange(len(gx)) + instance) % 11 < 4  # somebody is in: lit at night
+        home = (7 * np.arange(len(gx)) + instance) % 11 < 4  # lit at night
         builder.quads(panes[~home], Tag.BUILDING, GLASS, instance, NEAR)
         builder.quads(panes[home], Tag.BUILDING, LIT_WINDOW, instance, NEAR)
     if shop:
@@ -283,7 +288,7 @@ def _front(
 
 
 def _panels(x: np.ndarray, z: np.ndarray, width: float, height: float, y: float) -> np.ndarray:
-    """Upright rectangles in the plane `y` of a front: f64 (N, 4, 3) from their lower left corners."""
+    """Upright rectangles in the plane ``y`` of a front: f64 (N, 4, 3) from their lower left corners."""
     corners = np.array([(0.0, 0.0), (width, 0.0), (width, height), (0.0, height)])
     result = np.full((len(x), 4, 3), y)
     result[:, :, 0] = x[:, None] + corners[:, 0]
@@ -291,8 +296,11 @@ def _panels(x: np.ndarray, z: np.ndarray, width: float, height: float, y: float)
     return result
 
 
-def church(builder: Builder, frame: Frame, rng: np.random.Generator, instance: int, base: float = 0.3) -> None:
-    """A church that looks over the roofs: nave, tower and spire; about 16 m by 34 m, `base` metres into the ground."""
+def church(builder: Builder, frame: LotFrame, rng: np.random.Generator, instance: int, base: float = 0.3) -> None:
+    """A church: nave, tower and spire, about 16 m by 34 m; its walls go ``base`` metres into the ground.
+
+    ``builder`` collects it; ``frame``: of its lot; ``rng``: of its details; ``instance``: its number.
+    """
     wall, roof = (176, 164, 144), (86, 84, 88)
     box(builder, frame, (2, 6, -base), (14, 34, 9.0), Tag.BUILDING, wall, instance)
     nave = [

@@ -77,6 +77,7 @@ class Mesh:
 
     @staticmethod
     def empty() -> Mesh:
+        """A mesh without triangles."""
         return Mesh.of(np.zeros((0, 3)), np.zeros((0, 3)), 0, (0, 0, 0))
 
     def transformed(self, matrix: np.ndarray) -> Mesh:
@@ -91,6 +92,7 @@ class Mesh:
         return self.transformed(np.array([[c, -s, 0, x], [s, c, 0, y], [0, 0, scale, z], [0, 0, 0, 1.0]]))
 
     def with_instance(self, instance: int) -> Mesh:
+        """The mesh with one instance number for all its triangles."""
         return replace(self, instances=np.full(len(self.triangles), instance, np.uint16))
 
     def with_level(self, level: int) -> Mesh:
@@ -206,7 +208,7 @@ def flat(polygon: ArrayLike, z: float, tag: int, colour: RGB) -> Mesh:
 def prism(polygon: ArrayLike, bottom: float, top: float, tag: int, colour: RGB, lid: RGB | None = None) -> Mesh:
     """Upright walls around a simple polygon (N, 2) from ``bottom`` to ``top``, closed above (colour ``lid``).
 
-    Open below, but counted as a solid: nobody looks at it from below.
+    Open below, but counted as a solid: it is never seen from below.
     """
     p = np.asarray(polygon, float)[:, :2]
     if float(np.dot(p[:, 0], np.roll(p[:, 1], -1)) - np.dot(p[:, 1], np.roll(p[:, 0], -1))) < 0.0:
@@ -272,8 +274,10 @@ def cylinder(radius: float, bottom: float, top: float, tag: int, colour: RGB, si
 
 
 def wheel(radius: float, width: float, tag: int, tyre: RGB, rim: RGB, sides: int = 14, fine: bool = True) -> Mesh:
-    """Wheel about the y axis, centred at the origin: tyre (``fine``: rounded shoulders), on both faces a paler rim with
-    spokes."""
+    """Wheel about the y axis, centred at the origin.
+
+    Tyre (``fine``: rounded shoulders), on both faces a paler rim with spokes.
+    """
     angle = 2.0 * np.pi * np.arange(sides) / sides
     circle = np.stack([np.cos(angle), np.zeros(sides), np.sin(angle)], 1)
     half = width / 2.0

@@ -1,5 +1,7 @@
-"""What shops, councils and cyclists leave on pavements, and what grows there unasked. As in ``prop_meshes``: origin at
-the centre of the foot on the ground, what faces somewhere faces +x; metres."""
+"""Small objects on pavements: boards, planters, café tables, racks, refuse, weeds.
+
+As in ``prop_meshes``: origin at the centre of the foot on the ground, fronts face +x; metres.
+"""
 
 from __future__ import annotations
 

@@ -164,9 +164,10 @@ KINDS: dict[str, Body] = {
 
 
 def walker_templates(kind: str = "man") -> list[Mesh]:
-    """Eight gait phases of a walker of a kind in ``KINDS``: 0 stands, 1..7 are the cycle's eighths after it (0 also
-    closes the cycle). One cycle of two steps is about 1.4 m for an adult. The coat takes the placement's colour.
-    Raises KeyError for an unknown kind.
+    """Eight gait phases of a walker of a kind in ``KINDS``.
+
+    0 stands, 1..7 are the cycle's eighths after it (0 also closes the cycle). One cycle of two steps is about 1.4 m for
+    an adult. The coat takes the placement's colour. Raises KeyError for an unknown kind.
     """
     body = KINDS[kind]
     return [person(body, _gait(phase)) for phase in range(PHASES)]

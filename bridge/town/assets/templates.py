@@ -12,7 +12,7 @@ from bridge.town.assets.meshes import Mesh
 from bridge.town.assets.pavement_meshes import pavement_templates
 from bridge.town.assets.people_meshes import KINDS, PHASES, walker_templates
 from bridge.town.assets.vehicle_meshes import vehicle_templates, vehicles
-from bridge.town.assets.wheels import WheelBook
+from bridge.town.assets.wheels import WheelTable
 
 ARM = 3.6  # m, how far a traffic light's arm reaches over a wide road
 _LIT = {"red": (255, 60, 40), "yellow": (255, 200, 50), "green": (70, 255, 140)}
@@ -53,7 +53,7 @@ class Templates:
             self._add(f"{name} body", vehicle.body)
             self._add(f"{name} wheel", vehicle.wheel)
             apart.append((whole, first, first + 1, vehicle))
-        self.wheels = WheelBook(len(self.meshes), apart)
+        self.wheels = WheelTable(len(self.meshes), apart)
 
     def _add(self, name: str, mesh: Mesh) -> None:
         self.index[name] = len(self.meshes)
@@ -107,4 +107,5 @@ def _props() -> dict[str, Mesh]:
             found[f"{kind} {seed}"] = p.tree(kind, seed)
     for seed in range(2):
         found[f"bush {seed}"] = p.bush(0.8, seed)
+    found |= {f"box {name}": p.block(name) for name in p.BOXES}
     return found | pavement_templates()

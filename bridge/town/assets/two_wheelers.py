@@ -17,8 +17,10 @@ METAL: RGB = (140, 142, 146)
 
 @dataclass(frozen=True)
 class TwoWheeler:
-    """A machine with its rider, without wheels; the ``wheel`` about the y axis, centred at the origin; its radius and
-    the wheelbase (m)."""
+    """A machine with its rider, without wheels; the ``wheel`` about the y axis, centred at the origin.
+
+    Its radius and the wheelbase (m).
+    """
 
     body: Mesh
     wheel: Mesh

@@ -1,4 +1,4 @@
-"""Wheels as things of their own: how far they have turned, which way they steer, and where that puts them."""
+"""Wheels as separate parts: rolling angle, steering angle and the resulting poses."""
 
 from __future__ import annotations
 
@@ -10,17 +10,19 @@ from numba import njit
 
 from bridge.town.assets.vehicle_meshes import Vehicle
 
-JUMP = 8.0  # m a tick: who gets further was put there
-LOCK = float(np.radians(40.0))  # no wheel steers further
-LEAST = 0.02  # m a tick that say anything about steering
-SETTLE = 0.35  # share of a new steering angle, told from the way gone, that counts at once
+TELEPORT = 8.0  # m per tick, beyond which an actor was put there instead of driving
+LOCK = float(np.radians(40.0))  # greatest steering angle of a wheel
+LEAST = 0.02  # m per tick, below which steering cannot be estimated from the motion
+SETTLE = 0.35  # smoothing factor of steering angles estimated from the motion
 
 
-class WheelBook:
-    """The wheels of all templates. ``body[t]``: the template that takes the place of template t when its wheels are
-    drawn apart (t itself where there are none); ``count[t]``, ``first[t]``: how many wheels, and the first of them in
-    the arrays by wheel: ``at`` f64 (K, 3), m; ``radius`` f64 (K,), m; ``steers`` bool (K,); ``template`` i32 (K,);
-    ``base[t]``: wheelbase, m."""
+class WheelTable:
+    """The wheels of all templates.
+
+    ``body[t]``: the template that takes the place of template t when its wheels are drawn apart (t itself where there
+    are none); ``count[t]``, ``first[t]``: how many wheels, and the first of them in the arrays by wheel: ``at`` f64 (K,
+    3), m; ``radius`` f64 (K,), m; ``steers`` bool (K,); ``template`` i32 (K,); ``base[t]``: wheelbase, m.
+    """
 
     def __init__(self, templates: int, vehicles: Sequence[tuple[int, int, int, Vehicle]]) -> None:
         """``vehicles``: templates of the whole, of its body and of its wheel, and the vehicle."""
@@ -40,24 +42,27 @@ class WheelBook:
             number += len(vehicle.wheels)
 
     def of(self, template: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """All wheels of vehicles given by their templates i32 (N,): whose each is (index into them), and which one."""
+        """All wheels of vehicles given by their templates i32 (N,): owner index (into them) and wheel index of each."""
         count = self.count[template]
         owner = np.repeat(np.arange(len(template)), count)
         within = np.arange(len(owner)) - np.repeat(np.cumsum(count) - count, count)
         return owner, self.first[template][owner] + within
 
-    def placed(self, pose: np.ndarray, wheel: np.ndarray, gone: np.ndarray, steer: np.ndarray) -> np.ndarray:
-        """Poses of wheels f64 (K, 4, 4), world <- wheel, of vehicles at ``pose`` f64 (K, 4, 4) that have ``gone``
-        metres and ``steer`` radians (to the right), f64 (K,) each."""
-        return np.asarray(_placed(pose, wheel, gone, steer, self.at, self.radius, self.steers))
+    def placed(self, pose: np.ndarray, wheel: np.ndarray, rolled: np.ndarray, steer: np.ndarray) -> np.ndarray:
+        """Poses f64 (K, 4, 4), world <- wheel, of wheels i64 (K,).
+
+        ``pose`` f64 (K, 4, 4): of their vehicles; ``rolled`` f64 (K,), m driven; ``steer`` f64 (K,), radians, right
+        positive.
+        """
+        return np.asarray(_placed(pose, wheel, rolled, steer, self.at, self.radius, self.steers))
 
 
 @njit(cache=True, nogil=True)
-def _placed(pose, wheel, gone, steer, at, radius, steers):  # type: ignore[no-untyped-def]
+def _placed(pose, wheel, rolled, steer, at, radius, steers):  # type: ignore[no-untyped-def]
     result, local = np.zeros((len(wheel), 4, 4)), np.zeros((3, 4))
     for k in range(len(wheel)):
         w = wheel[k]
-        turned, aside = gone[k] / radius[w], steer[k] if steers[w] else 0.0
+        turned, aside = rolled[k] / radius[w], steer[k] if steers[w] else 0.0
         c, s, cs, ss = np.cos(turned), np.sin(turned), np.cos(aside), np.sin(aside)
         local[0, 0], local[0, 1], local[0, 2] = cs * c, -ss, cs * s
         local[1, 0], local[1, 1], local[1, 2] = ss * c, cs, ss * s
@@ -73,27 +78,30 @@ def _placed(pose, wheel, gone, steer, at, radius, steers):  # type: ignore[no-un
 
 
 @dataclass
-class Rolled:
-    """Of all actors at one moment, f64 (N,) each: metres ``gone`` forwards, ``steer`` of the front wheels, radians."""
+class WheelAngles:
+    """Of all actors at one moment, f64 (N,): metres ``rolled`` forwards, ``steer`` of the front wheels, radians."""
 
-    gone: np.ndarray
+    rolled: np.ndarray
     steer: np.ndarray
 
     @staticmethod
-    def still(steer: np.ndarray) -> Rolled:
+    def still(steer: np.ndarray) -> WheelAngles:
         """``steer``: nan where it is not known."""
-        return Rolled(np.zeros(len(steer)), np.nan_to_num(steer))
+        return WheelAngles(np.zeros(len(steer)), np.nan_to_num(steer))
 
     def onward(
         self, before: np.ndarray, row: np.ndarray, pose: np.ndarray, base: np.ndarray, steer: np.ndarray
-    ) -> Rolled:
-        """A moment later: actors at ``pose`` f64 (N, 4, 4) which were entry ``row`` (-1: new) of ``before``, with
-        wheelbases ``base`` (m) and ``steer`` (radians; nan: to be told from the way)."""
-        return Rolled(*_onward(self.gone, self.steer, before, row, pose, base, steer))
+    ) -> WheelAngles:
+        """A moment later.
+
+        Actors at ``pose`` f64 (N, 4, 4) which were entry ``row`` (-1: new) of ``before``, with wheelbases ``base`` (m)
+        and ``steer`` (radians; nan: to be told from the way).
+        """
+        return WheelAngles(*_onward(self.rolled, self.steer, before, row, pose, base, steer))
 
 
 @njit(cache=True, nogil=True)
-def _onward(gone, steer, before, row, pose, base, told):  # type: ignore[no-untyped-def]
+def _onward(rolled, steer, before, row, pose, base, known):  # type: ignore[no-untyped-def]
     far, angle = np.zeros(len(pose)), np.zeros(len(pose))
     for n in range(len(pose)):
         was = row[n]
@@ -105,11 +113,11 @@ def _onward(gone, steer, before, row, pose, base, told):  # type: ignore[no-unty
                 ahead += moved * axis
                 size += axis * axis
                 turned += before[was, k, 1] * pose[n, k, 0]  # sine of the change of heading
-            ways = ahead / np.sqrt(max(size, 1e-12)) if straight < JUMP * JUMP else 0.0
-            far[n], angle[n] = gone[was] + ways, steer[was]
+            ways = ahead / np.sqrt(max(size, 1e-12)) if straight < TELEPORT * TELEPORT else 0.0
+            far[n], angle[n] = rolled[was] + ways, steer[was]
             if abs(ways) > LEAST:
                 seen = min(max(np.arctan(base[n] * turned / ways), -LOCK), LOCK)
                 angle[n] += SETTLE * (seen - angle[n])
-        if not np.isnan(told[n]):
-            angle[n] = told[n]
+        if not np.isnan(known[n]):
+            angle[n] = known[n]
     return far, angle

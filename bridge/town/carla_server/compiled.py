@@ -1,4 +1,4 @@
-"""Whether numba has compiled the town's kernels on this machine already: a stamp beside what it keeps of them.
+"""A stamp that marks the town's numba kernels as compiled on this machine.
 
 numba keeps compiled kernels where ``NUMBA_CACHE_DIR`` says, else beside their source, else, where that is read-only as
 an installed package may be, in the user's cache folder. The stamp lies in that very folder, so both go together.
@@ -24,8 +24,10 @@ KERNELS = (driving_kernels, raster_kernels, bvh, rays)
 
 
 class Stamp:
-    """``set()`` it when all kernels have been compiled; ``is_set`` then, until a source, numba, Python or the processor
-    is another one or numba's files are gone."""
+    """``set()`` it when all kernels have been compiled.
+
+    ``is_set`` then, until a source, numba, Python or the processor is another one or numba's files were removed.
+    """
 
     def __init__(self) -> None:
         facts = [numba.__version__, sys.version, get_host_cpu_name(), get_host_cpu_features().flatten()]

@@ -11,11 +11,14 @@ from collections.abc import Mapping
 import numpy as np
 
 EVENT = np.dtype([("x", "<u2"), ("y", "<u2"), ("t", "<i8"), ("pol", "?")])  # packed: 13 bytes
-MOST_PER_PIXEL = 4  # events of one pixel between two pictures
+MAX_PER_PIXEL = 4  # events of one pixel between two pictures
 
 
-class EventEye:
-    """What each pixel remembers. Thresholds are the attributes of ``sensor.camera.dvs``."""
+class EventCamera:
+    """The state of an event camera. Thresholds are the attributes of ``sensor.camera.dvs``.
+
+    They are of logarithms or, with ``use_log=false``, of grey values from 0 to 255.
+    """
 
     def __init__(self, given: Mapping[str, str]) -> None:
         self.up = max(float(given.get("positive_threshold", "0.3")), 0.01)
@@ -28,15 +31,15 @@ class EventEye:
 
     def read(self, rgb: np.ndarray, now: float) -> bytes:
         """Events since the last picture in order of time. ``rgb`` u8 (H, W, 3); ``now`` in seconds."""
-        grey = rgb.astype(np.float32) @ np.array([0.299, 0.587, 0.114], np.float32) / np.float32(255.0)
-        level = np.log(grey + self.floor) if self.logarithm else grey
+        grey = rgb.astype(np.float32) @ np.array([0.299, 0.587, 0.114], np.float32)
+        level = np.log(grey / np.float32(255.0) + np.float32(self.floor)) if self.logarithm else grey
         if self._reference is None or self._last is None or self._reference.shape != level.shape:
             self._reference, self._last, self._time = level.copy(), level, now
             return b""
         found = []
         change = level - self._last
         for threshold, sign in ((self.up, 1.0), (self.down, -1.0)):
-            for _ in range(MOST_PER_PIXEL):
+            for _ in range(MAX_PER_PIXEL):
                 rows, columns = np.nonzero((level - self._reference) * sign >= threshold)
                 if not len(rows):
                     break
@@ -48,7 +51,7 @@ class EventEye:
                 at = self._time + np.clip(share, 0.0, 1.0).astype(np.float64) * (now - self._time)
                 batch["t"] = (at * 1e9).astype(np.int64)
                 found.append(batch)
-            # What is left beyond the most that is told is forgotten.
+            # Changes beyond the maximum number of events are dropped.
             beyond = (level - self._reference) * sign >= threshold
             self._reference[beyond] = level[beyond]
         self._last, self._time = level, now

@@ -1,15 +1,18 @@
-"""What clients do to vehicles beside their controls: forces, velocities that hold, Ackermann targets, other physics."""
+"""Vehicle commands beyond plain controls: forces, constant velocities, Ackermann targets, physics parameters."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from bridge.town.carla_server import structs
 from bridge.town.core.types import Actor, VehicleControl
-from bridge.town.dynamics.vehicles import GRAVITY, GRIP, SPECS, Spec
+from bridge.town.dynamics.vehicles import GRAVITY, GRIP, SPECS, VehicleSpec
+
+if TYPE_CHECKING:
+    from bridge.town.world import World
 
 ACKERMANN = [0.15, 0.0, 0.25, 0.01, 0.0, 0.01]  # CARLA's defaults: gains of speed, then of acceleration
 STRONGEST = 8.0  # m/s^2, of an Ackermann target that names no acceleration
@@ -28,9 +31,9 @@ class Ackermann:
 
 
 class Handling:
-    """Everything clients have asked of the vehicles of one world."""
+    """The vehicle commands of all clients of one world."""
 
-    def __init__(self, world: Any) -> None:
+    def __init__(self, world: World) -> None:
         self.world = world
         self.constant: dict[int, tuple[float, float, float]] = {}  # velocities that hold: the actor's axes, m/s
         self.targets: dict[int, Ackermann] = {}
@@ -38,7 +41,7 @@ class Handling:
         self.physics: dict[int, list[Any]] = {}  # ``carla.VehiclePhysicsControl`` that clients have set
 
     def forget(self, ident: int) -> None:
-        """An actor is gone."""
+        """Drop all state of a destroyed actor."""
         for kept in (self.constant, self.targets, self.gains, self.physics):
             kept.pop(ident, None)
 
@@ -56,7 +59,7 @@ class Handling:
             if actor is not None:
                 self.world.set_velocity(ident, actor.transform.matrix()[:3, :3] @ speed)
 
-    def spec(self, actor: Actor) -> Spec:
+    def spec(self, actor: Actor) -> VehicleSpec:
         """What this vehicle can do."""
         drive = self.world.drives.get(actor.id)
         kind = actor.attributes.get("base_type", "car")
@@ -86,14 +89,26 @@ class Handling:
         """Of a box about its upright axis, kg m^2."""
         return mass * (actor.extent[0] ** 2 + actor.extent[1] ** 2) / 3.0
 
+    def physics_of(self, actor: Actor) -> list[Any]:
+        """``carla.VehiclePhysicsControl`` of a vehicle now: its tyres hold as they do where it is."""
+        control = self.physics.get(actor.id) or structs.physics_control(actor, self.spec(actor))
+        patch = self.world.friction_at(actor)
+        if patch is not None:
+            control = [*control]
+            control[15] = [[patch, *wheel[1:]] for wheel in control[15]]
+        return control
+
     def set_physics(self, actor: Actor, control: list[Any]) -> None:
-        """Apply a ``carla.VehiclePhysicsControl``: mass, drag and the front wheels' steering angle have effect."""
+        """Apply a ``carla.VehiclePhysicsControl``: mass, drag, the friction of the wheels and the front ones'
+        steering angle have effect."""
         mass, drag, wheels = structs.finite(control[11]), structs.finite(control[12]), control[15]
         steer = max((structs.finite(wheel[2]) for wheel in wheels), default=0.0)
         if mass <= 0.0:
             raise ValueError(f"mass is {mass:g}: choose more than 0 kg")
         known = structs.physics_control(actor, self.spec(actor))
         drive = self.world.drive_of(actor.id)
+        if wheels:
+            drive.tyres = float(np.mean([max(structs.finite(wheel[0]), 0.0) for wheel in wheels]))
         spec = drive.spec
         if abs(steer - known[15][0][2]) > 1e-3:
             spec = replace(spec, steer=min(max(steer, 1.0), 80.0))

@@ -1,4 +1,4 @@
-"""From the rasteriser's planes to the pixels that CARLA's cameras send, written straight into send buffers.
+"""Conversion of the rasteriser's planes to CARLA's camera pixels, written straight into send buffers.
 
 Images are BGRA u8, four bytes a pixel, written as one little-endian u32 each. The formulas are CARLA's: tag in R
 (``SemanticSegmentationCamera``), tag in R and id in G + 256 B (``InstanceSegmentationCamera``), depth as
@@ -9,13 +9,18 @@ x * width / 2, y * -height / 2).
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 from numba import njit
 
+from bridge.geometry import focal_length
+from bridge.tags import COLOURS
+from bridge.town.render.raster import Planes
+
 OPAQUE = np.uint32(0xFF000000)
 FAR = 1000.0  # m
+#: Each tag's colour as a word of BGRA, for pictures that are looked at.
+PALETTE = np.full(256, OPAQUE, np.uint32)
+PALETTE[: len(COLOURS)] |= COLOURS.astype(np.uint32) @ np.array([1 << 16, 1 << 8, 1], np.uint32)
 
 
 @njit(cache=True, nogil=True)
@@ -28,6 +33,12 @@ def _rgb(rgb: np.ndarray, out: np.ndarray) -> None:
 def _tag(tag: np.ndarray, out: np.ndarray) -> None:
     for i in range(out.size):
         out[i] = OPAQUE | np.uint32(tag[i]) << 16
+
+
+@njit(cache=True, nogil=True)
+def _palette(tag: np.ndarray, colours: np.ndarray, out: np.ndarray) -> None:
+    for i in range(out.size):
+        out[i] = colours[tag[i]]
 
 
 @njit(cache=True, nogil=True)
@@ -87,12 +98,11 @@ def pixel_bytes(kind: str) -> int:
     return 8 if kind == "sensor.camera.optical_flow" else 4
 
 
-def encode(kind: str, planes: Any, out: np.ndarray, fov: float, pose: np.ndarray) -> None:
+def encode(kind: str, planes: Planes, out: np.ndarray, fov: float, pose: np.ndarray) -> None:
     """Write the picture of camera blueprint ``kind`` into ``out``, u8 (height * width * ``pixel_bytes``).
 
-    ``planes`` has ``tag`` u8 (H, W), ``instance`` u16 (H, W), ``depth`` f32 (H, W) metres, ``motion`` f32 (H, W, 2)
-    pixels from here to where the surface was, ``rgb`` u8 (H, W, 3) or ``None`` (black). ``fov``: horizontal, degrees;
-    ``pose`` f64 (4, 4), world <- camera.
+    ``planes``: of (H, W) pixels, without ``rgb`` the picture is black; ``fov``: horizontal, degrees; ``pose`` f64
+    (4, 4), world <- camera.
     """
     height, width = planes.tag.shape
     if kind == "sensor.camera.optical_flow":
@@ -101,13 +111,14 @@ def encode(kind: str, planes: Any, out: np.ndarray, fov: float, pose: np.ndarray
     words = out.view(np.uint32)
     if kind == "sensor.camera.semantic_segmentation":
         _tag(planes.tag.reshape(-1), words)
+    elif kind == "sensor.camera.cosmos_visualization":
+        _palette(planes.tag.reshape(-1), PALETTE, words)
     elif kind == "sensor.camera.instance_segmentation":
         _instance(planes.tag.reshape(-1), planes.instance.reshape(-1), words)
     elif kind == "sensor.camera.depth":
         _depth(planes.depth.reshape(-1), words)
     elif kind == "sensor.camera.normals":
-        focal = width / (2.0 * float(np.tan(np.radians(fov) / 2.0)))
-        _normals(planes.depth, focal, np.ascontiguousarray(pose[:3, :3]), words)
+        _normals(planes.depth, focal_length(width, fov), np.ascontiguousarray(pose[:3, :3]), words)
     elif planes.rgb is None:
         words.fill(OPAQUE)
     else:

@@ -1,24 +1,47 @@
-"""The town's command line; nothing heavy is imported for it."""
+"""The town's options; nothing heavy is imported for them."""
 
 from __future__ import annotations
 
-import argparse
-from collections.abc import Sequence
+from typing import Annotated, Any
+
+from pydantic import BeforeValidator, Field
 
 from bridge.process import presets
-from bridge.process.arguments import Help, Parser, count, crowd, port
+from bridge.process.messages import ProcessOptions
+from bridge.process.options import Arg
+from bridge.process.values import Count, Crowd, Port
+
+DEFAULT = "oldtown"
 
 
-def parse(arguments: Sequence[str] | None, prog: str = "town") -> argparse.Namespace:
-    """The options in ``arguments`` (None: the process's own) of a command called ``prog``. Wrong usage exits with 2."""
-    about = "The embedded simulator: a small town that CARLA 0.9.16 clients connect to."
-    add = (parser := Parser(prog, description=about, formatter_class=Help)).add_argument
-    add("--host", default="127.0.0.1", help="address to listen on; who reaches it may drive")
-    add("--port", type=port, default=2000, metavar="N", help="port for clients; 0 = any free one")
-    add("--streaming-port", type=port, default=0, metavar="N", help="port for sensor data; 0 = any free one")
-    add("--town", default="oldtown", metavar="NAME|FILE.xodr", help=f"one of {', '.join(presets.TOWNS)}, or OpenDRIVE")
-    add("--seed", type=count, default=0, metavar="N", help="of the town and everything that moves in it")
-    add("--vehicles", type=crowd, default=20, metavar="N", help="vehicles that drive by themselves")
-    add("--walkers", type=crowd, default=12, metavar="N", help="pedestrians")
-    add("--with-parent", action="store_true", help="end when the process that started this one ends")
-    return parser.parse_args(arguments)
+def _maps(value: Any) -> Any:
+    return (value,) if isinstance(value, str) else value
+
+
+class TownOptions(ProcessOptions):
+    """The embedded simulator: a small town that CARLA 0.9.16 clients connect to."""
+
+    host: str = "127.0.0.1"
+    """Address to listen on; who reaches it may drive."""
+    port: Port = 2000
+    """Port for clients; 0 = any free one."""
+    streaming_port: Port = 0
+    """Port for sensor data; 0 = any free one."""
+    town: Annotated[tuple[str, ...], BeforeValidator(_maps), Arg("NAME|FILE.xodr|FOLDER", spread=True)] = Field(
+        default=(),
+        description="Maps for clients, the first to begin with: "
+        f"{', '.join(presets.TOWNS)}, OpenDRIVE files, folders of these (default: {DEFAULT}).",
+    )
+    as_carla: bool = False
+    """Answer to the names of CARLA's maps too, by the town most like each."""
+    seed: Count = 0
+    """Of the town and everything that moves in it."""
+    vehicles: Crowd = 20
+    """Vehicles that drive by themselves."""
+    walkers: Crowd = 12
+    """Pedestrians."""
+
+    @property
+    def maps(self) -> tuple[str, ...]:
+        """The maps that were asked for by name; none where CARLA's are answered to and no others were named."""
+        return self.town or (() if self.as_carla else (DEFAULT,))

@@ -1,4 +1,4 @@
-"""What can be asked about a town as a whole: its map, its objects and their boxes, its lamps, its navigation mesh."""
+"""Read-only queries about a town: its map, objects and their boxes, lamps, navigation mesh."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import xml.etree.ElementTree as ET
 from collections import Counter
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -16,16 +16,19 @@ from bridge.town.assets.templates import templates
 from bridge.town.dynamics import navigation
 from bridge.town.render.raster import Placements, Scene
 
+if TYPE_CHECKING:
+    from bridge.town.world import World
+
 ANY = 255  # carla.CityObjectLabel.Any
 LAMPS = {"lamp": 5000.0, "lantern": 2000.0}  # lumen, by prop
 STREET = 2  # carla.LightGroup.Street
 WARM = [255, 214, 170]
 NO_PAINT = {"sOffset": "0", "type": "none", "material": "standard", "color": "white", "laneChange": "both"}
-BEFORE = ("link", "width", "border")  # what a lane lists before its road marks
+BEFORE_ROAD_MARK = ("link", "width", "border")  # what a lane lists before its road marks
 
 
 @dataclass
-class Thing:
+class EnvironmentObject:
     """Something that stands in the town and is no actor."""
 
     ident: int
@@ -38,7 +41,7 @@ class Thing:
 class Queries:
     """Answers about one world, each worked out when it is first asked for."""
 
-    def __init__(self, world: Any) -> None:
+    def __init__(self, world: World) -> None:
         self.world = world
 
     @cached_property
@@ -48,19 +51,19 @@ class Queries:
 
     @cached_property
     def navigation_mesh(self) -> bytes:
-        """What CARLA's walkers find their ways by, empty where nobody can walk."""
+        """The navigation mesh of CARLA's walkers, empty for a map without pavements."""
         return navigation.build(self.world.ground, self.world.map.get_crosswalks())
 
     @cached_property
     def navigation_file(self) -> str:
-        """Its name, "" where nobody can walk. It tells towns apart, for clients keep such files."""
+        """The mesh's file name, unique per town since clients cache such files; "" without pavements."""
         if not navigation.walkable(self.world.ground):
             return ""
         mark = hashlib.sha256(f"{navigation.EDITION} {self.world.opendrive}".encode()).hexdigest()[:12]
         return f"Carla/Maps/Nav/{self.world.name}-{mark}.bin"
 
     @cached_property
-    def things(self) -> list[Thing]:
+    def things(self) -> list[EnvironmentObject]:
         """Everything in the town that stands still."""
         scene, props, _ = self.world.shapes()
         return _buildings(scene) + _props(props)
@@ -79,7 +82,7 @@ class Queries:
         return found
 
 
-def _props(props: Placements) -> list[Thing]:
+def _props(props: Placements) -> list[EnvironmentObject]:
     book = templates()
     names = {index: name for name, index in book.index.items()}
     tags = {k: _main_tag(book.meshes[k].tags) for k in np.unique(props.template).tolist()}
@@ -95,11 +98,13 @@ def _props(props: Placements) -> list[Thing]:
         seen[kind] += 1
         rotation = [0.0, yaw, 0.0]
         box = [centre.tolist(), half.tolist(), rotation, 0]
-        things.append(Thing(ident, f"{kind}_{seen[kind]}", tags[template], [pose[:3, 3].tolist(), rotation], box))
+        things.append(
+            EnvironmentObject(ident, f"{kind}_{seen[kind]}", tags[template], [pose[:3, 3].tolist(), rotation], box)
+        )
     return things
 
 
-def _buildings(scene: Scene) -> list[Thing]:
+def _buildings(scene: Scene) -> list[EnvironmentObject]:
     """The numbered parts of the static mesh."""
     last = int(scene.parts[scene.chunks - 1, 7]) if scene.chunks else 0
     owner = scene.instances[:last].astype(np.int64)
@@ -118,7 +123,7 @@ def _buildings(scene: Scene) -> list[Thing]:
         centre, half = ((a + b) / 2.0).tolist(), ((b - a) / 2.0).tolist()
         place = [[centre[0], centre[1], float(a[2])], [0.0, 0.0, 0.0]]
         box = [centre, half, [0.0, 0.0, 0.0], 0]
-        things.append(Thing(ident, f"{Tag(tag).name.lower()}_{ident}", tag, place, box))
+        things.append(EnvironmentObject(ident, f"{Tag(tag).name.lower()}_{ident}", tag, place, box))
     return things
 
 
@@ -138,6 +143,6 @@ def with_marks(opendrive: str) -> str:
     for lane in root.iter("lane"):
         if any(float(mark.get("sOffset", "0")) < 1e-3 for mark in lane.findall("roadMark")):
             continue
-        place = sum(child.tag in BEFORE for child in lane)
+        place = sum(child.tag in BEFORE_ROAD_MARK for child in lane)
         lane.insert(place, ET.Element("roadMark", NO_PAINT))
     return '<?xml version="1.0" encoding="UTF-8"?>\n' + ET.tostring(root, encoding="unicode")

@@ -14,16 +14,19 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 import msgpack
 import numpy as np
 
 from bridge.town.core.types import Actor, Transform
 
+if TYPE_CHECKING:
+    from bridge.town.world import World
+
 FORMAT = "neuralsim town recording 1"
-LONGEST = 1 << 30  # bytes of a recording
-LARGEST_FRAME = 64 << 20
+MAX_FILE_BYTES = 1 << 30  # bytes of a recording
+MAX_FRAME_BYTES = 64 << 20
 
 
 def folder() -> Path:
@@ -41,7 +44,7 @@ def path_of(name: str) -> Path:
 
 
 @dataclass
-class Frame:
+class RecordedFrame:
     """One moment: ``poses`` by actor id, f32 (7,)."""
 
     time: float
@@ -51,7 +54,7 @@ class Frame:
     collisions: list[list[int]] = field(default_factory=list)
 
 
-def read(path: Path) -> tuple[dict[str, Any], Iterator[Frame]]:
+def read(path: Path) -> tuple[dict[str, Any], Iterator[RecordedFrame]]:
     """The header and the frames of a file. Raises ``ValueError`` for a missing or foreign file; a cut one just ends."""
     try:
         file = path.open("rb")
@@ -66,29 +69,29 @@ def read(path: Path) -> tuple[dict[str, Any], Iterator[Frame]]:
 
 
 def _values(file: BinaryIO) -> Iterator[Any]:
-    unpacker = msgpack.Unpacker(max_buffer_size=LARGEST_FRAME)
+    unpacker = msgpack.Unpacker(max_buffer_size=MAX_FRAME_BYTES)
     inflate = zlib.decompressobj()
     with file:
         while chunk := file.read(1 << 16):
             try:
-                unpacker.feed(inflate.decompress(chunk, LARGEST_FRAME))
+                unpacker.feed(inflate.decompress(chunk, MAX_FRAME_BYTES))
                 yield from unpacker
             except (zlib.error, ValueError, msgpack.UnpackException):
                 return
 
 
-def _frames(values: Iterator[Any]) -> Iterator[Frame]:
+def _frames(values: Iterator[Any]) -> Iterator[RecordedFrame]:
     order: list[int] = []
     for time, come, gone, poses, collisions in values:
         order = [ident for ident in order if ident not in gone] + [each[0] for each in come]
         rows = np.frombuffer(poses, "<f4").reshape(-1, 7)
-        yield Frame(time, come, gone, dict(zip(order, rows, strict=True)), collisions)
+        yield RecordedFrame(time, come, gone, dict(zip(order, rows, strict=True)), collisions)
 
 
 class Recorder:
     """Records and replays one world. Both at once is possible; a second of either replaces the first."""
 
-    def __init__(self, world: Any) -> None:
+    def __init__(self, world: World) -> None:
         self.world = world
         self.speed, self.ignore_hero = 1.0, False
         self._file: BinaryIO | None = None
@@ -96,8 +99,8 @@ class Recorder:
         self._known: dict[int, Actor] = {}
         self._start = 0.0
         self._written = 0
-        self._replay: Iterator[Frame] | None = None
-        self._pair: tuple[Frame, Frame] | None = None
+        self._replay: Iterator[RecordedFrame] | None = None
+        self._pair: tuple[RecordedFrame, RecordedFrame] | None = None
         self._now, self._end = 0.0, np.inf
         self._cast: dict[int, int] = {}  # id in the recording -> id here
         self._made: set[int] = set()  # actors that the replay has brought
@@ -133,12 +136,12 @@ class Recorder:
         actors = {k: a for k, a in self.world.actors.items() if a.blueprint.id.startswith(("vehicle.", "walker."))}
         come = [[k, a.blueprint.id, a.attributes] for k, a in actors.items() if k not in self._known]
         gone = [k for k in self._known if k not in actors]
-        order = [k for k in self._known if k in actors] + [each[0] for each in come]
+        order = [k for k in self._known if k in actors] + [k for k in actors if k not in self._known]
         self._known = {k: actors[k] for k in order}
         poses = np.array([_row(actor) for actor in self._known.values()], "<f4").reshape(-1, 7)
         collisions = [[int(event.actor), int(event.other)] for event in self.world.events()]
         self._put([self.world.time - self._start, come, gone, poses.tobytes(), collisions])
-        if self._written > LONGEST:
+        if self._written > MAX_FILE_BYTES:
             self.stop()
 
     def _put(self, value: Any) -> None:
@@ -201,8 +204,8 @@ class Recorder:
         if self._now >= self._end:
             self.stop_replay(keep=True)
 
-    def _meet(self, frame: Frame) -> None:
-        """Find or bring the actors that this frame is the first to have; send away those that have gone."""
+    def _meet(self, frame: RecordedFrame) -> None:
+        """Find or spawn the actors that appear in this frame; destroy those that have disappeared."""
         for ident in frame.gone:
             here = self._cast.pop(ident, None)
             if here in self._made:
@@ -223,7 +226,7 @@ class Recorder:
                 self.world.drive_of(actor.id)
                 self.world.set_physics(actor.id, False)
 
-    def _place(self, earlier: Frame, later: Frame, share: float) -> None:
+    def _place(self, earlier: RecordedFrame, later: RecordedFrame, share: float) -> None:
         for ident, here in self._cast.items():
             a, b = earlier.poses.get(ident), later.poses.get(ident)
             if b is None or here not in self.world.actors:

@@ -1,4 +1,4 @@
-"""Where CARLA's server functions are registered, by the name that the client calls."""
+"""The registry of CARLA's server functions, by the name that the client calls."""
 
 from __future__ import annotations
 
@@ -6,13 +6,16 @@ from collections.abc import Callable
 from typing import Any
 
 #: Functions that take the lock themselves, or need none.
-WITHOUT_LOCK = {"version", "load_new_episode", "tick_cue", "get_sensor_token", "get_episode_settings"}
+WITHOUT_LOCK = {"version", "load_new_episode", "tick_cue", "get_sensor_token", "get_episode_settings", "apply_batch"}
 FUNCTIONS: dict[str, Callable[..., Any]] = {}
 
 
 def function(implementation: Callable[..., Any]) -> Callable[..., Any]:
-    """Register a server function under its own name. It runs under the town's lock (except those in
-    ``WITHOUT_LOCK``) and gets the server, the call and the client's arguments; ``None`` is CARLA's void."""
+    """Register a server function under its own name.
+
+    It runs under the town's lock (except those in ``WITHOUT_LOCK``) and gets the server, the call and the client's
+    arguments; ``None`` is CARLA's void.
+    """
     FUNCTIONS[implementation.__name__] = implementation
     return implementation
 

@@ -16,10 +16,12 @@ from typing import Any
 
 import msgpack
 
-LARGEST_MESSAGE = 64 << 20  # bytes; the largest honest one carries an OpenDRIVE file or a batch of commands
-MOST_CONNECTIONS = 64
+MAX_MESSAGE_BYTES = 64 << 20  # bytes; the largest honest one carries an OpenDRIVE file or a batch of commands
+MAX_CONNECTIONS = 64
 SEND_TIMEOUT = 5.0  # s without progress until a client that does not read its answers is dropped
-HALF_TIMEOUT = 5.0  # s without progress until a client that has sent half a message is; between messages it may rest
+PARTIAL_MESSAGE_TIMEOUT = (
+    5.0  # s without progress until a client that has sent half a message is; between messages it may rest
+)
 DONTWAIT = getattr(socket, "MSG_DONTWAIT", 0)
 
 
@@ -61,7 +63,7 @@ class Call:
     def answer(self, result: Any, patient: bool = False) -> None:
         """Send ``result`` (already wrapped), once.
 
-        A client that is gone or does not read is dropped: at once, or if ``patient`` after ``SEND_TIMEOUT``.
+        A disconnected client, or one that does not read, is dropped: at once, or if ``patient`` after ``SEND_TIMEOUT``.
         """
         if not self.answered and self.ident is not None:
             data = msgpack.packb([1, self.ident, None, result])
@@ -84,7 +86,7 @@ class Connection:
         self.thread = threading.Thread(target=self._serve, name="rpc", daemon=True)
 
     def send(self, data: bytes, patient: bool) -> None:
-        """Send all of ``data``; raises ``OSError`` when the client is gone or does not read."""
+        """Send all of ``data``; raises ``OSError`` when the client is disconnected or does not read."""
         sent = 0
         if DONTWAIT:
             try:
@@ -109,14 +111,14 @@ class Connection:
             self._limit(socket.SO_SNDTIMEO, SEND_TIMEOUT)
             self._read()
         except (OSError, ValueError, msgpack.UnpackException):
-            pass  # gone, or not speaking the protocol: either way this client is dropped and no other notices
+            pass  # disconnected, or not speaking the protocol: this client is dropped without affecting others
         finally:
             self.close()
             self.server.forget(self)
 
     def _read(self) -> None:
         unpacker = msgpack.Unpacker(
-            max_buffer_size=LARGEST_MESSAGE,
+            max_buffer_size=MAX_MESSAGE_BYTES,
             max_array_len=1 << 20,
             max_map_len=1 << 16,
             max_ext_len=1 << 16,
@@ -135,7 +137,7 @@ class Connection:
                 self._execute(self._parse(message))
             if patient != (fed == done):
                 patient = fed == done
-                self._limit(socket.SO_RCVTIMEO, 0 if patient else HALF_TIMEOUT)
+                self._limit(socket.SO_RCVTIMEO, 0 if patient else PARTIAL_MESSAGE_TIMEOUT)
 
     def _limit(self, option: int, seconds: float) -> None:
         """The kernel's timeout for one direction; Python's own would hold for both."""
@@ -175,7 +177,7 @@ class RpcServer:
     """Listens on ``host:port`` and hands every request to ``dispatch``, in the thread of its connection.
 
     ``dispatch`` returns the function's result (``None`` for void, ``Raw`` for the few that are not wrapped) or raises
-    ``RpcError``. ``on_close`` is told about every connection that has ended. Raises ``OSError`` when the port is taken.
+    ``RpcError``. ``on_close`` is called with every ended connection. Raises ``OSError`` when the port is taken.
     """
 
     def __init__(
@@ -219,7 +221,7 @@ class RpcServer:
                 continue
             connection = Connection(self, sock)
             with self._lock:
-                full = len(self._connections) >= MOST_CONNECTIONS
+                full = len(self._connections) >= MAX_CONNECTIONS
                 if not full:
                     self._connections.add(connection)
             if full:

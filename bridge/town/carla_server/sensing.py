@@ -1,10 +1,12 @@
-"""The sensors of one world and their streams: who is due, what each has to tell, to whom."""
+"""The sensors of one world and their streams: scheduling, measuring, publishing."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -13,8 +15,12 @@ from bridge.town.carla_server import events, images, structs
 from bridge.town.carla_server.situation import Situation
 from bridge.town.carla_server.streams import StreamServer
 from bridge.town.core.types import Actor
-from bridge.town.sensors.instruments import GRAVITY, INSTRUMENTS, Instrument
-from bridge.town.sensors.rays import Hits, Rays
+from bridge.town.render.raster import Planes
+from bridge.town.sensors.instruments import GRAVITY, INSTRUMENTS, Cast, Instrument, Measurement
+from bridge.town.sensors.rays import Hits
+
+if TYPE_CHECKING:
+    from bridge.town.world import World
 
 LANE_INVASION = "sensor.other.lane_invasion"  # lives in the client: its stream stays silent
 
@@ -30,20 +36,22 @@ class Sensor:
     due: float = 0.0  # simulated time of its next message
     last: float = 0.0  # simulated time of its last one
     instrument: Instrument | None = None
-    eye: events.EventEye | None = None  # of an event camera
+    eye: events.EventCamera | None = None  # of an event camera
 
 
 class Sensing:
     """All sensors of ``world``. It is the ``Scene`` that instruments measure."""
 
     def __init__(
-        self, world: Any, situation: Situation, streams: StreamServer, complain: Callable[[str], None]
+        self, world: World, situation: Situation, streams: StreamServer, complain: Callable[[str], None]
     ) -> None:
         self.world, self.situation, self.streams = world, situation, streams
         self.sensors: dict[int, Sensor] = {}
         self.gravity = GRAVITY  # m/s^2, as the IMUs feel it
         self._complain = complain
-        self._rays: Rays | None = None
+        # Rays take long: they are cast one after the other beside the town, which goes on.
+        self._caster = ThreadPoolExecutor(1, "rays")
+        self._casting: list[Future[None]] = []
 
     def watch(self, actor: Actor) -> None:
         """Give a new sensor its stream. Raises ``ValueError`` for attributes that it cannot work with."""
@@ -55,20 +63,19 @@ class Sensing:
         fov = float(given.get("fov", "90"))
         make = INSTRUMENTS.get(kind)
         instrument = None if make is None else make(self, actor)
-        if instrument is not None and instrument.casts:
-            self.cast(np.zeros(3), np.eye(3)[:1], 1.0)  # built and compiled now, not in the first tick
-        eye = events.EventEye(given) if kind == "sensor.camera.dvs" else None
+        eye = events.EventCamera(given) if kind == "sensor.camera.dvs" else None
         sensor = Sensor(kind, self.streams.open(), period, fov, instrument=instrument, eye=eye, last=self.world.time)
         self.sensors[actor.id] = sensor
 
     def close(self) -> None:
-        """The world ends: so do its streams."""
+        """Close all streams, with their world."""
+        self._caster.shutdown(wait=False, cancel_futures=True)
         for sensor in self.sensors.values():
             self.streams.drop(sensor.stream)
         self.sensors.clear()
 
-    def forget_lost(self) -> None:
-        """Close the streams of sensors that are no longer in the world."""
+    def close_removed(self) -> None:
+        """Close the streams of sensors that were removed from the world."""
         for ident in [ident for ident in self.sensors if ident not in self.world.actors]:
             self.streams.drop(self.sensors.pop(ident).stream)
 
@@ -81,10 +88,22 @@ class Sensing:
         self, origin: np.ndarray, direction: np.ndarray, reach: float, ignore: int = 0, still: bool = True
     ) -> Hits:
         """What rays meet now: ``Rays.cast``."""
-        scene, props, poses = self.world.shapes()
-        if self._rays is None:
-            self._rays = Rays(scene, props)
-        return self._rays.cast(origin, direction, reach, poses, ignore, still)
+        return self.caster()(origin, direction, reach, ignore, still)
+
+    def caster(self) -> Cast:
+        """``cast`` at everything as it is now, whenever it is called, from any thread."""
+        world, poses = self.world, self.world.shapes()[2]
+
+        def cast(origin: np.ndarray, direction: np.ndarray, reach: float, ignore: int = 0, still: bool = True) -> Hits:
+            hits: Hits = world.rays().cast(origin, direction, reach, poses, ignore, still)
+            return hits
+
+        return cast
+
+    def settle(self) -> None:
+        """Wait for the previous tick's rays: only a client that ticks faster than they are cast has to wait."""
+        wait(self._casting)
+        self._casting.clear()
 
     def describe(self, actor: int, tag: int) -> list[Any]:
         """``rpc::Actor`` of what was hit: an actor, or scenery of some tag."""
@@ -106,35 +125,50 @@ class Sensing:
         self._measure(casting=False)
 
     def publish_rays(self) -> None:
-        """Send what instruments measure with rays, which may take long."""
+        """Begin to cast the rays of the instruments that are due; each sends its message when they are back."""
         self._measure(casting=True)
 
     def _measure(self, casting: bool) -> None:
         for ident, sensor in self._due("sensor.other.", "sensor.lidar.", casting=casting):
             actor = self.world.actors[ident]
-            try:
-                body = sensor.instrument.read(self.world.time - sensor.last) if sensor.instrument else None
-            except Exception as error:  # one sensor that cannot measure leaves the others their messages
-                self._complain(f"{sensor.kind} {ident} failed: {type(error).__name__}: {error}")
+            if sensor.instrument is None:
                 continue
-            sensor.last = self.world.time
+            header = self._header(sensor, actor)
+            with self._surviving(f"{sensor.kind} {ident}"):
+                measurement = sensor.instrument.measure(self.world.time - sensor.last)
+                sensor.last = self.world.time
+                if casting:
+                    self._casting.append(self._caster.submit(self._finish, sensor, header, measurement))
+                else:
+                    self._finish(sensor, header, measurement)
+
+    def _finish(self, sensor: Sensor, header: bytes, measurement: Measurement) -> None:
+        with self._surviving(sensor.kind):
+            body = measurement()
             if body is not None:
-                self.streams.publish(sensor.stream, (self._header(sensor, actor), body))
+                self.streams.publish(sensor.stream, (header, body))
+
+    @contextmanager
+    def _surviving(self, who: str) -> Iterator[None]:
+        """One sensor that cannot measure leaves the others their messages."""
+        try:
+            yield
+        except Exception as error:
+            self._complain(f"{who} failed: {type(error).__name__}: {error}")
 
     def publish_images(self) -> None:
         """Draw and send the pictures that are due."""
         for ident, sensor in self._due("sensor.camera."):
-            try:
+            with self._surviving(f"camera {ident}"):
                 planes = self.world.capture(ident) if sensor.eye is None else self.world.capture(ident, rgb=True)
                 self._send(ident, sensor, planes)
-            except Exception as error:  # one camera that cannot see leaves the others their pictures
-                self._complain(f"camera {ident} failed: {type(error).__name__}: {error}")
 
-    def _send(self, ident: int, sensor: Sensor, planes: Any) -> None:
+    def _send(self, ident: int, sensor: Sensor, planes: Planes) -> None:
         actor = self.world.actors[ident]
         height, width = planes.tag.shape
         header, size = self._header(sensor, actor), structs.IMAGE_HEADER.pack(width, height, sensor.fov)
         if sensor.eye is not None:
+            assert planes.rgb is not None, "captured with rgb=True"
             seen = sensor.eye.read(planes.rgb, self.world.time)
             if len(seen):  # CARLA's client takes an array without events for a broken one
                 self.streams.publish(sensor.stream, (header, size, seen))
@@ -143,15 +177,17 @@ class Sensing:
         images.encode(sensor.kind, planes, pixels, sensor.fov, actor.transform.matrix())
         self.streams.publish(sensor.stream, (header, size), pixels)
 
-    def _due(self, *houses: str, casting: bool = False) -> list[tuple[int, Sensor]]:
-        """Sensors of these kinds, and that cast rays or do not, whose time has come and who have listeners; the next
-        time of each is set."""
+    def _due(self, *type_prefixes: str, casting: bool = False) -> list[tuple[int, Sensor]]:
+        """Sensors of these kinds, and that cast rays or do not, whose time has come and who have listeners.
+
+        The next time of each is set.
+        """
         now = self.world.time + 1e-6
         due = []
         for ident, sensor in self.sensors.items():
             if casting != (sensor.instrument is not None and sensor.instrument.casts):
                 continue
-            if sensor.kind.startswith(houses) and sensor.due <= now and self.streams.listeners(sensor.stream):
+            if sensor.kind.startswith(type_prefixes) and sensor.due <= now and self.streams.listeners(sensor.stream):
                 due.append((ident, sensor))
                 sensor.due += sensor.period
                 if sensor.due <= now:  # its first message, or its ticks are longer than its period

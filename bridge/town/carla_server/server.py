@@ -8,35 +8,35 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, NoReturn
 
 import numpy as np
 
-from bridge.process.lifetime import Lifetime
+from bridge.process.lifetime import Lifetime, end
+from bridge.process.options import parse
 from bridge.town.carla_server import handlers, structs
 from bridge.town.carla_server.compiled import Stamp
-from bridge.town.carla_server.options import parse
+from bridge.town.carla_server.options import TownOptions
 from bridge.town.carla_server.town_server import RATE, TownServer
-from bridge.town.sensors.rays import Rays
+
+if TYPE_CHECKING:
+    from bridge.town.world import World
 
 __all__ = ["TownServer", "handlers", "main"]
 
 
-def _compile(world: Any) -> None:
-    """Never run here before: compile what ticks, pictures and rays need now, not while a client waits for an answer."""
+def _compile(world: World) -> None:
+    """Compile the kernels of ticks, pictures and rays now, not while a client waits for an answer."""
     car = world.spawn("vehicle.tesla.model3", {}, world.spawn_points()[0])
     lens = {"image_size_x": "64", "image_size_y": "32"}
     camera = world.spawn("sensor.camera.rgb", lens, structs.Transform(z=1.5), car.id)
     world.tick(1.0 / RATE)
     world.capture(camera.id)
-    scene, props, poses = world.shapes()
-    Rays(scene, props).cast(np.zeros(3), np.eye(3)[:1], 1.0, poses)
+    world.rays().cast(np.zeros(3), np.eye(3)[:1], 1.0, world.shapes()[2])
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """The command line; returns the exit code. Prints one line when the town is ready."""
-    options = parse(argv)
-
+def serve(options: TownOptions) -> int:
+    """Be the town until told to end; returns the exit code. Says one line when it is ready."""
     lifetime = Lifetime(options.with_parent)
     # Threads that wait for each other's lock get it within half a millisecond, not five.
     sys.setswitchinterval(0.0005)
@@ -45,7 +45,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     quiet = os.open(os.devnull, os.O_WRONLY)
     os.dup2(quiet, 1)
     os.close(quiet)
-    from bridge.town.opendrive.towns import TOWNS
+    from bridge.town.opendrive.towns import maps
     from bridge.town.world import World
 
     def make_world(town: str) -> World:
@@ -56,7 +56,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         _compile(World("hamlet", 0, 2, 1))
         compiled.set()
     try:
-        server = TownServer(make_world, options.town, sorted(TOWNS), options.host, options.port, options.streaming_port)
+        known = maps(options.maps, options.as_carla)
+        first = next(iter(known))
+        server = TownServer(make_world, first, known, options.host, options.port, options.streaming_port)
     except OSError as error:
         print(f"town: {error.strerror or error}: choose another --host or port", file=sys.stderr)
         return 1
@@ -64,13 +66,22 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"town: {error}", file=sys.stderr)
         return 1
     server.start()
-    print(f"town: {server.world.name} ready on {options.host}:{server.port}", file=console, flush=True)
+    address, name = f"{options.host}:{server.port}", server.world.name
+    options.tell("ready", {"server": address, "town": name}, f"town: {name} ready on {address}", console)
     lifetime.wait()
     server.close()
     return 0
 
 
+def run(options: TownOptions) -> NoReturn:
+    """:func:`serve`, then end this process: not held up by a thread that is still drawing a picture."""
+    end(serve(options))
+
+
+def main(arguments: Sequence[str] | None = None) -> NoReturn:
+    """The command line; ends this process, with 2 after wrong usage."""
+    run(parse(TownOptions, arguments, "town"))
+
+
 if __name__ == "__main__":
-    code = main()
-    sys.stderr.flush()
-    os._exit(code)  # not held up by a thread that is still drawing a picture
+    main()

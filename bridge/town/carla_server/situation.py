@@ -1,15 +1,18 @@
-"""What the wire says about actors beyond their own fields: the light they stand at, the limit, whom they have hit."""
+"""Derived actor state for CARLA's snapshot: traffic light affecting a vehicle, speed limit, collisions."""
 
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgpack
 import numpy as np
 
 from bridge.town.carla_server import structs
 from bridge.town.core.types import Actor
+
+if TYPE_CHECKING:
+    from bridge.town.world import World
 
 LIMIT = 50.0  # km/h where the map names none
 CELL = 8.0  # m, resolution of the map of speed limits
@@ -19,9 +22,9 @@ REACH = 12.0  # m before a stop within which a vehicle is "at" its traffic light
 class Situation:
     """Looks at one ``World`` and describes it in the terms of CARLA's snapshot."""
 
-    def __init__(self, world: Any) -> None:
+    def __init__(self, world: World) -> None:
         self.world = world
-        self.lights: dict[int, Any] = world.light_of
+        self.lights = world.light_of
         self._poles: dict[int, int] = {}  # number of each light among those of its group
         counts: dict[int, int] = {}
         for ident, light in self.lights.items():

@@ -1,7 +1,7 @@
 """Sensor streaming as CARLA's client reads it: TCP; the client sends a stream's id, then gets length-prefixed messages.
 
 One thread receives subscribers and notices when they leave; one thread per subscriber writes. Queues are bounded and
-drop their oldest message, so that a subscriber who reads slowly, or never, costs nobody else anything. Large pixel
+drop their oldest message, so that a slow or stalled subscriber does not affect the others. Large pixel
 buffers are lent from a pool and come back when the last subscriber has sent them.
 """
 
@@ -24,14 +24,14 @@ from bridge.town.carla_server.rpc import listen
 TOKEN = struct.Struct("<IHBB16s")  # stream id, port, protocol (1 = TCP), address type (0 = the client's own), address
 LENGTH = struct.Struct("<I")
 SMALL = 1 << 16  # bytes; smaller messages are sent by the caller itself when the socket takes them at once
-MOST_LARGE, MOST_SMALL = 8, 512  # messages waiting for one subscriber
-MOST_BYTES = 32 << 20  # bytes waiting for one subscriber
-MOST_SIZES = 16  # different sizes of pixel buffers that are kept for another frame
-MOST_SESSIONS = 512
-MOST_IDLE = 64  # connections that hold no live stream
-STALLED = 10  # s without progress until a subscriber that does not read is dropped
-HANDSHAKE = 5.0  # s for a new connection to say which stream it wants
-SETTLE = 0.5  # s that a tick waits for a subscriber that was given a token a moment ago
+MAX_LARGE, MAX_SMALL = 8, 512  # messages waiting for one subscriber
+MAX_BYTES = 32 << 20  # bytes waiting for one subscriber
+MAX_SIZES = 16  # different sizes of pixel buffers that are kept for another frame
+MAX_SUBSCRIBERS = 512
+MAX_IDLE = 64  # connections that hold no live stream
+SEND_TIMEOUT = 10  # s without progress until a subscriber that does not read is dropped
+HANDSHAKE_TIMEOUT = 5.0  # s for a new connection to say which stream it wants
+SUBSCRIBE_TIMEOUT = 0.5  # s that a tick waits for a subscriber that was given a token a moment ago
 DONTWAIT = getattr(socket, "MSG_DONTWAIT", 0)
 
 
@@ -70,7 +70,7 @@ class Message:
         return left
 
 
-class Session:
+class StreamSubscriber:
     """One subscriber: its socket, its bounded queue and the thread that writes."""
 
     def __init__(self, sock: socket.socket, stream: int) -> None:
@@ -100,8 +100,8 @@ class Session:
                     return
                 if sent == message.size:
                     return
-            most = MOST_SMALL if message.size <= SMALL else MOST_LARGE
-            while self._queue and (len(self._queue) >= most or self._bytes + message.size > MOST_BYTES):
+            most = MAX_SMALL if message.size <= SMALL else MAX_LARGE
+            while self._queue and (len(self._queue) >= most or self._bytes + message.size > MAX_BYTES):
                 begun = self._queue[0][1] > 0  # half of it is on the wire: the one behind it is the oldest to drop
                 if begun and len(self._queue) == 1:
                     break
@@ -140,7 +140,7 @@ class Session:
             try:
                 while offset < message.size:
                     offset += self.sock.sendmsg(message.rest(offset))
-            except OSError:  # gone, or stalled for longer than SO_SNDTIMEO
+            except OSError:  # disconnected, or stalled for longer than SO_SNDTIMEO
                 self.close()
                 return
             del message  # its pixels return to the pool now, not when the next message comes
@@ -160,7 +160,9 @@ class StreamServer:
         self.port: int = self._listener.getsockname()[1]
         self._lock = threading.Lock()
         self._arrived = threading.Condition(self._lock)
-        self._sessions: dict[int, tuple[Session, ...]] = {}  # by stream; the tuples are replaced, never changed
+        self._sessions: dict[
+            int, tuple[StreamSubscriber, ...]
+        ] = {}  # by stream; the tuples are replaced, never changed
         self._welcome: dict[int, Message] = {}
         self._expected: dict[int, list[tuple[object, float]]] = {}  # by stream: who asked for its token, until when
         self._next_stream = 1
@@ -189,7 +191,7 @@ class StreamServer:
         return stream
 
     def drop(self, stream: int) -> None:
-        """The stream's source is gone. Its connections stay, silent: CARLA's client would reconnect without end."""
+        """Close a stream whose sensor was destroyed. Its connections stay silent: CARLA's client would reconnect."""
         with self._lock:
             self._sessions.pop(stream, None)
             self._welcome.pop(stream, None)
@@ -200,11 +202,11 @@ class StreamServer:
         if asker is not None:
             with self._lock:
                 if stream in self._sessions:
-                    self._expected.setdefault(stream, []).append((asker, time.monotonic() + SETTLE))
+                    self._expected.setdefault(stream, []).append((asker, time.monotonic() + SUBSCRIBE_TIMEOUT))
         return TOKEN.pack(stream, self.port, 1, 0, b"")
 
     def settle(self, asker: object) -> None:
-        """Wait until ``asker`` has subscribed to what it got tokens for, at most ``SETTLE`` seconds after it got them.
+        """Wait until ``asker`` has subscribed to the streams it got tokens for, at most ``SUBSCRIBE_TIMEOUT`` seconds.
 
         ``listen()`` followed by ``tick()`` thereby loses no frame, though CARLA's client connects in the background.
         """
@@ -230,7 +232,7 @@ class StreamServer:
         """A u8 array of ``size`` bytes for ``publish``. Its content is left over from an earlier frame."""
         pool = self._pools.get(size)
         if pool is None:
-            if len(self._pools) >= MOST_SIZES:
+            if len(self._pools) >= MAX_SIZES:
                 self._pools.clear()
             pool = self._pools[size] = deque(maxlen=16)
         try:
@@ -254,7 +256,7 @@ class StreamServer:
             selector.register(self._listener, selectors.EVENT_READ)
             selector.register(self._wake_in, selectors.EVENT_READ)
             waiting: dict[socket.socket, tuple[bytes, float]] = {}
-            sessions: dict[socket.socket, Session] = {}
+            sessions: dict[socket.socket, StreamSubscriber] = {}
             while not self._closing:
                 for key, _ in selector.select(1.0 if waiting else None):
                     sock = key.fileobj
@@ -278,19 +280,19 @@ class StreamServer:
             sock, _ = self._listener.accept()
         except OSError:
             return
-        if count + len(waiting) >= MOST_SESSIONS:
+        if count + len(waiting) >= MAX_SUBSCRIBERS:
             sock.close()
             return
         sock.setblocking(True)  # some systems hand on the listener's mode
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        waiting[sock] = (b"", time.monotonic() + HANDSHAKE)
+        waiting[sock] = (b"", time.monotonic() + HANDSHAKE_TIMEOUT)
         selector.register(sock, selectors.EVENT_READ)
 
     def _hear(
         self,
         sock: socket.socket,
         waiting: dict[socket.socket, tuple[bytes, float]],
-        sessions: dict[socket.socket, Session],
+        sessions: dict[socket.socket, StreamSubscriber],
     ) -> bool:
         """Read from a subscriber. False when it has left, or says more than the id of a stream."""
         try:
@@ -310,12 +312,12 @@ class StreamServer:
         with self._lock:
             live = stream in self._sessions
             idle = sum(session.stream not in self._sessions for session in sessions.values())
-        if not live and idle >= MOST_IDLE:
+        if not live and idle >= MAX_IDLE:
             return False
         del waiting[sock]
         with suppress(OSError):  # where there is no such option, a stalled subscriber keeps its thread until it leaves
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, struct.pack("@ll", STALLED, 0))
-        sessions[sock] = session = Session(sock, stream)
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, struct.pack("@ll", SEND_TIMEOUT, 0))
+        sessions[sock] = session = StreamSubscriber(sock, stream)
         with self._arrived:
             if stream in self._sessions:
                 if stream in self._welcome:
@@ -333,7 +335,7 @@ class StreamServer:
         self,
         sock: socket.socket,
         waiting: dict[socket.socket, tuple[bytes, float]],
-        sessions: dict[socket.socket, Session],
+        sessions: dict[socket.socket, StreamSubscriber],
     ) -> None:
         waiting.pop(sock, None)
         session = sessions.pop(sock, None)

@@ -12,7 +12,7 @@ from typing import Any
 
 from bridge.tags import Tag
 from bridge.town.core.types import Actor, Blueprint, Transform, VehicleControl
-from bridge.town.dynamics.vehicles import GRAVITY, GRIP, Drive, Spec
+from bridge.town.dynamics.vehicles import GRAVITY, GRIP, TYRE, VehicleSpec, VehicleState
 
 VERSION = "0.9.16"
 
@@ -44,9 +44,10 @@ SENSOR_TYPES = {
     "sensor.camera.rgb": 13,
     "sensor.camera.semantic_segmentation": 14,
     "sensor.camera.instance_segmentation": 15,
+    "sensor.camera.cosmos_visualization": 16,
 }
 WORLD_OBSERVER = 17
-MAP_CHANGED = 1  # bit of the snapshot's state: whoever gets it asks for the map again
+MAP_CHANGED = 1  # bit of the snapshot's state that makes a client load the map again
 
 SENSOR_HEADER = struct.Struct("<QQd6f")  # type, frame, timestamp (s), location, rotation (pitch, yaw, roll)
 IMAGE_HEADER = struct.Struct("<IIf")  # width, height, horizontal field of view (degrees)
@@ -192,8 +193,7 @@ def pack_records(
             data, offset, actor.id, ALIVE, pose.x, pose.y, pose.z, pose.pitch, pose.yaw, pose.roll,
             *actor.velocity, *actor.angular_velocity, *actor.acceleration,
         )  # fmt: skip
-        house = actor.blueprint.id.partition(".")[0]
-        fill = describe.get(house)
+        fill = describe.get(actor.blueprint.id.partition(".")[0])
         if fill is not None:
             fill(actor, data, offset + _ACTOR.size)
         offset += RECORD
@@ -226,17 +226,17 @@ def frontal_area(actor: Actor) -> float:
     return 4.0 * (actor.extent[1] or 0.9) * (actor.extent[2] or 0.75) * 0.85
 
 
-def physics_control(actor: Actor, spec: Spec) -> list[Any]:
+def physics_control(actor: Actor, spec: VehicleSpec) -> list[Any]:
     """``carla.VehiclePhysicsControl`` of what a vehicle can do, its wheels at its corners."""
     length, width = actor.extent[0] or 2.3, actor.extent[1] or 0.9
     pose = actor.transform.matrix()
     wheels = []
-    corners = ((0.62, -0.85), (0.62, 0.85), (-0.62, -0.85), (-0.62, 0.85))
-    for x, y in corners if spec.wheels == 4 else ((0.62, 0.0), (-0.62, 0.0)):
+    apart = 0.85 if spec.wheels == 4 else 0.0  # CARLA lists four wheels of two-wheelers too
+    for x, y in ((0.62, -apart), (0.62, apart), (-0.62, -apart), (-0.62, apart)):
         steer, hand = (spec.steer, 0.0) if x > 0 else (0.0, 3000.0)
         at = pose @ (x * length, y * width, 0.33, 1.0)
         position = [float(100.0 * each) for each in at[:3]]  # CARLA gives wheels in centimetres
-        wheels.append([3.5, 0.25, steer, 33.0, 1500.0, hand, 2.0, 17.0, 1000.0, position])
+        wheels.append([TYRE, 0.25, steer, 33.0, 1500.0, hand, 2.0, 17.0, 1000.0, position])
     gears = [[ratio, 0.5, 0.65] for ratio in GEARS]
     return [
         [[0.0, 200.0], [2000.0, 350.0], [5500.0, 250.0]], MOST_RPM, 1.0, 0.15, 2.0, 0.35, True, 0.3, 10.0, FINAL, gears,
@@ -245,7 +245,7 @@ def physics_control(actor: Actor, spec: Spec) -> list[Any]:
     ]  # fmt: skip
 
 
-def telemetry(actor: Actor, spec: Spec, drive: Drive | None) -> list[Any]:
+def telemetry(actor: Actor, spec: VehicleSpec, drive: VehicleState | None) -> list[Any]:
     """``carla.VehicleTelemetryData``: of a vehicle of the town's own traffic, what can be known without its engine."""
     control = actor.control
     yaw = math.radians(actor.transform.yaw)

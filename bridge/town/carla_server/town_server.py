@@ -11,10 +11,10 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from bridge.town.carla_server import structs
 from bridge.town.carla_server.handling import Handling
@@ -25,12 +25,18 @@ from bridge.town.carla_server.rpc import Call, Connection, RpcError, RpcServer, 
 from bridge.town.carla_server.sensing import Sensing
 from bridge.town.carla_server.situation import Situation
 from bridge.town.carla_server.streams import StreamServer
+from bridge.town.opendrive.towns import find
 
-PATIENCE = 2.0  # seconds without a call after which the first client of a new town will not go synchronous any more
-MOST_PATIENCE = 10.0  # seconds after its first call at which the town stops waiting for that
-LULL = 0.25  # seconds without a call after which it gets one tick meanwhile
+if TYPE_CHECKING:
+    from bridge.town.world import World
+
+FIRST_CLIENT_TIMEOUT = (
+    2.0  # seconds without a call after which the first client of a new town will not go synchronous any more
+)
+FIRST_CLIENT_MAX_WAIT = 10.0  # seconds after its first call at which the town stops waiting for that
+IDLE_BEFORE_TICK = 0.25  # seconds without a call after which it gets one tick meanwhile
 RATE = 30.0  # ticks per second when no client is synchronous, and the step of a client that names none
-LONGEST = 0.1  # s, longest step of a town that ticks by itself
+MAX_STEP = 0.1  # s, longest step of a town that ticks by itself
 UPLOADED = "OpenDriveMap"  # CARLA's name for the map that a client sent
 
 
@@ -55,15 +61,15 @@ class TownServer:
     """Serves the worlds that ``make_world`` (given a town's name or path) builds, the first of them ``town``.
 
     Its functions are those that ``handlers`` registers when it is imported. ``towns`` are the names that clients may
-    load. Port 0 means any free one. Raises ``OSError`` for a port that is taken, ``ValueError`` for a town that cannot
-    be built.
+    load, or what ``make_world`` takes for each of them (``towns.maps``). Port 0 means any free one. Raises ``OSError``
+    for a port that is taken, ``ValueError`` for a town that cannot be built.
     """
 
     def __init__(
         self,
-        make_world: Callable[[str], Any],
+        make_world: Callable[[str], World],
         town: str,
-        towns: Sequence[str] = (),
+        towns: Mapping[str, str] | Sequence[str] = (),
         host: str = "127.0.0.1",
         port: int = 2000,
         streaming_port: int = 0,
@@ -73,9 +79,12 @@ class TownServer:
         try:
             self.streams = StreamServer(host, streaming_port)
             self.make_world = make_world
-            self.world = make_world(town)
             # What ``make_world`` calls a town, by the name that clients use: they differ for files.
-            self.towns = {name: name for name in towns} | {self.world.name: town}
+            self.towns = dict(towns) if isinstance(towns, Mapping) else {name: name for name in towns}
+            self.world = make_world(self.towns.get(town, town))
+            if town in self.towns:
+                self.world.name = town
+            self.towns.setdefault(self.world.name, town)
         except BaseException:
             self.rpc.close()
             raise
@@ -83,7 +92,7 @@ class TownServer:
         self.settings = Settings()
         self.uploaded = ""  # OpenDRIVE text for the next load of "OpenDriveMap"
         self.managers: dict[int, tuple[str, Connection]] = {}  # port of a Traffic Manager -> its host, its client
-        self._master: Connection | None = None  # whoever asked for synchronous mode
+        self._master: Connection | None = None  # the client that requested sync mode
         self._delta = 1.0 / RATE  # s, of a tick without a fixed step
         self._stop = threading.Event()
         self._free = threading.Event()  # set while the town ticks by itself
@@ -112,6 +121,7 @@ class TownServer:
         self._met.set()
         self._free.set()
         self.rpc.close()
+        self.sensing.close()
         self.streams.close()
 
     def load(self, town: str) -> None:
@@ -122,14 +132,16 @@ class TownServer:
                 path = Path(folder) / f"{UPLOADED}.xodr"
                 path.write_text(self.uploaded, encoding="utf-8")
                 world = self.make_world(str(path))
-        elif name in self.towns:
-            world = self.make_world(self.towns[name])
+        elif (found := find(name, self.towns)) is not None:
+            place, name = found
+            world = self.make_world(place)
+            world.name = name
         else:
             raise RpcError(f"no town {town!r} here; there are: {', '.join(self.towns)}")
         with self.lock:
             self._adopt(world)
 
-    def _adopt(self, world: Any) -> None:
+    def _adopt(self, world: World) -> None:
         if self.episode:
             self.sensing.close()
         self.world = world
@@ -139,6 +151,8 @@ class TownServer:
         self.queries = Queries(world)
         self.recorder = Recorder(world)
         self.episode += 1
+        # The trees that rays go through take seconds in a large town: they are there when a sensor asks for them.
+        threading.Thread(target=world.rays, name="trees", daemon=True).start()
         self._publish_snapshot(world.delta)
 
     def set_settings(self, settings: Settings, connection: Connection) -> int:
@@ -156,6 +170,7 @@ class TownServer:
 
     def tick(self, then: Callable[[int], None] = lambda _: None) -> None:
         """One step of everything. ``then`` gets the frame's number after the snapshot and before the pictures."""
+        self.sensing.settle()
         with self.lock:
             self.handling.before(self.delta)
             self.recorder.before(self.delta)
@@ -209,13 +224,13 @@ class TownServer:
             raise RpcError(f"{call.name}: cannot be done with these arguments ({what})") from None
 
     def _complain(self, text: str) -> None:
-        """Say it on the standard error, once."""
+        """Print a warning on standard error, once."""
         if text not in self._complaints and len(self._complaints) < 100:
             self._complaints.add(text)
             print(f"town: {text}", file=sys.stderr, flush=True)
 
     def _closed(self, connection: Connection) -> None:
-        """The client that asked for synchronous mode has gone: time goes on without it."""
+        """Leave sync mode when the client that requested it is disconnected."""
         with self.lock:
             for number in [number for number, (_, owner) in self.managers.items() if owner is connection]:
                 del self.managers[number]
@@ -227,12 +242,14 @@ class TownServer:
     def _run(self) -> None:
         # The first client may want every tick for itself: given a moment to say so, it finds the same town every time.
         self._met.wait()
-        latest = time.monotonic() + MOST_PATIENCE
+        latest = time.monotonic() + FIRST_CLIENT_MAX_WAIT
         ticked = 0.0
-        while not self.settings.synchronous_mode and time.monotonic() < min(latest, self._called + PATIENCE):
+        while not self.settings.synchronous_mode and time.monotonic() < min(
+            latest, self._called + FIRST_CLIENT_TIMEOUT
+        ):
             if self._stop.wait(0.05):
                 return
-            if time.monotonic() > max(ticked, self._called) + LULL:
+            if time.monotonic() > max(ticked, self._called) + IDLE_BEFORE_TICK:
                 # It may be waiting for one: ``get_world()`` of a town that goes by itself does.
                 self._tick_freely()
                 ticked = time.monotonic()
@@ -252,13 +269,17 @@ class TownServer:
             self._tick_freely(late)
 
     def _tick_freely(self, late: float = 0.0) -> None:
-        """A tick, unless a client wants them all. ``late``: seconds since the last one; where no step is set and this
-        machine is too slow for ``RATE``, steps grow up to ``LONGEST`` with it, so that nothing moves in slow motion."""
+        """Tick, unless a client is in sync mode.
+
+        ``late``: seconds since the last tick. Without a fixed step, on a machine too slow for ``RATE``, steps grow with
+        it up to ``MAX_STEP``, so that nothing moves in slow motion.
+        """
+        self.sensing.settle()
         with self.lock:
             if self.settings.synchronous_mode or self._stop.is_set():
                 return
             if not self.settings.fixed_delta_seconds and late > 1.5 / RATE:
-                self._delta = min(late, LONGEST)
+                self._delta = min(late, MAX_STEP)
             try:
                 self.tick()
             except Exception as error:

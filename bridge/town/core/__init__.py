@@ -1,1 +1,1 @@
-"""What a simulator consists of for its clients: transforms, actors, blueprints."""
+"""The client-facing vocabulary of the simulator: transforms, actors, blueprints."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from bridge.town.assets.people_meshes import KINDS
+from bridge.town.assets.prop_meshes import BOXES
 from bridge.town.core.sensor_blueprints import blueprints as sensors
 from bridge.town.core.types import Attribute, Blueprint
 
@@ -49,8 +50,10 @@ _SPECIAL = {
     "vehicle.micro.microlino": "electric",
 }
 _SECOND = (
-    "_2020", "_2021", "ford.", "sprinter", "fusorosa", "european_hgv", "firetruck",
+    "_2020", "_2021", "ford.crown", "ford.ambulance", "sprinter", "fusorosa", "european_hgv", "firetruck",
 )  # fmt: skip  # parts of the names that CARLA counts to its second generation
+
+_DOORS = (*_SECOND, "carlacola")  # of those whose doors open: the second generation and this one
 
 #: Paints of European streets, most common first (R,G,B).
 PAINTS = (
@@ -62,33 +65,46 @@ PAINTS = (
 WALKERS = {f"walker.pedestrian.{k + 1:04d}": list(KINDS)[k % len(KINDS)] for k in range(51)}
 TOWNSPEOPLE = list(WALKERS)[: len(KINDS)]
 
-#: CARLA's props that there are meshes for.
+#: CARLA's props. Of some there are meshes, the others are boxes of about their size.
 PROPS = {
     "static.prop.bench01": "bench",
     "static.prop.bench02": "bench",
+    "static.prop.bench03": "bench",
     "static.prop.bin": "bin",
     "static.prop.trashcan01": "litter",
     "static.prop.trashcan02": "bin brown",
+    "static.prop.trashcan03": "litter",
+    "static.prop.trashcan04": "bin",
+    "static.prop.trashcan05": "bin brown",
     "static.prop.mailbox": "post",
     "static.prop.busstop": "stop",
+    "static.prop.busstoplb": "stop",
     "static.prop.streetsign": "sign warning",
+    "static.prop.streetsign01": "sign limit",
+    "static.prop.streetsign04": "sign priority",
     "static.prop.trafficwarning": "sign warning",
     "static.prop.fencecrossing": "fence",
     "static.prop.bollard": "bollard",
-}
+    "static.prop.gardenlamp": "bollard",
+    "static.prop.aporosatree": "lime 0",
+    "static.prop.coconutpalm": "birch 0",
+    "static.prop.cypresstree": "birch 1",
+} | {f"static.prop.{name}": f"box {name}" for name in BOXES}
+FRICTION = "static.trigger.friction"
 SPECTATOR = Blueprint("spectator", "spectator")
 TRAFFIC_LIGHT = Blueprint("traffic.traffic_light", "traffic,traffic_light")
+EMPTY = Blueprint("util.actor.empty", "util,actor,empty", (Attribute("role_name", "string", "front"),))
 WALKER_CONTROLLER = Blueprint("controller.ai.walker", "controller,ai,walker", (Attribute("role_name", "string", ""),))
 
 
 def blueprints(vehicles: list[str]) -> dict[str, Blueprint]:
-    """Every blueprint by id; `vehicles` are the ids that there are meshes for."""
+    """Every blueprint by id; ``vehicles`` are the ids that there are meshes for."""
     found = [_vehicle(name) for name in vehicles]
     found += [_vehicle(name) for name, body in ALIASES.items() if body in vehicles]
     found += [_walker(name, kind) for name, kind in WALKERS.items()]
     found += [_prop(name) for name in PROPS]
     found += sensors()
-    found.append(WALKER_CONTROLLER)
+    found += [WALKER_CONTROLLER, EMPTY, _friction()]
     return {blueprint.id: blueprint for blueprint in found}
 
 
@@ -117,7 +133,7 @@ def _vehicle(name: str) -> Blueprint:
             Attribute("special_type", "string", _SPECIAL.get(name, ""), (), False),
             Attribute("generation", "int", "2" if second else "1", (), False),
             Attribute("has_lights", "bool", str(base != "bicycle").lower(), (), False),
-            Attribute("has_dynamic_doors", "bool", "false", (), False),
+            Attribute("has_dynamic_doors", "bool", str(any(part in name for part in _DOORS)).lower(), (), False),
             Attribute("sticky_control", "bool", "true"),
             Attribute("terramechanics", "bool", "false"),
         ),
@@ -141,6 +157,21 @@ def _walker(name: str, kind: str) -> Blueprint:
     )
 
 
+def _friction() -> Blueprint:
+    """A box in which tyres hold otherwise; its half sizes are in centimetres."""
+    sizes = (Attribute(f"extent_{axis}", "float", "1.0") for axis in "xyz")
+    return Blueprint(
+        FRICTION, ",".join(FRICTION.split(".")), (_role("front"), Attribute("friction", "float", "3.5"), *sizes)
+    )
+
+
 def _prop(name: str) -> Blueprint:
     size = Attribute("size", "string", "medium", ("tiny", "small", "medium", "big"), False)
-    return Blueprint(name, ",".join(name.split(".")), (_role("prop"), size))
+    own: tuple[Attribute, ...] = (_role("prop"), size)
+    if name == "static.prop.mesh":  # whatever mesh is named: there is but a box for all of them
+        own += (
+            Attribute("mesh_path", "string", ""),
+            Attribute("scale", "float", "1.0"),
+            Attribute("mass", "float", "0.0"),
+        )
+    return Blueprint(name, ",".join(name.split(".")), own)

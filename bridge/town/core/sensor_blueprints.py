@@ -48,6 +48,7 @@ SENSORS = {
     "sensor.camera.instance_segmentation": f"{_IMAGE} {_LENS}",
     "sensor.camera.optical_flow": f"{_IMAGE} {_LENS}",
     "sensor.camera.normals": f"{_IMAGE} {_LENS}",
+    "sensor.camera.cosmos_visualization": f"{_IMAGE} {_LENS}",
     "sensor.camera.dvs": f"{_IMAGE} {_LENS} {_EXPOSURE} {_EVENTS}",
     "sensor.lidar.ray_cast": f"{_LIDAR} {_LOSSES}",
     "sensor.lidar.ray_cast_semantic": _LIDAR,

@@ -1,13 +1,16 @@
-"""What lives in the town, as data: the vocabulary shared by its content (roads, traffic) and its server.
+"""Data types of the town, shared by its content (roads, traffic) and its server.
 
 Axes are UE's as CARLA uses them: x forward, y right, z up, left-handed; metres and degrees.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
+
+from bridge.geometry import pose_matrix
 
 
 @dataclass
@@ -23,17 +26,16 @@ class Transform:
 
     def matrix(self) -> np.ndarray:
         """f64 (4, 4), world <- local, equal to ``carla.Transform.get_matrix()``."""
-        cp, sp = np.cos(np.radians(self.pitch)), np.sin(np.radians(self.pitch))
-        cy, sy = np.cos(np.radians(self.yaw)), np.sin(np.radians(self.yaw))
-        cr, sr = np.cos(np.radians(self.roll)), np.sin(np.radians(self.roll))
-        return np.array(
-            [
-                [cp * cy, cy * sp * sr - sy * cr, -cy * sp * cr - sy * sr, self.x],
-                [cp * sy, sy * sp * sr + cy * cr, -sy * sp * cr + cy * sr, self.y],
-                [sp, -cp * sr, cp * cr, self.z],
-                [0.0, 0.0, 0.0, 1.0],
-            ]
-        )
+        angles = np.radians(self.pitch), np.radians(self.yaw), np.radians(self.roll)
+        cosines, sines = [np.cos(angle) for angle in angles], [np.sin(angle) for angle in angles]
+        return pose_matrix((self.x, self.y, self.z), cosines, sines)
+
+
+def matrices_of(transforms: Sequence[Transform]) -> np.ndarray:
+    """``Transform.matrix`` of many at once, f64 (N, 4, 4)."""
+    values = np.array([(t.x, t.y, t.z, t.pitch, t.yaw, t.roll) for t in transforms], np.float64).reshape(-1, 6)
+    cosines, sines = (f(np.radians(values[:, 3:])).T for f in (np.cos, np.sin))
+    return pose_matrix(values[:, :3].T, cosines, sines)
 
 
 @dataclass(frozen=True)
@@ -58,6 +60,8 @@ class Blueprint:
 
 @dataclass
 class VehicleControl:
+    """``carla.VehicleControl``: throttle and brake 0 .. 1, steer -1 .. 1."""
+
     throttle: float = 0.0
     steer: float = 0.0
     brake: float = 0.0
@@ -68,7 +72,7 @@ class VehicleControl:
 
 
 @dataclass(frozen=True)
-class Trigger:
+class TriggerVolume:
     """The stretch of road where a traffic light applies: a box in the frame of its actor, metres."""
 
     centre: tuple[float, float, float]
@@ -88,7 +92,7 @@ class Actor:
     acceleration: np.ndarray = field(default_factory=lambda: np.zeros(3))  # m/s^2
     extent: tuple[float, float, float] = (0.0, 0.0, 0.0)  # half sizes of the bounding box, metres
     box_offset: tuple[float, float, float] = (0.0, 0.0, 0.0)  # its centre relative to the transform
-    trigger: Trigger | None = None  # of a traffic light: what clients are told instead of its own box
+    trigger: TriggerVolume | None = None  # of a traffic light: sent to clients instead of its own box
     parent: int = 0
     control: VehicleControl = field(default_factory=VehicleControl)
     light_state: int = 0  # carla.VehicleLightState bits (brake = 8)

@@ -1,1 +1,1 @@
-"""What moves: vehicles, traffic, traffic lights, walkers, and what is mounted on them."""
+"""Everything that moves: vehicles, traffic, traffic lights, walkers, and sensors mounted on them."""

@@ -1,4 +1,4 @@
-"""Vehicles that clients drive: they obey their controls, stand on the ground and collide with what is solid."""
+"""Vehicles driven by clients: they follow their controls, stand on the ground and collide with solid objects."""
 
 from __future__ import annotations
 
@@ -6,76 +6,144 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from bridge.town.core.types import Actor
-from bridge.town.dynamics.vehicles import Drive, Obstacles, overlap
+from bridge.town.core.types import Actor, VehicleControl
+from bridge.town.dynamics.vehicles import GRAVITY, TYRE, Obstacles, VehicleState, overlap
 from bridge.town.ground.blocks import Ground
 
 BRAKE_LIGHT = 8  # carla.VehicleLightState.Brake
 
 
+GAP = 0.05  # m above the ground where a vehicle is put that it falls rather than stands
+LEAP = 0.5  # m that the ground may lie below a vehicle that drives before it has left it
+CLEARANCE = 0.2  # m, vehicles drive over what is lower
+SUNK = 1.5  # m below the ground at which nothing holds a vehicle any more
 _MIRRORS = 0.15  # metres on each side of a vehicle's box that are mirrors, and give way
 
 
 @dataclass(frozen=True)
-class Collision:
-    """Something driven has touched something: `other` is an actor's id, 0 for scenery; `impulse` in N s, world axes."""
+class CollisionEvent:
+    """A driven vehicle has begun to touch ``other``: an actor's id, 0 for scenery; ``impulse`` in N s, world axes."""
 
     actor: int
     other: int
     impulse: tuple[float, float, float]
 
 
-class Driven:
+@dataclass(frozen=True)
+class Patch:
+    """A stretch where tyres hold otherwise, CARLA's ``static.trigger.friction``: a box in the world, f64 (4, 4)
+    patch <- world and half sizes (m), and the friction that wheels have in there, in CARLA's units."""
+
+    inverse: np.ndarray
+    half: np.ndarray
+    friction: float
+
+    @staticmethod
+    def of(actor: Actor) -> Patch:
+        """``extent_x``, ``extent_y`` and ``extent_z`` are half sizes in centimetres."""
+        given = actor.attributes
+        half = np.array([float(given[f"extent_{axis}"]) for axis in "xyz"]) / 100.0
+        return Patch(np.linalg.inv(actor.transform.matrix()), half, float(given["friction"]))
+
+    def holds(self, x: float, y: float, z: float) -> bool:
+        """Whether a place is in there."""
+        return bool((np.abs(self.inverse[:3] @ (x, y, z, 1.0)) <= self.half).all())
+
+
+class DrivenVehicles:
     """All driven vehicles. ``drives``: their moving state by actor id; ``events``: collisions of the last step."""
 
     def __init__(self, actors: dict[int, Actor], ground: Ground, solid: Obstacles) -> None:
-        self.drives: dict[int, Drive] = {}
-        self.events: list[Collision] = []
+        self.drives: dict[int, VehicleState] = {}
+        self.events: list[CollisionEvent] = []
         self.held: set[int] = set()  # vehicles without physics: they stay where they are put
         self.ghosts: set[int] = set()  # actors that collide with nothing
+        self.weightless: set[int] = set()  # actors without gravity
+        self.fleeting: set[int] = set()  # vehicles whose control holds for one tick
+        self.patches: dict[int, Patch] = {}  # by the id of their actor
         self._actors, self._ground, self._solid = actors, ground, solid
         self._touching: dict[int, set[int]] = {}  # what each one is in contact with: actor ids, or -1 - index of a box
 
-    def add(self, actor_id: int, drive: Drive) -> None:
-        """Drive an actor from now on; it touches nothing yet."""
+    def add(self, actor_id: int, drive: VehicleState) -> None:
+        """Drive an actor from now on; it touches nothing yet, and falls when it is not on the ground."""
         self.drives[actor_id] = drive
         self._touching[actor_id] = set()
+        level, _ = self._footing(drive, self._actors[actor_id].transform.z)
+        drive.airborne = not level - SUNK < self._actors[actor_id].transform.z < level + GAP
+        drive.rise = 0.0
 
     def remove(self, actor_id: int) -> None:
+        """Forget an actor; nothing for unknown ids."""
         self.drives.pop(actor_id, None)
         self.held.discard(actor_id)
         self.ghosts.discard(actor_id)
+        self.weightless.discard(actor_id)
+        self.fleeting.discard(actor_id)
+        self.patches.pop(actor_id, None)
         self._touching.pop(actor_id, None)
 
     def step(self, delta: float) -> None:
-        """Move everything driven by `delta` seconds, and let it meet what is solid."""
+        """Move all driven vehicles by ``delta`` seconds and resolve their collisions."""
         self.events = []
         for actor_id, drive in self.drives.items():
             if actor_id in self.held:
                 continue
             actor = self._actors[actor_id]
             before = actor.velocity.copy()
+            patch = self.patch_at(actor)
+            drive.friction = (drive.tyres if patch is None else patch) / TYRE
             drive.step(actor.control, delta, float(np.radians(actor.transform.pitch)))
             if actor_id not in self.ghosts:
                 self._meet(actor, drive)
-            base = drive.spec.wheelbase * drive.length / 2
-            dx, dy = np.cos(drive.yaw) * base, np.sin(drive.yaw) * base
-            front = self._ground.level(drive.x + dx, drive.y + dy, actor.transform.z)
-            rear = self._ground.level(drive.x - dx, drive.y - dy, actor.transform.z)
-            soft = min(1.0, 12.0 * delta)
-            pitch = float(np.degrees(np.arctan2(front - rear, 2 * base)))
+            self._stand(actor, drive, delta)
             actor.transform.x, actor.transform.y = float(drive.x), float(drive.y)
-            actor.transform.z += ((front + rear) / 2 - actor.transform.z) * soft
-            actor.transform.pitch += (pitch - actor.transform.pitch) * soft
-            actor.transform.yaw = float(np.degrees((drive.yaw + np.pi) % (2 * np.pi) - np.pi))
+            actor.transform.yaw = 180.0 - float(180.0 - np.degrees(drive.yaw)) % 360.0
             actor.velocity[:] = drive.velocity
+            actor.velocity[2] = drive.rise
             actor.acceleration[:] = (actor.velocity - before) / max(delta, 1e-6)
             actor.angular_velocity[2] = np.degrees(drive.turn)
             actor.control.gear = drive.gear
             braking = actor.control.brake > 0.02 or actor.control.hand_brake
             actor.light_state = actor.light_state & ~BRAKE_LIGHT | (BRAKE_LIGHT if braking else 0)
 
-    def _meet(self, actor: Actor, drive: Drive) -> None:
+    def patch_at(self, actor: Actor) -> float | None:
+        """What wheels hold where an actor is, in CARLA's units, if that is not what they hold elsewhere."""
+        place = actor.transform
+        found = (patch.friction for patch in self.patches.values() if patch.holds(place.x, place.y, place.z))
+        return next(found, None)
+
+    def forget_controls(self) -> None:
+        """A tick has ended: so do the controls that do not stick."""
+        for actor_id in self.fleeting:
+            self._actors[actor_id].control = VehicleControl(gear=self.drives[actor_id].gear)
+
+    def _footing(self, drive: VehicleState, z: float) -> tuple[float, float]:
+        """Height of the ground under a vehicle near the height ``z``, metres, and its pitch on it, degrees."""
+        base = drive.spec.wheelbase * drive.length / 2
+        dx, dy = np.cos(drive.yaw) * base, np.sin(drive.yaw) * base
+        front = self._ground.level(drive.x + dx, drive.y + dy, z)
+        rear = self._ground.level(drive.x - dx, drive.y - dy, z)
+        return (front + rear) / 2, float(np.degrees(np.arctan2(front - rear, 2 * base)))
+
+    def _stand(self, actor: Actor, drive: VehicleState, delta: float) -> None:
+        """Height and pitch: on the ground they follow it softly; what is above it falls, and so does what is so far
+        below that nothing holds it."""
+        place = actor.transform
+        level, pitch = self._footing(drive, place.z)
+        soft = min(1.0, 12.0 * delta)
+        if not drive.airborne and level - SUNK < place.z < level + LEAP:
+            place.z += (level - place.z) * soft
+            place.pitch += (pitch - place.pitch) * soft
+            place.roll -= place.roll * soft
+            return
+        drive.airborne = True
+        above = place.z >= level
+        drive.rise -= 0.0 if actor.id in self.weightless else GRAVITY * delta
+        place.z += drive.rise * delta
+        if above and place.z <= level:
+            place.z, drive.rise, drive.airborne = level, 0.0, False
+
+    def _meet(self, actor: Actor, drive: VehicleState) -> None:
         half, touched = _body(actor), set()
         for _ in range(3):
             k, depth, nx, ny = self._solid.hit(drive.x, drive.y, drive.yaw, half[0], half[1], actor.transform.z)
@@ -92,7 +160,7 @@ class Driven:
             ):
                 continue
             place = other.transform
-            if abs(place.x - drive.x) > 12.0 or abs(place.y - drive.y) > 12.0 or abs(place.z - actor.transform.z) > 3.0:
+            if abs(place.x - drive.x) > 12.0 or abs(place.y - drive.y) > 12.0 or not level_with(actor, other):
                 continue
             body = _body(other)
             depth, nx, ny = overlap(
@@ -104,8 +172,11 @@ class Driven:
                 self._bounce(actor, drive, other.id, depth, nx, ny)
         self._touching[actor.id] = touched
 
-    def _bounce(self, actor: Actor, drive: Drive, key: int, depth: float, nx: float, ny: float) -> None:
-        """Push a vehicle out of what it has run into and take the speed it had towards it; a walker only slows it."""
+    def _bounce(self, actor: Actor, drive: VehicleState, key: int, depth: float, nx: float, ny: float) -> None:
+        """Push a vehicle out of an obstacle and remove its speed towards it; a walker only slows it.
+
+        ``key``: id of the other actor, or -1 - index of a box; ``depth``: m; ``nx``, ``ny``: unit vector out of it.
+        """
         velocity = drive.velocity
         into = -float(velocity[0] * nx + velocity[1] * ny)
         soft = key > 0 and self._actors[key].blueprint.id.startswith("walker.")
@@ -122,7 +193,14 @@ class Driven:
                 drive.turn = drive.slip = 0.0
         if key not in self._touching[actor.id] and into > 0.05:
             force = drive.spec.mass * into
-            self.events.append(Collision(actor.id, max(key, 0), (force * nx, force * ny, 0.0)))
+            self.events.append(CollisionEvent(actor.id, max(key, 0), (force * nx, force * ny, 0.0)))
+
+
+def level_with(actor: Actor, other: Actor) -> bool:
+    """Whether another actor's box reaches into the height of a vehicle, from its clearance up."""
+    middle = other.transform.z + other.box_offset[2]
+    top = actor.transform.z + actor.box_offset[2] + actor.extent[2]
+    return middle + other.extent[2] > actor.transform.z + CLEARANCE and middle - other.extent[2] < top
 
 
 def _body(actor: Actor) -> tuple[float, float]:

@@ -1,9 +1,11 @@
-"""What every vehicle of the traffic decides each tick, compiled: may I enter, how fast, which lane.
+"""The traffic's per-tick decisions, compiled: right of way, acceleration, lane changes.
 
-Arrays are those of ``LaneTable`` and ``Traffic``.
+Kernels take the lane graph as ``LaneArrays`` and the vehicles as a ``Fleet``.
 """
 
 from __future__ import annotations
+
+from typing import NamedTuple
 
 import numpy as np
 from numba import njit
@@ -11,25 +13,55 @@ from numba import njit
 from bridge.town.dynamics.lanes import LEVEL, look_ahead
 from bridge.town.dynamics.vehicles import overlap
 
-HORIZON = 60.0  # m that one looks ahead for junctions, at least
-PATIENCE = 12.0  # s one waits for those with the right of way before smaller gaps will do
+HORIZON = 60.0  # m of look-ahead for junctions, at least
+YIELD_TIMEOUT = 12.0  # s of yielding before smaller gaps are accepted
 _options = {"cache": True, "nogil": True}
 
 
+class Fleet(NamedTuple):
+    """The vehicles of the traffic, N of them with routes of R lanes; kernels update the arrays in place."""
+
+    routes: np.ndarray  # i64 (N, R): lanes, the one behind first; -1 = none
+    s: np.ndarray  # f64 (N,), m along routes[:, 1]
+    speed: np.ndarray  # f64 (N,), m/s
+    half: np.ndarray  # f64 (N,), half length, m
+    wide: np.ndarray  # f64 (N,), half width, m
+    temper: np.ndarray  # f64 (N,), share of the limit that is driven
+    fastest: np.ndarray  # f64 (N,), m/s
+    braking: np.ndarray  # bool (N,)
+    blinker: np.ndarray  # i8 (N,): -1 left, 1 right
+    waited: np.ndarray  # f64 (N,), s
+    granted: np.ndarray  # i64 (N,), the junction's lane granted to it, -1 = none
+    refused: np.ndarray  # i64 (N,), the junction's lane refused to it, -1 = none
+    changed: np.ndarray  # f64 (N,), s since the last lane change began
+
+
+class _Intents(NamedTuple):
+    """Which junction lane each vehicle heads for and when, and how long each lane has been waited for."""
+
+    aims: np.ndarray  # i64 (N,), -1 = none
+    arrivals: np.ndarray  # f64 (N,), s
+    patience: np.ndarray  # f64 (K,), s per lane
+
+
 @njit(**_options)
-def _may_enter(  # type: ignore[no-untyped-def]
-    i, lane, beyond, line, speed, waited, aims, arrivals, routes, s, holders, bodies, own, half, length, first, at,
-    points, conflict_first, conflicts, yields, patience,
-):  # fmt: skip
-    """Whether vehicle i may enter a junction's lane: 0 yes; 1 no, somebody is on a lane that crosses it, or comes and
-    has the right of way, or has waited for long (`patience`, s per lane); 2 no, there is no room beyond."""
+def _may_enter(i, lane, beyond, line, fleet, intents, holders, bodies, lanes):  # type: ignore[no-untyped-def]
+    """Whether vehicle ``i`` may enter a junction's ``lane`` and go on to lane ``beyond``, ``line`` metres ahead.
+
+    0: yes. 1: no, a lane that crosses it is occupied, or a vehicle with the right of way approaches or has waited long.
+    2: no, there is no room beyond. ``holders`` i64 (K,): vehicles granted each lane; ``bodies`` as in ``look_ahead``.
+    """
+    speed, waited, half, routes, own = fleet.speed, fleet.waited, fleet.half, fleet.routes, len(fleet.s)
+    aims, arrivals, patience = intents
+    length, first, at, points = lanes.length, lanes.first, lanes.at, lanes.points
+    conflict_first, conflicts, yields = lanes.conflict_first, lanes.conflicts, lanes.yields
     mine = line / max(speed[i], 3.0)
-    gap = 3.2 if waited[i] < PATIENCE else 1.6 if waited[i] < 2.0 * PATIENCE else 0.0
+    gap = 3.2 if waited[i] < YIELD_TIMEOUT else 1.6 if waited[i] < 2.0 * YIELD_TIMEOUT else 0.0
     for c in range(conflict_first[lane], conflict_first[lane + 1]):
         other = conflicts[c]
         if holders[other] > 0 or patience[other] > waited[i] + 6.0:
             return 1
-        for j in range(own, len(bodies)):  # somebody who asks for nothing stands or drives in the way
+        for j in range(own, len(bodies)):  # bodies outside of the traffic that block the way
             if bodies[j, 4] < 0.5 or abs(bodies[j, 6] - points[first[other], 2]) > LEVEL:
                 continue
             for p in range(first[other], first[other + 1]):
@@ -58,9 +90,10 @@ def _may_enter(  # type: ignore[no-untyped-def]
 
 
 @njit(**_options)
-def _approach(routes, s, speed, half, lights, length, junction, aims, arrivals):  # type: ignore[no-untyped-def]
-    """For every vehicle the junction's lane that it comes to next (-1: none, or a red light before it), and in how many
-    seconds."""
+def _approach(fleet, lights, lanes, intents):  # type: ignore[no-untyped-def]
+    """Fill in the junction lane that every vehicle reaches next (-1: none, or a red light before it), and when."""
+    routes, s, speed, half = fleet.routes, fleet.s, fleet.speed, fleet.half
+    length, junction, aims, arrivals = lanes.length, lanes.junction, intents.aims, intents.arrivals
     for i in range(len(s)):
         aims[i], arrivals[i] = -1, 1e9
         ahead = -s[i] - half[i]
@@ -76,25 +109,30 @@ def _approach(routes, s, speed, half, lights, length, junction, aims, arrivals):
 
 
 @njit(**_options)
-def drive(  # type: ignore[no-untyped-def]
-    delta, turn, routes, s, speed, half, wide, temper, fastest, braking, blinker, waited, granted, refused, holders,
-    lights, crossed, bodies, probe, length, first, at, points, pace, junction, stop, turns, conflict_first, conflicts,
-    yields, major, cross_first, cross_at, cross_id,
-):  # fmt: skip
-    """One tick of every vehicle: grants, acceleration, motion along the route."""
+def drive(delta, turn, fleet, holders, lights, crossed, bodies, probe, lanes):  # type: ignore[no-untyped-def]
+    """One tick of every vehicle: grants, acceleration, motion along the route.
+
+    ``delta``: s; ``turn``: number of the tick, which rotates the order; ``fleet``: ``Fleet``; ``holders`` i64 (K,):
+    vehicles granted each lane; ``lights`` i8 (K,): 0 none, 1 red, 2 yellow, 3 green; ``crossed`` bool per crosswalk:
+    pedestrians on it or waiting; ``bodies``, ``probe``: as in ``look_ahead``, the fleet's bodies first; ``lanes``:
+    ``LaneArrays``.
+    """
+    routes, s, speed, half, wide, temper, fastest, braking, blinker, waited, granted, refused, _ = fleet
+    length, junction, stop, turns, major = lanes.length, lanes.junction, lanes.stop, lanes.turn, lanes.major
+    cross_first, cross_at, cross_id = lanes.cross_first, lanes.cross_at, lanes.cross_id
     count = len(s)
-    aims, arrivals = np.empty(count, np.int64), np.empty(count)
-    _approach(routes, s, speed, half, lights, length, junction, aims, arrivals)
     patience = np.zeros(len(length))
+    intents = _Intents(np.empty(count, np.int64), np.empty(count), patience)
+    _approach(fleet, lights, lanes, intents)
     for i in range(count):
-        if refused[i] >= 0 and waited[i] > PATIENCE:
+        if refused[i] >= 0 and waited[i] > YIELD_TIMEOUT:
             patience[refused[i]] = max(patience[refused[i]], waited[i])
         refused[i] = -1
     for n in range(count):
-        i = (n + turn) % count  # everybody is first once, so that nobody starves at a junction
+        i = (n + turn) % count  # each is first in turn, so that none starves at a junction
         route = routes[i]
         v = speed[i]
-        # The first place on the route where one may have to wait: before a junction that is not granted yet, or people.
+        # The first place on the route to wait at: before a junction that is not granted yet, or pedestrians.
         wait = 1e9
         ahead = -s[i] - half[i]
         horizon = max(HORIZON, v * v / 4.0 + 30.0)
@@ -129,10 +167,7 @@ def drive(  # type: ignore[no-untyped-def]
             may = light == 0 or light == 3 or (light == 2 and line < v * v / 8.0)
             if may and granted[i] < 0 and line < free_run:
                 beyond = route[k + 2] if k + 2 < len(route) else -1
-                answer = _may_enter(
-                    i, lane, beyond, max(line, 0.0), speed, waited, aims, arrivals, routes, s, holders, bodies, count,
-                    half, length, first, at, points, conflict_first, conflicts, yields, patience,
-                )  # fmt: skip
+                answer = _may_enter(i, lane, beyond, max(line, 0.0), fleet, intents, holders, bodies, lanes)
                 if answer == 1:
                     refused[i] = lane
                 elif answer == 0:
@@ -143,9 +178,7 @@ def drive(  # type: ignore[no-untyped-def]
             break
         if junction[route[1]] >= 0 and turns[route[1]] != 0:
             blinker[i] = turns[route[1]]
-        free, pacer, allowed = look_ahead(
-            i, route, s[i], half[i], wide[i], v, length, first, at, points, pace, bodies, probe
-        )
+        free, pacer, allowed = look_ahead(i, route, s[i], half[i], wide[i], v, lanes, bodies, probe)
         allowed = min(allowed * temper[i], fastest[i])
         strongest = 1.7 * (1.0 - (v / max(allowed, 0.1)) ** 4)
         strongest = max(strongest, -3.0)
@@ -183,8 +216,9 @@ def drive(  # type: ignore[no-untyped-def]
 
 
 @njit(**_options)
-def _ahead_and_behind(i, lane, where, bodies, first, at, points):  # type: ignore[no-untyped-def]
+def _ahead_and_behind(i, lane, where, bodies, lanes):  # type: ignore[no-untyped-def]
     """Bodies near a place on a lane: free metres ahead (from centre to centre) and speed there, the same behind."""
+    first, at, points = lanes.first, lanes.at, lanes.points
     front, pacer, back, chaser = 1e9, 1e9, 1e9, 0.0
     for j in range(len(bodies)):
         if j == i or abs(bodies[j, 6] - bodies[i, 6]) > LEVEL:
@@ -205,15 +239,16 @@ def _ahead_and_behind(i, lane, where, bodies, first, at, points):  # type: ignor
 
 
 @njit(**_options)
-def wishes(  # type: ignore[no-untyped-def]
-    turn, routes, s, speed, half, temper, fastest, granted, changed, bodies, left, right, leaves, length, first, at,
-    points, pace,
-):  # fmt: skip
-    """The lane each vehicle changes to now, -1 = none. Everybody thinks about it once in ten ticks.
+def lane_changes(turn, fleet, bodies, lanes):  # type: ignore[no-untyped-def]
+    """The lane each vehicle changes to now, i64 (N,), -1 = none. Each vehicle decides once in ten ticks.
 
-    It must leave a lane that ends, passes who is slower, and keeps right where that costs nothing; it never cuts in
+    It leaves a lane that ends, overtakes slower vehicles, and keeps right where that costs nothing; it never cuts in
     (after MOBIL: Kesting, Treiber, Helbing 2007, with fixed gaps).
     """
+    routes, s, speed, half, _, temper, fastest, _, _, _, granted, _, changed = fleet
+    left, right, leaves, length, first, pace = (
+        lanes.left, lanes.right, lanes.leaves, lanes.length, lanes.first, lanes.pace,
+    )  # fmt: skip
     result = np.full(len(s), -1, np.int64)
     for i in range(len(s)):
         lane = routes[i, 1]
@@ -222,7 +257,7 @@ def wishes(  # type: ignore[no-untyped-def]
         rest = length[lane] - s[i]
         if s[i] < 14.0 or rest < 25.0 + speed[i]:
             continue
-        front, pacer, _, _ = _ahead_and_behind(i, lane, s[i], bodies, first, at, points)
+        front, pacer, _, _ = _ahead_and_behind(i, lane, s[i], bodies, lanes)
         front -= half[i]
         wanted = min(pace[first[lane]] * temper[i], fastest[i])
         slowed = front < 20.0 + 1.6 * speed[i] and pacer < wanted - 2.0
@@ -235,7 +270,7 @@ def wishes(  # type: ignore[no-untyped-def]
             if side == 1 and (leaves[target] != 0 or leaves[lane] != 0 or slowed or speed[i] < 12.0):
                 continue
             where = s[i] * length[target] / length[lane]
-            fore, fast, back, chaser = _ahead_and_behind(i, target, where, bodies, first, at, points)
+            fore, fast, back, chaser = _ahead_and_behind(i, target, where, bodies, lanes)
             fore, back = fore - half[i], back - half[i]
             v = speed[i]
             if fore < 4.0 + 0.5 * v + 2.0 * max(v - fast, 0.0):

@@ -1,6 +1,8 @@
-"""The lane graph as flat arrays and the compiled questions that traffic asks of it every tick."""
+"""The lane graph as flat arrays, and the compiled queries that traffic makes every tick."""
 
 from __future__ import annotations
+
+from typing import NamedTuple
 
 import numpy as np
 from numba import njit
@@ -14,8 +16,34 @@ LEVEL = 3.0  # m, bodies further apart in height are on different roads
 CLEAR = 2.4  # m between the centre lines of two lanes in a junction that do not disturb each other
 
 
+class LaneArrays(NamedTuple):
+    """The arrays of a ``LaneTable`` for compiled kernels: one bundle instead of 17 arguments of equal types.
+
+    Of K lanes with M samples in all, C pairs in conflict and X crossings of crosswalks.
+    """
+
+    length: np.ndarray  # f64 (K,), m
+    first: np.ndarray  # i64 (K + 1,): lane k owns samples first[k] to first[k + 1]
+    at: np.ndarray  # f64 (M,), m along the lane
+    points: np.ndarray  # f64 (M, 3), m
+    pace: np.ndarray  # f64 (M,), m/s that bend and limit allow
+    junction: np.ndarray  # i64 (K,), -1 outside
+    stop: np.ndarray  # f64 (K,), m from the end of a lane to its stop line
+    turn: np.ndarray  # i8 (K,): -1 left, 1 right, 0 straight on
+    conflict_first: np.ndarray  # i64 (K + 1,)
+    conflicts: np.ndarray  # i64 (C,): lanes that cross or join
+    yields: np.ndarray  # bool (C,)
+    major: np.ndarray  # bool (K,)
+    cross_first: np.ndarray  # i64 (K + 1,)
+    cross_at: np.ndarray  # f64 (X,), m along the lane
+    cross_id: np.ndarray  # i64 (X,)
+    left: np.ndarray  # i64 (K,), -1 = none
+    right: np.ndarray  # i64 (K,), -1 = none
+    leaves: np.ndarray  # i8 (K,): 1 ends in an exit, 2 merges
+
+
 class LaneTable:
-    """Every driving lane's samples, end to end.
+    """Every driving lane's samples, end to end. ``arrays``: those that kernels read.
 
     ``points`` f64 (M, 3), metres; ``at`` f64 (M,), metres along the lane; ``pace`` f64 (M,), m/s that the bend and
     the limit allow there; ``lane`` i64 (M,), whose it is; lane k owns samples ``first[k]`` to ``first[k + 1]``.
@@ -46,6 +74,7 @@ class LaneTable:
         self._beside(network)
         self._conflicts(network)
         self._crossings(network)
+        self.arrays = LaneArrays(*(getattr(self, name) for name in LaneArrays._fields))
 
     def _beside(self, network: Network) -> None:
         """Neighbours of every lane, and which lanes are about to end."""
@@ -102,7 +131,7 @@ class LaneTable:
         self.cross_first = np.searchsorted(owners, np.arange(len(self.length) + 1)).astype(np.int64)
 
     def closed_crosswalks(self, lights: np.ndarray, count: int) -> np.ndarray:
-        """Which of `count` crosswalks nobody may step on: traffic has green or yellow on a lane that leads over it."""
+        """The crosswalks closed to pedestrians, bool (``count``,): a lane across has green or yellow in ``lights``."""
         closed = np.zeros(count, np.bool_)
         owner = np.repeat(np.arange(len(self.length)), np.diff(self.cross_first))
         closed[self.cross_id[lights[owner] > 1]] = True
@@ -164,9 +193,9 @@ def _turn(lane: Lane) -> int:
 
 
 @njit(cache=True, nogil=True)
-def locate(route, s, length, first, at):  # type: ignore[no-untyped-def]
-    """Where on its route (row of lane indices, entry 1 is where s is measured) a distance lies: sample index, share
-    to the next."""
+def locate(route, s, lanes):  # type: ignore[no-untyped-def]
+    """The position ``s`` metres along a route i64 (R,), counted from lane ``route[1]``: sample, share to the next."""
+    length, first, at = lanes.length, lanes.first, lanes.at
     k = 1
     while s < 0.0 and k > 0 and route[k - 1] >= 0:
         k -= 1
@@ -186,12 +215,17 @@ def locate(route, s, length, first, at):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True)
-def place(routes, s, half_base, aside, drift, length, first, at, points, poses):  # type: ignore[no-untyped-def]
-    """Pose of every vehicle from the points under its axles: f64 (N, 5) of x, y, z, yaw, pitch (radians) into `poses`;
-    `aside` (m, to the right) of its lane while it changes lanes, `drift` radians off its direction."""
+def place(routes, s, half_base, aside, drift, lanes, poses):  # type: ignore[no-untyped-def]
+    """Compute the pose of every vehicle from the points under its axles, into ``poses``.
+
+    ``routes`` i64 (N, R); ``s`` f64 (N,), m along ``routes[:, 1]``; ``half_base`` f64 (N,), half the wheelbase, m;
+    ``aside`` f64 (N,), m to the right of its lane while it changes lanes; ``drift`` f64 (N,), radians off the lane's
+    direction; ``lanes``: ``LaneArrays``; ``poses`` f64 (N, 5): x, y, z (m), yaw, pitch (radians).
+    """
+    points = lanes.points
     for i in range(len(s)):
-        k, f = locate(routes[i], s[i] + half_base[i], length, first, at)
-        b, g = locate(routes[i], s[i] - half_base[i], length, first, at)
+        k, f = locate(routes[i], s[i] + half_base[i], lanes)
+        b, g = locate(routes[i], s[i] - half_base[i], lanes)
         fx = points[k, 0] + f * (points[k + 1, 0] - points[k, 0])
         fy = points[k, 1] + f * (points[k + 1, 1] - points[k, 1])
         fz = points[k, 2] + f * (points[k + 1, 2] - points[k, 2])
@@ -207,25 +241,26 @@ def place(routes, s, half_base, aside, drift, length, first, at, points, poses):
 
 
 @njit(cache=True, nogil=True)
-def look_ahead(i, route, s, half, wide, speed, length, first, at, points, pace, bodies, probe):  # type: ignore[no-untyped-def]
-    """What lies ahead of vehicle i on its route: free distance (m), speed there along the route (m/s), pace it must
-    keep (m/s).
+def look_ahead(i, route, s, half, wide, speed, lanes, bodies, probe):  # type: ignore[no-untyped-def]
+    """Free distance ahead of vehicle ``i`` on its route (m), speed of its leader along it (m/s), allowed speed (m/s).
 
-    `bodies` f64 (B, 7): x, y, yaw (radians), half length, half width, speed, z. `probe` f64 (P, 4) is scratch: x, y,
-    heading, m.
+    ``route`` i64 (R,); ``s``: m along ``route[1]``; ``half``, ``wide``: half length and width, m; ``speed``: m/s;
+    ``lanes``: ``LaneArrays``; ``bodies`` f64 (B, 7): x, y, yaw (radians), half length, half width, speed, z;
+    ``probe`` f64 (P, 4), scratch: x, y (m), direction.
     """
+    points, pace = lanes.points, lanes.pace
     reach = min(190.0, 14.0 + 2.2 * speed + speed * speed / 14.0)
     step = max(2.0, reach / (len(probe) - 2))
     count = min(len(probe), int(reach / step) + 2)
     allowed = 1e9
     for p in range(count):
-        k, f = locate(route, s + half + step * p, length, first, at)
+        k, f = locate(route, s + half + step * p, lanes)
         dx, dy = points[k + 1, 0] - points[k, 0], points[k + 1, 1] - points[k, 1]
         probe[p, 0], probe[p, 1] = points[k, 0] + f * dx, points[k, 1] + f * dy
         norm = max(np.hypot(dx, dy), 1e-9)
         probe[p, 2], probe[p, 3] = dx / norm, dy / norm
         allowed = min(allowed, np.sqrt(pace[k] ** 2 + 2.0 * 1.6 * step * p))
-    k, f = locate(route, s, length, first, at)
+    k, f = locate(route, s, lanes)
     allowed = min(allowed, pace[k])
     free, pacer = 1e9, 0.0
     for j in range(len(bodies)):

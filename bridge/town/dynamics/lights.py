@@ -1,4 +1,4 @@
-"""Traffic lights: who has green, for how long, and where the lamps are."""
+"""Traffic lights: phases, timing, trigger volumes and lamp positions."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from bridge.town.assets.prop_meshes import STATES
-from bridge.town.core.types import Transform, Trigger
+from bridge.town.core.types import Transform, TriggerVolume
 from bridge.town.ground.roads import end_of
 from bridge.town.opendrive.network import Network
 from bridge.town.opendrive.signals import Signal
@@ -16,7 +16,7 @@ ALL_RED = 2.0  # s, clearance between one group's yellow and the next one's gree
 TRIGGER = (3.0, 2.0)  # m, how far a trigger reaches back from the stop line and up from the road
 
 
-def trigger_of(network: Network, signal: Signal, pose: Transform) -> Trigger:
+def trigger_of(network: Network, signal: Signal, pose: Transform) -> TriggerVolume:
     """Where a light applies: before its stop line, as wide as its lanes. ``pose``: of the light's actor."""
     reach, height = TRIGGER
     corners = []
@@ -30,11 +30,11 @@ def trigger_of(network: Network, signal: Signal, pose: Transform) -> Trigger:
     low, high = local.min(axis=0), local.max(axis=0)
     x, y, z = ((low + high) / 2).tolist()
     length, width, tall = ((high - low) / 2).tolist()
-    return Trigger((x, y, z), (length, width, tall))
+    return TriggerVolume((x, y, z), (length, width, tall))
 
 
 @dataclass
-class Light:
+class TrafficLight:
     """One traffic light. Its actor carries the state too; a client may freeze or set it."""
 
     actor: int
@@ -51,14 +51,14 @@ class Light:
     frozen: bool = False
 
 
-class Lights:
+class TrafficLights:
     """All traffic lights of a town. The groups of a junction have green in turn; a group changes as one."""
 
-    def __init__(self, network: Network, lights: list[Light], rng: np.random.Generator) -> None:
+    def __init__(self, network: Network, lights: list[TrafficLight], rng: np.random.Generator) -> None:
         self.all = lights
         self.state = np.zeros(len(network.lanes), np.int8)  # per lane: 0 no light, 1 red, 2 yellow, 3 green
         self._cycles: dict[int, list[int]] = {}  # cycle -> its groups in order; the first has the turn
-        self._groups: dict[int, list[Light]] = {}
+        self._groups: dict[int, list[TrafficLight]] = {}
         for light in lights:
             groups = self._cycles.setdefault(light.cycle, [])
             if light.group not in groups:
@@ -73,6 +73,7 @@ class Lights:
         self._publish()
 
     def step(self, delta: float) -> None:
+        """Advance all cycles by ``delta`` seconds."""
         for light in self.all:
             light.elapsed += delta
         for groups in self._cycles.values():
@@ -89,11 +90,11 @@ class Lights:
                 self._change(self._groups[groups[0]], "green")
         self._publish()
 
-    def set(self, light: Light, state: str) -> None:
+    def set(self, light: TrafficLight, state: str) -> None:
         """Put one light into a state by hand.
 
         Raises:
-            ValueError: not one of `STATES`.
+            ValueError: not one of ``STATES``.
         """
         if state not in STATES:
             raise ValueError(f"unknown traffic light state {state!r}: choose {', '.join(STATES)}")
@@ -101,7 +102,7 @@ class Lights:
         self._publish()
 
     @staticmethod
-    def _change(lights: list[Light], state: str) -> None:
+    def _change(lights: list[TrafficLight], state: str) -> None:
         for light in lights:
             light.state, light.elapsed = state, 0.0
 

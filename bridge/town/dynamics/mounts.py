@@ -1,4 +1,4 @@
-"""Sensors and what they hang on: fixed to an actor, held by a spring arm, or standing free."""
+"""Sensor mounts: rigidly attached to an actor, on a spring arm, or free-standing."""
 
 from __future__ import annotations
 
@@ -14,7 +14,8 @@ EAGER = 8.0  # 1/s, how fast the arm turns after its parent (UE's CameraRotation
 class SpringArm:
     """How a camera hangs on a car that it follows, level and a little behind in its turns.
 
-    Holds something at ``mount`` (f64 (4, 4), parent <- camera) of a parent whose yaw alone it takes over, late."""
+    Holds something at ``mount`` (f64 (4, 4), parent <- camera) of a parent whose yaw alone it takes over, late.
+    """
 
     def __init__(self, mount: np.ndarray, parent: Transform) -> None:
         self.mount = mount
@@ -52,6 +53,7 @@ class Mounts:
             self._arms[actor.id] = SpringArm(transform.matrix(), self._actors[actor.parent].transform)
 
     def remove(self, actor_id: int) -> None:
+        """Forget an actor; nothing for unknown ids."""
         self._mounts.pop(actor_id, None)
         self._arms.pop(actor_id, None)
 
@@ -108,7 +110,7 @@ def assign(target: Transform, source: Transform) -> None:
 
 
 def _transform(pose: np.ndarray) -> Transform:
-    """The inverse of `Transform.matrix`."""
+    """The inverse of ``Transform.matrix``."""
     pitch = float(np.degrees(np.arctan2(pose[2, 0], np.hypot(pose[0, 0], pose[1, 0]))))
     yaw = float(np.degrees(np.arctan2(pose[1, 0], pose[0, 0])))
     roll = float(np.degrees(np.arctan2(-pose[2, 1], pose[2, 2])))

@@ -1,4 +1,4 @@
-"""The town's own traffic and people, as actors: who there is, who turns up where somebody drives, how they are seen."""
+"""Background actors: the town's own vehicles and pedestrians, kept near the driven vehicles."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from bridge.town.core.types import Actor, Blueprint
 from bridge.town.dynamics.driven import BRAKE_LIGHT
 from bridge.town.dynamics.lanes import LaneTable
 from bridge.town.dynamics.traffic import CRUISE, Traffic
-from bridge.town.dynamics.vehicles import SPECS, Drive
+from bridge.town.dynamics.vehicles import SPECS, VehicleState
 from bridge.town.dynamics.walkers import FAR as WALKERS_WITHIN
 from bridge.town.dynamics.walkers import Walkers
 from bridge.town.ground.blocks import Ground
@@ -21,14 +21,15 @@ from bridge.town.opendrive.network import Network
 
 LOW_BEAM = 1 | 2  # carla.VehicleLightState.Position and LowBeam
 BLINKERS = {-1: 32, 0: 0, 1: 16}  # LeftBlinker, RightBlinker
-JAM = 25.0  # s, who waits that long behind a driver's back turns up elsewhere
+JAM = 25.0  # s of waiting behind a driven vehicle after which a vehicle is moved elsewhere
 
 Make = Callable[[Blueprint, dict[str, str], str], Actor]  # a new actor with a blueprint, attributes and a template
 
 
-class Residents:
-    """Everybody who moves by themselves: ``traffic`` and ``walkers``, whose rows are the actors ``vehicles`` and
-    ``people``.
+class BackgroundActors:
+    """The background traffic and pedestrians.
+
+    ``traffic`` and ``walkers``, whose rows are the actors ``vehicles`` and ``people``.
 
     ``make`` puts an actor into the world.
     """
@@ -45,8 +46,8 @@ class Residents:
         walkers: int,
     ) -> None:
         self._actors, self._rng = actors, rng
-        self.vehicles: list[int] = []  # ids, one per row of `traffic`
-        self.people: list[int] = []  # ids, one per row of `walkers`
+        self.vehicles: list[int] = []  # ids, one per row of ``traffic``
+        self.people: list[int] = []  # ids, one per row of ``walkers``
         self.traffic = self._populate_roads(LaneTable(network), blueprints, make, vehicles)
         self.walkers = self._populate_pavements(ground, network, blueprints, make, walkers)
 
@@ -87,7 +88,7 @@ class Residents:
         return walkers
 
     def release(self, actor_id: int) -> None:
-        """Somebody no longer moves by themselves, because they are gone or obey a client; nothing for all others."""
+        """Take an actor out of the background traffic: destroyed or controlled by a client. Nothing for all others."""
         if actor_id in self.vehicles:
             self.traffic.remove(self.vehicles.index(actor_id))
             self.vehicles.remove(actor_id)
@@ -95,43 +96,51 @@ class Residents:
             self.walkers.remove(self.people.index(actor_id))
             self.people.remove(actor_id)
 
-    def drive_of(self, actor_id: int) -> Drive:
-        """How one of the vehicles moves now. Raises ValueError for other actors."""
+    def drive_of(self, actor_id: int) -> VehicleState:
+        """The state of one of the vehicles. Raises ValueError for other actors."""
         if actor_id not in self.vehicles:
             raise ValueError(f"actor {actor_id} is not a vehicle of the town's traffic")
         actor, k = self._actors[actor_id], self.vehicles.index(actor_id)
         x, y, _, yaw, _ = self.traffic.poses[k].tolist()
         spec = SPECS[blueprint_library.BASE_TYPES.get(actor.blueprint.id, "car")]
-        return Drive(spec, 2 * actor.extent[0], x, y, yaw, float(self.traffic.speed[k]))
+        return VehicleState(spec, 2 * actor.extent[0], x, y, yaw, float(self.traffic.speed[k]))
 
-    def make_way(self, x: float, y: float, half: float, drives: Sequence[Drive]) -> None:
-        """Send vehicles elsewhere from round a place where somebody is about to appear; not near ``drives`` either."""
-        places = np.array([(drive.x, drive.y) for drive in drives] + [(x, y)])
-        for k in np.flatnonzero(np.hypot(*(self.traffic.poses[:, :2] - (x, y)).T) < 16.0 + half):
-            self.traffic.replace(int(k), self._rng, places)
+    def make_way(self, arrivals: Sequence[tuple[float, float, float]], drives: Sequence[VehicleState]) -> None:
+        """Move vehicles away from places where others are about to appear: x, y and half a length each,
+        metres; not near ``drives`` either."""
+        if not self.vehicles:
+            return
+        here = np.array(arrivals, np.float64).reshape(-1, 3)
+        keep_off = np.concatenate([np.array([(drive.x, drive.y) for drive in drives]).reshape(-1, 2), here[:, :2]])
+        away = np.hypot(*(self.traffic.poses[:, None, :2] - here[None, :, :2]).transpose(2, 0, 1))
+        for k in np.flatnonzero((away < 16.0 + here[:, 2]).any(axis=1)):
+            self.traffic.replace(int(k), self._rng, keep_off)
 
-    def gather(self, drives: Sequence[Drive], turn: int, at_once: bool = False) -> None:
-        """Keep the town lively where somebody drives: who has been left far behind reappears ahead, one at a time.
-        ``turn``: whose turn it is, counted on from step to step."""
+    def gather(self, drives: Sequence[VehicleState], turn: int, at_once: bool = False) -> None:
+        """Keep traffic near the driven vehicles: actors left far behind reappear ahead, one at a time.
+
+        ``turn``: whose turn it is, counted on from step to step.
+        """
         if not drives:
             return
+        places = np.array([(drive.x, drive.y) for drive in drives])
         for crowd, far in ((self.traffic, self.traffic.far), (self.walkers, WALKERS_WITHIN)):
             count = len(crowd)
             for i in range(count) if at_once else (turn % count,) if count else ():
-                away = [float(np.hypot(crowd.poses[i, 0] - drive.x, crowd.poses[i, 1] - drive.y)) for drive in drives]
-                drive = drives[int(np.argmin(away))]
+                away = np.hypot(*(crowd.poses[i, :2] - places).T)
+                nearest = int(away.argmin())
+                drive, focus = drives[nearest], places[nearest]
                 forward = np.array([np.cos(drive.yaw), np.sin(drive.yaw)])
-                focus = np.array([drive.x, drive.y])
                 behind = float((crowd.poses[i, :2] - focus) @ forward) < -25.0
                 jammed = crowd is self.traffic and behind and self.traffic.waited[i] > JAM
-                if min(away) > far + 15.0 or jammed:
+                if away[nearest] > far + 15.0 or jammed:
                     if at_once:
                         crowd.bring(i, self._rng, focus, 0 * forward - 1e-9, 25.0)
                     else:
                         crowd.bring(i, self._rng, focus, forward, 0.45 * far)
 
     def show(self, delta: float, dark: bool) -> None:
-        """Write where everybody is after ``delta`` seconds into their actors; ``dark``: lamps are on."""
+        """Write the state after ``delta`` seconds into the actors; ``dark``: lamps are on."""
         crowd, beams = self.traffic, LOW_BEAM if dark else 0
         for actor_id, (x, y, z, yaw, pitch), v, brakes, blinks in zip(
             self.vehicles,

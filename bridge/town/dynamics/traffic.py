@@ -1,24 +1,27 @@
 """Vehicles that drive themselves: they keep lane and distance, obey lights, give way, change lanes, turn at random.
 
 Longitudinal behaviour is the Intelligent Driver Model (Treiber, Hennecke, Helbing 2000). A junction's lanes are
-granted one vehicle after the other: nobody enters while someone is on a lane that crosses his, while somebody with
-the right of way comes, or while there is no room behind it. Lanes are changed when there is something to gain by it.
+granted one vehicle after the other: none enters while a crossing lane is occupied, while a vehicle with the right of
+way approaches, or while there is no room beyond. Lanes are changed when that is of advantage.
 """
 
 from __future__ import annotations
 
 import numpy as np
 
-from bridge.town.dynamics.driving_kernels import drive, wishes
+from bridge.town.dynamics.driving_kernels import Fleet, drive, lane_changes
 from bridge.town.dynamics.lanes import LaneTable, place
 
 ROUTE = 6  # lanes a vehicle knows: the one behind it, its own, four ahead
-FAR, FAR_MOTORWAY = 170.0, 380.0  # m, traffic is kept within this distance of who drives
+FAR, FAR_MOTORWAY = 170.0, 380.0  # m, traffic is kept within this distance of driven vehicles
 CHANGE = 3.4  # s that changing lanes takes
-STUCK = 45.0  # s
+STUCK_TIMEOUT = 45.0  # s
 #: m/s that kinds of vehicles drive at most.
 CRUISE = {"car": 46.0, "van": 36.0, "truck": 24.0, "bus": 27.0, "motorcycle": 46.0, "bicycle": 6.0}
 APART = 12.0  # m, least distance of two vehicles when they are put on the road
+
+_PER_VEHICLE = ("half", "wide", "_half_base", "routes", "s", "speed", "braking", "waited", "poses", "blinker",
+                "fastest", "_temper", "_granted", "_refused", "_changed", "_from", "_aside", "_drift")  # fmt: skip
 
 
 class Traffic:
@@ -26,7 +29,7 @@ class Traffic:
 
     ``poses`` f64 (N, 5): x, y, z (m), yaw, pitch (radians) of the centre of the footprint; ``speed`` f64 (N,), m/s;
     ``braking`` bool (N,); ``waited`` f64 (N,), seconds; ``blinker`` i8 (N,): -1 left, 1 right; ``far``: traffic is kept
-    within this many metres of who drives; ``fastest`` f64 (N,): m/s that each vehicle can do.
+    within this many metres of driven vehicles; ``fastest`` f64 (N,), top speeds, m/s.
     """
 
     def __init__(self, table: LaneTable, lengths: np.ndarray, widths: np.ndarray, bases: np.ndarray) -> None:
@@ -60,18 +63,18 @@ class Traffic:
 
     @property
     def bodies(self) -> np.ndarray:
-        """f64 (N, 7), as in `look_ahead`."""
+        """f64 (N, 7), as in ``look_ahead``."""
         return np.column_stack([self.poses[:, [0, 1, 3]], self.half, self.wide, self.speed, self.poses[:, 2]])
 
     def scatter(self, rng: np.random.Generator, haste: np.ndarray) -> None:
-        """Put everybody somewhere on the road, apart from each other; `haste` scales their speeds."""
+        """Place all vehicles on the road, apart from each other; ``haste`` f64 (N,) scales their speeds."""
         self._temper = rng.uniform(0.78, 1.02, len(self)) * haste
         self.poses[:, :2] = 1e9
         for i in range(len(self)):
             self.replace(i, rng, np.zeros((0, 2)))
 
     def replace(self, i: int, rng: np.random.Generator, keep_off: np.ndarray, distance: float = 40.0) -> None:
-        """Move vehicle i to another place, `distance` metres away from every point of `keep_off` (K, 2)."""
+        """Move vehicle i to another place, ``distance`` metres away from every point of ``keep_off`` (K, 2)."""
         table = self.table
         self._release(i)
         self._straighten(i)
@@ -100,8 +103,11 @@ class Traffic:
         self.waited[i] = 0.0
 
     def bring(self, i: int, rng: np.random.Generator, focus: np.ndarray, forward: np.ndarray, least: float) -> None:
-        """Let vehicle i reappear on a road round `focus` (2,), `least` to `far` metres away, and not right before its
-        eyes."""
+        """Move vehicle ``i`` to a road near ``focus``, out of its sight.
+
+        ``rng`` draws the place; ``focus`` f64 (2,), m, looks along ``forward`` f64 (2,); the distance is ``least`` to
+        ``far`` metres.
+        """
         table, points = self.table, self.table.points
         away = points[:, :2] - focus
         distance = np.hypot(away[:, 0], away[:, 1])
@@ -136,26 +142,7 @@ class Traffic:
     def remove(self, i: int) -> None:
         """Take vehicle i out; those after it move up."""
         self._release(i)
-        for name in (
-            "half",
-            "wide",
-            "_half_base",
-            "routes",
-            "s",
-            "speed",
-            "braking",
-            "waited",
-            "poses",
-            "blinker",
-            "fastest",
-            "_temper",
-            "_granted",
-            "_refused",
-            "_changed",
-            "_from",
-            "_aside",
-            "_drift",
-        ):
+        for name in _PER_VEHICLE:
             setattr(self, name, np.delete(getattr(self, name), i, axis=0))
 
     def step(
@@ -166,10 +153,10 @@ class Traffic:
         rng: np.random.Generator,
         crossed: np.ndarray | None = None,
     ) -> None:
-        """Advance by `delta` seconds.
+        """Advance by ``delta`` seconds.
 
-        `lights` i8 per lane (0 none, 1 red, 2 yellow, 3 green); `others` f64 (B, 7) as in `look_ahead`: all bodies on
-        the road that do not belong here; `crossed` bool per crosswalk: somebody is on it or wants to be.
+        ``lights`` i8 per lane (0 none, 1 red, 2 yellow, 3 green); ``others`` f64 (B, 7) as in ``look_ahead``: all other
+        bodies on the road; ``rng``: of turns; ``crossed`` bool per crosswalk: in use or waited at.
         """
         if not len(self):
             return
@@ -178,23 +165,22 @@ class Traffic:
             crossed = np.zeros(max(int(table.cross_id.max(initial=-1)) + 1, 1), bool)
         bodies = np.concatenate([self.bodies, others])
         self._turn += 1
-        drive(
-            delta, self._turn, self.routes, self.s, self.speed, self.half, self.wide, self._temper, self.fastest,
-            self.braking, self.blinker, self.waited, self._granted, self._refused, self._holders, lights, crossed,
-            bodies, self._probe,
-            table.length, table.first, table.at, table.points, table.pace, table.junction, table.stop, table.turn,
-            table.conflict_first, table.conflicts, table.yields, table.major,
-            table.cross_first, table.cross_at, table.cross_id,
-        )  # fmt: skip
+        drive(delta, self._turn, self._fleet(), self._holders, lights, crossed, bodies, self._probe, table.arrays)
         for i in np.flatnonzero(self.routes[:, ROUTE - 1] < 0):
             self._extend(int(i), rng)
         self._change_lanes(delta, bodies, rng)
         self.waited = np.where(self.speed > 0.1, 0.0, self.waited + delta)
         keep_off = others[:, :2]
         for i in np.flatnonzero(self.waited > 3.0):  # where a road ends, or nothing moves any more
-            if self.routes[i, 2] < 0 or (self.waited[i] > STUCK and self._unseen(int(i), keep_off)):
+            if self.routes[i, 2] < 0 or (self.waited[i] > STUCK_TIMEOUT and self._unseen(int(i), keep_off)):
                 self.replace(int(i), rng, keep_off)
         self._place()
+
+    def _fleet(self) -> Fleet:
+        return Fleet(
+            self.routes, self.s, self.speed, self.half, self.wide, self._temper, self.fastest, self.braking,
+            self.blinker, self.waited, self._granted, self._refused, self._changed,
+        )  # fmt: skip
 
     def _unseen(self, i: int, keep_off: np.ndarray) -> bool:
         return bool((np.hypot(*(keep_off - self.poses[i, :2]).T) > 50.0).all())
@@ -207,11 +193,7 @@ class Traffic:
         self._aside = self._from * (1.0 - share * share * (3.0 - 2.0 * share))
         aslant = -self._from * 6.0 * share * (1.0 - share) / CHANGE
         self._drift = np.arctan2(aslant, np.maximum(self.speed, 2.0))
-        targets = wishes(
-            self._turn, self.routes, self.s, self.speed, self.half, self._temper, self.fastest, self._granted,
-            self._changed, bodies, table.left, table.right, table.leaves, table.length, table.first, table.at,
-            table.points, table.pace,
-        )  # fmt: skip
+        targets = lane_changes(self._turn, self._fleet(), bodies, table.arrays)
         for i in np.flatnonzero(targets >= 0):
             old, new = int(self.routes[i, 1]), int(targets[i])
             self._from[i] = self._gap(new, old, float(self.s[i] / table.length[old]))
@@ -225,7 +207,7 @@ class Traffic:
         self.blinker[going] = np.where(self._from[going] > 0.0, -1, 1)
 
     def _gap(self, new: int, old: int, share: float) -> float:
-        """How far to the right of lane `new` lane `old` lies, metres, at a share of their length."""
+        """How far to the right of lane ``new`` lane ``old`` lies, metres, at a share of their length."""
         spots, table = [], self.table
         for lane in (new, old):
             part = slice(table.first[lane], table.first[lane + 1])
@@ -242,10 +224,9 @@ class Traffic:
 
     def _place(self, only: int | None = None) -> None:
         part = slice(None) if only is None else slice(only, only + 1)
-        table = self.table
         place(
             self.routes[part], self.s[part], self._half_base[part], self._aside[part], self._drift[part],
-            table.length, table.first, table.at, table.points, self.poses[part],
+            self.table.arrays, self.poses[part],
         )  # fmt: skip
 
     def _extend(self, i: int, rng: np.random.Generator) -> None:

@@ -1,4 +1,4 @@
-"""How a driven vehicle moves, and what happens when it meets something solid.
+"""Vehicle dynamics of a driven vehicle, and collision tests against solid boxes.
 
 The motion is a single-track model: an engine of limited power, drag, rolling resistance, brakes and a friction circle
 along the road; steering with a rate limit and understeer across it (Gillespie, "Fundamentals of Vehicle Dynamics",
@@ -8,6 +8,7 @@ chapters 2, 4 and 6). Boxes seen from above stand for bodies; two of them collid
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numba import njit
@@ -16,13 +17,15 @@ from bridge.town.core.types import VehicleControl
 
 GRAVITY = 9.81
 GRIP = 0.92  # tyre on dry asphalt
+TYRE = 3.5  # CARLA's ``tire_friction`` of ordinary tyres on a dry road
 DRIVELINE = 0.84  # share of the engine's power that reaches the road
 LAUNCH = 4.6  # m/s^2 that the driven wheels can put down from a standstill
 SUBSTEP = 1.0 / 60.0  # s, longest step of the integration
+WIDEST_SLIP = 0.5  # radians between a vehicle's axis and its motion while its tyres hold
 
 
 @dataclass(frozen=True)
-class Spec:
+class VehicleSpec:
     """What a kind of vehicle can do. SI units; ``steer`` is the front wheels' greatest angle in degrees."""
 
     kind: str  # CARLA's base_type: car, truck, van, bus, motorcycle, bicycle
@@ -39,20 +42,20 @@ class Spec:
 
 #: Specifications by base type.
 SPECS = {
-    "car": Spec("car", 1350.0, 88_000.0, 38.0, 0.60, 0.68, 52.0),
-    "van": Spec("van", 2200.0, 95_000.0, 36.0, 0.62, 1.6, 42.0, 4, 8.4, 0.72),
-    "truck": Spec("truck", 9000.0, 180_000.0, 38.0, 0.58, 5.2, 27.0, 4, 6.4, 0.42),
-    "bus": Spec("bus", 12000.0, 200_000.0, 45.0, 0.52, 5.5, 27.0, 4, 6.6, 0.45),
-    "motorcycle": Spec("motorcycle", 290.0, 55_000.0, 34.0, 0.68, 0.45, 52.0, 2, 9.2, 0.95),
-    "bicycle": Spec("bicycle", 90.0, 320.0, 40.0, 0.62, 0.5, 10.0, 2, 5.5, 0.6),
+    "car": VehicleSpec("car", 1350.0, 88_000.0, 38.0, 0.60, 0.68, 52.0),
+    "van": VehicleSpec("van", 2200.0, 95_000.0, 36.0, 0.62, 1.6, 42.0, 4, 8.4, 0.72),
+    "truck": VehicleSpec("truck", 9000.0, 180_000.0, 38.0, 0.58, 5.2, 27.0, 4, 6.4, 0.42),
+    "bus": VehicleSpec("bus", 12000.0, 200_000.0, 45.0, 0.52, 5.5, 27.0, 4, 6.6, 0.45),
+    "motorcycle": VehicleSpec("motorcycle", 290.0, 55_000.0, 34.0, 0.68, 0.45, 52.0, 2, 9.2, 0.95),
+    "bicycle": VehicleSpec("bicycle", 90.0, 320.0, 40.0, 0.62, 0.5, 10.0, 2, 5.5, 0.6),
 }
 
 
 @dataclass
-class Drive:
-    """Moving state of one driven vehicle; `x`, `y` is the centre of its footprint."""
+class VehicleState:
+    """Moving state of one driven vehicle; ``x``, ``y`` is the centre of its footprint."""
 
-    spec: Spec
+    spec: VehicleSpec
     length: float
     x: float
     y: float
@@ -62,24 +65,59 @@ class Drive:
     turn: float = 0.0  # rad/s
     slip: float = 0.0  # radians from the vehicle's axis to its motion
     gear: int = 1
+    tyres: float = TYRE  # ``tire_friction`` of its wheels
+    friction: float = 1.0  # what they hold where it is, as a share of what tyres hold on a dry road
+    airborne: bool = False  # nothing but gravity and drag acts on it
+    rise: float = 0.0  # m/s upwards while it is airborne
 
     def step(self, control: VehicleControl, delta: float, grade: float = 0.0) -> None:
-        """Advance by `delta` seconds under a control whose values are clipped to their ranges; `grade` is the road's
-        slope along the vehicle, radians, positive uphill."""
+        """Advance by ``delta`` seconds under a control whose values are clipped to their ranges.
+
+        ``grade`` is the road's slope along the vehicle, radians, positive uphill. Wheels in the air and those without
+        friction move nothing.
+        """
+        if self.airborne or self.friction <= 0.0:
+            self._glide(delta)
+            return
+        if abs(self.slip) > WIDEST_SLIP:  # it was in the air
+            self.speed *= float(np.cos(self.slip))
+            self.slip = float(np.clip(np.arctan(np.tan(self.slip)), -WIDEST_SLIP, WIDEST_SLIP))
         throttle = float(np.clip(control.throttle, 0.0, 1.0))
         brake = float(np.clip(control.brake, 0.0, 1.0))
         wheel = float(np.clip(control.steer, -1.0, 1.0))
         count = max(1, int(np.ceil(delta / SUBSTEP - 1e-6)))
         s = self.spec
-        state = (self.x, self.y, self.yaw, self.speed, self.steer, self.turn, self.slip)
+        pedals = _Inputs(throttle, brake, wheel, control.hand_brake, control.reverse)
+        limits = _Limits(
+            s.mass, s.power, np.radians(s.steer), s.wheelbase * self.length, s.drag, s.top, s.brakes, s.grip
+        )
+        motion = _Motion(self.x, self.y, self.yaw, self.speed, self.steer, self.turn, self.slip)
         for _ in range(count):
-            state = _advance(
-                *state, throttle, brake, wheel, control.hand_brake, control.reverse, grade, delta / count,
-                s.mass, s.power, np.radians(s.steer), s.wheelbase * self.length, s.drag, s.top, s.brakes, s.grip,
-            )  # fmt: skip
-        self.x, self.y, self.yaw, self.speed, self.steer, self.turn, self.slip = state
+            motion = _advance(motion, pedals, limits, self.friction, grade, delta / count)
+        self.x, self.y, self.yaw, self.speed, self.steer, self.turn, self.slip = motion
         bounds = (4.0, 9.0, 14.0, 20.0, 27.0)
         self.gear = -1 if control.reverse else 1 + sum(self.speed > bound for bound in bounds)
+
+    def push(self, vx: float, vy: float) -> None:
+        """Give it this velocity over the ground, m/s in the world; tyres on a road do not go further aside than
+        `WIDEST_SLIP`."""
+        along = float(np.cos(self.yaw) * vx + np.sin(self.yaw) * vy)
+        across = float(np.cos(self.yaw) * vy - np.sin(self.yaw) * vx)
+        forward = -1.0 if along < 0.0 else 1.0
+        aside = float(np.arctan2(forward * across, forward * along))
+        if abs(aside) <= WIDEST_SLIP or self.airborne or self.friction <= 0.0:
+            self.speed, self.slip = forward * float(np.hypot(along, across)), aside
+        else:
+            self.speed, self.slip = along, float(np.clip(aside, -WIDEST_SLIP, WIDEST_SLIP))
+
+    def _glide(self, delta: float) -> None:
+        """Go on as it goes, turning as it turns, slowed by the air alone."""
+        self.speed /= 1.0 + 0.6 * self.spec.drag * abs(self.speed) / self.spec.mass * delta
+        heading = self.yaw + self.slip
+        self.x += self.speed * float(np.cos(heading)) * delta
+        self.y += self.speed * float(np.sin(heading)) * delta
+        self.yaw += self.turn * delta
+        self.slip -= self.turn * delta
 
     @property
     def velocity(self) -> np.ndarray:
@@ -88,13 +126,52 @@ class Drive:
         return np.array([self.speed * np.cos(heading), self.speed * np.sin(heading), 0.0])
 
 
+class _Motion(NamedTuple):
+    """The moving part of a ``VehicleState``, same fields and units."""
+
+    x: float
+    y: float
+    yaw: float
+    speed: float
+    steer: float
+    turn: float
+    slip: float
+
+
+class _Inputs(NamedTuple):
+    """A clipped control."""
+
+    throttle: float  # 0 .. 1
+    brake: float  # 0 .. 1
+    wheel: float  # steering wheel, -1 .. 1
+    hand_brake: bool
+    reverse: bool
+
+
+class _Limits(NamedTuple):
+    """A ``VehicleSpec`` applied to one vehicle, SI units."""
+
+    mass: float
+    power: float
+    lock: float  # radians
+    base: float  # wheelbase, m
+    drag: float
+    top: float
+    brakes: float
+    grip: float  # g
+
+
 @njit(cache=True, nogil=True)
-def _advance(  # type: ignore[no-untyped-def]
-    x, y, yaw, speed, steer, turn, slip, throttle, brake, wheel, hand_brake, reverse, grade, dt,
-    mass, power, lock, base, drag, top, brakes, across_limit,
-):  # fmt: skip
-    """One substep of the single-track model; the state's seven numbers in, the same out."""
-    grip = across_limit * GRAVITY
+def _advance(motion, inputs, limits, friction, grade, dt):  # type: ignore[no-untyped-def]
+    """One substep of the single-track model: the ``_Motion`` after ``dt`` seconds.
+
+    ``motion``: ``_Motion`` before; ``inputs``: ``_Inputs``; ``limits``: ``_Limits``; ``friction``: 0 .. 1;
+    ``grade``: radians, positive uphill.
+    """
+    x, y, yaw, speed, steer, turn, slip = motion
+    throttle, brake, wheel, hand_brake, reverse = inputs
+    mass, power, lock, base, drag, top, brakes, across_limit = limits
+    grip = across_limit * friction * GRAVITY
     # The rack turns lock to lock in about 1.1 s, and less far the faster the car goes (as CARLA's steering curve).
     target = wheel * lock / (1.0 + (abs(speed) / 22.0) ** 2)
     most = 2.0 * lock / 1.1 * dt
@@ -102,16 +179,16 @@ def _advance(  # type: ignore[no-untyped-def]
 
     across = abs(turn * speed)
     share = min(across / grip, 1.0)
-    along = 1.05 * brakes * max(np.sqrt(1.0 - share * share), 0.2)  # what the friction ellipse leaves
+    along = 1.05 * brakes * friction * max(np.sqrt(1.0 - share * share), 0.2)  # what the friction ellipse leaves
     sign = -1.0 if reverse else 1.0
     if (reverse and speed < -7.0) or abs(speed) > top:
         throttle = 0.0
-    push = min(DRIVELINE * power / max(abs(speed), 1.5) / mass, LAUNCH) * throttle
+    push = min(DRIVELINE * power / max(abs(speed), 1.5) / mass, LAUNCH * friction) * throttle
     pull = brake * brakes + (0.5 * brakes if hand_brake else 0.0)
     if sign * speed < -0.3:  # the other way than the gear: throttle brakes first
         pull += push
         push = 0.0
-    rolling = 0.12 + (0.35 if throttle < 0.02 else 0.0)
+    rolling = (0.12 + (0.35 if throttle < 0.02 else 0.0)) * friction
     resist = min(pull, along) + rolling + 0.6 * drag * speed * speed / mass
     drive = sign * min(push, along) - GRAVITY * np.sin(grade)
     speed += drive * dt
@@ -130,12 +207,16 @@ def _advance(  # type: ignore[no-untyped-def]
     aim = inwards - 0.0035 * turn * speed
     slip += (min(max(aim, -0.5), 0.5) - slip) * min(1.0, dt / 0.08)
     heading = yaw + slip + 0.5 * turn * dt
-    return x + speed * np.cos(heading) * dt, y + speed * np.sin(heading) * dt, yaw + turn * dt, speed, steer, turn, slip
+    x, y = x + speed * np.cos(heading) * dt, y + speed * np.sin(heading) * dt
+    return _Motion(x, y, yaw + turn * dt, speed, steer, turn, slip)
 
 
 @njit(cache=True, nogil=True)
 def overlap(ax, ay, ayaw, ahx, ahy, bx, by, byaw, bhx, bhy):  # type: ignore[no-untyped-def]
-    """Two boxes seen from above: depth (m, 0 = apart) and the unit vector that pushes A out of B (Gottschalk's SAT)."""
+    """Two boxes seen from above: depth (m, 0 = apart) and the unit vector that pushes A out of B (Gottschalk's SAT).
+
+    Box A: centre ``ax``, ``ay``, ``ayaw`` (radians), half sizes ``ahx``, ``ahy``, metres; box B likewise.
+    """
     depth = 1e9
     nx = ny = 0.0
     dx, dy = ax - bx, ay - by
@@ -163,8 +244,11 @@ def overlap(ax, ay, ayaw, ahx, ahy, bx, by, byaw, bhx, bhy):  # type: ignore[no-
 
 @njit(cache=True, nogil=True)
 def deepest(x, y, yaw, hx, hy, boxes, among, count):  # type: ignore[no-untyped-def]
-    """Index into `boxes` (f64 (N, 5): x, y, yaw, half sizes) of the first `count` of `among` hit deepest, depth,
-    normal."""
+    """The box hit deepest: index (-1: none), depth (m), normal x and y.
+
+    ``x``, ``y``, ``yaw``, ``hx``, ``hy``: the body, metres and radians; ``boxes`` f64 (N, 5): x, y, yaw, half sizes;
+    ``among`` i64: indices of candidates, of which the first ``count`` are tested.
+    """
     best, depth, nx, ny = -1, 0.0, 0.0, 0.0
     radius = np.hypot(hx, hy)
     for m in range(count):
@@ -179,13 +263,13 @@ def deepest(x, y, yaw, hx, hy, boxes, among, count):  # type: ignore[no-untyped-
 
 
 class Obstacles:
-    """Solid things that never move: boxes seen from above, f64 (N, 5) as in `deepest`, in a grid of cells."""
+    """Solid things that never move: boxes seen from above, f64 (N, 5) as in ``deepest``, in a grid of cells."""
 
     CELL = 10.0  # m
     STOREY = 3.0  # m, what stands that much higher or lower is on another level
 
     def __init__(self, boxes: np.ndarray, levels: np.ndarray | None = None) -> None:
-        """`levels` f64 (N,): heights that the boxes stand at, metres; None where there is but one level."""
+        """``levels`` f64 (N,): heights that the boxes stand at, metres; None where there is but one level."""
         self.boxes = np.ascontiguousarray(boxes, np.float64).reshape(-1, 5)
         self.levels = levels
         self._all = np.arange(len(self.boxes))
@@ -201,7 +285,7 @@ class Obstacles:
         self._cells = {cell: np.array(members) for cell, members in cells.items()}
 
     def near(self, x: float, y: float, radius: float) -> np.ndarray:
-        """Indices of the boxes that may lie within `radius` metres."""
+        """Indices of the boxes that may lie within ``radius`` metres."""
         c = self.CELL
         cells = [
             self._cells[i, j]
@@ -214,8 +298,10 @@ class Obstacles:
     def hit(
         self, x: float, y: float, yaw: float, hx: float, hy: float, z: float | None = None
     ) -> tuple[int, float, float, float]:
-        """Index of the box that a body (yaw in radians) is deepest in, -1 for none; depth in metres; way out. A body
-        at height `z` meets only what stands on its level."""
+        """Index of the box that a body (yaw in radians) is deepest in, -1 for none; depth in metres; way out.
+
+        A body at height ``z`` meets only what stands on its level.
+        """
         among = self.near(x, y, float(np.hypot(hx, hy)))
         if z is not None and self.levels is not None and len(among):
             among = among[np.abs(self.levels[among] - z) < self.STOREY]

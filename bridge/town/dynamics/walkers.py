@@ -1,6 +1,8 @@
-"""People who walk along the pavements by themselves, around the blocks of the town, and cross at crosswalks."""
+"""Pedestrians of the background traffic: they follow the pavements and use the crosswalks."""
 
 from __future__ import annotations
+
+from typing import NamedTuple
 
 import numpy as np
 from numba import njit
@@ -9,22 +11,54 @@ from scipy.spatial import cKDTree
 from bridge.town.assets.people_meshes import PHASES
 from bridge.town.ground.blocks import KERB, Ground, Ring, along, offset
 
-FAR = 110.0  # m, walkers are kept within this distance of who drives
+FAR = 110.0  # m, walkers are kept within this distance of driven vehicles
 STRIDE = 1.4  # m of two steps, a cycle of the gait
 SHARES = (0.34, 0.6)  # of the pavement's width, where people walk
 CROSSES = 0.4  # share of those who pass a crosswalk that cross there
 DEPTH = 3.2  # m of a crosswalk along the road
-GIVE_UP = 9.0  # s one waits at the kerb
+KERB_TIMEOUT = 9.0  # s of waiting at the kerb before giving up
 
-_STATE = ("poses", "phase", "speed", "_walked", "_scale", "_ring", "_at", "_way", "_wish", "_crossing", "_start",
-          "_stop", "_done", "_waits", "_dice", "_goals")  # fmt: skip
+
+class Footpaths(NamedTuple):
+    """The paths of pedestrians: L lines with M samples in all, and the C crosswalks that they pass."""
+
+    points: np.ndarray  # f64 (M, 3), m
+    first: np.ndarray  # i64 (L + 1,): line k owns samples first[k] to first[k + 1]
+    loop: np.ndarray  # bool (L,)
+    middles: np.ndarray  # f64 (C, 2), m, centres of the crosswalks
+    across: np.ndarray  # f64 (C, 2), unit vectors across the road
+    wide: np.ndarray  # f64 (C,), half length of the crosswalk across the road, m
+    link: np.ndarray  # i64 (M,), the crosswalk at each sample, -1 = none
+    goal: np.ndarray  # i64 (M,), the sample on its other side
+
+
+class Crowd(NamedTuple):
+    """N pedestrians; the kernel updates the arrays in place."""
+
+    poses: np.ndarray  # f64 (N, 4): x, y, z (m), yaw (radians) of the feet
+    phase: np.ndarray  # i64 (N,), of the gait
+    speed: np.ndarray  # f64 (N,), m/s
+    walked: np.ndarray  # f64 (N,), m
+    scale: np.ndarray  # f64 (N,), body height over an adult's
+    ring: np.ndarray  # i64 (N,), line that is followed
+    at: np.ndarray  # f64 (N,), sample along it
+    way: np.ndarray  # f64 (N,): 1 forwards, -1 backwards
+    wish: np.ndarray  # f64 (N,), desired speed, m/s
+    crossing: np.ndarray  # i64 (N,), the crosswalk in use or waited at, -1 = none
+    start: np.ndarray  # f64 (N, 3), of the crossing, m
+    stop: np.ndarray  # f64 (N, 3), of the crossing, m
+    done: np.ndarray  # f64 (N,), m across; 0 while waiting at the kerb
+    waits: np.ndarray  # f64 (N,), s at the kerb; since the last crossing otherwise
+    dice: np.ndarray  # i64 (N,), state of a linear congruential generator
+    goals: np.ndarray  # i64 (N,), sample on the other side
 
 
 class Walkers:
-    """All walkers that go by themselves, as arrays over their number.
+    """The pedestrians of the background traffic.
 
-    ``poses`` f64 (N, 4): x, y, z (m), yaw (radians) of the feet; ``speed`` f64 (N,), m/s; ``phase`` i64 (N,), gait;
-    ``crossed`` bool (C,): whether somebody is on a crosswalk, or wants to be. `crosswalks` are polygons f64 (K, 3).
+    ``ground``: its rings have the pavements; ``count``: of pedestrians, none where there is no pavement; ``scales`` f64
+    (count,): body heights over an adult's; ``rng`` draws their places; ``crosswalks``: polygons f64 (K, 3), m.
+    ``crossed`` bool (C,): whether a crosswalk is in use or waited at.
     """
 
     def __init__(
@@ -37,73 +71,94 @@ class Walkers:
     ) -> None:
         lines, loops = _paths(ground.rings)
         count = count if lines else 0
-        self.poses = np.zeros((count, 4))
-        self.phase = np.zeros(count, np.int64)
-        self._walked = rng.uniform(0.0, 30.0, count)
-        self._scale = np.asarray(scales, float)[:count]
-        self._points = np.concatenate(lines) if lines else np.zeros((0, 3))
-        self._first = np.concatenate([[0], np.cumsum([len(line) for line in lines])]).astype(np.int64)
-        self._loop = np.array(loops, np.bool_)
-        sizes = np.diff(self._first).astype(float)
-        self._ring = rng.choice(len(sizes), size=count, p=sizes / sizes.sum()) if count else np.zeros(0, np.int64)
-        self._at = rng.uniform(0.0, 1.0, count) * sizes[self._ring] if count else np.zeros(0)
-        self._way = rng.choice([-1.0, 1.0], count)
-        self._wish = rng.uniform(1.0, 1.6, count) * np.sqrt(self._scale)
-        self.speed = self._wish.copy()
-        self._crossing = np.full(count, -1, np.int64)  # the crosswalk one is on, or waits at
-        self._start, self._stop = np.zeros((count, 3)), np.zeros((count, 3))
-        self._done = np.zeros(count)  # m across; negative: waits at the kerb
-        self._waits = np.zeros(count)  # s at the kerb; since the last crossing otherwise
-        self._dice = np.arange(1, count + 1, dtype=np.int64) * 7919
-        self._goals = np.zeros(count, np.int64)  # the path's sample on the other side
-        self._middles, self._across, self._wide, self._link, self._goal = _link(self._points, crosswalks)
+        walked = rng.uniform(0.0, 30.0, count)
+        scale = np.asarray(scales, float)[:count]
+        points = np.concatenate(lines) if lines else np.zeros((0, 3))
+        first = np.concatenate([[0], np.cumsum([len(line) for line in lines])]).astype(np.int64)
+        sizes = np.diff(first).astype(float)
+        ring = rng.choice(len(sizes), size=count, p=sizes / sizes.sum()) if count else np.zeros(0, np.int64)
+        at = rng.uniform(0.0, 1.0, count) * sizes[ring] if count else np.zeros(0)
+        way = rng.choice([-1.0, 1.0], count)
+        wish = rng.uniform(1.0, 1.6, count) * np.sqrt(scale)
+        self._paths = Footpaths(points, first, np.array(loops, np.bool_), *_link(points, crosswalks))
+        self._crowd = Crowd(
+            poses=np.zeros((count, 4)),
+            phase=np.zeros(count, np.int64),
+            speed=wish.copy(),
+            walked=walked,
+            scale=scale,
+            ring=ring,
+            at=at,
+            way=way,
+            wish=wish,
+            crossing=np.full(count, -1, np.int64),
+            start=np.zeros((count, 3)),
+            stop=np.zeros((count, 3)),
+            done=np.zeros(count),
+            waits=np.zeros(count),
+            dice=np.arange(1, count + 1, dtype=np.int64) * 7919,
+            goals=np.zeros(count, np.int64),
+        )
         self.crossed = np.zeros(max(len(crosswalks), 1), np.bool_)
         self.step(0.0, np.zeros((0, 7)))
+
+    @property
+    def poses(self) -> np.ndarray:
+        """f64 (N, 4): x, y, z (m), yaw (radians) of the feet."""
+        return self._crowd.poses
+
+    @property
+    def speed(self) -> np.ndarray:
+        """f64 (N,), m/s."""
+        return self._crowd.speed
+
+    @property
+    def phase(self) -> np.ndarray:
+        """i64 (N,), phase of the gait."""
+        return self._crowd.phase
 
     def __len__(self) -> int:
         return len(self.poses)
 
     def bring(self, i: int, rng: np.random.Generator, focus: np.ndarray, forward: np.ndarray, least: float) -> None:
-        """Let walker i reappear on a pavement round `focus` (2,), `least` to `FAR` metres away, and not right before
-        its eyes."""
-        away = self._points[:, :2] - focus
+        """Move walker ``i`` to a pavement near ``focus``, out of its sight.
+
+        ``rng`` draws the place; ``focus`` f64 (2,), m, looks along ``forward`` f64 (2,); the distance is ``least`` to
+        ``FAR`` metres.
+        """
+        paths, crowd = self._paths, self._crowd
+        away = paths.points[:, :2] - focus
         distance = np.hypot(away[:, 0], away[:, 1])
         seen = (away @ forward > 0.7 * distance) & (distance < 0.6 * FAR)
         spots = np.flatnonzero((distance > least) & (distance < FAR) & ~seen)
         if len(spots):
             k = int(rng.choice(spots))
-            self._ring[i] = int(np.searchsorted(self._first, k, side="right")) - 1
-            self._at[i] = k - self._first[self._ring[i]]
-            self._crossing[i] = -1
-            self.poses[i, :3] = self._points[k]
+            crowd.ring[i] = int(np.searchsorted(paths.first, k, side="right")) - 1
+            crowd.at[i] = k - paths.first[crowd.ring[i]]
+            crowd.crossing[i] = -1
+            crowd.poses[i, :3] = paths.points[k]
 
     def remove(self, i: int) -> None:
         """Take walker i out; those after it move up."""
-        for name in _STATE:
-            setattr(self, name, np.delete(getattr(self, name), i, axis=0))
+        self._crowd = Crowd(*(np.delete(array, i, axis=0) for array in self._crowd))
 
     @property
     def on_road(self) -> np.ndarray:
-        """Who is on a crosswalk, f64 (M, 7), as in `lanes.look_ahead`."""
-        out = np.flatnonzero((self._crossing >= 0) & (self._done > 0.0))
+        """The pedestrians on crosswalks, f64 (M, 7), as in ``lanes.look_ahead``."""
+        out = np.flatnonzero((self._crowd.crossing >= 0) & (self._crowd.done > 0.0))
         half = np.full(len(out), 0.3)
         return np.column_stack(
             [self.poses[out, :2], self.poses[out, 3], half, half, self.speed[out], self.poses[out, 2]]
         )
 
     def step(self, delta: float, bodies: np.ndarray, closed: np.ndarray | None = None) -> None:
-        """Advance by `delta` seconds; who is about to walk into one of `bodies` (as in `lanes.look_ahead`) waits.
+        """Advance by ``delta`` seconds. Pedestrians wait for ``bodies`` (as in ``lanes.look_ahead``) in their way.
 
-        Nobody sets foot on crosswalks that are `closed`, bool (C,): traffic has green there.
+        None sets foot on crosswalks that are ``closed``, bool (C,): traffic has green there.
         """
         if len(self):
-            _walk(
-                delta, self._points, self._first, self._loop, self._ring, self._at, self._way, self._wish, self.speed,
-                self._walked, self._scale, self.poses, self.phase, bodies, self._crossing, self._start, self._stop,
-                self._done, self._waits, self._dice, self._goals, self._middles, self._across, self._wide,
-                self._link, self._goal,
-                np.zeros(len(self.crossed), np.bool_) if closed is None else closed, self.crossed,
-            )  # fmt: skip
+            shut = np.zeros(len(self.crossed), np.bool_) if closed is None else closed
+            _walk(delta, self._paths, self._crowd, bodies, shut, self.crossed)
 
 
 def _paths(rings: list[Ring]) -> tuple[list[np.ndarray], list[bool]]:
@@ -166,7 +221,10 @@ def _link(
 
 @njit(cache=True, nogil=True)
 def _clear(middle, across, wide, bodies):  # type: ignore[no-untyped-def]
-    """Whether nothing stands on a crosswalk and nobody comes to it within seconds who does not stop."""
+    """Whether a crosswalk is free and no vehicle approaches it without stopping.
+
+    ``middle``, ``across`` f64 (2,) and ``wide`` as in ``Footpaths``; ``bodies`` f64 (B, 7) as in ``lanes.look_ahead``.
+    """
     for j in range(len(bodies)):
         dx, dy = middle[0] - bodies[j, 0], middle[1] - bodies[j, 1]
         away = np.hypot(dx, dy)
@@ -186,10 +244,14 @@ def _clear(middle, across, wide, bodies):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True)
-def _walk(  # type: ignore[no-untyped-def]
-    delta, points, first, loop, ring, at, way, wish, speed, walked, scale, poses, phase, bodies, crossing, start, stop,
-    done, waits, dice, goals, middles, acrosses, wide, link, goal, closed, crossed,
-):  # fmt: skip
+def _walk(delta, paths, crowd, bodies, closed, crossed):  # type: ignore[no-untyped-def]
+    """One step of ``delta`` seconds of all pedestrians.
+
+    ``paths``: ``Footpaths``; ``crowd``: ``Crowd``, updated in place; ``bodies`` f64 (B, 7) as in ``lanes.look_ahead``;
+    ``closed`` bool (C,): crosswalks that may not be entered; ``crossed`` bool (C,), written: in use or waited at.
+    """
+    points, first, loop, middles, acrosses, wide, link, goal = paths
+    poses, phase, speed, walked, scale, ring, at, way, wish, crossing, start, stop, done, waits, dice, goals = crowd
     crossed[:] = False
     for i in range(len(at)):
         blocked = False
@@ -208,7 +270,7 @@ def _walk(  # type: ignore[no-untyped-def]
                 crossed[c] = not closed[c]
                 if not closed[c] and _clear(middles[c], acrosses[c], wide[c], bodies):
                     done[i] = 1e-3
-                elif waits[i] > GIVE_UP:
+                elif waits[i] > KERB_TIMEOUT:
                     crossing[i], waits[i] = -1, 0.0
                 aim = 0.0
             else:

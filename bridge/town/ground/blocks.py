@@ -1,4 +1,4 @@
-"""Where the asphalt ends: the kerb lines of a map and the blocks of ground between its streets.
+"""Kerb lines of a map, and the blocks of ground between its streets.
 
 All lanes are painted into a fine mask; its contours are then moved onto the exact lane edges. That works for any map,
 junctions of any shape included, where lane-by-lane reasoning about corners would not.
@@ -32,7 +32,7 @@ class Ring:
     """The closed edge of the asphalt, which lies on its right: ``points`` f64 (N, 3), first not repeated.
 
     ``outer`` encloses the town. Per point: ``walk`` f64 (N,), width of the pavement there, 0 = none; ``setting`` i8
-    (N,), index into `SETTINGS`; ``cap`` bool (N,), where a bridge carries the road on and nothing may stand.
+    (N,), index into ``SETTINGS``; ``cap`` bool (N,), where a bridge carries the road on and nothing may stand.
     """
 
     points: np.ndarray
@@ -57,7 +57,7 @@ class Ground:
 
     ``regions``: pieces of land between the roads: the ring around it (None: the one that reaches to the horizon) and
     the rings of roads inside it. ``bridges``: lanes (driving or not) and the slices of their samples that are carried
-    by bridges. `hills`: height (m) of the hills round a map that is not flat, `seed` decides where they are.
+    by bridges. ``hills``: height (m) of the hills round a map that is not flat, ``seed`` decides where they are.
     """
 
     def __init__(self, network: Network, hills: float = 16.0, seed: int = 0) -> None:
@@ -104,7 +104,7 @@ class Ground:
         self.regions = _regions(self.rings)
 
     def paint(self, mask: np.ndarray, lanes: list[Lane], grow: float = 0.0) -> None:
-        """Set the cells of `mask` under some lanes, widened by `grow` metres."""
+        """Set the cells of ``mask`` under some lanes, widened by ``grow`` metres."""
         for lane in lanes:
             left, right = lane.left[:, :2], lane.right[:, :2]
             if grow:
@@ -146,7 +146,7 @@ class Ground:
         return road + share * (land - road), KERB if self._kerbed[k] else -0.04
 
     def heights(self, points: np.ndarray) -> np.ndarray:
-        """Height of the land at `points` (N, 2), f64 (N,)."""
+        """Height of the land at ``points`` (N, 2), f64 (N,)."""
         if self.terrain is None:
             return np.full(len(points), self._level)
         return self.terrain.heights(points)
@@ -226,8 +226,10 @@ class Ground:
 
 
 def offset(points: np.ndarray, distance: float | np.ndarray) -> np.ndarray:
-    """A closed line shifted to its left by `distance` metres, one or one per point (mitred, limited at sharp corners);
-    f64, same shape."""
+    """A closed line f64 (N, D) shifted to its left by ``distance`` metres, a number or one per point; same shape.
+
+    Corners are mitred, limited where they are sharp.
+    """
     step = np.roll(points[:, :2], -1, axis=0) - points[:, :2]
     step /= np.maximum(np.linalg.norm(step, axis=1), 1e-9)[:, None]
     normal = np.stack([-step[:, 1], step[:, 0]], axis=1)
@@ -239,7 +241,7 @@ def offset(points: np.ndarray, distance: float | np.ndarray) -> np.ndarray:
 
 
 def along(points: np.ndarray, step: float) -> np.ndarray:
-    """A closed line resampled about every `step` metres, f64 (M, D)."""
+    """A closed line resampled about every ``step`` metres, f64 (M, D)."""
     closed = np.concatenate([points, points[:1]])
     at = np.concatenate([[0.0], np.cumsum(np.linalg.norm(np.diff(closed[:, :2], axis=0), axis=1))])
     where = np.linspace(0.0, at[-1], max(8, int(at[-1] / step)), endpoint=False)
@@ -301,7 +303,7 @@ def _without_spikes(line: np.ndarray) -> np.ndarray:
 
 
 def _densified(line: np.ndarray, step: float) -> np.ndarray:
-    """A closed line (N, 2) with points between its own, so that no two are further apart than `step` metres."""
+    """A closed line (N, 2) with points between its own, so that no two are further apart than ``step`` metres."""
     parts = []
     for a, b in pairwise(np.concatenate([line, line[:1]])):
         count = max(1, int(np.ceil(np.linalg.norm(b - a) / step)))
@@ -357,7 +359,7 @@ def _finer_each(lines: np.ndarray) -> list[np.ndarray]:
 
 
 def _runs(chosen: np.ndarray) -> list[slice]:
-    """Slices of the stretches where `chosen`, each one sample longer at both ends where there is one."""
+    """Slices of the stretches where ``chosen``, each one sample longer at both ends where there is one."""
     bounds = np.flatnonzero(np.diff(np.concatenate([[0], chosen.astype(np.int8), [0]])))
     pairs = zip(bounds[::2].tolist(), bounds[1::2].tolist(), strict=True)
     slices = [slice(a, b) if b - a > 1 else slice(max(a - 1, 0), b + 1) for a, b in pairs]

@@ -80,6 +80,6 @@ def _bridge(left: np.ndarray, right: np.ndarray, ground: Ground) -> list[Mesh]:
 
 
 def _spaced(parts: list[Mesh], place: np.ndarray) -> bool:
-    """Whether no pier stands within `PIERS` metres."""
+    """Whether no pier stands within ``PIERS`` metres."""
     piers = [mesh for mesh in parts if len(mesh.triangles) == 12 and mesh.tags[0] == Tag.BRIDGE]
     return all(np.hypot(*(mesh.vertices[:, :2].mean(0) - place[:2])) > PIERS for mesh in piers)

@@ -111,8 +111,11 @@ def _pavement(ring: Ring) -> Mesh:
 
 
 def _land(around: Ring | None, rings: list[Ring], ground: Ground) -> Mesh:
-    """A piece of land between roads. It reaches under the pavement, or under the asphalt where there is none, which
-    hides where the triangulation cuts corners."""
+    """A piece of land between roads.
+
+    It reaches under the pavement, or under the asphalt where there is none, which hides where the triangulation cuts
+    corners.
+    """
     lines = []
     for ring in [*([around] if around else []), *rings]:
         under = np.where(ring.walk > 0.0, ring.walk * 0.5, np.where(ring.cap, 0.0, -0.3))
@@ -301,7 +304,7 @@ def _painted_line(line: np.ndarray, aside: np.ndarray, broken: bool, colour: tup
 
 
 def _bars(origin: np.ndarray, step: np.ndarray, count: int, a: np.ndarray, b: np.ndarray) -> Mesh:
-    """`count` parallelograms of sides `a` and `b`, the first at `origin`, each `step` from the last."""
+    """``count`` parallelograms of sides ``a`` and ``b``, the first at ``origin``, each ``step`` from the last."""
     corners = origin + np.arange(count)[:, None, None] * step + np.array([0 * a, a, a + b, b])
     first = 4 * np.arange(count)[:, None]
     triangles = np.concatenate([first + half for half in _HALVES])
@@ -358,7 +361,7 @@ def _stop_lines(network: Network) -> list[Mesh]:
 
 
 def end_of(lane: Lane, back: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Centre of a lane `back` metres before its end, and unit vectors to its right and along it."""
+    """Centre of a lane ``back`` metres before its end, and unit vectors to its right and along it."""
     at = np.concatenate([[0.0], np.cumsum(np.linalg.norm(np.diff(lane.centre, axis=0), axis=1))])
     where = max(at[-1] - back, 0.0)
     point = np.array([np.interp(where, at, lane.centre[:, k]) for k in range(3)])

@@ -14,8 +14,8 @@ ROUNDS = 80
 class Terrain:
     """A height field that passes through the roads and is smooth (harmonic) between them, with hills far from any.
 
-    `low`, `high`: corners of the roads' bounding box; `roads` f64 (N, 3): points on roads, bridges left out;
-    `tall`: height of the hills, metres; `seed` decides where they are.
+    ``low``, ``high``: corners of the roads' bounding box; ``roads`` f64 (N, 3): points on roads, bridges left out;
+    ``tall``: height of the hills, metres; ``seed`` decides where they are.
     """
 
     def __init__(self, low: np.ndarray, high: np.ndarray, roads: np.ndarray, tall: float, seed: int) -> None:

@@ -41,4 +41,5 @@ class Lane:
 
     @property
     def length(self) -> float:
+        """Metres along the centre."""
         return float(np.linalg.norm(np.diff(self.centre, axis=0), axis=1).sum())

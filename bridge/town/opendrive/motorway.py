@@ -45,7 +45,7 @@ Mark = xodr.RoadMarkType
 
 @dataclass
 class Straight:
-    """A carriageway's stretch on one straight: `origin` on its left edge at the overpass, `ahead` and `right` units."""
+    """A carriageway on one straight: ``origin`` on its left edge at the overpass, unit vectors ``ahead``, ``right``."""
 
     number: int  # of its roads, without the part
     origin: np.ndarray
@@ -53,7 +53,7 @@ class Straight:
     right: np.ndarray
 
     def at(self, u: float, v: float) -> np.ndarray:
-        """Place `u` metres along and `v` to the right."""
+        """Place ``u`` metres along and ``v`` to the right."""
         return self.origin + u * self.ahead + v * self.right
 
 
@@ -123,7 +123,7 @@ class _Drawing:
         speed: float,
         centre: xodr.RoadMarkType | None = None,
     ) -> None:
-        """A road inside a junction; `links`: lane before, lane here, lane after."""
+        """A road inside a junction; ``links``: lane before, lane here, lane after."""
         number, self._next = self._next, self._next + 1
         road = self.road(number, view, right, left, kind=kind, speed=speed, junction=junction.id, centre=centre)
         connection = xodr.Connection(source.road, number, xodr.ContactPoint.start)

@@ -51,7 +51,7 @@ class Network:
     """All lanes of a map.
 
     Raises:
-        ValueError: `carla.Map` cannot read the text, or there is no lane to drive on.
+        ValueError: ``carla.Map`` cannot read the text, or there is no lane to drive on.
     """
 
     def __init__(self, name: str, opendrive: str) -> None:
@@ -66,15 +66,15 @@ class Network:
         for road in root.iter("road"):
             self._read_road(road)
         if not self.lanes:
-            raise ValueError(f"{name}: the map has no driving lane, so nobody can drive there: choose another file")
+            raise ValueError(f"{name}: the map has no driving lane: choose another file")
         self.index = {(lane.road, lane.section, lane.id): k for k, lane in enumerate(self.lanes)}
         self._connect()
         self._settle()
         self.signals = signals_of(self.map, root, self.lanes, self.others)
         self.crosswalks = self._crosswalks()
 
-    def spawn_points(self) -> list[Transform]:
-        """Poses in driving lanes outside junctions, more than 8 m apart, the same whenever they are asked for."""
+    def berths(self) -> list[Transform]:
+        """Poses in driving lanes outside junctions where vehicles might begin, in an order that is always the same."""
         points: list[Transform] = []
         for lane in self.lanes:
             if lane.junction >= 0 or lane.length < 22.0:
@@ -82,15 +82,14 @@ class Network:
             at = np.concatenate([[0.0], np.cumsum(np.linalg.norm(np.diff(lane.centre, axis=0), axis=1))])
             last = max(at[-1] - (12.0 if lane.next else 40.0), 8.0)  # who begins where a road ends drives off it
             for where in np.linspace(8.0, last, max(1, int((last - 8.0) // 24.0)) + 1).tolist():
-                x, y, z = (float(np.interp(where, at, lane.centre[:, k])) for k in range(3))
-                bx, by = (float(np.interp(where + 0.5, at, lane.centre[:, k])) for k in range(2))
-                points.append(Transform(x, y, z + 0.2, 0.0, float(np.degrees(np.arctan2(by - y, bx - x)))))
-        order = np.random.default_rng(len(points)).permutation(len(points))
-        chosen: list[Transform] = []
-        for k in order:
-            if all((points[k].x - p.x) ** 2 + (points[k].y - p.y) ** 2 > 64.0 for p in chosen):
-                chosen.append(points[k])
-        return chosen
+                here, on = (
+                    np.array([np.interp(s, at, lane.centre[:, k]) for k in range(3)]) for s in (where, where + 0.5)
+                )
+                x, y, z = here.tolist()
+                along, across, up = (on - here).tolist()
+                pitch, yaw = np.arctan2(up, np.hypot(along, across)), np.arctan2(across, along)
+                points.append(Transform(x, y, z + 0.2, float(np.degrees(pitch)), float(np.degrees(yaw))))
+        return [points[k] for k in np.random.default_rng(len(points)).permutation(len(points))]
 
     def _read_road(self, road: ET.Element) -> None:
         number, length = int(road.get("id", "-1")), float(road.get("length", "0"))
@@ -165,7 +164,7 @@ class Network:
             lane.setting = lane.setting or known.get(lane.road, "town")
 
     def _crosswalks(self) -> list[np.ndarray]:
-        """Polygons f64 (N, 3) of the zebra crossings; `carla.Map` closes each by repeating its first point."""
+        """Polygons f64 (N, 3) of the zebra crossings; ``carla.Map`` closes each by repeating its first point."""
         polygons: list[np.ndarray] = []
         current: list[tuple[float, float, float]] = []
         for place in self.map.get_crosswalks():

@@ -1,6 +1,6 @@
-"""A trial reading of a map file in a process of its own.
+"""A trial parse of a map file in a separate process.
 
-`carla.Map` is native code that does not survive every damaged file (a controller of a signal that is not there, for
+``carla.Map`` is native code that does not survive every damaged file (a controller of a signal that is not there, for
 one). The town must: it lets another process try first. ``python -m bridge.town.opendrive.probe NAME < FILE`` exits 0
 when the map is usable. Numbers that would make it fill all memory (a road without end) are refused before that.
 """
@@ -15,8 +15,8 @@ import sys
 import xml.etree.ElementTree as ET
 from pathlib import Path
 
-PATIENCE = 120.0  # s
-LONGEST = 100_000.0  # m, of one road: `carla.Map` samples them all
+TIMEOUT = 120.0  # s
+LONGEST = 100_000.0  # m, of one road: ``carla.Map`` samples them all
 LARGEST = 1e7  # of any number: metres from the origin, coefficients
 _NUMBERS = (
     "s",
@@ -44,14 +44,14 @@ def check_numbers(name: str, root: ET.Element) -> None:
             try:
                 value = float(element.get(attribute, "0"))
             except ValueError:
-                continue  # `carla.Map` says what it thinks of text
+                continue  # ``carla.Map`` says what it thinks of text
             limit = LONGEST if (element.tag, attribute) == ("road", "length") else LARGEST
             if not (math.isfinite(value) and abs(value) <= limit):
                 raise ValueError(f"{name} is damaged: a <{element.tag}> has {attribute}={element.get(attribute)!r}")
 
 
 def mend(root: ET.Element) -> int:
-    """Correct what generators write and `carla.Map` does not survive; returns how many things that were.
+    """Correct what generators write and ``carla.Map`` does not survive; returns how many things that were.
 
     Objects and signals behind their road's end (rounding, mostly) are put at it; controllers and references that name
     a signal which is not in the file are left out.
@@ -60,7 +60,7 @@ def mend(root: ET.Element) -> int:
     for road in root.iter("road"):
         for kind in ("object", "signal", "signalReference"):
             for thing in road.iter(kind):
-                with contextlib.suppress(ValueError):  # `carla.Map` says what it thinks of text
+                with contextlib.suppress(ValueError):  # ``carla.Map`` says what it thinks of text
                     place, length = float(thing.get("s", "0")), float(road.get("length", "0"))
                     if not 0.0 <= place <= length:
                         thing.set("s", repr(min(max(place, 0.0), length)))
@@ -82,11 +82,11 @@ def try_map(name: str, text: str) -> None:
     command = [sys.executable, "-m", "bridge.town.opendrive.probe", name]
     try:
         result = subprocess.run(
-            command, env=environment, input=text.encode(), capture_output=True, timeout=PATIENCE, check=False
+            command, env=environment, input=text.encode(), capture_output=True, timeout=TIMEOUT, check=False
         )
     except subprocess.TimeoutExpired:
         raise ValueError(
-            f"{name}: CARLA's map reader needs more than {PATIENCE:.0f} s for it: choose a smaller map"
+            f"{name}: CARLA's map reader needs more than {TIMEOUT:.0f} s for it: choose a smaller map"
         ) from None
     said = result.stdout.decode(errors="replace").strip()
     if result.returncode == 1 and said:
@@ -98,11 +98,12 @@ def try_map(name: str, text: str) -> None:
 
 
 def main(name: str) -> int:
+    """Parse the map on standard input under CPU limits; returns the exit code."""
     with contextlib.suppress(ImportError):  # where there are limits: the town may not be there any more to end this
         import resource
 
-        resource.setrlimit(resource.RLIMIT_CPU, (int(PATIENCE), int(PATIENCE)))
-    from bridge.town.opendrive.network import Network  # here, so that `try_map` does not load it
+        resource.setrlimit(resource.RLIMIT_CPU, (int(TIMEOUT), int(TIMEOUT)))
+    from bridge.town.opendrive.network import Network  # here, so that ``try_map`` does not load it
 
     try:
         Network(Path(name).stem, sys.stdin.buffer.read().decode())

@@ -1,4 +1,4 @@
-"""Reference lines of OpenDRIVE roads: where a point (s, t) of a road lies (ASAM OpenDRIVE 1.7, chapters 7 and 8)."""
+"""Reference lines of OpenDRIVE roads: the position of a road's point (s, t) (ASAM OpenDRIVE 1.7, chapters 7 and 8)."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def number(element: ET.Element, name: str, default: float = 0.0) -> float:
     return value if math.isfinite(value) else default
 
 
-class Place(NamedTuple):
+class RoadPoint(NamedTuple):
     """A place in UE's axes, metres; ``yaw``: degrees, along the road."""
 
     x: float
@@ -40,14 +40,16 @@ class ReferenceLine:
         self._height = _cubics(road.findall("./elevationProfile/elevation"))
         self._bank = _cubics(road.findall("./lateralProfile/superelevation"))
 
-    def at(self, s: float, t: float = 0.0) -> Place:
-        """The place ``t`` metres to the left of the line's point ``s``, which is kept within the road; of a road
-        without a plan view, the origin."""
+    def at(self, s: float, t: float = 0.0) -> RoadPoint:
+        """The place ``t`` metres to the left of the line's point ``s``, which is kept within the road.
+
+        Of a road without a plan view, the origin.
+        """
         s = min(max(s, 0.0), self.length)
         x, y, heading = self._point(s)
         bank = _value(self._bank, s)
         x, y = x - t * math.sin(heading), y + t * math.cos(heading)
-        return Place(x, -y, _value(self._height, s) + t * math.tan(bank), -math.degrees(heading))
+        return RoadPoint(x, -y, _value(self._height, s) + t * math.tan(bank), -math.degrees(heading))
 
     def _point(self, s: float) -> tuple[float, float, float]:
         if not self._plan:

@@ -1,4 +1,4 @@
-"""Hills under the roads of a generated town: where they rise, and the elevation profiles that follow them."""
+"""Hills under the roads of a generated town, and the elevation profiles that follow them."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ KNOT = 15.0  # m between the knots of an elevation profile
 
 
 class Hills:
-    """A smooth height field, f64 (N,) metres of places (N, 2), level where `junctions` (place, radius) are."""
+    """A smooth height field, f64 (N,) metres of places (N, 2), level where ``junctions`` (place, radius) are."""
 
     def __init__(
         self, tall: float, wave: float, junctions: Sequence[tuple[np.ndarray, float]], rng: np.random.Generator
@@ -30,6 +30,7 @@ class Hills:
         return result
 
     def __call__(self, places: np.ndarray) -> np.ndarray:
+        """Heights f64 (N,), m, at ``places`` f64 (N, 2), m."""
         height = self._raw(places)
         for middle, radius, level in self._junctions:
             away = np.hypot(*(places - middle).T)
@@ -39,8 +40,10 @@ class Hills:
 
 
 def follow(root: ET.Element, height: Callable[[np.ndarray], np.ndarray], steepest: float) -> None:
-    """Let every road of an OpenDRIVE document run over a height field (see `Hills`), scaled down so that no road is
-    steeper than `steepest` (rise over run)."""
+    """Give every road of an OpenDRIVE document the elevation of a height field (see ``Hills``).
+
+    The field is scaled down so that no road is steeper than ``steepest`` (rise over run).
+    """
     courses = [(road, *course(road, KNOT)) for road in root.iter("road")]
     heights = [height(places) for _, _, places in courses]
     slope = max(float(np.abs(np.gradient(z, at)).max()) for (_, at, _), z in zip(courses, heights, strict=True))
@@ -49,7 +52,7 @@ def follow(root: ET.Element, height: Callable[[np.ndarray], np.ndarray], steepes
 
 
 def raise_road(road: ET.Element, at: ArrayLike, height: ArrayLike) -> None:
-    """Give a road the elevation `height` (m) at the distances `at` (m, rising) along it: a C1 cubic through them."""
+    """Give a road the elevation ``height`` (m) at the distances ``at`` (m, rising): a C1 cubic through them."""
     s, z = np.asarray(at, float), np.asarray(height, float)
     slope = np.gradient(z, s)
     slope[[0, -1]] = 0.0  # roads meet in level junctions
@@ -66,7 +69,7 @@ def raise_road(road: ET.Element, at: ArrayLike, height: ArrayLike) -> None:
 
 
 def course(road: ET.Element, step: float) -> tuple[np.ndarray, np.ndarray]:
-    """Distances along a road's reference line about every `step` metres, both ends included, and places (N, 2) there.
+    """Distances along a road's reference line about every ``step`` metres, both ends included, and places (N, 2) there.
 
     Knows lines, arcs and parametric cubics over [0, 1], which is what the generated towns are made of.
     """

@@ -1,4 +1,4 @@
-"""The traffic lights of an OpenDRIVE map: where they stand, whom they stop, which of them are green together.
+"""The traffic lights of an OpenDRIVE map: poses, controlled lanes, phase groups.
 
 Other people's files have lights above the lanes, several for one road, each for one lane or one arrow, and controllers
 that are one box for a whole junction rather than one phase of it. Here a road has one light per direction and side.
@@ -47,16 +47,26 @@ def signals_of(town: carla.Map, root: ET.Element, lanes: Sequence[Lane], others:
         for other in lane.next:
             before.setdefault(other, []).append(k)
     found: list[Signal] = []
-    above: dict[tuple[int, int], int] = {}  # road and direction -> which of `found` is its light from above
+    above: dict[tuple[int, int], int] = {}  # road and direction -> which of ``found`` is its light from above
     marks = [mark for kind in TYPES for mark in town.get_all_landmarks_of_type(kind)]
-    for mark in sorted(marks, key=lambda mark: (len(mark.id), mark.id)):
+    places: dict[str, set[int]] = {}  # roads on which a signal is named
+    for mark in marks:
+        places.setdefault(mark.id, set()).add(mark.road_id)
+    for mark in sorted(marks, key=lambda mark: (len(mark.id), mark.id, mark.road_id)):
         sign = -1 if mark.orientation == carla.LandmarkOrientation.Positive else 1
         here = of_road.get(mark.road_id, [])
-        guarded = [k for k in here if lanes[k].id * sign > 0]
+        if len(places[mark.id]) > 1 and set(mark.get_lane_validities()) == {(0, 0)}:
+            continue  # it only stands there: references say whom it stops
+        # RoadRunner's connecting roads go one way, and it turns a signal's orientation round on them.
+        guarded = [k for k in here if lanes[k].id * sign > 0] or here
         if any(lanes[k].junction >= 0 for k in guarded):
             guarded = sorted({other for k in guarded for other in before.get(k, [])})
         guarded = [k for k in guarded if any(lanes[n].junction >= 0 for n in lanes[k].next)]
         if not guarded:
+            continue
+        known = next((k for k, other in enumerate(found) if other.id == mark.id), None)
+        if known is not None:
+            found[known] = replace(found[known], lanes=tuple(sorted({*found[known].lanes, *guarded})))
             continue
         lane = lanes[guarded[0]]
         place = mark.transform.location
@@ -105,8 +115,10 @@ def _on_the_way(position: np.ndarray, lanes: Sequence[Lane]) -> bool:
 
 
 def _beside(position: np.ndarray, guarded: Lane, lanes: Sequence[Lane], others: Sequence[Lane]) -> np.ndarray:
-    """Where the foot of a light is that hangs above a lane: right of the outermost lane of that road and direction that
-    vehicles use, as far along as it hangs."""
+    """The foot of a light that hangs above a lane.
+
+    It stands to the right of the outermost lane of that road and direction that vehicles use, level with the light.
+    """
     outermost = guarded
     for lane in (*lanes, *others):
         same = (lane.road, lane.section) == (guarded.road, guarded.section) and lane.id * guarded.id > 0

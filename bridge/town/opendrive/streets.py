@@ -58,17 +58,20 @@ class Arm:
     outward: np.ndarray
 
     def incoming(self, lane: int) -> int:
+        """OpenDRIVE id of the ``lane``-th lane towards the junction, counted from the centre, 1 .."""
         return -lane if self.end == 1 else lane
 
     def outgoing(self, lane: int) -> int:
+        """OpenDRIVE id of the ``lane``-th lane away from the junction, counted from the centre, 1 .."""
         return lane if self.end == 1 else -lane
 
 
 def compose(name: str, streets: list[Street], rng: np.random.Generator, lit: float, crossed: float) -> ET.Element:
     """OpenDRIVE of streets that meet in junctions, three arms or more each.
 
-    Street k is road k; junction 1000 + n joins those at node n. `lit`: share of the junctions of four arms with traffic
-    lights (those where wide streets meet have them); `crossed`: share of the other mouths with a zebra crossing.
+    Street k is road k; junction 1000 + n joins those at node n. ``lit``: share of the junctions of four arms with
+    traffic lights (those where wide streets meet have them); ``crossed``: share of the other mouths with a zebra
+    crossing.
     """
     arms: dict[int, list[Arm]] = {}
     for street in streets:
@@ -115,7 +118,7 @@ def compose(name: str, streets: list[Street], rng: np.random.Generator, lit: flo
 
 
 def cut(arms: list[Arm]) -> None:
-    """Set how far from its node each arm ends, so that kerbs of radius `CORNER` fit between neighbours."""
+    """Set how far from its node each arm ends, so that kerbs of radius ``CORNER`` fit between neighbours."""
     arms.sort(key=lambda arm: float(np.arctan2(arm.outward[1], arm.outward[0])))
     reach = [8.5] * len(arms)
     for k, arm in enumerate(arms):
@@ -133,7 +136,7 @@ def cut(arms: list[Arm]) -> None:
 
 
 def planview(points: Sequence[np.ndarray], radius: float) -> xodr.PlanView:
-    """A polyline as lines and tangent arcs; corners take `radius`, or what their neighbours leave room for."""
+    """A polyline as lines and tangent arcs; corners take ``radius``, or what their neighbours leave room for."""
     points = [np.asarray(point, float) for point in points]
     start = points[1] - points[0]
     view = xodr.PlanView(points[0][0], points[0][1], float(np.arctan2(start[1], start[0])))

@@ -6,12 +6,13 @@ Coordinates in here are OpenDRIVE's (x east, y north, right-handed); ``carla.Map
 from __future__ import annotations
 
 import xml.etree.ElementTree as ET
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
+from scenariogeneration import xodr
 
 from bridge.process import presets
 from bridge.town.opendrive.motorway import motorway
@@ -19,6 +20,8 @@ from bridge.town.opendrive.probe import check_numbers, mend, try_map
 from bridge.town.opendrive.relief import Hills, follow
 from bridge.town.opendrive.streets import Street, compose
 from bridge.town.opendrive.village import village
+
+PLAIN_ROAD = 1000.0  # m
 
 
 @dataclass(frozen=True)
@@ -38,6 +41,7 @@ class Plan:
     lit: float = 0.4  # share of the junctions of four arms with traffic lights
     crossed: float = 0.5  # share of the mouths of streets with a zebra crossing
     relief: float = 0.0  # height of the hills, metres
+    lines: tuple[tuple[float, ...], tuple[float, ...]] | None = None  # x of the columns and y of the rows, metres
 
 
 #: Every town that can be generated, by name.
@@ -52,13 +56,64 @@ TOWNS: dict[str, Plan | Callable[[str, np.random.Generator], ET.Element]] = {
 }
 
 
+def _plain(name: str, rng: np.random.Generator) -> ET.Element:
+    """One straight road on open ground, for who wants no map."""
+    road = xodr.create_road([xodr.Line(PLAIN_ROAD)], id=0, left_lanes=1, right_lanes=1, lane_width=3.5)
+    road.planview.set_start_point(-PLAIN_ROAD / 2.0, 0.0, 0.0)
+    drive = xodr.OpenDrive(name)
+    drive.add_road(road)
+    drive.adjust_roads_and_lanes()
+    element: ET.Element = drive.get_element()
+    return element
+
+
+#: Towns that are there to stand in for CARLA's. CARLA's own tests put vehicles at places of its maps that are written
+#: down in them: there lie streets here, straight and along the axes as they are there.
+STANDINS: dict[str, Plan | Callable[[str, np.random.Generator], ET.Element]] = {
+    presets.PLAIN: _plain,
+    "crossways": Plan(
+        4,
+        4,
+        (0.0, 0.0),
+        ((), (1, 2)),
+        0.0,
+        0.0,
+        crossed=1.0,
+        lines=((-110.0, 85.0, 235.0, 350.0), (-110.0, 3.0, 202.0, 255.5)),
+    ),
+    "squares": Plan(
+        4,
+        4,
+        (0.0, 0.0),
+        ((1,), (1,)),
+        0.0,
+        0.0,
+        crossed=1.0,
+        lines=((-140.0, 32.0, 170.0, 300.0), (-160.0, -40.0, 90.0, 215.0)),
+    ),
+}
+
+#: Which town answers to the name of one of CARLA's: the one that is most like it.
+AS_CARLA = {
+    "Town01": "hamlet",
+    "Town02": "hamlet",
+    "Town03": "crossways",
+    "Town04": "suburb",
+    "Town05": "squares",
+    "Town06": "motorway",
+    "Town07": "village",
+    "Town10HD": "oldtown",
+}
+OPT = "_Opt"  # how CARLA ends the name of the same map in layers
+
+
 def load(town: str, seed: int = 0) -> tuple[str, str]:
-    """Name and OpenDRIVE text of a town: one of `TOWNS`, or the path of an ``.xodr`` file.
+    """Name and OpenDRIVE text of a town: one of ``TOWNS``, or the path of an ``.xodr`` file.
 
     Raises:
         ValueError: no such town or file, or the file holds no OpenDRIVE roads.
     """
-    if town in TOWNS:
+    if town in TOWNS or town in STANDINS:
         return town, generate(town, seed)
     path = Path(presets.town(town))
     try:
@@ -81,7 +136,7 @@ def load(town: str, seed: int = 0) -> tuple[str, str]:
 def generate(name: str, seed: int = 0) -> str:
     """OpenDRIVE text of a generated town; the same name and seed give the same text."""
     rng = np.random.default_rng([seed, *name.encode()])
-    plan = TOWNS[name]
+    plan = TOWNS.get(name) or STANDINS[name]
     element = _grid(name, plan, rng) if isinstance(plan, Plan) else plan(name, rng)
     header = element.find("header")
     assert header is not None
@@ -111,7 +166,10 @@ def _streets(plan: Plan, rng: np.random.Generator) -> list[Street]:
     xs = np.cumsum(rng.uniform(*plan.spacing, plan.columns))
     ys = np.cumsum(rng.uniform(*plan.spacing, plan.rows))
     xs, ys = xs - xs.mean(), ys - ys.mean()
-    nodes = np.stack(np.meshgrid(xs, ys, indexing="ij"), -1) + rng.uniform(-14.0, 14.0, (plan.columns, plan.rows, 2))
+    jitter = rng.uniform(-14.0, 14.0, (plan.columns, plan.rows, 2))
+    if plan.lines is not None:
+        (xs, ys), jitter = (np.array(line) for line in plan.lines), np.zeros_like(jitter)
+    nodes = np.stack(np.meshgrid(xs, ys, indexing="ij"), -1) + jitter
     number = {(i, j): i * plan.rows + j for i in range(plan.columns) for j in range(plan.rows)}
     edges = [((i, j), (i + 1, j)) for i in range(plan.columns - 1) for j in range(plan.rows)]
     edges += [((i, j), (i, j + 1)) for i in range(plan.columns) for j in range(plan.rows - 1)]
@@ -168,3 +226,44 @@ def _streets(plan: Plan, rng: np.random.Generator) -> list[Street]:
             )
         )
     return streets
+
+
+def maps(places: Sequence[str], as_carla: bool = False) -> dict[str, str]:
+    """The maps that clients may load: what `load` takes, by the name that clients use, the first one first.
+
+    ``places``: names of towns, ``.xodr`` files and folders of such files, which are in the order of their names.
+    ``as_carla``: CARLA's names are answered too, by the town that is most like each, unless there is a file of that
+    name; with ``as_carla`` and no places the first is CARLA's own first one.
+
+    Raises:
+        ValueError: a folder without ``.xodr`` files.
+    """
+    found: dict[str, str] = {}
+    for place in places:
+        path = Path(place)
+        if place in TOWNS or not path.is_dir():
+            found.setdefault(place if place in TOWNS else path.stem, place)
+            continue
+        files = sorted(each for each in path.iterdir() if each.suffix.lower() == ".xodr")
+        if not files:
+            raise ValueError(f"{place}: no .xodr file in this folder")
+        for each in files:
+            found.setdefault(each.stem, str(each))
+    if as_carla:
+        standins = {name: found.get(name, town) for name, town in AS_CARLA.items()}
+        if not places:
+            found["Town10HD" + OPT] = standins["Town10HD"]  # CARLA begins with this one
+        for name, town in standins.items():
+            found.setdefault(name, town)
+            found.setdefault(name + OPT, town)
+    for name in sorted(TOWNS):
+        found.setdefault(name, name)
+    return found
+
+
+def find(name: str, known: Mapping[str, str]) -> tuple[str, str] | None:
+    """What `load` takes for a name that a client asks for, and the name that its map then has; None where there is
+    none. A path before the name is ignored; what CARLA calls ``Town01_Opt`` is the same map as ``Town01``."""
+    name = name.rsplit("/", 1)[-1]
+    place = known.get(name) or (known.get(name.removesuffix(OPT)) if name.endswith(OPT) else None)
+    return (place, name) if place else None

@@ -1,1 +1,1 @@
-"""The software rasteriser, and what cameras are shown."""
+"""The software rasteriser and the cache of camera views."""

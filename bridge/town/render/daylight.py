@@ -1,4 +1,4 @@
-"""Light and air of the shaded view: sun, clouds, fog, wet roads and what shines by itself at night."""
+"""Lighting of the shaded view: sun, clouds, fog, wet roads and lamps at night."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ LAMPS = ((225, 230, 235), (200, 204, 206), (190, 184, 150), (150, 18, 18), LIT_W
 CLEAR, THICK = 700.0, 28.0  # m at which half of what one sees is haze: in clear air, in the densest fog
 
 
-class Air(NamedTuple):
+class Atmosphere(NamedTuple):
     """What the weather's parameters (CARLA's units: degrees and per cent) mean for a picture."""
 
     altitude: float = 45.0  # of the sun
@@ -25,19 +25,23 @@ class Air(NamedTuple):
     wet: float = 0.0
 
     @staticmethod
-    def of(weather: Mapping[str, float]) -> Air:
+    def of(weather: Mapping[str, float]) -> Atmosphere:
+        """The atmosphere of ``carla.WeatherParameters`` by name; the sun's angles are required."""
         rain = weather.get("precipitation", 0.0)
         wet = max(weather.get("wetness", 0.0), weather.get("precipitation_deposits", 0.0), 0.8 * rain)
         haze = max(weather.get("fog_density", 0.0), 0.35 * rain, weather.get("dust_storm", 0.0))
-        return Air(
+        return Atmosphere(
             weather["sun_altitude_angle"], weather["sun_azimuth_angle"], weather.get("cloudiness", 0.0), haze, wet
         )
 
 
-def daylight(air: Air, camera: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Light for ``kernels.draw``, f64 (17,): directions of sun and up in the camera (camera <- world is f64 (4, 4)),
-    sun and ambient RGB, how much darker wet ground is, the sky's RGB that it mirrors, how bright lamps are; and sky for
-    ``kernels.resolve``, f64 (7,): horizon and zenith RGB, haze (m)."""
+def daylight(air: Atmosphere, camera: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Light for ``kernels.draw``, f64 (17,).
+
+    Directions of sun and up in the camera (camera <- world is f64 (4, 4)), sun and ambient RGB, how much darker wet
+    ground is, the sky's RGB that it mirrors, how bright lamps are; and sky for ``kernels.resolve``, f64 (7,): horizon
+    and zenith RGB, haze (m).
+    """
     altitude, azimuth = np.radians(air[:2])
     clouds, fog, wet = (float(np.clip(value / 100.0, 0.0, 1.0)) for value in air[2:])
     day = float(np.clip((air.altitude + 6.0) / 16.0, 0.08, 1.0))

@@ -11,11 +11,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from bridge.geometry import focal_length
 from bridge.jitter import NONE, Jitter
 from bridge.tags import Tag
 from bridge.town.assets.meshes import ALWAYS, FAR, NEAR, PAINT, Mesh
 from bridge.town.render import raster_kernels as kernels
-from bridge.town.render.daylight import LAMPS, SIGNALS, Air, daylight
+from bridge.town.render.daylight import LAMPS, SIGNALS, Atmosphere, daylight
+from bridge.town.render.raster_kernels import Planes
 
 CHUNK = 24.0  # m, side of a chunk of the static mesh
 FAR_LEVEL = 8.0  # pixels per metre, below which parts are drawn in their FAR level of detail
@@ -24,7 +26,7 @@ FAR_PLANE = 1000.0  # m, depth of the sky
 
 @dataclass
 class Placements:
-    """Things that move, as a structure of arrays of length N.
+    """Placed templates (props and moving objects), as a structure of arrays of length N.
 
     ``template`` i32 (N,), index into the scene's templates; ``previous_template`` likewise for the frame before, which
     differs for bodies that change shape and must have the same topology; ``pose`` and ``previous_pose`` f64 (N, 4, 4),
@@ -51,27 +53,11 @@ class Placements:
         return len(self.template)
 
 
-@dataclass
-class Planes:
-    """What a camera sees.
-
-    ``tag`` u8 (H, W); ``instance`` u16 (H, W); ``depth`` f32 (H, W), metres along the camera's axis, 1000 for the sky;
-    ``motion`` f32 (H, W, 2), pixels, to where the surface point was in the previous frame, minus the pixel's centre;
-    ``rgb`` u8 (H, W, 3) or None.
-    """
-
-    tag: np.ndarray
-    instance: np.ndarray
-    depth: np.ndarray
-    motion: np.ndarray
-    rgb: np.ndarray | None
-
-
 class Scene:
-    """What can be drawn: the static world and the templates of moving things.
+    """The drawable geometry: the static world and the templates of props and actors. ``arrays``: for kernels.
 
     ``static`` has world coordinates; its triangles are grouped by the ``CHUNK`` cell of their centre. Triangles larger
-    than a chunk are welcome but weaken culling.
+    than a chunk are allowed but weaken culling.
     """
 
     def __init__(self, static: Mesh, templates: Sequence[Mesh]) -> None:
@@ -103,6 +89,7 @@ class Scene:
         self.paint = (self.colours == np.array(PAINT, np.uint8)).all(axis=1)
         self.sizes = self.parts[self.chunks :, 7] - self.parts[self.chunks :, 4]  # triangles per template
         self.most_vertices = int((self.parts[:, 3] - self.parts[:, 0]).max(initial=1))
+        self.arrays = kernels.SceneArrays(*(getattr(self, name) for name in kernels.SceneArrays._fields))
 
 
 class _Block:
@@ -158,7 +145,8 @@ class Rasteriser:
         if width < 1 or height < 1 or not 0.0 < fov < 180.0:
             raise ValueError(f"camera {width}x{height} with fov {fov}: give sizes of 1 or more and 0 < fov < 180")
         self.width, self.height, self.fov = width, height, fov
-        self.focal = width / (2.0 * float(np.tan(np.radians(fov) / 2.0)))
+        self.focal = focal_length(width, fov)
+        self._lens = kernels.Lens(width, height, self.focal, width / 2.0, height / 2.0, self.focal / FAR_LEVEL)
         self._planes = Planes(
             np.empty((height, width), np.uint8),
             np.empty((height, width), np.uint16),
@@ -166,21 +154,23 @@ class Rasteriser:
             np.empty((height, width, 2), np.float32),
             np.empty((height, width, 3), np.uint8),
         )
-        self._nearness = np.empty((height, width), np.float32)
-        self._ids = np.empty((height, width), np.int32)
-        self._tiles = np.zeros((-(-height // kernels.TILE), -(-width // kernels.TILE)), np.float32)
         self._rows = np.empty((2, width), np.float32)
         self._grow(1, 1, 1)
 
     def _grow(self, triangles: int, vertices: int, candidates: int) -> None:
-        self._source = np.empty(triangles, np.int32)
-        self._owner = np.empty(triangles, np.int32)
-        self._label = np.empty(triangles, np.uint32)
-        self._label[0] = Tag.SKY << 16
-        self._owner[0] = 0
-        self._shaded = np.empty((3, triangles), np.float32)
-        self._shaded[:, 0] = 0.0
-        self._points = np.empty((5, vertices))
+        self._buffer = kernels.VisibilityBuffer(
+            nearness=np.empty(self.height * self.width, np.float32),
+            ids=np.empty(self.height * self.width, np.int32),
+            tiles=np.zeros((-(-self.height // kernels.TILE), -(-self.width // kernels.TILE)), np.float32),
+            source=np.empty(triangles, np.int32),
+            owner=np.empty(triangles, np.int32),
+            label=np.empty(triangles, np.uint32),
+            shaded=np.empty((3, triangles), np.float32),
+            points=np.empty((5, vertices)),
+        )
+        self._buffer.label[0] = Tag.SKY << 16
+        self._buffer.owner[0] = 0
+        self._buffer.shaded[:, 0] = 0.0
         self._chosen = np.empty(candidates, np.int64)
         self._keys = np.empty(candidates)
 
@@ -198,11 +188,10 @@ class Rasteriser:
     ) -> Planes:
         """Planes seen from ``pose`` (f64 (4, 4), world <- camera), motion towards ``previous_pose``.
 
-        ``jitter``: pixels (right, down) by which the principal point, and with it the whole picture, is shifted. Motion
-        is what it is without jitter in either frame.
-
-        ``sun``: altitude and azimuth in degrees, or all of an ``Air``; ``hide``: instance of placements that are not
-        drawn (0: none). Planes belong to the rasteriser and are overwritten by its next call. Raises ValueError for
+        ``jitter``: pixels (right, down) by which the principal point, and with it the whole picture, is shifted; motion
+        is what it is without jitter in either frame. ``scene`` with ``placements`` in it; ``sun``: altitude and azimuth
+        in degrees, or all of an ``Atmosphere``; ``hide``: instance of placements that are not drawn (0: none); ``rgb``:
+        whether to shade. Planes belong to the rasteriser and are overwritten by its next call. Raises ValueError for
         templates that do not exist or change topology between the frames.
         """
         count = len(placements)
@@ -223,45 +212,35 @@ class Rasteriser:
             len(scene.triangles) + int(scene.sizes[placements.template[seen]].sum()) if count else len(scene.triangles)
         )
         if (
-            triangles >= len(self._source)
-            or scene.most_vertices > self._points.shape[1]
+            triangles >= len(self._buffer.source)
+            or scene.most_vertices > self._buffer.points.shape[1]
             or len(part_of) > len(self._chosen)
         ):
             # With room for some more: what comes and goes is no reason to begin with cold memory in every other frame.
             self._grow(
-                max(triangles * 5 // 4 + 1, len(self._source)),
-                max(scene.most_vertices, self._points.shape[1]),
+                max(triangles * 5 // 4 + 1, len(self._buffer.source)),
+                max(scene.most_vertices, self._buffer.points.shape[1]),
                 max(len(part_of) * 5 // 4, len(self._chosen)),
             )
-        kept = kernels.select(
-            scene.boxes, part_of, matrices, object_of,
-            (self.width / 2.0 + abs(jitter[0])) / self.focal, (self.height / 2.0 + abs(jitter[1])) / self.focal,
-            FAR_PLANE, self._chosen, self._keys,
-        )  # fmt: skip
-        order = np.argsort(self._keys[:kept], kind="stable")
         colours = np.zeros((count + 1, 3), np.uint8)
         colours[1:] = placements.colour
         instances = np.zeros(count + 1, np.uint16)
         instances[1:] = placements.instance
-        cx, cy = self.width / 2.0 + jitter[0], self.height / 2.0 + jitter[1]
-        light, sky = daylight(Air(*sun), camera)
-        self._nearness.fill(0.0)
-        self._ids.fill(0)
-        self._tiles.fill(0.0)
-        kernels.draw(
-            scene.vertices, scene.triangles, scene.tags, scene.instances, scene.solid, scene.colours, scene.paint,
-            scene.glow, scene.parts, scene.boxes, part_of, matrices, object_of, colours, instances,
-            self._chosen[:kept][order], self._keys[:kept][order], self.focal / FAR_LEVEL, self.focal, cx, cy, light,
-            self.width, self.height, self._nearness.reshape(-1), self._ids.reshape(-1), self._tiles,
-            self._points, self._source, self._owner, self._label, self._shaded, rgb,
-        )  # fmt: skip
-        planes = self._planes
-        kernels.resolve(
-            self._nearness, self._ids, self._source, self._owner, self._label, self._shaded, scene.vertices,
-            scene.triangles, shift, matrices, previous, warps, self.focal, cx, cy, sky, camera[:3, 2].copy(),
-            self._rows, planes.tag, planes.instance, planes.depth, planes.motion, planes.rgb, rgb,
-        )  # fmt: skip
-        return planes if rgb else Planes(planes.tag, planes.instance, planes.depth, planes.motion, None)
+        listed = kernels.DrawList(part_of, object_of, matrices, colours, instances)
+        lens = self._lens._replace(cx=self.width / 2.0 + jitter[0], cy=self.height / 2.0 + jitter[1])
+        kept = kernels.select(scene.boxes, listed, lens, FAR_PLANE, self._chosen, self._keys)
+        order = np.argsort(self._keys[:kept], kind="stable")
+        light, sky = daylight(Atmosphere(*sun), camera)
+        buffer, planes = self._buffer, self._planes
+        buffer.nearness.fill(0.0)
+        buffer.ids.fill(0)
+        buffer.tiles.fill(0.0)
+        chosen, keys = self._chosen[:kept][order], self._keys[:kept][order]
+        kernels.draw(scene.arrays, listed, chosen, keys, lens, light, buffer, rgb)
+        motions = kernels.Motions(shift, previous, warps)
+        up = camera[:3, 2].copy()
+        kernels.resolve(buffer, scene.arrays, matrices, motions, lens, sky, up, self._rows, planes, rgb)
+        return planes if rgb else planes._replace(rgb=None)
 
     @staticmethod
     def _check(scene: Scene, placements: Placements) -> None:

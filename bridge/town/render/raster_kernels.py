@@ -10,22 +10,99 @@ share every pixel on it exactly once.
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 from numba import njit
+
+from bridge.tags import Tag
 
 NEAR_PLANE = 0.06  # m; nearer surfaces are cut off
 TILE = 8  # pixels, side of an occlusion tile
 
+ROAD, SIDEWALK, ROAD_LINE = int(Tag.ROAD), int(Tag.SIDEWALK), int(Tag.ROAD_LINE)  # surfaces that get wet
+
 _options = {"cache": True, "nogil": True, "error_model": "numpy"}
 
 
+class SceneArrays(NamedTuple):
+    """The geometry of a scene: P parts (chunks of the static mesh, then templates) of V vertices and T triangles."""
+
+    vertices: np.ndarray  # f32 (3, V), m
+    triangles: np.ndarray  # i32 (T, 3)
+    tags: np.ndarray  # u8 (T,)
+    instances: np.ndarray  # u16 (T,), of the static mesh
+    solid: np.ndarray  # bool (T,): part of a closed body, back faces are culled
+    colours: np.ndarray  # u8 (T, 3), RGB
+    paint: np.ndarray  # bool (T,): takes the placement's colour
+    glow: np.ndarray  # u8 (T,): 1 shines by itself, 2 when it is dark
+    parts: np.ndarray  # i32 (P, 8): vertices: first, first of level ALWAYS, end of ALWAYS, end; triangles likewise
+    boxes: np.ndarray  # f64 (P, 6), centre and half size, m
+
+
+class DrawList(NamedTuple):
+    """C candidates for drawing, each a part under an object's transform, of N objects (0: the static world)."""
+
+    part_of: np.ndarray  # i32 (C,)
+    object_of: np.ndarray  # i32 (C,)
+    matrices: np.ndarray  # f64 (N, 3, 4), camera <- local
+    colours: np.ndarray  # u8 (N, 3), RGB of the painted triangles
+    instances: np.ndarray  # u16 (N,)
+
+
+class Motions(NamedTuple):
+    """The motion of N objects since the previous frame."""
+
+    shift: np.ndarray  # i32 (N,), triangles from the part drawn to the previous frame's; not 0 if the shape changes
+    previous: np.ndarray  # f64 (N, 3, 4), previous camera <- local
+    warps: np.ndarray  # f64 (N, 3, 4), previous camera <- camera, through the object's motion
+
+
+class VisibilityBuffer(NamedTuple):
+    """The nearest surface per pixel, and the triangles drawn so far; triangle number 0 is the sky."""
+
+    nearness: np.ndarray  # f32 (H * W,), 1 / depth
+    ids: np.ndarray  # i32 (H * W,), number of the drawn triangle
+    tiles: np.ndarray  # f32 (H / TILE, W / TILE), lower bounds of nearness
+    source: np.ndarray  # i32 (n,), index of each drawn triangle in the scene
+    owner: np.ndarray  # i32 (n,), its object
+    label: np.ndarray  # u32 (n,), tag * 65536 + instance
+    shaded: np.ndarray  # f32 (3, n), RGB
+    points: np.ndarray  # f64 (5, V), scratch: a part's vertices in the camera, and projected
+
+
+class Lens(NamedTuple):
+    """A pinhole camera: size, focal length, principal point in pixels, and the depth (m) from which parts are drawn
+    in level FAR."""
+
+    width: int
+    height: int
+    focal: float
+    cx: float
+    cy: float
+    far_level: float
+
+
+class Planes(NamedTuple):
+    """The picture of a camera."""
+
+    tag: np.ndarray  # u8 (H, W)
+    instance: np.ndarray  # u16 (H, W)
+    depth: np.ndarray  # f32 (H, W), metres along the camera's axis, 1000 for the sky
+    motion: np.ndarray  # f32 (H, W, 2), pixels: the surface point's position in the previous frame minus the pixel's
+    rgb: np.ndarray | None  # u8 (H, W, 3)
+
+
 @njit(**_options)
-def select(boxes, part_of, matrices, object_of, tan_x, tan_y, far, chosen, order_key):  # type: ignore[no-untyped-def]
+def select(boxes, listed, lens, far, chosen, order_key):  # type: ignore[no-untyped-def]
     """Fill ``chosen`` with the candidates in view and ``order_key`` with their nearest depths; returns the count.
 
-    ``boxes`` f64 (P, 6): centre and half size of each part; candidate c is part ``part_of[c]`` under
-    ``matrices[object_of[c]]`` (camera <- local).
+    ``boxes``: of ``SceneArrays``; ``listed``: ``DrawList`` of C candidates; ``lens``: ``Lens``; ``far``: far plane, m;
+    ``chosen`` i64 (C,) and ``order_key`` f64 (C,) are written.
     """
+    part_of, object_of, matrices = listed.part_of, listed.object_of, listed.matrices
+    tan_x = (lens.width / 2.0 + abs(lens.cx - lens.width / 2.0)) / lens.focal
+    tan_y = (lens.height / 2.0 + abs(lens.cy - lens.height / 2.0)) / lens.focal
     count = 0
     normals = np.empty((4, 3))
     for c in range(len(part_of)):
@@ -60,11 +137,12 @@ def select(boxes, part_of, matrices, object_of, tan_x, tan_y, far, chosen, order
 
 
 @njit(**_options)
-def _occluded(b, m, focal, cx, cy, width, height, nearness, tiles):  # type: ignore[no-untyped-def]
-    """True when the box ``b`` is behind what is drawn already, all over the rectangle of tiles that it covers.
+def _occluded(b, m, lens, nearness, tiles):  # type: ignore[no-untyped-def]
+    """Whether the box ``b`` f64 (6,) under ``m`` f64 (3, 4) is hidden in all tiles that it covers.
 
-    ``tiles`` holds a lower bound of each tile's 1 / depth, brought up to date only where it does not decide.
+    ``tiles`` holds a lower bound of each tile's 1 / depth, updated only where it does not decide.
     """
+    width, height, focal, cx, cy, _ = lens
     left, right, top, bottom = 1e30, -1e30, 1e30, -1e30
     nearest = 1e30
     for corner in range(8):
@@ -141,18 +219,17 @@ def _fill(nearness, ids, width, height, number, ax, ay, bx, by, cx, cy, plane_x,
 
 
 @njit(**_options)
-def draw(  # type: ignore[no-untyped-def]
-    vertices, triangles, tags, instances, solid, colours, paint, glow, parts, boxes,
-    part_of, matrices, object_of, object_colours, object_instances, order, keys, far_level,
-    focal, cx, cy, light, width, height, nearness, ids, tiles, points, source, owner, label, shaded, with_rgb,
-):  # fmt: skip
+def draw(scene, listed, order, keys, lens, light, buffer, with_rgb):  # type: ignore[no-untyped-def]
     """Draw the chosen candidates, front to back, without hidden ones; returns 1 + the number of triangles used.
 
-    ``parts`` i32 (P, 8): first vertex, first vertex of level ALWAYS, end of ALWAYS, end; first triangle, first of
-    ALWAYS, end of ALWAYS, end. ``light`` is ``daylight``'s; ``glow`` u8 (T,): 1 shines by itself, 2 when it is dark.
-    Fills ``nearness`` and ``ids`` (H * W), and per used triangle, from number 1, ``source`` (its index), ``owner`` (its
-    matrix), ``label`` (tag * 65536 + instance) and ``shaded`` (RGB, (3, n)). Number 0 is the sky.
+    ``scene``: ``SceneArrays``; ``listed``: ``DrawList``; ``order`` i64 (c,): the candidates chosen, nearest first;
+    ``keys`` f64 (c,): their nearest depths, m; ``lens``: ``Lens``; ``light`` f64 (17,): of ``daylight``; ``buffer``:
+    ``VisibilityBuffer``, filled from triangle number 1 on; ``with_rgb``: whether to shade.
     """
+    vertices, triangles, tags, instances, solid, colours, paint, glow, parts, boxes = scene
+    part_of, object_of, matrices, object_colours, object_instances = listed
+    nearness, ids, tiles, source, owner, label, shaded, points = buffer
+    width, height, focal, cx, cy, far_level = lens
     used = 1
     clip = np.empty((4, 3))
     flat = np.empty((4, 2))
@@ -163,7 +240,7 @@ def draw(  # type: ignore[no-untyped-def]
         part = part_of[c]
         o = object_of[c]
         m = matrices[o]
-        if _occluded(boxes[part], m, focal, cx, cy, width, height, nearness, tiles):
+        if _occluded(boxes[part], m, lens, nearness, tiles):
             continue
         distant = keys[position] > far_level
         v0 = parts[part, 1] if distant else parts[part, 0]
@@ -261,7 +338,7 @@ def draw(  # type: ignore[no-untyped-def]
                 facing = -1.0 / size if distance > 0.0 else 1.0 / size  # the side that is seen
                 sun = max((nx * light[0] + ny * light[1] + nz * light[2]) * facing, 0.0)
                 sky = 0.7 + 0.3 * (nx * light[3] + ny * light[4] + nz * light[5]) * facing
-                ground = tags[t] == 1 or tags[t] == 2 or tags[t] == 24  # road, pavement and paint get wet
+                ground = tags[t] == ROAD or tags[t] == SIDEWALK or tags[t] == ROAD_LINE
                 share = light[12] if ground else 1.0
                 shine = 0.0 if glow[t] == 0 else 1.0 if glow[t] == 1 else light[16]
                 for r in range(3):
@@ -310,18 +387,20 @@ def _previous_of(vertices, triangles, t, before, now, then, result):  # type: ig
 
 
 @njit(**_options)
-def resolve(  # type: ignore[no-untyped-def]
-    nearness, ids, source, owner, label, shaded, vertices, triangles, shift, matrices, previous, warps, focal, cx, cy,
-    sky, up, rows, tag, instance, depth, motion, rgb, with_rgb,
-):  # fmt: skip
-    """All planes from the visibility buffer (H, W).
+def resolve(buffer, scene, matrices, motions, lens, sky, up, rows, planes, with_rgb):  # type: ignore[no-untyped-def]
+    """Compute all planes from the visibility buffer.
 
-    ``warps`` f64 (N, 3, 4): previous camera <- camera, through each object's motion (0: the static world). ``shift``
-    i32 (N,): triangles from the part drawn to the part of the previous frame, nonzero where the body changes shape
-    (then ``matrices`` and ``previous``, cameras <- local, are used). ``sky`` f64 (7,): horizon RGB, zenith RGB, haze
-    distance (m). ``rows`` f32 (2, W): room to work.
+    ``buffer``: ``VisibilityBuffer``; ``scene``: ``SceneArrays``; ``matrices``: of the ``DrawList``, used with
+    ``motions`` (``Motions``) where a body changes shape; ``lens``: ``Lens``; ``sky`` f64 (7,): horizon RGB, zenith RGB,
+    haze distance (m); ``up`` f64 (3,): up in the camera; ``rows`` f32 (2, W), scratch; ``planes``: ``Planes``, written,
+    ``rgb`` only ``with_rgb``.
     """
-    height, width = nearness.shape
+    width, height, focal, cx, cy, _ = lens
+    nearness, ids = buffer.nearness.reshape(height, width), buffer.ids.reshape(height, width)
+    source, owner, label, shaded = buffer.source, buffer.owner, buffer.label, buffer.shaded
+    vertices, triangles = scene.vertices, scene.triangles
+    shift, previous, warps = motions
+    tag, instance, depth, motion, rgb = planes
     f, cx, cy = np.float32(focal), np.float32(cx), np.float32(cy)
     limit = np.float32(30000.0)  # keeps motion inside f16 where the point was beside or behind the previous camera
     half, one, least = np.float32(0.5), np.float32(1.0), np.float32(1e-4)

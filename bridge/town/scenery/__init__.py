@@ -1,1 +1,1 @@
-"""What stands on the ground: buildings, gardens, street furniture, woods."""
+"""Everything on the ground: buildings, gardens, street furniture, woods."""

@@ -1,4 +1,4 @@
-"""What lies beside roads outside towns: guard rails, gantries, hedgerows and fences, woods up to the horizon."""
+"""Roadsides outside towns: guard rails, gantries, hedgerows and fences, woods up to the horizon."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy as np
 from scipy.spatial import cKDTree
 
 from bridge.tags import Tag
-from bridge.town.assets.houses import Frame, box, house
+from bridge.town.assets.houses import LotFrame, box, house
 from bridge.town.assets.meshes import NEAR
 from bridge.town.ground.blocks import Ring, along, offset
 from bridge.town.opendrive.lane import Lane
@@ -39,7 +39,7 @@ def roadsides(site: Site) -> None:
 
 
 def _stretches(ring: Ring, distance: float, step: float, setting: int) -> Iterator[np.ndarray]:
-    """Open lines (N, 3) beside the stretches of a ring in some setting, `distance` metres from the asphalt."""
+    """Open lines (N, 3) beside the stretches of a ring in some setting, ``distance`` metres from the asphalt."""
     line = along(offset(ring.columns(), distance), step)
     chosen = (np.round(line[:, 4]) == setting) & (line[:, 5] < 0.3)
     if chosen.all():
@@ -65,7 +65,7 @@ def _rails(site: Site, ring: Ring) -> None:
         for upper, lower in pairwise(rims):
             site.builder.quads(np.stack([lower[:-1], lower[1:], upper[1:], upper[:-1]], 1), Tag.GUARD_RAIL, RAIL)
         for (x, y, z), normal in zip(line, inward, strict=True):
-            frame = Frame(np.array([x, y, z]), np.array([normal[1], -normal[0]]), normal)
+            frame = LotFrame(np.array([x, y, z]), np.array([normal[1], -normal[0]]), normal)
             box(site.builder, frame, (-0.06, 0.01, -0.4), (0.06, 0.14, 0.78), Tag.GUARD_RAIL, RAIL, 0, NEAR)
         middle, half = (line[1:] + line[:-1]) / 2, np.linalg.norm(np.diff(line[:, :2], axis=0), axis=1) / 2
         yaw = np.arctan2(*np.diff(line[:, :2], axis=0).T[::-1])
@@ -198,7 +198,7 @@ def _farm(site: Site, part: np.ndarray, inward: np.ndarray) -> None:
     if not site.free(corners):
         return
     z = float(site.lie(corners, float(part[k, 2])).mean())
-    frame = Frame(np.array([*front, z]), forward, into)
+    frame = LotFrame(np.array([*front, z]), forward, into)
     house(site.builder, frame, width, depth, int(rng.integers(1, 3)), rng, site.instance(), False, 3.0)
     site.claim(corners)
     site.pave(np.array([part[k, :2] - into * 3.0, part[k, :2] - into * 3.0 + forward * 3.0,
@@ -236,7 +236,7 @@ def _gantry(site: Site, lanes: list[Lane], k: int) -> None:
         site.post(float(ends[-1][0]), float(ends[-1][1]), 0.25)
     z = float(min(left[2], right[2]))
     inward = np.array([across[1], -across[0]])  # along the lanes' travel
-    frame = Frame(np.array([*ends[0], z]), across, inward)
+    frame = LotFrame(np.array([*ends[0], z]), across, inward)
     wide = float(np.linalg.norm(ends[1] - ends[0]))
     steel = (126, 130, 132)
     for x in (0.0, wide):
@@ -319,8 +319,10 @@ def _canopy(site: Site, edges: cKDTree, urban: np.ndarray) -> None:
 
 
 def _crowns(ends: np.ndarray, fine: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Sides of a wood as quads (N, 4, 3): `ends` f64 (S, 2, 2, 3), foot and top of each side's two ends; the `fine`
-    ones swell outwards and upwards between them, as the crowns at the edge of a wood do."""
+    """Sides of a wood as quads (N, 4, 3): ``ends`` f64 (S, 2, 2, 3), foot and top of each side's two ends.
+
+    The ``fine`` ones swell outwards and upwards between them, as the crowns at the edge of a wood do.
+    """
     plain = ends[~fine]
     quads = [np.stack([plain[:, 0, 0], plain[:, 0, 1], plain[:, 1, 1], plain[:, 1, 0]], 1)]
     near = ends[fine]

@@ -1,5 +1,7 @@
-"""What an OpenDRIVE file itself says stands on and beside its roads: its ``<object>`` elements and the signs among its
-``<signal>`` elements (ASAM OpenDRIVE 1.7, chapters 13 and 14). Crosswalks and traffic lights are read elsewhere."""
+"""Fixtures from an OpenDRIVE file: its ``<object>`` elements and the signs among its ``<signal>`` elements.
+
+ASAM OpenDRIVE 1.7, chapters 13 and 14. Crosswalks and traffic lights are read elsewhere.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +19,7 @@ from bridge.town.assets.meshes import triangulate
 from bridge.town.assets.prop_meshes import STEEL, TREES
 from bridge.town.assets.templates import templates
 from bridge.town.ground.blocks import KERB
-from bridge.town.opendrive.reference import Place, ReferenceLine, number
+from bridge.town.opendrive.reference import ReferenceLine, RoadPoint, number
 from bridge.town.opendrive.signals import TYPES
 from bridge.town.scenery import furniture
 from bridge.town.scenery.site import Prop, Site
@@ -27,7 +29,7 @@ LARGEST = 300.0  # m, of one object
 OVERHEAD = 4.0  # m, signs that hang higher have no post
 WHITE = (232, 232, 228)
 
-#: Words in an object's type or name, in order, and what is drawn: a kind of `Thing`.
+#: Words in an object's type or name, in order, and what is drawn: a kind of ``Thing``.
 WORDS = {
     "crosswalk": "", "parking": "bay", "roadmark": "paint", "stencil": "paint", "patch": "", "tarmac": "",
     "streetlamp": "lamp", "lamp": "lamp", "lantern": "lantern", "guard": "rail", "soundbarrier": "wall", "wall": "wall",
@@ -50,12 +52,14 @@ HEIGHTS = {"wall": 1.2, "fence": 1.2, "rail": 0.8, "hedge": 1.3, "island": 0.15,
 
 
 @dataclass
-class Thing:
-    """One object in the world: `at` its foot; sizes in metres, 0 = not given; `outline` f64 (N, 4): x, y, z, height of
-    its corners in turn, or of the points along it where it is a `line`."""
+class Fixture:
+    """One object in the world: ``at`` its foot; sizes in metres, 0 = not given.
+
+    ``outline`` f64 (N, 4): x, y, z, height of its corners in turn, or of the points along it where it is a ``line``.
+    """
 
     kind: str
-    at: Place
+    at: RoadPoint
     length: float = 0.0
     width: float = 0.0
     height: float = 0.0
@@ -79,9 +83,9 @@ def kind_of(element: ET.Element) -> str:
     return "thing"
 
 
-def read(root: ET.Element) -> tuple[list[Thing], list[tuple[Place, str, float]]]:
+def read(root: ET.Element) -> tuple[list[Fixture], list[tuple[RoadPoint, str, float]]]:
     """Things, and signs: where (turned to those they are for), kind of ``prop_meshes.sign`` and height (m)."""
-    things: list[Thing] = []
+    things: list[Fixture] = []
     signs = []
     for road in root.iter("road"):
         objects, signals = road.findall("./objects/object"), road.findall("./signals/signal")
@@ -116,7 +120,7 @@ def sign_of(element: ET.Element) -> str:
     return "warning" if len(kind) == 3 and kind.startswith("1") else "limit"
 
 
-def _things(line: ReferenceLine, element: ET.Element, kind: str) -> Iterator[Thing]:
+def _things(line: ReferenceLine, element: ET.Element, kind: str) -> Iterator[Fixture]:
     """One object, or the row of them that its ``<repeat>`` elements ask for."""
 
     def size(name: str) -> float:
@@ -130,7 +134,7 @@ def _things(line: ReferenceLine, element: ET.Element, kind: str) -> Iterator[Thi
         at = line.at(number(element, "s"), number(element, "t"))
         at = at._replace(z=at.z + lift, yaw=at.yaw + turn)
         outline = _outline(line, element, at)
-        yield Thing(kind, at, length, width, high, outline)
+        yield Fixture(kind, at, length, width, high, outline)
     for repeat in repeats:
         first, reach = number(repeat, "s"), min(number(repeat, "length"), line.length)
         gap = number(repeat, "distance")
@@ -147,12 +151,12 @@ def _things(line: ReferenceLine, element: ET.Element, kind: str) -> Iterator[Thi
             heights.append(min(max(a + share * (number(repeat, "heightEnd", a) - a), 0.0), LARGEST))
         if gap <= 0.1:
             path = np.array([(*at[:3], tall) for at, tall in zip(places, heights, strict=True)])
-            yield Thing(kind, places[0], reach, width, max(heights), path, line=True)
+            yield Fixture(kind, places[0], reach, width, max(heights), path, line=True)
         else:
-            yield from (Thing(kind, at, length, width, tall) for at, tall in zip(places, heights, strict=True))
+            yield from (Fixture(kind, at, length, width, tall) for at, tall in zip(places, heights, strict=True))
 
 
-def _outline(line: ReferenceLine, element: ET.Element, at: Place) -> np.ndarray | None:
+def _outline(line: ReferenceLine, element: ET.Element, at: RoadPoint) -> np.ndarray | None:
     """Corners of the first outline with three or more, f64 (N, 4)."""
     for outline in element.iter("outline"):
         corners = []
@@ -187,14 +191,14 @@ def place(site: Site, root: ET.Element) -> None:
             site.post(at.x, at.y, 0.06)
 
 
-def _board(site: Site, at: Place, high: float) -> None:
+def _board(site: Site, at: RoadPoint, high: float) -> None:
     """A sign above the road."""
     c, s = math.cos(math.radians(at.yaw)), math.sin(math.radians(at.yaw))
     corners = [(at.x - s * y, at.y + c * y, at.z + high + z) for y, z in ((-0.5, 0), (0.5, 0), (0.5, 1), (-0.5, 1))]
     site.builder.quads(np.array([corners]), Tag.TRAFFIC_SIGN, (28, 84, 170))
 
 
-def _stand(site: Site, thing: Thing) -> None:
+def _stand(site: Site, thing: Fixture) -> None:
     """Something that there is a mesh for, scaled to its height."""
     rng, at, book = site.rng, thing.at, templates()
     kind, colour, scale = thing.kind, (128, 128, 128), 1.0
@@ -203,7 +207,7 @@ def _stand(site: Site, thing: Thing) -> None:
         for _ in range(int(min(thing.length * thing.width / 3.0, MOST))):
             u, v = rng.uniform(-0.5, 0.5, 2) * (thing.length, thing.width)
             spot = at._replace(x=float(at.x + c * u - s * v), y=float(at.y + s * u + c * v))
-            _stand(site, Thing("bush", spot, height=thing.height * float(rng.uniform(0.7, 1.1))))
+            _stand(site, Fixture("bush", spot, height=thing.height * float(rng.uniform(0.7, 1.1))))
         return
     if kind == "tree":
         wanted = thing.height or float(rng.uniform(7.0, 11.0))
@@ -225,7 +229,7 @@ def _stand(site: Site, thing: Thing) -> None:
         site.post(at.x, at.y, 0.2 if thing.kind in ("tree", "lamp", "lantern") else min(half[0], half[1]))
 
 
-def _build(site: Site, thing: Thing) -> None:
+def _build(site: Site, thing: Fixture) -> None:
     """Something that is made to its outline or its length, width and height."""
     rng, house = site.rng, thing.kind == "building"
     tag, colour = (Tag.BUILDING, WALLS[int(rng.integers(len(WALLS)))]) if house else LOOKS[thing.kind]

@@ -1,5 +1,4 @@
-"""What stands on the pavement and along the kerb: parked cars, lamps, trees in rows, signs, bollards, bins,
-shelters."""
+"""Street furniture: parked cars, lamps, rows of trees, signs, bollards, bins, shelters."""
 
 from __future__ import annotations
 
@@ -11,7 +10,7 @@ from bridge.town.assets.templates import templates
 from bridge.town.core.blueprint_library import BASE_TYPES, PAINTS
 from bridge.town.ground.blocks import KERB, Ring
 from bridge.town.opendrive.lane import Lane
-from bridge.town.scenery.site import Line, Prop, Site, frontage
+from bridge.town.scenery.site import Frontage, Prop, Site, frontage
 
 
 def reserve(site: Site) -> None:
@@ -133,7 +132,7 @@ def _kerb(site: Site, ring: Ring, mouths: np.ndarray) -> None:
     _weeds(site, frontage(ring, ring.pavement - 0.12))
 
 
-def _pit(site: Site, line: Line, k: int) -> None:
+def _pit(site: Site, line: Frontage, k: int) -> None:
     """The patch of earth that a street tree stands in."""
     place, forward = line.points[k], line.forward[k] * 0.6
     across = np.array([-forward[1], forward[0]])
@@ -142,7 +141,7 @@ def _pit(site: Site, line: Line, k: int) -> None:
     site.builder.quads(level[None], Tag.TERRAIN, (104, 92, 70))
 
 
-def _weeds(site: Site, line: Line) -> None:
+def _weeds(site: Site, line: Frontage) -> None:
     """Weeds here and there along the line where a pavement meets walls and gardens."""
     rng = site.rng
     for k in np.flatnonzero(line.urban & (rng.random(len(line.points)) < 0.07)).tolist():
@@ -160,7 +159,7 @@ SMALL = {
 KINDS, SHARES = tuple(SMALL), np.cumsum(list(SMALL.values()))[:-1]
 
 
-def _small(site: Site, ring: Ring, line: Line, back: Line, k: int) -> None:
+def _small(site: Site, ring: Ring, line: Frontage, back: Frontage, k: int) -> None:
     rng = site.rng
     kind = KINDS[int(np.searchsorted(SHARES, rng.random()))]
     j = int(k * len(back.points) / len(line.points)) % len(back.points)
@@ -193,8 +192,10 @@ def _small(site: Site, ring: Ring, line: Line, back: Line, k: int) -> None:
         _at(site, line, k, kind, post=0.2)
 
 
-def _at(site: Site, line: Line, k: int, kind: str, turn: float = 0.0, scale: float = 1.0, post: float = 0.0) -> None:
-    """Put a prop on a sample of a line; without `turn` its front looks at the road."""
+def _at(
+    site: Site, line: Frontage, k: int, kind: str, turn: float = 0.0, scale: float = 1.0, post: float = 0.0
+) -> None:
+    """Put a prop on a sample of a line; without ``turn`` its front looks at the road."""
     k %= len(line.points)
     x, y, z = line.points[k].tolist()
     out = -line.inward[k]
@@ -230,7 +231,7 @@ def _signs(site: Site) -> None:
 
 
 def _beside(site: Site, lane: Lane, before_end: float, kind: str, beyond: float = 0.5) -> None:
-    """A sign for those on a lane: on the kerb to its right, where there is one, `before_end` metres before its end."""
+    """A sign for a lane on the kerb to its right, where there is one, ``before_end`` metres before the lane's end."""
     at = np.concatenate([[0.0], np.cumsum(np.linalg.norm(np.diff(lane.centre, axis=0), axis=1))])
     where = max(at[-1] - before_end, 0.0)
     place = np.array([np.interp(where, at, lane.right[:, d]) for d in range(3)])

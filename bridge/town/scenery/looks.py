@@ -1,8 +1,10 @@
-"""How the places differ that are not the same town: what their frontages, gardens and surroundings are like."""
+"""Visual styles of towns: frontages, gardens and surroundings."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+
+from bridge.process.presets import PLAIN
 
 Range = tuple[float, float]
 
@@ -21,15 +23,20 @@ STYLES: dict[str, tuple[Range, tuple[int, int], Range, Range, float]] = {
 
 @dataclass(frozen=True)
 class Look:
-    """``styles``: shares of the `STYLES` along town streets; ``church``: whether there is one; ``belt``: woods close
-    the horizon right behind the last houses, otherwise woods and hills lie all around; ``hills``: height of those where
-    the map is not flat, metres; ``driveways``: share of the gaps between houses that are driveways."""
+    """The look of one town.
+
+    ``styles``: shares of the ``STYLES`` along town streets; ``church``: whether there is one; ``belt``: woods close the
+    horizon right behind the last houses, otherwise woods and hills lie all around; ``hills``: their height where the
+    map is not flat, metres; ``driveways``: share of the gaps between houses that are driveways; ``bare``: nothing
+    stands there but what a file names.
+    """
 
     styles: dict[str, float]
     church: bool = True
     belt: bool = False
     hills: float = 16.0
     driveways: float = 0.0
+    bare: bool = False
 
 
 _OLD = {"terrace": 0.24, "gardens": 0.24, "urban": 0.22, "mixed": 0.12, "green": 0.18}
@@ -42,6 +49,7 @@ LOOKS = {
     ),
     "village": Look({"terrace": 0.18, "gardens": 0.3, "mixed": 0.2, "farms": 0.32}, hills=46.0, driveways=0.35),
     "motorway": Look({"farms": 1.0}, church=False, hills=26.0),
+    PLAIN: Look({"farms": 1.0}, church=False, bare=True),
 }
 OTHERS = Look(_OLD, driveways=0.2)  # of a map that is not ours
 

@@ -1,7 +1,7 @@
-"""What stands beside the roads of any map: houses on the frontages, gardens, walls, fences, hedges, trees.
+"""Placement of scenery along the roads of any map: houses, gardens, walls, fences, hedges, trees.
 
-Everything is placed along the kerb rings of `Ground` and checked against the `Site`, so that nothing ever stands on a
-lane or a pavement. Street furniture and parked cars are in ``furniture``.
+Everything is placed along the kerb rings of ``Ground`` and checked against the ``Site``, so that nothing ever stands on
+a lane or a pavement. Street furniture and parked cars are in ``furniture``.
 """
 
 from __future__ import annotations
@@ -13,56 +13,64 @@ import cv2
 import numpy as np
 
 from bridge.tags import Tag
-from bridge.town.assets.houses import Frame, box, church, house
+from bridge.town.assets.houses import LotFrame, box, church, house
 from bridge.town.assets.meshes import Mesh
 from bridge.town.ground.blocks import KERB, Ground, Ring, along, inside, offset
 from bridge.town.opendrive.network import Network
 from bridge.town.scenery import countryside, fixtures, furniture
 from bridge.town.scenery.looks import OTHERS, STYLES, Look
-from bridge.town.scenery.site import TREE_KINDS, Line, Prop, Site, frontage
+from bridge.town.scenery.site import TREE_KINDS, Frontage, Prop, Site, frontage
 
 BELT = (58.0, 95.0)  # m, woods around the town that close the horizon
 
 
 @dataclass
 class Scenery:
-    """`mesh`: what is built in one piece, in world coordinates; `props`; `boxes` f64 (N, 5): what one can run into
-    (x, y, yaw in radians, half sizes); `levels` f64 (N,): heights they stand at, where the map is not flat;
-    `buildings`: how many instances the mesh uses."""
+    """The scenery of a town.
+
+    ``mesh``: everything built in one piece, in world coordinates; ``props``; ``boxes`` f64 (N, 5): obstacles (x, y, yaw
+    in radians, half sizes); ``levels`` f64 (N,): their heights, metres; ``buildings``: number of instances that the
+    mesh uses.
+    """
 
     mesh: Mesh
     props: list[Prop]
     boxes: np.ndarray
-    levels: np.ndarray | None
+    levels: np.ndarray
     buildings: int
 
 
 def dress(
     network: Network, ground: Ground, rng: np.random.Generator, first_instance: int, look: Look = OTHERS
 ) -> Scenery:
-    """Dress a map. Deterministic by `rng`; instances of buildings count from `first_instance`."""
+    """Dress a map. Deterministic by ``rng``; instances of buildings count from ``first_instance``."""
     site = Site(network, ground, rng, first_instance, look)
     furniture.reserve(site)
     fixtures.place(site, ET.fromstring(network.map.to_opendrive()))
-    if look.church and ground.rings:
+    if not look.bare:
+        _clothe(site)
+    boxes = np.array(site.boxes, np.float64).reshape(-1, 5)
+    return Scenery(site.builder.mesh(), site.props, boxes, ground.heights(boxes[:, :2]), site.buildings)
+
+
+def _clothe(site: Site) -> None:
+    """What a place of this look has beside its roads."""
+    if site.look.church and site.ground.rings:
         _church(site)
-    for ring in ground.rings:
+    for ring in site.ground.rings:
         _frontage(site, ring)
     furniture.furnish(site)
     countryside.roadsides(site)
-    if look.belt:
+    if site.look.belt:
         _woods(site)
     else:
         countryside.woods(site)
-    boxes = np.array(site.boxes, np.float64).reshape(-1, 5)
-    levels = None if ground.flat else ground.heights(boxes[:, :2])
-    return Scenery(site.builder.mesh(), site.props, boxes, levels, site.buildings)
 
 
 def _frontage(site: Site, ring: Ring) -> None:
     """Plots along one ring: a house, a garden or something green on each."""
     rng, line = site.rng, frontage(ring, ring.pavement + 0.05)
-    count, at, bare = len(line.points), 0, 0  # `bare` metres before `at` have got nothing yet
+    count, at, bare = len(line.points), 0, 0  # ``bare`` metres before ``at`` have got nothing yet
     style, left = "terrace", 0.0
     shares = site.look.styles
     while at < count - 3:
@@ -108,9 +116,8 @@ def _frontage(site: Site, ring: Ring) -> None:
     _boundary(site, line, at - bare, bare, "hedge")
 
 
-def _frame(site: Site, line: Line, at: int, width: int, back: float) -> tuple[Frame, float, np.ndarray]:
-    """Frame of a plot whose front lies `back` metres behind its chord, its width (m), and its corners up to the
-    front."""
+def _frame(site: Site, line: Frontage, at: int, width: int, back: float) -> tuple[LotFrame, float, np.ndarray]:
+    """Frame of a plot whose front lies ``back`` m behind its chord, its width (m), its corners up to the front."""
     n = len(line.points)
     a, b = line.points[at % n], line.points[(at + width) % n]
     chord = b[:2] - a[:2]
@@ -121,10 +128,10 @@ def _frame(site: Site, line: Line, at: int, width: int, back: float) -> tuple[Fr
     bulge = max(0.0, float((between @ inward).max()))  # a front never reaches over its own pavement
     front = a[:2] + inward * (back + bulge)
     z = float(min(a[2], b[2])) + KERB - 0.02
-    return Frame(np.array([front[0], front[1], z]), forward, inward), size, inward
+    return LotFrame(np.array([front[0], front[1], z]), forward, inward), size, inward
 
 
-def _plot(site: Site, line: Line, at: int, width: int, style: str, back: float, storeys: int) -> bool:
+def _plot(site: Site, line: Frontage, at: int, width: int, style: str, back: float, storeys: int) -> bool:
     """Try to build a house on a plot, with what lies in front of it."""
     rng = site.rng
     depth = float(rng.uniform(8.0, 12.5))
@@ -154,7 +161,7 @@ def _plot(site: Site, line: Line, at: int, width: int, style: str, back: float, 
     return True
 
 
-def _front_garden(site: Site, frame: Frame, size: float, room: float) -> None:
+def _front_garden(site: Site, frame: LotFrame, size: float, room: float) -> None:
     """Path, boundary and a few plants before a house that stands back."""
     rng = site.rng
     gate = float(rng.uniform(0.15, 0.75)) * size
@@ -184,7 +191,7 @@ def _front_garden(site: Site, frame: Frame, size: float, room: float) -> None:
         _stand(site, frame, gate + 1.7, -0.5, str(rng.choice(["bin", "bin brown"])))
 
 
-def _boundary(site: Site, line: Line, at: int, width: int, kind: str) -> None:
+def _boundary(site: Site, line: Frontage, at: int, width: int, kind: str) -> None:
     """What closes a plot without a house: a wall, a fence, a hedge, a garage; trees behind it."""
     rng = site.rng
     if width < 1:
@@ -233,7 +240,7 @@ def _boundary(site: Site, line: Line, at: int, width: int, kind: str) -> None:
         )
 
 
-def _driveway(site: Site, line: Line, at: int, width: int) -> None:
+def _driveway(site: Site, line: Frontage, at: int, width: int) -> None:
     """The way to a garage between two houses, often with a car on it."""
     rng = site.rng
     frame, size, _ = _frame(site, line, at, width, 0.0)
@@ -275,7 +282,7 @@ def _driveway(site: Site, line: Line, at: int, width: int) -> None:
             ]
 
 
-def parked(site: Site, frame: Frame, x: float, y: float, rng: np.random.Generator) -> None:
+def parked(site: Site, frame: LotFrame, x: float, y: float, rng: np.random.Generator) -> None:
     """A car that stands on a driveway, its nose or its tail towards the street."""
     from bridge.town.scenery.furniture import car
 
@@ -287,7 +294,7 @@ def parked(site: Site, frame: Frame, x: float, y: float, rng: np.random.Generato
     site.boxes.append((px, py, yaw, half[0], half[1] * 0.93))
 
 
-def _barrier(site: Site, frame: Frame, start: float, stop: float, y: float, kind: str) -> None:
+def _barrier(site: Site, frame: LotFrame, start: float, stop: float, y: float, kind: str) -> None:
     """A wall, hedge, fence or railing along a stretch of a plot's street side."""
     length = stop - start
     if kind == "none" or length < 0.6:
@@ -312,7 +319,7 @@ def _barrier(site: Site, frame: Frame, start: float, stop: float, y: float, kind
     site.claim(corners)
 
 
-def _stand(site: Site, frame: Frame, x: float, y: float, kind: str, scale: float = 1.0, trunk: float = 0.0) -> None:
+def _stand(site: Site, frame: LotFrame, x: float, y: float, kind: str, scale: float = 1.0, trunk: float = 0.0) -> None:
     px, py, pz = frame.at(np.array([x, y, 0.0])).tolist()
     if trunk and site.occupied(px, py):
         return
@@ -394,6 +401,6 @@ def _turns_right(line: np.ndarray) -> bool:
     return float(x @ np.roll(y, -1) - np.roll(x, -1) @ y) < 0.0
 
 
-def _corners(frame: Frame, x0: float, x1: float, y0: float, y1: float) -> np.ndarray:
+def _corners(frame: LotFrame, x0: float, x1: float, y0: float, y1: float) -> np.ndarray:
     """World corners (4, 2) of a rectangle in a plot's coordinates."""
     return frame.at(np.array([(x0, y0, 0.0), (x1, y0, 0.0), (x1, y1, 0.0), (x0, y1, 0.0)]))[:, :2]

@@ -1,4 +1,4 @@
-"""A town being dressed: an occupancy grid that says where there is room, and what has been put there so far."""
+"""Site of a town under construction: an occupancy grid and everything placed so far."""
 
 from __future__ import annotations
 
@@ -21,8 +21,7 @@ TREE_KINDS = ("lime", "plane", "birch", "poplar")
 
 @dataclass
 class Prop:
-    """One of the things that stand many times in a town: a template's name, its place (m) and yaw (degrees), its
-    paint."""
+    """One placed instance of a template: its name, place (m), yaw (degrees), scale and paint."""
 
     kind: str
     x: float
@@ -73,7 +72,7 @@ class Site:
         return not inside_grid or bool(self.taken[i, j])
 
     def claim(self, corners: np.ndarray, solid: bool = True) -> None:
-        """Take the room of a parallelogram (4, 2); `solid` makes it an obstacle."""
+        """Take the room of a parallelogram (4, 2); ``solid`` makes it an obstacle."""
         self._fill(corners, 2)
         if solid:
             a, b = corners[1] - corners[0], corners[3] - corners[0]
@@ -87,16 +86,17 @@ class Site:
         self.boxes.append((x, y, 0.0, half, half))
 
     def lie(self, places: np.ndarray, level: float) -> np.ndarray:
-        """Heights of the land at places (N, 2): `level` where the map is flat."""
+        """Heights of the land at places (N, 2): ``level`` where the map is flat."""
         return np.full(len(places), level) if self.ground.flat else self.ground.heights(places)
 
     def pave(self, corners: np.ndarray, level: float) -> None:
-        """A path or a driveway over the land, `level` (m) where the map is flat."""
+        """A path or a driveway over the land, ``level`` (m) where the map is flat."""
         lift = 0.012 if self.ground.flat else 0.06
         paved = np.column_stack([corners, self.lie(corners, level) + lift])
         self.builder.quads(paved[None], Tag.SIDEWALK, (140, 134, 128))
 
     def instance(self) -> int:
+        """A new instance number for a building."""
         self.buildings += 1
         return self.first_instance + self.buildings - 1
 
@@ -118,7 +118,7 @@ def _free(taken, x, y, corners):  # type: ignore[no-untyped-def]
 
 
 @dataclass
-class Line:
+class Frontage:
     """A closed frontage, one sample a metre: places (N, 3), units along it, and whether it is a town street's."""
 
     points: np.ndarray
@@ -127,12 +127,13 @@ class Line:
 
     @property
     def inward(self) -> np.ndarray:
+        """f64 (N, 2), unit vectors away from the road."""
         return np.stack([-self.forward[:, 1], self.forward[:, 0]], axis=1)
 
 
-def frontage(ring: Ring, distance: float) -> Line:
+def frontage(ring: Ring, distance: float) -> Frontage:
     """The kerb line moved inwards (away from the road), about one sample a metre."""
     line = along(offset(ring.columns(), distance), 1.0)
     step = np.roll(line[:, :2], -2, axis=0) - np.roll(line[:, :2], 2, axis=0)
     forward = step / np.maximum(np.linalg.norm(step, axis=1), 1e-9)[:, None]
-    return Line(line[:, :3], forward, line[:, 3] > 0.9)
+    return Frontage(line[:, :3], forward, line[:, 3] > 0.9)

@@ -1,1 +1,1 @@
-"""Sensors that are no cameras: rays against the town's geometry, and instruments that measure motion and place."""
+"""Sensors other than cameras: ray casting against the town's geometry, and the instruments built on it."""

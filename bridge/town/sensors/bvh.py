@@ -1,4 +1,4 @@
-"""Trees of boxes for rays, by the binned surface-area heuristic (Wald 2007).
+"""Bounding volume hierarchies for ray casting, built by the binned surface-area heuristic (Wald 2007).
 
 A tree is two arrays. ``bounds`` f32 (N, 12) has, per inner node, the boxes of its two children, each low then high, so
 that one step of a ray reads one stretch of memory; ``link`` i32 (N, 4) has per child where it is and how many items it
@@ -22,7 +22,7 @@ _options = {"cache": True, "nogil": True, "error_model": "numpy"}
 
 
 @dataclass
-class Tree:
+class Bvh:
     """``order`` i64 (M,): the items of the leaves, one after the other."""
 
     bounds: np.ndarray
@@ -30,19 +30,21 @@ class Tree:
     order: np.ndarray
 
 
-def tree_of(low: np.ndarray, high: np.ndarray) -> Tree:
+def build_bvh(low: np.ndarray, high: np.ndarray) -> Bvh:
     """A tree over boxes, f64 (N, 3) each. Of no boxes at all it is one that no ray enters."""
     order = np.arange(len(low))
     nodes = max(len(low), 1)
     bounds, link = np.empty((nodes, 12), np.float32), np.zeros((nodes, 4), np.int32)
     used = _build(low, high, order, bounds, link)
-    return Tree(bounds[:used], link[:used], order)
+    return Bvh(bounds[:used], link[:used], order)
 
 
 @njit(**_options)
 def _split(low, high, order, start, stop):  # type: ignore[no-untyped-def]
-    """Put ``order[start:stop]`` into two groups by the cheapest of the planes between bins. Returns where the second
-    one begins, or ``start`` when a leaf is cheaper."""
+    """Put ``order[start:stop]`` into two groups by the cheapest of the planes between bins.
+
+    Returns where the second one begins, or ``start`` when a leaf is cheaper.
+    """
     count = stop - start
     least, most = np.full(3, np.inf), np.full(3, -np.inf)  # of the centres
     outer_low, outer_high = np.full(3, np.inf), np.full(3, -np.inf)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
 import carla
@@ -25,33 +25,62 @@ SWEEP = 8  # rays round the rim of the obstacle detector's sphere, beside the on
 MOST_POINTS = 500_000  # rays of one measurement
 
 
-class Scene(Protocol):
-    """What an instrument asks of the town."""
+class WorldView(Protocol):
+    """The part of ``World`` that instruments read; it stands above them."""
 
-    world: Any
+    @property
+    def actors(self) -> Mapping[int, Actor]:
+        """All actors by id."""
+
+    @property
+    def map(self) -> carla.Map:
+        """The OpenDRIVE map."""
+
+
+class Cast(Protocol):
+    """``Rays.cast`` at a moment."""
+
+    def __call__(
+        self, origin: np.ndarray, direction: np.ndarray, reach: float, ignore: int = 0, still: bool = True
+    ) -> Hits: ...
+
+
+class SensorContext(Protocol):
+    """The queries that instruments make."""
+
     gravity: float  # m/s^2
 
-    def cast(
-        self, origin: np.ndarray, direction: np.ndarray, reach: float, ignore: int = 0, still: bool = True
-    ) -> Hits:
-        """What rays meet now: ``Rays.cast``."""
+    @property
+    def world(self) -> WorldView:
+        """The world that the sensors are in."""
+
+    def caster(self) -> Cast:
+        """A function that casts rays at everything as it is now, whenever it is called."""
 
     def describe(self, actor: int, tag: int) -> list[Any]:
         """``rpc::Actor`` of what was hit: an actor, or scenery of some tag."""
 
 
+Measurement = Callable[[], bytes | None]
+
+
 class Instrument(ABC):
-    """A sensor's state between two measurements. ``casts``: whether it needs rays."""
+    """A sensor's state between two measurements. ``casts``: whether it needs rays, which may take long."""
 
     casts = False
 
-    def __init__(self, scene: Scene, actor: Actor) -> None:
+    def __init__(self, scene: SensorContext, actor: Actor) -> None:
         self.scene, self.world, self.actor = scene, scene.world, actor
         self.rng = np.random.default_rng(int(self._number("noise_seed", 0.0)))
 
     @abstractmethod
+    def measure(self, delta: float) -> Measurement:
+        """Note what is to be measured now, ``delta`` seconds after the last time. What comes back measures it later,
+        without a look at the town, in the order of these calls: the body of a message, ``None``: nothing to tell."""
+
     def read(self, delta: float) -> bytes | None:
-        """The body of a message about now, ``delta`` seconds after the last one; ``None``: nothing to tell."""
+        """The body of a message about now."""
+        return self.measure(delta)()
 
     def _number(self, name: str, default: float) -> float:
         value = float(self.actor.attributes.get(name) or default)
@@ -71,30 +100,26 @@ class Instrument(ABC):
     def _parent(self) -> Actor | None:
         return self.world.actors.get(self.actor.parent) if self.actor.parent else None
 
-    def _cast(self, directions: np.ndarray, reach: float, **how: Any) -> Hits:
-        """Rays from the sensor; ``directions`` f64 (N, 3) in its own axes."""
-        pose = self._pose()
-        return self.scene.cast(pose[:3, 3], directions @ pose[:3, :3].T, reach, **how)
-
 
 class Gnss(Instrument):
     """Latitude and longitude (degrees), altitude (m), by the map's own geographic reference."""
 
-    def read(self, delta: float) -> bytes:
+    def measure(self, delta: float) -> Measurement:
         place = self.actor.transform
         here = self.world.map.transform_to_geolocation(carla.Location(place.x, place.y, place.z))
         values = {"lat": here.latitude, "lon": here.longitude, "alt": here.altitude}
-        return msgpack.packb([value + self._noise(f"noise_{axis}") for axis, value in values.items()])
+        body: bytes = msgpack.packb([value + self._noise(f"noise_{axis}") for axis, value in values.items()])
+        return lambda: body
 
 
 class Imu(Instrument):
     """Acceleration with gravity (m/s^2), turn rate (rad/s) in the sensor's axes, and the angle to north (rad)."""
 
-    def __init__(self, scene: Scene, actor: Actor) -> None:
+    def __init__(self, scene: SensorContext, actor: Actor) -> None:
         super().__init__(scene, actor)
         self._last: np.ndarray | None = None  # velocity of the sensor's own place, m/s
 
-    def read(self, delta: float) -> bytes:
+    def measure(self, delta: float) -> Measurement:
         pose, parent = self._pose(), self._parent() or self.actor
         turn = np.radians(parent.angular_velocity)
         place = parent.transform
@@ -109,7 +134,8 @@ class Imu(Instrument):
         felt += [self._noise("noise_accel", f"_{axis}") for axis in "xyz"]
         rate += [self._noise("noise_gyro", f"_{axis}") for axis in "xyz"]
         compass = math.radians((self.actor.transform.yaw + 90.0) % 360.0)  # north is -y
-        return msgpack.packb([felt.tolist(), rate.tolist(), compass])
+        body: bytes = msgpack.packb([felt.tolist(), rate.tolist(), compass])
+        return lambda: body
 
 
 class Lidar(Instrument):
@@ -117,40 +143,49 @@ class Lidar(Instrument):
 
     casts = True
 
-    def __init__(self, scene: Scene, actor: Actor) -> None:
+    def __init__(self, scene: SensorContext, actor: Actor) -> None:
         super().__init__(scene, actor)
         self.angle = 0.0  # degrees turned so far
         self.channels = int(self._number("channels", 32))
         if not 1 <= self.channels <= 512:
             raise ValueError(f"channels is {self.channels}: choose 1 to 512")
 
-    def _scan(self, delta: float) -> tuple[np.ndarray, Hits, np.ndarray]:
-        """Unit directions f64 (N, 3) of this measurement, what they hit, and the channel of each, i64 (N,)."""
+    def measure(self, delta: float) -> Measurement:
+        cast, pose, before = self.scene.caster(), self._pose(), self.angle
+        wide = self._number("horizontal_fov", 360.0)
+        travelled = self._number("rotation_frequency", 10.0) * wide * delta
+        self.angle = (before + travelled) % wide if wide > 0.0 else 0.0
+        after = self.angle
+
+        def finish() -> bytes:
+            directions, channel = self._scan(delta, before)
+            hits = cast(pose[:3, 3], directions @ pose[:3, :3].T, self._number("range", 10.0))
+            return self._body(directions, hits, channel, after, pose)
+
+        return finish
+
+    def _scan(self, delta: float, angle: float) -> tuple[np.ndarray, np.ndarray]:
+        """Unit directions f64 (N, 3) of a measurement that begins at ``angle``, and the channel of each, i64 (N,)."""
         wide = self._number("horizontal_fov", 360.0)
         each = round(self._number("points_per_second", 56000) * delta / self.channels)
         each = min(max(each, 0), MOST_POINTS // self.channels)
         travelled = self._number("rotation_frequency", 10.0) * wide * delta
-        steps = self.angle + travelled * np.arange(each) / max(each, 1)
-        self.angle = (self.angle + travelled) % wide if wide > 0.0 else 0.0
+        steps = angle + travelled * np.arange(each) / max(each, 1)
         across = np.radians(steps % wide - wide / 2.0 if wide > 0.0 else steps)
         upright = np.radians(
             np.linspace(self._number("upper_fov", 10.0), self._number("lower_fov", -30.0), self.channels)
         )
         up, yaw = np.repeat(upright, each), np.tile(across, self.channels)
         directions = np.stack([np.cos(up) * np.cos(yaw), np.cos(up) * np.sin(yaw), np.sin(up)], axis=1)
-        return (
-            directions,
-            self._cast(directions, self._number("range", 10.0)),
-            np.repeat(np.arange(self.channels), each),
-        )
+        return directions, np.repeat(np.arange(self.channels), each)
 
-    def _head(self, channel: np.ndarray) -> bytes:
+    def _head(self, channel: np.ndarray, angle: float) -> bytes:
         counts = np.bincount(channel, minlength=self.channels).astype(np.uint32)
-        first = np.array([math.radians(self.angle)], np.float32).view(np.uint32)
+        first = np.array([math.radians(angle)], np.float32).view(np.uint32)
         return np.concatenate([first, np.array([self.channels], np.uint32), counts]).tobytes()
 
-    def read(self, delta: float) -> bytes:
-        directions, hits, channel = self._scan(delta)
+    def _body(self, directions: np.ndarray, hits: Hits, channel: np.ndarray, angle: float, pose: np.ndarray) -> bytes:
+        """The body of a message."""
         intensity = np.exp(-self._number("atmosphere_attenuation_rate", 0.004) * hits.distance)
         chance = self.rng.random((2, len(channel)))
         keep = np.isfinite(hits.distance) & (chance[0] >= self._number("dropoff_general_rate", 0.45))
@@ -162,7 +197,7 @@ class Lidar(Instrument):
         if deviation > 0.0:
             far = far + self.rng.normal(0.0, deviation, len(far))
         points = np.column_stack([directions[keep] * far[:, None], intensity[keep]]).astype(np.float32)
-        return self._head(channel[keep]) + points.tobytes()
+        return self._head(channel[keep], angle) + points.tobytes()
 
 
 class SemanticLidar(Lidar):
@@ -170,37 +205,44 @@ class SemanticLidar(Lidar):
 
     POINT = np.dtype([("xyz", "<f4", 3), ("cosine", "<f4"), ("who", "<u4"), ("tag", "<u4")])
 
-    def read(self, delta: float) -> bytes:
-        directions, hits, channel = self._scan(delta)
+    def _body(self, directions: np.ndarray, hits: Hits, channel: np.ndarray, angle: float, pose: np.ndarray) -> bytes:
         keep = np.isfinite(hits.distance)
         points = np.empty(int(keep.sum()), self.POINT)
         points["xyz"] = directions[keep] * hits.distance[keep, None]
-        world = directions[keep] @ self._pose()[:3, :3].T
+        world = directions[keep] @ pose[:3, :3].T
         points["cosine"] = -np.einsum("ni,ni->n", world, hits.normal[keep])
-        points["who"], points["tag"] = hits.who[keep], hits.tag[keep]
-        return self._head(channel[keep]) + points.tobytes()
+        points["who"], points["tag"] = hits.actor[keep], hits.tag[keep]
+        return self._head(channel[keep], angle) + points.tobytes()
 
 
 class Radar(Instrument):
-    """Random rays within a cone: velocity along the ray (m/s, towards the radar negative), azimuth, altitude (rad),
-    distance (m)."""
+    """Random rays within a cone.
+
+    Velocity along the ray (m/s, towards the radar negative), azimuth, altitude (rad), distance (m).
+    """
 
     casts = True
 
-    def read(self, delta: float) -> bytes:
+    def measure(self, delta: float) -> Measurement:
+        cast, pose, parent = self.scene.caster(), self._pose(), self._parent()
+        own = parent.velocity.copy() if parent is not None else np.zeros(3)
+        velocities = {ident: actor.velocity.copy() for ident, actor in self.world.actors.items()}
+        return lambda: self._body(cast, pose, own, velocities, delta)
+
+    def _body(
+        self, cast: Cast, pose: np.ndarray, own: np.ndarray, velocities: dict[int, np.ndarray], delta: float
+    ) -> bytes:
         count = min(int(self._number("points_per_second", 1500) * delta + 0.5), MOST_POINTS)
         radius, turn = np.sqrt(self.rng.random(count)), 2.0 * np.pi * self.rng.random(count)
         across = np.radians(self._number("horizontal_fov", 30.0)) / 2.0 * radius * np.cos(turn)
         up = np.radians(self._number("vertical_fov", 30.0)) / 2.0 * radius * np.sin(turn)
         directions = np.stack([np.cos(up) * np.cos(across), np.cos(up) * np.sin(across), np.sin(up)], axis=1)
-        hits = self._cast(directions, self._number("range", 100.0), ignore=self.actor.parent)
+        world = directions @ pose[:3, :3].T
+        hits = cast(pose[:3, 3], world, self._number("range", 100.0), self.actor.parent)
         keep = np.isfinite(hits.distance) & (hits.tag != Tag.SKY)
         moving = np.zeros((count, 3))
-        for ident in np.unique(hits.who[keep & (hits.who > 0)]).tolist():
-            moving[hits.who == ident] = self.world.actors[ident].velocity
-        parent = self._parent()
-        own = parent.velocity if parent is not None else np.zeros(3)
-        world = directions @ self._pose()[:3, :3].T
+        for ident in np.unique(hits.actor[keep & (hits.actor > 0)]).tolist():
+            moving[hits.actor == ident] = velocities[ident]
         along = np.einsum("ni,ni->n", moving - own, world)
         found = np.stack([along, across, up, hits.distance], axis=1)[keep]
         return found.astype(np.float32).tobytes()
@@ -211,26 +253,33 @@ class Obstacle(Instrument):
 
     casts = True
 
-    def read(self, delta: float) -> bytes | None:
+    def measure(self, delta: float) -> Measurement:
+        cast, pose = self.scene.caster(), self._pose()
+        # Actors may be destroyed before the rays are cast: they are described now.
+        known = {ident: self.scene.describe(ident, 0) for ident in self.world.actors}
+        return lambda: self._body(cast, pose, known)
+
+    def _body(self, cast: Cast, pose: np.ndarray, known: dict[int, list[Any]]) -> bytes | None:
         radius = max(self._number("hit_radius", 0.5), 0.0)
         reach = self._number("distance", 5.0)
         only = self.actor.attributes.get("only_dynamics", "false").lower() == "true"
         turn = 2.0 * np.pi * np.arange(SWEEP) / SWEEP
         rim = np.stack([np.zeros(SWEEP), np.cos(turn), np.sin(turn)], axis=1) * radius
         offsets = np.concatenate([np.zeros((1, 3)), rim])
-        pose = self._pose()
         origins = offsets @ pose[:3, :3].T + pose[:3, 3]
         ahead = np.tile(pose[:3, 0], (len(origins), 1))
-        hits = self.scene.cast(origins, ahead, reach, ignore=self.actor.parent, still=not only)
+        hits = cast(origins, ahead, reach, self.actor.parent, not only)
         nearest = int(np.argmin(hits.distance))
         if not np.isfinite(hits.distance[nearest]):
             return None
-        met = self.scene.describe(int(hits.who[nearest]), int(hits.tag[nearest]))
-        own = self.scene.describe(self.actor.parent, 0)
-        return msgpack.packb([own, met, float(hits.distance[nearest])])
+        hit = int(hits.actor[nearest])
+        met = known[hit] if hit in known else self.scene.describe(0, int(hits.tag[nearest]))
+        own = known.get(self.actor.parent) or self.scene.describe(0, 0)
+        body: bytes = msgpack.packb([own, met, float(hits.distance[nearest])])
+        return body
 
 
-INSTRUMENTS: dict[str, Callable[[Scene, Actor], Instrument]] = {
+INSTRUMENTS: dict[str, Callable[[SensorContext, Actor], Instrument]] = {
     "sensor.other.gnss": Gnss,
     "sensor.other.imu": Imu,
     "sensor.other.radar": Radar,

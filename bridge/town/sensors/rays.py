@@ -1,33 +1,50 @@
-"""Rays against everything that is drawn: the triangles of the scene, of its props and of the actors where they are now.
+"""Ray casting against all drawn geometry: the scene, its props and the actors at their current poses.
 
-Each mesh has a tree of boxes over its triangles (``boxes``), one more holds the props. Actors move: theirs is built
-anew for each cast.
+Each mesh has a bounding volume hierarchy over its triangles (``bvh``), one more holds the props. Actors move: theirs
+is rebuilt for each cast.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numba import njit
 
+from bridge.town.render.poses import Poses
 from bridge.town.render.raster import Placements, Scene
-from bridge.town.render.view_cache import Poses
-from bridge.town.sensors.bvh import tree_of
+from bridge.town.sensors.bvh import build_bvh
 
 STACK = 96
 _options = {"cache": True, "nogil": True, "error_model": "numpy"}
 
 
-@dataclass
-class Hits:
-    """What rays have met: ``distance`` f64 (N,) in units of the direction's length, inf = nothing; ``tag`` u8 (N,);
-    ``who`` i64 (N,), id of the actor or 0 for scenery; ``normal`` f64 (N, 3), units towards the ray's origin."""
+class Hits(NamedTuple):
+    """The nearest hits of N rays."""
 
-    distance: np.ndarray
-    tag: np.ndarray
-    who: np.ndarray
-    normal: np.ndarray
+    distance: np.ndarray  # f64 (N,), in units of the direction's length, inf = nothing
+    tag: np.ndarray  # u8 (N,)
+    actor: np.ndarray  # i64 (N,), id of the actor, 0 for scenery
+    normal: np.ndarray  # f64 (N, 3), unit vectors towards the ray's origin
+
+
+class MeshArrays(NamedTuple):
+    """The triangles of all meshes with the hierarchies over them: T triangles, N nodes."""
+
+    triangles: np.ndarray  # f64 (T, 9): a corner and the two edges from it, m
+    tags: np.ndarray  # u8 (T,)
+    bounds: np.ndarray  # f32 (N, 12), see ``bvh``
+    link: np.ndarray  # i32 (N, 4), see ``bvh``
+
+
+class Instances(NamedTuple):
+    """M meshes placed in the world, in the order of the leaves of the hierarchy over them."""
+
+    bounds: np.ndarray  # f32 (N, 12), see ``bvh``
+    link: np.ndarray  # i32 (N, 4), see ``bvh``
+    inverse: np.ndarray  # f64 (M, 3, 4), mesh <- world
+    root: np.ndarray  # i64 (M,), node at which each mesh's hierarchy begins
+    actor: np.ndarray  # i64 (M,), id of the actor, 0 for scenery
 
 
 class Rays:
@@ -46,7 +63,7 @@ class Rays:
             a, b, c = points[:, 0], points[:, 1], points[:, 2]
             low, high = np.minimum(np.minimum(a, b), c), np.maximum(np.maximum(a, b), c)
             sizes.append(np.concatenate([low.min(0), high.max(0)]) if len(low) else np.zeros(6))
-            tree = tree_of(low, high)
+            tree = build_bvh(low, high)
             points = points[tree.order]
             edges = [points[:, 0], points[:, 1] - points[:, 0], points[:, 2] - points[:, 0]]
             shapes.append(np.concatenate(edges, axis=1))
@@ -57,8 +74,12 @@ class Rays:
             links.append(tree.link)
             roots.append(node)
             node, item = node + len(tree.link), item + len(tree.order)
-        self._triangles, self._tags = np.ascontiguousarray(np.concatenate(shapes)), np.concatenate(tags)
-        self._bounds, self._link = np.concatenate(bounds), np.concatenate(links)
+        self._meshes = MeshArrays(
+            np.ascontiguousarray(np.concatenate(shapes)),
+            np.concatenate(tags),
+            np.concatenate(bounds),
+            np.concatenate(links),
+        )
         self._roots = np.array(roots, np.int64)
         self._size = np.array(sizes)  # f64 (1 + templates, 6), bounding box of each mesh in its own axes
         self._props = self._placed(props.pose, props.template, np.zeros(len(props), np.int64))
@@ -66,10 +87,10 @@ class Rays:
     def cast(
         self, origin: np.ndarray, direction: np.ndarray, reach: float, poses: Poses, ignore: int = 0, still: bool = True
     ) -> Hits:
-        """The nearest thing on each ray within ``reach`` directions' lengths.
+        """The nearest hit of each ray within ``reach`` directions' lengths.
 
-        ``origin`` f64 (N, 3) or (3,), m; ``direction`` f64 (N, 3); ``ignore``: actor that rays go through; ``still``:
-        whether they meet what is no actor.
+        ``origin`` f64 (N, 3) or (3,), m; ``direction`` f64 (N, 3); ``poses``: of the actors now; ``ignore``: id of an
+        actor that rays pass through; ``still``: whether rays meet anything but actors.
         """
         direction = np.array(direction, np.float64).reshape(-1, 3)
         count = len(direction)
@@ -79,23 +100,20 @@ class Rays:
         hits = Hits(
             np.empty(count), np.zeros(count, np.uint8), np.zeros(count, np.int64), np.zeros((count, 3), np.float64)
         )
-        _cast(
-            origin, direction, reach, still, self._triangles, self._tags, self._bounds, self._link, self._roots[0],
-            *self._props, *actors, hits.distance, hits.tag, hits.who, hits.normal,
-        )  # fmt: skip
+        _cast(origin, direction, reach, still, self._meshes, self._roots[0], self._props, actors, hits)
         return hits
 
-    def _placed(self, pose: np.ndarray, template: np.ndarray, who: np.ndarray) -> tuple[np.ndarray, ...]:
-        """Meshes put into the world, leaf by leaf: bounds and links of their tree; f64 (N, 3, 4), mesh <- world; the
-        node at which each mesh's tree begins; the id of each."""
+    def _placed(self, pose: np.ndarray, template: np.ndarray, actor: np.ndarray) -> Instances:
+        """Meshes of templates i64 (M,) placed at ``pose`` f64 (M, 4, 4), for the actors with these ids (0: scenery)."""
         box = self._size[1 + template].reshape(-1, 2, 3)
         middle, half = box.mean(1), (box[:, 1] - box[:, 0]) / 2.0
         centre = np.einsum("nij,nj->ni", pose[:, :3, :3], middle) + pose[:, :3, 3]
         reach = np.einsum("nij,nj->ni", np.abs(pose[:, :3, :3]), half)
-        tree = tree_of(centre - reach, centre + reach)
+        tree = build_bvh(centre - reach, centre + reach)
         order = tree.order
         inverse = np.ascontiguousarray(np.linalg.inv(pose[order])[:, :3]) if len(pose) else np.zeros((0, 3, 4))
-        return tree.bounds, tree.link, inverse, self._roots[1 + template[order]], who[order].astype(np.int64)
+        roots = self._roots[1 + template[order]]
+        return Instances(tree.bounds, tree.link, inverse, roots, actor[order].astype(np.int64))
 
 
 @njit(**_options)
@@ -119,17 +137,20 @@ def _inverse(x):  # type: ignore[no-untyped-def]
 
 
 @njit(**_options)
-def _mesh(ox, oy, oz, dx, dy, dz, best, triangles, bounds, link, root, stack, entries):  # type: ignore[no-untyped-def]
-    """Nearest triangle of one mesh before ``best``: distance, its index or -1 (Moeller and Trumbore 1997)."""
+def _mesh(ray, best, meshes, root, stack):  # type: ignore[no-untyped-def]
+    """Nearest triangle of the mesh at node ``root``: distance, index or -1 (Moeller and Trumbore 1997)."""
+    ox, oy, oz, dx, dy, dz = ray
+    triangles, _, bounds, link = meshes
+    nodes, entries = stack
     found = -1
     ix, iy, iz = _inverse(dx), _inverse(dy), _inverse(dz)
-    stack[0], entries[0] = root, 0.0
+    nodes[0], entries[0] = root, 0.0
     top = 1
     while top > 0:
         top -= 1
         if entries[top] >= best:
             continue
-        node = np.uint64(stack[top])
+        node = np.uint64(nodes[top])
         at_left = _entry(bounds, node, 0, ox, oy, oz, ix, iy, iz, best)
         at_right = _entry(bounds, node, 6, ox, oy, oz, ix, iy, iz, best)
         second = at_left > at_right  # the nearer child first; the other one waits, or has its triangles tried after it
@@ -162,7 +183,7 @@ def _mesh(ox, oy, oz, dx, dy, dz, best, triangles, bounds, link, root, stack, en
         for side in (far, near):
             at = at_right if side else at_left
             if at < best and link[node, side + 1] == 0:
-                stack[top], entries[top] = link[node, side], at
+                nodes[top], entries[top] = link[node, side], at
                 top += 1
     return best, found
 
@@ -181,68 +202,62 @@ def _local(m, ox, oy, oz, dx, dy, dz):  # type: ignore[no-untyped-def]
 
 
 @njit(**_options)
-def _placed_ones(  # type: ignore[no-untyped-def]
-    ox, oy, oz, dx, dy, dz, best, triangles, bounds, link, tree_bounds, tree_link, inverse, root, stack, entries,
-    inner, inner_entries,
-):  # fmt: skip
-    """Nearest triangle of many placed meshes before ``best``: distance, its index or -1, whose it is."""
+def _placed_ones(ray, best, meshes, placed, stack, inner):  # type: ignore[no-untyped-def]
+    """Nearest triangle of ``placed`` instances before ``best``: distance, its index or -1, number of the instance."""
+    ox, oy, oz, dx, dy, dz = ray
+    tree_bounds, tree_link, inverse, root, _ = placed
+    nodes, entries = stack
     found, whose = -1, -1
     ix, iy, iz = _inverse(dx), _inverse(dy), _inverse(dz)
-    stack[0], entries[0] = 0, 0.0
+    nodes[0], entries[0] = 0, 0.0
     top = 1
     while top > 0:
         top -= 1
         if entries[top] >= best:
             continue
-        node = np.uint64(stack[top])
+        node = np.uint64(nodes[top])
         at_left = _entry(tree_bounds, node, 0, ox, oy, oz, ix, iy, iz, best)
         at_right = _entry(tree_bounds, node, 6, ox, oy, oz, ix, iy, iz, best)
         near, far = (2, 0) if at_left > at_right else (0, 2)
         for side in (near, far):
             if (at_right if side else at_left) < best:
                 for k in range(tree_link[node, side], tree_link[node, side] + tree_link[node, side + 1]):
-                    a, b, c, d, e, f = _local(inverse[k], ox, oy, oz, dx, dy, dz)
-                    at, hit = _mesh(a, b, c, d, e, f, best, triangles, bounds, link, root[k], inner, inner_entries)
+                    at, hit = _mesh(_local(inverse[k], ox, oy, oz, dx, dy, dz), best, meshes, root[k], inner)
                     if hit >= 0:
                         best, found, whose = at, hit, k
         for side in (far, near):
             at = at_right if side else at_left
             if at < best and tree_link[node, side + 1] == 0:
-                stack[top], entries[top] = tree_link[node, side], at
+                nodes[top], entries[top] = tree_link[node, side], at
                 top += 1
     return best, found, whose
 
 
 @njit(**_options)
-def _cast(  # type: ignore[no-untyped-def]
-    origin, direction, reach, still, triangles, tags, bounds, link, ground,
-    prop_bounds, prop_link, prop_inverse, prop_root, prop_who,
-    actor_bounds, actor_link, actor_inverse, actor_root, actor_who, distance, tag, whom, normal,
-):  # fmt: skip
-    stack, entries = np.empty(STACK, np.int64), np.empty(STACK)
-    inner, inner_entries = np.empty(STACK, np.int64), np.empty(STACK)
+def _cast(origin, direction, reach, still, meshes, ground, props, actors, hits):  # type: ignore[no-untyped-def]
+    """Cast rays into the static mesh (root node ``ground``), ``props`` and ``actors``, and write the ``hits``.
+
+    ``origin``, ``direction`` f64 (N, 3); ``reach`` in directions' lengths; ``still``: whether rays meet anything but
+    actors; ``meshes``: ``MeshArrays``; ``props``, ``actors``: ``Instances``; ``hits``: ``Hits``.
+    """
+    stack, inner = (np.empty(STACK, np.int64), np.empty(STACK)), (np.empty(STACK, np.int64), np.empty(STACK))
+    distance, tag, whom, normal = hits
+    triangles, tags = meshes.triangles, meshes.tags
     eye = np.eye(3, 4)
     for n in range(len(direction)):
         ox, oy, oz = origin[n]
         dx, dy, dz = direction[n]
+        ray = (ox, oy, oz, dx, dy, dz)
         best, hit, owner = reach, -1, 0
         frame = eye
         if still:
-            best, hit = _mesh(
-                ox, oy, oz, dx, dy, dz, best, triangles, bounds, link, ground, inner, inner_entries
-            )  # fmt: skip
-            best, found, k = _placed_ones(
-                ox, oy, oz, dx, dy, dz, best, triangles, bounds, link, prop_bounds, prop_link, prop_inverse, prop_root,
-                stack, entries, inner, inner_entries,
-            )  # fmt: skip
+            best, hit = _mesh(ray, best, meshes, ground, inner)
+            best, found, k = _placed_ones(ray, best, meshes, props, stack, inner)
             if found >= 0:
-                hit, frame, owner = found, prop_inverse[k], prop_who[k]
-        best, found, k = _placed_ones(
-            ox, oy, oz, dx, dy, dz, best, triangles, bounds, link, actor_bounds, actor_link, actor_inverse, actor_root,
-            stack, entries, inner, inner_entries,
-        )  # fmt: skip
+                hit, frame, owner = found, props.inverse[k], props.actor[k]
+        best, found, k = _placed_ones(ray, best, meshes, actors, stack, inner)
         if found >= 0:
-            hit, frame, owner = found, actor_inverse[k], actor_who[k]
+            hit, frame, owner = found, actors.inverse[k], actors.actor[k]
         if hit < 0:
             distance[n] = np.inf
             continue

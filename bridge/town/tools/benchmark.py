@@ -1,4 +1,4 @@
-"""How fast the town is: ``python -m bridge.town.tools.benchmark`` prints one JSON line with medians.
+"""Throughput of the town: ``python -m bridge.town.tools.benchmark`` prints one JSON line with medians.
 
 ``raster_512x256_ms``, ``raster_1024x512_ms``: all planes, rgb included, of a street with 40 vehicles and 30 walkers
 from a moving car; ``world_ticks_per_s``: steps of that world alone, without sockets and pictures. One core.
@@ -8,7 +8,6 @@ client ticks it in synchronous mode and awaits the tag, instance, depth and flow
 
 from __future__ import annotations
 
-import argparse
 import contextlib
 import json
 import queue
@@ -21,6 +20,9 @@ from collections.abc import Iterator
 import carla
 import numpy as np
 
+from bridge.process.messages import received
+from bridge.process.options import Options, parse
+from bridge.process.values import Positive
 from bridge.tags import Tag
 from bridge.town.assets import prop_meshes as props
 from bridge.town.assets.meshes import Mesh, box, merge, prism, quad
@@ -35,7 +37,7 @@ BLOCK = 88.0  # m, distance between the streets of the synthetic town
 STREETS = 8
 TRAFFIC = 30  # vehicles that the server's rate is measured with, beside the walkers there are by default
 CAMERAS = ("semantic_segmentation", "instance_segmentation", "depth", "optical_flow")
-PATIENCE = 60.0  # s, for a call to the server and for a picture
+TIMEOUT = 60.0  # s, for a call to the server and for a picture
 
 
 def synthetic_town(seed: int = 0) -> Mesh:
@@ -163,15 +165,16 @@ def served_town(*arguments: str) -> Iterator[carla.Client]:
 
     Raises RuntimeError when the server does not start; its own error line is on the standard error then.
     """
-    command = [sys.executable, "-m", "bridge.town.carla_server.server", "--port", "0", "--with-parent", *arguments]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+    command = [sys.executable, "-m", "bridge.town.carla_server.server", "--port", "0", "--with-parent", "--json-lines"]
+    with subprocess.Popen([*command, *arguments], stdout=subprocess.PIPE, text=True) as process:
         try:
             ready = process.stdout.readline() if process.stdout else ""
-            if "ready on" not in ready:
+            message = received(ready)
+            if message is None:
                 raise RuntimeError("the town's server did not start")
-            host, _, port = ready.split()[-1].rpartition(":")
+            host, _, port = message["ready"]["server"].rpartition(":")
             client = carla.Client(host, int(port))
-            client.set_timeout(PATIENCE)
+            client.set_timeout(TIMEOUT)
             yield client
         finally:
             process.terminate()
@@ -203,7 +206,7 @@ def measure_server(frames: int, width: int = 512, height: int = 256, town: str =
             start = time.perf_counter()
             frame = world.tick()
             for waiting in pictures:
-                while waiting.get(timeout=PATIENCE).frame != frame:
+                while waiting.get(timeout=TIMEOUT).frame != frame:
                     pass
             times.append(time.perf_counter() - start)
         for camera in cameras:
@@ -213,13 +216,18 @@ def measure_server(frames: int, width: int = 512, height: int = 256, town: str =
     return 1.0 / statistics.median(times[10:])
 
 
+class BenchmarkOptions(Options):
+    """How fast the town is: its rasteriser, its world, and its server with the official client."""
+
+    frames: Positive = 120
+    """Frames per size."""
+    synthetic: bool = False
+    """Measure a scene of the rasteriser's own, not the town."""
+
+
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
-    parser.add_argument("--frames", type=int, default=120, help="frames per size")
-    parser.add_argument(
-        "--synthetic", action="store_true", help="measure a scene of the rasteriser's own, not the town"
-    )
-    options = parser.parse_args()
+    """The command line."""
+    options = parse(BenchmarkOptions, None, "benchmark")
     if options.synthetic:
         scene, sequence, cameras = synthetic_street(options.frames)
         result = {

@@ -1,4 +1,4 @@
-"""A long drive in the town's traffic, watched: who stands too long, who leaves the road, what the process holds.
+"""Endurance test: a long drive in the town's traffic that watches for stuck vehicles, lane departures, memory growth.
 
     python -m bridge.town.tools.soak --minutes 60 --vehicles 30 --walkers 20
 
@@ -6,12 +6,11 @@ Simulated time runs as fast as it can, and no client drives: near one, who is le
 would hide a jam. The last line is one JSON object: ``minutes`` simulated, ``longest_stop_s`` (the longest that any
 vehicle stood still), ``stuck`` (how often one stood longer than ``LONGEST``), ``off_road`` (samples of vehicles with
 their middle on no asphalt), ``samples``, ``memory_mb`` after the first tenth and at the end, ``ticks_per_s``. The exit
-code is 1 when somebody was stuck, off the road, or memory has grown by more than ``GROWTH``.
+code is 1 when a vehicle was stuck, off the road, or memory has grown by more than ``GROWTH``.
 """
 
 from __future__ import annotations
 
-import argparse
 import json
 import resource
 import sys
@@ -21,7 +20,8 @@ from pathlib import Path
 
 import numpy as np
 
-from bridge.process.arguments import Parser, count, crowd
+from bridge.process.options import Options, parse
+from bridge.process.values import Count, Crowd, Town
 from bridge.town.world import World
 
 STEP = 0.05  # s
@@ -56,19 +56,24 @@ class Watch:
                 self.off_road += not world.ground.asphalt(actor.transform.x, actor.transform.y)
 
 
+class SoakOptions(Options):
+    """A long drive in the town's traffic: deadlocks, vehicles off the road, memory."""
+
+    minutes: Count = 60
+    """Of simulated time."""
+    town: Town = "oldtown"
+    """Name of a town, or an OpenDRIVE file (.xodr)."""
+    seed: Count = 0
+    """Of the town and everything that moves in it."""
+    vehicles: Crowd = 30
+    """Vehicles that drive by themselves."""
+    walkers: Crowd = 20
+    """Pedestrians."""
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """The command line; returns the exit code."""
-    parser = Parser(
-        prog="soak",
-        description="A long drive in the town's traffic: deadlocks, vehicles off the road, memory.",
-        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
-    )
-    parser.add_argument("--minutes", type=count, default=60, help="of simulated time")
-    parser.add_argument("--town", default="oldtown", help="name of a town, or an OpenDRIVE file (.xodr)")
-    parser.add_argument("--seed", type=count, default=0, help="of the town and everything that moves in it")
-    parser.add_argument("--vehicles", type=crowd, default=30, help="vehicles that drive by themselves")
-    parser.add_argument("--walkers", type=crowd, default=20, help="pedestrians")
-    options = parser.parse_args(argv)
+    options = parse(SoakOptions, argv, "soak")
     try:
         world = World(options.town, options.seed, options.vehicles, options.walkers)
     except ValueError as error:

@@ -21,7 +21,7 @@ import numpy as np
 import pytest
 
 from bridge.carla_client import carla_bridge, connection
-from bridge.carla_client.autopilot import Autopilot, Body, Halt
+from bridge.carla_client.autopilot import Autopilot, Halt, RoadUser
 from bridge.carla_client.carla_bridge import CarlaBridge
 from bridge.carla_client.connection import connect
 from bridge.carla_client.rig import matrix
@@ -147,7 +147,7 @@ class TestFrame:
 class TestDriving:
     def test_pedals_and_steering(self, bridge):
         start = advance(bridge).ego
-        bridge.obey(Control(7, throttle=0.9, steer=0.06))
+        bridge.apply_control(Control(7, throttle=0.9, steer=0.06))
         frame = advance(bridge, 30)
         assert frame.control_seq == 7
         assert frame.ego.speed > 2.0
@@ -155,14 +155,14 @@ class TestDriving:
         turned = np.linalg.inv(start.pose) @ frame.ego.pose
         assert turned[0, 3] > 1.0
         assert turned[1, 0] > 0.005  # to the right
-        bridge.obey(Control(8, brake=1.0))
+        bridge.apply_control(Control(8, brake=1.0))
         assert abs(advance(bridge, 60).ego.speed) < 0.2
-        bridge.obey(Control(9, throttle=0.6, reverse=True))
+        bridge.apply_control(Control(9, throttle=0.6, reverse=True))
         assert advance(bridge, 40).ego.speed < -0.5
 
     def test_respawn(self, bridge):
         before = advance(bridge).ego.pose[:2, 3]
-        bridge.obey(Control(1, respawn=1))
+        bridge.apply_control(Control(1, respawn=1))
         ego = advance(bridge, 3).ego
         assert np.hypot(*(ego.pose[:2, 3] - before)) > 5.0
         assert abs(ego.speed) < 0.5
@@ -171,7 +171,7 @@ class TestDriving:
     def test_weather_goes_round(self, bridge):
         names = []
         for count in range(1, 4):
-            bridge.obey(Control(count, weather=count))
+            bridge.apply_control(Control(count, weather=count))
             frame = advance(bridge)
             names.append(frame.weather_name)
             preset = getattr(carla.WeatherParameters, frame.weather_name)
@@ -181,14 +181,14 @@ class TestDriving:
     def test_rgb_only_while_asked_for(self, bridge):
         assert "rgb" not in advance(bridge).planes
         for sequence in (1, 3):
-            bridge.obey(Control(sequence, rgb=True))
+            bridge.apply_control(Control(sequence, rgb=True))
             assert any("rgb" in advance(bridge).planes for _ in range(20))
             assert advance(bridge).planes["rgb"].std() > 10
-            bridge.obey(Control(sequence + 1))
+            bridge.apply_control(Control(sequence + 1))
             assert "rgb" not in advance(bridge).planes
 
     def test_a_wall_is_a_collision(self, bridge):
-        bridge.obey(Control(1, throttle=1.0, steer=0.5))
+        bridge.apply_control(Control(1, throttle=1.0, steer=0.5))
         for _ in range(400):
             frame = advance(bridge)
             if frame.ego.collisions:
@@ -325,7 +325,9 @@ def tag_digest(address: str) -> str:
     world = client.reload_world(False)
     with CarlaBridge(client, SIZE, seed=3) as bridge:
         for k in range(70):
-            bridge.obey(Control(k, throttle=0.7, steer=0.2 * np.sin(k / 8), autopilot=k >= 30, respawn=k // 50))
+            bridge.apply_control(
+                Control(k, throttle=0.7, steer=0.2 * np.sin(k / 8), autopilot=k >= 30, respawn=k // 50)
+            )
             bridge.drive()
             digest.update(bridge.tick().planes["tag"].tobytes())
     world.apply_settings(free)
@@ -407,7 +409,7 @@ class TestAutopilot:
 
     def test_stops_behind_what_stands_in_the_lane(self, road):
         ahead = road.get_waypoint_xodr(1, -1, 80.0).transform.location
-        track = self.drive(road, 30.0, [Body(ahead.x, ahead.y, 0.0, 2.2, 0.9, 0.0, 0.0)])
+        track = self.drive(road, 30.0, [RoadUser(ahead.x, ahead.y, 0.0, 2.2, 0.9, 0.0, 0.0)])
         for at, most in ((14.0, 6.0), (30.0, 2.0)):  # after a while it comes closer, to see whether it can pass
             x, _, speed = track[int(30 * at) - 1]
             assert speed < 0.3
@@ -415,12 +417,12 @@ class TestAutopilot:
 
     def test_passes_what_stands_beside_it(self, road):
         ahead = road.get_waypoint_xodr(1, -1, 80.0).transform.location
-        track = self.drive(road, 14.0, [Body(ahead.x, ahead.y * 3.2, 0.0, 2.2, 0.9, 0.0, 0.0)])
+        track = self.drive(road, 14.0, [RoadUser(ahead.x, ahead.y * 3.2, 0.0, 2.2, 0.9, 0.0, 0.0)])
         assert track[-1][0] > 100.0
 
     def test_waits_for_a_walker_who_steps_out(self, road):
         ahead = road.get_waypoint_xodr(1, -1, 40.0).transform.location
-        walker = Body(ahead.x, ahead.y * 2.3, 0.0, 0.3, 0.3, 0.0, -np.sign(ahead.y) * 1.3, walks=True)
+        walker = RoadUser(ahead.x, ahead.y * 2.3, 0.0, 0.3, 0.3, 0.0, -np.sign(ahead.y) * 1.3, walks=True)
         assert self.drive(road, 8.0, [walker])[-1][0] < ahead.x - 2.4
 
     @pytest.mark.parametrize(

@@ -39,12 +39,12 @@ class Traffic:
         self.now += 33 * MS
         self.sequence += 1
         left = self.now - round(self.random.uniform(0.4, 30.0) * MS)
-        self.clock.sent(self.sequence, left)
+        self.clock.control_sent(self.sequence, left)
         sent = self.now + round(self.random.uniform(2.0, 4.0) * MS)
         came = sent + round(self.random.uniform(*transit) * MS)
         stamps = {"capture": self.bridge_clock(self.now), "sent": self.bridge_clock(sent), "received": came}
         self.last = frame(self.sequence, **stamps)
-        self.clock.heard(self.last)
+        self.clock.frame_received(self.last)
 
 
 @pytest.mark.parametrize("ahead", [3_700 * MS, -250 * MS, 86_400_000 * MS])
@@ -94,17 +94,17 @@ def test_one_clock_stays_untouched():
 
 def test_what_it_cannot_know_it_does_not_claim():
     clock = ClockOffset()
-    clock.sent(1, 5 * MS)
-    clock.heard(frame(0))  # no stamps
+    clock.control_sent(1, 5 * MS)
+    clock.frame_received(frame(0))  # no stamps
     for sequence in (7, 7, 7):  # somebody else's control
-        clock.heard(frame(sequence, capture=10 * MS, sent=11 * MS, received=12 * MS))
+        clock.frame_received(frame(sequence, capture=10 * MS, sent=11 * MS, received=12 * MS))
     assert not clock.known
     assert clock.report() == {"offset_ms": 0.0, "uncertainty_ms": None}
 
 
 def test_an_earlier_drivers_control_of_the_same_number_says_nothing():
     clock = ClockOffset()
-    clock.sent(2, 50 * MS)  # ours, not there yet; the frames still contain number 2 of the driver before
+    clock.control_sent(2, 50 * MS)  # ours, not there yet; the frames still contain number 2 of the driver before
     for now in (51, 52):
-        clock.heard(frame(2, capture=now * MS - 40 * MS, sent=now * MS - 1 * MS, received=now * MS))
+        clock.frame_received(frame(2, capture=now * MS - 40 * MS, sent=now * MS - 1 * MS, received=now * MS))
     assert not clock.known

@@ -15,8 +15,8 @@ import numpy as np
 import pytest
 
 from bridge.link import shared
-from bridge.link.durations import Habit
-from bridge.link.pacing import Pace
+from bridge.link.durations import DurationEstimator
+from bridge.link.pacing import FramePacer
 from bridge.link.transport import FramePublisher, FrameSubscriber, _Receiver
 from bridge.messages import Camera, Frame
 
@@ -110,7 +110,7 @@ def make_frame(sequence: int = 0, size: tuple[int, int] = (512, 256)) -> Frame:
 
 def stream(publisher: FramePublisher, rate: float, seconds: float, making: float = 0.0) -> tuple[int, float]:
     """Publish at ``rate`` for some time as the bridge's loop does; returns frames, and the median seconds of a send."""
-    pace = Pace(rate)
+    pace = FramePacer(rate)
     sequence, costs = 0, []
     until = time.monotonic() + seconds
     while time.monotonic() < until:
@@ -121,7 +121,7 @@ def stream(publisher: FramePublisher, rate: float, seconds: float, making: float
         begun = time.perf_counter()
         publisher.send(frame)
         costs.append(time.perf_counter() - begun)
-        pace.made()
+        pace.frame_sent()
         sequence += 1
     return sequence, float(np.median(costs))
 
@@ -141,7 +141,7 @@ def in_memory(frame: Frame) -> bool:
     base = frame.planes["depth"]
     while isinstance(base, np.ndarray | memoryview):
         base = base.obj if isinstance(base, memoryview) else base.base
-    return isinstance(base, shared._Lease)
+    return isinstance(base, shared._ReadLock)
 
 
 class TestMemory:
@@ -166,7 +166,7 @@ class TestMemory:
                 publisher.send(make_frame(sequence, (64, 32)))
                 assert subscriber.recv(1.0) is not None
             assert (motion == 0.0).all()
-            assert len(publisher._slots._slots) < 50
+            assert len(publisher._ring._slots) < 50
 
     def test_who_asks_for_it_or_cannot_open_it_gets_the_planes_sent(self, tmp_path, monkeypatch):
         with FramePublisher(f"ipc://{tmp_path}/frames") as publisher:
@@ -176,7 +176,7 @@ class TestMemory:
             def refuse(*_: object) -> None:
                 raise PermissionError
 
-            monkeypatch.setattr(shared._Mapped, "__init__", refuse)
+            monkeypatch.setattr(shared._MappedSlot, "__init__", refuse)
             with FrameSubscriber(publisher.endpoint) as subscriber:
                 assert not in_memory(handshake(publisher, subscriber))
                 assert subscriber.malformed == 0
@@ -196,10 +196,10 @@ class TestMemory:
                     assert (got.planes["instance"] == sequence).all()
 
     def test_noise_instead_of_a_reference(self):
-        windows = shared.Windows()
+        windows = shared.ShmReader()
         for noise in (b"", b"\xc1", b"\x90", b"\x96\x01\x02\x03\x04\x05\x06", bytes(range(64))):
-            with pytest.raises(shared.Gone):
-                windows.look(noise)
+            with pytest.raises(shared.FrameExpired):
+                windows.map(noise)
 
     def test_nothing_is_left_of_a_killed_publisher(self, tmp_path):
         script = (
@@ -278,30 +278,30 @@ def driven(publisher: FramePublisher, making: float, busy: float, ahead: int) ->
 
 class TestHabit:
     def test_what_never_varies_is_known_exactly(self):
-        habit = Habit()
+        habit = DurationEstimator()
         assert not habit.known
         for _ in range(5):
-            habit.took(0.010)
+            habit.add(0.010)
         assert habit.known
-        assert habit.short == habit.long == pytest.approx(0.010)
+        assert habit.p25 == habit.p75 == pytest.approx(0.010)
 
     def test_room_is_left_for_what_strays(self):
-        habit = Habit()
+        habit = DurationEstimator()
         for turn in range(60):
-            habit.took(0.030 + 0.0005 * (turn % 5))  # 30 to 32 ms
-        assert (habit.short, habit.usual, habit.long) == pytest.approx((0.0305, 0.031, 0.0315))
+            habit.add(0.030 + 0.0005 * (turn % 5))  # 30 to 32 ms
+        assert (habit.p25, habit.median, habit.p75) == pytest.approx((0.0305, 0.031, 0.0315))
 
     def test_what_is_far_longer_now_and_then_does_not_count_every_time(self):
-        habit = Habit()
+        habit = DurationEstimator()
         for turn in range(60):
-            habit.took(0.010 if turn % 3 else 0.040)
-        assert habit.long == pytest.approx(0.012)
+            habit.add(0.010 if turn % 3 else 0.040)
+        assert habit.p75 == pytest.approx(0.012)
 
     def test_what_has_changed_is_soon_the_habit(self):
-        habit = Habit()
+        habit = DurationEstimator()
         for seconds in (*[0.010] * 60, *[0.020] * 20):
-            habit.took(seconds)
-        assert habit.short == pytest.approx(0.020)
+            habit.add(seconds)
+        assert habit.p25 == pytest.approx(0.020)
 
 
 def test_when_a_receiver_is_free_does_not_run_away(monkeypatch):
@@ -347,7 +347,7 @@ class TestPace:
         with FramePublisher("tcp://127.0.0.1:0") as publisher:
             took = []
             for _ in range(ATTEMPTS):
-                pace, begun = Pace(50.0), time.monotonic()
+                pace, begun = FramePacer(50.0), time.monotonic()
                 for turn in range(50):
                     pace.wait(publisher, lambda: False)
                     time.sleep(0.03 if turn % 5 == 0 else 0.0)

@@ -14,7 +14,7 @@ from scenariogeneration import xodr
 
 from bridge.tags import Tag
 from bridge.town.core.types import Actor, Transform, VehicleControl
-from bridge.town.dynamics.vehicles import SPECS, Drive, overlap
+from bridge.town.dynamics.vehicles import SPECS, VehicleState, overlap
 from bridge.town.ground.blocks import inside
 from bridge.town.opendrive import towns
 from bridge.town.opendrive.network import Network
@@ -260,8 +260,8 @@ def test_parked_cars_stand_beside_the_road(world: World) -> None:
 # Vehicle --------------------------------------------------------------------------------------------------------------
 
 
-def drive(control: VehicleControl, seconds: float, speed: float = 0.0, kind: str = "car") -> Drive:
-    state = Drive(SPECS[kind], 4.5, 0.0, 0.0, 0.0, speed)
+def drive(control: VehicleControl, seconds: float, speed: float = 0.0, kind: str = "car") -> VehicleState:
+    state = VehicleState(SPECS[kind], 4.5, 0.0, 0.0, 0.0, speed)
     for _ in range(int(seconds / STEP)):
         state.step(control, STEP)
     return state
@@ -270,7 +270,7 @@ def drive(control: VehicleControl, seconds: float, speed: float = 0.0, kind: str
 def test_car_accelerates_brakes_and_coasts_like_a_car() -> None:
     assert 7.0 < next(t for t in range(1, 40) if drive(VehicleControl(throttle=1.0), t).speed > 27.78) < 16.0
     assert drive(VehicleControl(throttle=1.0), 90).speed < 62.0
-    braked = Drive(SPECS["car"], 4.5, 0.0, 0.0, 0.0, 100 / 3.6)
+    braked = VehicleState(SPECS["car"], 4.5, 0.0, 0.0, 0.0, 100 / 3.6)
     while braked.speed > 0.0:
         braked.step(VehicleControl(brake=1.0), STEP)
     assert 34.0 < braked.x < 52.0, "from 100 km/h to a stop, metres"

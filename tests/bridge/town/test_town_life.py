@@ -7,7 +7,7 @@ import pytest
 
 from bridge.tags import Tag
 from bridge.town.core.types import Transform, VehicleControl
-from bridge.town.dynamics.vehicles import SPECS, Drive, overlap
+from bridge.town.dynamics.vehicles import SPECS, VehicleState, overlap
 from bridge.town.opendrive import towns
 from bridge.town.world import World
 
@@ -59,7 +59,7 @@ def test_people_cross_at_crosswalks_and_traffic_lets_them() -> None:
     crossed, stopped = 0, 0
     for _ in range(90 * 20):
         world.tick(STEP)
-        on = (world.walkers._crossing >= 0) & (world.walkers._done > 0.5)
+        on = (world.walkers._crowd.crossing >= 0) & (world.walkers._crowd.done > 0.5)
         crossed += int(on.any())
         for person in world.walkers.on_road:
             for i, (x, y, _, yaw, _) in enumerate(world.traffic.poses):
@@ -76,8 +76,8 @@ def test_people_cross_at_crosswalks_and_traffic_lets_them() -> None:
 # Vehicle --------------------------------------------------------------------------------------------------------------
 
 
-def at_speed(kind: str, speed: float, control: VehicleControl, seconds: float = 2.0) -> Drive:
-    state = Drive(SPECS[kind], 4.5, 0.0, 0.0, 0.0, speed)
+def at_speed(kind: str, speed: float, control: VehicleControl, seconds: float = 2.0) -> VehicleState:
+    state = VehicleState(SPECS[kind], 4.5, 0.0, 0.0, 0.0, speed)
     for _ in range(round(seconds * 60)):
         state.speed = speed
         state.step(control, 1.0 / 60.0)
@@ -105,7 +105,7 @@ def test_a_long_step_is_many_short_ones() -> None:
 def test_figures_of_a_compact_car_and_of_a_truck() -> None:
     """A compact car of 88 kW and 1350 kg: 0 to 100 km/h in 9 to 10.5 s, 185 to 200 km/h, 36 to 40 m from 100 km/h, 0.85
     to 0.95 g across (makers' data sheets and ADAC tests); a laden truck stops at 5 to 7 m/s^2 and corners at 0.4 g."""
-    car = Drive(SPECS["car"], 4.5, 0.0, 0.0, 0.0)
+    car = VehicleState(SPECS["car"], 4.5, 0.0, 0.0, 0.0)
     seconds = 0.0
     while car.speed < 100 / 3.6:
         car.step(VehicleControl(throttle=1.0), 1 / 60)
@@ -115,7 +115,7 @@ def test_figures_of_a_compact_car_and_of_a_truck() -> None:
         car.step(VehicleControl(throttle=1.0), 1 / 60)
     assert 180.0 < car.speed * 3.6 < 205.0
     for kind, low, high in (("car", 36.0, 40.0), ("van", 38.0, 46.0), ("truck", 50.0, 68.0)):
-        stopping = Drive(SPECS[kind], 4.5, 0.0, 0.0, 0.0, 100 / 3.6)
+        stopping = VehicleState(SPECS[kind], 4.5, 0.0, 0.0, 0.0, 100 / 3.6)
         while stopping.speed > 0.0:
             stopping.step(VehicleControl(brake=1.0), 1 / 60)
         assert low < stopping.x < high, kind
@@ -134,8 +134,8 @@ def test_steering_is_direct_in_town_and_calm_on_the_motorway() -> None:
 
 
 def test_hills_pull_and_brakes_hold() -> None:
-    uphill, downhill = (Drive(SPECS["car"], 4.5, 0.0, 0.0, 0.0, 10.0) for _ in range(2))
-    held = Drive(SPECS["car"], 4.5, 0.0, 0.0, 0.0)
+    uphill, downhill = (VehicleState(SPECS["car"], 4.5, 0.0, 0.0, 0.0, 10.0) for _ in range(2))
+    held = VehicleState(SPECS["car"], 4.5, 0.0, 0.0, 0.0)
     for _ in range(120):
         uphill.step(VehicleControl(), 1 / 60, np.radians(5.0))
         downhill.step(VehicleControl(), 1 / 60, np.radians(-5.0))

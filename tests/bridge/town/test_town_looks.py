@@ -15,7 +15,7 @@ from bridge.tags import Tag
 from bridge.town.assets import prop_meshes
 from bridge.town.assets.templates import templates
 from bridge.town.assets.vehicle_meshes import vehicles
-from bridge.town.assets.wheels import Rolled
+from bridge.town.assets.wheels import WheelAngles
 from bridge.town.core.types import Transform, VehicleControl
 from bridge.town.opendrive.reference import ReferenceLine
 from bridge.town.scenery import fixtures
@@ -93,7 +93,7 @@ def test_wheels_roll_and_steer_and_the_motion_plane_knows(world: World) -> None:
 def test_steering_is_told_from_the_way_where_nobody_tells_it() -> None:
     """On a circle of 12 m wheels stand at the angle of a single-track model, and stay so when the vehicle stops."""
     base, radius, step = 2.6, 12.0, 0.05
-    rolled = Rolled.still(np.array([np.nan, 0.3]))
+    rolled = WheelAngles.still(np.array([np.nan, 0.3]))
     poses = [
         np.stack([Transform(radius * np.sin(a), radius * (1 - np.cos(a)), 0, 0, np.degrees(a)).matrix(), np.eye(4)])
         for a in step * np.arange(40)
@@ -101,13 +101,13 @@ def test_steering_is_told_from_the_way_where_nobody_tells_it() -> None:
     for was, now in pairwise(poses):
         rolled = rolled.onward(was, np.arange(2), now, np.full(2, base), np.array([np.nan, 0.3]))
     assert rolled.steer == pytest.approx([np.arctan(base / radius), 0.3], abs=2e-3)
-    assert rolled.gone == pytest.approx([39 * step * radius, 0.0], rel=1e-3)
+    assert rolled.rolled == pytest.approx([39 * step * radius, 0.0], rel=1e-3)
     still = rolled.onward(poses[-1], np.arange(2), poses[-1], np.full(2, base), np.array([np.nan, 0.3]))
     assert np.array_equal(still.steer, rolled.steer)
-    assert np.array_equal(still.gone, rolled.gone)
+    assert np.array_equal(still.rolled, rolled.rolled)
     away = poses[-1].copy()
     away[0, 0, 3] += 50.0  # put elsewhere: no wheel turns
-    assert rolled.onward(poses[-1], np.arange(2), away, np.full(2, base), np.full(2, 0.3)).gone[0] == rolled.gone[0]
+    assert rolled.onward(poses[-1], np.arange(2), away, np.full(2, base), np.full(2, 0.3)).rolled[0] == rolled.rolled[0]
 
 
 def test_parts_of_a_vehicle_are_the_whole() -> None:

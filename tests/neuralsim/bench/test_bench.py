@@ -304,7 +304,7 @@ def test_the_trace_names_its_processes_and_its_events_nest():
     assert sorted(begun) == sorted((e["cat"], e["id"], e["name"]) for e in events if e["ph"] == "e")
     assert {e["name"] for e in events if e["ph"] == "X"} >= {"simulate", "pack", "render", "display"}
     assert "transport" in {name for *_, name in begun}
-    assert "input to photon" in {name for *_, name in begun}
+    assert "click to photon" in {name for *_, name in begun}
 
 
 def test_a_trace_that_does_not_nest_is_seen():
@@ -466,7 +466,7 @@ def test_a_browser_draws_every_chart_for_a_desk_and_for_a_phone(tmp_path: Path):
 
 
 def test_a_matrix_is_every_combination_once():
-    options = BenchOptions(sizes=((256, 128), (512, 256)), links=(Link("ipc"), Link("tcp", 4)), loops=("live",))
+    options = BenchOptions(sizes=("256x128", "512x256"), links=(Link("ipc"), Link("tcp", 4)), loops=("live",))
     names = [cell.name for cell in options.cells()]
     assert len(names) == len(set(names)) == 4
     assert names[0] == "street-rt auto 256x128 ipc live"

@@ -15,9 +15,9 @@ import numpy as np
 import pygame
 import pytest
 
-from neuralsim.base.resources import GpuSampler
-from neuralsim.bench import check
-from neuralsim.bench.altered import Alteration
+from bridge.size import Size
+from neuralsim.bench import self_test
+from neuralsim.bench.fault_injection import FaultInjection
 from neuralsim.bench.measure import Job, _window_drive
 from neuralsim.bench.options import Cell, Link
 from neuralsim.bench.results import summarise, values
@@ -27,7 +27,7 @@ from neuralsim.session.options import TAGS
 pytestmark = pytest.mark.alone
 
 ROOT = Path(__file__).resolve().parents[3]
-SMALL = Cell(model=TAGS, size=(128, 64))
+SMALL = Cell(model=TAGS, size=Size(128, 64))
 
 
 def drive(folder: Path, job: Job, *before: str) -> dict[str, Any]:
@@ -45,15 +45,16 @@ def drive(folder: Path, job: Job, *before: str) -> dict[str, Any]:
 
 
 def test_a_job_survives_being_written_down():
-    job = Job(Cell(link=Link("tcp", 3), size=(256, 128)), 30, 10, alteration=Alteration(20.0, 5.0), fps=20.0)
-    assert Job.parse(job.to_json()) == job
+    cell = Cell(link=Link("tcp", 3), size=Size(256, 128))
+    job = Job(cell=cell, frames=30, warm_up=10, faults=FaultInjection(20.0, 5.0), fps=20.0)
+    assert Job.model_validate_json(job.to_json()) == job
 
 
 def test_a_delay_of_20_ms_in_any_stage_is_seen_there_and_in_the_total_within_1_ms(tmp_path: Path):
     runs: list[dict[str, Any]] = []
     while True:  # a busy machine needs more frames for the same precision
-        runs.append(drive(tmp_path, check.job(seed=len(runs), frames=400)))
-        found = check.evaluate(runs)
+        runs.append(drive(tmp_path, self_test.job(seed=len(runs), frames=400)))
+        found = self_test.evaluate(runs)
         if found["honest"] is not None or len(runs) == 3:
             break
     assert set(found["stages"]) == set(STAGES)
@@ -69,16 +70,16 @@ def test_a_delay_of_20_ms_in_any_stage_is_seen_there_and_in_the_total_within_1_m
 
 def test_a_dishonest_meter_would_be_caught(tmp_path: Path):
     """The check itself can fail: the same drive, its delays not injected, is not called honest."""
-    run = drive(tmp_path, Job(check.job().cell, frames=60, warm_up=5))
-    found = check.evaluate([run])
+    run = drive(tmp_path, Job(cell=self_test.job().cell, frames=60, warm_up=5))
+    found = self_test.evaluate([run])
     assert found["honest"] is False
     assert abs(found["stages"]["render"]["stage_ms"]) < 5.0
 
 
 @pytest.mark.slow
 def test_a_bridge_with_another_clock_is_measured_as_with_ours(tmp_path: Path):
-    cell = Cell(model=TAGS, size=(128, 64), link=Link("tcp"))
-    run = drive(tmp_path, Job(cell, frames=90, warm_up=30, alteration=Alteration(skew_ms=3700.0)))
+    cell = Cell(model=TAGS, size=Size(128, 64), link=Link("tcp"))
+    run = drive(tmp_path, Job(cell=cell, frames=90, warm_up=30, faults=FaultInjection(skew_ms=3700.0)))
     clock = run["clock"]
     assert clock["uncertainty_ms"] is not None
     assert clock["offset_ms"] == pytest.approx(-3700.0, abs=clock["uncertainty_ms"])
@@ -88,9 +89,9 @@ def test_a_bridge_with_another_clock_is_measured_as_with_ours(tmp_path: Path):
     assert np.median(latency) < 500.0  # and not 3700 ms off
 
 
-def test_the_ghosts_key_changes_what_is_sent_and_leaves_the_autopilot_at_the_wheel(monkeypatch):
+def test_an_injected_key_changes_what_is_sent_and_leaves_the_autopilot_at_the_wheel(monkeypatch):
     monkeypatch.setenv("SDL_VIDEODRIVER", "dummy")
-    drive = _window_drive(Job(Cell(model=TAGS, size=(128, 64), loop="window"), frames=1, warm_up=0))
+    drive = _window_drive(Job(cell=Cell(model=TAGS, size=Size(128, 64), loop="window"), frames=1, warm_up=0))
     try:
         sent = [drive.inputs.wanted]
         for _ in range(3):
@@ -105,7 +106,7 @@ def test_the_ghosts_key_changes_what_is_sent_and_leaves_the_autopilot_at_the_whe
 @pytest.mark.skipif(shutil.which("xvfb-run") is None, reason="no virtual screen here")
 @pytest.mark.slow
 def test_in_a_window_keys_are_pressed_and_seen(tmp_path: Path):
-    job = Job(Cell(model=TAGS, size=(128, 64), loop="window"), frames=60, warm_up=10)
+    job = Job(cell=Cell(model=TAGS, size=Size(128, 64), loop="window"), frames=60, warm_up=10)
     run = drive(tmp_path, job, "xvfb-run", "-a")
     found = summarise([run])
     assert found["frames"] == 60
@@ -115,22 +116,3 @@ def test_in_a_window_keys_are_pressed_and_seen(tmp_path: Path):
     assert set(found["cores"]) == {"renderer", "town server", "bridge"}
     assert all(0.0 <= busy <= (os.cpu_count() or 1) + 0.5 for busy in found["cores"].values())
     assert found["memory_mb"]["all"] > 100.0
-
-
-def test_a_gpu_is_looked_at_through_its_own_tool(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    """The tool is a stand-in that prints what `nvidia-smi` prints: there may be no GPU here."""
-    tool = tmp_path / "nvidia-smi"
-    tool.write_text(
-        "#!/bin/sh\necho '1024, 70.5, 40'\necho '2048, 90.5, [N/A]'\necho '2048, 90.5, 60'\nexec sleep 60\n"
-    )
-    tool.chmod(0o755)
-    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
-    sampler = GpuSampler()
-    sampler.start()
-    while len(sampler._samples) < 2:
-        pass
-    assert sampler.stop() == {"memory_mb": 2048.0, "power_w": 80.5, "busy": 0.5}
-    monkeypatch.setenv("PATH", "")
-    absent = GpuSampler()
-    absent.start()
-    assert absent.stop() is None

@@ -35,7 +35,7 @@ def record(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
 def test_without_ray_one_line_says_what_to_install(tmp_path: Path):
     done = record(tmp_path, "--ray", "auto")
     assert done.returncode == 1
-    assert done.stderr.strip() == "neuralsim: ray is missing: pip install -r requirements/cluster.txt"
+    assert done.stderr.strip() == 'neuralsim: ray is missing: pip install "neuralsim[cluster]"'
 
 
 def test_what_does_not_go_together_is_said(tmp_path: Path):
@@ -44,7 +44,7 @@ def test_what_does_not_go_together_is_said(tmp_path: Path):
     assert "--ray cannot go with" in done.stderr
 
 
-@pytest.mark.skipif(not THERE, reason="needs Ray: pip install -r requirements/cluster.txt")
+@pytest.mark.skipif(not THERE, reason='needs Ray: pip install "neuralsim[cluster]"')
 def test_scenarios_are_recorded_by_tasks_and_not_twice(tmp_path: Path):
     done = record(tmp_path, "--ray", "local")
     assert done.returncode == 0, done.stderr

@@ -349,10 +349,22 @@ def test_what_is_written_is_what_is_read(tmp_path: Path):
 def test_quaternions_survive_any_turn(axis: int):
     for angle in np.linspace(-3.1, 3.1, 9):
         c, s = np.cos(angle), np.sin(angle)
-        turn = np.roll(np.roll(np.array([[1, 0, 0], [0, c, -s], [0, s, c]]), axis, 0), axis, 1)
-        x, y, z, w = foxglove.quaternion(turn)
-        message = foxglove.FrameTransform(rotation={"x": x, "y": y, "z": z, "w": w})
-        assert np.allclose(foxglove.matrix(message.translation, message.rotation)[:3, :3], turn)
+        pose = np.eye(4)
+        pose[:3, :3] = np.roll(np.roll(np.array([[1, 0, 0], [0, c, -s], [0, s, c]]), axis, 0), axis, 1)
+        pose[:3, 3] = 1.0, -2.0, 3.0
+        at, turn = foxglove.placed(pose)
+        message = foxglove.FrameTransform.FromString(
+            foxglove.FrameTransform(translation=at, rotation=turn).SerializeToString()
+        )
+        assert np.allclose(foxglove.matrix(message.translation, message.rotation), pose)
+
+
+def test_a_transform_without_a_rotation_turns_nothing():
+    """As others' recordings may have it: protobuf leaves out what is zero."""
+    message = foxglove.FrameTransform(translation={"x": 2.0})
+    moved = np.eye(4)
+    moved[0, 3] = 2.0
+    assert np.array_equal(foxglove.matrix(message.translation, message.rotation), moved)
 
 
 def test_motion_that_does_not_fit_is_not_valid():

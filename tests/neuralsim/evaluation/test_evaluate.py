@@ -16,10 +16,10 @@ from helpers.clips import write_clip
 from bridge.link.motion import reproject
 from bridge.tags import Tag
 from neuralsim import cli
-from neuralsim.evaluation import clip, drives, judges, measures
+from neuralsim.evaluation import clip, drives, measures, metric_networks
 from neuralsim.evaluation.by_class import ByClass
 from neuralsim.evaluation.clip import camvid_of_tag
-from neuralsim.evaluation.judges import CAMVID_CLASSES, Judge
+from neuralsim.evaluation.metric_networks import CAMVID_CLASSES, MetricNetwork
 from neuralsim.evaluation.town_drive import TownLoop
 
 # Measures -------------------------------------------------------------------------------------------------------------
@@ -73,9 +73,9 @@ def test_blur_loses_sharpness_and_a_picture_moved_exactly_has_no_warping_error()
 
 
 def test_iou_counts_both_kinds_of_mistakes_and_leaves_void_out() -> None:
-    label = np.array([[0, 0, 1, judges.CAMVID_VOID]])
+    label = np.array([[0, 0, 1, metric_networks.CAMVID_VOID]])
     predicted = np.array([[0, 1, 1, 5]], np.uint8)
-    mean, each = judges.mean_iou([predicted], [label])
+    mean, each = metric_networks.mean_iou([predicted], [label])
     assert each == {"sky": 0.5, "building": 0.5}
     assert mean == 0.5
 
@@ -84,24 +84,27 @@ def test_iou_counts_both_kinds_of_mistakes_and_leaves_void_out() -> None:
 
 
 def test_the_judging_networks_are_the_ones_that_their_card_describes() -> None:
-    card = yaml.safe_load((judges.HERE / "card.yaml").read_text())
+    card = yaml.safe_load((metric_networks.HERE / "card.yaml").read_text())
     for name in ("segmenter.onnx", "features.onnx"):
-        data = (judges.HERE / name).read_bytes()
+        data = (metric_networks.HERE / name).read_bytes()
         assert hashlib.sha256(data).hexdigest() == card[name]["sha256"]
         assert len(data) < 4_000_000
     rgb = np.zeros((96, 128, 3), np.uint8)
-    label = judges.Judge(judges.HERE / "segmenter.onnx", threads=1)(rgb)[0]
+    label = metric_networks.MetricNetwork(metric_networks.HERE / "segmenter.onnx", threads=1)(rgb)[0]
     assert label.shape == (96, 128)
-    assert label.max() < len(judges.CAMVID_CLASSES)
-    shapes = [feature.shape for feature in judges.Judge(judges.HERE / "features.onnx", threads=1)(rgb)]
+    assert label.max() < len(metric_networks.CAMVID_CLASSES)
+    shapes = [
+        feature.shape
+        for feature in metric_networks.MetricNetwork(metric_networks.HERE / "features.onnx", threads=1)(rgb)
+    ]
     assert shapes == [(48, 12, 16), (120, 6, 8)]
 
 
 def test_carla_tags_become_camvid_labels() -> None:
     table = camvid_of_tag()
     expected = {Tag.SKY: "sky", Tag.ROAD_LINE: "road", Tag.ROAD: "road", Tag.BUS: "car", Tag.RIDER: "bicyclist"}
-    assert {tag: judges.CAMVID_CLASSES[table[tag]] for tag in expected} == expected
-    assert table[Tag.TERRAIN] == table[Tag.UNLABELED] == judges.CAMVID_VOID
+    assert {tag: metric_networks.CAMVID_CLASSES[table[tag]] for tag in expected} == expected
+    assert table[Tag.TERRAIN] == table[Tag.UNLABELED] == metric_networks.CAMVID_VOID
 
 
 # Drives ---------------------------------------------------------------------------------------------------------------
@@ -135,7 +138,7 @@ def test_drift_and_return_are_measured_on_real_drives(monkeypatch: pytest.Monkey
 
 
 class Brightness:
-    """A judge with two features at stride 16: mean and deviation of each square."""
+    """A metric network with two features at stride 16: mean and deviation of each square."""
 
     def __call__(self, rgb: np.ndarray) -> list[np.ndarray]:
         high, wide = rgb.shape[0] // 16, rgb.shape[1] // 16
@@ -148,7 +151,7 @@ def test_the_class_that_is_painted_wrong_is_the_one_that_costs() -> None:
     rng = np.random.default_rng(0)
     label = np.zeros((192, 256), np.uint8)
     label[64:128], label[128:] = CAMVID_CLASSES.index("building"), CAMVID_CLASSES.index("road")
-    by_class = ByClass(cast(Judge, Brightness()))
+    by_class = ByClass(cast(MetricNetwork, Brightness()))
     for _ in range(6):
         real = rng.integers(0, 120, (192, 256, 3)).astype(np.uint8)
         painted = real.copy()
@@ -163,7 +166,7 @@ def test_the_class_that_is_painted_wrong_is_the_one_that_costs() -> None:
 
 
 def test_three_frames_say_nothing_by_class() -> None:
-    by_class = ByClass(cast(Judge, Brightness()))
+    by_class = ByClass(cast(MetricNetwork, Brightness()))
     for _ in range(3):
         by_class.add(np.zeros((64, 64, 3), np.uint8), np.ones((64, 64, 3), np.uint8), np.zeros((64, 64), np.uint8))
     assert by_class.figures() is None

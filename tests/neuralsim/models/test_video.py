@@ -18,7 +18,7 @@ from neuralsim.models import export  # noqa: E402
 from neuralsim.models.classes import CHANNELS, Channel  # noqa: E402
 from neuralsim.models.generator import SIZES, Painter, PainterConfig  # noqa: E402
 from neuralsim.models.surface import Surface  # noqa: E402
-from neuralsim.models.video import Step, VideoGenerator, VideoPainter, no_past  # noqa: E402
+from neuralsim.models.video import RecurrenceStep, VideoGenerator, VideoPainter, no_past  # noqa: E402
 
 SMALL = PainterConfig(
     encoder=(12,) * 5,
@@ -55,9 +55,11 @@ def scene(painter: Painter) -> dict[str, torch.Tensor]:
     }
 
 
-def step(video: VideoPainter, past: tuple[torch.Tensor, torch.Tensor] | Step | None = None, **changed: object) -> Step:
+def step(
+    video: VideoPainter, past: tuple[torch.Tensor, torch.Tensor] | RecurrenceStep | None = None, **changed: object
+) -> RecurrenceStep:
     seen = scene(video.painter) | changed
-    if isinstance(past, Step):
+    if isinstance(past, RecurrenceStep):
         past = past.past_rgb, past.past_label
     rgb, label = past or no_past(video.painter, 1, H, W)
     with torch.no_grad():

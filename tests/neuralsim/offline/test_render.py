@@ -17,7 +17,7 @@ from neuralsim import classmaps, cli
 from neuralsim.models.classes import CARLA_TO_CHANNEL, Channel
 from neuralsim.offline import flow
 from neuralsim.offline.objects import Objects
-from neuralsim.offline.pseudo_depth import Stage, View, horizon_row
+from neuralsim.offline.pseudo_depth import PseudoDepth, PseudoView, horizon_row
 
 # Class maps -----------------------------------------------------------------------------------------------------------
 
@@ -99,7 +99,9 @@ def canyon(camera: Camera) -> tuple[np.ndarray, np.ndarray]:
     return tag, np.where(np.isfinite(depth), depth, 1000.0).clip(0.0, 1000.0).astype(np.float32)
 
 
-def driven(walls: Tag = Tag.BUILDING, noise: float = 0.0) -> Iterator[tuple[View, Camera, np.ndarray, np.ndarray]]:
+def driven(
+    walls: Tag = Tag.BUILDING, noise: float = 0.0
+) -> Iterator[tuple[PseudoView, Camera, np.ndarray, np.ndarray]]:
     """A drive through the canyon: what the stage makes of its labels and motion, the true camera, tags and depth.
 
     ``noise``: deviation of the motion's errors, px, as blotchy as a flow's.
@@ -117,7 +119,7 @@ def driven(walls: Tag = Tag.BUILDING, noise: float = 0.0) -> Iterator[tuple[View
         tag, depth = canyon(camera)
         seen.append((np.where(tag == Tag.BUILDING, np.uint8(walls), tag), depth))
     horizon = horizon_row([CARLA_TO_CHANNEL[tag] for tag, _ in seen])
-    stage = Stage((width, height), cameras[0].focal, horizon)
+    stage = PseudoDepth((width, height), cameras[0].focal, horizon)
     nothing, rng = np.zeros((height, width), np.uint16), np.random.default_rng(0)
     for k, (camera, (tag, depth)) in enumerate(zip(cameras, seen, strict=True)):
         motion = None
@@ -127,7 +129,7 @@ def driven(walls: Tag = Tag.BUILDING, noise: float = 0.0) -> Iterator[tuple[View
         yield stage.view(tag, nothing, motion, None), camera, tag, depth
 
 
-def points(view: View, camera: Camera) -> np.ndarray:
+def points(view: PseudoView, camera: Camera) -> np.ndarray:
     """World points f64 (H, W, 3) of the stand-in world."""
     rows, columns = np.mgrid[0 : camera.height, 0 : camera.width] + 0.5
     sideways, down = (columns - camera.width / 2) / camera.focal, (rows - camera.height / 2) / camera.focal

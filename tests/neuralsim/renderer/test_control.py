@@ -15,7 +15,7 @@ from neuralsim import zoo
 from neuralsim.cli import main
 from neuralsim.models.classes import Channel
 from neuralsim.recording.mcap_file import McapWriter
-from neuralsim.recording.reel import Reel, frame_of
+from neuralsim.recording.reader import RecordingReader, frame_of
 from neuralsim.recording.writer import RecordingError
 from neuralsim.renderer import weather_style
 from neuralsim.renderer.neural_renderer import NeuralRenderer
@@ -139,16 +139,16 @@ def test_a_recording_keeps_the_simulators_tags_and_is_repainted_as_it_was(tmp_pa
         writer = McapWriter(path, ("tag", "instance", "depth", "motion"), {"fps": "30", **about})
         assert all(writer.write(frame, None) for frame in frames)
         writer.close()
-        with Reel(path) as reel:
-            assert (frame_of(reel.read(1)).planes["tag"] == frames[1].planes["tag"]).all()
-            told, other = Repainter(reel, TAGS), Repainter(reel, TAGS, remap=Remap.parse("roads=water"))
+        with RecordingReader(path) as reader:
+            assert (frame_of(reader.read(1)).planes["tag"] == frames[1].planes["tag"]).all()
+            told, other = Repainter(reader, TAGS), Repainter(reader, TAGS, remap=Remap.parse("roads=water"))
             assert (told.paint(1)[1] == tag_picture(edited(frames[1], remap).planes["tag"])).all()
             assert (other.paint(1)[1] == tag_picture(edited(frames[1], other.remap).planes["tag"])).all()
     writer = McapWriter(path, ("tag",), {"remap": "nonsense"})
     writer.write(frames[0], None)
     writer.close()
-    with Reel(path) as reel, pytest.raises(RecordingError, match="nonsense"):
-        Repainter(reel, TAGS)
+    with RecordingReader(path) as reader, pytest.raises(RecordingError, match="nonsense"):
+        Repainter(reader, TAGS)
 
 
 def test_a_scenario_says_what_is_painted_as_what(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from neuralsim.evaluation.upscaling import distance, gradient, outlines
 from neuralsim.renderer.neural_renderer import ModelError, NeuralRenderer
 from neuralsim.renderer.upscaling import TemporalUpscaler, window_of
 from neuralsim.session.options import DriveOptions
-from neuralsim.session.session import bridge_arguments
+from neuralsim.session.session import bridge_options
 
 W, H, WINDOW = 320, 64, 128
 
@@ -184,11 +184,11 @@ def test_remembering_needs_motion() -> None:
 
 
 def test_a_drive_that_shows_more_than_it_paints_has_larger_and_shifted_frames() -> None:
-    options = DriveOptions(size=(512, 256), show=(1024, 512))
-    arguments = bridge_arguments(options, "127.0.0.1:2000", "ipc:///frames", fps=30.0, lockstep=False)
-    assert arguments[arguments.index("--size") + 1] == "1024x512"
-    assert "--jitter" in arguments
-    assert "--jitter" not in bridge_arguments(DriveOptions(), "", "ipc:///frames", fps=30.0, lockstep=False)
+    link = {"server": "127.0.0.1:2000", "frames": "ipc:///frames", "fps": 30.0, "lockstep": False}
+    large = bridge_options(DriveOptions(size=(512, 256), show=(1024, 512)), **link)
+    assert large.size == (1024, 512)
+    assert large.jitter
+    assert not bridge_options(DriveOptions(), **link).jitter
 
 
 def test_what_the_evaluation_compares() -> None:

@@ -17,7 +17,7 @@ import pytest
 
 from bridge.messages import Camera, Frame, Lamp
 from neuralsim.recording.mcap_file import McapWriter
-from neuralsim.recording.reel import Reel, frame_of, picture_of
+from neuralsim.recording.reader import RecordingReader, frame_of, picture_of
 from neuralsim.recording.writer import RecordingError
 from neuralsim.renderer.views import View, tag_picture
 from neuralsim.replay.onward import model_to_drive, onward
@@ -25,7 +25,7 @@ from neuralsim.replay.options import RECORDED, ReplayOptions
 from neuralsim.replay.player import Player
 from neuralsim.replay.repaint import Repainter
 from neuralsim.session.options import TAGS, DriveOptions
-from neuralsim.session.session import Session
+from neuralsim.session.session import DriveSession
 
 ROOT = Path(__file__).resolve().parents[3]
 PLANES = ("tag", "instance", "depth", "motion", "neural")
@@ -89,10 +89,10 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_every_frame_is_found_in_any_order_as_it_was(made: Path):
-    with Reel(made) as reel:
-        assert (len(reel), reel.views, reel.fps) == (60, ["rear"], 20.0)
+    with RecordingReader(made) as reader:
+        assert (len(reader), reader.views, reader.fps) == (60, ["rear"], 20.0)
         for k in (0, 59, 3, 31, 30):
-            recorded = reel.read(k)
+            recorded = reader.read(k)
             frame, wanted = frame_of(recorded), street(k)[0]
             assert frame.sim_time == pytest.approx(k / 20)
             assert all((frame.planes[name] == plane).all() for name, plane in wanted.planes.items())
@@ -116,9 +116,9 @@ def test_a_recording_that_was_cut_short_is_replayed_as_far_as_it_goes(tmp_path: 
     writer.close()
     data = path.read_bytes()
     path.write_bytes(data[: int(share * len(data))])
-    with Reel(path) as reel:
-        assert 50 < len(reel) < 200
-        assert frame_of(reel.read(len(reel) - 1)).planes["tag"].shape == (256, 512)
+    with RecordingReader(path) as reader:
+        assert 50 < len(reader) < 200
+        assert frame_of(reader.read(len(reader) - 1)).planes["tag"].shape == (256, 512)
 
 
 @pytest.mark.parametrize("content", [b"", b"hello", b"\x89MCAP0\r\n" + bytes(300), bytes(range(256)) * 9])
@@ -126,7 +126,7 @@ def test_what_is_no_recording_is_refused_in_one_line(tmp_path: Path, content: by
     path = tmp_path / "a.mcap"
     path.write_bytes(content)
     with pytest.raises(RecordingError) as caught:
-        Reel(path)
+        RecordingReader(path)
     assert "\n" not in str(caught.value)
 
 
@@ -134,8 +134,8 @@ def test_what_is_no_recording_is_refused_in_one_line(tmp_path: Path, content: by
 
 
 def test_a_picture_that_is_jumped_to_is_like_the_one_come_to_frame_by_frame(made: Path):
-    with Reel(made) as reel:
-        steady, jumped = Repainter(reel, "street-rt"), Repainter(reel, "street-rt")
+    with RecordingReader(made) as reader:
+        steady, jumped = Repainter(reader, "street-rt"), Repainter(reader, "street-rt")
         for k in range(21):
             _, wanted = steady.paint(k)
         _, fresh = jumped.paint(20, preroll=0)
@@ -147,8 +147,8 @@ def test_a_picture_that_is_jumped_to_is_like_the_one_come_to_frame_by_frame(made
 
 
 def test_frames_left_out_are_bridged(made: Path):
-    with Reel(made) as reel:
-        painter = Repainter(reel, "street-rt")
+    with RecordingReader(made) as reader:
+        painter = Repainter(reader, "street-rt")
         painter.paint(10)
         frame, picture = painter.paint(14)
         assert picture.std() > 1.0
@@ -156,8 +156,8 @@ def test_frames_left_out_are_bridged(made: Path):
 
 
 def test_styles_change_the_picture_and_the_weather_chooses_one(made: Path):
-    with Reel(made) as reel:
-        painters = [Repainter(reel, "street-rt", style=style) for style in ("day", "dusk", None)]
+    with RecordingReader(made) as reader:
+        painters = [Repainter(reader, "street-rt", style=style) for style in ("day", "dusk", None)]
         day, dusk, weather = (painter.paint(5)[1].astype(int) for painter in painters)
         assert np.abs(day - dusk).mean() > 2.0
         assert np.abs(weather - dusk).mean() < np.abs(weather - day).mean()  # the sun stands at 8 degrees
@@ -168,14 +168,14 @@ def test_what_a_model_needs_must_have_been_recorded(made: Path, tmp_path: Path):
     writer = McapWriter(path, ("tag",), {})
     writer.write(*street(0))
     writer.close()
-    with Reel(path) as reel:
-        assert (Repainter(reel, TAGS).paint(0)[1] == tag_picture(street(0)[0].planes["tag"])).all()
+    with RecordingReader(path) as reader:
+        assert (Repainter(reader, TAGS).paint(0)[1] == tag_picture(street(0)[0].planes["tag"])).all()
         with pytest.raises(RecordingError, match="holds no painted pictures"):
-            Repainter(reel, RECORDED)
+            Repainter(reader, RECORDED)
         with pytest.raises(RecordingError, match=r"holds no .*depth"):
-            Repainter(reel, "street-rt")
-    with Reel(made) as reel, pytest.raises(RecordingError, match="no camera 'left'"):
-        Repainter(reel, RECORDED, view="left")
+            Repainter(reader, "street-rt")
+    with RecordingReader(made) as reader, pytest.raises(RecordingError, match="no camera 'left'"):
+        Repainter(reader, RECORDED, view="left")
 
 
 def neuralsim(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
@@ -246,8 +246,8 @@ def play(player: Player, *acts: Callable[[], object]) -> None:
 
 @pytest.mark.usefixtures("no_screen")
 def test_the_window_scrubs_steps_and_compares(made: Path):
-    with Reel(made) as reel:
-        player = Player(reel, ReplayOptions(made))
+    with RecordingReader(made) as reader:
+        player = Player(reader, ReplayOptions(file=made))
         line = player.window.hud.timeline
         seen: list[object] = []
 
@@ -293,8 +293,8 @@ def test_the_window_scrubs_steps_and_compares(made: Path):
 
 @pytest.mark.usefixtures("no_screen")
 def test_it_plays_on_by_itself_and_hands_over_where_one_wants_to_drive(made: Path):
-    with Reel(made) as reel:
-        player = Player(reel, ReplayOptions(made, model=TAGS, speed=8.0, begin=1.0))
+    with RecordingReader(made) as reader:
+        player = Player(reader, ReplayOptions(file=made, model=TAGS, speed=8.0, begin=1.0))
         rounds = 0
 
         def until_later() -> bool:
@@ -307,7 +307,7 @@ def test_it_plays_on_by_itself_and_hands_over_where_one_wants_to_drive(made: Pat
         player.run(until_later)
         assert player.drive_from is not None
         assert 39 < player.drive_from < 60
-        assert model_to_drive(reel, player.model) == TAGS
+        assert model_to_drive(reader, player.model) == TAGS
 
 
 # Driving on
@@ -325,10 +325,10 @@ def driven(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_driving_on_begins_exactly_where_the_recording_was(driven: Path, tmp_path: Path):
-    with Reel(driven) as reel:
+    with RecordingReader(driven) as reader:
         options = DriveOptions(model=TAGS, headless=True, autopilot=True)
-        session = Session(onward(reel, 40, tmp_path, options))
-        recorded = [frame_of(reel.read(k)) for k in (40, 59)]
+        session = DriveSession(onward(reader, 40, tmp_path, options))
+        recorded = [frame_of(reader.read(k)) for k in (40, 59)]
     session.start()
     try:
         frames = []

@@ -16,7 +16,7 @@ from bridge.messages import Frame
 from neuralsim import runtimes, zoo
 from neuralsim.evaluation import measures
 from neuralsim.evaluation.clip import camvid_of_tag
-from neuralsim.evaluation.judges import HERE, Judge, mean_iou
+from neuralsim.evaluation.metric_networks import HERE, MetricNetwork, mean_iou
 from neuralsim.evaluation.town_drive import TownDrive
 from neuralsim.models.warp import still_visible
 from neuralsim.renderer.neural_renderer import NeuralRenderer
@@ -79,7 +79,7 @@ def calibrated(elsewhere: list[Frame], tmp_path_factory: pytest.TempPathFactory)
         yield measured
 
 
-def worst(session: runtimes.Session, drive: list[dict[str, Any]]) -> float:
+def worst(session: runtimes.ModelSession, drive: list[dict[str, Any]]) -> float:
     """PSNR of the worst step, each begun from the reference's state."""
     found = []
     for step in drive:
@@ -116,7 +116,7 @@ def test_a_free_rollout_stays_with_the_references(elsewhere: list[Frame]) -> Non
     bf16's is bounded from above as well, for any other frames that are as far away: by how far its features are from
     fp32's (the Fréchet distance's root is a metric). int8 leaves that to bf16, in which OpenVINO does the rest of it.
     """
-    segmenter, features = (Judge(HERE / name, threads=1) for name in ("segmenter.onnx", "features.onnx"))
+    segmenter, features = (MetricNetwork(HERE / name, threads=1) for name in ("segmenter.onnx", "features.onnx"))
     camvid = camvid_of_tag()
     figures, seen = [], []
     for runtime in ("openvino:fp32", "openvino:bf16", "openvino:int8"):

@@ -72,7 +72,7 @@ def test_other_graphs_run_on_every_runtime(gpu: driver.Gpu, tmp_path: Path) -> N
     feeds = {"input": np.random.default_rng(0).standard_normal((1, 3, 32, 64), np.float32)}
     pictures = []
     for runtime in ("onnxruntime", "openvino", "torch", "tensorrt"):
-        session = runtimes.plain(runtime, graph, threads=1, precision="fp32")
+        session = runtimes.stateless(runtime, graph, threads=1, precision="fp32")
         assert session.inputs == {"input": (1, 3, 32, 64)}
         (picture,) = session.run(feeds).values()
         pictures.append(picture.copy())

@@ -25,7 +25,7 @@ from neuralsim.renderer import views
 from neuralsim.session import lamps, metrics
 from neuralsim.session.options import DriveOptions
 from neuralsim.session.processes import Child, ProcessError, Processes, alive, free_port
-from neuralsim.session.session import Session, painting_threads, sustainable_rate
+from neuralsim.session.session import DriveSession, painting_threads, sustainable_rate
 
 ROOT = Path(__file__).resolve().parents[3]
 
@@ -436,7 +436,7 @@ def test_where_one_core_less_is_too_slow_to_drive_by_all_of_them_paint(monkeypat
 
     monkeypatch.setattr("neuralsim.session.session.cores", lambda: 2)
     monkeypatch.setattr("neuralsim.session.session.painter", lambda model, runtime, size, threads: Painter(threads))
-    session = Session(DriveOptions())
+    session = DriveSession(DriveOptions())
     session._loader.start()
     assert session._loader.finished.wait(10.0)
     assert session._settle_rate() == rate
@@ -449,4 +449,4 @@ def test_on_few_cores_one_is_left_to_the_simulation():
     for options, cores, threads in ((DriveOptions(), 2, 1), (DriveOptions(headless=True), 2, None), (alone, 2, None)):
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr("neuralsim.session.session.cores", lambda cores=cores: cores)
-            assert Session(options)._threads == threads
+            assert DriveSession(options)._threads == threads

@@ -13,6 +13,7 @@ import pytest
 
 from neuralsim.models.classes import Channel
 from neuralsim.offline.images import ImageError, read, read_ids
+from neuralsim.training import configs
 from neuralsim.training.config import Source, load_config
 from neuralsim.training.datasets import DATASETS, Found, Pictures, find
 
@@ -191,26 +192,28 @@ def test_harmless_words_of_a_codec_cost_nothing_and_other_words_come_through(
 @pytest.mark.parametrize(
     ("text", "complaint"),
     [
-        ("rate: fast", "rate: input should be a valid number.*not 'fast'"),
-        ("speed: 3", "unknown setting 'speed'; known: out, size, model, start, data"),
-        ("width: 500", "width: input should be a multiple of 32, not 500"),
-        ("size: huge", "size: .*'street-rt'.*not 'huge'"),
-        ("data: [{root: there}]", "data.0: needs `name` of a known data set, or `classes`"),
-        ("data: [{root: there, name: kitti, part: 0.5}]", "unknown setting 'data.0.part'; known: root, name"),
-        ("simulated_every: 3", "`simulated_every` needs `simulated`"),
-        ("- 3", "expected a mapping"),
-        ("out: [", "while parsing"),
+        ("rate: fast", "1: rate: input should be a valid number.*not 'fast'"),
+        ("out: here\nquux: 3", "2: quux: unknown key; known are out, size, model, start, data"),
+        ("out: here\n\nsped: 3", r"3: sped: unknown key; did you mean seed\?$"),
+        ("judge_rate: 0.1", "1: judge_rate: unknown key; it is discriminator_rate now$"),
+        ("width: 500", "1: width: input should be a multiple of 32, not 500"),
+        ("size: huge", "1: size: unknown value 'huge'; known are street-rt, street, street-hq"),
+        ("data: [{root: there}]", r"1: data\[0\]: needs `name` of a known data set, or `classes`"),
+        ("data: [{root: there, name: kitti, part: 0.5}]", r"1: data\[0\].part: unknown key; known are root, name"),
+        ("simulated_every: 3", "1: `simulated_every` needs `simulated`"),
+        ("- 3", "1: must be a mapping"),
+        ("out: [", "1: not YAML"),
     ],
 )
 def test_a_bad_config_is_one_line(tmp_path: Path, text: str, complaint: str) -> None:
     (tmp_path / "run.yaml").write_text(text)
-    with pytest.raises(ValueError, match=f"run.yaml: {complaint}") as error:
+    with pytest.raises(ValueError, match=f"run.yaml:{complaint}") as error:
         load_config(tmp_path / "run.yaml")
     assert "\n" not in str(error.value)
 
 
 def test_the_shipped_config_is_a_good_one() -> None:
-    config = load_config(Path(__file__).parents[3] / "docs/training/street-rt.yaml")
+    config = load_config(configs.find("street-rt"))
     assert [source.name for source in config.data] == ["camvid", "cityscapes"]
 
 

@@ -106,9 +106,9 @@ def test_a_run_may_get_a_second_network_on_its_way(tmp_path: Path) -> None:
     after.resume(tmp_path)
     assert after.step == 7
     assert torch.equal(before.painter.rgb.weight, after.painter.rgb.weight)
-    assert len(after.judge.heads) == 2 * len(before.judge.heads)
-    for name, value in before.judge.state_dict().items():
-        assert torch.equal(value, after.judge.state_dict()[name]), name
+    assert len(after.discriminator.heads) == 2 * len(before.discriminator.heads)
+    for name, value in before.discriminator.state_dict().items():
+        assert torch.equal(value, after.discriminator.state_dict()[name]), name
 
 
 def test_moments_go_on_after_a_kill(tmp_path: Path) -> None:
@@ -143,7 +143,7 @@ def test_maps_of_real_streets_are_free_in_their_tones_and_learn_the_distance(
     said = trainer.simulated_step([pair(still) for still in kinds], label, image)
     assert ("frechet" in said) == any(kinds)
     assert ("tone" in said) == ("colour" in said) == (not all(kinds))
-    assert {"hue", "steady", "sim_adv", "judge"} <= set(said)
+    assert {"hue", "steady", "sim_adv", "discriminator"} <= set(said)
 
 
 def test_a_pair_knows_where_it_came_from(tmp_path: Path) -> None:

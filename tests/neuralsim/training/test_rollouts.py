@@ -180,8 +180,9 @@ def test_a_losss_gradient_reaches_what_it_should(tmp_path: Path, loss: dict[str,
             found[name.split(".")[0]] += float(parameter.grad.abs().sum())
     most = max(found.values())
     assert {name for name, size in found.items() if size > 1e-6 * most} == reached
-    judges = {name for name, learner in trainer.learners.items() if name != "painter" and _moved(learner.network)}
-    assert judges == {{"adversarial": "judge"}.get(name, name) for name in loss} & {"judge", "patches", "video"}
+    moved = {name for name, learner in trainer.learners.items() if name != "painter" and _moved(learner.network)}
+    expected = {{"adversarial": "discriminator"}.get(name, name) for name in loss}
+    assert moved == expected & {"discriminator", "patches", "video"}
 
 
 def _moved(network: torch.nn.Module) -> bool:
@@ -206,7 +207,7 @@ def test_where_flow_found_nothing_the_mask_is_not_told_that_all_is_new(tmp_path:
 
 def test_what_is_off_is_not_even_made(tmp_path: Path) -> None:
     trainer = Trainer(config(tmp_path, **OFF | {"pixels": 1.0}), SMALL)
-    assert set(trainer.learners) == {"painter", "judge"}
+    assert set(trainer.learners) == {"painter", "discriminator"}
     clip = moved_still(picture(), 64, 32, 2, np.random.default_rng(5))
     assert set(rollout_step(trainer, clip, clip.label[:, 0], clip.image[:, 0])) == {"roll_pix"}
 
@@ -299,7 +300,7 @@ def test_a_resumed_run_of_rollouts_has_the_weights_of_an_unbroken_one(tmp_path: 
     assert equal(whole.average, parted.average)
     assert any("roll_hue" in each for each in said), "one of the rollouts is the town's"
     assert any("roll_feat" in each for each in said), "and one is real"
-    assert all("roll_judge_video" in each for each in said)
+    assert all("roll_discriminator_video" in each for each in said)
 
 
 def test_tensorboard_gets_the_first_and_last_frames_of_a_rollout(tmp_path: Path) -> None:

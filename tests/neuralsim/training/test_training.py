@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import resource
 import signal
 import socket
@@ -36,6 +37,7 @@ from neuralsim.training.loop import train  # noqa: E402
 from neuralsim.training.losses import feature_distance  # noqa: E402
 from neuralsim.training.palette import palettes, styles  # noqa: E402
 from neuralsim.training.simulated import drive_pairs  # noqa: E402
+from neuralsim.training.state import about  # noqa: E402
 from neuralsim.training.tensors import collate  # noqa: E402
 from neuralsim.training.trainer import Trainer  # noqa: E402
 
@@ -127,7 +129,7 @@ def test_a_resumed_run_has_the_weights_of_an_unbroken_one(tmp_path: Path) -> Non
     steps_of(tiny(tmp_path / "parted", steps=2))
     parted = steps_of(tiny(tmp_path / "parted", steps=4, workers=3))
     assert equal(whole.painter, parted.painter)
-    assert equal(whole.judge, parted.judge)
+    assert equal(whole.discriminator, parted.discriminator)
     assert equal(whole.average, parted.average)
 
 
@@ -200,11 +202,29 @@ def test_a_state_that_does_not_describe_itself_goes_on_by_what_lies_beside_it(tm
     assert steps_of(tiny(tmp_path, steps=3)).step == 3
 
 
+def test_a_state_with_the_names_of_before_goes_on_as_if_nothing_had_been_renamed(tmp_path: Path) -> None:
+    before = steps_of(tiny(tmp_path, steps=2))
+    state = tmp_path / "last.safetensors"
+    tensors = {re.sub(r"^discriminator(?=[._])", "judge", name): value for name, value in load_file(state).items()}
+    assert any(name.startswith("judge_adam.") for name in tensors)
+    metadata = about(tmp_path)
+    metadata["config"] = metadata["config"].replace('"discriminator_rate"', '"judge_rate"')
+    save_file(tensors, state, metadata)
+    now = Trainer(tiny(tmp_path, steps=3), SMALL)
+    now.resume(tmp_path)
+    assert (now.step, now.started) == (2, before.started)
+    assert equal(before.discriminator, now.discriminator)
+    for name in ("painter", "discriminator"):
+        moments, same = (run.learners[name].adam.state_dict()["state"] for run in (before, now))
+        assert moments.keys() == same.keys()
+        assert all(torch.equal(moments[n]["exp_avg"], same[n]["exp_avg"]) for n in moments)
+
+
 def test_a_discriminator_that_is_new_begins_afresh_beside_what_was_learned(tmp_path: Path) -> None:
     before = steps_of(tiny(tmp_path, steps=1))
     now = Trainer(tiny(tmp_path, steps=2, patches=1.0, matching=1.0), SMALL)
     now.resume(tmp_path)
-    assert equal(before.judge, now.judge)
+    assert equal(before.discriminator, now.discriminator)
     fresh = now.learners["patches"].network.state_dict()["scales.0.scores.parametrizations.weight.original"].clone()
     train(now, Own(), lambda step, losses: None)
     assert now.step == 2

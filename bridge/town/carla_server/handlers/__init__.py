@@ -1,4 +1,4 @@
-"""CARLA's server functions over a ``World``, by topic: whoever imports this package has them all registered."""
+"""CARLA's server functions over a ``World``, by topic; importing this package registers all of them."""
 
 from bridge.town.carla_server.handlers import actors, batch, queries, recorder, vehicles, world
 from bridge.town.carla_server.registry import FUNCTIONS

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 from typing import Any
 
+from bridge.size import MOST
 from bridge.town.carla_server import structs
 from bridge.town.carla_server.handlers.lookup import find
-from bridge.town.carla_server.registry import accept, function
+from bridge.town.carla_server.registry import function
 from bridge.town.carla_server.rpc import Call
 from bridge.town.carla_server.town_server import TownServer
 from bridge.town.core.types import Actor, Transform
 
 RIGID = 0  # carla.AttachmentType; the others are spring arms
-
-accept("set_actor_enable_gravity")  # what drives stands on the ground
 
 
 def spawn(
@@ -38,8 +37,8 @@ def spawn(
 
 def _check_camera(given: dict[str, str]) -> None:
     width, height = int(given.get("image_size_x", "800")), int(given.get("image_size_y", "600"))
-    if not (1 <= width <= 4096 and 1 <= height <= 4096):
-        raise ValueError(f"image_size is {width}x{height}: choose 1 to 4096 pixels each way")
+    if not (1 <= width <= MOST and 1 <= height <= MOST):
+        raise ValueError(f"image_size is {width}x{height}: choose 1 to {MOST} pixels each way")
     if not 1.0 <= structs.finite(given.get("fov", "90")) <= 170.0:
         raise ValueError(f"fov is {given['fov']}: choose 1 to 170 degrees")
     structs.finite(given.get("sensor_tick", "0") or 0)
@@ -78,14 +77,17 @@ def spawn_actor_with_parent(
 def destroy_actor(town: TownServer, call: Call, ident: int) -> bool:
     done = bool(town.world.destroy(ident))
     town.handling.forget(ident)
-    town.sensing.forget_lost()
+    town.sensing.close_removed()
     return done
 
 
 @function
 def get_actor_bounding_box(town: TownServer, call: Call, ident: int) -> list[Any]:
-    """Empty for an actor that is gone, as CARLA's server answers: its Traffic Manager asks for every vehicle at every
-    step, and an error for one that was destroyed a moment ago would end the client."""
+    """Empty for a destroyed actor, as CARLA's server answers.
+
+    Its Traffic Manager asks for every vehicle at every step, and an error for one that was destroyed a moment ago would
+    end the client.
+    """
     return structs.pack_box(town.world.actors.get(ident))
 
 
@@ -109,6 +111,11 @@ def set_actor_simulate_physics(town: TownServer, call: Call, ident: int, enabled
 
 
 @function
+def set_actor_enable_gravity(town: TownServer, call: Call, ident: int, enabled: bool) -> None:
+    town.world.set_gravity(find(town, ident).id, bool(enabled))
+
+
+@function
 def set_actor_collisions(town: TownServer, call: Call, ident: int, enabled: bool) -> None:
     find(town, ident)
     town.world.set_collisions(ident, bool(enabled))
@@ -118,7 +125,7 @@ def set_actor_collisions(town: TownServer, call: Call, ident: int, enabled: bool
 def apply_control_to_vehicle(town: TownServer, call: Call, ident: int, control: list[Any]) -> None:
     actor = find(town, ident, "vehicle")
     given = structs.vehicle_control(control)
-    town.world.drive_of(ident)  # from now on it obeys, whoever drove it before
+    town.world.drive_of(ident)  # from now on its control applies
     town.handling.targets.pop(ident, None)
     actor.control = given
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 import numpy as np
@@ -21,8 +22,9 @@ def _batch_spawn(town: TownServer, call: Call, arguments: list[Any]) -> int:
     actor = actors.spawn(town, description, transform, int(parent[1]) if parent[0] else 0, how)
     for command in then:
         index, rest = command[0]
-        # A future actor is 0: what follows the spawn means the one just made.
-        _command(town, call, [index, [rest[0] or actor.id, *rest[1:]]])
+        # A future actor is 0: what follows the spawn means the one just made. The answer is the spawn's own.
+        with suppress(Exception):
+            _command(town, call, [index, [rest[0] or actor.id, *rest[1:]]])
     return actor.id
 
 
@@ -87,7 +89,7 @@ COMMANDS: tuple[Callable[..., int], ...] = (
     _plain(vehicles.add_actor_angular_impulse),
     _plain(vehicles.add_actor_torque),
     _plain(actors.set_actor_simulate_physics),
-    _plain(FUNCTIONS["set_actor_enable_gravity"]),
+    _plain(actors.set_actor_enable_gravity),
     _batch_autopilot,
     _plain(FUNCTIONS["show_vehicle_debug_telemetry"]),
     _batch_lights,
@@ -108,11 +110,12 @@ def _command(town: TownServer, call: Call, command: list[Any]) -> int:
 def apply_batch(town: TownServer, call: Call, commands: list[Any], tick: bool) -> Raw:
     """Every command gets its own answer: the actor's id, or an error. ``tick``: and then a tick."""
     answers: list[Any] = []
-    for command in commands:
-        try:
-            answers.append([[1, _command(town, call, command[0])]])
-        except Exception as error:  # one bad command leaves the others alone
-            answers.append([[0, [str(error)]]])
+    with town.lock, town.world.together():
+        for command in commands:
+            try:
+                answers.append([[1, _command(town, call, command[0])]])
+            except Exception as error:  # one bad command leaves the others alone
+                answers.append([[0, [str(error)]]])
     if tick and town.settings.synchronous_mode:
         town.streams.settle(call.connection)
         town.tick(lambda _: call.answer(answers))

@@ -1,4 +1,4 @@
-"""Finding what a call is about."""
+"""Actor lookup for server functions."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ from bridge.town.carla_server.town_server import TownServer
 from bridge.town.core.types import Actor
 
 
-def find(town: TownServer, ident: int, house: str = "") -> Actor:
-    """An actor, of that ``house`` ("vehicle", "walker"). Raises ``ValueError`` when there is none."""
+def find(town: TownServer, ident: int, type_prefix: str = "") -> Actor:
+    """An actor, whose blueprint id begins with ``type_prefix`` ("vehicle", "walker"). Raises ``ValueError``."""
     actor: Actor | None = town.world.actors.get(ident)
     if actor is None:
         raise ValueError(f"there is no actor {ident}")
-    if house and not actor.blueprint.id.startswith(house + "."):
-        raise ValueError(f"actor {ident} ({actor.blueprint.id}) is no {house}")
+    if type_prefix and not actor.blueprint.id.startswith(type_prefix + "."):
+        raise ValueError(f"actor {ident} ({actor.blueprint.id}) is no {type_prefix}")
     return actor

@@ -132,7 +132,7 @@ def get_traffic_manager_running(town: TownServer, call: Call, port: int) -> list
 
 @function
 def add_traffic_manager_running(town: TownServer, call: Call, where: list[Any]) -> bool:
-    """A client's Traffic Manager listens there: other clients find it, until its own has gone."""
+    """Register a client's Traffic Manager for other clients, until its own client disconnects."""
     host, port = str(where[0]), int(where[1])
     if port in town.managers or len(town.managers) >= 64:
         return False

@@ -1,4 +1,4 @@
-"""CARLA's recorder: its server functions, and what they tell about a recording."""
+"""CARLA's recorder: its server functions and the text reports about a recording."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from bridge.town.carla_server.town_server import TownServer
 accept("set_replayer_ignore_spectator")  # a recording has no spectator
 
 #: The letters by which ``show_recorder_collisions`` picks actors.
-HOUSES = {"v": "vehicle.", "w": "walker.", "h": "", "t": "traffic.", "o": "", "a": ""}
+TYPE_PREFIXES = {"v": "vehicle.", "w": "walker.", "h": "", "t": "traffic.", "o": "", "a": ""}
 
 
 @function
@@ -69,7 +69,7 @@ def show_recorder_file_info(town: TownServer, call: Call, name: str, show_all: b
 @function
 def show_recorder_collisions(town: TownServer, call: Call, name: str, first: Any = "a", second: Any = "a") -> str:
     header, frames = recorder.read(recorder.path_of(name))
-    wanted = [HOUSES.get(_letter(letter), "") for letter in (first, second)]
+    wanted = [TYPE_PREFIXES.get(_letter(letter), "") for letter in (first, second)]
     kinds: dict[int, str] = {0: "scenery"}
     lines = [f"Map: {header['map']}", f"Date: {header['date']}", "", f"{'Time':>10}  {'Id':>6} Actor 1 / Id Actor 2"]
     last = 0.0

@@ -19,8 +19,7 @@ accept("open_vehicle_door", "close_vehicle_door", "show_vehicle_debug_telemetry"
 
 @function
 def get_physics_control(town: TownServer, call: Call, ident: int) -> list[Any]:
-    actor = find(town, ident, "vehicle")
-    return town.handling.physics.get(ident) or structs.physics_control(actor, town.handling.spec(actor))
+    return town.handling.physics_of(find(town, ident, "vehicle"))
 
 
 @function

@@ -10,8 +10,9 @@ from bridge.town.carla_server import structs
 from bridge.town.carla_server.registry import accept, function
 from bridge.town.carla_server.rpc import Call
 from bridge.town.carla_server.town_server import TownServer
+from bridge.town.dynamics.lights import TrafficLight
 
-# Nobody looks at the town itself: scripts draw for somebody who does. Its scenery is one layer.
+# Debug drawings are for a spectator's window, which the town does not have. Its scenery is one layer.
 accept(
     "draw_debug_shape", "clear_debug_shape", "clear_debug_string", "load_map_layer", "unload_map_layer",
     "set_annotations_traverse_translucency", "update_day_night_cycle",
@@ -100,13 +101,13 @@ def get_actor_definitions(town: TownServer, call: Call) -> list[Any]:
     return [structs.pack_blueprint(number, each) for number, each in enumerate(town.world.blueprints(), 1)]
 
 
-def _light(town: TownServer, ident: int) -> Any:
+def _light(town: TownServer, ident: int) -> TrafficLight:
     if ident not in town.situation.lights:
         raise ValueError(f"actor {ident} is no traffic light")
     return town.situation.lights[ident]
 
 
-def _junction(town: TownServer, ident: int) -> list[Any]:
+def _junction(town: TownServer, ident: int) -> list[TrafficLight]:
     cycle = _light(town, ident).cycle
     return [light for light in town.situation.lights.values() if light.cycle == cycle]
 

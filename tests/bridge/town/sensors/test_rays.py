@@ -5,14 +5,14 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from bridge.town.render.poses import Poses
 from bridge.town.render.raster import Placements, Scene
-from bridge.town.render.view_cache import Poses
-from bridge.town.sensors.bvh import DEEP, Tree, tree_of
+from bridge.town.sensors.bvh import DEEP, Bvh, build_bvh
 from bridge.town.sensors.rays import Rays
 from bridge.town.world import World
 
 
-def leaves(tree: Tree) -> tuple[list[tuple[np.ndarray, list[int]]], int]:
+def leaves(tree: Bvh) -> tuple[list[tuple[np.ndarray, list[int]]], int]:
     """Box and items of each leaf, and how many levels the tree has."""
     found, deepest, waiting = [], 1, [(0, 1)]
     while waiting:
@@ -38,7 +38,7 @@ def test_a_tree_holds_every_box_once_and_is_not_deep(case: str) -> None:
         low[:], high[:] = 1.0, 2.0
     if case == "one in the other":
         low[:], high[:] = 0.0, 1.1 ** np.arange(count)[:, None] * 1e-9
-    found, deepest = leaves(tree_of(low, high))
+    found, deepest = leaves(build_bvh(low, high))
     assert sorted(item for _, items in found for item in items) == list(range(count))
     for box, items in found:
         assert (box[:3] <= low[items]).all()
@@ -104,6 +104,6 @@ def test_rays_find_the_nearest_of_all_triangles() -> None:
     radius = np.linalg.norm(points - middle[:, None], axis=2).max(1)
     expected = [nearest_of_all(points, who, middle, radius, o, d) for o, d in zip(origin, direction, strict=True)]
     np.testing.assert_allclose(hits.distance, [distance for distance, _ in expected], rtol=1e-9)
-    assert hits.who.tolist() == [who for _, who in expected]
-    assert np.count_nonzero(hits.who) >= 1  # the first car's own roof
+    assert hits.actor.tolist() == [who for _, who in expected]
+    assert np.count_nonzero(hits.actor) >= 1  # the first car's own roof
     assert np.count_nonzero(np.isfinite(hits.distance)) >= 6

@@ -1,0 +1,178 @@
+"""Settings in YAML files that are checked by pydantic models: every mistake with its line, in one line of words.
+
+Options of commands, scenarios and training runs are read by what is here, so that they complain alike.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+import yaml
+from pydantic import BaseModel, ValidationError
+
+from bridge.process.parser import unknown
+
+Key = tuple[str | int, ...]
+Lines = Mapping[Key, int]
+MISSING = "is missing"
+_DEEPEST, _LONGEST = 12, 100_000  # levels and keys of a file; what is beyond is no settings
+_M = TypeVar("_M", bound=BaseModel)
+
+
+class SettingsError(ValueError):
+    """Settings that cannot be used; one line: file, line, key, and what is wrong."""
+
+
+class YamlError(ValueError):
+    """A text that is not the YAML of settings; ``line`` counts from 1."""
+
+    def __init__(self, line: int, message: str) -> None:
+        super().__init__(message)
+        self.line = line
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One mistake in a file."""
+
+    line: int  # from 1
+    key: str  # such as actors[0].spawn.ahead, "" for the whole file
+    message: str
+
+
+def load(path: Path, model: type[_M]) -> _M:
+    """The ``model`` in a YAML file. Raises :class:`SettingsError`."""
+    data, lines = read(path)
+    try:
+        return model.model_validate(data)
+    except ValidationError as error:
+        raise SettingsError(first(path, problems(error, model, lines))) from None
+
+
+def read(path: Path) -> tuple[dict[str, Any], Lines]:
+    """The mapping in a YAML file, and the line of every key in it. Raises :class:`SettingsError`."""
+    try:
+        data, lines = parse_yaml(path.read_text(encoding="utf-8-sig"))
+    except OSError as error:
+        raise SettingsError(f"{path}: {(error.strerror or 'cannot be read').lower()}") from None
+    except UnicodeDecodeError:
+        raise SettingsError(f"{path}: not a text file (UTF-8)") from None
+    except YamlError as error:
+        raise SettingsError(f"{path}:{error.line}: {error}") from None
+    if not isinstance(data, dict):
+        raise SettingsError(f"{path}:1: must be a mapping of settings, `key: value` line by line")
+    return data, lines
+
+
+def parse_yaml(text: str) -> tuple[Any, dict[Key, int]]:
+    """The plain data of a YAML text, and the line of every key in it. Raises :class:`YamlError`."""
+    loader = yaml.SafeLoader(text)
+    try:
+        node = loader.get_single_node()
+        if node is None:
+            raise YamlError(1, "empty")
+        lines: dict[Key, int] = {}
+        _walk(node, (), lines)
+        return loader.construct_document(node), lines
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        raise YamlError(mark.line + 1 if mark else 1, f"not YAML: {error.problem or error.context}") from None
+    except yaml.YAMLError as error:
+        raise YamlError(1, f"not YAML: {' '.join(str(error).split())}") from None
+    finally:
+        loader.dispose()
+
+
+def _walk(node: yaml.Node, key: Key, lines: dict[Key, int]) -> None:
+    """Note the lines of all keys. Refuses what YAML lets pass: keys that come twice, things that contain themselves."""
+    line = node.start_mark.line + 1
+    if len(key) > _DEEPEST or len(lines) > _LONGEST:
+        raise YamlError(line, f"{dotted(key[:3])}: nested too deeply")
+    lines.setdefault(key, line)
+    if isinstance(node, yaml.MappingNode):
+        for name, value in node.value:
+            line = name.start_mark.line + 1
+            if not isinstance(name, yaml.ScalarNode):
+                raise YamlError(line, f"{dotted(key)}: a key must be a word")
+            below = (*key, name.value)
+            if below in lines and line != lines[below]:
+                raise YamlError(line, f"{dotted(below)}: given twice, first in line {lines[below]}")
+            lines[below] = line
+            _walk(value, below, lines)
+    elif isinstance(node, yaml.SequenceNode):
+        for index, value in enumerate(node.value):
+            _walk(value, (*key, index), lines)
+
+
+def line_of(lines: Lines, key: Key) -> int:
+    """The line of a key, or of the nearest thing around it."""
+    while key and key not in lines:
+        key = key[:-1]
+    return lines.get(key, 1)
+
+
+def dotted(key: Key) -> str:
+    """A key as people write it: ``actors[0].spawn.ahead``."""
+    return "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in key).lstrip(".")
+
+
+# Mistakes in words
+
+
+def first(path: Path, problems: Sequence[Problem]) -> str:
+    """One line about several mistakes: the first, and how many more there are."""
+    # Of a misspelt key both its absence and its presence are wrong; the latter says more.
+    first = min(problems, key=lambda problem: (problem.line, problem.message == MISSING))
+    key = f"{first.key}: " if first.key else ""
+    more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
+    return f"{path}:{first.line}: {key}{first.message}{more}"
+
+
+def problems(error: ValidationError, model: type[BaseModel], lines: Lines) -> list[Problem]:
+    """All mistakes that ``model`` found, in words."""
+    found = [(tuple(each["loc"]), in_words(each, model)) for each in error.errors(include_url=False)]
+    return [Problem(line_of(lines, key), dotted(key), message) for key, message in found]
+
+
+def in_words(error: Any, model: type[BaseModel]) -> str:
+    """What one of a ``ValidationError``'s errors says, without its key."""
+    key: Key = tuple(error["loc"])
+    kind, message = error["type"], error["msg"]
+    if kind == "extra_forbidden":
+        renamed = getattr(model, "renamed", {})  # a model may say what its keys were called before
+        if key[-1] in renamed:
+            return f"unknown key; it is {renamed[key[-1]]} now"
+        return unknown("key", str(key[-1]), known(model, key[:-1]), named=False)
+    if kind == "missing":
+        return MISSING
+    if kind == "value_error":
+        return str(error["ctx"]["error"])
+    if kind == "literal_error":
+        choices = [word.strip("'") for word in error["ctx"]["expected"].replace(" or ", ", ").split(", ")]
+        return unknown("value", str(error["input"]), choices)
+    if kind == "string_pattern_mismatch":
+        return f"{error['input']!r} is not of the form {error['ctx']['pattern']}"
+    if kind in ("model_type", "dict_type"):
+        return "must be a mapping"
+    message = message[0].lower() + message[1:]
+    return f"{message}, not {error['input']!r}" if isinstance(error["input"], str | int | float | bool) else message
+
+
+def known(model: type[BaseModel], key: Key) -> list[str]:
+    """The keys of the mapping at ``key`` of a model."""
+    for part in key:
+        if isinstance(part, str):
+            names = {info.alias or name: info for name, info in model.model_fields.items()}
+            model = _model_in(names[part].annotation)
+    return [info.alias or name for name, info in model.model_fields.items()]
+
+
+def _model_in(annotation: Any) -> Any:
+    """The model inside an annotation such as ``list[Step]`` or ``Spawn | None``."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return annotation
+    inside = (_model_in(part) for part in getattr(annotation, "__args__", ()))
+    return next((model for model in inside if model is not None), None)

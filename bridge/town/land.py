@@ -1,0 +1,104 @@
+"""What stands still of a town: its map, ground and scenery, built once and shared by the worlds that load it again."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+from functools import cached_property, lru_cache
+from pathlib import Path
+
+import numpy as np
+
+from bridge.town.assets.meshes import merge
+from bridge.town.assets.templates import templates
+from bridge.town.core.types import Transform, matrices_of
+from bridge.town.dynamics.vehicles import Obstacles, overlap
+from bridge.town.ground.blocks import Ground
+from bridge.town.ground.roads import ground_mesh
+from bridge.town.opendrive import towns
+from bridge.town.opendrive.network import Network
+from bridge.town.render.raster import Placements, Scene
+from bridge.town.scenery import placement
+from bridge.town.scenery.looks import look_of
+from bridge.town.scenery.site import Prop
+from bridge.town.sensors.rays import Rays
+
+FIRST_SCENERY = 10_001  # instances of scenery begin here; those of actors are their ids
+APART = 8.0  # m, least distance of two spawn points
+KEPT = 2  # towns: a client that goes from one to another and back waits for nothing
+
+
+class Land:
+    """``scene`` and ``props``: what is drawn; ``solid``: what one can run into. Nothing here changes once it is built.
+
+    Raises:
+        ValueError: unknown town, or a file that is no drivable OpenDRIVE map.
+    """
+
+    def __init__(self, town: str, seed: int) -> None:
+        self.name, self.opendrive = towns.load(town, seed)
+        self.network = Network(self.name, self.opendrive)
+        look = look_of(self.name)
+        self.ground = Ground(self.network, look.hills, seed)
+        things = placement.dress(self.network, self.ground, np.random.default_rng([seed, 2]), FIRST_SCENERY, look)
+        self.solid = Obstacles(things.boxes, things.levels)
+        self.scene = Scene(merge([ground_mesh(self.network, self.ground), things.mesh]), templates().meshes)
+        self.kinds = things.props
+        self.props = _placed(things.props, FIRST_SCENERY + things.buildings)
+        self._rays: Rays | None = None
+        self._building = threading.Lock()
+
+    @cached_property
+    def spawn_points(self) -> list[Transform]:
+        """Poses in driving lanes outside junctions, more than `APART` apart, always the same for a town. Every vehicle
+        there is has room at each of them, also when others as long stand at all the others."""
+        bodies = [templates().extent(name)[0] for name in templates().vehicles]
+        length, width = (max(half[axis] for half in bodies) for axis in (0, 1))
+        chosen: list[Transform] = []
+        for point in self.network.berths():
+            yaw = float(np.radians(point.yaw))
+            if self.solid.hit(point.x, point.y, yaw, length, width, point.z)[0] >= 0:
+                continue
+            near = [p for p in chosen if abs(p.x - point.x) + abs(p.y - point.y) < 4.0 * length]
+            if all(
+                (point.x - p.x) ** 2 + (point.y - p.y) ** 2 > APART**2
+                and overlap(point.x, point.y, yaw, length, width, p.x, p.y, np.radians(p.yaw), length, width)[0] <= 0.0
+                for p in near
+            ):
+                chosen.append(point)
+        return chosen
+
+    @property
+    def rays(self) -> Rays:
+        """The ray caster over all of it; the first caller builds its hierarchies, others wait for them."""
+        with self._building:
+            if self._rays is None:
+                self._rays = Rays(self.scene, self.props)
+            return self._rays
+
+
+def land_of(town: str, seed: int) -> Land:
+    """The land of a town, one that is at hand if there is. Raises ``ValueError`` as `Land` does."""
+    try:
+        stat = Path(town).stat()
+        edition = stat.st_mtime_ns, stat.st_size  # of a file, which may have changed
+    except OSError:
+        edition = 0, 0
+    return _land(town, seed, edition)
+
+
+@lru_cache(maxsize=KEPT)
+def _land(town: str, seed: int, edition: tuple[int, int]) -> Land:
+    return Land(town, seed)
+
+
+def _placed(props: Sequence[Prop], first_instance: int) -> Placements:
+    book = templates()
+    placed = Placements.empty(len(props))
+    placed.template = np.array([book.index[prop.kind] for prop in props], np.int32)
+    placed.previous_template = placed.template
+    placed.pose = matrices_of([Transform(p.x, p.y, p.z, 0.0, p.yaw, 0.0) for p in props])
+    placed.pose[:, :3, :3] *= np.array([prop.scale for prop in props]).reshape(-1, 1, 1)
+    placed.instance = (first_instance + np.arange(len(props))).astype(np.uint16)
+    placed.colour = np.array([prop.colour for prop in props], np.uint8).reshape(-1, 3)
+    return placed

@@ -1,0 +1,132 @@
+"""Fault injection into a drive's processes, to test the benchmark itself: a delayed stage, a skewed clock.
+
+    python -m neuralsim.bench.fault_injection '{"delay_ms": 20, "skew_ms": 0}' MODULE OF THE BRIDGE, ITS ARGUMENTS...
+
+Nothing of this is in the measured code: its functions are wrapped here, from outside. Stages are delayed in turn, one
+frame in four, so that frames with and without the delay are measured side by side in one run: frame 0 of each four is
+delayed, frame 1 may still feel it, 2 and 3 are as if nothing had been.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from importlib import import_module
+from typing import Any
+
+from bridge.messages import Frame
+from neuralsim.session.metrics import STAGES
+
+_SPIN = 0.001  # s before the end of a pause from which on the clock is watched: sleeping alone would overshoot
+
+
+@dataclass(frozen=True)
+class FaultInjection:
+    """``delay_ms`` delays the stages in turn; ``skew_ms`` is added to the bridge's clock."""
+
+    delay_ms: float = 0.0
+    skew_ms: float = 0.0
+
+    def __bool__(self) -> bool:
+        return bool(self.delay_ms or self.skew_ms)
+
+    def to_json(self) -> str:
+        return json.dumps(asdict(self))
+
+
+def delayed_stage(sequence: int) -> str | None:
+    """The stage in which the frame with this number is delayed, if any."""
+    return tuple(STAGES)[sequence // 4 % len(STAGES)] if sequence % 4 == 0 else None
+
+
+def is_untouched(sequence: int) -> bool:
+    """Whether neither this frame nor the one before was delayed."""
+    return sequence % 4 >= 2
+
+
+def pause(seconds: float) -> None:
+    """Sleep, to within microseconds."""
+    until = time.perf_counter() + seconds
+    time.sleep(max(seconds - _SPIN, 0.0))
+    while time.perf_counter() < until:
+        pass
+
+
+def wrap(owner: Any, name: str, do: Callable[..., None], after: bool = False) -> Callable[[], None]:
+    """Let ``do`` be called with the arguments of ``owner.name`` before each call of it, or right ``after``.
+
+    Returns what undoes that.
+    """
+    original = getattr(owner, name)
+
+    def wrapped(*arguments: Any, **named: Any) -> Any:
+        if not after:
+            do(*arguments)
+        result = original(*arguments, **named)
+        if after:
+            do(*arguments)
+        return result
+
+    setattr(owner, name, wrapped)
+    return lambda: setattr(owner, name, original)
+
+
+@contextmanager
+def delayed_renderer(faults: FaultInjection) -> Iterator[None]:
+    """While it lasts, painters of this process are delayed when it is their turn."""
+    from neuralsim.renderer.neural_renderer import NeuralRenderer
+    from neuralsim.session.tag_painter import TagPainter
+
+    def delay(_: object, frame: Frame) -> None:
+        if delayed_stage(frame.sequence) == "render":
+            pause(faults.delay_ms / 1e3)
+
+    undo = [wrap(painter, "render", delay) for painter in (TagPainter, NeuralRenderer)] if faults else []
+    try:
+        yield
+    finally:
+        for restore in undo:
+            restore()
+
+
+def _inject_into_bridge(faults: FaultInjection) -> None:
+    from bridge.carla_client import carla_bridge, rig
+    from bridge.link import transport
+
+    if faults.skew_ms:
+        clock, skew = time.monotonic_ns, int(faults.skew_ms * 1e6)
+        time.monotonic_ns = lambda: clock() + skew
+    if not faults.delay_ms:
+        return
+    now: list[str | None] = [None]  # the stage that is delayed in the frame at hand; None before the first
+
+    def delay(stage: str) -> Callable[..., None]:
+        return lambda *_: pause(faults.delay_ms / 1e3) if now[0] == stage else None
+
+    def begin(bridge: carla_bridge.CarlaBridge) -> None:
+        now[0] = delayed_stage(bridge.sequence)
+
+    wrap(carla_bridge.CarlaBridge, "tick", begin)
+    wrap(rig.CameraRig, "gather", delay("simulate"), after=True)  # before, pictures come in meanwhile
+    wrap(transport.FramePublisher, "send", delay("pack"))
+    wrap(transport, "pack", delay("transport"))  # after the stamp, before the socket
+
+
+def main(arguments: list[str]) -> int:
+    """Run the bridge's module named by the second argument with the faults (JSON) of the first one."""
+    what, module, *rest = arguments
+    _inject_into_bridge(FaultInjection(**json.loads(what)))
+    code: int = import_module(module).main(rest)
+    return code
+
+
+if __name__ == "__main__":
+    code = main(sys.argv[1:])
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)  # as the bridge itself: the client's threads may outlive the interpreter

@@ -1,0 +1,89 @@
+"""Self-test of the benchmark by fault injection: each stage is delayed by a known time in some frames, and exactly that
+time has to be seen in that stage and in the whole, and nowhere else."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from bridge.size import Size
+from neuralsim.session.metrics import STAGES
+from neuralsim.session.options import TAGS
+
+from .fault_injection import FaultInjection, delayed_stage, is_untouched
+from .measure import Job
+from .options import Cell
+from .results import LATENCY, columns, values
+from .statistics import draw, interval, quantile
+
+DELAY = 20.0  # ms
+TOLERANCE = 1.0  # ms
+_LEVEL = 0.999  # of the intervals: there are ten of them, and one that errs would call an honest bench a liar
+_DRAWS = 4000
+_FRAMES = 800  # 40 of them delayed in each stage
+
+
+def job(seed: int = 0, frames: int = _FRAMES) -> Job:
+    """The drive for it: in lock-step and painted without a network, since it is the measuring that is tried."""
+    cell = Cell(model=TAGS, size=Size(128, 64), loop="lockstep")
+    return Job(cell=cell, frames=frames, warm_up=20, seed=seed, faults=FaultInjection(delay_ms=DELAY))
+
+
+def evaluate(runs: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """The self-test's part of a report, from its ``runs``.
+
+    {"injected_ms", "tolerance_ms", "honest", "stages": {stage: {"frames", "stage_ms", "total_ms", "ci", "others_ms"}}}.
+    Each frame that was delayed is compared with the untouched ones right before and after it, so that a street that
+    becomes busier does not count: ``stage_ms`` and ``total_ms`` are medians of those differences, ``ci`` their
+    intervals, ``others_ms`` is the largest change of another stage. ``honest`` is None where the machine is too
+    busy to tell: more runs would.
+    """
+    changes: dict[str, dict[str, list[float]]] = {stage: {name: [] for name in (*STAGES, LATENCY)} for stage in STAGES}
+    for run in runs:
+        sequence, found = columns(run)["sequence"].astype(int), values(run)
+        for n in range(2, len(sequence) - 3):
+            stage = delayed_stage(int(sequence[n]))
+            if stage is not None:
+                for name, into in changes[stage].items():
+                    into.append(_change(found[name], sequence, n))
+    stages = {
+        stage: _measured(stage, {name: np.array(seen) for name, seen in changes[stage].items()}) for stage in STAGES
+    }
+    return {"injected_ms": DELAY, "tolerance_ms": TOLERANCE, "honest": _verdict(stages), "stages": stages}
+
+
+def _verdict(stages: dict[str, dict[str, Any]]) -> bool | None:
+    """False where an interval leaves out what was injected, however wide; else None while one is wider than allowed."""
+    seen = [(stage[key], *stage["ci"][key]) for stage in stages.values() for key in ("stage_ms", "total_ms")]
+    if any(low > DELAY + TOLERANCE or high < DELAY - TOLERANCE for _, low, high in seen):
+        return False
+    if any(high - low > 2.0 * TOLERANCE for _, low, high in seen):
+        return None
+    return all(abs(middle - DELAY) <= TOLERANCE for middle, *_ in seen)
+
+
+def _measured(stage: str, changes: dict[str, np.ndarray]) -> dict[str, Any]:
+    middle = {name: round(float(np.median(seen)), 3) for name, seen in changes.items()}
+    intervals = {
+        key: [round(edge, 3) for edge in interval(quantile(50.0)(_drawn(changes[name])), _LEVEL)]
+        for key, name in (("stage_ms", stage), ("total_ms", LATENCY))
+    }
+    return {
+        "frames": int(changes[stage].size),
+        "stage_ms": middle[stage],
+        "total_ms": middle[LATENCY],
+        "ci": intervals,
+        "others_ms": max((middle[other] for other in STAGES if other != stage), key=abs),
+    }
+
+
+def _drawn(changes: np.ndarray) -> np.ndarray:
+    return draw([changes], np.random.default_rng(0), _DRAWS)
+
+
+def _change(series: np.ndarray, sequence: np.ndarray, n: int) -> float:
+    """How much frame ``n`` differs from the untouched ones around it."""
+    around = [k for k in (n - 2, n - 1, n + 2, n + 3) if is_untouched(int(sequence[k]))]
+    return float(series[n] - np.median(series[around]))

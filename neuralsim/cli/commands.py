@@ -1,0 +1,132 @@
+"""Commands without a room of their own: drive, from wherever it begins; keys; what makes models and engines."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
+
+from pydantic import BeforeValidator, Field
+
+from bridge.process.options import Arg, Options
+from bridge.process.values import Keys, Positive, whole
+from bridge.size import Size
+from neuralsim.base.failure import FAILED, fail
+from neuralsim.base.options import DEFAULT_MODEL
+from neuralsim.training import configs
+
+if TYPE_CHECKING:
+    from neuralsim.session.options import DriveOptions
+
+
+def drive(options: DriveOptions) -> int:
+    """Drive in a simulation, or on from a recording; the exit code."""
+    if options.replay is not None:
+        from neuralsim.replay.run import play_or_drive_on
+
+        return play_or_drive_on(options.replay, options.from_frame, options)
+    from neuralsim.window.drive import run
+
+    return run(options)
+
+
+class KeysOptions(Options):
+    """Keys for links between machines; ``new`` makes a pair, and its folder is copied to both of them."""
+
+    action: Annotated[Literal["new"], Arg("ACTION", positional=True)]
+    """new: make a key pair; copy its folder to both machines."""
+    folder: Annotated[Keys, Arg(positional=True)] = Path("keys")
+    """Where to."""
+
+
+def keys(options: KeysOptions) -> int:
+    """Make a key pair; the exit code."""
+    from bridge.link.transport import LinkError, generate_keys
+
+    try:
+        folder = generate_keys(options.folder)
+    except LinkError as error:
+        return fail(error)
+    print(f"{folder}: copy this folder to the other machine and give it with --keys on both; keep `secret` secret")
+    return 0
+
+
+ConfigFile = Annotated[
+    Path,
+    BeforeValidator(configs.find),
+    Arg("CONFIG.yaml|NAME", positional=True),
+    Field(description=f"The run's config; shipped are {', '.join(configs.names())}."),
+]
+
+
+class TrainOptions(Options):
+    """A training run; what it depends on is all in its own file."""
+
+    config_file: ClassVar[bool] = False
+
+    run: ConfigFile
+    check_only: Annotated[bool, Arg(flag="check")] = False
+    """Only read every picture and label once, say what is wrong."""
+
+
+def train(options: TrainOptions) -> int:
+    """Train, or look at the data; the exit code."""
+    if options.check_only:
+        return _with_torch(lambda run: run.run_check(options.run))
+    return _with_torch(lambda run: run.run_training(options.run))
+
+
+class ExportOptions(Options):
+    """A trained run made into a model's folder."""
+
+    config_file: ClassVar[bool] = False
+
+    run: ConfigFile
+    out: Keys
+    """Model folder; its name is the model's."""
+    licence: str
+    """Terms of the weights, for the card: those of the training data."""
+
+
+def export(options: ExportOptions) -> int:
+    """Write the model; the exit code."""
+    return _with_torch(lambda run: print(run.run_export(options.run, options.out, options.licence)))
+
+
+class BuildEngineOptions(Options):
+    """A TensorRT engine for this GPU."""
+
+    model: Annotated[str, Arg("NAME")] = DEFAULT_MODEL
+    """Model that paints."""
+    size: Size = Size(512, 256)
+    """Pixels to paint."""
+    precision: Annotated[Literal["fp16", "fp32", "int8"], Arg("fp16|fp32|int8")] = "fp16"
+    """Of the painter's layers."""
+    level: Annotated[int, whole(0, 5), Arg("0..5")] = 3
+    """Optimisation: higher builds longer."""
+    workspace: Annotated[Positive, Arg("MB")] = 2048
+    """GPU memory layers may use."""
+    again: bool = False
+    """Build it although it is there."""
+
+
+def build_engine(options: BuildEngineOptions) -> int:
+    """Build it; the exit code."""
+    from neuralsim.runtimes.build_engine import run
+
+    return run(options.model, options.size, options.precision, options.level, options.workspace, options.again)
+
+
+def _with_torch(task: Callable[[Any], bool | None]) -> int:
+    """Run ``task`` with ``neuralsim.training.run``; what goes wrong is one line, and what returns False has failed."""
+    from safetensors import SafetensorError
+
+    from neuralsim import zoo
+    from neuralsim.training import run
+
+    try:
+        return FAILED if task(run) is False else 0
+    except SafetensorError as error:
+        return fail(f"the run's last.safetensors is damaged ({error}): train into a new folder")
+    except (OSError, ValueError, FloatingPointError, zoo.ModelError) as error:
+        return fail(error)

@@ -1,0 +1,63 @@
+"""Networks that judge pictures and that no loss has seen: a CamVid segmenter, and features for Fréchet distances.
+
+``segmenter.onnx`` was trained for this alone by ``neuralsim/evaluation/train_segmenter.py``; ``features.onnx`` is
+EfficientNet-Lite2 with ImageNet's weights. ``card.yaml`` says what each scores. They run on ONNX Runtime in fp32.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import onnxruntime as ort
+
+HERE = Path(__file__).parent
+
+#: CamVid's classes by label id (12-class edition).
+CAMVID_CLASSES = (
+    "sky", "building", "pole", "road", "pavement", "tree", "sign", "fence", "car", "pedestrian", "bicyclist",
+)  # fmt: skip
+CAMVID_VOID = 11
+
+#: Outputs of ``features.onnx`` -> block of EfficientNet-Lite2: 48 channels at stride 8, 120 channels at stride 16.
+FEATURE_LAYERS = {"stride8": 6, "stride16": 14}
+
+
+class MetricNetwork:
+    """One of the networks: ``judge(rgb)`` gives its outputs for a picture u8 (H, W, 3)."""
+
+    def __init__(self, file: Path, threads: int | None = None) -> None:
+        options = ort.SessionOptions()
+        options.log_severity_level = 3
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+        if threads:
+            options.intra_op_num_threads = threads
+        self._session = ort.InferenceSession(str(file), options, providers=["CPUExecutionProvider"])
+
+    def __call__(self, rgb: np.ndarray) -> list[np.ndarray]:
+        out: list[np.ndarray] = self._session.run(None, {"rgb": np.ascontiguousarray(rgb)})
+        return out
+
+
+def confusion(predicted: np.ndarray, label: np.ndarray, classes: int = len(CAMVID_CLASSES)) -> np.ndarray:
+    """i64 (classes, classes): pixels by label (row) and prediction (column); greater labels are left out."""
+    known = (label < classes) & (predicted < classes)
+    pairs = label[known].astype(np.int64) * classes + predicted[known]
+    return np.bincount(pairs, minlength=classes * classes).reshape(classes, classes)
+
+
+def iou(counts: np.ndarray) -> np.ndarray:
+    """Intersection over union per class from a confusion matrix; NaN for classes that the labels never show."""
+    hit = np.diag(counts).astype(np.float64)
+    union = counts.sum(0) + counts.sum(1) - hit
+    return np.where(counts.sum(1) > 0, hit / np.maximum(union, 1.0), np.nan)
+
+
+def mean_iou(predicted: Sequence[np.ndarray], labels: Sequence[np.ndarray]) -> tuple[float, dict[str, float]]:
+    """Mean over the classes that occur of the IoU over all pictures, and each class's own."""
+    counts = sum(confusion(p, label) for p, label in zip(predicted, labels, strict=True))
+    each = iou(np.asarray(counts))
+    return float(np.nanmean(each)), {
+        name: float(value) for name, value in zip(CAMVID_CLASSES, each, strict=True) if not np.isnan(value)
+    }

@@ -1,0 +1,253 @@
+"""What programs written for CARLA take for granted: heights, falling, tyres, batches, names of maps and of things."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from helpers.wire_client import run_client, serving
+
+from bridge.town.carla_server.server import TownServer
+from bridge.town.core.types import Transform
+from bridge.town.opendrive import towns
+from bridge.town.world import World
+
+
+@pytest.fixture(scope="module")
+def town() -> Iterator[TownServer]:
+    with serving(TownServer(lambda town: World(town, vehicles=0, walkers=0), "plain", port=0)) as server:
+        yield server
+
+
+#: A car and what one needs to drive it, on open ground: the road lies along x, y = 0.
+OPEN = """
+client.set_timeout(60.0)
+world = client.get_world()
+synchronous(world)
+library = world.get_blueprint_library()
+L, R, T, V = carla.Location, carla.Rotation, carla.Transform, carla.Vector3D
+command = carla.command
+def ticks(count):
+    for _ in range(count):
+        world.tick()
+def near(value, wanted, by=1e-3):
+    assert abs(value - wanted) < by, (value, wanted)
+def spawn(kind, x, y=0.0, z=0.2, yaw=0.0, **given):
+    blueprint = library.find(kind)
+    for name, value in given.items():
+        blueprint.set_attribute(name, str(value))
+    return world.spawn_actor(blueprint, T(L(x, y, z), R(yaw=yaw)))
+car = "vehicle.tesla.model3"
+"""
+
+
+def test_actors_stay_where_they_are_put_and_fall_when_nothing_holds_them(town: TownServer) -> None:
+    run_client(
+        town.port,
+        OPEN
+        + """
+high, low = spawn(car, 0, z=10.0), spawn(car, 30, z=0.2)
+held, light, hidden = spawn(car, 60, z=5.0), spawn(car, 90, z=5.0), spawn(car, 120)
+prop, walker = spawn("static.prop.box01", 150, z=4.0), spawn("walker.pedestrian.0001", 160, 20, z=6.0)
+held.set_simulate_physics(False)
+light.set_enable_gravity(False)
+hidden.set_simulate_physics(False)
+hidden.set_location(L(120, 0, -200))
+prop.set_simulate_physics(True)
+world.tick()
+ground = world.get_map().get_waypoint(L(0, 0, 0)).transform.location.z
+before = high.get_location().z
+assert 9.9 < before < 10.0, before
+ticks(10)
+near(before - high.get_location().z, 0.5 * 9.81 * (0.55**2 - 0.05**2), 0.3)  # free fall
+near(high.get_velocity().z, -9.81 * 0.55, 0.1)
+ticks(40)
+for actor in (high, low, prop):
+    near(actor.get_location().z, ground, 0.15)  # a prop may lie beside the road, a kerb higher
+near(walker.get_location().z, ground, 0.2)
+near(held.get_location().z, 5.0)
+near(light.get_location().z, 5.0)
+near(hidden.get_location().z, -200.0)
+# Who is far above or below is in nobody's way.
+crossing = spawn(car, 120)
+under = spawn(car, 60)
+hidden.set_simulate_physics(True)
+ticks(20)
+assert hidden.get_location().z < -203.0, "what is below the ground falls on"
+for actor in world.get_actors().filter("vehicle.*"):
+    actor.destroy()
+walker.destroy(), prop.destroy()
+world.tick()
+""",
+        timeout=90.0,
+    )
+
+
+def test_tyres_controls_and_velocities_are_those_that_were_asked_for(town: TownServer) -> None:
+    run_client(
+        town.port,
+        OPEN
+        + """
+slippery, other = spawn(car, -300), spawn(car, -300, 40)
+physics = slippery.get_physics_control()
+physics.drag_coefficient = 0.0
+wheels = physics.wheels
+for wheel in wheels:
+    wheel.tire_friction = 0.0
+physics.wheels = wheels
+slippery.apply_physics_control(physics)
+patch = library.find("static.trigger.friction")
+for name, value in dict(friction=5.0, extent_x=2000.0, extent_y=300.0, extent_z=300.0).items():
+    patch.set_attribute(name, str(value))
+patch = world.spawn_actor(patch, T(L(-200, 0, 1)))
+ticks(10)
+near(slippery.get_physics_control().wheels[0].tire_friction, 0.0)
+slippery.set_target_velocity(V(20, 0, 0))
+world.tick()
+near(slippery.get_velocity().x, 20.0)
+ticks(60)
+near(slippery.get_velocity().x, 20.0)  # neither friction nor drag
+ticks(30)  # 94 m on: within the patch
+near(slippery.get_physics_control().wheels[0].tire_friction, 5.0)
+inside = slippery.get_velocity().x
+assert inside < 19.9, inside
+patch.destroy()
+near(slippery.get_physics_control().wheels[0].tire_friction, 0.0)
+other.set_target_velocity(V(10, 1, 0))
+world.tick()
+aside = other.get_velocity().y / other.get_velocity().x  # its tyres turn it back into its own direction
+assert 0.03 < aside < 0.1, aside
+# Two-wheelers have four wheels in the list, as in CARLA.
+bike = spawn("vehicle.kawasaki.ninja", 0, 30)
+assert len(bike.get_physics_control().wheels) == 4
+# A control that does not stick holds for a tick.
+once, stuck = spawn(car, 0, 60, sticky_control=False), spawn(car, 0, 90)
+ticks(10)
+for each in (once, stuck):
+    each.apply_control(carla.VehicleControl(throttle=1.0))
+ticks(20)
+assert once.get_control().throttle == 0.0 and stuck.get_control().throttle == 1.0
+assert once.get_velocity().x < 0.5 < 3.0 < stuck.get_velocity().x
+for actor in world.get_actors().filter("vehicle.*"):
+    actor.destroy()
+""",
+        timeout=90.0,
+    )
+
+
+def test_an_error_after_a_spawn_is_not_the_spawns(town: TownServer) -> None:
+    run_client(
+        town.port,
+        OPEN
+        + """
+future = command.FutureActor
+wrong = command.SpawnActor(library.find("static.prop.barrel"), T(L(0, 50, 0))).then(
+    command.ApplyVehicleControl(future, carla.VehicleControl()))
+right = command.SpawnActor(library.find(car), T(L(0, 60, 0))).then(command.SetSimulatePhysics(future, False))
+blocked = command.SpawnActor(library.find(car), T(L(1, 60, 0)))
+before = len(world.get_actors())
+answers = client.apply_batch_sync([wrong, right, blocked], True)
+assert [bool(each.error) for each in answers] == [False, False, True], [each.error for each in answers]
+assert "collision" in answers[2].error
+assert len(world.get_actors()) == before + 2
+client.apply_batch_sync([command.DestroyActor(each.actor_id) for each in answers[:2]], True)
+# Everything that CARLA's library lists of these can be spawned.
+ids = {each.id for each in library}
+assert {"static.trigger.friction", "util.actor.empty", "static.prop.mesh", "static.prop.kiosk_01"} <= ids
+props = [each for each in library.filter("static.prop.*")]
+assert len(props) > 90
+made = client.apply_batch_sync([command.SpawnActor(each, T(L(-400 + 8 * k, 200, 0))) for k, each in enumerate(props)])
+assert not any(each.error for each in made), [each.error for each in made if each.error]
+world.tick()
+boxes = {world.get_actor(each.actor_id).bounding_box.extent.z > 0.0 for each in made}
+assert boxes == {True}
+empty = world.spawn_actor(library.find("util.actor.empty"), T(L(0, 0, 3)))
+assert any(each.get_attribute("has_dynamic_doors") for each in library.filter("vehicle.*"))
+sensor, images = camera(world, "cosmos_visualization", empty, image_size_x=64, image_size_y=32)
+world.tick()
+image = images.get(timeout=10)
+assert (image.width, image.height) == (64, 32) and pixels(image)[..., :3].max() > 0
+sensor.stop(), sensor.destroy()
+""",
+        timeout=90.0,
+    )
+
+
+def test_a_lidar_keeps_nobody_waiting(town: TownServer) -> None:
+    run_client(
+        town.port,
+        OPEN
+        + """
+blueprint = library.find("sensor.lidar.ray_cast")
+for name, value in dict(channels=128, points_per_second=9000000, range=120, rotation_frequency=20).items():
+    blueprint.set_attribute(name, str(value))
+lidar = world.spawn_actor(blueprint, T(L(0, 0, 2)))
+clouds = queue.Queue()
+lidar.listen(clouds.put)
+world.tick()
+first = clouds.get(timeout=60)
+begun = time.perf_counter()
+frame = world.tick()
+asked = time.perf_counter()
+world.get_spectator(), world.get_weather()  # while 450,000 rays are being cast
+answered = time.perf_counter()
+cloud = clouds.get(timeout=60)
+cast = time.perf_counter()
+assert cloud.frame == frame
+assert answered - asked < 0.5 * (cast - begun), (answered - asked, cast - begun)
+for _ in range(3):
+    assert world.tick() == clouds.get(timeout=60).frame
+lidar.stop(), lidar.destroy()
+""",
+        timeout=120.0,
+    )
+
+
+def test_maps_answer_to_their_names_and_to_carlas(tmp_path: Path) -> None:
+    for name in ("Town01", "Other"):
+        (tmp_path / f"{name}.xodr").write_text(towns.generate("plain"), encoding="utf-8")
+    more = tmp_path / "more"
+    more.mkdir()
+    shutil.copy(tmp_path / "Other.xodr", more / "Third.xodr")
+    known = towns.maps([str(more), str(tmp_path / "Town01.xodr")], as_carla=True)
+    assert list(known)[:2] == ["Third", "Town01"]
+    assert known["Town01_Opt"] == known["Town01"] == str(tmp_path / "Town01.xodr")
+    assert set(towns.AS_CARLA) <= set(known)
+    (tmp_path / "nothing").mkdir()
+    with pytest.raises(ValueError, match=r"no \.xodr file in this folder"):
+        towns.maps([str(tmp_path / "nothing")])
+    first = next(iter(towns.maps([], as_carla=True)))
+    assert first == "Town10HD_Opt", "as CARLA's own server begins"
+    with serving(TownServer(lambda town: World(town, vehicles=0, walkers=0), "Third", known, port=0)) as server:
+        run_client(
+            server.port,
+            """
+            client.set_timeout(60.0)
+            assert client.get_world().get_map().name == "Carla/Maps/Third"
+            assert {"Carla/Maps/Town01", "Carla/Maps/Town03_Opt"} <= set(client.get_available_maps())
+            for name in ("Town01", "/Game/Carla/Maps/Town01_Opt", "Third_Opt"):
+                world = client.load_world(name)
+                assert world.get_map().name.split("/")[-1] == name.split("/")[-1]
+            says(lambda: client.load_world("Town99"), "no town", "Town01")
+            """,
+            timeout=90.0,
+        )
+
+
+@pytest.mark.parametrize("name", ["crossways", "squares"])
+def test_stand_ins_have_room_where_carlas_tests_put_vehicles(name: str) -> None:
+    """Places written down in ``PythonAPI/test/smoke``; a lorry has room there, and a car can go on for 200 m."""
+    world = World(name, vehicles=0, walkers=0)
+    places = {
+        "crossways": [(30.0, -6.0, -90.0), (140.0, -256.0, 180.0), (40.0, -255.0, 0.0), (85.0, -230.0, -90.0)],
+        "squares": [(33.0, -200.0, 90.0), (29.0, -200.0, 90.0), (36.0, -200.0, 91.0), (28.0, -200.0, 90.0)],
+    }[name]
+    for x, y, yaw in places:
+        lorry = world.spawn("vehicle.carlamotors.european_hgv", {}, Transform(x, y, 0.5, 0.0, yaw))
+        assert world.destroy(lorry.id)
+    points = world.spawn_points()
+    assert len(points) > 60
+    for point in points:
+        world.spawn("vehicle.mitsubishi.fusorosa", {}, point)
