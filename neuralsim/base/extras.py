@@ -1,4 +1,4 @@
-"""What to install when a package is missing: the extras that pyproject.toml declares."""
+"""Extras of pyproject.toml that bring a missing package, for messages."""
 
 from __future__ import annotations
 

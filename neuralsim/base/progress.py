@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any, Protocol
 
 from tqdm import tqdm
@@ -100,3 +101,18 @@ class ProgressLine:
     def _show(self, frames: int, words: Callable[[], str], layout: str = "") -> None:
         self._bar.bar_format, self._bar.words = layout or self._layout, words
         self._bar.update(frames - self._bar.n)
+
+
+@contextmanager
+def reporting() -> Iterator[Callable[[str, float], bool]]:
+    """A progress line for what reports its step and the share, 0 .. 1, that is done; the report returns True."""
+    line = ProgressLine(100, "%")
+
+    def report(step: str, share: float) -> bool:
+        line.measured(round(100 * share), step[:60])
+        return True
+
+    try:
+        yield report
+    finally:
+        line.close()

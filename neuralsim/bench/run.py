@@ -15,10 +15,11 @@ from typing import Any
 from neuralsim.base.failure import fail
 from neuralsim.base.machine import host
 from neuralsim.base.progress import ProgressLine
+from neuralsim.session.options import TAGS
 from neuralsim.session.processes import Child, ProcessError, Processes, ended_by_signals
 from neuralsim.zoo import ModelError
 
-from . import budget, check, compare, docs, link, machine, roofline, tables, trace
+from . import budget, compare, docs, link, machine, roofline, self_test, tables, trace
 from .measure import Job
 from .options import NO_DISPLAY, BenchOptions, Cell
 from .report_html import page
@@ -180,7 +181,7 @@ class Bench:
         return {"packing_ms": link.measure_packing(link.full_frame(size)), "cases": cases}
 
     def _roofline(self) -> dict[str, Any] | None:
-        model = next((model for model in self.options.models if model != check.TAGS), None)
+        model = next((model for model in self.options.models if model != TAGS), None)
         if model is None:
             return None
         return self._step("layers of the model", lambda: roofline.profile(model, self.options.sizes[0]))
@@ -212,8 +213,8 @@ class Bench:
         """Runs until the check can tell."""
         runs: list[dict[str, Any]] = []
         while True:
-            runs.append(self._drive(check.job(seed=len(runs)), "honesty check"))
-            found = check.evaluate(runs)
+            runs.append(self._drive(self_test.job(seed=len(runs)), "self-test"))
+            found = self_test.evaluate(runs)
             if found["honest"] is not None or len(runs) == _CHECKS:
                 return found
 

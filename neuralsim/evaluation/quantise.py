@@ -13,12 +13,12 @@ import onnx
 from bridge.messages import Frame
 from neuralsim import runtimes, zoo
 from neuralsim.base.failure import fail
+from neuralsim.base.progress import reporting
 from neuralsim.evaluation.town_drive import TownDrive
 from neuralsim.recording.reader import RecordingReader, frame_of
 from neuralsim.recording.writer import RecordingError
 from neuralsim.renderer.neural_renderer import NeuralRenderer
 from neuralsim.runtimes import RuntimeUnavailable, int8
-from neuralsim.runtimes.build_engine import Bar
 from neuralsim.runtimes.ranges import keep
 
 LENGTH = 6  # frames of one stretch: the first has no past, the others have one
@@ -33,17 +33,17 @@ def run(model: str, recording: Path | None, frames: int, out: Path | None) -> in
     """Measure on ``frames`` frames of a recording (None: of the town), compare on as many with fp32, and keep the
     ranges in ``out`` (None: this machine's cache) where that is close enough; returns the exit code."""
     try:
-        with Bar() as bar:
+        with reporting() as report:
             graph = zoo.load(model).file
             count = -(-frames // LENGTH)
             stretches = []
             for stretch in _stretches(model, recording, 2 * count):
                 stretches.append(stretch)
-                bar("frames", 0.5 * len(stretches) / (2 * count))
-            bar("measuring", 0.5)
+                report("frames", 0.5 * len(stretches) / (2 * count))
+            report("measuring", 0.5)
             source = recording.name if recording else "the embedded town"
             ranges = int8.calibrate(graph, stretches[::2], source)
-            bar("comparing", 0.75)
+            report("comparing", 0.75)
             with tempfile.TemporaryDirectory(prefix="neuralsim-int8-") as folder:
                 rounded = Path(folder) / "int8.onnx"
                 onnx.save(int8.quantise(onnx.load(str(graph)), ranges.range), str(rounded))

@@ -176,7 +176,8 @@ class _Shown:
             self._progress = ProgressLine(wanted)
         self._progress.count(done, done / max(1e-6, time.monotonic() - self._begun))
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         if self._progress is not None:
             self._progress.close()
-        logger().info(f"{self._name}: {time.monotonic() - self._begun:.0f} s")
+        if kind is None:
+            logger().info(f"{self._name}: {time.monotonic() - self._begun:.0f} s")

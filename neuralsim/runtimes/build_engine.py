@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import sys
 import time
 
 from neuralsim import zoo
 from neuralsim.base.failure import fail
+from neuralsim.base.progress import reporting
 from neuralsim.runtimes import driver, engines, tensorrt_
-
-_WIDTH = 28  # characters of the bar
 
 
 def run(model: str, size: tuple[int, int], precision: str, level: int, workspace: int, again: bool) -> int:
@@ -34,34 +32,9 @@ def run(model: str, size: tuple[int, int], precision: str, level: int, workspace
             print(f"{facts.path}: is there already, for {facts.gpu} and TensorRT {facts.tensorrt}")
             return 0
         begun = time.monotonic()
-        with Bar() as bar:
-            path = engines.build(card.file, facts, level, workspace, report=bar)
+        with reporting() as report:
+            path = engines.build(card.file, facts, level, workspace, report)
     except (zoo.ModelError, engines.EngineError, driver.NoGpu, OSError) as error:
         return fail(error)
     print(f"{path}: built in {time.monotonic() - begun:.0f} s for {facts.gpu}, {path.stat().st_size / 1e6:.1f} MB")
     return 0
-
-
-class Bar:
-    """A line on the terminal that is rewritten, and gone in the end; nothing where stderr is a file."""
-
-    def __init__(self) -> None:
-        self._terminal = sys.stderr.isatty()
-        self._length = 0
-
-    def __call__(self, what: str, share: float) -> bool:
-        if self._terminal:
-            full = round(_WIDTH * share)
-            line = f"[{'#' * full}{'.' * (_WIDTH - full)}] {100 * share:3.0f} %  {what[:60]}"
-            sys.stderr.write("\r" + line.ljust(self._length))
-            sys.stderr.flush()
-            self._length = len(line)
-        return True
-
-    def __enter__(self) -> Bar:
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        if self._length:
-            sys.stderr.write("\r" + " " * self._length + "\r")
-            self._length = 0

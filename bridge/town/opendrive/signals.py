@@ -49,14 +49,24 @@ def signals_of(town: carla.Map, root: ET.Element, lanes: Sequence[Lane], others:
     found: list[Signal] = []
     above: dict[tuple[int, int], int] = {}  # road and direction -> which of ``found`` is its light from above
     marks = [mark for kind in TYPES for mark in town.get_all_landmarks_of_type(kind)]
-    for mark in sorted(marks, key=lambda mark: (len(mark.id), mark.id)):
+    places: dict[str, set[int]] = {}  # roads on which a signal is named
+    for mark in marks:
+        places.setdefault(mark.id, set()).add(mark.road_id)
+    for mark in sorted(marks, key=lambda mark: (len(mark.id), mark.id, mark.road_id)):
         sign = -1 if mark.orientation == carla.LandmarkOrientation.Positive else 1
         here = of_road.get(mark.road_id, [])
-        guarded = [k for k in here if lanes[k].id * sign > 0]
+        if len(places[mark.id]) > 1 and set(mark.get_lane_validities()) == {(0, 0)}:
+            continue  # it only stands there: references say whom it stops
+        # RoadRunner's connecting roads go one way, and it turns a signal's orientation round on them.
+        guarded = [k for k in here if lanes[k].id * sign > 0] or here
         if any(lanes[k].junction >= 0 for k in guarded):
             guarded = sorted({other for k in guarded for other in before.get(k, [])})
         guarded = [k for k in guarded if any(lanes[n].junction >= 0 for n in lanes[k].next)]
         if not guarded:
+            continue
+        known = next((k for k, other in enumerate(found) if other.id == mark.id), None)
+        if known is not None:
+            found[known] = replace(found[known], lanes=tuple(sorted({*found[known].lanes, *guarded})))
             continue
         lane = lanes[guarded[0]]
         place = mark.transform.location

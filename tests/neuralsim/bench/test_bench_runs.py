@@ -15,7 +15,7 @@ import numpy as np
 import pygame
 import pytest
 
-from neuralsim.bench import check
+from neuralsim.bench import self_test
 from neuralsim.bench.fault_injection import FaultInjection
 from neuralsim.bench.measure import Job, _window_drive
 from neuralsim.bench.options import Cell, Link
@@ -51,8 +51,8 @@ def test_a_job_survives_being_written_down():
 def test_a_delay_of_20_ms_in_any_stage_is_seen_there_and_in_the_total_within_1_ms(tmp_path: Path):
     runs: list[dict[str, Any]] = []
     while True:  # a busy machine needs more frames for the same precision
-        runs.append(drive(tmp_path, check.job(seed=len(runs), frames=400)))
-        found = check.evaluate(runs)
+        runs.append(drive(tmp_path, self_test.job(seed=len(runs), frames=400)))
+        found = self_test.evaluate(runs)
         if found["honest"] is not None or len(runs) == 3:
             break
     assert set(found["stages"]) == set(STAGES)
@@ -68,8 +68,8 @@ def test_a_delay_of_20_ms_in_any_stage_is_seen_there_and_in_the_total_within_1_m
 
 def test_a_dishonest_meter_would_be_caught(tmp_path: Path):
     """The check itself can fail: the same drive, its delays not injected, is not called honest."""
-    run = drive(tmp_path, Job(check.job().cell, frames=60, warm_up=5))
-    found = check.evaluate([run])
+    run = drive(tmp_path, Job(self_test.job().cell, frames=60, warm_up=5))
+    found = self_test.evaluate([run])
     assert found["honest"] is False
     assert abs(found["stages"]["render"]["stage_ms"]) < 5.0
 

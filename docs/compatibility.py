@@ -1,0 +1,211 @@
+"""Runs CARLA's own programs and others' scenarios against the embedded town and writes docs/compatibility.md.
+
+    python docs/compatibility.py --carla CARLA/PythonAPI --runner scenario_runner --esmini esmini --maps FOLDER
+
+Each suite is a checkout of its own: ``carla-simulator/carla`` (its ``PythonAPI`` folder), ``carla-simulator/
+scenario_runner``, ``esmini/esmini``; ``--maps`` is a folder with CARLA's ``Town01.xodr`` for ScenarioRunner. Nothing in
+them is changed, but for the port in a copy of the smoke tests. ``--python`` is the interpreter that has what they
+require. Results are kept in ``--results``: suites may be run one at a time, and the page shows all that are there.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from scenarios.engine.loader import load
+from scenarios.language.problems import ScenarioError
+
+ROOT = Path(__file__).resolve().parent.parent
+PORT = 3654  # in CARLA's smoke tests
+EMPTY = ("--vehicles", "0", "--walkers", "0")  # as CARLA's server begins
+#: Arguments of programs that need some, or would never come to an end; {port} is the town's.
+ARGUMENTS = {
+    "generate_traffic.py": "-n 10 -w 5",
+    "start_recording.py": "-n 5 -t 3 -f test1.rec",
+    "lidar_to_camera.py": "-f 5",
+    "no_rendering_mode.py": "--no-rendering",
+    "config.py": "--list",
+    "performance_benchmark.py": "--show_scene",
+}
+FIRST = "start_recording.py"  # others ask about what it has recorded
+Result = tuple[str, str]  # "runs" or "fails", and what was seen
+
+
+@contextmanager
+def town(*arguments: str, port: int = 0) -> Iterator[int]:
+    """A town server of its own while it is needed; its port (0: any free one)."""
+    command = [sys.executable, "-m", "bridge.town.carla_server.server", "--port", str(port), *EMPTY, *arguments]
+    path = os.pathsep.join([str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])])
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env={**os.environ, "PYTHONPATH": path})
+    assert process.stdout is not None
+    ready = re.search(r":(\d+)$", process.stdout.readline().strip())
+    if ready is None:
+        raise SystemExit("the town does not start: see above")
+    try:
+        yield int(ready[1])
+    finally:
+        process.terminate()
+        process.wait(20)
+
+
+def run(command: list[str], folder: Path, seconds: float, **environment: str) -> tuple[int | None, str]:
+    """Exit code (None: ended by us after so many seconds) and output of a program."""
+    kept = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    headless = {"SDL_VIDEODRIVER": "dummy", "SDL_AUDIODRIVER": "dummy", "MPLBACKEND": "agg"}
+    with subprocess.Popen(
+        command, cwd=folder, env={**kept, **headless, **environment}, stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace",
+    ) as process:  # fmt: skip
+        try:
+            out, _ = process.communicate(timeout=seconds)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            out, _ = process.communicate()
+            return None, out
+        return process.returncode, out
+
+
+def smoke(folder: Path, python: str, seconds: float) -> dict[str, Result]:
+    """CARLA's smoke tests, test by test."""
+    found: dict[str, Result] = {}
+    with tempfile.TemporaryDirectory() as scratch, town("--as-carla") as port:
+        copy = Path(scratch) / "smoke"
+        shutil.copytree(folder / "test" / "smoke", copy)
+        start = copy / "__init__.py"
+        start.write_text(start.read_text().replace(str(PORT), str(port)))
+        for module in sorted(path.stem for path in copy.glob("test_*.py")):
+            code, out = run([python, "-m", "unittest", "-v", f"smoke.{module}"], Path(scratch), seconds)
+            verdicts = re.findall(r"^(test_\w+) \(([\w.]+)\)(.*?)^(ok|FAIL|ERROR|skipped.*?)$", out, re.M | re.S)
+            for name, where, _, verdict in verdicts:
+                key = f"{module}.{where.split('.')[-2]}.{name}"
+                found[key] = ("runs", "") if verdict == "ok" else ("fails", last_line(out))
+            if not verdicts or code is None:
+                found[f"{module}"] = ("fails", "takes too long" if code is None else last_line(out))
+    return found
+
+
+def programs(folder: Path, python: str, seconds: float) -> dict[str, Result]:
+    """Programs of a folder, each for so long as told: who still runs then runs."""
+    found: dict[str, Result] = {}
+    agents = str(folder.parent / "carla")
+    with town("--as-carla", port=2000):  # where programs look that are told no port
+        for path in sorted(folder.glob("*.py"), key=lambda path: (path.name != FIRST, path.name)):
+            given = ARGUMENTS.get(path.name, "").split()
+            ports = ["--port", "2000"] if "--port" in path.read_text(errors="replace") else []
+            code, out = run([python, path.name, *ports, *given], folder, seconds, PYTHONPATH=agents)
+            if code is None:
+                found[path.name] = ("runs", f"until it was ended after {seconds:g} s")
+            else:
+                found[path.name] = ("runs", "to its end") if code == 0 else ("fails", last_line(out))
+    return found
+
+
+def runner(folder: Path, python: str, seconds: float, maps: Path) -> dict[str, Result]:
+    """ScenarioRunner's OpenSCENARIO examples: do they end with a verdict of their own, and which?"""
+    found: dict[str, Result] = {}
+    for path in sorted((folder / "srunner" / "examples").glob("*.xosc")):
+        with town("--town", str(maps / "Town01.xodr"), str(maps)) as port:
+            command = [
+                python,
+                "scenario_runner.py",
+                "--port",
+                str(port),
+                "--output",
+                "--sync",
+                "--openscenario",
+                str(path),
+            ]
+            roots = os.pathsep.join([str(folder), os.environ.get("CARLA_AGENTS", "")])
+            code, out = run(command, folder, seconds, SCENARIO_RUNNER_ROOT=str(folder), PYTHONPATH=roots)
+        verdict = re.search(r"GLOBAL RESULT\W*([A-Z]+)", out)
+        if verdict is not None:
+            found[path.name] = ("runs", f"its verdict: {verdict[1]}")
+        else:
+            found[path.name] = ("fails", f"no verdict within {seconds:g} s" if code is None else last_line(out))
+    return found
+
+
+def esmini(folder: Path) -> dict[str, Result]:
+    """esmini's scenarios: are they understood?"""
+    found: dict[str, Result] = {}
+    for path in sorted((folder / "resources" / "xosc").glob("*.xosc")):
+        try:
+            load(path)
+            found[path.name] = ("runs", "is read")
+        except ScenarioError as error:
+            found[path.name] = ("fails", str(error).rsplit(f"{path.name}:", 1)[-1].strip())
+    return found
+
+
+def last_line(out: str) -> str:
+    """The line of some output that says why it ended."""
+    lines = [line.strip() for line in out.splitlines() if line.strip()]
+    errors = [line for line in lines if re.match(r"[\w.]*(Error|Exception|Interrupt)\b", line)]
+    return (errors or lines or ["says nothing"])[-1][:160]
+
+
+def page(results: dict[str, dict[str, Result]]) -> str:
+    """The page, in Markdown."""
+    lines = [
+        "# What runs of CARLA's own programs", "",
+        "Generated by `python docs/compatibility.py`, which says what it needs; the programs are the originals. A",
+        "program that is driven by hand is started and ended; an ego that a scenario leaves to a driver has none.", "",
+    ]  # fmt: skip
+    for suite, found in results.items():
+        good = sum(state == "runs" for state, _ in found.values())
+        lines += [f"## {suite}: {good} of {len(found)}", "", "| | | |", "| --- | --- | --- |"]
+        for name, (state, why) in found.items():
+            lines.append(f"| `{name}` | {state} | {why.replace('|', '/')} |")
+        lines.append("")
+    return "\n".join(lines)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="Run other people's suites against the town; write the page about it.")
+    parser.add_argument("--carla", type=Path, metavar="DIR", help="CARLA's PythonAPI")
+    parser.add_argument("--runner", type=Path, metavar="DIR", help="scenario_runner")
+    parser.add_argument("--esmini", type=Path, metavar="DIR", help="esmini")
+    parser.add_argument("--maps", type=Path, metavar="DIR", help="CARLA's .xodr files")
+    parser.add_argument("--only", nargs="+", metavar="SUITE", help="smoke, examples, util, runner, esmini")
+    parser.add_argument("--python", default=sys.executable, help="interpreter that has what the suites require")
+    parser.add_argument(
+        "--seconds", type=float, default=20.0, help="for each program; tests and scenarios get 15 times it"
+    )
+    parser.add_argument("--results", type=Path, default=ROOT / "compatibility.json", help="what has been seen so far")
+    parser.add_argument("--out", type=Path, default=ROOT / "docs" / "compatibility.md")
+    options = parser.parse_args()
+    results = json.loads(options.results.read_text()) if options.results.exists() else {}
+    short, long = options.seconds, 15.0 * options.seconds
+    carla, maps = options.carla, options.maps
+    suites = {
+        "smoke": ("CARLA's smoke tests", carla and (lambda: smoke(carla, options.python, long))),
+        "examples": (
+            "CARLA's examples",
+            carla and (lambda: programs(carla / "examples", options.python, options.seconds)),
+        ),
+        "util": ("CARLA's utilities", carla and (lambda: programs(carla / "util", options.python, short))),
+        "runner": (
+            "ScenarioRunner's OpenSCENARIO",
+            options.runner and maps and (lambda: runner(options.runner, options.python, long, maps)),
+        ),
+        "esmini": ("esmini's scenarios", options.esmini and (lambda: esmini(options.esmini))),
+    }
+    for name, (title, suite) in suites.items():
+        if suite and (not options.only or name in options.only):
+            results[title] = suite()
+            options.results.write_text(json.dumps(results, indent=1))
+    options.out.write_text(page(results), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
