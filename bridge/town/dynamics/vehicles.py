@@ -215,9 +215,8 @@ def _advance(motion, inputs, limits, friction, grade, dt):  # type: ignore[no-un
 def overlap(ax, ay, ayaw, ahx, ahy, bx, by, byaw, bhx, bhy):  # type: ignore[no-untyped-def]
     """Two boxes seen from above: depth (m, 0 = apart) and the unit vector that pushes A out of B (Gottschalk's SAT).
 
-    Box A: centre ``ax``, ``ay``, ``ayaw`` (radians), half sizes ``ahx``, ``ahy``, metres; box B likewise.
-
-    Box B: ``bx``, ``by``, ``byaw``, ``bhx``, ``bhy``.
+    Box A: centre ``ax``, ``ay``, ``ayaw`` (radians), half sizes ``ahx``, ``ahy``, metres; box B likewise:
+    ``bx``, ``by``, ``byaw``, ``bhx``, ``bhy``.
     """
     depth = 1e9
     nx = ny = 0.0
