@@ -427,6 +427,8 @@ def run(
     ``bridge`` is ticked, its frames go to ``frames``, controls come from ``controls``; ``pace``: real-time pacing, None
     to run as fast as possible. ``skip``: this many ticks of a scenario are played unpublished, one more is published,
     then the driver takes over the ego.
+
+    ``over``: whether the process has been asked to end.
     """
 
     def ended() -> bool:

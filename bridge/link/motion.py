@@ -47,6 +47,8 @@ def place(i: int, j: int, depth: float, m: np.ndarray, focal: float, cx: float, 
     """Motion of the scenery in pixel (i, j); ``m`` (4, 4): old camera <- this camera, (cx, cy): the middle pixel.
 
     Homogeneous: the point is (1, right, up) * depth, so its fourth coordinate is 1 / depth, and 0 for the sky.
+
+    ``i``, ``j``: row and column; ``depth`` in metres; ``focal`` in pixels; ``cx``, ``cy``: pixels.
     """
     right, up = (j - cx) / focal, (cy - i) / focal
     w = 1.0 / depth if depth < FAR else 0.0
@@ -78,6 +80,8 @@ def from_flow(flow: np.ndarray, depth: np.ndarray, camera: Camera, old_pose: np.
     CARLA gives the movement since the last tick in normalised device coordinates, x right, y up, both -1 .. 1 over the
     picture (carla issue 4795): motion = (-u W / 2, v H / 2). Where the server leaves the sky at 0, it is filled from
     the rotation of the camera since ``old_pose``.
+
+    ``flow`` f32 (H, W, 2); ``depth`` f32 (H, W), m; ``camera``: of this frame.
     """
     _from_flow(flow, depth, np.linalg.inv(old_pose) @ camera.pose, camera.focal, out.view(np.uint16))
 

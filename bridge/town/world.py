@@ -104,6 +104,8 @@ class World:
 
         Raises:
             ValueError: unknown blueprint or parent, or something solid is there.
+
+        ``blueprint_id``: from the library; ``attributes``: overrides of its defaults; ``transform``: metres, degrees.
         """
         blueprint = self._blueprints.get(blueprint_id)
         if blueprint is None:

@@ -27,6 +27,8 @@ class LightSwitch:
 
     ``wanted``: the scenario's entry number ``index``; ``way``: a place on a lane before the light; ``loaded``: for
     errors. Raises ``ScenarioError`` if there is no light.
+
+    ``world``: of the client.
     """
 
     def __init__(

@@ -177,6 +177,8 @@ def speed_profile(
     """The speed profile that a step asks for, None if none.
 
     ``name``: of the actor; ``now``: this tick; ``before``: its profile so far; ``guide`` resolves places.
+
+    ``step``: the step that begins.
     """
     me: ActorState = now.states[name]
     speed = before.speed if before is not None else me.speed

@@ -34,7 +34,10 @@ class Builder:
         self._looks: list[tuple[int, RGB, int, int]] = []
 
     def quads(self, corners: np.ndarray, tag: int, colour: RGB, instance: int = 0, level: int = ALWAYS) -> None:
-        """Quadrilaterals f64 (N, 4, 3); one whose last two corners agree is a triangle."""
+        """Quadrilaterals f64 (N, 4, 3); one whose last two corners agree is a triangle.
+
+        ``corners``: m; ``tag``: semantic tag; ``colour``: RGB, 0 .. 255; ``instance``: number; ``level``: of detail.
+        """
         self._vertices.append(np.asarray(corners, np.float32).reshape(-1, 3))
         self._counts.append(len(self._vertices[-1]) // 4)
         self._looks.append((tag, colour, instance, level))
@@ -91,7 +94,11 @@ def box(
     instance: int = 0,
     level: int = ALWAYS,
 ) -> None:
-    """A box without its floor, in a house's coordinates."""
+    """A box without its floor, in a house's coordinates.
+
+    ``builder`` collects it; ``frame``: of the lot; ``low``, ``high``: corners, m; ``tag``: semantic tag; ``colour``:
+    RGB, 0 .. 255; ``instance``: number; ``level``: of detail.
+    """
     (x0, y0, z0), (x1, y1, z1) = low, high
     walls = [
         [(x0, y0, z0), (x1, y0, z0), (x1, y0, z1), (x0, y0, z1)],
@@ -117,6 +124,9 @@ def house(
     """One house: ``width`` along the street, ``depth`` into the lot, metres.
 
     Walls go ``base`` metres into the ground, which need not be level.
+
+    ``builder`` collects it; ``frame``: of the lot; ``storeys``: number; ``rng`` draws the details; ``instance``:
+    number; ``urban``: in a town street.
     """
     wall = WALLS[int(rng.integers(len(WALLS)))]
     roof = ROOFS[int(rng.integers(len(ROOFS)))]

@@ -65,7 +65,11 @@ class Mesh:
 
     @staticmethod
     def of(vertices: ArrayLike, triangles: ArrayLike, tag: int, colour: RGB, instance: int = 0) -> Mesh:
-        """Mesh with one tag, colour and instance for all its triangles."""
+        """Mesh with one tag, colour and instance for all its triangles.
+
+        ``vertices`` f32 (V, 3), m; ``triangles`` i32 (T, 3); ``tag``: semantic tag; ``colour``: RGB, 0 .. 255;
+        ``instance``: number.
+        """
         tri = np.asarray(triangles, np.int32).reshape(-1, 3)
         return Mesh(
             np.asarray(vertices, np.float32),
@@ -87,7 +91,10 @@ class Mesh:
         return replace(self, triangles=triangles, vertices=(self.vertices @ m[:3, :3].T + m[:3, 3]).astype(np.float32))
 
     def moved(self, x: float = 0.0, y: float = 0.0, z: float = 0.0, yaw: float = 0.0, scale: float = 1.0) -> Mesh:
-        """Scaled, turned about z by ``yaw`` (degrees, from x towards y), then shifted by metres."""
+        """Scaled, turned about z by ``yaw`` (degrees, from x towards y), then shifted by metres.
+
+        ``x``, ``y``, ``z`` in m; ``scale``: factor.
+        """
         c, s = scale * np.cos(np.radians(yaw)), scale * np.sin(np.radians(yaw))
         return self.transformed(np.array([[c, -s, 0, x], [s, c, 0, y], [0, 0, scale, z], [0, 0, 0, 1.0]]))
 
@@ -209,6 +216,8 @@ def prism(polygon: ArrayLike, bottom: float, top: float, tag: int, colour: RGB, 
     """Upright walls around a simple polygon (N, 2) from ``bottom`` to ``top``, closed above (colour ``lid``).
 
     Open below, but counted as a solid: it is never seen from below.
+
+    ``polygon`` f64 (N, 2), m; ``tag``: semantic tag; ``colour``: RGB, 0 .. 255 of the walls.
     """
     p = np.asarray(polygon, float)[:, :2]
     if float(np.dot(p[:, 0], np.roll(p[:, 1], -1)) - np.dot(p[:, 1], np.roll(p[:, 0], -1))) < 0.0:
@@ -227,6 +236,9 @@ def tube(path: ArrayLike, radii: ArrayLike, tag: int, colour: RGB, sides: int = 
     """Round body along a path (N, 3) with a radius per point: limbs, trunks, poles. Closed at both ends.
 
     ``squash`` scales the second axis of the cross-section (its y where the path is upright).
+
+    ``path`` f64 (N, 3) and ``radii`` (N,), m; ``tag``: semantic tag; ``colour``: RGB, 0 .. 255; ``sides``: of the
+    cross-section.
     """
     p = np.asarray(path, float)
     r = np.broadcast_to(np.asarray(radii, float), (len(p),))
@@ -247,6 +259,9 @@ def loft(sections: ArrayLike, tag: int, colour: RGB, closed: bool = True, caps: 
     Closed with caps it is a solid. Triangles of panel (s, k), between sections s, s + 1 and points k, k + 1, are number
     2 * (s * panels + k) and the next, where panels = K for rings and K - 1 for lines; caps (fans about the centres of
     the end sections) follow.
+
+    ``sections`` f64 (S, K, 3), m; ``tag``: semantic tag; ``colour``: RGB, 0 .. 255; ``caps``: whether the ends are
+    closed.
     """
     p = np.asarray(sections, float)
     count, size = p.shape[:2]
@@ -269,7 +284,11 @@ def loft(sections: ArrayLike, tag: int, colour: RGB, closed: bool = True, caps: 
 
 
 def cylinder(radius: float, bottom: float, top: float, tag: int, colour: RGB, sides: int = 8) -> Mesh:
-    """Upright cylinder about the z axis."""
+    """Upright cylinder about the z axis.
+
+    ``radius``, ``bottom`` and ``top`` in m; ``tag``: semantic tag; ``colour``: RGB, 0 .. 255; ``sides``: number of
+    walls.
+    """
     return tube([(0, 0, bottom), (0, 0, top)], radius, tag, colour, sides)
 
 
@@ -277,6 +296,8 @@ def wheel(radius: float, width: float, tag: int, tyre: RGB, rim: RGB, sides: int
     """Wheel about the y axis, centred at the origin.
 
     Tyre (``fine``: rounded shoulders), on both faces a paler rim with spokes.
+
+    ``radius`` and ``width`` in m; ``tag``: semantic tag; ``tyre``, ``rim``: RGB, 0 .. 255; ``sides``: of the circle.
     """
     angle = 2.0 * np.pi * np.arange(sides) / sides
     circle = np.stack([np.cos(angle), np.zeros(sides), np.sin(angle)], 1)
@@ -295,7 +316,11 @@ def wheel(radius: float, width: float, tag: int, tyre: RGB, rim: RGB, sides: int
 
 
 def sphere(radii: ArrayLike, centre: ArrayLike, tag: int, colour: RGB, sides: int = 10, rings: int = 6) -> Mesh:
-    """Ellipsoid with semi-axes ``radii`` (x, y, z)."""
+    """Ellipsoid with semi-axes ``radii`` (x, y, z).
+
+    ``centre`` in m; ``tag``: semantic tag; ``colour``: RGB, 0 .. 255; ``sides``, ``rings``: number of facets round and
+    from pole to pole.
+    """
     polar = np.pi * np.arange(rings + 1) / rings
     angle = 2.0 * np.pi * np.arange(sides) / sides
     unit = np.stack(
@@ -312,7 +337,11 @@ def sphere(radii: ArrayLike, centre: ArrayLike, tag: int, colour: RGB, sides: in
 def blob(
     radii: ArrayLike, centre: ArrayLike, tag: int, colour: RGB, seed: int, detail: int = 7, rough: float = 0.28
 ) -> Mesh:
-    """Irregular lump, an ellipsoid whose surface is pushed in and out by up to ``rough`` of its radius."""
+    """Irregular lump, an ellipsoid whose surface is pushed in and out by up to ``rough`` of its radius.
+
+    ``radii`` and ``centre`` in m; ``tag``: semantic tag; ``colour``: RGB, 0 .. 255; ``seed``: of the shape; ``detail``:
+    number of rings.
+    """
     rng = np.random.default_rng(seed)
     ball = sphere((1, 1, 1), (0, 0, 0), tag, colour, sides=detail + 2, rings=max(detail - 2, 3))
     sides, rings = detail + 2, max(detail - 2, 3)

@@ -87,7 +87,11 @@ class Sensing:
     def cast(
         self, origin: np.ndarray, direction: np.ndarray, reach: float, ignore: int = 0, still: bool = True
     ) -> Hits:
-        """What rays meet now: ``Rays.cast``."""
+        """What rays meet now: ``Rays.cast``.
+
+        ``origin`` f64 (N, 3) or (3,), m; ``direction`` f64 (N, 3); ``reach``: in directions' lengths; ``ignore``: id of
+        an actor that rays pass through; ``still``: whether they meet anything but actors.
+        """
         return self.caster()(origin, direction, reach, ignore, still)
 
     def caster(self) -> Cast:

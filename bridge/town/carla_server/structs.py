@@ -201,7 +201,11 @@ def pack_records(
 
 
 def pack_vehicle(data: bytearray, offset: int, actor: Actor, speed_limit: float, light: int, state: int) -> None:
-    """The part of a record that only vehicles have. ``light``: id of the traffic light that it stands at, 0 = none."""
+    """The part of a record that only vehicles have. ``light``: id of the traffic light that it stands at, 0 = none.
+
+    Written into ``data`` at ``offset``; ``actor``: the vehicle; ``speed_limit`` in km/h; ``state``: of the light, as
+    ``LIGHT_STATES``.
+    """
     control = actor.control
     _VEHICLE.pack_into(
         data, offset, control.throttle, control.steer, control.brake, control.hand_brake, control.reverse,
@@ -217,7 +221,11 @@ def pack_walker(data: bytearray, offset: int, direction: Sequence[float], speed:
 def pack_light(
     data: bytearray, offset: int, signal: str, times: Sequence[float], pole: int, frozen: bool, state: int
 ) -> None:
-    """The part of a record that only traffic lights have. ``times``: green, yellow, red, elapsed, in seconds."""
+    """The part of a record that only traffic lights have. ``times``: green, yellow, red, elapsed, in seconds.
+
+    Written into ``data`` at ``offset``; ``signal``: OpenDRIVE id; ``pole``: number in its group; ``frozen``: held;
+    ``state``: as ``LIGHT_STATES``.
+    """
     _LIGHT.pack_into(data, offset, signal.encode()[:31], *times, pole, frozen, state)
 
 

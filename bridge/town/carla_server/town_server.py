@@ -63,6 +63,8 @@ class TownServer:
     Its functions are those that ``handlers`` registers when it is imported. ``towns`` are the names that clients may
     load, or what ``make_world`` takes for each of them (``towns.maps``). Port 0 means any free one. Raises ``OSError``
     for a port that is taken, ``ValueError`` for a town that cannot be built.
+
+    ``host``: address to listen on; ``port`` for clients, ``streaming_port`` for sensor data.
     """
 
     def __init__(

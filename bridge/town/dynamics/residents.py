@@ -32,6 +32,8 @@ class BackgroundActors:
     ``traffic`` and ``walkers``, whose rows are the actors ``vehicles`` and ``people``.
 
     ``make`` puts an actor into the world.
+
+    ``network``: the lanes; ``blueprints``: by id; ``rng`` draws kinds, paints and places.
     """
 
     def __init__(

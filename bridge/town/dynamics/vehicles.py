@@ -215,7 +215,8 @@ def _advance(motion, inputs, limits, friction, grade, dt):  # type: ignore[no-un
 def overlap(ax, ay, ayaw, ahx, ahy, bx, by, byaw, bhx, bhy):  # type: ignore[no-untyped-def]
     """Two boxes seen from above: depth (m, 0 = apart) and the unit vector that pushes A out of B (Gottschalk's SAT).
 
-    Box A: centre ``ax``, ``ay``, ``ayaw`` (radians), half sizes ``ahx``, ``ahy``, metres; box B likewise.
+    Box A: centre ``ax``, ``ay``, ``ayaw`` (radians), half sizes ``ahx``, ``ahy``, metres; box B likewise:
+    ``bx``, ``by``, ``byaw``, ``bhx``, ``bhy``.
     """
     depth = 1e9
     nx = ny = 0.0
@@ -301,6 +302,8 @@ class Obstacles:
         """Index of the box that a body (yaw in radians) is deepest in, -1 for none; depth in metres; way out.
 
         A body at height ``z`` meets only what stands on its level.
+
+        ``x``, ``y`` and half sizes ``hx``, ``hy`` in metres, ``yaw`` in radians.
         """
         among = self.near(x, y, float(np.hypot(hx, hy)))
         if z is not None and self.levels is not None and len(among):

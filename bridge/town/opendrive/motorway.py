@@ -123,7 +123,11 @@ class _Drawing:
         speed: float,
         centre: xodr.RoadMarkType | None = None,
     ) -> None:
-        """A road inside a junction; ``links``: lane before, lane here, lane after."""
+        """A road inside a junction; ``links``: lane before, lane here, lane after.
+
+        ``junction``: its id; ``source``: the road before; ``view``: plan view; ``right``, ``left``: lanes; ``kind``:
+        road type; ``speed``: limit, m/s; ``centre``: its centre lane's mark.
+        """
         number, self._next = self._next, self._next + 1
         road = self.road(number, view, right, left, kind=kind, speed=speed, junction=junction.id, centre=centre)
         connection = xodr.Connection(source.road, number, xodr.ContactPoint.start)

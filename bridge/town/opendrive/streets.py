@@ -72,6 +72,8 @@ def compose(name: str, streets: list[Street], rng: np.random.Generator, lit: flo
     Street k is road k; junction 1000 + n joins those at node n. ``lit``: share of the junctions of four arms with
     traffic lights (those where wide streets meet have them); ``crossed``: share of the other mouths with a zebra
     crossing.
+
+    ``name``: of the town; ``streets``: all of them; ``rng`` draws lights and crossings.
     """
     arms: dict[int, list[Arm]] = {}
     for street in streets:

@@ -45,7 +45,11 @@ class ViewCache:
         self.changed()
 
     def picture(self, poses: Poses, camera: int, view: ViewKey, sun: tuple[float, ...], hide: int, rgb: bool) -> Planes:
-        """Planes of a view, rendered once per moment; cameras that look alike get the same ones."""
+        """Planes of a view, rendered once per moment; cameras that look alike get the same ones.
+
+        ``poses``: of this tick; ``camera``: actor id; ``view``: size, field of view, pose; ``sun``: see
+        ``Rasteriser.render``; ``hide``: instance not drawn; ``rgb``: whether to shade.
+        """
         known = self._pictures.get((view, hide))
         if known is not None and (known.rgb is not None or not rgb):
             return known

@@ -43,7 +43,10 @@ class Scenery:
 def dress(
     network: Network, ground: Ground, rng: np.random.Generator, first_instance: int, look: Look = OTHERS
 ) -> Scenery:
-    """Dress a map. Deterministic by ``rng``; instances of buildings count from ``first_instance``."""
+    """Dress a map. Deterministic by ``rng``; instances of buildings count from ``first_instance``.
+
+    ``network``: the lanes; ``ground``: the kerbs and the land; ``look``: of the town.
+    """
     site = Site(network, ground, rng, first_instance, look)
     furniture.reserve(site)
     fixtures.place(site, ET.fromstring(network.map.to_opendrive()))
@@ -283,7 +286,10 @@ def _driveway(site: Site, line: Frontage, at: int, width: int) -> None:
 
 
 def parked(site: Site, frame: LotFrame, x: float, y: float, rng: np.random.Generator) -> None:
-    """A car that stands on a driveway, its nose or its tail towards the street."""
+    """A car that stands on a driveway, its nose or its tail towards the street.
+
+    ``site``: of the town; ``frame``: of the lot; ``x``, ``y``: centre in it, metres; ``rng`` draws the car.
+    """
     from bridge.town.scenery.furniture import car
 
     name, half, colour = car(rng)

@@ -123,7 +123,10 @@ def synthetic_street(frames: int, seed: int = 0) -> tuple[Scene, list[Placements
 def measure_raster(
     width: int, height: int, scene: Scene, sequence: list[Placements], cameras: list[np.ndarray]
 ) -> float:
-    """Median milliseconds of one render, the first two frames left out."""
+    """Median milliseconds of one render, the first two frames left out.
+
+    ``width`` x ``height`` pixels; ``scene`` with the placements of ``sequence`` seen from ``cameras``, poses per frame.
+    """
     raster = Rasteriser(width, height, 90.0)
     times = []
     for k in range(1, len(sequence)):

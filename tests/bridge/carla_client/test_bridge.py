@@ -572,7 +572,7 @@ class TestProcess:
                 assert ended.errors.count("\n") == 1
 
     def test_what_is_no_server(self, monkeypatch):
-        monkeypatch.setattr(connection, "CONNECT", 0.3)
+        monkeypatch.setattr(connection, "CONNECT_TIMEOUT", 0.3)
         with socket.socket() as silent:
             silent.bind(("127.0.0.1", 0))
             silent.listen()
