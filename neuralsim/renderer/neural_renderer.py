@@ -189,7 +189,8 @@ class NeuralRenderer:
         width, height = size
         step = self.card.multiple_of
         self._padded = (-(-height // step) * step, -(-width // step) * step)
-        example = self._inputs(_sky(width, height))
+        example = self._inputs(_sky(width, height))  # has the guide's kernels compiled too, before a frame waits for it
+        self._picture.reset()
         self._session = runtimes.create(self._wanted, self.card.file, *self._padded, self._threads, example)
         self._size = size
 
@@ -218,5 +219,8 @@ def _sky(width: int, height: int) -> Frame:
         "instance": np.zeros((height, width), np.uint16),
         "depth": np.full((height, width), 1000.0, np.float32),
         "motion": np.zeros((height, width, 2), np.float16),
+        "rgb": np.full((height, width, 3), 128, np.uint8),
     }
+    for plane in planes.values():  # as those are that come over the link: kernels are compiled by that too
+        plane.flags.writeable = False
     return Frame(0, 0, 0.0, Camera(width, height, 70.0, np.eye(4)), planes)
