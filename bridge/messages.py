@@ -19,7 +19,9 @@ from typing import Any
 import msgpack
 import numpy as np
 
+from bridge import jitter
 from bridge.geometry import focal_length
+from bridge.jitter import Jitter
 from bridge.size import MOST
 
 PROTOCOL = 1
@@ -45,16 +47,17 @@ class ProtocolError(ValueError):
 
 @dataclass
 class Camera:
-    """A pinhole camera. Pixel (row i, column j) looks along the ray through (j + 0.5, i + 0.5)."""
+    """A pinhole camera. Pixel (row i, column j) looks along the ray through (j + 0.5, i + 0.5), less ``jitter``."""
 
     width: int
     height: int
     fov: float  # horizontal, degrees
     pose: np.ndarray  # f64 (4, 4), world <- camera; x forward, y right, z up (UE, left-handed), metres
+    jitter: Jitter = jitter.NONE  # px (right, down) that this frame's picture is shifted by; motion does not contain it
 
     @property
     def focal(self) -> float:
-        """Focal length in pixels, the same for both axes; the principal point is (width / 2, height / 2)."""
+        """Focal length in pixels, of both axes; the principal point is (width / 2, height / 2) plus ``jitter``."""
         return focal_length(self.width, self.fov)
 
 
@@ -101,7 +104,7 @@ class Frame:
 
     ``tag`` u8 (H, W); ``instance`` u16 (H, W), 0 = none; ``depth`` f32 (H, W), metres along the camera axis, far plane
     1000; ``motion`` f16 (H, W, 2), pixels (dx, dy) from this frame's pixel to where that surface point was in the
-    frame that this receiver was given before; ``rgb`` u8 (H, W, 3), optional.
+    frame that this receiver was given before, both cameras taken without jitter; ``rgb`` u8 (H, W, 3), optional.
     """
 
     sequence: int  # counts the bridge's published frames
@@ -177,6 +180,7 @@ def pack(frame: Frame) -> list[Any]:
         "sim_frame": frame.sim_frame,
         "sim_time": frame.sim_time,
         "camera": (camera.width, camera.height, camera.fov, _matrix_bytes(camera.pose)),
+        "jitter": camera.jitter,
         "planes": described,
         "ego": [_matrix_bytes(ego.pose) if name == "pose" else getattr(ego, name) for name in _EGO],
         "control_seq": frame.control_seq,
@@ -209,6 +213,7 @@ def unpack(parts: Sequence[Buffer]) -> Frame:
     header = _decode(parts[1])
     take = _Fields(header, "frame")
     camera = _camera(take("camera", list))
+    camera.jitter = take.jitter()
     planes = _planes(take("planes", list), parts[2:], camera)
     return Frame(
         sequence=take.count("sequence"),
@@ -297,6 +302,18 @@ class _Fields:
     def text(self, name: str) -> str:
         """A string that older bridges do not send."""
         return self(name, str) if name in self._values else ""
+
+    def jitter(self) -> Jitter:
+        """The camera's shift, at most a pixel either way; bridges of before do not send one, and have none."""
+        if "jitter" not in self._values:
+            return jitter.NONE
+        value = self("jitter", list)
+        if len(value) != 2:
+            raise ProtocolError(f"{self._what}: jitter is not (right, down)")
+        right, down = (_real(part, f"{self._what}: jitter") for part in value)
+        if max(abs(right), abs(down)) > 1.0:
+            raise ProtocolError(f"{self._what}: jitter of more than a pixel")
+        return right, down
 
     def real(self, name: str) -> float:
         return _real(self._values.get(name), f"{self._what}: {name}")

@@ -88,8 +88,8 @@ class CarlaBridge:
     and autopilot; ``weather`` a preset of ``carla.WeatherParameters`` or "" to leave it; ``planes`` those always
     published (``rgb`` comes on demand); ``mount`` the camera's pose at the vehicle; ``autopilot``: drive with it until
     a control says otherwise; ``director`` spawns and drives the ego instead of the bridge; ``scenario`` its name in the
-    frames; ``more_cameras`` further ones by name: size, fov, mount. Raises ``BridgeError``, and RuntimeError from the
-    client when the server is lost.
+    frames; ``more_cameras`` further ones by name: size, fov, mount; ``jitter``: all shifted by parts of a pixel, where
+    the server can. Raises ``BridgeError``, and RuntimeError from the client when the server is lost.
     """
 
     def __init__(
@@ -106,12 +106,14 @@ class CarlaBridge:
         director: ScenarioHooks | None = None,
         scenario: str = "",
         more_cameras: Mapping[str, tuple[tuple[int, int], float, carla.Transform]] | None = None,
+        jitter: bool = False,
     ) -> None:
         self.seed, self.delta = seed, 1.0 / fps
         self.scenario, self._director = scenario, director
         self.planes = tuple(planes)
         self.control = Control(0, autopilot=autopilot)
         self.sequence = 0
+        self._jitter = jitter
         self._client = client
         client.set_timeout(STARTUP_TIMEOUT)  # kernels may be compiled within any call up to the first pictures
         self._world = client.get_world()
@@ -142,10 +144,10 @@ class CarlaBridge:
         self._set_weather(weather)
         self._collisions = 0
         self._watch_collisions()
-        self._rig = CameraRig(self._world, self._ego, size, fov, mount)
+        self._rig = CameraRig(self._world, self._ego, size, fov, mount, self._jitter)
         self._rig.want(self.planes)
         for name, camera in self._more_cameras.items():
-            self._other_rigs[name] = CameraRig(self._world, self._ego, *camera)
+            self._other_rigs[name] = CameraRig(self._world, self._ego, *camera, self._jitter)
             self._other_rigs[name].want(self.planes)
         self._snapshot = self._warm_up()
         self._client.set_timeout(CALL_TIMEOUT)
@@ -465,7 +467,7 @@ def run(
 
 def _settings(options: BridgeOptions, direct: Callable[[Path], ScenarioHooks] | None) -> dict[str, Any]:
     """The bridge's settings: from the options, else from the scenario. Raises ``BridgeError``."""
-    names = ("size", "fov", "fps", "seed", "weather", "planes", "autopilot")
+    names = ("size", "fov", "fps", "seed", "weather", "planes", "autopilot", "jitter")
     found: dict[str, Any] = {name: getattr(options, name) for name in names}
     x, y, z, pitch = options.camera
     found["mount"] = carla.Transform(carla.Location(x, y, z), carla.Rotation(pitch))

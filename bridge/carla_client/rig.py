@@ -17,6 +17,7 @@ import numpy as np
 from numba import njit
 
 from bridge.geometry import pose_matrix
+from bridge.jitter import NONE, of_frame
 from bridge.link.motion import from_flow
 from bridge.messages import Camera
 
@@ -94,15 +95,23 @@ class _Sensor:
 class CameraRig:
     """Cameras of one ``size`` (width, height; pixels) and ``fov`` (horizontal, degrees) at one ``mount`` of a vehicle.
 
+    ``jitter``: shift each frame's picture by parts of a pixel, where the server's cameras can (the embedded town's do).
     ``want`` selects the planes; cameras of ``world`` are spawned at ``vehicle`` when first needed, stopped while not.
     """
 
     def __init__(
-        self, world: carla.World, vehicle: carla.Vehicle, size: tuple[int, int], fov: float, mount: carla.Transform
+        self,
+        world: carla.World,
+        vehicle: carla.Vehicle,
+        size: tuple[int, int],
+        fov: float,
+        mount: carla.Transform,
+        jitter: bool = False,
     ) -> None:
         self._world, self._vehicle, self._mount = world, vehicle, mount
         self._width, self._height = size
         self._fov = fov
+        self._jitter = jitter
         self._sensors: dict[str, _Sensor] = {}
         self._spawned: dict[str, carla.Sensor] = {}
         self._planes: tuple[str, ...] = ()
@@ -157,7 +166,8 @@ class CameraRig:
     def decode(self, images: dict[str, Any]) -> tuple[Camera, dict[str, np.ndarray]]:
         """The camera at its pose of that tick, and the wanted planes, valid until the next call."""
         any_image = next(iter(images.values()))
-        camera = Camera(self._width, self._height, self._fov, matrix(any_image.transform))
+        shift = of_frame(any_image.frame) if self._jitter else NONE
+        camera = Camera(self._width, self._height, self._fov, matrix(any_image.transform), shift)
         buffers = self._buffers
         if "instance_segmentation" in images:
             words = np.frombuffer(images["instance_segmentation"].raw_data, "<u4")
@@ -181,9 +191,17 @@ class CameraRig:
 
     def _spawn(self, kind: str) -> carla.Sensor:
         blueprint = self._world.get_blueprint_library().find(f"sensor.camera.{kind}")
-        settings = {"image_size_x": self._width, "image_size_y": self._height, "fov": self._fov, "sensor_tick": 0.0}
+        self._jitter = self._jitter and blueprint.has_attribute("jitter")
+        settings: dict[str, float | str] = {
+            "image_size_x": self._width,
+            "image_size_y": self._height,
+            "fov": self._fov,
+            "sensor_tick": 0.0,
+        }
         if kind == "rgb":
             settings["motion_blur_intensity"] = 0.0
+        if self._jitter:
+            settings["jitter"] = "true"
         for name, value in settings.items():
             if blueprint.has_attribute(name):
                 blueprint.set_attribute(name, str(value))

@@ -9,6 +9,8 @@ from dataclasses import replace
 
 import numpy as np
 
+from bridge import jitter
+from bridge.jitter import Jitter
 from bridge.town.assets.people_meshes import KINDS, PHASES
 from bridge.town.assets.prop_meshes import traffic_light_bulbs
 from bridge.town.assets.templates import ARM, templates
@@ -25,7 +27,7 @@ from bridge.town.land import land_of
 from bridge.town.render.daylight import Atmosphere
 from bridge.town.render.poses import Poses
 from bridge.town.render.raster import Placements, Planes, Scene
-from bridge.town.render.view_cache import ViewCache
+from bridge.town.render.view_cache import ViewCache, ViewKey
 from bridge.town.sensors.rays import Rays
 
 BLOCKED = "Spawn failed because of collision at spawn position"  # in CARLA's words: its programs look for them
@@ -306,17 +308,20 @@ class World:
         """Collisions of the last tick."""
         return self._events
 
-    def capture(self, camera_id: int, rgb: bool = False) -> Planes:
+    def capture(self, camera_id: int, rgb: bool = False, shift: Jitter | None = None) -> Planes:
         """What a camera sees now; motion is towards the previous tick.
 
         Cameras of equal size, field of view and pose share one picture per tick. ``Planes.rgb`` is filled when one of
-        them is an rgb camera, or when asked. Planes are valid until the next tick. Raises ValueError for other
-        actors.
+        them is an rgb camera, or when asked. ``shift``: of the picture by parts of a pixel; None: the camera's own, by
+        its attribute ``jitter`` and the number of this frame. Planes are valid until the next tick. Raises ValueError
+        for other actors.
         """
         actor = self._get(camera_id)
         view = self._view(actor)
         if view is None:
             raise ValueError(f"actor {camera_id} is not a camera")
+        if shift is not None:
+            view = (*view[:4], shift)
         rgb = rgb or any(
             other.blueprint.id == "sensor.camera.rgb" and self._view(other) == view for other in self.actors.values()
         )
@@ -478,9 +483,10 @@ class World:
             self._stage.fresh = Poses.of(actors, matrices, steer)
         return self._stage.fresh
 
-    def _view(self, actor: Actor) -> tuple[int, int, float, bytes] | None:
+    def _view(self, actor: Actor) -> ViewKey | None:
         if not actor.blueprint.id.startswith("sensor.camera."):
             return None
         values = actor.attributes
         size = int(values["image_size_x"]), int(values["image_size_y"])
-        return (*size, float(values["fov"]), self._mounts.pose(actor).tobytes())
+        shift = jitter.of_frame(self.frame) if values.get("jitter") == "true" else jitter.NONE
+        return (*size, float(values["fov"]), self._mounts.pose(actor).tobytes(), shift)

@@ -13,7 +13,8 @@ from bridge.size import Size
 from neuralsim.base.options import DEFAULT_MODEL, Model, Runtime, Style, is_folder
 
 CLIP_PARTS = ("obedience", "realism", "flicker", "sharpness", "classes")
-PARTS = (*CLIP_PARTS, "town", "shift", "drift", "return", "content", "cost")
+PARTS = (*CLIP_PARTS, "town", "shift", "drift", "return", "content", "cost", "upscaling")
+LEAST_UPSCALING = 14  # frames; measured is from the 13th on
 LEAST_DRIFT = 150  # frames; the last 100 are painted twice
 
 
@@ -52,6 +53,8 @@ class EvaluateOptions(Options):
     """Of the drive for town, shift."""
     drift_frames: Positive = 2000
     """Of the drive for drift."""
+    upscaling_frames: Positive = 40
+    """Of the drive for upscaling."""
     content_frames: Positive = 200
     """Of the towns for content."""
     seed: Count = 0
@@ -65,6 +68,8 @@ class EvaluateOptions(Options):
         if self.data is None and self.parts != PARTS and clip:
             raise ValueError(f"{', '.join(clip)}: measured on a real clip, which --data CLASSES:DIR names")
         is_folder(self.data[1] if self.data else None, self.real, self.motion)
+        if "upscaling" in self.parts and self.upscaling_frames < LEAST_UPSCALING:
+            raise ValueError(f"--upscaling-frames: {LEAST_UPSCALING} or more; the first ones are not measured")
         if "drift" in self.parts and self.drift_frames < LEAST_DRIFT:
             raise ValueError(f"--drift-frames: {LEAST_DRIFT} or more; the last 100 are painted twice")
 

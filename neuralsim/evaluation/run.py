@@ -14,7 +14,7 @@ from neuralsim.base.failure import fail, reason
 from neuralsim.base.log import logger
 from neuralsim.base.progress import ProgressLine
 from neuralsim.classmaps import ClassMapError
-from neuralsim.evaluation import clip, content, drives, page
+from neuralsim.evaluation import clip, content, drives, page, upscaling
 from neuralsim.evaluation.metric_networks import HERE as METRIC_NETWORKS
 from neuralsim.evaluation.options import CLIP_PARTS, EvaluateOptions
 from neuralsim.evaluation.ways import ALONE, SHIPPED, SMOOTHED
@@ -83,6 +83,12 @@ LINES = (
               ("content", "vehicle", "lightness_rank"), low=0.8),
     Criterion("cost", "ms per step at 512x256 on this machine, the shortest of 40",
               ("cost", "ms"), high=15.0, aim="11 ms"),
+    Criterion("upscaled", "distance to 1024x512 painted by 16 shifted cameras, over that of half the size scaled up",
+              ("upscaling", "distance_ratio"), high=0.5, aim="≤ 0.35"),
+    Criterion("stairs", "misfit of gradients along outlines against the same, over that of half the size scaled up",
+              ("upscaling", "stairs_ratio"), high=0.4, aim="≤ 0.25"),
+    Criterion("upscaling", "ms of putting a picture of 1024x512 together, beside painting",
+              ("upscaling", "ms"), high=6.0, aim="4 ms"),
 )  # fmt: skip
 
 
@@ -136,6 +142,11 @@ def measure(options: EvaluateOptions) -> dict[str, Any]:
     if "cost" in wanted:
         renderer = NeuralRenderer(model, runtime, size=_COST_SIZE)
         results["cost"] = {"ms": 1e3 * renderer.seconds_per_step(_COST_STEPS), "runtime": renderer.runtime}
+    if "upscaling" in wanted:
+        with _Shown("upscaling") as shown:
+            results["upscaling"] = upscaling.measure(
+                model, runtime, options.upscaling_frames, options.out, options.seed, options.threads, shown
+            )
     return results
 
 
@@ -152,6 +163,8 @@ def _write(options: EvaluateOptions, results: dict[str, Any]) -> None:
         videos["The real clip, and painted from its labels alone"] = options.out / "clip.mp4"
     if "town" in results:
         videos["A drive through the embedded town"] = options.out / "town.mp4"
+    if "upscaling" in results:
+        videos["Painted at half the size and scaled up, upscaled, and the reference"] = options.out / "upscaling.mp4"
     page.write(options.out / "index.html", f"Evaluation of {results['model']}", rows(results), text, videos)
 
 

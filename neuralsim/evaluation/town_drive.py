@@ -6,6 +6,7 @@ import heapq
 
 import numpy as np
 
+from bridge.jitter import NONE, Jitter
 from bridge.messages import Camera, Frame
 from bridge.town.core.types import Transform
 from bridge.town.opendrive.lane import Lane
@@ -58,15 +59,20 @@ class TownDrive:
         for _ in range(ticks):
             self._world.tick(_DELTA)
 
-    def next(self, rgb: bool = False) -> Frame:
-        """The frame after one more tick, with the town's own picture if asked; its planes are the caller's to keep."""
+    def next(self, rgb: bool = False, shift: Jitter = NONE) -> Frame:
+        """The frame after one more tick, with the town's own picture if asked; its planes are the caller's to keep.
+        ``shift``: of the picture, by parts of a pixel."""
         self._world.tick(_DELTA)
-        frame = _frame(self._world, self._camera, self.width, self.height, self._fov)
+        frame = self.again(shift)
         if rgb:
             shaded = self._world.capture(self._camera, rgb=True).rgb
             assert shaded is not None
             frame.planes["rgb"] = shaded.copy()
         return frame
+
+    def again(self, shift: Jitter) -> Frame:
+        """This very moment once more, shifted by ``shift`` px."""
+        return _frame(self._world, self._camera, self.width, self.height, self._fov, shift)
 
 
 class TownLoop:
@@ -123,14 +129,14 @@ def _loop(lanes: list[Lane], least: float = 200.0) -> np.ndarray:
     return np.asarray(np.concatenate([centre[:1], centre[1:][apart > 0.05], centre[:1]]))
 
 
-def _frame(world: World, camera: int, width: int, height: int, fov: float) -> Frame:
+def _frame(world: World, camera: int, width: int, height: int, fov: float, shift: Jitter = NONE) -> Frame:
     """What a camera of the town sees now; the planes are the caller's to keep."""
-    planes = world.capture(camera)
+    planes = world.capture(camera, shift=shift)
     return Frame(
         sequence=world.frame,
         sim_frame=world.frame,
         sim_time=world.time,
-        camera=Camera(width, height, fov, world.actors[camera].transform.matrix()),
+        camera=Camera(width, height, fov, world.actors[camera].transform.matrix(), shift),
         planes={
             "tag": planes.tag.copy(),
             "instance": planes.instance.copy(),

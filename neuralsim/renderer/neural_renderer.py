@@ -14,8 +14,10 @@ from bridge.tags import Tag
 from neuralsim import runtimes, zoo
 from neuralsim.guide.exemplars import Atlas, AtlasError, ExemplarGuide
 from neuralsim.guide.picture import PictureGuide
-from neuralsim.renderer import weather_style
+from neuralsim.renderer import upscaling, weather_style
 from neuralsim.renderer.remap import NOTHING, Remap
+from neuralsim.renderer.upscaling import PLANES as REMEMBERING
+from neuralsim.renderer.upscaling import TemporalUpscaler
 from neuralsim.runtimes import RuntimeUnavailable
 from neuralsim.zoo import ModelError
 
@@ -33,6 +35,9 @@ class NeuralRenderer:
     time: from the next frame on, tags are painted as others. So can ``guide``, one of ``neuralsim.guide.GUIDES``:
     "picture" follows the frame's ``rgb`` plane, "exemplars" the model's sketches of real
     objects. Where there is no such plane, or the model takes no guide or has no sketches, it is "surface".
+    ``pixels``: so many of each frame are painted, in windows that take turns, and the picture is put together from
+    those of several frames at full resolution (``upscaling.py``); with as many as a frame has, outlines are
+    anti-aliased by frames' jitter. None: each frame is painted whole, with the graph's own memory.
 
     Raises ModelError and RuntimeUnavailable, one line each.
     """
@@ -45,6 +50,7 @@ class NeuralRenderer:
         threads: int | None = None,
         style: str | None = None,
         guide: str = "picture",
+        pixels: int | None = None,
     ) -> None:
         self.card = zoo.load(model)
         self.model = self.card.name
@@ -55,6 +61,9 @@ class NeuralRenderer:
         self._time = 0.0  # s, simulated, of the last frame
         self.remap: Remap = NOTHING
         self.guide = guide
+        self._pixels = pixels
+        self._upscaler: TemporalUpscaler | None = None
+        self.upscaling = 0.0  # s that putting the last picture together took, beside painting
         self._picture = PictureGuide()
         self._exemplars = _exemplars(self.card)
         self._unguided = np.zeros((0, 0, 4), np.uint8)
@@ -108,8 +117,20 @@ class NeuralRenderer:
         self._picture.reset()
         if self._exemplars:
             self._exemplars.reset()
+        if self._upscaler:
+            self._upscaler.reset()
         if self._session:
             self._session.reset()
+
+    def state(self) -> dict[str, np.ndarray]:
+        """A copy of what the loaded graph remembers, for :meth:`restore`."""
+        assert self._session is not None, "no size yet: give one to the constructor or render a frame"
+        return self._session.state()
+
+    def restore(self, state: dict[str, np.ndarray]) -> None:
+        """Go on from what :meth:`state` gave."""
+        assert self._session is not None, "no size yet: give one to the constructor or render a frame"
+        self._session.restore(state)
 
     def render(self, frame: Frame) -> np.ndarray:
         """Paint ``frame``: u8 (H, W, 3) RGB, the caller's to keep.
@@ -122,18 +143,26 @@ class NeuralRenderer:
         if self._last is None:
             self._style = self._target
         self._last = frame.sim_frame
-        picture = self.step(self.feeds(frame))
+        feeds = self.feeds(frame)
+        if self._upscaler is not None:
+            return self._put_together(frame, feeds, self._upscaler)
+        picture = self.step(feeds)
         height, width = frame.planes["tag"].shape
         return picture[:height, :width].copy()
 
     def seconds_per_step(self, steps: int = 10) -> float:
         """Shortest of a few steps at the loaded size: what an undisturbed machine needs. Forgets the past."""
         assert self._size is not None, "no size yet: give one to the constructor or render a frame"
-        feeds = self.feeds(_sky(*self._size))
+        sky, feeds = _sky(*self._size), self.feeds(_sky(*self._size))
         times = []
+        if self._upscaler is not None:
+            self._put_together(sky, feeds, self._upscaler)  # the first picture is painted whole
         for _ in range(steps):
             begun = time.perf_counter()
-            self.step(feeds)
+            if self._upscaler is not None:
+                self._put_together(sky, feeds, self._upscaler)
+            else:
+                self.step(feeds)
             times.append(time.perf_counter() - begun)
         self.reset()
         return min(times)
@@ -143,9 +172,31 @@ class NeuralRenderer:
         assert self._session is not None, "feeds() loads the graph for the frame's size"
         return self._session.step(feeds)
 
+    def _put_together(self, frame: Frame, feeds: dict[str, np.ndarray], upscaler: TemporalUpscaler) -> np.ndarray:
+        """Paint a window of ``frame``, whose whole ``feeds`` are given, and put it into what is remembered."""
+        begun = time.perf_counter()
+        lefts = upscaler.move(frame)
+        painting = 0.0
+        for left in lefts:
+            since = time.perf_counter()
+            columns = slice(left, left + upscaler.window)
+            part = dict(feeds, camera=feeds["camera"].copy())
+            part |= {name: self._fit(feeds[name][:, columns]) for name in (*PLANES, "guide") if name in feeds}
+            part["camera"][18] -= left
+            assert self._session is not None
+            self._session.reset()  # what is remembered is remembered at full size
+            painted = self.step(part)[: upscaler.size[1], : upscaler.window]
+            painting += time.perf_counter() - since
+            upscaler.accept(painted, left)
+        picture = upscaler.picture()
+        self.upscaling = time.perf_counter() - begun - painting
+        return picture
+
     def feeds(self, frame: Frame) -> dict[str, np.ndarray]:
         """The graph's inputs for ``frame``, all but the state; the style moves a step towards the chosen one."""
         planes = [name for name in PLANES if name in self.card.inputs]
+        if self._pixels is not None:
+            planes = sorted({*planes, *REMEMBERING})
         if not frame.planes.keys() >= set(planes):
             wanted, came = ",".join(planes), ",".join(frame.planes)
             raise ModelError(f"model {self.model} paints from the planes {wanted}; this frame has only {came}")
@@ -160,8 +211,9 @@ class NeuralRenderer:
     def _inputs(self, frame: Frame) -> dict[str, np.ndarray]:
         planes = [name for name in PLANES if name in self.card.inputs]
         camera = frame.camera
-        lens = (camera.focal, camera.focal, camera.width / 2.0, camera.height / 2.0)
-        feeds = {name: self._fit(frame.planes[name]) for name in planes}
+        right, down = camera.jitter
+        lens = (camera.focal, camera.focal, camera.width / 2.0 + right, camera.height / 2.0 + down)
+        feeds = {name: self._whole(frame.planes[name]) for name in planes}
         if self.remap:
             feeds["tag"] = cv2.LUT(feeds["tag"], self.remap.table)
         if "guide" in self.card.inputs:
@@ -172,27 +224,36 @@ class NeuralRenderer:
 
     def _guide(self, frame: Frame, tag: np.ndarray) -> np.ndarray:
         """The graph's guide u8 (H, W, 4) for ``frame``, whose tags are painted as ``tag``; zeros without one."""
-        instance = self._fit(frame.planes["instance"])
+        instance = self._whole(frame.planes["instance"])
         if self.guide == "exemplars" and self._exemplars:
             return self._exemplars.follow(tag, instance)
         if not self.wants_picture or "rgb" not in frame.planes:
             if self._unguided.shape[:2] != tag.shape:
                 self._unguided = np.zeros((*tag.shape, 4), np.uint8)
             return self._unguided
-        rgb = self._fit(frame.planes["rgb"])
+        rgb = self._whole(frame.planes["rgb"])
         guide = self._picture.follow(tag, instance, rgb, self._style, frame.sim_time)
         if self.remap:  # the picture shows what was there before
-            guide[tag != self._fit(frame.planes["tag"])] = 0
+            guide[tag != self._whole(frame.planes["tag"])] = 0
         return guide
 
     def _load(self, size: tuple[int, int]) -> None:
         width, height = size
         step = self.card.multiple_of
-        self._padded = (-(-height // step) * step, -(-width // step) * step)
-        example = self._inputs(_sky(width, height))  # has the guide's kernels compiled too, before a frame waits for it
+        self._upscaler = None
+        part = width if self._pixels is None else upscaling.window_of(self._pixels, width, height, step)
+        self._padded = (-(-height // step) * step, -(-part // step) * step)
+        example = self._inputs(_sky(part, height))  # has the guide's kernels compiled too, before a frame waits for it
         self._picture.reset()
         self._session = runtimes.create(self._wanted, self.card.file, *self._padded, self._threads, example)
+        if self._pixels is not None:
+            upscaling.compile_kernels()
+            self._upscaler = TemporalUpscaler(size, part)
         self._size = size
+
+    def _whole(self, plane: np.ndarray) -> np.ndarray:
+        """As the graph takes it, or as it is where it is fed window by window."""
+        return self._fit(plane) if self._upscaler is None else plane
 
     def _fit(self, plane: np.ndarray) -> np.ndarray:
         height, width = plane.shape[:2]

@@ -39,7 +39,7 @@ class ReplayWindow(Window):
     hud: ReplayHud
 
     def __init__(self, size: tuple[int, int]) -> None:
-        super().__init__(size, "NeuralSim replay")
+        super().__init__(size, title="NeuralSim replay")
         self.hud = ReplayHud()
         self.other: tuple[str, np.ndarray] | None = None  # name and picture of the model to compare with
 

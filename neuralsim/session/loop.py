@@ -73,7 +73,7 @@ class DriveLoop(ABC):
         self.recorder: Mp4Writer | None = None
         self._recorded_since = 0.0
         self.interrupted = False
-        self._size = options.size  # of the pictures; that of the bridge where it runs elsewhere
+        self._size = options.shown  # of the pictures; that of the bridge where it runs elsewhere
         self._telemetry: Telemetry | None = None
         self._memory: float | None = None
         self._memory_sampled = time.monotonic()
@@ -114,6 +114,7 @@ class DriveLoop(ABC):
         if not self.meter.frames:
             self.meter.start(self.session.painting_since)
         self.meter.shown(frame)
+        self.meter.upscaled(picture.upscaling)
         if self._telemetry is not None:
             self._telemetry.write(frame)
         now = time.monotonic()

@@ -51,6 +51,7 @@ class Meter:
         self._recent: deque[int] = deque(maxlen=40)  # ns of the newest displays
         self.clock = ClockOffset()  # of the bridge's host
         self._moved: list[float] = []  # ms that each late-warped display took to make
+        self._upscaling: list[float] = []  # ms of `render` that putting pictures together took
         self._displays: deque[int] = deque(maxlen=160)  # ns of the newest displays of either kind
 
     def start(self, now: int) -> None:
@@ -90,6 +91,11 @@ class Meter:
             self._latency.append((now - stamps["capture"]) / 1e6)
         while self._sent and self._sent[0][0] <= frame.control_seq:
             self._photon.append((now - self._sent.popleft()[1]) / 1e6)
+
+    def upscaled(self, seconds: float) -> None:
+        """Of the rendering of the frame shown last, so much was upscaling (0: there was none)."""
+        if seconds > 0.0 and self.frames > 1:
+            self._upscaling.append(seconds * 1e3)
 
     def moved(self, now: int, cost: int) -> None:
         """The last picture was displayed once more at ``now``, moved to the newest pose; it took ``cost`` (ns)."""
@@ -162,6 +168,7 @@ class Meter:
             "fps": round(self.frames / seconds, 2) if seconds > 0.0 else 0.0,
             "displayed_fps": round((self.frames + len(self._moved)) / seconds, 2) if seconds > 0.0 else 0.0,
             "late_warp_ms": percentiles(self._moved),
+            "upscale_ms": percentiles(self._upscaling),
             "dropped": self.dropped,
             "latency_ms": percentiles(self._latency),
             "input_to_photon_ms": percentiles(self._photon),

@@ -70,6 +70,8 @@ class DriveOptions(Options):
     """Whose look of things is painted: the simulator's picture's, real objects', or that of the surfaces alone."""
     size: Size = Size(512, 256)
     """Pixels to paint."""
+    show: Size | None = None
+    """Show pictures of this size, of which --size's pixels are painted in each frame and the rest remembered."""
     fps: Rate | None = None
     """Simulated ticks per second (default: 30; with a window as many of them as this machine can paint)."""
     late_warp: bool = True
@@ -96,6 +98,16 @@ class DriveOptions(Options):
     """What the bridge sends; None: what painting needs."""
     recordings: Annotated[Path, Arg(internal=True)] = Path("recordings")
     """Folder that R and F12 write to."""
+
+    @property
+    def shown(self) -> Size:
+        """Of frames and pictures."""
+        return self.show or self.size
+
+    @property
+    def pixels(self) -> int | None:
+        """Of each frame that are painted; None: all, with the model's own memory."""
+        return self.size.width * self.size.height if self.show else None
 
     def check(self) -> None:
         """Raises ``ValueError`` for options of a place to drive that is not the one chosen."""

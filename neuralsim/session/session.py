@@ -56,6 +56,7 @@ class PaintedFrame:
     frame: Frame
     neural: np.ndarray
     remap: Remap = NOTHING
+    upscaling: float = 0.0  # s of its rendering that putting it together from windows took
 
 
 class DriveSession(threading.Thread):
@@ -245,7 +246,7 @@ class DriveSession(threading.Thread):
             neural = painter.render(frame)
             lamps.draw_of(frame, neural, remap)
             frame.stamps["rendered"] = time.monotonic_ns()
-            self._hand_over(PaintedFrame(frame, neural, remap))
+            self._hand_over(PaintedFrame(frame, neural, remap, painter.upscaling))
             heard = time.monotonic()
 
     def _check_place(self, frame: Frame, recorded: tuple[float, float, float]) -> None:
@@ -260,7 +261,8 @@ class DriveSession(threading.Thread):
         """The renderer of a further camera: each remembers what it has painted."""
         if view not in self._painters:
             size = Size(frame.camera.width, frame.camera.height)
-            self._painters[view] = make_renderer(self.options.model, self.options.runtime, size, self._threads)
+            options = self.options
+            self._painters[view] = make_renderer(options.model, options.runtime, size, self._threads, options.pixels)
         return self._painters[view]
 
     def _scenario_over(self) -> bool:
@@ -317,8 +319,9 @@ class _Loader(threading.Thread):
         name = f"Model {self._options.model}"
         self._step(name, False)
         try:
-            size = None if self._options.connect else self._options.size  # the bridge's own, with its first frame
-            self._renderer = make_renderer(self._options.model, self._options.runtime, size, self._threads)
+            options = self._options
+            size = None if options.connect else options.shown  # the bridge's own, with its first frame
+            self._renderer = make_renderer(options.model, options.runtime, size, self._threads, options.pixels)
             if self._options.style:
                 self._renderer.set_style(self._options.style)  # says now that there is none
             self._step(name, True)
@@ -336,9 +339,14 @@ class _Loader(threading.Thread):
 
 
 def make_renderer(
-    model: str, runtime: str, size: tuple[int, int] | None, threads: int | None = None
+    model: str,
+    runtime: str,
+    size: tuple[int, int] | None,
+    threads: int | None = None,
+    pixels: int | None = None,
 ) -> NeuralRenderer | TagPainter:
-    """What paints with ``model`` on so many CPU ``threads`` (None: all); heavy imports happen here.
+    """What paints with ``model`` on so many CPU ``threads`` (None: all), ``pixels`` of each frame (None: all;
+    ``NeuralRenderer``); heavy imports happen here.
 
     Raises ModelError and RuntimeUnavailable.
     """
@@ -348,7 +356,7 @@ def make_renderer(
         return TagPainter()
     from neuralsim.renderer.neural_renderer import NeuralRenderer
 
-    return NeuralRenderer(model, runtime, size, threads)
+    return NeuralRenderer(model, runtime, size, threads, pixels=pixels)
 
 
 def follows_picture(model: str, guide: str) -> bool:
@@ -426,7 +434,8 @@ def bridge_options(options: DriveOptions, server: str, frames: str, *, fps: floa
         carla=server,
         publish=frames,
         control=control_endpoint(frames),
-        size=options.size,
+        size=options.shown,
+        jitter=options.show is not None,
         fps=fps,
         seed=options.seed,
         hand_over_at=options.hand_over_at,

@@ -27,6 +27,7 @@ class TagPainter:
     model = TAGS
     runtime = "none"
     warning = note = ""
+    upscaling = 0.0
     card = _Card()
     remap: Remap = NOTHING
     guide = "surface"

@@ -44,7 +44,7 @@ class WindowDrive(DriveLoop):
     def __init__(self, options: DriveOptions) -> None:
         super().__init__(options, _wake)
         try:
-            self.window = Window(options.size)
+            self.window = Window(options.shown, 1.0 if options.show else 2.0)
         except WindowError as error:
             raise DriveError(f"{error}: {self.way_out}") from None
         self.hud = self.window.hud

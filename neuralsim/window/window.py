@@ -43,15 +43,15 @@ def display_available() -> bool:
 
 
 class Window:
-    """A resizable window that shows frames of ``size`` (width, height), at first at twice that size where it fits."""
+    """A resizable window for frames of ``size`` (width, height), at first at ``times`` that size where it fits."""
 
-    def __init__(self, size: tuple[int, int], title: str = "NeuralSim") -> None:
+    def __init__(self, size: tuple[int, int], times: float = 2.0, title: str = "NeuralSim") -> None:
         if sys.platform == "linux" and not os.environ.get("WAYLAND_DISPLAY"):
             os.environ.setdefault("SDL_VIDEODRIVER", "x11")  # else SDL falls back to drivers that show nothing
         try:
             pygame.display.init()
             desktop = pygame.display.get_desktop_sizes()[0]
-            factor = max(min(2.0, desktop[0] * 0.94 / size[0], desktop[1] * 0.88 / size[1]), 0.25)
+            factor = max(min(times, desktop[0] * 0.94 / size[0], desktop[1] * 0.88 / size[1]), 0.25)
             start = (max(round(size[0] * factor), _MINIMUM[0]), max(round(size[1] * factor), _MINIMUM[1]))
             self._surface = pygame.display.set_mode(start, pygame.RESIZABLE)
         except pygame.error as error:

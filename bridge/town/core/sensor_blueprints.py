@@ -18,7 +18,8 @@ _EXPOSURE = (
     "black_clip=0.0 white_clip=0.04 temp=6500.0 tint=0.0 chromatic_aberration_intensity=0.0 "
     "chromatic_aberration_offset=0.0"
 )
-_IMAGE = "image_size_x:int=800 image_size_y:int=600 fov=90.0 sensor_tick=0.0"
+#: ``jitter`` is the town's own: shift the picture by parts of a pixel, in each frame as ``bridge.jitter`` says.
+_IMAGE = "image_size_x:int=800 image_size_y:int=600 fov=90.0 sensor_tick=0.0 jitter:bool=false"
 _EVENTS = (
     "positive_threshold=0.3 negative_threshold=0.3 sigma_positive_threshold=0.0 sigma_negative_threshold=0.0 "
     "refractory_period_ns:int=0 use_log:bool=true log_eps=0.001"

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from bridge.geometry import focal_length
+from bridge.jitter import NONE, Jitter
 from bridge.tags import Tag
 from bridge.town.assets.meshes import ALWAYS, FAR, NEAR, PAINT, Mesh
 from bridge.town.render import raster_kernels as kernels
@@ -145,7 +146,7 @@ class Rasteriser:
             raise ValueError(f"camera {width}x{height} with fov {fov}: give sizes of 1 or more and 0 < fov < 180")
         self.width, self.height, self.fov = width, height, fov
         self.focal = focal_length(width, fov)
-        self._lens = kernels.Lens(width, height, self.focal, self.focal / FAR_LEVEL)
+        self._lens = kernels.Lens(width, height, self.focal, width / 2.0, height / 2.0, self.focal / FAR_LEVEL)
         self._planes = Planes(
             np.empty((height, width), np.uint8),
             np.empty((height, width), np.uint16),
@@ -183,13 +184,15 @@ class Rasteriser:
         sun: tuple[float, ...] = (45.0, 30.0),
         hide: int = 0,
         rgb: bool = True,
+        jitter: Jitter = NONE,
     ) -> Planes:
         """Planes seen from ``pose`` (f64 (4, 4), world <- camera), motion towards ``previous_pose``.
 
-        ``scene`` with ``placements`` in it; ``sun``: altitude and azimuth in degrees, or all of an ``Atmosphere``;
-        ``hide``: instance of placements that are not drawn (0: none); ``rgb``: whether to shade. Planes belong to the
-        rasteriser and are overwritten by its next call. Raises ValueError for templates that do not exist or change
-        topology between the frames.
+        ``jitter``: pixels (right, down) by which the principal point, and with it the whole picture, is shifted; motion
+        is what it is without jitter in either frame. ``scene`` with ``placements`` in it; ``sun``: altitude and azimuth
+        in degrees, or all of an ``Atmosphere``; ``hide``: instance of placements that are not drawn (0: none); ``rgb``:
+        whether to shade. Planes belong to the rasteriser and are overwritten by its next call. Raises ValueError for
+        templates that do not exist or change topology between the frames.
         """
         count = len(placements)
         camera, before = _inverse(pose), _inverse(previous_pose)
@@ -224,7 +227,8 @@ class Rasteriser:
         instances = np.zeros(count + 1, np.uint16)
         instances[1:] = placements.instance
         listed = kernels.DrawList(part_of, object_of, matrices, colours, instances)
-        kept = kernels.select(scene.boxes, listed, self._lens, FAR_PLANE, self._chosen, self._keys)
+        lens = self._lens._replace(cx=self.width / 2.0 + jitter[0], cy=self.height / 2.0 + jitter[1])
+        kept = kernels.select(scene.boxes, listed, lens, FAR_PLANE, self._chosen, self._keys)
         order = np.argsort(self._keys[:kept], kind="stable")
         light, sky = daylight(Atmosphere(*sun), camera)
         buffer, planes = self._buffer, self._planes
@@ -232,10 +236,10 @@ class Rasteriser:
         buffer.ids.fill(0)
         buffer.tiles.fill(0.0)
         chosen, keys = self._chosen[:kept][order], self._keys[:kept][order]
-        kernels.draw(scene.arrays, listed, chosen, keys, self._lens, light, buffer, rgb)
+        kernels.draw(scene.arrays, listed, chosen, keys, lens, light, buffer, rgb)
         motions = kernels.Motions(shift, previous, warps)
         up = camera[:3, 2].copy()
-        kernels.resolve(buffer, scene.arrays, matrices, motions, self._lens, sky, up, self._rows, planes, rgb)
+        kernels.resolve(buffer, scene.arrays, matrices, motions, lens, sky, up, self._rows, planes, rgb)
         return planes if rgb else planes._replace(rgb=None)
 
     @staticmethod

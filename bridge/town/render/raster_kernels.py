@@ -72,11 +72,14 @@ class VisibilityBuffer(NamedTuple):
 
 
 class Lens(NamedTuple):
-    """A pinhole camera: size and focal length in pixels, and the depth (m) from which parts are drawn in level FAR."""
+    """A pinhole camera: size, focal length, principal point in pixels, and the depth (m) from which parts are drawn
+    in level FAR."""
 
     width: int
     height: int
     focal: float
+    cx: float
+    cy: float
     far_level: float
 
 
@@ -98,7 +101,8 @@ def select(boxes, listed, lens, far, chosen, order_key):  # type: ignore[no-unty
     ``chosen`` i64 (C,) and ``order_key`` f64 (C,) are written.
     """
     part_of, object_of, matrices = listed.part_of, listed.object_of, listed.matrices
-    tan_x, tan_y = lens.width / 2.0 / lens.focal, lens.height / 2.0 / lens.focal
+    tan_x = (lens.width / 2.0 + abs(lens.cx - lens.width / 2.0)) / lens.focal
+    tan_y = (lens.height / 2.0 + abs(lens.cy - lens.height / 2.0)) / lens.focal
     count = 0
     normals = np.empty((4, 3))
     for c in range(len(part_of)):
@@ -138,7 +142,7 @@ def _occluded(b, m, lens, nearness, tiles):  # type: ignore[no-untyped-def]
 
     ``tiles`` holds a lower bound of each tile's 1 / depth, updated only where it does not decide.
     """
-    width, height, focal, _ = lens
+    width, height, focal, cx, cy, _ = lens
     left, right, top, bottom = 1e30, -1e30, 1e30, -1e30
     nearest = 1e30
     for corner in range(8):
@@ -154,8 +158,8 @@ def _occluded(b, m, lens, nearness, tiles):  # type: ignore[no-untyped-def]
         left, right = min(left, u), max(right, u)
         top, bottom = min(top, v), max(bottom, v)
     bound = np.float32(1.0 / nearest)
-    i0, i1 = int(max(top + height / 2.0, 0.0)) // TILE, int(min(bottom + height / 2.0, height - 1.0)) // TILE
-    j0, j1 = int(max(left + width / 2.0, 0.0)) // TILE, int(min(right + width / 2.0, width - 1.0)) // TILE
+    i0, i1 = int(max(top + cy, 0.0)) // TILE, int(min(bottom + cy, height - 1.0)) // TILE
+    j0, j1 = int(max(left + cx, 0.0)) // TILE, int(min(right + cx, width - 1.0)) // TILE
     for i in range(i0, i1 + 1):
         for j in range(j0, j1 + 1):
             if tiles[i, j] > bound:
@@ -225,8 +229,7 @@ def draw(scene, listed, order, keys, lens, light, buffer, with_rgb):  # type: ig
     vertices, triangles, tags, instances, solid, colours, paint, glow, parts, boxes = scene
     part_of, object_of, matrices, object_colours, object_instances = listed
     nearness, ids, tiles, source, owner, label, shaded, points = buffer
-    width, height, focal, far_level = lens
-    cx, cy = width / 2.0, height / 2.0
+    width, height, focal, cx, cy, far_level = lens
     used = 1
     clip = np.empty((4, 3))
     flat = np.empty((4, 2))
@@ -392,13 +395,13 @@ def resolve(buffer, scene, matrices, motions, lens, sky, up, rows, planes, with_
     haze distance (m); ``up`` f64 (3,): up in the camera; ``rows`` f32 (2, W), scratch; ``planes``: ``Planes``, written,
     ``rgb`` only ``with_rgb``.
     """
-    width, height, focal, _ = lens
+    width, height, focal, cx, cy, _ = lens
     nearness, ids = buffer.nearness.reshape(height, width), buffer.ids.reshape(height, width)
     source, owner, label, shaded = buffer.source, buffer.owner, buffer.label, buffer.shaded
     vertices, triangles = scene.vertices, scene.triangles
     shift, previous, warps = motions
     tag, instance, depth, motion, rgb = planes
-    f, cx, cy = np.float32(focal), np.float32(width / 2.0), np.float32(height / 2.0)
+    f, cx, cy = np.float32(focal), np.float32(cx), np.float32(cy)
     limit = np.float32(30000.0)  # keeps motion inside f16 where the point was beside or behind the previous camera
     half, one, least = np.float32(0.5), np.float32(1.0), np.float32(1e-4)
     haze = np.float32(sky[6])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from bridge.jitter import Jitter
 from bridge.town.assets.templates import templates
 from bridge.town.assets.wheels import WheelAngles
 from bridge.town.render.poses import Poses
@@ -11,7 +12,7 @@ from bridge.town.render.raster import FAR_PLANE, Placements, Planes, Rasteriser,
 
 REACH = (60.0, 30.0, 220.0)  # m, props are drawn to this distance: least, and more per metre of their size, at most
 VEHICLE = 7.0  # m, no part of a vehicle is further from its centre
-ViewKey = tuple[int, int, float, bytes]  # width, height, field of view, pose
+ViewKey = tuple[int, int, float, bytes, Jitter]  # width, height, field of view, pose, shift
 
 
 class ViewCache:
@@ -61,8 +62,9 @@ class ViewCache:
         last = self._last or poses
         before = last.matrix[last.row[camera]] if camera in last.row else pose
         planes = slots[used].render(
-            self.scene, self._placements(poses, pose, slots[used]), pose, before, sun=sun, hide=hide, rgb=rgb
-        )
+            self.scene, self._placements(poses, pose, slots[used]), pose, before, sun=sun, hide=hide, rgb=rgb,
+            jitter=view[4],
+        )  # fmt: skip
         self._pictures[view, hide] = planes
         return planes
 
