@@ -11,6 +11,7 @@ from bridge.process.options import Arg, Options
 from bridge.process.values import Address, Folder, Positive, XmlFile, listed
 from bridge.size import Size
 from neuralsim.base.options import DEFAULT_MODEL, Model, Runtime, Style
+from neuralsim.guide import Guide
 from neuralsim.renderer.options import RemapText
 
 PLANES = ("tag", "instance", "depth", "motion", "rgb", "neural")
@@ -60,7 +61,7 @@ class RecordOptions(Options):
     """Pixels (default: the scenario's)."""
 
     @property
-    def guide(self) -> str:
+    def guide(self) -> Guide:
         """What painting follows: the simulator's picture only where that is recorded too, so that a replay can paint
         anew what was painted."""
         return "picture" if "rgb" in self.planes else "surface"

@@ -1,5 +1,8 @@
-"""Guides of the painter: how things look by the simulator's own picture, or by sketches of real objects."""
+"""What tells the painter how things look: the simulator's own picture, or sketches of real objects."""
+
+from typing import Literal, get_args
 
 #: Whose look of things is painted: that of the simulator's picture, that of real objects of their shape, or what their
 #: surfaces alone are taken to be like.
-GUIDES = ("picture", "exemplars", "surface")
+Guide = Literal["picture", "exemplars", "surface"]
+GUIDES: tuple[Guide, ...] = get_args(Guide)

@@ -26,6 +26,7 @@ from bridge.process.values import (
 )
 from bridge.size import Size
 from neuralsim.base.options import DEFAULT_MODEL, Model, Runtime, Style
+from neuralsim.guide import GUIDES, Guide
 from neuralsim.renderer.options import RemapText
 
 TAGS = "tags"  # as a model: paint every pixel in its class's colour, without a network
@@ -65,8 +66,8 @@ class DriveOptions(Options):
     """Light, such as dusk; `neuralsim doctor` lists the models' (default: what fits the weather)."""
     remap: RemapText | None = None
     """Paint things as others, by CARLA's tags, such as buildings=vegetation (default: nothing)."""
-    guide: Annotated[str, Arg(internal=True)] = "picture"
-    """One of neuralsim.guide.GUIDES: whose look of things is painted."""
+    guide: Annotated[Guide, Arg("|".join(GUIDES))] = "picture"
+    """Whose look of things is painted: the simulator's picture's, real objects', or that of the surfaces alone."""
     size: Size = Size(512, 256)
     """Pixels to paint."""
     fps: Rate | None = None

@@ -7,6 +7,7 @@ import pytest
 
 from bridge.messages import Camera, Frame
 from bridge.tags import Tag
+from neuralsim.guide import GUIDES
 from neuralsim.guide.picture import PictureGuide
 from neuralsim.models.classes import CHANNELS
 
@@ -123,3 +124,11 @@ def test_a_model_that_takes_a_guide_paints_what_the_picture_shows() -> None:
     assert np.abs(real - ignored)[far].mean() < 0.5 * np.abs(real - ignored)[car].mean()
     assert np.abs(followed - ignored)[blue].mean() > 10.0
     assert (followed != ignored)[tag == Tag.ROAD].mean() < 0.9
+
+
+def test_the_option_knows_all_guides() -> None:
+    from neuralsim.session.options import DriveOptions
+
+    assert [DriveOptions(guide=guide).guide for guide in GUIDES] == list(GUIDES)
+    with pytest.raises(ValueError, match="guide"):
+        DriveOptions(guide="nobody")
