@@ -8,12 +8,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
-import yaml
 from pydantic import BaseModel, ValidationError
 
 from bridge.process.parser import unknown
+
+if TYPE_CHECKING:
+    import yaml  # as in `parse_yaml`: only who reads a file waits for it
 
 Key = tuple[str | int, ...]
 Lines = Mapping[Key, int]
@@ -69,6 +71,8 @@ def read(path: Path) -> tuple[dict[str, Any], Lines]:
 
 def parse_yaml(text: str) -> tuple[Any, dict[Key, int]]:
     """The plain data of a YAML text, and the line of every key in it. Raises :class:`YamlError`."""
+    import yaml
+
     loader = yaml.SafeLoader(text)
     try:
         node = loader.get_single_node()
@@ -88,6 +92,8 @@ def parse_yaml(text: str) -> tuple[Any, dict[Key, int]]:
 
 def _walk(node: yaml.Node, key: Key, lines: dict[Key, int]) -> None:
     """Note the lines of all keys. Refuses what YAML lets pass: keys that come twice, things that contain themselves."""
+    import yaml
+
     line = node.start_mark.line + 1
     if len(key) > _DEEPEST or len(lines) > _LONGEST:
         raise YamlError(line, f"{dotted(key[:3])}: nested too deeply")

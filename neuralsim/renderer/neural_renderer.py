@@ -243,7 +243,8 @@ class NeuralRenderer:
         self._upscaler = None
         part = width if self._pixels is None else upscaling.window_of(self._pixels, width, height, step)
         self._padded = (-(-height // step) * step, -(-part // step) * step)
-        example = self._inputs(_sky(part, height))
+        example = self._inputs(_sky(part, height))  # has the guide's kernels compiled too, before a frame waits for it
+        self._picture.reset()
         self._session = runtimes.create(self._wanted, self.card.file, *self._padded, self._threads, example)
         if self._pixels is not None:
             upscaling.compile_kernels()
@@ -279,5 +280,8 @@ def _sky(width: int, height: int) -> Frame:
         "instance": np.zeros((height, width), np.uint16),
         "depth": np.full((height, width), 1000.0, np.float32),
         "motion": np.zeros((height, width, 2), np.float16),
+        "rgb": np.full((height, width, 3), 128, np.uint8),
     }
+    for plane in planes.values():  # as those are that come over the link: kernels are compiled by that too
+        plane.flags.writeable = False
     return Frame(0, 0, 0.0, Camera(width, height, 70.0, np.eye(4)), planes)

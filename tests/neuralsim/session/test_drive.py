@@ -435,7 +435,9 @@ def test_where_one_core_less_is_too_slow_to_drive_by_all_of_them_paint(monkeypat
             return in_turns if self.threads is None else apart
 
     monkeypatch.setattr("neuralsim.session.session.cores", lambda: 2)
-    monkeypatch.setattr("neuralsim.session.session.painter", lambda model, runtime, size, threads: Painter(threads))
+    monkeypatch.setattr(
+        "neuralsim.session.session.make_renderer", lambda model, runtime, size, threads: Painter(threads)
+    )
     session = DriveSession(DriveOptions())
     session._loader.start()
     assert session._loader.finished.wait(10.0)
