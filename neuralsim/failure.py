@@ -7,12 +7,19 @@ import sys
 from neuralsim.recording.writer import reason
 
 FAILED = 1  # exit code
+_LONGEST = 1000  # characters of a line
 
 
 def fail(problem: BaseException | str) -> int:
     """Say what went wrong, in one line; returns the exit code."""
-    print(f"neuralsim: {problem if isinstance(problem, str) else words(problem)}", file=sys.stderr)
+    print(f"neuralsim: {line(problem if isinstance(problem, str) else words(problem))}", file=sys.stderr)
     return FAILED
+
+
+def line(text: str) -> str:
+    """``text`` as one line of bearable length that a terminal only shows: parts of it may come out of a file."""
+    one = "".join(sign if sign.isprintable() else ascii(sign)[1:-1] for sign in " ".join(text.split()))
+    return one if len(one) <= _LONGEST else f"{one[:_LONGEST]}..."
 
 
 def words(error: BaseException) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import hashlib
+import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,12 +13,12 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 
 from bridge import presets
+from bridge.untrusted import files, limits, names
 from scenarios.conditions import EGO, StepState
 from scenarios.openscenario import translate
 from scenarios.problems import MISSING, Key, Problem, ScenarioError, dotted, first_error, line_of, parse_yaml
 from scenarios.schema import Actor, Camera, Ego, Scenario, Step
 
-MAX_BYTES = 1 << 20
 #: Names of planes and topics: a camera cannot have one of them.
 RESERVED = ("tag", "instance", "depth", "motion", "rgb", "neural", "calibration", "ego", "world", "camera")
 #: Keys that hold an actor's name.
@@ -53,29 +54,28 @@ def load(path: str | Path) -> Loaded:
     """The scenario in a YAML file, or in an OpenSCENARIO one (.xosc). Raises ``ScenarioError``."""
     path = Path(path)
     try:
-        raw = path.read_bytes()
-        if len(raw) > MAX_BYTES:
-            raise ScenarioError(f"{path}: over {MAX_BYTES >> 20} MiB; that is no scenario")
+        names.file_name(path.stem, "the scenario")  # it is recorded under
         if path.suffix.lower() == ".xosc":
+            raw = files.read_bytes(path, limits.OPENSCENARIO_SIZE)
             text, data, lines = translate(path, raw)
             return _checked(path, text, data, lines, raw + text.encode(), None)  # with what came out of catalogs
-        text = raw.decode("utf-8-sig")
+        text = files.read_text(path, limits.YAML_SIZE)
     except OSError as error:
         raise ScenarioError(f"{path}: {(error.strerror or 'cannot be read').lower()}") from None
-    except UnicodeDecodeError:
-        raise ScenarioError(f"{path}: not a text file (UTF-8)") from None
+    except ValueError as error:
+        raise ScenarioError(f"{path}: {error}") from None
     return parse(path, text)
 
 
-def parse(path: Path, text: str, files: Mapping[str, bytes] | None = None) -> Loaded:
-    """The scenario in a YAML text; ``path`` is what it is called. With ``files`` (name -> content) nothing is read from
-    the disk. Raises ``ScenarioError``."""
+def parse(path: Path, text: str, attached: Mapping[str, bytes] | None = None) -> Loaded:
+    """The scenario in a YAML text; ``path`` is what it is called. With ``attached`` (name -> content) nothing is read
+    from the disk. Raises ``ScenarioError``."""
     data, lines = parse_yaml(path, text)
-    return _checked(path, text, data, lines, text.encode(), files)
+    return _checked(path, text, data, lines, text.encode(), attached)
 
 
 def _checked(
-    path: Path, text: str, data: Any, lines: Mapping[Key, int], raw: bytes, files: Mapping[str, bytes] | None
+    path: Path, text: str, data: Any, lines: Mapping[Key, int], raw: bytes, attached: Mapping[str, bytes] | None
 ) -> Loaded:
     try:
         scenario = Scenario.model_validate(data)
@@ -87,18 +87,19 @@ def _checked(
     except ValueError as error:
         problems.append(Problem(line_of(lines, ("town",)), "town", str(error)))
     digest = hashlib.sha256(raw)
-    town, found = scenario.town, dict(files or {})
+    town, found = scenario.town, dict(attached or {})
     if town.lower().endswith(".xodr"):
         file = path.parent / town
-        if not file.exists():
+        if not os.path.exists(file):  # no error for what cannot be a path
             file = path.parent / Path(town).name  # the map of a recording lies beside its scenario
         town = str(file)
         try:
-            found = found or {file.name: file.read_bytes()}
+            found = found or {file.name: files.read_bytes(file, limits.OPENDRIVE_SIZE)}
             digest.update(found[file.name])
-        except (OSError, KeyError) as error:
-            reason = (getattr(error, "strerror", None) or "is not there").lower()
-            problems.append(Problem(line_of(lines, ("town",)), "town", f"{path.parent / scenario.town}: {reason}"))
+        except (OSError, KeyError, ValueError) as error:
+            said = getattr(error, "strerror", None) or (str(error) if isinstance(error, ValueError) else "is not there")
+            place = names.shown(str(path.parent / scenario.town))[1:-1]
+            problems.append(Problem(line_of(lines, ("town",)), "town", f"{place}: {said.lower()}"))
     if problems:
         raise first_error(path, problems)
     return Loaded(path, scenario, text, town, digest.hexdigest(), found, lines)

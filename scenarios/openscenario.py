@@ -8,6 +8,7 @@ Whatever is not understood is refused by its name and line; nothing is passed ov
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Mapping
 from math import degrees
@@ -116,7 +117,7 @@ class _Translation:
         described = header.text("description", "")
         self._title = described.removeprefix("CARLA:").strip() or path.stem
         self._mirror = 1.0 if described.startswith("CARLA:") else -1.0
-        self._seed = int(declared["seed"]) if declared.get("seed", "").isdigit() else 0
+        self._seed = int(declared["seed"]) if re.fullmatch("[0-9]{1,9}", declared.get("seed", "")) else 0
         self._steps: dict[str, list[str]] = {}  # element of the storyboard -> names of the steps that it is
         self._acts: dict[str, dict[str, Any] | None] = {}  # act -> when it begins
         self._lines: dict[Key, int] = {}
@@ -179,7 +180,7 @@ class _Translation:
         if plain.name.endswith("_Opt"):
             candidates.append(Path(f"{plain.name.removesuffix('_Opt')}.xodr"))
         for candidate in candidates:
-            if (self._path.parent / candidate).is_file():
+            if os.path.isfile(self._path.parent / candidate):  # no error for what cannot be a path
                 return str(candidate)
         if name in TOWNS:
             return name

@@ -5,9 +5,14 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated
 
 import numpy as np
-import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from bridge.untrusted import limits
+from bridge.untrusted import names as names_
+from bridge.untrusted import yaml as untrusted_yaml
 
 HERE = Path(__file__).parent
 DEFAULT = "street-rt"
@@ -30,6 +35,26 @@ class Card:
     licence: str
 
 
+_Colour = Annotated[list[Annotated[float, Field(ge=-1.0, le=1.0)]], Field(min_length=3, max_length=3)]
+_Style = Annotated[list[_Colour], Field(min_length=1, max_length=limits.CARD_CHANNELS)]
+_Word = Annotated[str, Field(min_length=1, max_length=100)]
+
+
+class _Card(BaseModel):
+    """What is read of a ``card.yaml``; it says more, for people."""
+
+    model_config = ConfigDict(extra="ignore", allow_inf_nan=False)
+
+    name: _Word
+    file: _Word
+    sha256: Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
+    inputs: Annotated[tuple[_Word, ...], Field(min_length=1, max_length=32)]
+    multiple_of: Annotated[int, Field(le=limits.CARD_MULTIPLE)]
+    styles: Annotated[dict[_Word, _Style], Field(min_length=1, max_length=limits.CARD_STYLES)]
+    default_style: _Word
+    licence: str = ""
+
+
 def names() -> list[str]:
     """The models that came with this installation."""
     return sorted(path.parent.name for path in HERE.glob("*/card.yaml"))
@@ -45,23 +70,16 @@ def load(model: str) -> Card:
     if not path.is_file():
         raise ModelError(f"unknown model {model!r}: not a folder with card.yaml, and shipped are: {', '.join(names())}")
     try:
-        data = yaml.safe_load(path.read_text())
-        file = folder / Path(data["file"]).name
-        styles = {str(k): np.asarray(v, np.float32) for k, v in data["styles"].items()}
-        card = Card(
-            name=str(data["name"]),
-            file=file,
-            inputs=tuple(data["inputs"]),
-            multiple_of=int(data["multiple_of"]),
-            styles=styles,
-            default_style=str(data["default_style"]),
-            licence=str(data.get("licence", "")),
-        )
-        expected = str(data["sha256"])
-    except (yaml.YAMLError, KeyError, TypeError, ValueError, AttributeError) as error:
-        raise ModelError(
-            f"{path}: not a readable model card ({type(error).__name__}: {error})".replace("\n", " ")
-        ) from error
+        told = _Card.model_validate(untrusted_yaml.read(path))
+        file = folder / names_.file_name(Path(told.file).name, "its graph")
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        where = ".".join(str(part) for part in first["loc"]) or "card"
+        raise ModelError(f"{path}: not a readable model card ({where}: {first['msg'].lower()})") from None
+    except (OSError, ValueError) as error:
+        raise ModelError(f"{path}: not a readable model card ({error})") from None
+    styles = {name: np.asarray(colours, np.float32) for name, colours in told.styles.items()}
+    card = Card(told.name, file, told.inputs, told.multiple_of, styles, told.default_style, told.licence)
     if card.multiple_of < 1 or len({style.shape for style in styles.values()}) != 1:
         raise ModelError(f"{path}: multiple_of must be 1 or more, and all styles of one shape")
     if card.default_style not in card.styles:
@@ -69,8 +87,8 @@ def load(model: str) -> Card:
     if not file.is_file():
         raise ModelError(f"{file} is missing: install the project again, or restore the file beside its card")
     actual = hashlib.sha256(file.read_bytes()).hexdigest()
-    if actual != expected:
+    if actual != told.sha256:
         raise ModelError(
-            f"{file}: sha256 {actual[:12]}… is not the card's {expected[:12]}…; restore the file or the card"
+            f"{file}: sha256 {actual[:12]}… is not the card's {told.sha256[:12]}…; restore the file or the card"
         )
     return card
