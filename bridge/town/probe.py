@@ -13,9 +13,14 @@ import os
 import subprocess
 import sys
 import xml.etree.ElementTree as ET
+from itertools import pairwise
 from pathlib import Path
 
-PATIENCE = 120.0  # s
+from bridge.untrusted import limits
+from bridge.untrusted.memory import bounded
+
+PATIENCE = 120.0  # s, at most
+LEAST_PATIENCE, PATIENCE_PER_MIB = 8.0, 10.0  # s; a small file that takes long was made to do so
 LONGEST = 100_000.0  # m, of one road: `carla.Map` samples them all
 LARGEST = 1e7  # of any number: metres from the origin, coefficients
 _NUMBERS = (
@@ -35,6 +40,42 @@ _NUMBERS = (
     "curvStart",
     "curvEnd",
 )
+
+
+def check_size(name: str, root: ET.Element) -> None:
+    """Raises ValueError for more roads, or wider lanes, than a town can have."""
+    roads = root.findall("road")
+    if len(roads) > limits.OPENDRIVE_ROADS:
+        raise ValueError(f"{name} has {len(roads)} roads; {limits.OPENDRIVE_ROADS} can be read: choose a smaller map")
+    if not sum(_number(road, "length") for road in roads) <= limits.OPENDRIVE_LENGTH:
+        raise ValueError(f"{name}: over {limits.OPENDRIVE_LENGTH / 1000:.0f} km of roads: choose a smaller map")
+    for road in roads:
+        for section, following in pairwise([*road.iter("laneSection"), None]):
+            end = _number(road, "length") if following is None else _number(following, "s")
+            length = end - _number(section, "s")
+            for lane in section.iter("lane"):
+                widths = [(_number(width, "sOffset"), width) for width in lane.iter("width")]
+                ends = [*(begin for begin, _ in widths[1:]), length]
+                if any(
+                    _widest(width, end - begin) > limits.LANE_WIDTH
+                    for (begin, width), end in zip(widths, ends, strict=False)
+                ):
+                    number, widest = road.get("id"), limits.LANE_WIDTH
+                    raise ValueError(f"{name} is damaged: a lane of road {number!r} is over {widest:g} m wide")
+
+
+def _widest(width: ET.Element, length: float) -> float:
+    """The widest of a lane along a piece of it, m."""
+    a, b, c, d = (_number(width, term) for term in "abcd")
+    return max(abs(a + x * (b + x * (c + x * d))) for x in (0.0, 0.5 * max(length, 0.0), max(length, 0.0)))
+
+
+def _number(element: ET.Element, attribute: str) -> float:
+    """An attribute as a number, 0 where it is none: `carla.Map` says what it thinks of text."""
+    try:
+        return float(element.get(attribute, "0"))
+    except ValueError:
+        return 0.0
 
 
 def check_numbers(name: str, root: ET.Element) -> None:
@@ -79,14 +120,16 @@ def try_map(name: str, text: str) -> None:
     root = str(Path(__file__).resolve().parents[2])
     known = os.environ.get("PYTHONPATH")
     environment = dict(os.environ, PYTHONPATH=root + (os.pathsep + known if known else ""))
+    data = text.encode()
+    patience = min(LEAST_PATIENCE + PATIENCE_PER_MIB * len(data) / limits.MIB, PATIENCE)
     command = [sys.executable, "-m", "bridge.town.probe", name]
     try:
         result = subprocess.run(
-            command, env=environment, input=text.encode(), capture_output=True, timeout=PATIENCE, check=False
+            command, env=environment, input=data, capture_output=True, timeout=patience, check=False
         )
     except subprocess.TimeoutExpired:
         raise ValueError(
-            f"{name}: CARLA's map reader needs more than {PATIENCE:.0f} s for it: choose a smaller map"
+            f"{name}: CARLA's map reader needs more than {patience:.0f} s for it: choose a smaller map"
         ) from None
     said = result.stdout.decode(errors="replace").strip()
     if result.returncode == 1 and said:
@@ -97,6 +140,11 @@ def try_map(name: str, text: str) -> None:
         )
 
 
+def too_large(name: str) -> str:
+    """What to say of a map that does not fit into the memory there is for one."""
+    return f"{name}: takes more than {limits.MAP_MEMORY // limits.MIB} MiB of memory: choose a smaller map"
+
+
 def main(name: str) -> int:
     with contextlib.suppress(ImportError):  # where there are limits: the town may not be there any more to end this
         import resource
@@ -105,7 +153,11 @@ def main(name: str) -> int:
     from bridge.town.network import Network  # here, so that `try_map` does not load it
 
     try:
-        Network(Path(name).stem, sys.stdin.buffer.read().decode())
+        with bounded(limits.MAP_MEMORY):
+            Network(Path(name).stem, sys.stdin.buffer.read().decode())
+    except MemoryError:
+        print(too_large(name))
+        return 1
     except ValueError as error:
         print(error)
         return 1

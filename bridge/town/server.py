@@ -33,6 +33,8 @@ from bridge.town.wire.rpc import Call, Connection, RpcError, RpcServer, wrap
 from bridge.town.wire.sensing import Sensing
 from bridge.town.wire.situation import Situation
 from bridge.town.wire.streams import StreamServer
+from bridge.untrusted import limits
+from bridge.untrusted.memory import bounded
 
 PATIENCE = 2.0  # seconds without a call after which the first client of a new town will not go synchronous any more
 MOST_PATIENCE = 10.0  # seconds after its first call at which the town stops waiting for that
@@ -304,11 +306,18 @@ def main(argv: Sequence[str] | None = None) -> int:
     quiet = os.open(os.devnull, os.O_WRONLY)
     os.dup2(quiet, 1)
     os.close(quiet)
+    from bridge.town.probe import too_large
     from bridge.town.towns import TOWNS
     from bridge.town.world import World
 
     def make_world(town: str) -> World:
-        return World(town, options.seed, options.vehicles, options.walkers)
+        if town in TOWNS:
+            return World(town, options.seed, options.vehicles, options.walkers)
+        try:
+            with bounded(limits.MAP_MEMORY):
+                return World(town, options.seed, options.vehicles, options.walkers)
+        except MemoryError:
+            raise ValueError(too_large(town)) from None
 
     if not all(any((Path(__file__).parent / place).glob(f"{name}.*.nbi")) for place, name in KERNELS):
         _compile(World("hamlet", 0, 2, 1))

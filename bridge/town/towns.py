@@ -15,10 +15,13 @@ import numpy as np
 
 from bridge import presets
 from bridge.town.motorway import motorway
-from bridge.town.probe import check_numbers, mend, try_map
+from bridge.town.probe import check_numbers, check_size, mend, try_map
 from bridge.town.relief import Hills, follow
 from bridge.town.streets import Street, compose
 from bridge.town.village import village
+from bridge.untrusted import files, limits
+from bridge.untrusted import xml as untrusted_xml
+from bridge.untrusted.names import shown
 
 
 @dataclass(frozen=True)
@@ -62,15 +65,16 @@ def load(town: str, seed: int = 0) -> tuple[str, str]:
         return town, generate(town, seed)
     path = Path(presets.town(town))
     try:
-        text = path.read_text(encoding="utf-8-sig")
-        root = ET.fromstring(text)
+        text = files.read_text(path, limits.OPENDRIVE_SIZE)
+        root = untrusted_xml.parse(text, limits.OPENDRIVE_ELEMENTS, limits.OPENDRIVE_DEPTH)
     except OSError as error:
         raise ValueError(f"cannot read {town}: {error.strerror or error}") from None
-    except (UnicodeDecodeError, ET.ParseError) as error:
+    except files.FileRefused as error:
         raise ValueError(f"{town} is damaged, not OpenDRIVE: {error}") from None
     if root.tag != "OpenDRIVE":
-        raise ValueError(f"{town} is not OpenDRIVE: its root element is <{root.tag}>")
+        raise ValueError(f"{town} is not OpenDRIVE: its root element is <{shown(root.tag)[1:-1]}>")
     check_numbers(town, root)
+    check_size(town, root)
     if mend(root):
         text = ET.tostring(root, encoding="unicode")
     try_map(town, text)

@@ -19,9 +19,10 @@ EXPRESSION = 256  # characters of an arithmetic expression: parsers recurse
 OPENDRIVE_SIZE = 64 * MIB  # CARLA's largest shipped town has 16; also the largest message of the town's port
 OPENDRIVE_ELEMENTS = 500_000  # 300 bytes each as a tree
 OPENDRIVE_DEPTH = 32  # the standard nests 9 deep; writing a tree out recurses
-OPENDRIVE_ROADS = 10_000  # `carla.Map` keeps 170 KB of each
+OPENDRIVE_ROADS = 5000  # CARLA's largest town has some 2,000
+OPENDRIVE_LENGTH = 300_000.0  # m, of all roads; oldtown has 20 km
 LANE_WIDTH = 100.0  # m; the widest lanes of any road are toll plazas' of some 30
-MAP_MEMORY = 640 * MIB  # of the process that tries a map, beyond what it needs to start
+MAP_MEMORY = 640 * MIB  # to read a map, and again to build its town, beyond what the process has before
 
 # Pictures. One pixel of a label map is 1 byte decoded, some 40 while it is painted.
 PIXELS = 1 << 25  # of one picture: 33 million, an 8K frame, half as much again as the largest of Mapillary Vistas
