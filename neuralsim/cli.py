@@ -15,6 +15,7 @@ from bridge.arguments import USAGE, Help, Parser, address, count, crowd, endpoin
 from bridge.presets import TOWNS
 from neuralsim import __version__
 from neuralsim.arguments import add_model, add_remap, add_runtime, add_style
+from neuralsim.failure import fail
 
 DONE, FAILED = 0, 1
 
@@ -38,6 +39,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     except BrokenPipeError:  # `neuralsim ... | head`
         sys.stderr.close()
         return FAILED
+    except MemoryError:
+        return fail("out of memory: a smaller size or a shorter file takes less")
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -202,8 +205,7 @@ def _keys(options: argparse.Namespace) -> int:
     try:
         folder = generate_keys(options.folder)
     except LinkError as error:
-        print(f"neuralsim: {error}", file=sys.stderr)
-        return FAILED
+        return fail(error)
     print(f"{folder}: copy this folder to the other machine and give it with --keys on both; keep `secret` secret")
     return DONE
 
@@ -245,8 +247,7 @@ def _examine_recording(file: Path, target: Path | None) -> int:
         if health.problem:
             print(f"make a whole file of them: neuralsim doctor {file} --recover NEW.mcap")
     except RecordingError as error:
-        print(f"neuralsim: {error}", file=sys.stderr)
-        return FAILED
+        return fail(error)
     return FAILED if health.problem else DONE
 
 
@@ -298,7 +299,7 @@ def _with_torch(task: Callable[[Any], bool | None]) -> int:
     except OSError as error:
         print(f"neuralsim: {f'{error.filename}: ' if error.filename else ''}{reason(error)}", file=sys.stderr)
     except (ValueError, FloatingPointError, zoo.ModelError) as error:
-        print(f"neuralsim: {error}", file=sys.stderr)
+        return fail(error)
     return FAILED
 
 

@@ -12,8 +12,13 @@ _LONGEST = 1000  # characters of a line
 
 def fail(problem: BaseException | str) -> int:
     """Say what went wrong, in one line; returns the exit code."""
-    print(f"neuralsim: {line(problem if isinstance(problem, str) else words(problem))}", file=sys.stderr)
+    say(problem if isinstance(problem, str) else words(problem))
     return FAILED
+
+
+def say(text: str) -> None:
+    """Put a line on stderr."""
+    print(f"neuralsim: {line(text)}", file=sys.stderr)
 
 
 def line(text: str) -> str:

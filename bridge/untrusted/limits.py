@@ -25,8 +25,8 @@ LANE_WIDTH = 100.0  # m; the widest lanes of any road are toll plazas' of some 3
 MAP_MEMORY = 640 * MIB  # to read a map, and again to build its town, beyond what the process has before
 
 # Pictures. One pixel of a label map is 1 byte decoded, some 40 while it is painted.
-PIXELS = 1 << 25  # of one picture: 33 million, an 8K frame, half as much again as the largest of Mapillary Vistas
-SIDE = 8192  # pixels of one side
+PIXELS = 1 << 26  # of one picture: 67 million, two 8K frames
+SIDE = 4096  # pixels of one side of a camera, as the scenario language has it
 PICTURE_SIZE = 256 * MIB  # of its file
 
 # Recordings. A chunk closes with the message that fills it: its own 8 MiB and a plane of 4096 x 4096 f32 at most.
@@ -38,6 +38,9 @@ ATTACHMENTS = 8
 JSON_SIZE = 4 * MIB  # of one message: 4096 objects with their poses have half of it
 JSON_ITEMS = 4096  # objects, lamps, actors, events: each, as on the link
 VIEWS = 8  # cameras of one scenario
+MASKS = 1 << 32  # pixels of all masks of a frame: 256 objects at 4096 x 4096
+WAITING = 192 * MIB  # of frames between two threads
+SLOWEST, FASTEST = 0.1, 240.0  # frames per second
 
 # Models and class maps.
 CARD_STYLES = 64

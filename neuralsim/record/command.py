@@ -9,6 +9,7 @@ from pathlib import Path
 from bridge.arguments import address, listed, positive, size, suffixed
 from neuralsim.arguments import add_model, add_remap, add_runtime, add_style
 from neuralsim.cli import DONE, FAILED, usage
+from neuralsim.failure import fail, say
 
 
 def add_record(parser: argparse.ArgumentParser) -> None:
@@ -73,18 +74,21 @@ def run_export(options: argparse.Namespace) -> int:
     from neuralsim.recording.mp4 import RecordingError
 
     made: list[str] = []
+    missing: list[str] = []
     progress = Progress(None)
     try:
         for name in options.formats:
             target = options.out / ("video.mp4" if name == "mp4" else "frames")
-            frames = (export_mp4 if name == "mp4" else export_frames)(options.file, target, progress.exported)
+            export = export_mp4 if name == "mp4" else export_frames
+            frames = export(options.file, target, progress.exported, missing.append)
             made.append(f"{target}: {frames} frames")
     except RecordingError as error:
-        print(f"neuralsim: {error}", file=sys.stderr)
-        return FAILED
+        return fail(error)
     finally:
         progress.close()
         print("\n".join(made))
+    if missing:
+        say(f"{options.file}: {missing[0]}; all that is whole was written")
     return DONE
 
 
@@ -123,6 +127,5 @@ def run_evaluate(options: argparse.Namespace) -> int:
             if target is not None:
                 write(target, results)
     except (RecordingError, ScenarioError) as error:
-        print(f"neuralsim: {error}", file=sys.stderr)
-        return FAILED
+        return fail(error)
     return DONE if all(result.passed for result in results) else FAILED

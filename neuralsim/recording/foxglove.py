@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 from google.protobuf import descriptor_pb2, descriptor_pool, message_factory, timestamp_pb2
+from google.protobuf.message import DecodeError
 
 _Kind = descriptor_pb2.FieldDescriptorProto
 _SCALARS = {
@@ -94,6 +95,14 @@ RawImage = _class("RawImage")
 CameraCalibration = _class("CameraCalibration")
 FrameTransform = _class("FrameTransform")
 PoseInFrame = _class("PoseInFrame")
+
+
+def parsed(kind: Any, topic: str, data: bytes) -> Any:
+    """A message of one of these classes. Raises ``ValueError``, one line, for what is none."""
+    try:
+        return kind.FromString(data)
+    except DecodeError:
+        raise ValueError(f"{topic}: not a {kind.DESCRIPTOR.full_name}") from None
 
 
 def descriptors() -> bytes:

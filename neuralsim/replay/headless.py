@@ -6,15 +6,16 @@ import numpy as np
 
 from neuralsim.drive.progress import Progress
 from neuralsim.recording.mp4 import Mp4Writer
-from neuralsim.recording.reel import Reel
+from neuralsim.recording.reel import DamagedChunk, Reel
 from neuralsim.recording.writer import RecordingError
 
 from .options import ReplayOptions
 from .repaint import Repainter, default_model
 
 
-def repaint(reel: Reel, options: ReplayOptions) -> int:
-    """Paint the frames from ``begin`` to ``end`` and write them to ``record``; returns how many there are.
+def repaint(reel: Reel, options: ReplayOptions) -> tuple[int, int]:
+    """Paint the frames from ``begin`` to ``end`` and write them to ``record``; returns how many were painted, and how
+    many could not be because the recording is damaged.
 
     With ``compare`` each picture is two, side by side: the model's and the other one's. Raises RecordingError,
     ModelError, RuntimeUnavailable.
@@ -27,16 +28,21 @@ def repaint(reel: Reel, options: ReplayOptions) -> int:
     if not numbers:
         raise RecordingError(f"{reel.path} ends after {reel.time(len(reel) - 1):.2f} s; nothing to replay")
     writer: Mp4Writer | None = None
+    done = 0
     progress = Progress(len(numbers))
     try:
-        for done, number in enumerate(numbers, 1):
-            pictures = [painter.paint(number)[1] for painter in painters]
+        for number in numbers:
+            try:
+                pictures = [painter.paint(number)[1] for painter in painters]
+            except DamagedChunk:
+                continue
             picture = np.ascontiguousarray(np.concatenate(pictures, axis=1)) if len(pictures) > 1 else pictures[0]
             if writer is None:
                 size = picture.shape[1], picture.shape[0]
                 writer = Mp4Writer(options.record, size, rate=reel.fps * options.speed, block=True)
             if not writer.write(picture, reel.time(number) / options.speed):
                 break
+            done += 1
             progress.exported(done)
     finally:
         progress.close()
@@ -44,4 +50,4 @@ def repaint(reel: Reel, options: ReplayOptions) -> int:
             writer.close()
     if writer is not None and writer.error is not None:
         raise RecordingError(writer.error)
-    return len(numbers)
+    return done, len(numbers) - done

@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
+from bridge.untrusted.names import below
 from neuralsim import zoo
 from neuralsim.drive.options import TAGS, DriveOptions
 from neuralsim.recording.reel import Reel, frame_of
@@ -29,10 +30,10 @@ def onward(reel: Reel, number: int, folder: Path, options: DriveOptions) -> Driv
     text = reel.about.get("scenario_yaml", "")
     if not text:
         raise RecordingError(f"{reel.path} holds no scenario to drive on in")
-    path = folder / f"{reel.about.get('scenario', 'scenario')}.yaml"
+    path = below(folder, f"{reel.about.get('scenario', 'scenario')}.yaml")
     path.write_text(text, encoding="utf-8")
     for name, content in reel.files.items():
-        (folder / Path(name).name).write_bytes(content)
+        below(folder, name).write_bytes(content)
     loaded = load(path)
     scenario, frame = loaded.scenario, frame_of(reel.read(number))
     remap = recorded_remap(reel) if options.remap is None else options.remap

@@ -19,7 +19,7 @@ from neuralsim.drive.hud import HudState
 from neuralsim.drive.options import TAGS
 from neuralsim.drive.session import DriveError
 from neuralsim.drive.views import NAMES, View
-from neuralsim.recording.reel import Reel
+from neuralsim.recording.reel import DamagedChunk, Reel
 from neuralsim.recording.writer import RecordingError
 from neuralsim.remap import following
 from neuralsim.renderer import ModelError, RuntimeUnavailable
@@ -75,7 +75,7 @@ class Player:
         painter = self._painter(self._model)  # says now what is wrong
         if self._compare is not None:
             self._painter(self._compare)
-        frame, self._picture = painter.paint(0)
+        frame, self._picture = painter.paint(reel.first)
         try:
             self.window = ReplayWindow((frame.camera.width, frame.camera.height))
         except WindowError as error:
@@ -141,7 +141,11 @@ class Player:
         if number == self._shown and self._settled:
             return False
         settle = number == self._shown
-        self._paint(number, PREROLL if settle else 0)
+        try:
+            self._paint(number, PREROLL if settle else 0)
+        except DamagedChunk:
+            self.window.hud.notify("Damaged here: this frame cannot be shown")
+            settle = True
         self._settled = settle or follows or self._shown is None
         self._shown = number
         return True

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import replace
 
 import numpy as np
@@ -12,7 +13,7 @@ from neuralsim.drive import lamps
 from neuralsim.drive.options import TAGS
 from neuralsim.drive.session import dress, painter
 from neuralsim.drive.views import tag_picture
-from neuralsim.recording.reel import Reel, frame_of, picture_of
+from neuralsim.recording.reel import DamagedChunk, Reel, frame_of, picture_of
 from neuralsim.recording.writer import RecordingError
 from neuralsim.remap import Remap
 
@@ -41,7 +42,7 @@ class Repainter:
         self.remap = recorded_remap(reel) if remap is None else remap  # from the next frame on
         self._reel, self._view = reel, view
         self._last: int | None = None  # the frame that was painted last
-        first = reel.read(0)
+        first = reel.read(reel.first)
         if view and view not in first.views:
             there = ", ".join(first.views) or "no other"
             raise RecordingError(f"{reel.path} has no camera {view!r}; beside the first one there is {there}")
@@ -77,7 +78,7 @@ class Repainter:
         """Frame ``number`` and its picture u8 (H, W, 3) RGB.
 
         After a jump so many frames before it are painted first. A few frames that were left out are bridged: the motion
-        then leads over them.
+        then leads over them. Raises DamagedChunk for a frame that cannot be read.
         """
         recorded = self._reel.read(number)
         frame = frame_of(recorded, self._view)
@@ -92,9 +93,13 @@ class Repainter:
             dress(self._painter, frame, self.style, self.remap)
             self._painter.reset()  # in that style at once
             for k in range(max(number - preroll, 0), number):
-                self._render(frame_of(self._reel.read(k), self._view))
+                with suppress(DamagedChunk):
+                    self._render(frame_of(self._reel.read(k), self._view))
         elif number > last + 1:
-            between = [frame_of(self._reel.read(k), self._view) for k in range(last + 1, number)]
+            try:
+                between = [frame_of(self._reel.read(k), self._view) for k in range(last + 1, number)]
+            except DamagedChunk:
+                return self.paint(number, preroll)  # a jump: `_last` is this one now
             delivered = frame_of(self._reel.read(last), self._view).camera
             frame = replace(frame, planes={**frame.planes, "motion": compose(frame, between, delivered)})
         return frame, self._render(frame)
@@ -119,4 +124,4 @@ def recorded_remap(reel: Reel) -> Remap:
 
 def default_model(reel: Reel) -> str:
     """What to show without being told: the recorded pictures where there are any, else tags."""
-    return RECORDED if "neural" in reel.read(0).pictures else TAGS
+    return RECORDED if "neural" in reel.read(reel.first).pictures else TAGS

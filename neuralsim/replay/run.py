@@ -27,9 +27,9 @@ def run(options: ReplayOptions) -> int:
             if options.model is None and (options.style is not None or options.remap is not None):
                 options = replace(options, model=model_to_drive(reel, None))
             if options.headless:
-                frames = repaint(reel, options)
+                frames, missing = repaint(reel, options)
                 print(f"{options.record}: {frames} frames")
-                return 0
+                return fail(f"{reel.path}: {missing} frames are damaged and left out") if missing else 0
             wanted, drive = _play(reel, options)
         if wanted is None:
             return 0
