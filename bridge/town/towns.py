@@ -15,13 +15,10 @@ import numpy as np
 
 from bridge import presets
 from bridge.town.motorway import motorway
-from bridge.town.probe import check_numbers, check_size, mend, try_map
+from bridge.town.probe import mend, read, try_map
 from bridge.town.relief import Hills, follow
 from bridge.town.streets import Street, compose
 from bridge.town.village import village
-from bridge.untrusted import files, limits
-from bridge.untrusted import xml as untrusted_xml
-from bridge.untrusted.names import shown
 
 
 @dataclass(frozen=True)
@@ -64,17 +61,7 @@ def load(town: str, seed: int = 0) -> tuple[str, str]:
     if town in TOWNS:
         return town, generate(town, seed)
     path = Path(presets.town(town))
-    try:
-        text = files.read_text(path, limits.OPENDRIVE_SIZE)
-        root = untrusted_xml.parse(text, limits.OPENDRIVE_ELEMENTS, limits.OPENDRIVE_DEPTH)
-    except OSError as error:
-        raise ValueError(f"cannot read {town}: {error.strerror or error}") from None
-    except files.FileRefused as error:
-        raise ValueError(f"{town} is damaged, not OpenDRIVE: {error}") from None
-    if root.tag != "OpenDRIVE":
-        raise ValueError(f"{town} is not OpenDRIVE: its root element is <{shown(root.tag)[1:-1]}>")
-    check_numbers(town, root)
-    check_size(town, root)
+    text, root = read(town, path)
     if mend(root):
         text = ET.tostring(root, encoding="unicode")
     try_map(town, text)

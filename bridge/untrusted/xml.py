@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import xml.etree.ElementTree as ET
+from collections.abc import Mapping
 from xml.parsers import expat
 
 from bridge.untrusted.files import FileRefused
 
 
-def parse(text: str, elements: int, depth: int) -> ET.Element:
-    """The root of an XML text of up to so many ``elements``, nested up to ``depth``. Raises ``FileRefused``.
+def parse(text: str, elements: int, depth: int, most: Mapping[str, int] | None = None) -> ET.Element:
+    """The root of an XML text of up to so many ``elements``, nested up to ``depth``; ``most``: of some, by their tag.
+    Raises ``FileRefused``.
 
     As ``ElementTree.fromstring``, which would make any tree before anybody could count it.
     """
@@ -17,6 +19,7 @@ def parse(text: str, elements: int, depth: int) -> ET.Element:
     parser = expat.ParserCreate("utf-8", "}")
     parser.buffer_text = parser.ordered_attributes = True
     count = open_ = 0
+    left = dict(most or {})
 
     def start(tag: str, given: list[str]) -> None:
         nonlocal count, open_
@@ -24,6 +27,10 @@ def parse(text: str, elements: int, depth: int) -> ET.Element:
         if count > elements or open_ > depth:
             what = f"nested deeper than {depth}" if open_ > depth else f"more than {elements} elements"
             raise FileRefused(f"line {parser.CurrentLineNumber}: {what}")
+        if tag in left:
+            left[tag] -= 1
+            if left[tag] < 0:
+                raise FileRefused(f"line {parser.CurrentLineNumber}: more than {(most or {})[tag]} <{tag}> elements")
         pairs = zip(given[::2], given[1::2], strict=True)
         builder.start(_qualified(tag), {_qualified(name): value for name, value in pairs})
 

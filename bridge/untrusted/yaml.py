@@ -104,7 +104,9 @@ def parse(text: str) -> tuple[yaml.Node, Any]:
         raise
     except (ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError) as error:
         # Of the constructor: impossible dates, `!!int abc`, numbers of 5,000 digits; it does not say where.
-        said = " ".join(str(error).partition(":")[0].split()) or type(error).__name__
+        said = (
+            " ".join(str(error).partition(":")[0].split()) if type(error) is ValueError else "a value is no such thing"
+        )
         raise YamlError(_first_odd(node), f"not YAML: {said}") from None
 
 

@@ -13,9 +13,10 @@ from pathlib import Path
 
 from bridge import presets
 from bridge.messages import Control
+from bridge.town import probe
 from bridge.transport import ControlSender, LinkError
 from neuralsim.failure import fail
-from neuralsim.recording.mp4 import Mp4Writer, RecordingError, reason
+from neuralsim.recording.mp4 import Mp4Writer, RecordingError
 from neuralsim.runtimes import RuntimeUnavailable
 from neuralsim.zoo import ModelError
 
@@ -209,11 +210,9 @@ def check_names(options: DriveOptions) -> None:
         if options.weather:
             presets.weather(options.weather)
         if presets.town(options.town) not in presets.TOWNS:
-            Path(options.town).open("rb").close()
+            probe.read(options.town, Path(options.town))
     except ValueError as error:
         raise DriveError(str(error)) from None
-    except OSError as error:
-        raise DriveError(f"cannot read {options.town}: {reason(error)}") from None
 
 
 def check_outputs(options: DriveOptions) -> None:

@@ -12,8 +12,9 @@ from mcap.writer import CompressionType, Writer
 
 from neuralsim.drive.views import tag_picture
 
-from .mcap_file import CHUNK, McapRecording, Recorded
+from .mcap_file import CHUNK, Begun, McapRecording, Recorded
 from .mp4 import Mp4Writer
+from .records import Lost
 from .writer import RecordingError, reason
 
 
@@ -65,6 +66,8 @@ def _copy(recording: McapRecording, writer: Writer) -> int:
     count = 0
     schemas: dict[int, int] = {0: 0}
     channels: dict[int, int] = {}
+    topics: dict[int, str] = {}
+    begun = Begun()
     started = False
     for record in recording.records():
         if not started:  # a header that is damaged is replaced
@@ -76,11 +79,14 @@ def _copy(recording: McapRecording, writer: Writer) -> int:
             channels[record.id] = writer.register_channel(
                 record.topic, record.message_encoding, schemas[record.schema_id], record.metadata
             )
+            topics[record.id] = record.topic
         elif isinstance(record, Attachment):
             writer.add_attachment(record.create_time, record.log_time, record.name, record.media_type, record.data)
         elif isinstance(record, Metadata):
             writer.add_metadata(record.name, record.metadata)
-        elif isinstance(record, Message) and record.channel_id in channels:
+        elif isinstance(record, Lost):
+            begun.gap()
+        elif isinstance(record, Message) and record.channel_id in channels and begun(topics[record.channel_id], record):
             writer.add_message(
                 channels[record.channel_id], record.log_time, record.data, record.publish_time, record.sequence
             )

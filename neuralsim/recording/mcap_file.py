@@ -157,6 +157,30 @@ class Recorded:
                 raise RecordingError(f"frame {self.index}: {name} is not of the camera's {width}x{height} pixels")
 
 
+class Begun:
+    """Tells messages of frames whose beginning is there from those whose beginning is lost in a gap."""
+
+    def __init__(self) -> None:
+        self._opening = ""  # topic that frames begin with
+        self._severed: tuple[int, int] | None = None  # sequence and time of a frame without its beginning
+        self._after_gap = False
+
+    def gap(self) -> None:
+        """Something is missing here."""
+        self._after_gap = True
+
+    def __call__(self, topic: str, message: Message) -> bool:
+        """Whether the beginning of this message's frame is there."""
+        frame = message.sequence, message.log_time
+        if self._after_gap:
+            self._after_gap = False
+            self._severed = None if topic == self._opening else frame
+        if frame == self._severed:
+            return False
+        self._opening = self._opening or topic
+        return True
+
+
 class McapRecording:
     """Reads a recording front to back, whole, cut short or damaged: it does without the index at the end.
 
@@ -186,23 +210,20 @@ class McapRecording:
         (the file was cut, a chunk is damaged) is left out."""
         held: Recorded | None = None
         whole = False
-        opening = ""  # topic that frames begin with
-        severed: int | None = None  # sequence of a frame whose beginning is lost; -1: of whichever comes next
+        begun = Begun()
         for topic, message in self._messages():
             if message is None:
                 if held is not None and whole:
                     yield held
-                held, severed = None, -1
+                held = None
+                begun.gap()
                 continue
-            opening = opening or topic
-            if severed == -1:
-                severed = None if topic == opening else message.sequence
-            if severed == message.sequence:
+            if not begun(topic, message):
                 continue
             if held is None or message.sequence != held.index:
                 if held is not None and whole:
                     yield held
-                held, whole, severed = Recorded(message.sequence, message.log_time / 1e9), False, None
+                held, whole = Recorded(message.sequence, message.log_time / 1e9), False
             whole = whole or topic == LAST
             if topics is None or topic in topics:
                 try:
