@@ -40,6 +40,7 @@ def run(command: str, seconds: int = 60) -> Outcome:
                 os.setsid()
                 os.dup2(nowhere.fileno(), 1)
                 os.dup2(said.fileno(), 2)
+                sys.stdout, sys.stderr = open(1, "w", closefd=False), open(2, "w", buffering=1, closefd=False)
                 signal.alarm(seconds)
                 code = cli.main(shlex.split(command))
             except SystemExit as end:
