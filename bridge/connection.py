@@ -16,8 +16,11 @@ from bridge.lifetime import BridgeError
 
 VERSION = "0.9.16"
 FOUR = b"\x94"  # how an answer of CARLA's rpclib begins: a msgpack array of four
+ALIVE = 4.0  # s between two words to a server that is only watched
 CONNECT = 5.0  # s until a server counts as not there
 PATIENCE = 20.0  # s for a call to a server that is; a real one loads assets in some
+
+_ASK = msgpack.packb([0, 0, "version", [[False]]])  # the simplest call
 
 
 def connect(address: str) -> carla.Client:
@@ -47,7 +50,7 @@ def _first_byte(host: str, port: int) -> bytes:
     """Of the answer to the simplest call; none if nobody answers."""
     try:
         with socket.create_connection((host, port), CONNECT) as line:
-            line.sendall(msgpack.packb([0, 0, "version", [[False]]]))
+            line.sendall(_ASK)
             return line.recv(4096)[:1]
     except OSError:
         return b""
@@ -57,12 +60,16 @@ def watch_server(address: str, over: Callable[[], bool]) -> None:
     """End this process with its one line when the server ends: a call into the client would wait out its patience."""
     host, _, port = address.rpartition(":")
     line = socket.create_connection((host, int(port)), CONNECT)
-    line.settimeout(None)
+    line.settimeout(ALIVE)
 
     def wait() -> None:
         with contextlib.suppress(OSError):
-            while line.recv(64):
-                pass
+            while True:
+                line.sendall(_ASK)  # also, servers may drop who is silent
+                with contextlib.suppress(TimeoutError):
+                    while line.recv(64):
+                        pass
+                    break
         told = over()
         if not told:
             print(lost(address, "it has ended"), file=sys.stderr, flush=True)

@@ -4,7 +4,8 @@ A slot is a file without a name (``memfd_create``), opened by receivers as ``/pr
 however its owner ends. Who may touch it is decided by the kernel's advisory file locks, which end with their holder, so
 neither a dead nor a stopped process can spoil or hold up anything: a receiver keeps its slot locked (shared) as long as
 one of a frame's planes is in use; the owner writes only into slots that it can lock for itself. A slot's first bytes
-say which frame it holds, and a receiver that comes too late for a frame sees another one's number.
+say which frame it holds, and a receiver that comes too late for a frame sees another one's number. Slots are sealed
+and this user's alone.
 """
 
 from __future__ import annotations
@@ -25,6 +26,8 @@ from bridge.messages import NOT_MSGPACK
 PLENTY = 8  # slots; beyond, old frames that nobody took give way
 MOST = 64  # slots in use at the same time
 _STATE = struct.Struct("<QQ")  # which slot of which owner; the ticket of what is in it
+#: Nobody, not even its owner, may make a slot smaller: who reads where memory has gone is killed by the system.
+_SEALS = (fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_SEAL) if hasattr(fcntl, "F_SEAL_SHRINK") else 0
 _LINE = 64  # bytes: planes begin at multiples of it
 
 
@@ -60,9 +63,11 @@ class _Slot:
         self.identity = int.from_bytes(os.urandom(8), "little")
         self.sequence = -1  # of the frame in it
         self.size = size
-        self.file = os.memfd_create("neuralsim-frame", os.MFD_CLOEXEC)
+        self.file = os.memfd_create("neuralsim-frame", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
+        os.fchmod(self.file, 0o600)  # else any user of this machine could open it by its descriptor
         os.ftruncate(self.file, _LINE + size)
         self._map = mmap.mmap(self.file, _LINE + size)
+        fcntl.fcntl(self.file, fcntl.F_ADD_SEALS, _SEALS)
         self._bytes = np.frombuffer(self._map, np.uint8)
 
     def write(self, sequence: int, ticket: int, planes: Sequence[np.ndarray]) -> bytes | None:
@@ -137,6 +142,8 @@ class _Mapped:
 
     def __init__(self, owner: int, number: int, identity: int) -> None:
         self.file = os.open(f"/proc/{owner}/fd/{number}", os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+        if fcntl.fcntl(self.file, fcntl.F_GET_SEALS) & _SEALS != _SEALS:  # an error for what is no such memory
+            raise ValueError("memory that its owner could take away")
         self._map = mmap.mmap(self.file, 0, prot=mmap.PROT_READ)
         self.bytes = np.frombuffer(self._map, np.uint8)
         if self.bytes.size < _LINE or _STATE.unpack_from(self._map)[0] != identity:

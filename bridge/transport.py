@@ -68,6 +68,7 @@ ALIVE = b"alive?"
 ASK_AGAIN = 0.25  # s without a frame until a subscriber asks again: heals a publisher's restart
 PROBE = 0.5  # s between looks whether a receiver that takes nothing is there at all
 MAX_RECEIVERS = 32
+FLOOD = 256  # messages that are taken in at once: who sends more than that must not hold up the simulation
 CHAIN = 4  # skipped frames whose motion is put together exactly: each costs a pass, and being late must not make later
 
 
@@ -234,7 +235,9 @@ class FramePublisher(Socket):
         """
         waited = not self._socket.poll(0)
         wait = int(1000 * timeout) if waited else 0
-        while self._socket.poll(wait):
+        for _ in range(FLOOD):
+            if not self._socket.poll(wait):
+                break
             wait = 0
             identity, *parts = self._socket.recv_multipart()
             try:
@@ -405,7 +408,9 @@ class ControlReceiver(Socket):
         """The newest control that came since the last call, or None after ``timeout`` seconds."""
         control: Control | None = None
         wait = int(1000 * timeout)
-        while self._socket.poll(wait):
+        for _ in range(FLOOD):
+            if not self._socket.poll(wait):
+                break
             wait = 0
             parts = self._socket.recv_multipart()
             try:

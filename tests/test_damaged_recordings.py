@@ -108,8 +108,8 @@ def test_exports_say_what_is_missing(whole: bytes, tmp_path: Path) -> None:
     path = tmp_path / "flipped.mcap"
     path.write_bytes(_flipped(whole, place.offset + place.length // 2))
     exported = run(f"export-recording {path} --out {tmp_path / 'out'}")
-    assert (exported.code, len(exported.lines)) == (0, 1)
-    assert "are missing; all that is whole was written" in exported.lines[0]
+    assert exported.code == 0
+    assert "are missing; all that is whole was written" in exported.lines[-1]
     replayed = run(f"replay {path} --headless --record {tmp_path / 'again.mp4'}")
     assert replayed.code == 1
     assert "frames are damaged and left out" in replayed.lines[-1]

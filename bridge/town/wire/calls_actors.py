@@ -12,6 +12,7 @@ from bridge.town.wire.rpc import Call
 if TYPE_CHECKING:
     from bridge.town.server import TownServer
 
+MOST_IDS = 10_000  # in one question
 RIGID = 0  # carla.AttachmentType; the others are spring arms
 
 accept("set_actor_enable_gravity")  # what drives stands on the ground
@@ -48,6 +49,8 @@ def _check_camera(given: dict[str, str]) -> None:
 
 @function
 def get_actors_by_id(town: TownServer, call: Call, idents: list[int]) -> list[Any]:
+    if len(idents) > MOST_IDS:
+        raise ValueError(f"{len(idents)} actors are asked for; {MOST_IDS} can be at once")
     known = (town.world.actors.get(ident) for ident in idents)
     return [structs.pack_actor(actor, town.sensing.token(actor.id)) for actor in known if actor is not None]
 
