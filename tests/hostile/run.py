@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import resource
 import shlex
@@ -40,7 +41,7 @@ def run(command: str, seconds: int = 60) -> Outcome:
                 os.setsid()
                 os.dup2(nowhere.fileno(), 1)
                 os.dup2(said.fileno(), 2)
-                sys.stdout, sys.stderr = open(1, "w", closefd=False), open(2, "w", buffering=1, closefd=False)
+                sys.stdout, sys.stderr = _stream(1), _stream(2)  # pytest has its own
                 signal.alarm(seconds)
                 code = cli.main(shlex.split(command))
             except SystemExit as end:
@@ -60,6 +61,10 @@ def run(command: str, seconds: int = 60) -> Outcome:
         children = float(last.removeprefix("=children ")) if last.startswith("=children ") else 0.0
     code = os.waitstatus_to_exitcode(status)
     return Outcome(code, lines, took, max(usage.ru_maxrss / 1024 - before, children))
+
+
+def _stream(descriptor: int) -> io.TextIOWrapper:
+    return io.TextIOWrapper(io.FileIO(descriptor, "w", closefd=False), write_through=True)
 
 
 def _resident() -> float:
