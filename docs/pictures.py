@@ -20,9 +20,10 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from bridge.messages import Camera, Frame
 from bridge.tags import COLOURS
-from bridge.town.actors import Transform
-from bridge.town.network import Lane, Network
-from bridge.town.towns import TOWNS, load
+from bridge.town.core.types import Transform
+from bridge.town.opendrive.lane import Lane
+from bridge.town.opendrive.network import Network
+from bridge.town.opendrive.towns import TOWNS, load
 from bridge.town.world import World
 
 OUT = Path(__file__).parent / "img" / "towns"
@@ -95,7 +96,7 @@ def shoot(town: str, road: int, lane: int, s: float) -> list[Frame]:
 
 def painted(frames: list[Frame], style: str) -> np.ndarray:
     """The last of some frames as the shipped model paints it, u8 (H, W, 3)."""
-    from neuralsim.renderer import NeuralRenderer
+    from neuralsim.renderer.neural_renderer import NeuralRenderer
 
     renderer = NeuralRenderer("street-rt", size=(WIDTH, HEIGHT), style=style)
     picture = frames[0].planes["rgb"]

@@ -13,7 +13,7 @@ import pytest
 from neuralsim import runtimes
 from neuralsim.runtimes import driver, engines
 
-STANDINS = Path(__file__).parent / "standins"
+STANDINS = Path(__file__).parent / "helpers" / "standins"
 GPU = driver.Gpu("NVIDIA Stand-in", 8 << 30, "580.65.06", (13, 0))
 
 

@@ -7,25 +7,27 @@ from dataclasses import replace
 
 import numpy as np
 
-from bridge.town import library, scenery, towns
-from bridge.town.actors import Actor, Blueprint, Transform
-from bridge.town.blocks import KERB, Ground
-from bridge.town.daylight import Air
-from bridge.town.driven import Collision, Driven
-from bridge.town.lights import Light, Lights, trigger_of
-from bridge.town.looks import look_of
-from bridge.town.meshes import merge
-from bridge.town.mounts import Mounts, assign
-from bridge.town.network import Network
-from bridge.town.people_meshes import KINDS, PHASES
-from bridge.town.prop_meshes import traffic_light_bulbs
-from bridge.town.raster import Placements, Planes, Scene
-from bridge.town.residents import Residents
-from bridge.town.roads import ground_mesh
-from bridge.town.stage import Poses, Stage, matrices_of
-from bridge.town.templates import ARM, templates
-from bridge.town.vehicles import SPECS, Drive, Obstacles, overlap
-from bridge.town.walkers import STRIDE
+from bridge.town.assets.meshes import merge
+from bridge.town.assets.people_meshes import KINDS, PHASES
+from bridge.town.assets.prop_meshes import traffic_light_bulbs
+from bridge.town.assets.templates import ARM, templates
+from bridge.town.core import blueprint_library
+from bridge.town.core.types import Actor, Blueprint, Transform
+from bridge.town.dynamics.driven import Collision, Driven
+from bridge.town.dynamics.lights import Light, Lights, trigger_of
+from bridge.town.dynamics.mounts import Mounts, assign
+from bridge.town.dynamics.residents import Residents
+from bridge.town.dynamics.vehicles import SPECS, Drive, Obstacles, overlap
+from bridge.town.dynamics.walkers import STRIDE
+from bridge.town.ground.blocks import KERB, Ground
+from bridge.town.ground.roads import ground_mesh
+from bridge.town.opendrive import towns
+from bridge.town.opendrive.network import Network
+from bridge.town.render.daylight import Air
+from bridge.town.render.raster import Placements, Planes, Scene
+from bridge.town.render.view_cache import Poses, Stage, matrices_of
+from bridge.town.scenery import placement
+from bridge.town.scenery.looks import look_of
 
 LONGEST = 0.1  # s, of a step in which who drives still sees what is coming
 FIRST_SCENERY = 10_001  # instances of scenery begin here; those of actors are their ids
@@ -56,7 +58,7 @@ class World:
         self.weather = dict(WEATHER)
         self.actors: dict[int, Actor] = {}
         self.light_of: dict[int, Light] = {}  # by actor id
-        self._blueprints = library.blueprints(list(templates().vehicles))
+        self._blueprints = blueprint_library.blueprints(list(templates().vehicles))
         self._rng = np.random.default_rng([seed, 1])
         self._next_id = 1
         self._strides: dict[int, float] = {}  # metres walked by walkers that a client moves
@@ -64,14 +66,14 @@ class World:
         self._steps = 0  # parts of ticks so far
         self._mounts = Mounts(self.actors)
 
-        things = scenery.dress(self.network, self.ground, np.random.default_rng([seed, 2]), FIRST_SCENERY, look)
+        things = placement.dress(self.network, self.ground, np.random.default_rng([seed, 2]), FIRST_SCENERY, look)
         self.props = things.props
         self._solid = Obstacles(things.boxes, things.levels)
         self._driven = Driven(self.actors, self.ground, self._solid)
         self._drives = self._driven.drives
         scene = Scene(merge([ground_mesh(self.network, self.ground), things.mesh]), templates().meshes)
         self._stage = Stage(scene, things.props, FIRST_SCENERY + things.buildings)
-        self.spectator = self._add(library.SPECTATOR, {}, self._overview())
+        self.spectator = self._add(blueprint_library.SPECTATOR, {}, self._overview())
         self.lights = Lights(self.network, self._make_lights(), self._rng)
         self.residents = Residents(
             self.network, self.ground, self._blueprints, self.actors, self._resident, self._rng, vehicles, walkers
@@ -109,8 +111,8 @@ class World:
         if blueprint_id.startswith("walker."):
             return self._spawn_walker(blueprint, values, transform)
         actor = self._add(blueprint, values, transform, parent)
-        if blueprint_id in library.PROPS:
-            self._shaped(actor, library.body(blueprint_id))
+        if blueprint_id in blueprint_library.PROPS:
+            self._shaped(actor, blueprint_library.body(blueprint_id))
         self._mounts.add(actor, transform, arm)
         self._place_sensors()
         return actor
@@ -300,7 +302,7 @@ class World:
             arm = ARM if len(signal.lanes) > 1 else 0.0
             x, y, z = signal.position.tolist()
             pose = Transform(x, y, z + (0.0 if self.ground.asphalt(x, y) else KERB), 0.0, signal.yaw + 180.0)
-            actor = self._shaped(self._add(library.TRAFFIC_LIGHT, {}, pose), f"light {arm:g} red")
+            actor = self._shaped(self._add(blueprint_library.TRAFFIC_LIGHT, {}, pose), f"light {arm:g} red")
             if signal.lanes:
                 actor.trigger = trigger_of(self.network, signal, pose)
             matrix = pose.matrix()
@@ -313,7 +315,7 @@ class World:
         return lights
 
     def _spawn_vehicle(self, blueprint: Blueprint, values: dict[str, str], transform: Transform) -> Actor:
-        half, _ = templates().extent(library.body(blueprint.id))
+        half, _ = templates().extent(blueprint_library.body(blueprint.id))
         x, y, yaw = transform.x, transform.y, float(np.radians(transform.yaw))
         blocked = self._solid.hit(x, y, yaw, half[0], half[1], transform.z)[0] >= 0
         for other in self.actors.values():
@@ -328,9 +330,9 @@ class World:
         if blocked:
             raise ValueError("Spawn failed because of collision at spawn position")
         self.residents.make_way(x, y, half[0], list(self._drives.values()))
-        actor = self._shaped(self._add(blueprint, values, transform), library.body(blueprint.id))
+        actor = self._shaped(self._add(blueprint, values, transform), blueprint_library.body(blueprint.id))
         actor.transform = Transform(x, y, self.ground.level(x, y, transform.z), 0.0, transform.yaw, 0.0)
-        spec = SPECS[library.BASE_TYPES.get(blueprint.id, "car")]
+        spec = SPECS[blueprint_library.BASE_TYPES.get(blueprint.id, "car")]
         self._driven.add(actor.id, Drive(spec, 2 * half[0], x, y, yaw))
         self.residents.gather(list(self._drives.values()), self._steps, at_once=True)
         self._refresh()
@@ -353,7 +355,7 @@ class World:
     def _spawn_walker(self, blueprint: Blueprint, values: dict[str, str], transform: Transform) -> Actor:
         if self._solid.hit(transform.x, transform.y, 0.0, 0.25, 0.25, transform.z)[0] >= 0:
             raise ValueError("Spawn failed because of collision at spawn position")
-        actor = self._shaped(self._add(blueprint, values, transform), f"{library.WALKERS[blueprint.id]} 0")
+        actor = self._shaped(self._add(blueprint, values, transform), f"{blueprint_library.WALKERS[blueprint.id]} 0")
         actor.transform.z = self.ground.level(transform.x, transform.y, transform.z)
         self._strides[actor.id] = 0.0
         return actor
@@ -375,7 +377,7 @@ class World:
         self.residents.show(delta, self._dark())
         for actor_id, walked in self._strides.items():
             actor = self.actors[actor_id]
-            kind = library.WALKERS[actor.blueprint.id]
+            kind = blueprint_library.WALKERS[actor.blueprint.id]
             moving = float(np.hypot(actor.velocity[0], actor.velocity[1])) > 0.1
             phase = int(walked / (STRIDE * KINDS[kind].scale) * PHASES) % PHASES if moving else 0
             actor.template = templates().walkers[kind] + phase

@@ -20,7 +20,7 @@ from importlib import import_module
 from typing import Any
 
 from bridge.messages import Frame
-from neuralsim.drive.report import STAGES
+from neuralsim.session.metrics import STAGES
 
 _SPIN = 0.001  # s before the end of a pause from which on the clock is watched: sleeping alone would overshoot
 
@@ -79,8 +79,8 @@ def wrap(owner: Any, name: str, do: Callable[..., None], after: bool = False) ->
 @contextmanager
 def altered_renderer(alteration: Alteration) -> Iterator[None]:
     """While it lasts, painters of this process are held up when it is their turn."""
-    from neuralsim.drive.tag_painter import TagPainter
-    from neuralsim.renderer import NeuralRenderer
+    from neuralsim.renderer.neural_renderer import NeuralRenderer
+    from neuralsim.session.tag_painter import TagPainter
 
     def hold_up(_: object, frame: Frame) -> None:
         if held_up(frame.sequence) == "render":
@@ -95,7 +95,8 @@ def altered_renderer(alteration: Alteration) -> Iterator[None]:
 
 
 def _alter_bridge(alteration: Alteration) -> None:
-    from bridge import carla_bridge, rig, transport
+    from bridge.carla_client import carla_bridge, rig
+    from bridge.link import transport
 
     if alteration.skew_ms:
         clock, skew = time.monotonic_ns, int(alteration.skew_ms * 1e6)

@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
-from neuralsim.drive.report import STAGES
+from neuralsim.session.metrics import STAGES
 
 _QUANTILES = ("p50", "p95", "p99")
 _SERIES = {"latency": "latency_ms", "photon": "input_to_photon_ms", "frame": "frame_ms"}

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from neuralsim.drive.report import STAGES
+from neuralsim.session.metrics import STAGES
 
 _TEXT = 12  # pixels
 _CHARACTER = 6.6  # pixels, about, of that text

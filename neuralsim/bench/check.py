@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from neuralsim.drive.options import TAGS
-from neuralsim.drive.report import STAGES
+from neuralsim.session.metrics import STAGES
+from neuralsim.session.options import TAGS
 
 from .altered import Alteration, held_up, is_untouched
 from .measure import Job

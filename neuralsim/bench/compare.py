@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from neuralsim.drive.report import STAGES
+from neuralsim.session.metrics import STAGES
 
 from .results import FRAME, LATENCY, PHOTON, columns, gathered
 from .statistics import Difference, difference, paired_difference, quantile

@@ -17,11 +17,11 @@ from pathlib import Path
 
 import numpy as np
 
-from bridge.arguments import Parser, positive, size
+from bridge.process.arguments import Parser, positive, size
 from neuralsim import runtimes, zoo
 from neuralsim.bench import peer_graphs
 from neuralsim.evaluation.town_drive import TownDrive
-from neuralsim.renderer import ModelError, NeuralRenderer
+from neuralsim.renderer.neural_renderer import ModelError, NeuralRenderer
 from neuralsim.runtimes import RuntimeUnavailable, driver
 
 RUNTIMES = ("torch:fp16", "torch:fp16-compiled", "torch:bf16", "tensorrt:fp16", "tensorrt:int8", "onnxruntime:fp16")

@@ -15,9 +15,9 @@ from typing import Any
 
 import numpy as np
 
+from bridge.link.transport import FramePublisher
 from bridge.messages import Camera, Ego, Frame, Lamp, MovingObject, pack
-from bridge.transport import FramePublisher
-from neuralsim.drive.processes import Child, ProcessError, Processes, free_port
+from neuralsim.session.processes import Child, ProcessError, Processes, free_port
 
 from .statistics import summary
 

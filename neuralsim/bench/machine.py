@@ -15,8 +15,7 @@ from typing import Any
 import numpy as np
 
 from neuralsim import __version__
-from neuralsim.drive.report import cores
-from neuralsim.machine import cpu, gpu, memory_gb
+from neuralsim.base.machine import cores, cpu, gpu, memory_gb
 
 _VECTORS = ("avx2", "avx512f", "avx512_vnni", "avx512_bf16", "amx_tile", "amx_bf16", "amx_int8", "asimd", "bf16")
 _PACKAGES = (

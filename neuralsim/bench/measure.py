@@ -19,17 +19,17 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from bridge.lifetime import parent_pid
 from bridge.messages import STAMPS, Control, Frame
-from neuralsim.drive import report
-from neuralsim.drive.loop import EXPECTED, Drive
-from neuralsim.drive.options import DriveOptions
-from neuralsim.drive.processes import Child, Processes, free_port
-from neuralsim.drive.session import Picture, Session
+from bridge.process.lifetime import parent_pid
+from neuralsim.base.resources import Resources
+from neuralsim.session import metrics
+from neuralsim.session.loop import EXPECTED, Drive
+from neuralsim.session.options import DriveOptions
+from neuralsim.session.processes import Child, Processes, free_port
+from neuralsim.session.session import Picture, Session
 
 from .altered import Alteration, altered_renderer, held_up, pause, wrap
 from .options import NO_DISPLAY, Cell, Link
-from .resources import Resources
 
 _PRESS = (0.06, 0.14)  # seconds between two changes of the control: at any phase of the loop
 _NUDGE = 0.02  # of the steering: a change like any other, which the autopilot does not heed
@@ -81,7 +81,7 @@ class Job:
         )
 
 
-class Trail(report.Meter):
+class Trail(metrics.Meter):
     """The drive's meter, which also keeps every frame's stamps and how long every key press took to be seen."""
 
     def __init__(self, warm_up: int) -> None:
@@ -225,7 +225,7 @@ class UnseenDrive(_Measured, Drive):
 
 def _window_drive(job: Job) -> Drive:
     """The drive's window, with a ghost at its keyboard."""
-    from neuralsim.drive.interactive import WindowDrive  # isort: skip (before pygame: it prepares SDL)
+    from neuralsim.window.interactive import WindowDrive  # isort: skip (before pygame: it prepares SDL)
 
     import pygame
 

@@ -17,13 +17,13 @@ from pathlib import Path
 
 import numpy as np
 
-from bridge.arguments import Parser, positive, size
+from bridge.process.arguments import Parser, positive, size
 from neuralsim import runtimes, zoo
+from neuralsim.base.machine import cores, host
 from neuralsim.bench import peer_graphs
 from neuralsim.bench.flops import gflop
-from neuralsim.drive.report import cores, host
 from neuralsim.evaluation.town_drive import TownDrive
-from neuralsim.renderer import ModelError, NeuralRenderer, RuntimeUnavailable
+from neuralsim.renderer.neural_renderer import ModelError, NeuralRenderer, RuntimeUnavailable
 
 _FRAMES = 8  # of the town, painted over and over
 _TURN = 0.12  # s that each model runs per round, one run at least, after one that warms its caches

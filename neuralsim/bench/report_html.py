@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from neuralsim.drive.report import STAGES
+from neuralsim.session.metrics import STAGES
 
 from . import charts, tables
 from .results import LATENCY, PHOTON, values

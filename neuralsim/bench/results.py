@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from neuralsim.drive.report import STAGES
+from neuralsim.session.metrics import STAGES
 
 from .statistics import Runs, draw, interval, summary
 

@@ -12,10 +12,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from neuralsim.drive.processes import Child, ProcessError, Processes, ended_by_signals
-from neuralsim.drive.progress import Progress
-from neuralsim.drive.report import host
-from neuralsim.failure import fail
+from neuralsim.base.failure import fail
+from neuralsim.base.machine import host
+from neuralsim.base.progress import Progress
+from neuralsim.session.processes import Child, ProcessError, Processes, ended_by_signals
 from neuralsim.zoo import ModelError
 
 from . import budget, check, compare, docs, link, machine, roofline, tables, trace
@@ -300,7 +300,7 @@ def _check_outputs(options: BenchOptions) -> None:
 def _check_display(options: BenchOptions) -> None:
     """``BenchError`` now rather than when the drives before it are done."""
     if "drive" in options.parts and "window" in options.loops:
-        from neuralsim.drive.window import display_available
+        from neuralsim.window.window import display_available
 
         if not display_available():
             raise BenchError(f"no display: {NO_DISPLAY}")

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from neuralsim.drive.report import STAGES
+from neuralsim.session.metrics import STAGES
 
 
 @dataclass(frozen=True)

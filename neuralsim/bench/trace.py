@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from neuralsim.drive.report import STAGES
+from neuralsim.session.metrics import STAGES
 
 _BRIDGE, _RENDERER = 1, 2  # process ids in the trace
 _TICKS, _PAINTER, _WINDOW, _FRAMES, _KEYS = 1, 1, 2, 3, 4  # thread ids

@@ -13,11 +13,11 @@ import sys
 import time
 from pathlib import Path
 
-from bridge.arguments import Parser, count
-from bridge.lifetime import Lifetime
+from bridge.link.motion import compose, reproject
+from bridge.link.transport import FrameSubscriber, LinkError
 from bridge.messages import Frame
-from bridge.motion import compose, reproject
-from bridge.transport import FrameSubscriber, LinkError
+from bridge.process.arguments import Parser, count
+from bridge.process.lifetime import Lifetime
 
 _KEEP = 200_000  # frames
 

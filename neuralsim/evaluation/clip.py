@@ -18,9 +18,9 @@ from neuralsim.evaluation.judges import CAMVID_CLASSES, CAMVID_VOID, FEATURE_LAY
 from neuralsim.evaluation.video import Video
 from neuralsim.evaluation.ways import SHIPPED, WAYS, ThreeWays
 from neuralsim.models.classes import CARLA_TO_CHANNEL, Channel
-from neuralsim.render import flow, folder
-from neuralsim.render.files import ImageError, beside, pictures, read, read_ids
-from neuralsim.render.folder import RenderOptions
+from neuralsim.offline import flow, folder
+from neuralsim.offline.folder import RenderOptions
+from neuralsim.offline.images import ImageError, beside, pictures, read, read_ids
 
 REAL = "real"
 _STRIDES = {"stride8": 8, "stride16": 16}

@@ -8,18 +8,19 @@ from typing import Any
 
 import numpy as np
 
+from bridge.link.motion import reproject
 from bridge.messages import Frame
-from bridge.motion import reproject
 from bridge.tags import COLOURS as TAG_COLOURS
 from bridge.tags import Tag
 from neuralsim.evaluation import measures
 from neuralsim.evaluation.clip import camvid_of_tag
 from neuralsim.evaluation.judges import CAMVID_CLASSES, HERE, Judge, confusion, iou
 from neuralsim.evaluation.stability import shift_error, warp
-from neuralsim.evaluation.town_drive import TownDrive, TownLoop, still_visible, warp_source
+from neuralsim.evaluation.town_drive import TownDrive, TownLoop
 from neuralsim.evaluation.video import Video
 from neuralsim.evaluation.ways import ALONE, SHIPPED, WAYS, ThreeWays
-from neuralsim.renderer import NeuralRenderer
+from neuralsim.models.warp import still_visible, warp_source
+from neuralsim.renderer.neural_renderer import NeuralRenderer
 
 _SHIFT_EVERY = 15  # frames
 _AFRESH, _FROM = 100, 50  # frames before the end: the state is started afresh; from there on it is compared

@@ -11,15 +11,16 @@ from typing import Any
 import yaml
 
 from neuralsim import runtimes, zoo
+from neuralsim.base.failure import reason
+from neuralsim.base.progress import Progress
 from neuralsim.classmaps import ClassMapError
-from neuralsim.drive.progress import Progress
 from neuralsim.evaluation import clip, drives, page
 from neuralsim.evaluation.judges import HERE as JUDGES
 from neuralsim.evaluation.options import CLIP_PARTS, EvaluateOptions
 from neuralsim.evaluation.ways import ALONE, SHIPPED, SMOOTHED
-from neuralsim.recording.mp4 import RecordingError, reason
-from neuralsim.render.files import ImageError
-from neuralsim.renderer import NeuralRenderer, RuntimeUnavailable
+from neuralsim.offline.images import ImageError
+from neuralsim.recording.mp4 import RecordingError
+from neuralsim.renderer.neural_renderer import NeuralRenderer, RuntimeUnavailable
 
 _COST_SIZE, _COST_STEPS = (512, 256), 40
 

@@ -16,8 +16,9 @@ from dataclasses import replace
 import numpy as np
 
 from bridge.messages import Frame
-from neuralsim.evaluation.town_drive import TownDrive, still_visible
-from neuralsim.renderer import NeuralRenderer
+from neuralsim.evaluation.town_drive import TownDrive
+from neuralsim.models.warp import still_visible
+from neuralsim.renderer.neural_renderer import NeuralRenderer
 
 _SMOOTHING = 0.8  # share of the past in plain output smoothing
 _SHIFTS = (2, 4, 6)  # px

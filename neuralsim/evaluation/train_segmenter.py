@@ -25,8 +25,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from neuralsim.evaluation.judges import CAMVID_CLASSES, CAMVID_VOID, FEATURE_LAYERS, Judge, mean_iou
-from neuralsim.export import OPSET, halve_weights
 from neuralsim.models.discriminator import Features
+from neuralsim.models.export import OPSET, halve_weights
 
 _TAPS = {2: 24, 6: 48, 14: 120, 15: 208}  # block -> channels; strides 4, 8, 16, 32
 _WIDTH = 64

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from bridge.messages import Frame
-from neuralsim.renderer import NeuralRenderer
+from neuralsim.renderer.neural_renderer import NeuralRenderer
 
 SHIPPED, ALONE, SMOOTHED = "with_state", "frame_by_frame", "smoothed"
 WAYS = (SHIPPED, ALONE, SMOOTHED)

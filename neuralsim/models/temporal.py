@@ -2,9 +2,9 @@
 
 vid2vid (Wang et al., NeurIPS 2018) composes x_t = (1 - m_t) * w(x_{t-1}) + m_t * h_t: warp what is known, paint what
 is new. The engine gives the warp exactly; the mask follows from it (what was outside the frame or belonged to another
-class is new). Two bounds make drift impossible: at least ``refresh`` of every pixel is painted anew, and the past is
-clipped to what the map alone would paint here (mean and deviation of a 5x5 neighbourhood, as in temporal anti-aliasing;
-Karis, SIGGRAPH 2014).
+class is new). Two bounds make drift impossible, both of temporal anti-aliasing: at least ``blend_factor`` of every
+pixel is painted anew (Karis, SIGGRAPH 2014), and the past is clipped to what is painted here, mean and ``clip_gamma``
+deviations of a 5x5 neighbourhood (variance clipping; Salvi, GDC 2016). ``neuralsim/models/video.py`` shares both.
 """
 
 from __future__ import annotations
@@ -13,27 +13,25 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from neuralsim.models.generator import Painter
+from neuralsim.models.generator import TINT, Painter
 from neuralsim.models.surface import Surface
 
 
 class TemporalGenerator(nn.Module):
-    """``step(tag, instance, motion, depth, camera, style, state...) -> (rgb, state...)``."""
+    """``step(tag, instance, motion, depth, camera, style, guide, state...) -> (rgb, state...)``."""
 
-    INPUTS = ("tag", "instance", "motion", "depth", "camera", "style", "past_rgb", "past_label")
+    INPUTS = ("tag", "instance", "motion", "depth", "camera", "style", "guide", "past_rgb", "past_label")
     OUTPUTS = ("rgb", "next_rgb", "next_label", "detail")
 
     def __init__(
         self,
         surface: Surface,
         painter: Painter,
-        refresh: float = 0.25,
-        spread: float = 1.9,
-        crisp: float = 0.3,
+        sharpen: float = 0.3,
     ) -> None:
+        """``sharpen``: share of what is finer than 5x5 pixels that is added to what is shown, not to the state."""
         super().__init__()
-        self.surface, self.painter = surface, painter
-        self.refresh, self.spread, self.crisp = refresh, spread, crisp
+        self.surface, self.painter, self.sharpen = surface, painter, sharpen
         self.past_frames = 1  # in its state
 
     def forward(
@@ -44,41 +42,37 @@ class TemporalGenerator(nn.Module):
         depth: Tensor,
         camera: Tensor,
         style: Tensor,
+        guide: Tensor,
         past_rgb: Tensor,
         past_label: Tensor,
     ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """One frame.
 
         tag u8 (H, W), instance u16 (H, W), motion f16 (H, W, 2) px, depth f32 (H, W) m, camera f32 (20,), style f32
-        (CHANNELS, 3), past_rgb f32 (1, 3, H, W) in [-1, 1], past_label f32 (1, 1, H, W) (class + 1; -1: no past) ->
-        rgb u8 (H, W, 3), next_rgb, next_label; and detail f32 (1, 2, H/2, W/2), to look at, and because OpenVINO keeps
-        in fp32 what leads to an output, as surface coordinates must be.
+        (CHANNELS, 3), guide u8 (H, W, 4) (``neuralsim/guide``; zeros: none), past_rgb f32 (1, 3, H, W) in [-1, 1],
+        past_label f32 (1, 1, H, W) (class + 1; -1: no past) -> rgb u8 (H, W, 3), next_rgb, next_label; and detail f32
+        (1, 2, H/2, W/2), to look at, and because OpenVINO keeps in fp32 what leads to an output, as surface coordinates
+        must be.
         """
-        label, embedded, detail = self._seen(tag, instance, depth, camera, style)
+        label, embedded, detail = self._seen(tag, instance, depth, camera, style, guide)
         painted = self.painter.paint(embedded, detail)
-        # Classes count from one: the zeros outside the frame are none. Bilinear, so that a pixel whose footprint lies
-        # on two classes compares equal to neither: such a rim would smear one across the other.
         here = label.to(torch.float32)[:, None] + 1.0
-        grid = sampling_grid(motion[None].to(torch.float32))
-        past = F.grid_sample(past_rgb, grid, mode="bicubic", padding_mode="border", align_corners=False)
-        past_here = F.grid_sample(past_label, grid, mode="bilinear", padding_mode="zeros", align_corners=False)
-        known = ((past_here - here).abs() < 1e-3).to(torch.float32)
-        mean = local_mean(painted)
-        # of green alone, which varies as luminance does; about the mean of each pixel, for bf16 has few digits to lose
-        variance = local_mean((painted[:, 1:2] - mean[:, 1:2]).square())
-        spread = self.spread * torch.sqrt(variance + 1e-5) + 0.01
-        bound = torch.minimum(torch.maximum(past, mean - spread), mean + spread)
-        out = (painted + (bound - painted) * ((1.0 - self.refresh) * known)).clamp(-1.0, 1.0)
+        past, _, known = reproject(past_rgb, past_label, here, motion[None].to(torch.float32))
+        kept, mean = clip_history(past, painted, self.painter.config.clip_gamma)
+        share = (1.0 - self.painter.config.blend_factor) * known
+        out = (painted + (kept - painted) * share).clamp(-1.0, 1.0)
         return self._shown(out, here, mean), out, here, detail
 
     def _seen(
-        self, tag: Tensor, instance: Tensor, depth: Tensor, camera: Tensor, style: Tensor
+        self, tag: Tensor, instance: Tensor, depth: Tensor, camera: Tensor, style: Tensor, guide: Tensor
     ) -> tuple[Tensor, Tensor, Tensor]:
         """What the painter is told of one frame: label i64 (1, H, W), embedded f32 (1, embed, H, W), detail."""
-        label, tints, row, detail = self.surface(tag[None], instance[None], depth[None], camera, style)
+        guide = guide[None]
+        label, tints, row, detail = self.surface(tag[None], instance[None], depth[None], camera, style, guide)
         rows = torch.cat([tints, self.painter.label.weight[self.surface.class_of_row]], 1)
         # looked up plane by plane: a look-up of whole rows would have to be transposed
-        return label, rows.t()[:, row[0]][None], detail
+        embedded = rows.t()[:, row[0]][None]
+        return label, torch.cat([self.surface.tinted(embedded[:, :TINT], guide), embedded[:, TINT:]], 1), detail
 
     def _shown(self, out: Tensor, here: Tensor, mean: Tensor) -> Tensor:
         """u8 (H, W, 3): what is shown of the state ``out``; ``mean``: 5x5 means of what was painted."""
@@ -86,8 +80,34 @@ class TemporalGenerator(nn.Module):
         # state stays as it is, or it would sharpen itself without end. But not on outlines: those are stairs of whole
         # pixels in the map, and no lens draws any.
         inside = ((local_mean(here, 3) - here).abs() <= 0.05).to(torch.float32)
-        shown = out + (self.crisp * inside) * (out - mean)
+        shown = out + (self.sharpen * inside) * (out - mean)
         return (shown[0].permute(1, 2, 0) * 127.5 + 128.0).clamp(0.0, 255.0).to(torch.uint8)
+
+
+def reproject(past_rgb: Tensor, past_label: Tensor, here: Tensor, motion: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """The past as seen from this frame: pictures, labels, and where they show this frame's very surface (1, else 0).
+
+    past_rgb f32 (N, 3 L, H, W), past_label f32 (N, L, H, W) and ``here`` f32 (N, 1, H, W) as class + 1, motion f32 (N,
+    H, W, 2) px, backward.
+    """
+    grid = sampling_grid(motion)
+    past = F.grid_sample(past_rgb, grid, mode="bicubic", padding_mode="border", align_corners=False)
+    # Classes count from one: the zeros outside the frame are none. Bilinear, so that a pixel whose footprint lies
+    # on two classes compares equal to neither: such a rim would smear one across the other.
+    past_here = F.grid_sample(past_label, grid, mode="bilinear", padding_mode="zeros", align_corners=False)
+    return past, past_here, ((past_here - here).abs() < 1e-3).to(torch.float32)
+
+
+def clip_history(past: Tensor, painted: Tensor, gamma: float) -> tuple[Tensor, Tensor]:
+    """``past`` within ``gamma`` deviations of what is ``painted`` around each pixel (0: as it is), and the means of
+    ``painted`` over 5x5; all f32 (N, 3, H, W)."""
+    mean = local_mean(painted)
+    if not gamma:
+        return past, mean
+    # of green alone, which varies as luminance does; about the mean of each pixel, for bf16 has few digits to lose
+    variance = local_mean((painted[:, 1:2] - mean[:, 1:2]).square())
+    spread = gamma * torch.sqrt(variance + 1e-5) + 0.01
+    return torch.minimum(torch.maximum(past, mean - spread), mean + spread), mean
 
 
 def local_mean(x: Tensor, side: int = 5) -> Tensor:

@@ -2,10 +2,10 @@
 
     x_t = (1 - m_t) * w(x_{t-1}) + m_t * h_t(s_t, w(x_{t-1}), ..., w(x_{t-L}))    (Wang et al., NeurIPS 2018, eq. 4)
 
-The mask is the painter's own, within bounds: at least ``refresh`` of every pixel is painted anew, what was hidden or
-belonged to another class is all new, and the past is clipped to what is painted here (``neuralsim/models/temporal.py``
-says why). ``refresh`` 0 and ``spread`` 0 in the painter's config take the bounds away. The warp is the engine's motion;
-where a frame has none (``bridge.messages.UNKNOWN_MOTION``), the flow head's.
+The mask is the painter's own, within the bounds of ``neuralsim/models/temporal.py``: at least ``blend_factor`` of every
+pixel is painted anew, what was hidden or belonged to another class is all new, and the past is clipped to what is
+painted here. ``blend_factor`` 0 and ``clip_gamma`` 0 in the painter's config take the bounds away. The warp is the
+engine's motion; where a frame has none (``bridge.messages.UNKNOWN_MOTION``), the flow head's.
 """
 
 from __future__ import annotations
@@ -14,13 +14,12 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from neuralsim.models.classes import CHANNELS
 from neuralsim.models.flow import fill
 from neuralsim.models.generator import MOVERS, Painter
 from neuralsim.models.surface import Surface
-from neuralsim.models.temporal import TemporalGenerator, local_mean, sampling_grid
+from neuralsim.models.temporal import TemporalGenerator, clip_history, reproject
 
 
 class Step(NamedTuple):
@@ -52,7 +51,7 @@ class VideoPainter(nn.Module):
         super().__init__()
         if not painter.config.past_frames:
             raise ValueError("a painter without `past_frames` sees no past: TemporalGenerator composes its frames")
-        self.painter, self.refresh, self.spread = painter, painter.config.refresh, painter.config.spread
+        self.painter = painter
 
     def forward(
         self,
@@ -69,26 +68,17 @@ class VideoPainter(nn.Module):
         label i64 (N, H, W); embedded f32 (N, embed, H, W), movers (N, 1, H, W), detail (N, 2, H/2, W/2) as ``Painter``
         has them; motion f32 (N, H, W, 2) px, backward; past_rgb, past_label: those of the last ``Step`` or ``no_past``.
         """
-        # classes count from one: the zeros outside the frame are none
         here = label.to(torch.float32)[:, None] + 1.0
         flow = None
         if self.painter.flow is not None:
             before = torch.cat([self._code(past_label[:, 0]), past_rgb[:, :3]], 1)
             flow = self.painter.flow(embedded, before)
             motion = fill(motion, flow)
-        grid = sampling_grid(motion)
-        past = F.grid_sample(past_rgb, grid, mode="bicubic", padding_mode="border", align_corners=False)
-        past_here = F.grid_sample(past_label, grid, mode="bilinear", padding_mode="zeros", align_corners=False)
-        known = ((past_here - here).abs() < 1e-3).to(torch.float32)
+        past, past_here, known = reproject(past_rgb, past_label, here, motion)
         painted, mask = self.painter.paint_after(embedded, detail, movers, past, known)
         painted = painted.float()
-        mean = local_mean(painted)
-        kept = past[:, :3]
-        if self.spread > 0.0:
-            spread = local_mean(painted.square()) - mean.square()
-            spread = self.spread * torch.sqrt(spread.clamp(min=1e-5)) + 0.01
-            kept = torch.minimum(torch.maximum(kept, mean - spread), mean + spread)
-        share = (1.0 - self.refresh) * known[:, :1]
+        kept, mean = clip_history(past[:, :3], painted, self.painter.config.clip_gamma)
+        share = (1.0 - self.painter.config.blend_factor) * known[:, :1]
         if mask is not None:
             mask = mask.float()
             share = share * (1.0 - mask)
@@ -136,11 +126,12 @@ class VideoGenerator(TemporalGenerator):
         depth: Tensor,
         camera: Tensor,
         style: Tensor,
+        guide: Tensor,
         past_rgb: Tensor,
         past_label: Tensor,
     ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """One frame; the arguments and results of ``TemporalGenerator.forward``."""
-        label, embedded, detail = self._seen(tag, instance, depth, camera, style)
+        label, embedded, detail = self._seen(tag, instance, depth, camera, style, guide)
         movers = self.moving[label][:, None]
         step = self.video(label, embedded, movers, detail, motion[None].to(torch.float32), past_rgb, past_label)
         rgb = self._shown(step.picture, step.past_label[:, :1], step.mean)
@@ -149,7 +140,5 @@ class VideoGenerator(TemporalGenerator):
 
 def generator(surface: Surface, painter: Painter) -> TemporalGenerator:
     """The whole model around ``painter``, with or without a past."""
-    config = painter.config
-    if config.past_frames:
-        return VideoGenerator(surface, painter)
-    return TemporalGenerator(surface, painter, config.refresh, config.spread)
+    kind = VideoGenerator if painter.config.past_frames else TemporalGenerator
+    return kind(surface, painter)

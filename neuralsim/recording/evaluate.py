@@ -13,9 +13,9 @@ from typing import Any
 
 import numpy as np
 
-from scenarios.loader import Loaded, ScenarioError, parse
-from scenarios.moment import Invasion, Moment, State, Touch
-from scenarios.verdict import Watcher
+from scenarios.engine.assertions import Watcher
+from scenarios.engine.loader import Loaded, ScenarioError, parse
+from scenarios.engine.snapshot import Invasion, Moment, State, Touch
 
 from .mcap_file import McapRecording
 from .writer import RecordingError

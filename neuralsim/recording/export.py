@@ -10,12 +10,13 @@ import numpy as np
 from mcap.records import Attachment, Channel, Header, Message, Metadata, Schema
 from mcap.writer import CompressionType, Writer
 
-from neuralsim.drive.views import tag_picture
+from neuralsim.base.failure import reason
+from neuralsim.recording.records import Lost
+from neuralsim.recording.writer import RecordingError
+from neuralsim.renderer.views import tag_picture
 
 from .mcap_file import CHUNK, Begun, McapRecording, Recorded
 from .mp4 import Mp4Writer
-from .records import Lost
-from .writer import RecordingError, reason
 
 
 @dataclass(frozen=True)

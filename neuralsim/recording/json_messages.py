@@ -51,7 +51,8 @@ class ControlMessage(TypedDict, total=False):
     reverse: bool
 
 
-_Touch = with_config(_CHECKED)(TypedDict("_Touch", {"time": float, "of": _Word, "with": _Word}))
+_Touch = TypedDict("_Touch", {"time": float, "of": _Word, "with": _Word})  # of which one is no name of Python
+_Touch.__pydantic_config__ = _CHECKED  # type: ignore[attr-defined]
 
 
 @with_config(_CHECKED)
@@ -67,7 +68,7 @@ class ScenarioMessage(TypedDict):
 
     time: float
     actors: Annotated[dict[_Word, Annotated[list[float], Field(min_length=8, max_length=10)]], _Many]
-    collisions: Annotated[list[_Touch], _Many]  # type: ignore[valid-type]
+    collisions: Annotated[list[_Touch], _Many]
     lane_invasions: Annotated[list[_Invasion], _Many]
     route: Annotated[list[float], Field(min_length=2, max_length=2)] | None
 

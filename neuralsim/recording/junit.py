@@ -7,8 +7,10 @@ import xml.etree.ElementTree as ET
 from collections.abc import Sequence
 from pathlib import Path
 
+from neuralsim.base.failure import reason
+from neuralsim.recording.writer import RecordingError
+
 from .evaluate import Check, Evaluation
-from .writer import RecordingError, reason
 
 
 def write_junit(path: Path, evaluations: Sequence[Evaluation]) -> None:

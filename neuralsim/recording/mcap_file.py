@@ -21,12 +21,13 @@ from mcap.writer import CompressionType, IndexType, Writer
 
 from bridge.messages import PLANES, Frame
 from bridge.untrusted import limits, names
+from neuralsim.base.failure import reason
+from neuralsim.recording.writer import QueuedWriter, RecordingError
 
 from . import foxglove, json_messages
 from .pictures import decode
 from .records import Lost, Records, open_recording
 from .topics import JSON, LAST, ONCE, PICTURES, RAW, messages, protobuf_topics
-from .writer import QueuedWriter, RecordingError, reason
 
 FLUSH = 0.5  # s of wall clock after which what came is on disk
 CHUNK = 8 << 20  # bytes, before compression

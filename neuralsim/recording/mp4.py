@@ -16,8 +16,8 @@ import av.error
 import numpy as np
 
 from bridge.untrusted import limits
-
-from .writer import QueuedWriter, RecordingError, reason
+from neuralsim.base.failure import reason
+from neuralsim.recording.writer import QueuedWriter, RecordingError
 
 _TIME_BASE = Fraction(1, 90_000)
 _QUEUE = 12  # frames between driving and encoding, fewer of large ones

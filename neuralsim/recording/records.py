@@ -23,8 +23,9 @@ from mcap.writer import MCAP0_MAGIC as MAGIC
 
 from bridge.untrusted import files, limits
 from bridge.untrusted.files import FileRefused
+from neuralsim.base.failure import reason
 
-from .writer import RecordingError, reason
+from .writer import RecordingError
 
 _HEAD = struct.Struct("<BQ")  # opcode, length
 _CHUNK = struct.Struct("<QQQI")  # first and last time of its messages, ns; size and CRC of what it decompresses to
@@ -36,7 +37,11 @@ _KINDS: dict[int, Any] = {
     Opcode.HEADER: Header, Opcode.SCHEMA: Schema, Opcode.CHANNEL: Channel, Opcode.ATTACHMENT: Attachment,
     Opcode.METADATA: Metadata, Opcode.CHUNK_INDEX: ChunkIndex, Opcode.FOOTER: Footer,
 }  # fmt: skip
-_MOST = {Opcode.CHUNK: limits.CHUNK, Opcode.ATTACHMENT: limits.ATTACHMENT + limits.KIB, Opcode.MESSAGE: limits.CHUNK}
+_MOST: dict[int, int] = {
+    Opcode.CHUNK: limits.CHUNK,
+    Opcode.ATTACHMENT: limits.ATTACHMENT + limits.KIB,
+    Opcode.MESSAGE: limits.CHUNK,
+}
 
 
 @dataclass(frozen=True)

@@ -19,12 +19,13 @@ from mcap.opcode import Opcode
 from mcap.records import Attachment, Channel, McapRecord, Message, Metadata
 
 from bridge.messages import Camera, Ego, Frame, Lamp, MovingObject
+from neuralsim.base.failure import reason
+from neuralsim.recording.writer import RecordingError
 
 from . import foxglove
 from .mcap_file import Recorded, attach, checked_about, checked_topic, rate, take
 from .records import Lost, Place, Records, open_recording
 from .topics import LAST, OPTICAL, camera_frame
-from .writer import RecordingError, reason
 
 _KEPT = 4  # chunks that stay in memory, each of some 8 MB
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import contextlib
-import errno
-import os
 import queue
 import threading
 from abc import ABC, abstractmethod
 from pathlib import Path
 from typing import Generic, TypeVar
+
+from neuralsim.base.failure import reason
 
 _Item = TypeVar("_Item")
 _LOOK = 0.2  # s between looks whether the writer still lives, while waiting for it
@@ -17,16 +17,6 @@ _LOOK = 0.2  # s between looks whether the writer still lives, while waiting for
 
 class RecordingError(RuntimeError):
     """A recording cannot be written or read; the message is one line."""
-
-
-def reason(error: BaseException) -> str:
-    """Why a file cannot be written, in words."""
-    number = getattr(error, "errno", None)
-    if number == errno.ENOSPC:
-        return "the disk is full; free some space and start again"
-    if isinstance(number, int) and number > 0:
-        return os.strerror(number).lower()
-    return " ".join(str(error).split())
 
 
 class QueuedWriter(ABC, Generic[_Item]):

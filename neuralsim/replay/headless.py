@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from neuralsim.drive.progress import Progress
+from neuralsim.base.progress import Progress
 from neuralsim.recording.mp4 import Mp4Writer
 from neuralsim.recording.reel import DamagedChunk, Reel
 from neuralsim.recording.writer import RecordingError

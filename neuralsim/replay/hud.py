@@ -6,15 +6,15 @@ from dataclasses import dataclass, field
 
 import pygame
 
-from neuralsim.drive.drawing import AMBER, BLUE, RED, SOFT, WHITE
-from neuralsim.drive.hud import Hud, HudState
-from neuralsim.drive.inputs import VIEW_KEYS
+from neuralsim.window.drawing import AMBER, BLUE, RED, SOFT, WHITE
+from neuralsim.window.hud import Hud, HudState
+from neuralsim.window.inputs import VIEW_KEYS
 
 _HEIGHT = 54  # of the time line's plate, before scaling
 _NARROW = 900  # pixels below which the time line is above the instruments
 _BESIDE = 14 + 322 + 14  # pixels that the instruments take, before scaling
 
-#: What the help overlay shows, as ``neuralsim.drive.inputs.HELP``.
+#: What the help overlay shows, as ``neuralsim.window.inputs.HELP``.
 HELP: tuple[tuple[str, tuple[tuple[tuple[str, ...], str], ...]], ...] = (
     (
         "Time",

@@ -11,10 +11,10 @@ from pathlib import Path
 
 from bridge.untrusted.names import below
 from neuralsim import zoo
-from neuralsim.drive.options import TAGS, DriveOptions
 from neuralsim.recording.reel import Reel, frame_of
 from neuralsim.recording.writer import RecordingError
-from scenarios.loader import load
+from neuralsim.session.options import TAGS, DriveOptions
+from scenarios.engine.loader import load
 
 from .repaint import recorded_remap
 

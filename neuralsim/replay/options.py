@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from neuralsim.remap import Remap  # for a type alone: the help should be there at once
+    from neuralsim.renderer.remap import Remap  # for a type alone: the help should be there at once
 
 RECORDED = "recorded"  # as a model: the pictures as they were recorded
 

@@ -10,19 +10,19 @@ from pathlib import Path
 
 import numpy as np
 
-from neuralsim.drive.window import Window, WindowError  # isort: skip (before pygame: it prepares SDL)
+from neuralsim.window.window import Window, WindowError  # isort: skip (before pygame: it prepares SDL)
 
 import pygame
 
 from neuralsim import zoo
-from neuralsim.drive.hud import HudState
-from neuralsim.drive.options import TAGS
-from neuralsim.drive.session import DriveError
-from neuralsim.drive.views import NAMES, View
 from neuralsim.recording.reel import DamagedChunk, Reel
 from neuralsim.recording.writer import RecordingError
-from neuralsim.remap import following
-from neuralsim.renderer import ModelError, RuntimeUnavailable
+from neuralsim.renderer.neural_renderer import ModelError, RuntimeUnavailable
+from neuralsim.renderer.remap import following
+from neuralsim.renderer.views import NAMES, View
+from neuralsim.session.options import TAGS
+from neuralsim.session.session import DriveError
+from neuralsim.window.hud import HudState
 
 from .hud import ReplayHud
 from .options import RECORDED, ReplayOptions

@@ -7,15 +7,15 @@ from dataclasses import replace
 
 import numpy as np
 
+from bridge.link.motion import compose
 from bridge.messages import Frame
-from bridge.motion import compose
-from neuralsim.drive import lamps
-from neuralsim.drive.options import TAGS
-from neuralsim.drive.session import dress, painter
-from neuralsim.drive.views import tag_picture
 from neuralsim.recording.reel import DamagedChunk, Reel, frame_of, picture_of
 from neuralsim.recording.writer import RecordingError
-from neuralsim.remap import Remap
+from neuralsim.renderer.remap import Remap
+from neuralsim.renderer.views import tag_picture
+from neuralsim.session import lamps
+from neuralsim.session.options import TAGS
+from neuralsim.session.session import dress, painter
 
 from .options import RECORDED
 

@@ -6,18 +6,19 @@ import tempfile
 from dataclasses import replace
 from pathlib import Path
 
-from neuralsim.drive import loop
-from neuralsim.drive.options import DriveOptions
-from neuralsim.drive.processes import ended_by_signals
-from neuralsim.failure import fail
+from neuralsim.base.failure import fail
 from neuralsim.recording.reel import Reel
-from scenarios.loader import ScenarioError
+from neuralsim.session.loop import EXPECTED, DriveError
+from neuralsim.session.options import DriveOptions
+from neuralsim.session.processes import ended_by_signals
+from neuralsim.window.drive import run as start_drive
+from scenarios.engine.loader import ScenarioError
 
 from .headless import repaint
 from .onward import model_to_drive, onward
 from .options import ReplayOptions
 
-_EXPECTED: tuple[type[BaseException], ...] = (*loop.EXPECTED, ScenarioError)
+_EXPECTED: tuple[type[BaseException], ...] = (*EXPECTED, ScenarioError)
 
 
 def run(options: ReplayOptions) -> int:
@@ -42,7 +43,7 @@ def drive_on(file: Path, number: int, options: DriveOptions) -> int:
     """Drive on from frame ``number`` of a recording; returns the exit code."""
     try:
         with Reel(file) as reel, tempfile.TemporaryDirectory(prefix="neuralsim-replay-") as folder:
-            code = loop.run(onward(reel, number, Path(folder), options))
+            code = start_drive(onward(reel, number, Path(folder), options))
     except _EXPECTED as error:
         return fail(error)
     return code
@@ -50,10 +51,10 @@ def drive_on(file: Path, number: int, options: DriveOptions) -> int:
 
 def _play(reel: Reel, options: ReplayOptions) -> tuple[int | None, DriveOptions]:
     """Open the window; the frame to drive on from, if any, and how it is to be painted."""
-    from neuralsim.drive.window import display_available
+    from neuralsim.window.window import display_available
 
     if not display_available():
-        raise loop.DriveError("no display: set DISPLAY, or use --headless --record FILE.mp4")
+        raise DriveError("no display: set DISPLAY, or use --headless --record FILE.mp4")
     from .player import Player
 
     stop: list[bool] = []

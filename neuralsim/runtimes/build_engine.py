@@ -6,7 +6,7 @@ import sys
 import time
 
 from neuralsim import zoo
-from neuralsim.failure import fail
+from neuralsim.base.failure import fail
 from neuralsim.runtimes import driver, engines, tensorrt_
 
 _WIDTH = 28  # characters of the bar

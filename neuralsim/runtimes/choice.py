@@ -15,8 +15,10 @@ from pathlib import Path
 
 import numpy as np
 
-from neuralsim import machine, runtimes
-from neuralsim.runtimes import NotCalibrated, RuntimeUnavailable, Session, cache, driver, engines, ranges, tensorrt_
+from neuralsim.base import machine
+from neuralsim.runtimes import cache, driver, engines, ranges, tensorrt_
+from neuralsim.runtimes.interface import RUNTIMES, NotCalibrated, RuntimeUnavailable, Session
+from neuralsim.runtimes.loading import load, obstacle
 
 _SECONDS = 0.4  # of measuring, for each candidate
 _FIRST = 3  # steps before a candidate may be given up
@@ -47,8 +49,8 @@ def candidates(graph: Path, height: int, width: int) -> dict[str, str]:
     there is no GPU for it.
     """
     found = {}
-    for name in runtimes.RUNTIMES:
-        reason = runtimes.obstacle(name)
+    for name in RUNTIMES:
+        reason = obstacle(name)
         if not reason and name == "torch":
             reason = _no_gpu()
         if not reason and name == "tensorrt":
@@ -71,7 +73,7 @@ def fastest(
         raise RuntimeUnavailable("no runtime is installed: pip install openvino")
     remembered = recall(graph, height, width, threads)
     failed: dict[str, str] = {}
-    if reasons["tensorrt"] and find_spec(runtimes.RUNTIMES["tensorrt"].package):  # installed, so meant to be used
+    if reasons["tensorrt"] and find_spec(RUNTIMES["tensorrt"].package):  # installed, so meant to be used
         failed["tensorrt"] = f"tensorrt: {reasons['tensorrt']}"
     if remembered is not None:
         usable.sort(key=lambda name: name != remembered.runtime)
@@ -105,7 +107,7 @@ def _measured(
 ) -> Session:
     sessions: dict[str, Session] = {}
     with ThreadPoolExecutor(_loaders()) as pool:
-        loading = {name: pool.submit(runtimes.create, name, graph, height, width, threads) for name in usable}
+        loading = {name: pool.submit(load, name, graph, height, width, threads) for name in usable}
     for name, future in loading.items():
         try:
             session = future.result()
@@ -167,7 +169,7 @@ def _first_that_loads(
 ) -> Session:
     for name in names:
         try:
-            return runtimes.create(name, graph, height, width, threads)
+            return load(name, graph, height, width, threads)
         except RuntimeUnavailable as error:
             failed[name] = str(error)
     raise RuntimeUnavailable("; ".join(failed.values()))

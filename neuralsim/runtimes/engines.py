@@ -14,8 +14,8 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from neuralsim import runtimes
-from neuralsim.runtimes import RuntimeUnavailable, cache, driver
+from neuralsim.runtimes import cache, driver
+from neuralsim.runtimes.interface import RuntimeUnavailable
 
 _MAGIC = b"NeuralSim TensorRT engine 1\n"
 _AGAIN = "run neuralsim build-engine"
@@ -47,7 +47,7 @@ class EngineFacts:
         """Those of ``graph`` on this machine. Raises EngineError without a GPU, TensorRT or, for int8, ranges."""
         try:
             gpu = driver.check(driver.gpu())
-            source = runtimes.quantised(graph) if precision == "int8" else graph
+            source = _quantised(graph) if precision == "int8" else graph
         except (driver.NoGpu, RuntimeUnavailable) as error:
             raise EngineError(str(error)) from error
         return cls(cache.sha256(source), height, width, precision, tensorrt_version(), gpu.driver, gpu.name)
@@ -122,7 +122,7 @@ def build(
 
     from neuralsim.runtimes import variants
 
-    source = runtimes.quantised(graph) if facts.precision == "int8" else graph
+    source = _quantised(graph) if facts.precision == "int8" else graph
     model = onnx.load(str(source))
     if facts.precision != "fp32":
         model = variants.half(model)
@@ -215,3 +215,9 @@ def _monitor(trt: Any, report: Report) -> Any:
 
 def _one_line(text: str) -> str:
     return " ".join(text.split())[:300]
+
+
+def _quantised(graph: Path) -> Path:
+    from neuralsim.runtimes.int8 import quantised  # onnx: imported where it is needed alone
+
+    return quantised(graph)

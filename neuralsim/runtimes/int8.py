@@ -19,7 +19,8 @@ import onnx
 import onnxruntime
 from onnx import TensorProto, helper
 
-from neuralsim.runtimes import NEXT, cache, state_shapes, variants
+from neuralsim.runtimes import cache, variants
+from neuralsim.runtimes.interface import NEXT, RuntimeUnavailable, state_shapes
 from neuralsim.runtimes.ranges import Ranges, recall
 
 COARSE = 4  # times narrower than the frame: from here on convolutions are quantised
@@ -134,3 +135,11 @@ def _session(model: onnx.ModelProto, threads: int | None) -> onnxruntime.Inferen
     if threads:
         options.intra_op_num_threads = threads
     return onnxruntime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
+
+
+def quantised(graph: Path) -> Path:
+    """The file of ``graph`` in int8, made on the first call and kept. Raises RuntimeUnavailable."""
+    try:
+        return path(graph)
+    except OSError as error:
+        raise RuntimeUnavailable(f"the graph in int8 cannot be kept: {error.filename}: {error.strerror}") from error

@@ -7,7 +7,8 @@ from pathlib import Path
 import numpy as np
 import onnxruntime as ort
 
-from neuralsim.runtimes import NEXT, RuntimeUnavailable, cache, driver, quantised, state_shapes
+from neuralsim.runtimes import cache, driver
+from neuralsim.runtimes.interface import NEXT, RuntimeUnavailable, state_shapes
 
 PRECISIONS = ("fp32", "fp16", "int8")
 
@@ -95,7 +96,9 @@ def _open(graph: Path, threads: int | None, precision: str | None) -> tuple[ort.
         known = ", ".join((*PRECISIONS, "tensorrt"))
         raise RuntimeUnavailable(f"onnxruntime has no precision {precision!r}; it has {known}")
     if precision == "int8":
-        graph = quantised(graph)
+        from neuralsim.runtimes import int8  # onnx: imported where it is needed alone
+
+        graph = int8.quantised(graph)
     try:
         if precision == "fp16":
             from neuralsim.runtimes import variants

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import openvino as ov
 
-from neuralsim.runtimes import NEXT, RuntimeUnavailable, quantised, state_shapes
+from neuralsim.runtimes.interface import NEXT, RuntimeUnavailable, state_shapes
 
 #: Our names of precisions -> its own. In an int8 graph, what is not int8 is as the processor likes.
 _HINTS = {"fp32": "f32", "bf16": "bf16"}
@@ -102,7 +102,9 @@ def _compile(
     if precision not in (None, *PRECISIONS):
         raise RuntimeUnavailable(f"openvino has no precision {precision!r}; it has {', '.join(PRECISIONS)}")
     if precision == "int8":
-        graph = quantised(graph)
+        from neuralsim.runtimes import int8  # onnx: imported where it is needed alone
+
+        graph = int8.quantised(graph)
     try:
         core = ov.Core()
         model = core.read_model(graph)

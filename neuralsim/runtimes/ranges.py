@@ -9,7 +9,8 @@ import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from neuralsim.runtimes import NotCalibrated, cache
+from neuralsim.runtimes import cache
+from neuralsim.runtimes.interface import NotCalibrated
 
 NAME = "int8.json"
 

@@ -14,8 +14,9 @@ from typing import Any
 
 import numpy as np
 
-from neuralsim.runtimes import NEXT, RuntimeUnavailable, driver, engines, state_shapes
+from neuralsim.runtimes import driver, engines
 from neuralsim.runtimes.engines import EngineError, EngineFacts
+from neuralsim.runtimes.interface import NEXT, RuntimeUnavailable, state_shapes
 
 PRECISIONS = ("fp16", "fp32", "int8")
 

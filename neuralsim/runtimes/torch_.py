@@ -17,7 +17,8 @@ import torch
 from onnx import TensorProto, helper, numpy_helper
 from torch import Tensor, fx
 
-from neuralsim.runtimes import NEXT, RuntimeUnavailable, state_shapes, variants
+from neuralsim.runtimes import variants
+from neuralsim.runtimes.interface import NEXT, RuntimeUnavailable, state_shapes
 from neuralsim.runtimes.torch_operators import OPERATORS, SIZES, TYPES
 
 PRECISIONS = ("fp32", "bf16", "fp16")

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from bridge.tags import COLOURS
-from neuralsim.drive.progress import Progress
+from neuralsim.base.progress import Progress
 from neuralsim.models.classes import CARLA_TO_CHANNEL, CHANNELS
 from neuralsim.training.rollout import rolled_out
 from neuralsim.training.tensors import Seen

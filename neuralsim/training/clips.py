@@ -17,8 +17,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from neuralsim.evaluation.town_drive import warp_source
-from neuralsim.render.flow import backward
+from neuralsim.models.warp import warp_source
+from neuralsim.offline.flow import backward
 from neuralsim.training import data
 from neuralsim.training.data import Picture
 
@@ -134,7 +134,7 @@ def moved_still(picture: Picture, width: int, height: int, frames: int, rng: np.
 
 
 def real_clip(pictures: Sequence[Picture], width: int, height: int, rng: np.random.Generator) -> Clip:
-    """Consecutive frames of a video: one crop of all, motion by dense inverse search (``neuralsim/render/flow.py``),
+    """Consecutive frames of a video: one crop of all, motion by dense inverse search (``neuralsim/offline/flow.py``),
     and the sketch's noise carried along with it."""
     seed = int(rng.integers(2**32))
     cut = [data.crop(picture, width, height, np.random.default_rng(seed)) for picture in pictures]

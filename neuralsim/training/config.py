@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from neuralsim.recording.writer import reason
+from neuralsim.base.failure import reason
 
 if TYPE_CHECKING:
     from neuralsim.models.generator import PainterConfig
@@ -49,6 +49,8 @@ class TrainConfig(BaseModel):
     simulated: str = ""  # folder of .npz frame pairs made by neuralsim.training.simulated
     width: int = Field(512, ge=64, multiple_of=32)  # px
     height: int = Field(256, ge=32, multiple_of=32)  # px
+    zoom: float = Field(1.45, ge=1.45, le=4)  # of a crop at most, over what just fills it; beyond 1.45 only as far as
+    # the picture's own resolution goes
     batch: int = Field(2, ge=1)  # of each process
     accumulate: int = Field(1, ge=1)  # batches whose gradients make one step
     precision: Literal["bf16", "fp32"] = "bf16"  # of the activations; weights and optimiser are fp32
@@ -65,6 +67,9 @@ class TrainConfig(BaseModel):
     networks: list[Literal[0, 1]] = Field([1], min_length=1)  # EfficientNet-Lite variants whose features the losses use
     frechet: float = Field(0.0, ge=0)  # Fréchet distance of painted map pairs from pictures: training/frechet.py
     patches: float = Field(0.0, ge=0)  # multi-scale PatchGAN D_I
+    segmentation: float = Field(0.0, ge=0)  # segmentation discriminator; begin with 0.1
+    label_mix: float = Field(0.0, ge=0)  # its consistency on mixtures of painted and real, on real pictures
+    objects: float = Field(0.0, ge=0)  # discriminator and features on crops of vehicles, people and cycles
     video: float = Field(0.0, ge=0)  # video discriminator D_V, on rollouts; begin with 0.1
     matching: float = Field(0.0, ge=0)  # features of the PatchGANs and of D_V, as far as those are on
     features: float = Field(4.0, ge=0)

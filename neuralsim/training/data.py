@@ -145,16 +145,19 @@ def sketch(
     return np.clip(hint, -1.0, 1.0) * keep[label]
 
 
-def example(picture: Picture, width: int, height: int, rng: np.random.Generator) -> Example:
+def example(picture: Picture, width: int, height: int, rng: np.random.Generator, zoom: float = MOST_ZOOM) -> Example:
     """A random crop of ``picture`` at ``width`` x ``height``, and what the painter is told of it."""
-    return told(crop(picture, width, height, rng), rng)
+    return told(crop(picture, width, height, rng, zoom), rng)
 
 
-def crop(picture: Picture, width: int, height: int, rng: np.random.Generator) -> Picture:
-    """A random part of ``picture`` at ``width`` x ``height``: scale, place and mirror vary."""
+def crop(picture: Picture, width: int, height: int, rng: np.random.Generator, zoom: float = MOST_ZOOM) -> Picture:
+    """A random part of ``picture`` at ``width`` x ``height``: scale, place and mirror vary.
+
+    Beyond ``MOST_ZOOM``, and to ``zoom`` at most, it comes only as near as no pixel of the picture is magnified.
+    """
     h, w = picture.label.shape
     low = max(width / w, height / h)
-    scale = low * rng.uniform(1.0, MOST_ZOOM)
+    scale = low * rng.uniform(1.0, max(MOST_ZOOM, min(zoom, 1.0 / low)))
     cw, ch = min(w, round(width / scale)), min(h, round(height / scale))
     x, y = rng.integers(0, w - cw + 1), rng.integers(0, h - ch + 1)
     window = slice(y, y + ch), slice(x, x + cw)

@@ -19,7 +19,7 @@ import numpy as np
 from bridge.tags import Tag
 from neuralsim import classmaps
 from neuralsim.models.classes import CARLA_TO_CHANNEL
-from neuralsim.render.files import SUFFIXES, ImageError, read, read_ids
+from neuralsim.offline.images import SUFFIXES, ImageError, read, read_ids
 from neuralsim.training.config import Source
 from neuralsim.training.data import MOST_ZOOM, Picture, mark_road_lines
 
@@ -188,16 +188,21 @@ class Pictures:
     """All pictures of a run. Those that cannot be used are told once, counted in ``left_out`` and never drawn again.
 
     ``fit``: width and height that are trained at, px; ``memory``: bytes for decoded pictures; ``tell`` gets a line for
-    each problem. May be used by several threads.
+    each problem; ``zoom``: the greatest that is asked of a crop. May be used by several threads.
     """
 
     def __init__(
-        self, found: Sequence[Found], fit: tuple[int, int], memory: int, tell: Callable[[str], None] = lambda _: None
+        self,
+        found: Sequence[Found],
+        fit: tuple[int, int],
+        memory: int,
+        tell: Callable[[str], None] = lambda _: None,
+        zoom: float = MOST_ZOOM,
     ) -> None:
         self.found = list(found)
         self.left_out: dict[Path, str] = {}
         self.unknown: dict[str, Counter[int]] = {each.name: Counter() for each in found}  # label -> pixels, by source
-        self._fit, self._room, self._tell = fit, memory, tell
+        self._fit, self._room, self._tell, self._zoom = fit, memory, tell, zoom
         self._kept: dict[Path, Picture] = {}
         self._seen: set[Path] = set()
         self._lock = threading.Lock()
@@ -318,5 +323,5 @@ class Pictures:
 
     def _size(self, width: int, height: int) -> tuple[int, int]:
         """What a crop at the greatest zoom still has all the pixels of."""
-        scale = min(1.0, MOST_ZOOM * max(self._fit[0] / width, self._fit[1] / height))
+        scale = min(1.0, self._zoom * max(self._fit[0] / width, self._fit[1] / height))
         return max(1, round(width * scale)), max(1, round(height * scale))

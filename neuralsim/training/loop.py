@@ -109,7 +109,7 @@ class Examples:
 
     def _still(self, number: int) -> Example:
         rng = self._rng(0, number)
-        return example(self._pictures.draw(rng), *self._config.size_at(number // self._each), rng)
+        return example(self._pictures.draw(rng), *self._config.size_at(number // self._each), rng, self._config.zoom)
 
     def _pair(self, number: int) -> Pair:
         return load_pair(self._files[int(self._rng(1, number).integers(len(self._files)))])

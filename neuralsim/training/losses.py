@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from neuralsim.models.classes import Channel
+from neuralsim.models.classes import CHANNELS, Channel
 from neuralsim.training.data import LUMA
 from neuralsim.training.tensors import warp
 
@@ -18,6 +18,7 @@ _HUE_FREEDOM = 0.08  # of 2: chroma that a texture may add to its tint
 _HUE_OF_VEHICLES = 0.15  # and a vehicle more than that, for its lamps and number plates
 _TONE_FREEDOM = 0.4  # of 2: luminance that a texture may add to what its sketch says
 _TONE_OF_VEHICLES = 0.3  # and a vehicle more than that: it reflects the sky
+_MOST_WEIGHT = 8.0  # of a rare class's pixel, over that of a class as common as the mean
 _GAIN = 4.5  # of the sketch, about the middle of those in neuralsim/training/data.py
 
 
@@ -35,6 +36,26 @@ def generator_loss(fake: list[Tensor], kind: Gan = "hinge") -> Tensor:
     if kind == "lsgan":
         return torch.stack([(f.float() - 1).square().mean() for f in fake]).mean()
     return -torch.stack([f.float().mean() for f in fake]).mean()
+
+
+def class_weights(label: Tensor) -> Tensor:
+    """f32 (N, H, W), the weight of each pixel of ``label`` i64: the root of the inverse frequency of its class in the
+    batch, at most ``_MOST_WEIGHT``; 0 where the class is not known. OASIS takes the inverse frequency itself, by which
+    a few pixels of a sign outweigh a street."""
+    counts = torch.bincount(label.flatten(), minlength=CHANNELS).float()
+    present = (counts > 0).sum().clamp(min=1)
+    weights = torch.sqrt(counts.sum() / present / counts.clamp(min=1.0)).clamp(max=_MOST_WEIGHT)
+    weights[Channel.OTHER] = 0.0
+    return weights[label]
+
+
+def segmentation_loss(logits: Tensor, target: Tensor | int, weights: Tensor) -> Tensor:
+    """Cross entropy of ``logits`` (N, K, H, W) against ``target`` i64 (N, H, W), or one class for all pixels, weighted
+    per pixel (OASIS, equations 1 and 2)."""
+    if isinstance(target, int):
+        target = torch.full(logits.shape[:1] + logits.shape[2:], target, device=logits.device)
+    entropy = F.cross_entropy(logits.float(), target, reduction="none")
+    return (entropy * weights).sum() / (weights.sum() + 1.0)
 
 
 def feature_distance(a: list[Tensor], b: list[Tensor]) -> Tensor:

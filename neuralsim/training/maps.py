@@ -1,7 +1,7 @@
 """Labels of real pictures, with the surface planes that ``neuralsim render`` gives them, as training pairs.
 
 In training on pictures sketch and tint come from the picture itself; a map that is rendered has those of the stand-in
-world (``neuralsim/render/stage.py``). Here the painter meets the latter on the labels of real streets. The second frame
+world (``offline/pseudo_depth.py``). Here the painter meets the latter on the labels of real streets. The second frame
 of a pair is the first one's view moved by whole pixels, which is about what a turn by a fraction of a degree does.
 """
 
@@ -13,17 +13,19 @@ import cv2
 import numpy as np
 import torch
 
+from neuralsim.guide.exemplars import Atlas, ExemplarGuide
 from neuralsim.models.classes import CARLA_TO_CHANNEL, CHANNELS, Channel
 from neuralsim.models.surface import Surface
-from neuralsim.render.objects import Objects
-from neuralsim.render.options import RenderOptions
-from neuralsim.render.stage import Stage, horizon_row
+from neuralsim.offline.objects import Objects
+from neuralsim.offline.options import RenderOptions
+from neuralsim.offline.pseudo_depth import Stage, horizon_row
 from neuralsim.training.data import MOST_ZOOM, Picture
 from neuralsim.training.datasets import Pictures
 from neuralsim.training.simulated import MAP
 
 _FARTHEST = 8  # px, of the second frame's view from the first one's
 _FIRST_HOUSE = 61_000  # instances of houses
+_WITH_EXEMPLARS = 0.75  # share of the pairs whose objects have sketches of real ones
 _OWN_LIGHT = 0.6  # share of the pairs in the style that the picture's data set is closest to
 _TAG_OF_CHANNEL = np.array([np.flatnonzero(channel == CARLA_TO_CHANNEL)[0] for channel in range(CHANNELS)], np.uint8)
 
@@ -37,6 +39,7 @@ def make_map_pairs(
     width: int = 512,
     height: int = 256,
     seed: int = 0,
+    atlas: Atlas | None = None,
 ) -> None:
     """``count`` pairs out of the labels of ``pictures`` into ``folder``, in the form of ``training/simulated.py``."""
     folder.mkdir(parents=True, exist_ok=True)
@@ -46,15 +49,22 @@ def make_map_pairs(
         picture = pictures.draw(rng)
         own = light[picture.source]
         style = own if own in styles and rng.random() < _OWN_LIGHT else str(rng.choice(list(styles)))
-        planes = map_pair(picture, surface, torch.from_numpy(styles[style]), width, height, rng)
+        exemplars = ExemplarGuide(atlas) if atlas is not None and rng.random() < _WITH_EXEMPLARS else None
+        planes = map_pair(picture, surface, torch.from_numpy(styles[style]), width, height, rng, exemplars)
         np.savez_compressed(folder / f"{MAP}{seed:03d}_{number:05d}.npz", **planes)  # type: ignore[arg-type]
 
 
 def map_pair(
-    picture: Picture, surface: Surface, style: torch.Tensor, width: int, height: int, rng: np.random.Generator
+    picture: Picture,
+    surface: Surface,
+    style: torch.Tensor,
+    width: int,
+    height: int,
+    rng: np.random.Generator,
+    exemplars: ExemplarGuide | None = None,
 ) -> dict[str, np.ndarray]:
     """label u8 (2, H, W), tint f16 (2, 3, H, W), detail f16 (2, 2, H/2, W/2), motion f16 (1, H, W, 2) px and visible
-    bool (1, H, W) of a random part of the map."""
+    bool (1, H, W) of a random part of the map, whose objects look like ``exemplars``."""
     label, instance = picture.label, picture.instance
     if rng.random() < 0.5:  # most data sets label no lines
         label = np.where(label == Channel.ROAD_LINE, np.uint8(Channel.ROAD), label)
@@ -72,6 +82,7 @@ def map_pair(
     view = Stage(size, focal, horizon_row([CARLA_TO_CHANNEL[tag]])).view(tag, instance, None, None)
     view.pose[:2, 3] = rng.uniform(-500.0, 500.0, 2)  # other houses, other noise
     houses = (_FIRST_HOUSE + view.plot + int(rng.integers(4000))).astype(np.uint16)
+    guide = None if exemplars is None else torch.from_numpy(exemplars.follow(tag, instance))
     instance = np.where(view.plot > 0, houses, instance).astype(np.uint16)
     x, y = (int(rng.integers(0, free + 1)) for free in (size[0] - width - _FARTHEST, size[1] - height - _FARTHEST))
     moves = rng.integers(0, _FARTHEST + 1, (2, 2))
@@ -79,6 +90,8 @@ def map_pair(
     for dx, dy in moves:
         window = slice(y + dy, y + dy + height), slice(x + dx, x + dx + width)
         lens = [focal, focal, size[0] / 2.0 - x - dx, size[1] / 2.0 - y - dy]
+        top, left = (y + dy) // 2 * 2, (x + dx) // 2 * 2  # a sketch stands at even rows and columns
+        even = slice(top, top + height), slice(left, left + width)
         with torch.no_grad():
             channels, table, row, detail = surface(
                 torch.from_numpy(np.ascontiguousarray(tag[window]))[None],
@@ -86,6 +99,7 @@ def map_pair(
                 torch.from_numpy(np.ascontiguousarray(view.depth[window]))[None],
                 torch.tensor([*view.pose.ravel(), *lens], dtype=torch.float32),
                 style,
+                None if guide is None else guide[even][None],
             )
         frames.append((channels[0].numpy(), table[row[0]].permute(2, 0, 1).numpy(), detail[0].numpy()))
     motion = np.broadcast_to((moves[1] - moves[0]).astype(np.float16), (1, height, width, 2))

@@ -9,8 +9,8 @@ from itertools import islice
 
 import numpy as np
 
-from neuralsim.light import derived
 from neuralsim.models.classes import CHANNELS, Channel
+from neuralsim.renderer.weather_style import derived
 from neuralsim.training.data import LUMA, Picture, objects, tint
 
 #: Style name -> pattern of the picture names it is taken from (recordings made under one light).
@@ -70,7 +70,7 @@ def styles(pictures: Iterable[Picture]) -> dict[str, np.ndarray]:
     """Median mean-colour of each class, f32 (CHANNELS, 3) in [-0.5, 0.5], over the pictures of each style.
 
     A data set of which no picture is in ``STYLES`` is a style of its own, under its name. Rows of movers are offsets
-    that fall on their palette: 0 by day, dark at dusk. ``neuralsim.light`` adds what pictures
+    that fall on their palette: 0 by day, dark at dusk. ``neuralsim.renderer.weather_style`` adds what pictures
     do not show. Raises ValueError when nothing can be learned from them.
     """
     rows, names, sources = [], [], []

@@ -42,7 +42,7 @@ def rollout_step(
     rows: list[tuple[int, Row]] = []
     said: dict[str, list[float]] = {}
     with torch.no_grad(), trainer.cast():
-        other = trainer.seen(image, blurred(one_hot(label))) if clip.image is None else None
+        other = trainer.seen(image, blurred(one_hot(label)), label) if clip.image is None else None
     for t in range(frames):
         labels = one_hot(clip.label[:, t])
         embedded = trainer.painter.embed(clip.label[:, t], clip.tint[:, t])
@@ -52,13 +52,13 @@ def rollout_step(
             step = video(clip.label[:, t], embedded, movers, clip.detail[:, t], motion, *past)
             if clip.image is None:
                 assert other is not None
-                real, fake = other, trainer.seen(step.picture, blurred(labels))
+                real, fake = other, trainer.seen(step.picture, blurred(labels), clip.label[:, t])
                 terms = trainer.judged(fake)
                 terms |= trainer.promised(step.picture, clip.label[:, t], clip.tint[:, t], clip.detail[:, t])
             else:
                 with torch.no_grad():
-                    real = trainer.seen(clip.image[:, t], labels)
-                fake = trainer.seen(step.picture, labels)
+                    real = trainer.seen(clip.image[:, t], labels, clip.label[:, t])
+                fake = trainer.seen(step.picture, labels, clip.label[:, t])
                 terms = trainer.judged(fake, real)
             if t:
                 terms |= _in_time(trainer, clip, t, step, painted[-1])
@@ -75,7 +75,7 @@ def rollout_step(
             said.setdefault(name, []).append(term.item())
     trainer.update("painter")
     for real, fake in judged:
-        for name, value in trainer.gather_judges(real, fake, 1.0 / frames).items():
+        for name, value in trainer.gather_judges(real, fake, 1.0 / frames, clip.image is not None).items():
             said.setdefault(name, []).append(value)
     truth = clip if clip.image is not None else reference
     if c.video and truth is not None and rows:

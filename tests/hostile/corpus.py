@@ -21,7 +21,7 @@ from mcap.writer import CompressionType, Writer
 
 from bridge.messages import Camera, Frame, MovingObject
 from bridge.tags import Tag
-from bridge.town import towns
+from bridge.town.opendrive import towns
 from neuralsim.recording import foxglove
 from neuralsim.recording.topics import JSON, messages
 

@@ -55,7 +55,17 @@ class Report:
 @contextlib.contextmanager
 def town(*options: str) -> Iterator[tuple[subprocess.Popen[str], int]]:
     """A town in a process of its own, and its port."""
-    command = [sys.executable, "-m", "bridge.town.server", "--port", "0", "--town", "hamlet", "--with-parent", *options]
+    command = [
+        sys.executable,
+        "-m",
+        "bridge.town.carla_server.server",
+        "--port",
+        "0",
+        "--town",
+        "hamlet",
+        "--with-parent",
+        *options,
+    ]
     with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as process:
         try:
             assert process.stdout is not None
@@ -193,7 +203,7 @@ def _flood(port: int, seed: int, calls: int, progress: _Progress) -> None:
 
 def names() -> list[str]:
     """Every function of the port that a stranger may call without a right to what it does."""
-    from bridge.town.wire.functions import FUNCTIONS
+    from bridge.town.carla_server.handlers import FUNCTIONS
 
     harmless = [name for name in FUNCTIONS if name not in ALLOWED]
     # Who sets the clock, or destroys a car, may: these are calls that every client can make of its own right.

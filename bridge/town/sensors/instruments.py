@@ -17,7 +17,7 @@ import msgpack
 import numpy as np
 
 from bridge.tags import Tag
-from bridge.town.actors import Actor
+from bridge.town.core.types import Actor
 from bridge.town.sensors.rays import Hits
 
 GRAVITY = 9.81  # m/s^2

@@ -11,9 +11,9 @@ from dataclasses import dataclass
 import numpy as np
 from numba import njit
 
-from bridge.town.raster import Placements, Scene
-from bridge.town.sensors.boxes import tree_of
-from bridge.town.stage import Poses
+from bridge.town.render.raster import Placements, Scene
+from bridge.town.render.view_cache import Poses
+from bridge.town.sensors.bvh import tree_of
 
 STACK = 96
 _options = {"cache": True, "nogil": True, "error_model": "numpy"}

@@ -1,0 +1,1 @@
+"""The bridge: CARLA's official client on one side, frames on the other."""

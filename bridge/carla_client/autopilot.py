@@ -1,0 +1,419 @@
+"""Lane following by waypoints, for any CARLA map: the ego's own driver, without Traffic Manager.
+
+Steering is pure pursuit (Coulter 1992), speed the intelligent driver model (Treiber, Hennecke, Helbing 2000) against
+whatever stands or moves on the path ahead; bends limit it by lateral acceleration. All decisions come from the map, the
+snapshot and a seeded generator: same seed, same drive.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from itertools import takewhile
+from math import atan, atan2, cos, hypot, inf, pi, radians, sin, sqrt
+from typing import Any
+
+import carla
+import numpy as np
+
+from bridge.carla_client.spawn_points import ONWARD
+
+STEP = 1.0  # m between points of the path
+AHEAD = 55  # points of it
+OFF_PATH = 4.0  # m from the path until it is planned anew
+LATERAL = 2.2  # m/s^2 in bends
+ACCELERATION, BRAKING = 2.0, 2.2  # m/s^2, comfortable
+HEADWAY, GAP = 1.3, 3.0  # s and m behind a leader
+MARGIN = 0.35  # m to the side of what is passed
+END = 6.0  # m from the bumper to the end of a road: who stands there has arrived
+PATIENCE = 6.0  # s behind somebody who stands, until squeezing past is tried: two who yield to each other never go on
+
+_AROUND = np.array(
+    [(i, j) for i in (-1.0, 0.0, 1.0) for j in (-1.0, 0.0, 1.0)]
+)  # points of a box, its half sizes as unit
+
+
+@dataclass(frozen=True)
+class Body:
+    """Somebody else on the road, seen from above. Metres, radians, m/s."""
+
+    x: float
+    y: float
+    yaw: float
+    half_length: float
+    half_width: float
+    vx: float
+    vy: float
+    walks: bool = False
+
+
+@dataclass(frozen=True)
+class Halt:
+    """A stop line that must not be crossed now: position in metres, heading of its lane in radians."""
+
+    x: float
+    y: float
+    yaw: float
+    yellow: bool = False
+
+
+@dataclass(frozen=True)
+class Pedals:
+    """Throttle and brake 0 .. 1, steer -1 .. 1."""
+
+    throttle: float
+    steer: float
+    brake: float
+
+
+@dataclass(frozen=True)
+class _Aside:
+    """A way over: metres to the right of the lane's middle before and after it, its first point and its points."""
+
+    before: float
+    after: float
+    first: int
+    count: int
+
+    def at(self, points: np.ndarray) -> np.ndarray:
+        """Metres to the right at points of the path, counted from its beginning."""
+        share = np.clip((points - self.first) / self.count, 0.0, 1.0)
+        return self.before + (self.after - self.before) * share * share * (3.0 - 2.0 * share)
+
+
+class Autopilot:
+    """Drives one vehicle along its lane.
+
+    To be set at any time: ``cruise``, the wanted speed in m/s, and ``turn``, where to go at junctions: "straight",
+    "left", "right" as far as there is such a way, or "any", drawn by ``seed``.
+    """
+
+    def __init__(
+        self,
+        town: carla.Map,
+        half_length: float,
+        half_width: float,
+        wheelbase: float,
+        lock: float,  # radians, greatest angle of the front wheels
+        seed: int = 0,
+        cruise: float = 10.0,  # m/s
+    ) -> None:
+        self._map = town
+        self._half_length, self._half_width = half_length, half_width
+        self._wheelbase, self._lock = wheelbase, lock
+        self._random = np.random.default_rng(seed)
+        self.cruise = cruise
+        self.turn = "any"
+        self._waypoints: list[carla.Waypoint] = []
+        self._places: list[tuple[float, float]] = []  # where the path runs at each waypoint, m
+        self._route: deque[tuple[carla.Waypoint, float, float]] = deque()  # what of a given way is not in the path yet
+        self._xy = np.zeros((0, 2))
+        self._passed = 0  # points of the path that lie behind
+        self._aside: _Aside | None = None  # how far from the lane's middle the path runs, if it does
+        self._beyond, self._beyond_metres = 0, 0.0  # lanes to the right of its own where it runs, and how far that is
+        self._trim = 0.0  # throttle that holds the speed, learnt
+        self._speed = 0.0
+        self._wanted = 0.0
+        self._old_yaw = 0.0
+        self._waited = 0.0  # s of standing, but not at a light
+        self._bend = 0.0  # curvature that the last steering should have given, 1/m
+        self._gain = np.array([0.01, 0.01])  # what it gave over what it should, as a running regression
+
+    def reset(self) -> None:
+        """Forget the path, after a respawn."""
+        self._clear()
+        self._route.clear()
+        self._bend = 0.0
+
+    def follow(self, route: Iterable[tuple[carla.Waypoint, float, float]]) -> None:
+        """Take this way, a point (its lane, x, y in metres) each ``STEP`` metres, and go on freely behind its end."""
+        self._clear()
+        self._route = deque(route)
+
+    def change_lane(self, lanes: int, length: float, oncoming: bool = False) -> bool:
+        """Let the path go over to the lane so many lanes to the right (negative: left) of the one where it runs, within
+        ``length`` metres. ``oncoming``: also to lanes that lead the other way or are not for driving.
+
+        False if there is no such lane all along, or no path yet; then nothing has changed.
+        """
+        lanes += self._beyond
+        beside = list(takewhile(bool, (_beside(way, lanes) for way in self._waypoints)))
+        need = min(int(length / STEP) + 1, len(self._waypoints))
+        if not need or len(beside) < need:
+            return False
+        same = 0
+        for way, own in zip(beside, self._waypoints, strict=False):
+            if way.lane_type != carla.LaneType.Driving or way.lane_id * own.lane_id <= 0:
+                break
+            same += 1
+        if same < need and not oncoming:
+            return False
+        here, there = self._waypoints[0].transform, beside[0].transform.location
+        right = here.get_right_vector()
+        metres = (there.x - here.location.x) * right.x + (there.y - here.location.y) * right.y
+        at = self._aside_now()
+        if same >= need:
+            self._waypoints = beside[:same]
+            self._places = [(way.transform.location.x, way.transform.location.y) for way in self._waypoints]
+            self._beyond, self._beyond_metres = 0, 0.0
+            self._go_aside(at - metres, 0.0, length)
+        else:
+            self._beyond, self._beyond_metres = lanes, metres
+            self._go_aside(at, metres, length)
+        self._lay_out()
+        return True
+
+    def lanes_to(self, lane: int) -> int:
+        """How many lanes to the right of where the path runs a lane of this id is (negative: to the left); 0 without a
+        path."""
+        if not self._waypoints:
+            return 0
+        own = self._waypoints[0].lane_id
+        # Counted from the middle of the road outwards, on the path's own side of it; there is no lane 0.
+        wanted = lane if own > 0 else -lane
+        return wanted + (wanted < 0) - abs(own) - self._beyond
+
+    @property
+    def arrived(self) -> bool:
+        """Whether it stands where the road ends."""
+        return self.left < END + self._half_length and abs(self._speed) < 0.3
+
+    @property
+    def left(self) -> float:
+        """Metres of the path until the road ends, infinite where no end is in sight."""
+        return inf if len(self._waypoints) >= AHEAD else max(len(self._waypoints) - 2, 0) * STEP
+
+    def shift(self, across: float, length: float) -> bool:
+        """Let the path run ``across`` metres to the right of the middle of the lane that it runs in, from ``length``
+        metres on. False if there is no path yet."""
+        if self._waypoints:
+            self._go_aside(self._aside_now(), self._beyond_metres + across, length)
+            self._lay_out()
+        return bool(self._waypoints)
+
+    def _aside_now(self) -> float:
+        return float(self._aside.at(np.array(self._passed))) if self._aside is not None else 0.0
+
+    def _go_aside(self, before: float, after: float, length: float) -> None:
+        self._aside = _Aside(before, after, self._passed, max(int(length / STEP), 1))
+
+    def drive(
+        self,
+        x: float,
+        y: float,
+        z: float,
+        yaw: float,
+        speed: float,
+        bodies: Sequence[Body],
+        halts: Sequence[Halt],
+        delta: float,
+    ) -> Pedals:
+        """Pedals and steering for a vehicle at (x, y, z) metres, ``yaw`` radians, ``speed`` m/s.
+
+        ``delta``: seconds since the last call.
+        """
+        self._plan(x, y, z)
+        self._learn_steering(yaw, speed, delta)
+        self._waited = self._waited + delta if abs(speed) < 0.5 else max(0.0, self._waited - 4.0 * delta)
+        if len(self._xy) < 3:
+            return Pedals(0.0, 0.0, 1.0)
+        return self._pedals(self._acceleration(x, y, speed, bodies, halts), self._steer(x, y, yaw, speed), speed, delta)
+
+    def _plan(self, x: float, y: float, z: float) -> None:
+        """Drop what lies behind and extend the path to ``AHEAD`` points."""
+        if self._waypoints:
+            # Compare with the first points only: a path that meets itself would be cut short.
+            distance = np.hypot(self._xy[:12, 0] - x, self._xy[:12, 1] - y)
+            nearest = int(distance.argmin())
+            if distance[nearest] > OFF_PATH:
+                if self._route:  # back to what is left of it
+                    self._route.extendleft(
+                        (way, *place) for way, place in zip(self._waypoints[::-1], self._places[::-1], strict=True)
+                    )
+                self._clear()
+            elif nearest > 1:
+                del self._waypoints[: nearest - 1], self._places[: nearest - 1]
+                self._passed += nearest - 1
+        if not self._waypoints and self._route:
+            near = [hypot(at_x - x, at_y - y) for _, at_x, at_y in list(self._route)[: 2 * AHEAD]]
+            for _ in range(near.index(min(near))):
+                self._route.popleft()
+            if min(near) > OFF_PATH:
+                self._route.clear()  # it has lost its way
+        if not self._waypoints and not self._route:
+            start = self._map.get_waypoint(
+                carla.Location(x, y, z), project_to_road=True, lane_type=carla.LaneType.Driving
+            )
+            if start is None:
+                self._xy = np.zeros((0, 2))
+                return
+            self._append(start)
+        while len(self._waypoints) < AHEAD:
+            if self._route:
+                way, at_x, at_y = self._route.popleft()
+                self._waypoints.append(way)
+                self._places.append((at_x, at_y))
+                continue
+            ways = self._waypoints[-1].next(STEP)
+            if not ways:
+                break
+            ways.sort(key=lambda way: (way.road_id, way.lane_id))  # the client's own order may vary
+            self._append(self._choose(ways) if len(ways) > 1 else ways[0])
+        self._lay_out()
+
+    def _lay_out(self) -> None:
+        """Where the path runs, from the places of its points and how far aside of them it is to be."""
+        self._xy = np.array(self._places).reshape(-1, 2)
+        if self._aside is not None and len(self._xy) > 1:
+            along = np.gradient(self._xy, axis=0)
+            along /= np.maximum(np.hypot(along[:, 0], along[:, 1]), 1e-6)[:, None]
+            aside = self._aside.at(self._passed + np.arange(len(self._xy)))
+            self._xy += aside[:, None] * np.stack([-along[:, 1], along[:, 0]], 1)  # y is to the right of x
+
+    def _choose(self, ways: list[carla.Waypoint]) -> carla.Waypoint:
+        """One of several ways on."""
+        if self.turn == "any":
+            ways = [way for way in ways if way.next(ONWARD[0])] or ways  # into a dead end only where all are
+            return ways[int(self._random.integers(len(ways)))]
+        aim = {"straight": 0.0, "left": -0.5 * pi, "right": 0.5 * pi}[self.turn]
+        return min(ways, key=lambda way: abs(_wrap(_turned(way) - aim)))
+
+    def _append(self, way: carla.Waypoint) -> None:
+        self._waypoints.append(way)
+        self._places.append((way.transform.location.x, way.transform.location.y))
+
+    def _clear(self) -> None:
+        self._waypoints.clear()
+        self._places.clear()
+        self._aside, self._beyond, self._beyond_metres = None, 0, 0.0
+
+    def _steer(self, x: float, y: float, yaw: float, speed: float) -> float:
+        """Pure pursuit from the rear axle: curvature 2 sin(alpha) / distance to a point of the path ahead."""
+        rear_x, rear_y = x - 0.5 * self._wheelbase * cos(yaw), y - 0.5 * self._wheelbase * sin(yaw)
+        distance = np.hypot(self._xy[:, 0] - rear_x, self._xy[:, 1] - rear_y)
+        reach = min(max(0.6 * speed, 4.0), 14.0)
+        beyond = np.flatnonzero(distance[: int(3 * reach)] >= reach)
+        target = int(beyond[0]) if len(beyond) else len(distance) - 1
+        dx, dy = self._xy[target] - (rear_x, rear_y)
+        alpha = _wrap(atan2(dy, dx) - yaw)
+        if abs(alpha) > 0.5 * pi:  # the path lies behind: turn round
+            return 1.0 if alpha > 0.0 else -1.0
+        curvature = 2.0 * sin(alpha) / max(hypot(dx, dy), 1.0)
+        lock = self._lock * float(self._gain[0] / self._gain[1]) / (1.0 + (speed / 22.0) ** 2)
+        steer = min(max(atan(self._wheelbase * curvature) / lock, -1.0), 1.0)
+        self._bend = steer * self._lock / (1.0 + (speed / 22.0) ** 2) / self._wheelbase
+        return steer
+
+    def _learn_steering(self, yaw: float, speed: float, delta: float) -> None:
+        """What a server says of its wheels is not what its cars do, least of all at speed: measure it."""
+        turned, self._old_yaw = _wrap(yaw - self._old_yaw), yaw
+        if speed > 2.0 and delta > 0.0 and abs(turned) < 0.2:
+            self._gain = 0.998 * self._gain + (self._bend * turned / (speed * delta), self._bend**2)
+            self._gain[0] = min(max(self._gain[0], 0.3 * self._gain[1]), 2.0 * self._gain[1])
+
+    def _acceleration(self, x: float, y: float, speed: float, bodies: Sequence[Body], halts: Sequence[Halt]) -> float:
+        """m/s^2: the least of what the free road, the bends, those ahead and the lights allow."""
+        best = ACCELERATION * (1.0 - (speed / self._bend_speed()) ** 4)
+        rest, margin = (GAP, MARGIN) if self._waited < PATIENCE else (1.0, 0.1)
+        along = np.arange(len(self._xy)) * STEP - hypot(self._xy[0, 0] - x, self._xy[0, 1] - y)
+        if len(self._xy) < AHEAD:  # a dead end
+            best = min(best, self._follow(speed, 0.0, float(along[-1]) - self._half_length, 2.0))
+        crossing = any(way.is_junction for way in self._waypoints[: int(12.0 + 1.5 * speed)])
+        for body in bodies:
+            gap, leading = self._gap(body, x, y, along, MARGIN if body.walks else margin, crossing)
+            if gap < inf:
+                best = min(best, self._follow(speed, leading, gap, 2.0 if body.walks else rest))
+        heading = np.arctan2(*np.gradient(self._xy, axis=0).T[::-1])
+        for halt in halts:
+            distance = np.hypot(self._xy[:, 0] - halt.x, self._xy[:, 1] - halt.y)
+            k = int(distance.argmin())
+            gap = float(along[k]) - self._half_length
+            if distance[k] > 2.0 or abs(_wrap(heading[k] - halt.yaw)) > 1.0 or gap < -1.5:
+                continue
+            if speed * speed > 2.0 * (5.0 if halt.yellow else 8.0) * max(gap, 0.01):
+                continue  # too late to stop, m/s^2 above
+            best = min(best, self._follow(speed, 0.0, gap, 0.7))
+            self._waited = 0.0
+        return best
+
+    def _bend_speed(self) -> float:
+        """m/s now so that every bend ahead can be taken at ``LATERAL`` after comfortable braking."""
+        headings = np.unwrap(np.arctan2(*np.diff(self._xy, axis=0).T[::-1]))
+        if len(headings) < 6:
+            return self.cruise
+        curvature = np.abs(headings[4:] - headings[:-4]) / (4.0 * STEP)
+        allowed = LATERAL / np.maximum(curvature, 1e-3) + 2.0 * BRAKING * 0.7 * np.arange(len(curvature)) * STEP
+        return max(min(self.cruise, sqrt(float(allowed.min()))), 2.0)
+
+    def _gap(
+        self, body: Body, x: float, y: float, along: np.ndarray, margin: float, crossing: bool
+    ) -> tuple[float, float]:
+        """Free metres to a body in the way (inf: it is not) and its speed along the path.
+
+        Of walkers, and at a crossing of everybody, it counts where they will be, too.
+        """
+        if (body.x - x) ** 2 + (body.y - y) ** 2 > (AHEAD * STEP) ** 2:
+            return inf, 0.0
+        c, s = cos(body.yaw), sin(body.yaw)
+        half = _AROUND * (body.half_length, body.half_width)
+        points = half @ np.array([(c, s), (-s, c)]) + (body.x, body.y)
+        if body.walks or (crossing and hypot(body.vx, body.vy) > 1.0):
+            steps = np.outer((0.0, 0.7, 1.4), (body.vx, body.vy))
+            points = (steps[:, None] + points).reshape(-1, 2)
+        apart = np.hypot(points[:, None, 0] - self._xy[None, :, 0], points[:, None, 1] - self._xy[None, :, 1])
+        nearest = apart.argmin(axis=1)
+        # Points of the path are STEP apart: the distance across is the one to its line.
+        across = np.sqrt(np.maximum(apart.min(axis=1) ** 2 - (0.5 * STEP) ** 2 * 0.33, 0.0))
+        hit = (across < self._half_width + margin) & (nearest > 0) & (nearest < len(along) - 1)
+        if not hit.any():
+            return inf, 0.0
+        k = int(nearest[hit].min())
+        dx, dy = self._xy[min(k + 1, len(self._xy) - 1)] - self._xy[k]
+        length = max(hypot(dx, dy), 1e-6)
+        gap = float(along[k]) - self._half_length
+        return (gap, (body.vx * dx + body.vy * dy) / length) if gap > -self._half_length else (inf, 0.0)
+
+    @staticmethod
+    def _follow(speed: float, leading: float, gap: float, rest: float) -> float:
+        """The interaction term of the intelligent driver model, m/s^2; ``rest`` metres remain when both stand."""
+        wanted = rest + max(
+            0.0, speed * HEADWAY * (leading > 0.5) + speed * (speed - leading) / (2.0 * sqrt(ACCELERATION * BRAKING))
+        )
+        return ACCELERATION * (1.0 - (wanted / max(gap, 0.1)) ** 2) if gap > 0.1 else -8.0
+
+    def _pedals(self, wanted: float, steer: float, speed: float, delta: float) -> Pedals:
+        """Pedals for an acceleration; a trim learns the resistance of this vehicle and this slope."""
+        if delta > 0.0 and speed > 0.5 and self._wanted > -1.0:
+            self._trim += 0.25 * delta * (self._wanted - (speed - self._speed) / delta)
+            self._trim = min(max(self._trim, -0.1), 0.35)
+        self._speed, self._wanted = speed, wanted
+        if wanted < 0.05 and abs(speed) < 0.4:
+            return Pedals(0.0, steer, 0.6)
+        push = wanted / 5.0 + self._trim + 0.03
+        if push >= 0.0:
+            return Pedals(min(push, 0.8), steer, 0.0)
+        return Pedals(0.0, steer, min(-push * 0.7, 1.0))
+
+
+def _beside(way: Any, lanes: int) -> Any:
+    """The lane so many lanes to the right of one (negative: to the left), also beyond the middle of the road; None if
+    there is none."""
+    sign = way.lane_id
+    for _ in range(abs(lanes)):
+        # Beyond the middle of the road lanes look the other way, and their right is our left.
+        outwards = (lanes > 0) == (way.lane_id * sign > 0)
+        way = way.get_right_lane() if outwards else way.get_left_lane()
+        if way is None:
+            return None
+    return way
+
+
+def _turned(way: carla.Waypoint) -> float:
+    """Radians to the right by which the road from ``way`` to its end turns."""
+    end = (way.next_until_lane_end(2.0) or [way])[-1]
+    return _wrap(radians(end.transform.rotation.yaw - way.transform.rotation.yaw))
+
+
+def _wrap(angle: float) -> float:
+    return (angle + pi) % (2.0 * pi) - pi

@@ -1,0 +1,197 @@
+"""The cameras at the ego: CARLA's sensors, and their pictures of one tick as the planes of a frame.
+
+One instance camera gives both tag and instance. Pictures are CARLA's BGRA, read as little-endian u32 words; every plane
+is one pass of a kernel into a buffer that is used again for each frame.
+"""
+
+from __future__ import annotations
+
+import queue
+import time
+from collections.abc import Iterable
+from math import cos, radians, sin
+from typing import Any
+
+import carla
+import numpy as np
+from numba import njit
+
+from bridge.link.motion import from_flow
+from bridge.messages import Camera
+
+#: Which sensors a plane is made of. The motion of the sky needs the depth.
+SENSORS: dict[str, tuple[str, ...]] = {
+    "tag": ("instance_segmentation",),
+    "instance": ("instance_segmentation",),
+    "depth": ("depth",),
+    "motion": ("optical_flow", "depth"),
+    "rgb": ("rgb",),
+}
+
+
+class SensorSilent(RuntimeError):
+    """A camera did not deliver the picture of a tick."""
+
+
+def matrix(transform: carla.Transform) -> np.ndarray:
+    """f64 (4, 4), world <- local; ``carla.Transform.get_matrix`` in double precision."""
+    at, turn = transform.location, transform.rotation
+    pitch, yaw, roll = radians(turn.pitch), radians(turn.yaw), radians(turn.roll)
+    cp, sp, cy, sy, cr, sr = cos(pitch), sin(pitch), cos(yaw), sin(yaw), cos(roll), sin(roll)
+    return np.array(
+        (
+            (cp * cy, cy * sp * sr - sy * cr, -cy * sp * cr - sy * sr, at.x),
+            (cp * sy, sy * sp * sr + cy * cr, -sy * sp * cr + cy * sr, at.y),
+            (sp, -cp * sr, cp * cr, at.z),
+            (0.0, 0.0, 0.0, 1.0),
+        )
+    )
+
+
+@njit(cache=True, nogil=True)
+def _split(words: np.ndarray, tag: np.ndarray, instance: np.ndarray) -> None:
+    """Instance segmentation: tag in R, id in G + 256 B."""
+    for k in range(words.size):
+        word = words[k]
+        tag[k] = np.uint8(word >> np.uint32(16))
+        instance[k] = np.uint16((word >> np.uint32(8)) & np.uint32(0xFF)) | np.uint16(
+            (word & np.uint32(0xFF)) << np.uint32(8)
+        )
+
+
+@njit(cache=True, nogil=True)
+def _metres(words: np.ndarray, depth: np.ndarray) -> None:
+    """Depth: 1000 m * (R + 256 G + 65536 B) / (2^24 - 1)."""
+    scale = np.float32(1000.0 / 16777215.0)
+    for k in range(words.size):
+        word = words[k]
+        red, blue = (word >> np.uint32(16)) & np.uint32(0xFF), (word & np.uint32(0xFF)) << np.uint32(16)
+        depth[k] = np.float32(np.int32(red | (word & np.uint32(0xFF00)) | blue)) * scale
+
+
+@njit(cache=True, nogil=True)
+def _colours(words: np.ndarray, rgb: np.ndarray) -> None:
+    for k in range(words.size):
+        word = words[k]
+        rgb[k, 0] = np.uint8(word >> np.uint32(16))
+        rgb[k, 1] = np.uint8(word >> np.uint32(8))
+        rgb[k, 2] = np.uint8(word)
+
+
+class _Sensor:
+    """One camera actor and the pictures that arrived from it (in the client's threads)."""
+
+    def __init__(self, actor: carla.Sensor) -> None:
+        self.actor = actor
+        self.images: queue.SimpleQueue[Any] = queue.SimpleQueue()
+        self.steady = False  # its first picture has come: from now on every tick has one
+        actor.listen(self.images.put)
+
+    def take(self, frame: int, until: float) -> Any:
+        """The picture of tick ``frame``, or None if it does not come before ``until`` (monotonic seconds)."""
+        while True:
+            try:
+                image = self.images.get(timeout=max(until - time.monotonic(), 0.001))
+            except queue.Empty:
+                return None
+            if image.frame == frame:
+                return image
+
+
+class CameraRig:
+    """Cameras of one size and field of view (horizontal, degrees) at one place of a vehicle.
+
+    ``want`` says which planes are needed; cameras are spawned when first needed and silent while not.
+    """
+
+    def __init__(
+        self, world: carla.World, vehicle: carla.Vehicle, size: tuple[int, int], fov: float, mount: carla.Transform
+    ) -> None:
+        self._world, self._vehicle, self._mount = world, vehicle, mount
+        self._width, self._height = size
+        self._fov = fov
+        self._sensors: dict[str, _Sensor] = {}
+        self._spawned: dict[str, carla.Sensor] = {}
+        self._planes: tuple[str, ...] = ()
+        self._old_pose: np.ndarray | None = None
+        shape = self._height, self._width
+        self._buffers: dict[str, np.ndarray] = {
+            "tag": np.zeros(shape, np.uint8),
+            "instance": np.zeros(shape, np.uint16),
+            "depth": np.zeros(shape, np.float32),
+            "motion": np.zeros((*shape, 2), np.float16),
+            "rgb": np.zeros((*shape, 3), np.uint8),
+        }
+
+    @property
+    def actors(self) -> list[carla.Sensor]:
+        """All camera actors, to be destroyed with the vehicle."""
+        return list(self._spawned.values())
+
+    def want(self, planes: Iterable[str]) -> None:
+        """Listen to the cameras that make these planes and to no others."""
+        self._planes = tuple(planes)
+        needed = {kind for plane in self._planes for kind in SENSORS[plane]}
+        for kind in self._sensors.keys() - needed:
+            self._sensors.pop(kind).actor.stop()
+        for kind in sorted(needed - self._sensors.keys()):
+            if kind not in self._spawned:
+                self._spawned[kind] = self._spawn(kind)
+            self._sensors[kind] = _Sensor(self._spawned[kind])
+
+    def steady(self) -> bool:
+        """Whether all wanted cameras deliver."""
+        return all(sensor.steady for sensor in self._sensors.values())
+
+    def gather(self, frame: int, timeout: float, first: float = 0.05) -> dict[str, Any]:
+        """The pictures of tick ``frame`` by sensor; a camera that has never delivered yet may be missing.
+
+        Such a one is waited for ``first`` seconds. Raises ``SensorSilent`` if another one does not come within
+        ``timeout`` seconds.
+        """
+        until = time.monotonic() + timeout
+        images = {}
+        # Steady ones first: when they have come, a new one's first picture has, too, or will not.
+        for kind, sensor in sorted(self._sensors.items(), key=lambda item: not item[1].steady):
+            image = sensor.take(frame, until if sensor.steady else time.monotonic() + first)
+            if image is not None:
+                sensor.steady = True
+                images[kind] = image
+            elif sensor.steady:
+                raise SensorSilent(f"the {kind} camera sent no picture of tick {frame} within {timeout:g} s")
+        return images
+
+    def decode(self, images: dict[str, Any]) -> tuple[Camera, dict[str, np.ndarray]]:
+        """The camera at its pose of that tick, and the wanted planes, valid until the next call."""
+        any_image = next(iter(images.values()))
+        camera = Camera(self._width, self._height, self._fov, matrix(any_image.transform))
+        buffers = self._buffers
+        if "instance_segmentation" in images:
+            words = np.frombuffer(images["instance_segmentation"].raw_data, "<u4")
+            _split(words, buffers["tag"].reshape(-1), buffers["instance"].reshape(-1))
+        if "depth" in images:
+            _metres(np.frombuffer(images["depth"].raw_data, "<u4"), buffers["depth"].reshape(-1))
+        if "optical_flow" in images:
+            flow = np.frombuffer(images["optical_flow"].raw_data, "<f4").reshape(self._height, self._width, 2)
+            old_pose = camera.pose if self._old_pose is None else self._old_pose
+            from_flow(flow, buffers["depth"], camera, old_pose, buffers["motion"])
+        if "rgb" in images:
+            _colours(np.frombuffer(images["rgb"].raw_data, "<u4"), buffers["rgb"].reshape(-1, 3))
+        self._old_pose = camera.pose
+        return camera, {name: buffers[name] for name in self._planes if set(SENSORS[name]) <= images.keys()}
+
+    def stop(self) -> None:
+        """Stop listening."""
+        for sensor in self._sensors.values():
+            sensor.actor.stop()
+        self._sensors.clear()
+
+    def _spawn(self, kind: str) -> carla.Sensor:
+        blueprint = self._world.get_blueprint_library().find(f"sensor.camera.{kind}")
+        settings = {"image_size_x": self._width, "image_size_y": self._height, "fov": self._fov, "sensor_tick": 0.0}
+        if kind == "rgb":
+            settings["motion_blur_intensity"] = 0.0
+        for name, value in settings.items():
+            if blueprint.has_attribute(name):
+                blueprint.set_attribute(name, str(value))
+        return self._world.spawn_actor(blueprint, self._mount, attach_to=self._vehicle)

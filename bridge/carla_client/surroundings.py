@@ -1,0 +1,282 @@
+"""Who is around the ego: bodies for the autopilot, objects in view by instance value, lit lamps in the picture."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+from math import atan2
+
+import carla
+import numpy as np
+
+from bridge.carla_client.autopilot import Body, Halt
+from bridge.carla_client.rig import matrix
+from bridge.messages import Camera, Lamp, MovingObject
+from bridge.tags import Tag
+
+MOST = 64  # objects of one frame
+RANGE = 120.0  # m: beyond, nothing is looked for
+LAMP_RANGE = 70.0  # m
+BULB = 0.11  # m, radius of a traffic light's lamp
+REFRESH = 30  # ticks between two looks at the list of actors
+_GRID = np.linspace(0.1, 0.9, 6)  # where in its box on the screen an object is looked for
+
+_TRAFFIC = {
+    carla.TrafficLightState.Red: "red",
+    carla.TrafficLightState.Yellow: "yellow",
+    carla.TrafficLightState.Green: "green",
+}
+
+
+@dataclass
+class _Mover:
+    """A vehicle or walker of the server, and what never changes about it."""
+
+    actor: carla.Actor
+    tag: int
+    offset: np.ndarray  # f64 (4, 4), actor <- centre of its box
+    extent: tuple[float, float, float]
+    walks: bool
+    instance: int = 0  # its value in the instance plane, 0 = not seen yet
+    pose: np.ndarray | None = None  # f64 (4, 4), world <- centre of its box, of this tick
+    velocity: tuple[float, float] = (0.0, 0.0)
+    braking: bool = False
+
+
+@dataclass
+class _Head:
+    """The lamps of a traffic light: centres in the world, and the way they shine."""
+
+    light: carla.TrafficLight
+    bulbs: dict[str, np.ndarray]
+    facing: np.ndarray | None  # f64 (2,), None = unknown
+
+
+class Surroundings:
+    """Looks at a world with the ego in it; ``update`` once per tick, then ask."""
+
+    def __init__(self, world: carla.World, ego: carla.Vehicle) -> None:
+        self._world, self._ego = world, ego
+        self._movers: dict[int, _Mover] = {}
+        self._ticks = 0
+        lights = list(world.get_actors().filter("traffic.traffic_light*"))
+        self._stops = [(light, *line) for light in lights for line in stop_lines(light)]
+        self._heads = [head for light in lights for head in _heads(light, self._stops)]
+
+    def update(self, snapshot: carla.WorldSnapshot) -> None:
+        """Take in the tick that ``snapshot`` is of."""
+        if self._ticks % REFRESH == 0:
+            self._find_movers()
+        self._ticks += 1
+        for ident, mover in list(self._movers.items()):
+            state = snapshot.find(ident)
+            if state is None:
+                del self._movers[ident]
+                continue
+            mover.pose = matrix(state.get_transform()) @ mover.offset
+            velocity, acceleration = state.get_velocity(), state.get_acceleration()
+            mover.velocity = velocity.x, velocity.y
+            if not mover.walks:
+                forward = mover.pose[:2, 0]
+                slowing = forward[0] * acceleration.x + forward[1] * acceleration.y < -0.8
+                standing = abs(velocity.x) + abs(velocity.y) < 0.1
+                mover.braking = bool(mover.actor.get_control().brake > 0.02 or slowing or standing)
+
+    def bodies(self, but: int = 0) -> list[Body]:
+        """All vehicles and walkers but the ego and the actor ``but``, seen from above."""
+        found = []
+        for ident, mover in self._movers.items():
+            if mover.pose is not None and ident != but:
+                pose, (length, width, _) = mover.pose, mover.extent
+                yaw = atan2(pose[1, 0], pose[0, 0])
+                found.append(Body(pose[0, 3], pose[1, 3], yaw, length, width, *mover.velocity, mover.walks))
+        return found
+
+    def halts(self) -> list[Halt]:
+        """The stop lines whose light is red or yellow."""
+        states = {light.id: light.get_state() for light in {stop[0].id: stop[0] for stop in self._stops}.values()}
+        held = (carla.TrafficLightState.Red, carla.TrafficLightState.Yellow)
+        return [
+            Halt(x, y, yaw, states[light.id] == carla.TrafficLightState.Yellow)
+            for light, x, y, yaw in self._stops
+            if states[light.id] in held
+        ]
+
+    def objects(self, camera: Camera, planes: dict[str, np.ndarray]) -> list[MovingObject]:
+        """What moves and is seen in the planes, the nearest first, at most ``MOST``.
+
+        A server's instance values need not be its actor ids (CARLA's are the engine's), so they are learnt: a pixel
+        whose surface point lies inside an actor's box shows that actor.
+        """
+        if "depth" not in planes or "instance" not in planes:
+            return []
+        movers = [mover for mover in self._movers.values() if mover.pose is not None]
+        if not movers:
+            return []
+        poses = np.array([mover.pose for mover in movers])
+        halves = np.array([mover.extent for mover in movers])
+        boxes, depths = _boxes_on_screen(poses, halves, camera)
+        shown = (boxes[:, 2] > boxes[:, 0]) & (boxes[:, 3] > boxes[:, 1]) & (depths < RANGE)
+        order = np.argsort(depths, kind="stable")
+        order = order[shown[order]][: 2 * MOST]
+        seen = []
+        for index, values in zip(
+            order, _values_inside(boxes[order], poses[order], halves[order], camera, planes), strict=True
+        ):
+            mover = movers[index]
+            votes = Counter(values.tolist())
+            if votes:
+                instance, count = votes.most_common(1)[0]
+                if count > 1 or not mover.instance:
+                    mover.instance = instance
+            if mover.instance in votes:
+                seen.append(MovingObject(mover.instance, mover.tag, poses[index], mover.extent))
+        return seen[:MOST]
+
+    def lamps(self, camera: Camera, planes: dict[str, np.ndarray]) -> list[Lamp]:
+        """Traffic lights and brake lights that shine into the picture, unless something stands before them."""
+        if "depth" not in planes or "tag" not in planes:
+            return []
+        to_camera = np.linalg.inv(camera.pose)
+        lit = []
+        for head in self._heads:
+            state = _TRAFFIC.get(head.light.get_state())
+            if state is None or state not in head.bulbs:
+                continue
+            bulb = head.bulbs[state]
+            if head.facing is not None and head.facing @ (camera.pose[:2, 3] - bulb[:2]) <= 0.0:
+                continue
+            lamp = _lamp("traffic_light", state, bulb, (BULB, BULB), 0.6, to_camera, camera, planes, Tag.TRAFFIC_LIGHT)
+            if lamp is not None:
+                lit.append(lamp)
+        for mover in self._movers.values():
+            if not mover.braking or mover.pose is None or mover.tag == Tag.BICYCLE:
+                continue
+            if mover.pose[:3, 0] @ (mover.pose[:3, 3] - camera.pose[:3, 3]) <= 0.0:
+                continue  # its rear looks away
+            length, width, height = mover.extent
+            for side in (-0.78, 0.78) if width > 0.5 else (0.0,):
+                rear = (mover.pose @ (-length, side * width, 0.15 * height, 1.0))[:3]
+                lamp = _lamp("brake", "on", rear, (0.12, 0.07), 0.7, to_camera, camera, planes, mover.tag)
+                if lamp is not None:
+                    lit.append(lamp)
+        return lit
+
+    def _find_movers(self) -> None:
+        for actor in self._world.get_actors():
+            kind = actor.type_id
+            if actor.id in self._movers or actor.id == self._ego.id or not kind.startswith(("vehicle.", "walker.")):
+                continue
+            box = actor.bounding_box
+            offset = matrix(carla.Transform(box.location, box.rotation))
+            extent = (box.extent.x, box.extent.y, box.extent.z)
+            self._movers[actor.id] = _Mover(actor, _tag(actor), offset, extent, kind.startswith("walker."))
+
+
+_CORNERS = np.array([(x, y, z) for x in (-1.0, 1.0) for y in (-1.0, 1.0) for z in (-1.0, 1.0)]).T
+
+
+def _boxes_on_screen(poses: np.ndarray, halves: np.ndarray, camera: Camera) -> tuple[np.ndarray, np.ndarray]:
+    """f64 (N, 4): left, top, right, bottom in pixels around oriented boxes; f64 (N): depths of their centres.
+
+    Empty if out of view. A box that reaches behind the camera gets the whole picture.
+    """
+    local = np.linalg.inv(camera.pose) @ poses
+    corners = local[:, :3, :3] @ (_CORNERS * halves[:, :, None]) + local[:, :3, 3:]
+    x = corners[:, 0]
+    with np.errstate(divide="ignore", invalid="ignore"):
+        u = camera.width / 2 + camera.focal * corners[:, 1] / x
+        v = camera.height / 2 - camera.focal * corners[:, 2] / x
+    boxes = np.stack([u.min(1), v.min(1), u.max(1), v.max(1)], 1)
+    boxes[x.min(1) < 0.2] = 0.0, 0.0, camera.width, camera.height
+    boxes[x.max(1) < 0.2] = 0.0
+    return np.clip(boxes, 0.0, (camera.width, camera.height, camera.width, camera.height)), local[:, 0, 3]
+
+
+def _values_inside(
+    boxes: np.ndarray, poses: np.ndarray, halves: np.ndarray, camera: Camera, planes: dict[str, np.ndarray]
+) -> list[np.ndarray]:
+    """For each of N boxes the instance values at the pixels of a grid over it whose surface is inside the object."""
+    size = boxes[:, 2:] - boxes[:, :2]
+    j = np.repeat(boxes[:, :1] + _GRID * size[:, :1], len(_GRID), 0).reshape(-1, len(_GRID) ** 2).astype(int)
+    i = np.repeat(boxes[:, 1:2] + _GRID * size[:, 1:], len(_GRID), 1).astype(int)
+    depth = planes["depth"][i, j].astype(float)
+    right, up = (j + 0.5 - camera.width / 2) / camera.focal, (camera.height / 2 - i - 0.5) / camera.focal
+    points = np.stack([depth, depth * right, depth * up, np.ones_like(depth)], 1)
+    local = (np.linalg.inv(poses) @ camera.pose @ points)[:, :3]
+    inside = (np.abs(local) <= 1.1 * halves[:, :, None] + 0.1).all(1)
+    inside &= local[:, 2] > 0.05 - halves[:, 2:]  # not the road beneath
+    values = planes["instance"][i, j]
+    return [row[mask & (row > 0)] for row, mask in zip(values, inside, strict=True)]
+
+
+def _tag(actor: carla.Actor) -> int:
+    """The tag of an actor: the server's, else by what its blueprint says."""
+    tags = [tag for tag in actor.semantic_tags if tag not in (Tag.UNLABELED, 255, Tag.RIDER)]
+    if tags:
+        return int(tags[0])
+    if actor.type_id.startswith("walker."):
+        return int(Tag.PEDESTRIAN)
+    kinds = {
+        "truck": Tag.TRUCK,
+        "bus": Tag.BUS,
+        "motorcycle": Tag.MOTORCYCLE,
+        "bicycle": Tag.BICYCLE,
+        "train": Tag.TRAIN,
+    }
+    return int(kinds.get(actor.attributes.get("base_type", ""), Tag.CAR))
+
+
+def stop_lines(light: carla.TrafficLight) -> list[tuple[float, float, float]]:
+    """(x, y, yaw in radians) of every lane that the light stops."""
+    try:
+        waypoints = list(light.get_stop_waypoints())  # of several lanes side by side it names the outer one alone
+        known = {(way.road_id, way.lane_id) for way in waypoints}
+        waypoints += [w for w in light.get_affected_lane_waypoints() if (w.road_id, w.lane_id) not in known]
+    except RuntimeError:  # this server does not tell
+        return []
+    transforms = [way.transform for way in waypoints]
+    return [(t.location.x, t.location.y, float(np.radians(t.rotation.yaw))) for t in transforms]
+
+
+def _heads(light: carla.TrafficLight, stops: list[tuple[carla.TrafficLight, float, float, float]]) -> list[_Head]:
+    """The light's heads from the server's boxes around them: three lamps, red on top."""
+    try:
+        boxes = light.get_light_boxes()
+    except RuntimeError:
+        return []
+    yaws = [yaw for other, _, _, yaw in stops if other.id == light.id]
+    facing = -np.array([np.cos(yaws[0]), np.sin(yaws[0])]) if yaws else None
+    heads = []
+    for box in boxes:
+        centre = np.array([box.location.x, box.location.y, box.location.z])
+        step = np.array([0.0, 0.0, box.extent.z * 2.0 / 3.0])
+        heads.append(_Head(light, {"red": centre + step, "yellow": centre, "green": centre - step}, facing))
+    return heads
+
+
+def _lamp(
+    kind: str,
+    state: str,
+    place: np.ndarray,
+    half: tuple[float, float],
+    slack: float,
+    to_camera: np.ndarray,
+    camera: Camera,
+    planes: dict[str, np.ndarray],
+    tag: int,
+) -> Lamp | None:
+    """The lamp at ``place`` (world, metres; ``half`` its half width and height), None if out of view or hidden."""
+    x, y, z = to_camera[:3, :3] @ place + to_camera[:3, 3]
+    if not 0.5 < x < LAMP_RANGE:
+        return None
+    u, v = camera.width / 2 + camera.focal * y / x, camera.height / 2 - camera.focal * z / x
+    if not (0.0 <= u < camera.width and 0.0 <= v < camera.height):
+        return None
+    i, j = int(v), int(u)
+    around = np.s_[max(i - 1, 0) : i + 2, max(j - 1, 0) : j + 2]  # a small lamp falls between pixels
+    shown = (planes["tag"][around] == tag) & (np.abs(planes["depth"][around] - x) < slack)
+    if not shown.any():
+        return None
+    w, h = camera.focal * half[0] / x, camera.focal * half[1] / x
+    return Lamp(kind, state, (float(u - w), float(v - h), float(u + w), float(v + h)), float(x))

@@ -1,0 +1,35 @@
+"""What is chosen by name, for whoever has to know the names before a simulator is imported, let alone started."""
+
+from __future__ import annotations
+
+from typing import Literal, get_args
+
+#: CARLA's weather presets: the names in ``carla.WeatherParameters``.
+Preset = Literal[
+    "Default", "ClearNoon", "CloudyNoon", "WetNoon", "WetCloudyNoon", "SoftRainNoon", "MidRainyNoon", "HardRainNoon",
+    "ClearSunset", "CloudySunset", "WetSunset", "WetCloudySunset", "SoftRainSunset", "MidRainSunset", "HardRainSunset",
+    "ClearNight", "CloudyNight", "WetNight", "WetCloudyNight", "SoftRainNight", "MidRainyNight", "HardRainNight",
+    "DustStorm",
+]  # fmt: skip
+WEATHERS: tuple[str, ...] = tuple(sorted(get_args(Preset)))
+
+#: What a frame can hold, in the order of the wire.
+PLANES = ("tag", "instance", "depth", "motion", "rgb")
+
+#: The towns that ``bridge.town.opendrive.towns`` can generate.
+TOWNS = ("hamlet", "motorway", "oldtown", "suburb", "village")
+
+
+def weather(text: str) -> str:
+    """The preset that is meant, however its letters are cased. Raises ``ValueError``, one line."""
+    known = {name.lower(): name for name in WEATHERS}
+    if text.lower() not in known:
+        raise ValueError(f"unknown weather {text!r}: choose {', '.join(WEATHERS)}")
+    return known[text.lower()]
+
+
+def town(text: str) -> str:
+    """``text`` if it is a town's name or ends as an OpenDRIVE file does. Raises ``ValueError``, one line."""
+    if text not in TOWNS and not text.lower().endswith(".xodr"):
+        raise ValueError(f"unknown town {text!r}: choose {', '.join(TOWNS)} or the path of an .xodr file")
+    return text

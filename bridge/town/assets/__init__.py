@@ -1,0 +1,1 @@
+"""Meshes: geometry with a semantic tag and a colour per triangle."""

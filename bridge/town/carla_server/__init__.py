@@ -1,0 +1,1 @@
+"""CARLA's wire over a ``World``: RPC, sensor streams, their layouts, and the server process."""

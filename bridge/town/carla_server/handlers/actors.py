@@ -1,0 +1,132 @@
+"""CARLA's server functions that concern the life of single actors."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from bridge.town.carla_server import structs
+from bridge.town.carla_server.handlers.lookup import find
+from bridge.town.carla_server.registry import accept, function
+from bridge.town.carla_server.rpc import Call
+from bridge.town.carla_server.town_server import TownServer
+from bridge.town.core.types import Actor, Transform
+
+MOST_IDS = 10_000  # in one question
+RIGID = 0  # carla.AttachmentType; the others are spring arms
+
+accept("set_actor_enable_gravity")  # what drives stands on the ground
+
+
+def spawn(
+    town: TownServer, description: list[Any], transform: list[Any], parent: int = 0, attachment: int = RIGID
+) -> Actor:
+    """A new actor, watched if it is a sensor. Raises ``ValueError`` for what cannot be."""
+    _, kind, given = description
+    if parent:
+        find(town, parent)
+    attributes = structs.attributes(given)
+    if kind.startswith("sensor.camera."):
+        _check_camera(attributes)
+    arm = {"arm": True} if attachment != RIGID else {}
+    actor: Actor = town.world.spawn(kind, attributes, structs.transform(transform), parent, **arm)
+    try:
+        town.sensing.watch(actor)
+    except ValueError:
+        town.world.destroy(actor.id)
+        raise
+    return actor
+
+
+def _check_camera(given: dict[str, str]) -> None:
+    width, height = int(given.get("image_size_x", "800")), int(given.get("image_size_y", "600"))
+    if not (1 <= width <= 4096 and 1 <= height <= 4096):
+        raise ValueError(f"image_size is {width}x{height}: choose 1 to 4096 pixels each way")
+    if not 1.0 <= structs.finite(given.get("fov", "90")) <= 170.0:
+        raise ValueError(f"fov is {given['fov']}: choose 1 to 170 degrees")
+    structs.finite(given.get("sensor_tick", "0") or 0)
+
+
+@function
+def get_actors_by_id(town: TownServer, call: Call, idents: list[int]) -> list[Any]:
+    if len(idents) > MOST_IDS:
+        raise ValueError(f"{len(idents)} actors are asked for; {MOST_IDS} can be at once")
+    known = (town.world.actors.get(ident) for ident in idents)
+    return [structs.pack_actor(actor, town.sensing.token(actor.id)) for actor in known if actor is not None]
+
+
+@function
+def get_spectator(town: TownServer, call: Call) -> list[Any]:
+    for actor in town.world.actors.values():
+        if actor.blueprint.id == "spectator":
+            return structs.pack_actor(actor, b"")
+    raise ValueError("this town has no spectator")
+
+
+@function
+def spawn_actor(town: TownServer, call: Call, description: list[Any], transform: list[Any]) -> list[Any]:
+    actor = spawn(town, description, transform)
+    return structs.pack_actor(actor, town.sensing.token(actor.id))
+
+
+@function
+def spawn_actor_with_parent(
+    town: TownServer, call: Call, description: list[Any], transform: list[Any], parent: int,
+    attachment: int = RIGID, *socket: Any,
+) -> list[Any]:  # fmt: skip
+    actor = spawn(town, description, transform, parent, attachment)
+    return structs.pack_actor(actor, town.sensing.token(actor.id))
+
+
+@function
+def destroy_actor(town: TownServer, call: Call, ident: int) -> bool:
+    done = bool(town.world.destroy(ident))
+    town.handling.forget(ident)
+    town.sensing.forget_lost()
+    return done
+
+
+@function
+def get_actor_bounding_box(town: TownServer, call: Call, ident: int) -> list[Any]:
+    """Empty for an actor that is gone, as CARLA's server answers: its Traffic Manager asks for every vehicle at every
+    step, and an error for one that was destroyed a moment ago would end the client."""
+    return structs.pack_box(town.world.actors.get(ident))
+
+
+@function
+def set_actor_transform(town: TownServer, call: Call, ident: int, transform: list[Any]) -> None:
+    find(town, ident)
+    town.world.set_transform(ident, structs.transform(transform))
+
+
+@function
+def set_actor_location(town: TownServer, call: Call, ident: int, location: list[Any]) -> None:
+    pose = find(town, ident).transform
+    town.world.set_transform(ident, Transform(*structs.vector(location), pose.pitch, pose.yaw, pose.roll))
+
+
+@function
+def set_actor_simulate_physics(town: TownServer, call: Call, ident: int, enabled: bool) -> None:
+    if find(town, ident).blueprint.id.startswith("vehicle."):
+        town.world.drive_of(ident)
+    town.world.set_physics(ident, bool(enabled))
+
+
+@function
+def set_actor_collisions(town: TownServer, call: Call, ident: int, enabled: bool) -> None:
+    find(town, ident)
+    town.world.set_collisions(ident, bool(enabled))
+
+
+@function
+def apply_control_to_vehicle(town: TownServer, call: Call, ident: int, control: list[Any]) -> None:
+    actor = find(town, ident, "vehicle")
+    given = structs.vehicle_control(control)
+    town.world.drive_of(ident)  # from now on it obeys, whoever drove it before
+    town.handling.targets.pop(ident, None)
+    actor.control = given
+
+
+@function
+def apply_control_to_walker(town: TownServer, call: Call, ident: int, control: list[Any]) -> None:
+    direction, speed, _ = control
+    town.world.walk(find(town, ident, "walker").id, structs.vector(direction), structs.finite(speed))

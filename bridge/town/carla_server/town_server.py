@@ -1,0 +1,267 @@
+"""A ``World`` behind CARLA 0.9.16's wire.
+
+One lock guards the world: functions run under it in the thread of their connection, and so does a tick, which first
+sends the snapshot, then lets the client go on, then casts the rays and takes the pictures of that very frame. While no
+client is synchronous the town ticks by itself, 30 times a second.
+"""
+
+from __future__ import annotations
+
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from bridge.town.carla_server import structs
+from bridge.town.carla_server.handling import Handling
+from bridge.town.carla_server.queries import Queries
+from bridge.town.carla_server.recorder import Recorder
+from bridge.town.carla_server.registry import FUNCTIONS, WITHOUT_LOCK
+from bridge.town.carla_server.rpc import Call, Connection, RpcError, RpcServer, wrap
+from bridge.town.carla_server.sensing import Sensing
+from bridge.town.carla_server.situation import Situation
+from bridge.town.carla_server.streams import StreamServer
+
+PATIENCE = 2.0  # seconds without a call after which the first client of a new town will not go synchronous any more
+MOST_PATIENCE = 10.0  # seconds after its first call at which the town stops waiting for that
+LULL = 0.25  # seconds without a call after which it gets one tick meanwhile
+RATE = 30.0  # ticks per second when no client is synchronous, and the step of a client that names none
+LONGEST = 0.1  # s, longest step of a town that ticks by itself
+UPLOADED = "OpenDriveMap"  # CARLA's name for the map that a client sent
+
+
+@dataclass
+class Settings:
+    """``carla.WorldSettings`` in the order of the wire. Only the first three change anything here."""
+
+    synchronous_mode: bool = False
+    no_rendering_mode: bool = False
+    fixed_delta_seconds: float | None = None  # s
+    substepping: bool = True
+    max_substep_delta_time: float = 0.01
+    max_substeps: int = 10
+    max_culling_distance: float = 0.0
+    deterministic_ragdolls: bool = True
+    tile_stream_distance: float = 3000.0
+    actor_active_distance: float = 2000.0
+    spectator_as_ego: bool = True
+
+
+class TownServer:
+    """Serves the worlds that ``make_world`` (given a town's name or path) builds, the first of them ``town``.
+
+    Its functions are those that ``handlers`` registers when it is imported. ``towns`` are the names that clients may
+    load. Port 0 means any free one. Raises ``OSError`` for a port that is taken, ``ValueError`` for a town that cannot
+    be built.
+    """
+
+    def __init__(
+        self,
+        make_world: Callable[[str], Any],
+        town: str,
+        towns: Sequence[str] = (),
+        host: str = "127.0.0.1",
+        port: int = 2000,
+        streaming_port: int = 0,
+    ) -> None:
+        self.lock = threading.RLock()
+        self.rpc = RpcServer(host, port, self._dispatch, self._closed)
+        try:
+            self.streams = StreamServer(host, streaming_port)
+            self.make_world = make_world
+            self.world = make_world(town)
+            # What ``make_world`` calls a town, by the name that clients use: they differ for files.
+            self.towns = {name: name for name in towns} | {self.world.name: town}
+        except BaseException:
+            self.rpc.close()
+            raise
+        self.snapshots = self.streams.open()
+        self.settings = Settings()
+        self.uploaded = ""  # OpenDRIVE text for the next load of "OpenDriveMap"
+        self.managers: dict[int, tuple[str, Connection]] = {}  # port of a Traffic Manager -> its host, its client
+        self._master: Connection | None = None  # whoever asked for synchronous mode
+        self._delta = 1.0 / RATE  # s, of a tick without a fixed step
+        self._stop = threading.Event()
+        self._free = threading.Event()  # set while the town ticks by itself
+        self._called = 0.0  # when a client last called
+        self._met = threading.Event()  # set by the first call of a client
+        self._clock = threading.Thread(target=self._run, name="clock", daemon=True)
+        self._complaints: set[str] = set()
+        self.episode = 0
+        self.sensing: Sensing
+        self._adopt(self.world)
+
+    @property
+    def port(self) -> int:
+        """The port that clients connect to."""
+        return self.rpc.port
+
+    def start(self) -> None:
+        """Accept clients and begin to tick."""
+        self.streams.start()
+        self.rpc.start()
+        self._clock.start()
+
+    def close(self) -> None:
+        """Drop every client and stop ticking."""
+        self._stop.set()
+        self._met.set()
+        self._free.set()
+        self.rpc.close()
+        self.streams.close()
+
+    def load(self, town: str) -> None:
+        """Replace the world: ``town`` by its name, "" for the present one anew, ``UPLOADED`` for a client's map."""
+        name = town.rsplit("/", 1)[-1] or self.world.name
+        if name == UPLOADED and self.uploaded:
+            with tempfile.TemporaryDirectory() as folder:
+                path = Path(folder) / f"{UPLOADED}.xodr"
+                path.write_text(self.uploaded, encoding="utf-8")
+                world = self.make_world(str(path))
+        elif name in self.towns:
+            world = self.make_world(self.towns[name])
+        else:
+            raise RpcError(f"no town {town!r} here; there are: {', '.join(self.towns)}")
+        with self.lock:
+            self._adopt(world)
+
+    def _adopt(self, world: Any) -> None:
+        if self.episode:
+            self.sensing.close()
+        self.world = world
+        self.situation = Situation(world)
+        self.sensing = Sensing(world, self.situation, self.streams, self._complain)
+        self.handling = Handling(world)
+        self.queries = Queries(world)
+        self.recorder = Recorder(world)
+        self.episode += 1
+        self._publish_snapshot(world.delta)
+
+    def set_settings(self, settings: Settings, connection: Connection) -> int:
+        """Apply what a client asked for; returns the frame from which it holds."""
+        with self.lock:
+            self.settings = settings
+            self._master = connection if settings.synchronous_mode else None
+            (self._free.clear if settings.synchronous_mode else self._free.set)()
+            return int(self.world.frame)
+
+    @property
+    def delta(self) -> float:
+        """Seconds that one tick lasts."""
+        return self.settings.fixed_delta_seconds or self._delta
+
+    def tick(self, then: Callable[[int], None] = lambda _: None) -> None:
+        """One step of everything. ``then`` gets the frame's number after the snapshot and before the pictures."""
+        with self.lock:
+            self.handling.before(self.delta)
+            self.recorder.before(self.delta)
+            self.world.tick(self.delta)
+            self.handling.after()
+            self.recorder.after()
+            self._publish_snapshot(self.delta)
+            self.sensing.publish_events()
+            then(self.world.frame)
+            self.sensing.publish_rays()
+            if not self.settings.no_rendering_mode:
+                self.sensing.publish_images()
+
+    def tick_for(self, call: Call) -> None:
+        """Tick at a client's request and answer it as soon as it can go on; asynchronous, it may wait for the next."""
+        if not self.settings.synchronous_mode:
+            call.answer(wrap(self.world.frame + 1))
+            return
+        self.streams.settle(call.connection)
+        self.tick(lambda frame: call.answer(wrap(frame)))
+
+    def _publish_snapshot(self, delta: float) -> None:
+        world = self.world
+        header = structs.sensor_header(structs.WORLD_OBSERVER, world.frame, world.time, structs.Transform())
+        records = bytes(self.situation.records())
+        about = (self.episode, time.time(), delta, 0, 0, 0)
+        first, state = (structs.EPISODE_HEADER.pack(*about, bits) for bits in (structs.MAP_CHANGED, 0))
+        self.streams.welcome(self.snapshots, (header, first, records))
+        self.streams.publish(self.snapshots, (header, state, records))
+
+    def _dispatch(self, call: Call) -> Any:
+        self._called = time.monotonic()
+        if call.name != "version":  # which asks who is there
+            self._met.set()
+        function = FUNCTIONS.get(call.name)
+        if function is None:
+            # Said here too: for many of its functions the client does not wait for an answer.
+            self._complain(f"not supported: {call.name[:80]!r}")
+            raise RpcError(f"not supported by the town: {call.name}")
+        try:
+            if call.name in WITHOUT_LOCK:
+                return function(self, call, *call.args)
+            with self.lock:
+                return function(self, call, *call.args)
+        except RpcError:
+            raise
+        except ValueError as error:
+            raise RpcError(f"{call.name}: {error}") from None
+        except Exception as error:  # whatever a client sends, the others keep their server
+            what = f"{type(error).__name__}: {error}"
+            raise RpcError(f"{call.name}: cannot be done with these arguments ({what})") from None
+
+    def _complain(self, text: str) -> None:
+        """Say it on the standard error, once."""
+        if text not in self._complaints and len(self._complaints) < 100:
+            self._complaints.add(text)
+            print(f"town: {text}", file=sys.stderr, flush=True)
+
+    def _closed(self, connection: Connection) -> None:
+        """The client that asked for synchronous mode has gone: time goes on without it."""
+        with self.lock:
+            for number in [number for number, (_, owner) in self.managers.items() if owner is connection]:
+                del self.managers[number]
+            if connection is self._master:
+                self._master = None
+                self.settings = Settings()
+                self._free.set()
+
+    def _run(self) -> None:
+        # The first client may want every tick for itself: given a moment to say so, it finds the same town every time.
+        self._met.wait()
+        latest = time.monotonic() + MOST_PATIENCE
+        ticked = 0.0
+        while not self.settings.synchronous_mode and time.monotonic() < min(latest, self._called + PATIENCE):
+            if self._stop.wait(0.05):
+                return
+            if time.monotonic() > max(ticked, self._called) + LULL:
+                # It may be waiting for one: ``get_world()`` of a town that goes by itself does.
+                self._tick_freely()
+                ticked = time.monotonic()
+        with self.lock:
+            if not self.settings.synchronous_mode:
+                self._free.set()
+        due = begun = time.monotonic()
+        while not self._stop.is_set():
+            if not self._free.is_set():
+                self._free.wait()
+                due = begun = time.monotonic()
+            # A pause in every turn, however late it is: the others need the lock too.
+            due = max(due + self.delta, time.monotonic() + 0.001)
+            if self._stop.wait(due - time.monotonic()):
+                return
+            late, begun = time.monotonic() - begun, time.monotonic()
+            self._tick_freely(late)
+
+    def _tick_freely(self, late: float = 0.0) -> None:
+        """A tick, unless a client wants them all. ``late``: seconds since the last one; where no step is set and this
+        machine is too slow for ``RATE``, steps grow up to ``LONGEST`` with it, so that nothing moves in slow motion."""
+        with self.lock:
+            if self.settings.synchronous_mode or self._stop.is_set():
+                return
+            if not self.settings.fixed_delta_seconds and late > 1.5 / RATE:
+                self._delta = min(late, LONGEST)
+            try:
+                self.tick()
+            except Exception as error:
+                self._complain(f"a tick failed: {type(error).__name__}: {error}")
+            finally:
+                self._delta = 1.0 / RATE

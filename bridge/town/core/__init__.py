@@ -1,0 +1,1 @@
+"""What a simulator consists of for its clients: transforms, actors, blueprints."""

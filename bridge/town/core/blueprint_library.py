@@ -1,0 +1,146 @@
+"""The blueprints that can be spawned, with the attributes CARLA's clients expect of them."""
+
+from __future__ import annotations
+
+from bridge.town.assets.people_meshes import KINDS
+from bridge.town.core.sensor_blueprints import blueprints as sensors
+from bridge.town.core.types import Attribute, Blueprint
+
+#: Further names of CARLA's library, and the body that stands for each.
+ALIASES = {
+    "vehicle.lincoln.mkz_2020": "vehicle.lincoln.mkz_2017",
+    "vehicle.mercedes.coupe_2020": "vehicle.mercedes.coupe",
+    "vehicle.mini.cooper_s_2021": "vehicle.mini.cooper_s",
+    "vehicle.nissan.patrol_2021": "vehicle.nissan.patrol",
+    "vehicle.dodge.charger_police": "vehicle.dodge.charger_2020",
+    "vehicle.dodge.charger_police_2020": "vehicle.dodge.charger_2020",
+    "vehicle.chevrolet.impala": "vehicle.ford.crown",
+    "vehicle.micro.microlino": "vehicle.nissan.micra",
+    "vehicle.volkswagen.t2_2021": "vehicle.volkswagen.t2",
+    "vehicle.ford.ambulance": "vehicle.mercedes.sprinter",
+    "vehicle.carlamotors.carlacola": "vehicle.carlamotors.european_hgv",
+    "vehicle.carlamotors.firetruck": "vehicle.carlamotors.european_hgv",
+    "vehicle.vespa.zx125": "vehicle.kawasaki.ninja",
+}
+
+#: Base type of vehicles that are not plain cars.
+BASE_TYPES = {
+    "vehicle.volkswagen.t2": "van",
+    "vehicle.mercedes.sprinter": "van",
+    "vehicle.mitsubishi.fusorosa": "bus",
+    "vehicle.carlamotors.european_hgv": "truck",
+    "vehicle.bh.crossbike": "bicycle",
+    "vehicle.diamondback.century": "bicycle",
+    "vehicle.gazelle.omafiets": "bicycle",
+    "vehicle.kawasaki.ninja": "motorcycle",
+    "vehicle.yamaha.yzf": "motorcycle",
+    "vehicle.harley-davidson.low_rider": "motorcycle",
+}
+BASE_TYPES |= {name: BASE_TYPES[body] for name, body in ALIASES.items() if body in BASE_TYPES}
+
+_SPECIAL = {
+    "vehicle.ford.ambulance": "emergency",
+    "vehicle.carlamotors.firetruck": "emergency",
+    "vehicle.dodge.charger_police": "emergency",
+    "vehicle.dodge.charger_police_2020": "emergency",
+    "vehicle.tesla.model3": "electric",
+    "vehicle.tesla.cybertruck": "electric",
+    "vehicle.audi.etron": "electric",
+    "vehicle.micro.microlino": "electric",
+}
+_SECOND = (
+    "_2020", "_2021", "ford.", "sprinter", "fusorosa", "european_hgv", "firetruck",
+)  # fmt: skip  # parts of the names that CARLA counts to its second generation
+
+#: Paints of European streets, most common first (R,G,B).
+PAINTS = (
+    "60,62,66", "24,25,28", "206,208,210", "150,153,158", "42,62,104", "128,24,28", "236,236,232", "88,96,92",
+    "30,74,60", "172,150,112", "96,130,168", "186,60,36",
+)  # fmt: skip
+
+#: CARLA's walkers and the body of each: those of the town itself are the first of every kind.
+WALKERS = {f"walker.pedestrian.{k + 1:04d}": list(KINDS)[k % len(KINDS)] for k in range(51)}
+TOWNSPEOPLE = list(WALKERS)[: len(KINDS)]
+
+#: CARLA's props that there are meshes for.
+PROPS = {
+    "static.prop.bench01": "bench",
+    "static.prop.bench02": "bench",
+    "static.prop.bin": "bin",
+    "static.prop.trashcan01": "litter",
+    "static.prop.trashcan02": "bin brown",
+    "static.prop.mailbox": "post",
+    "static.prop.busstop": "stop",
+    "static.prop.streetsign": "sign warning",
+    "static.prop.trafficwarning": "sign warning",
+    "static.prop.fencecrossing": "fence",
+    "static.prop.bollard": "bollard",
+}
+SPECTATOR = Blueprint("spectator", "spectator")
+TRAFFIC_LIGHT = Blueprint("traffic.traffic_light", "traffic,traffic_light")
+WALKER_CONTROLLER = Blueprint("controller.ai.walker", "controller,ai,walker", (Attribute("role_name", "string", ""),))
+
+
+def blueprints(vehicles: list[str]) -> dict[str, Blueprint]:
+    """Every blueprint by id; `vehicles` are the ids that there are meshes for."""
+    found = [_vehicle(name) for name in vehicles]
+    found += [_vehicle(name) for name, body in ALIASES.items() if body in vehicles]
+    found += [_walker(name, kind) for name, kind in WALKERS.items()]
+    found += [_prop(name) for name in PROPS]
+    found += sensors()
+    found.append(WALKER_CONTROLLER)
+    return {blueprint.id: blueprint for blueprint in found}
+
+
+def body(name: str) -> str:
+    """The mesh of a vehicle or a prop, by the name of its blueprint."""
+    return ALIASES.get(name) or PROPS.get(name, name)
+
+
+def _role(value: str = "front") -> Attribute:
+    return Attribute("role_name", "string", value, ("autopilot", "scenario", "ego_vehicle"))
+
+
+def _vehicle(name: str) -> Blueprint:
+    base = BASE_TYPES.get(name, "car")
+    two = base in ("bicycle", "motorcycle")
+    second = any(part in name for part in _SECOND)
+    return Blueprint(
+        name,
+        ",".join(name.split(".")),
+        (
+            _role("autopilot"),
+            Attribute("color", "color", PAINTS[0], PAINTS),
+            Attribute("number_of_wheels", "int", "2" if two else "4", (), False),
+            Attribute("object_type", "string", "", (), False),
+            Attribute("base_type", "string", base, (), False),
+            Attribute("special_type", "string", _SPECIAL.get(name, ""), (), False),
+            Attribute("generation", "int", "2" if second else "1", (), False),
+            Attribute("has_lights", "bool", str(base != "bicycle").lower(), (), False),
+            Attribute("has_dynamic_doors", "bool", "false", (), False),
+            Attribute("sticky_control", "bool", "true"),
+            Attribute("terramechanics", "bool", "false"),
+        ),
+    )
+
+
+def _walker(name: str, kind: str) -> Blueprint:
+    return Blueprint(
+        name,
+        ",".join(name.split(".")),
+        (
+            _role("pedestrian"),
+            Attribute("gender", "string", "female" if kind == "woman" else "male", (), False),
+            Attribute("age", "string", "child" if kind == "child" else "adult", (), False),
+            Attribute("generation", "int", "2" if int(name[-4:]) > 14 else "1", (), False),
+            Attribute("is_invincible", "bool", "true"),
+            Attribute("speed", "float", "1.4", ("0.0", "1.4", "2.8")),
+            Attribute("can_use_wheelchair", "bool", "false", (), False),
+            Attribute("use_wheelchair", "bool", "false"),
+        ),
+    )
+
+
+def _prop(name: str) -> Blueprint:
+    size = Attribute("size", "string", "medium", ("tiny", "small", "medium", "big"), False)
+    return Blueprint(name, ",".join(name.split(".")), (_role("prop"), size))

@@ -1,0 +1,1 @@
+"""What moves: vehicles, traffic, traffic lights, walkers, and what is mounted on them."""

@@ -1,0 +1,110 @@
+"""Traffic lights: who has green, for how long, and where the lamps are."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from bridge.town.assets.prop_meshes import STATES
+from bridge.town.core.types import Transform, Trigger
+from bridge.town.ground.roads import end_of
+from bridge.town.opendrive.network import Network
+from bridge.town.opendrive.signals import Signal
+
+ALL_RED = 2.0  # s, clearance between one group's yellow and the next one's green
+TRIGGER = (3.0, 2.0)  # m, how far a trigger reaches back from the stop line and up from the road
+
+
+def trigger_of(network: Network, signal: Signal, pose: Transform) -> Trigger:
+    """Where a light applies: before its stop line, as wide as its lanes. ``pose``: of the light's actor."""
+    reach, height = TRIGGER
+    corners = []
+    for lane in (network.lanes[k] for k in signal.lanes):
+        for back in (signal.stop, signal.stop + reach):
+            point, right, _ = end_of(lane, back)
+            side = right * lane.width[-1] / 2
+            corners += [point - side, point + side + (0.0, 0.0, height)]
+    inverse = np.linalg.inv(pose.matrix())
+    local = np.array(corners) @ inverse[:3, :3].T + inverse[:3, 3]
+    low, high = local.min(axis=0), local.max(axis=0)
+    x, y, z = ((low + high) / 2).tolist()
+    length, width, tall = ((high - low) / 2).tolist()
+    return Trigger((x, y, z), (length, width, tall))
+
+
+@dataclass
+class Light:
+    """One traffic light. Its actor carries the state too; a client may freeze or set it."""
+
+    actor: int
+    signal: str  # its id in the OpenDRIVE map
+    group: int
+    cycle: int
+    lanes: tuple[int, ...]  # driving lanes (indices into the network) that it stops
+    bulbs: dict[str, np.ndarray]  # state -> f64 (H, 3), centre of that lamp in each of its heads, metres
+    state: str = "red"
+    elapsed: float = 0.0  # s in this state
+    green_time: float = 10.0
+    yellow_time: float = 3.0
+    red_time: float = ALL_RED
+    frozen: bool = False
+
+
+class Lights:
+    """All traffic lights of a town. The groups of a junction have green in turn; a group changes as one."""
+
+    def __init__(self, network: Network, lights: list[Light], rng: np.random.Generator) -> None:
+        self.all = lights
+        self.state = np.zeros(len(network.lanes), np.int8)  # per lane: 0 no light, 1 red, 2 yellow, 3 green
+        self._cycles: dict[int, list[int]] = {}  # cycle -> its groups in order; the first has the turn
+        self._groups: dict[int, list[Light]] = {}
+        for light in lights:
+            groups = self._cycles.setdefault(light.cycle, [])
+            if light.group not in groups:
+                groups.append(light.group)
+            self._groups.setdefault(light.group, []).append(light)
+        for groups in self._cycles.values():
+            for _ in range(int(rng.integers(len(groups)))):
+                groups.append(groups.pop(0))
+            head = float(rng.uniform(0.0, 8.0))
+            for light in self._groups[groups[0]]:
+                light.state, light.elapsed = "green", head
+        self._publish()
+
+    def step(self, delta: float) -> None:
+        for light in self.all:
+            light.elapsed += delta
+        for groups in self._cycles.values():
+            turn = self._groups[groups[0]]
+            first = turn[0]
+            if first.frozen:
+                continue
+            if first.state == "green" and first.elapsed >= first.green_time:
+                self._change(turn, "yellow")
+            elif first.state == "yellow" and first.elapsed >= first.yellow_time:
+                self._change(turn, "red")
+            elif first.state == "red" and first.elapsed >= first.red_time:
+                groups.append(groups.pop(0))
+                self._change(self._groups[groups[0]], "green")
+        self._publish()
+
+    def set(self, light: Light, state: str) -> None:
+        """Put one light into a state by hand.
+
+        Raises:
+            ValueError: not one of `STATES`.
+        """
+        if state not in STATES:
+            raise ValueError(f"unknown traffic light state {state!r}: choose {', '.join(STATES)}")
+        self._change([light], state)
+        self._publish()
+
+    @staticmethod
+    def _change(lights: list[Light], state: str) -> None:
+        for light in lights:
+            light.state, light.elapsed = state, 0.0
+
+    def _publish(self) -> None:
+        for light in self.all:
+            self.state[list(light.lanes)] = 1 + STATES.index(light.state)

@@ -1,0 +1,1 @@
+"""Maps: OpenDRIVE files, written and read."""

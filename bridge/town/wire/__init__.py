@@ -1,1 +1,0 @@
-"""CARLA's wire: RPC, sensor streams, their layouts, and the server functions over a ``World``."""

@@ -1,0 +1,1 @@
+"""What every command needs: how it fails, how it tells its progress, what the machine is."""

@@ -1,0 +1,75 @@
+"""Recording on a Ray cluster: one scenario a task, each with its own town, bridge and ports.
+
+Every node needs this project under the same interpreter, and the folder of recordings (a shared one). What is finished
+is not done again, so a call that was interrupted, or whose node went away, is simply made once more.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from neuralsim.datagen.options import RecordOptions
+
+_LOOK = 0.2  # s between looks whether somebody wants to leave
+_CORES = 2  # that a task asks for: a town and a painter
+
+
+class ClusterError(RuntimeError):
+    """The cluster cannot be used, or a task was lost; one line."""
+
+
+def record_on_cluster(
+    paths: Sequence[Path], options: RecordOptions, stop: Callable[[], bool]
+) -> Iterator[tuple[Path, dict[str, Any] | str]]:
+    """Record all of ``paths``; yields each with its result, or with one line about what went wrong, as they finish.
+
+    ``options.ray`` is the cluster's address: "auto", "HOST:PORT", "ray://HOST:PORT", or "local" for one
+    of this machine alone. Raises :class:`ClusterError`.
+    """
+    try:
+        import ray
+    except ModuleNotFoundError:
+        raise ClusterError("ray is missing: pip install -r requirements/cluster.txt") from None
+    try:
+        ray.init(address=options.ray, log_to_driver=False, logging_level="error", include_dashboard=False)
+    except Exception as error:  # connections fail in many ways
+        raise ClusterError(f"no Ray cluster at {options.ray}: {_line(error)}") from None
+    alone = replace(options, out=options.out.resolve(), ray=None, jobs=1, junit=None)
+    try:
+        task = ray.remote(num_cpus=_CORES, max_retries=2)(_record)
+        waiting = {task.remote(str(path.resolve()), alone, os.getcwd()): path for path in paths}
+        while waiting:
+            ready, _ = ray.wait(list(waiting), timeout=_LOOK)
+            for each in ready:
+                path = waiting.pop(each)
+                try:
+                    yield path, ray.get(each)
+                except Exception as error:  # a task's own, or a node that is gone
+                    yield path, _line(error)
+            if stop():
+                for each in waiting:
+                    ray.cancel(each, force=True)
+                raise ClusterError("interrupted")
+    finally:
+        ray.shutdown()
+
+
+def _record(path: str, options: RecordOptions, folder: str) -> dict[str, Any] | str:
+    """The task, on a node: record one scenario, or find that it is done."""
+    from neuralsim.datagen.recorder import EXPECTED, ScenarioRecorder, Shared
+    from scenarios.engine.loader import load
+
+    os.chdir(folder)
+    try:
+        recorder = ScenarioRecorder(load(path), options, Shared())
+        return (None if options.again else recorder.finished()) or recorder.record()
+    except EXPECTED as error:
+        return _line(error)
+
+
+def _line(error: BaseException) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[-1].strip()

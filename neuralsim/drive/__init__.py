@@ -1,1 +1,0 @@
-"""The driving window: its processes, its loop, its picture, its input devices, its report."""

@@ -1,0 +1,400 @@
+"""Everything behind one drive's picture: the processes, the link, the renderer, and the thread that paints.
+
+The start takes seconds (a town is built, a model compiled), so it happens in the painting thread while the window
+already answers.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from bridge.link.transport import FrameSubscriber, control_endpoint
+from bridge.messages import Frame
+from neuralsim.base.machine import cores
+from neuralsim.renderer.remap import NOTHING, Remap
+from neuralsim.session import lamps
+from neuralsim.session.options import TAGS, DriveOptions
+from neuralsim.session.processes import Child, Processes
+
+if TYPE_CHECKING:
+    from neuralsim.renderer.neural_renderer import NeuralRenderer
+    from neuralsim.session.tag_painter import TagPainter
+
+_TOWN_READY = 180.0  # seconds; the very first start compiles the rasteriser
+_BRIDGE_READY = 90.0
+RATE = 30.0  # simulated ticks per second where nobody drives
+FULL_RATE = 40.0  # and where somebody does, at most
+FLUENT_RATE = 25.0  # below it every core is tried for painting
+LEAST_RATE = 20.0  # below it, driving feels wrong: slower machines skip frames instead
+MANY_CORES = 4  # from here on, simulating and painting do not get in each other's way
+_TICK = 0.012  # seconds that a frame costs beside its painting where it gets in its way: tick, sensors, window
+_HANDING = 0.001  # seconds between two paintings where a core is kept free for the rest
+_VERDICT = "scenario over: "  # how the bridge's last line begins
+_SILENCE = 10.0  # seconds without a frame that end the drive
+_SAME_PLACE = 0.05  # m that a drive may be off the recording that it goes on from
+_UNSEEN = 0.2  # seconds that a frame may take which is played before the driver is handed the ego
+
+
+class DriveError(RuntimeError):
+    """The drive cannot begin or go on; the message is one line."""
+
+
+@dataclass
+class Picture:
+    """A frame and what was painted from it, u8 (H, W, 3) RGB, lamps included; with ``remap``, of edited tags."""
+
+    frame: Frame
+    neural: np.ndarray
+    remap: Remap = NOTHING
+
+
+class Session(threading.Thread):
+    """Starts everything, then paints frames until :meth:`stop`.
+
+    In lock-step every picture is handed over exactly once and the painting waits for the taker; else a picture that was
+    not taken gives way to the next. ``wake`` is called from this thread whenever something new is there.
+    """
+
+    def __init__(self, options: DriveOptions, wake: Callable[[], None] = lambda: None) -> None:
+        super().__init__(name="paint", daemon=True)
+        self.options = options
+        self.lockstep = options.headless
+        self.error: BaseException | None = None
+        self.steps: dict[str, bool] = {}  # what the start consists of, and what of it is done
+        self.controls = ""  # endpoint for controls, once known
+        self.model, self.runtime = options.model, options.runtime
+        self.warning = self.note = ""  # about the runtime, one line each; for sure once there are pictures
+        self.newest: Frame | None = None  # that has come; while it is painted, ahead of the pictures
+        self.painting_since = 0  # ns, set just before the first frame that counts is painted
+        self.fps = options.fps or RATE  # simulated ticks per second, for sure once there are pictures
+        self.styles: list[str] = []  # of the model, once it is there
+        self.style = options.style  # set from outside, for the next frame: None lets the weather choose
+        self.remap = options.remap or NOTHING  # likewise
+        self.paused = False  # set from outside: silence is no failure
+        self.verdict = ""  # JSON of what came of the scenario, once it is over
+        self.processes = Processes()
+        self._shares = options.connect is None  # the cores with the simulation
+        self._threads = painting_threads(cores()) if self._shares and not self.lockstep else None
+        self._loader = _Loader(options, self._threads, self._step)
+        self._bridge: Child | None = None
+        self._painters: dict[str, NeuralRenderer | TagPainter] = {}
+        self._wake = wake
+        self._ending = threading.Event()
+        self._changed = threading.Condition()
+        self._picture: Picture | None = None
+
+    def take(self, timeout: float) -> Picture | None:
+        """The picture that waits, or None after ``timeout`` seconds, or at once when the painting has ended."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._picture is not None or not self.is_painting, timeout)
+            picture, self._picture = self._picture, None
+            self._changed.notify_all()
+            return picture
+
+    @property
+    def is_painting(self) -> bool:
+        """False once the thread has ended or been told to."""
+        return self.error is None and not self._ending.is_set()
+
+    def stop(self) -> None:
+        """End the painting, then all processes; takes under two seconds."""
+        self._ending.set()
+        with self._changed:
+            self._changed.notify_all()
+        self.processes.stop()
+        if self.ident is not None:  # it was started
+            self.join(1.0)
+        self.processes.stop()  # one that was being started meanwhile
+
+    def run(self) -> None:
+        """The thread: start, paint; whatever goes wrong is kept in ``error`` for the main thread to report."""
+        try:
+            self._run()
+        except BaseException as error:  # the main thread raises it
+            if not self._ending.is_set():
+                self.error = error
+        finally:
+            with self._changed:
+                self._changed.notify_all()
+            self._wake()
+
+    def _run(self) -> None:
+        self._loader.start()
+        frames = self.options.connect or self._start_simulation()
+        while not self._loader.finished.wait(0.05):
+            if self._ending.is_set():
+                return
+            self.processes.check()
+        renderer = self._loader.result()
+        self.model, self.runtime = renderer.model, renderer.runtime
+        self.styles = list(renderer.card.styles)
+        if self._ending.is_set():
+            return
+        self.controls = control_endpoint(frames)
+        # Where no core is left to it, the next tick would only take one away from the picture that is being painted.
+        crowded = self._shares and self._threads is None and cores() < MANY_CORES
+        ahead = 0 if self.lockstep or crowded else 1
+        with FrameSubscriber(frames, self.options.keys, self.lockstep, ahead, interactive=True) as subscriber:
+            self._step("First frame")
+            self._paint(subscriber, renderer)
+
+    def _start_simulation(self) -> str:
+        """Start what is not running elsewhere; returns the endpoint of the frames, "" when stopped meanwhile."""
+        options = self.options
+
+        def cancelled() -> bool:
+            return self._ending.is_set() or self._loader.failed
+
+        server = options.carla
+        if server is None:
+            name = f"Town {options.town}"
+            self._step(name)
+            town = self.processes.start("town server", "bridge.town.carla_server.server", *town_arguments(options))
+            line = town.wait_ready(_TOWN_READY, cancelled)
+            if not line:
+                return ""
+            server = line.split()[-1]  # "... ready on HOST:PORT"
+            self._step(name, done=True)
+        if options.fps is None and not options.headless:
+            self._loader.finished.wait()
+            if not cancelled():
+                self.fps = self._settle_rate()
+            if cancelled():
+                return ""
+        name = "Bridge" if options.carla is None else f"Bridge to {options.carla}"
+        self._step(name)
+        frames = self.processes.endpoint()
+        bridge = self._bridge = self.processes.start(
+            "bridge",
+            "bridge.carla_client.carla_bridge" if options.scenario is None else "scenarios.play",
+            *bridge_arguments(options, server, frames, fps=self.fps, lockstep=self.lockstep),
+        )
+        if not bridge.wait_ready(_BRIDGE_READY, cancelled):
+            return ""
+        self._step(name, done=True)
+        return frames
+
+    def _settle_rate(self) -> float:
+        """Ticks per second that the renderer can follow; on all cores, in turns, where one less makes them too few."""
+        step = self._loader.result().seconds_per_step()
+        rate = sustainable_rate(step, cores(), self._threads)
+        if self._threads is None or rate >= FLUENT_RATE:
+            return rate
+        everywhere = _Loader(self.options, None, self._step)
+        everywhere.start()
+        everywhere.finished.wait()
+        if everywhere.failed:
+            return rate
+        in_turns = everywhere.result().seconds_per_step()
+        if in_turns + _TICK < step + _HANDING:
+            self._loader, self._threads = everywhere, None
+            rate = sustainable_rate(in_turns, cores())
+        return rate
+
+    def _paint(self, subscriber: FrameSubscriber, renderer: NeuralRenderer | TagPainter) -> None:
+        heard = time.monotonic()
+        warm = False
+        while not self._ending.is_set():
+            frame = subscriber.recv(0.1)
+            if frame is None:
+                if self._scenario_over():
+                    self._ending.set()  # every frame has been painted
+                    return
+                self.processes.check()
+                if self.paused:
+                    heard = time.monotonic()
+                elif time.monotonic() - heard > _SILENCE + _UNSEEN * (self.options.hand_over_at or 0) * (not warm):
+                    raise DriveError(self._why_silent(subscriber))
+                continue
+            if frame.sequence == self.options.hand_over_at and self.options.hand_over_pose is not None:
+                self._check_place(frame, self.options.hand_over_pose)
+            if "tag" not in frame.planes:
+                raise DriveError("the bridge sends frames without tags: update it")
+            painter = renderer if not frame.view else self._painter_of(frame.view, frame)
+            remap = self.remap
+            dress(painter, frame, self.style, remap)
+            if not warm:
+                painter.render(frame)  # compiles for this size, fills caches
+                painter.reset()
+                warm = True
+                self.runtime, self.warning, self.note = renderer.runtime, renderer.warning, renderer.note
+                self._step("First frame", done=True)
+                if not self.lockstep:
+                    heard = time.monotonic()
+                    continue  # that frame has grown old
+                frame.stamps["received"] = time.monotonic_ns()
+            if not self.painting_since:
+                self.painting_since = frame.stamps["received"]
+            self.newest = frame
+            neural = painter.render(frame)
+            lamps.draw_of(frame, neural, remap)
+            frame.stamps["rendered"] = time.monotonic_ns()
+            self._hand_over(Picture(frame, neural, remap))
+            heard = time.monotonic()
+
+    def _check_place(self, frame: Frame, recorded: np.ndarray) -> None:
+        """Whether a drive that goes on from a recording has come to where the recording was."""
+        off = float(np.linalg.norm(frame.camera.pose[:3, 3] - recorded[:3, 3]))
+        if off > _SAME_PLACE and self.options.carla is None:
+            raise DriveError(
+                f"the drive came out {off:.1f} m off what was recorded: was it recorded with another version?"
+            )
+
+    def _painter_of(self, view: str, frame: Frame) -> NeuralRenderer | TagPainter:
+        """The renderer of a further camera: each remembers what it has painted."""
+        if view not in self._painters:
+            size = frame.camera.width, frame.camera.height
+            self._painters[view] = painter(self.options.model, self.options.runtime, size, self._threads)
+        return self._painters[view]
+
+    def _scenario_over(self) -> bool:
+        """Whether the bridge has said what came of its scenario."""
+        if self.options.scenario is None or self._bridge is None:
+            return False
+        ended = self._bridge.process.poll() is not None
+        if ended:
+            self._bridge.last_words()  # waits until all that it said is here
+        while (line := self._bridge.said()) is not None:
+            if line.startswith(_VERDICT):
+                self.verdict = line[len(_VERDICT) :]
+                return True
+        return False
+
+    def _hand_over(self, picture: Picture) -> None:
+        with self._changed:
+            if self.lockstep:
+                self._changed.wait_for(lambda: self._picture is None or self._ending.is_set())
+            elif self._picture is not None:
+                picture.frame.skipped += self._picture.frame.skipped + 1
+            self._picture = picture
+            self._changed.notify_all()
+        self._wake()
+
+    def _why_silent(self, subscriber: FrameSubscriber) -> str:
+        if subscriber.malformed:
+            return f"nothing but damaged messages from the bridge: {subscriber.error}"
+        if self.options.connect:
+            keys = "these keys" if self.options.keys else "no keys"
+            return f"no frame from {self.options.connect} for {_SILENCE:.0f} s: is a bridge running there, with {keys}?"
+        return f"no frame for {_SILENCE:.0f} s: the simulator hangs; start again"
+
+    def _step(self, name: str, done: bool = False) -> None:
+        self.steps[name] = done
+        self._wake()
+
+
+class _Loader(threading.Thread):
+    """Loads the renderer beside the start of the processes. A daemon: quitting does not wait for a compiler."""
+
+    def __init__(self, options: DriveOptions, threads: int | None, step: Callable[[str, bool], None]) -> None:
+        super().__init__(name="model", daemon=True)
+        self.finished = threading.Event()
+        self._options, self._threads, self._step = options, threads, step
+        self._renderer: NeuralRenderer | TagPainter | None = None
+        self._error: BaseException | None = None
+
+    @property
+    def failed(self) -> bool:
+        return self._error is not None
+
+    def run(self) -> None:
+        name = f"Model {self._options.model}"
+        self._step(name, False)
+        try:
+            size = None if self._options.connect else self._options.size  # the bridge's own, with its first frame
+            self._renderer = painter(self._options.model, self._options.runtime, size, self._threads)
+            if self._options.style:
+                self._renderer.set_style(self._options.style)  # says now that there is none
+            self._step(name, True)
+        except BaseException as error:  # raised again by `result`
+            self._error = error
+        finally:
+            self.finished.set()
+
+    def result(self) -> NeuralRenderer | TagPainter:
+        """The renderer, or its error."""
+        if self._error is not None:
+            raise self._error
+        assert self._renderer is not None
+        return self._renderer
+
+
+def painter(
+    model: str, runtime: str, size: tuple[int, int] | None, threads: int | None = None
+) -> NeuralRenderer | TagPainter:
+    """What paints with ``model`` on so many CPU ``threads`` (None: all); heavy imports happen here.
+
+    Raises ModelError and RuntimeUnavailable.
+    """
+    if model == TAGS:
+        from neuralsim.session.tag_painter import TagPainter
+
+        return TagPainter()
+    from neuralsim.renderer.neural_renderer import NeuralRenderer
+
+    return NeuralRenderer(model, runtime, size, threads)
+
+
+def painting_threads(cores: int) -> int | None:
+    """CPU threads to paint with while somebody drives on ``cores``; None: all of them.
+
+    On few cores one is left to the town, the bridge and the window: the next frame is made beside the painting, just
+    in time. To take turns on all cores is younger pictures on a machine that has nothing else to do, but each layer of
+    the network waits for its last thread, so whatever else runs anywhere holds up all of it.
+    """
+    return cores - 1 if 1 < cores < MANY_CORES else None
+
+
+def sustainable_rate(step: float, cores: int, threads: int | None = None) -> float:
+    """Ticks per second that a renderer with ``step`` seconds a picture can follow on ``cores``, 20 to 40.
+
+    Ticks that nobody paints only take time from those that somebody does. With few cores, ticking takes it as well,
+    unless ``threads`` says that the renderer leaves it a core.
+    """
+    beside = 0.0 if cores >= MANY_CORES else _TICK if threads is None else _HANDING
+    return float(max(LEAST_RATE, min(FULL_RATE, round(1.0 / (step + beside)))))
+
+
+def dress(painter: NeuralRenderer | TagPainter, frame: Frame, style: str | None, remap: Remap) -> None:
+    """Have ``frame`` painted in ``style``, or in its weather's, with ``remap``. Raises ModelError for no such style."""
+    painter.remap = remap
+    if style is None:
+        painter.follow(frame.weather)
+    else:
+        painter.set_style(style)
+
+
+def town_arguments(options: DriveOptions) -> list[str]:
+    """Arguments of ``bridge.town.carla_server.server``."""
+    return [
+        *("--port", "0", "--town", options.town, "--seed", str(options.seed)),
+        *("--vehicles", str(options.vehicles), "--walkers", str(options.walkers), "--with-parent"),
+    ]
+
+
+def bridge_arguments(options: DriveOptions, server: str, frames: str, *, fps: float, lockstep: bool) -> list[str]:
+    """Arguments of ``bridge.carla_client.carla_bridge``."""
+    width, height = options.size
+    arguments = [
+        *("--carla", server, "--publish", frames, "--control", control_endpoint(frames)),
+        *("--size", f"{width}x{height}", "--fps", f"{fps:g}", "--seed", str(options.seed), "--with-parent"),
+    ]
+    if options.scenario is not None:
+        arguments += ["--scenario", str(options.scenario)]
+    if options.hand_over_at is not None:
+        arguments += ["--hand-over-at", str(options.hand_over_at)]
+    if options.planes is not None:
+        arguments += ["--planes", ",".join(options.planes)]
+    if options.weather:
+        arguments += ["--weather", options.weather]
+    if options.autopilot:
+        arguments.append("--autopilot")
+    if lockstep:
+        arguments += ["--lockstep", "--no-realtime"]
+    return arguments

@@ -1,0 +1,47 @@
+"""What stands in for the network when nobody wants its pictures: every pixel in the colour of its class."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from bridge.messages import Frame
+from neuralsim.renderer.remap import NOTHING, Remap
+from neuralsim.renderer.views import tag_picture
+from neuralsim.session.options import TAGS
+
+
+@dataclass(frozen=True)
+class _Card:
+    """As much of a model's card as painting asks for."""
+
+    styles: dict[str, np.ndarray] = field(default_factory=dict)  # none
+
+
+class TagPainter:
+    """``NeuralRenderer``'s interface without a network; it has no state."""
+
+    model = TAGS
+    runtime = "none"
+    warning = note = ""
+    card = _Card()
+    remap: Remap = NOTHING
+
+    def set_style(self, name: str) -> None:
+        """There is none."""
+
+    def follow(self, weather: Mapping[str, float]) -> None:
+        """Tags have their colours in any."""
+
+    def reset(self) -> None:
+        """Nothing is remembered."""
+
+    def render(self, frame: Frame) -> np.ndarray:
+        """u8 (H, W, 3) RGB, CARLA's palette."""
+        return tag_picture(frame.planes["tag"], self.remap)
+
+    def seconds_per_step(self) -> float:
+        """As good as nothing."""
+        return 1e-3

@@ -1,0 +1,65 @@
+"""Crops of vehicles, people and cycles, at one size: a frame-wide discriminator hardly looks at what is small in it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from neuralsim.models.classes import Channel
+
+SIDE = 96  # px of a crop
+MOST = 3  # crops of a picture
+_LEAST_PIXELS, _LEAST_SIDE = 120, 14  # px: anything smaller has no shape to judge
+_MARGIN = 1.15  # side of a crop over that of its object
+_LONGEST = 2.0  # side of a crop over its object's shorter one: a row of parked cars is seen in parts
+
+
+@dataclass(frozen=True)
+class Window:
+    """A square of a picture of a batch, px."""
+
+    number: int
+    y: int
+    x: int
+    side: int
+
+
+def object_windows(label: Tensor, rng: np.random.Generator, most: int = MOST) -> list[Window]:
+    """Squares about at most ``most`` objects of each map of ``label`` i64 (N, H, W), larger ones more often."""
+    windows = []
+    maps = label.detach().cpu().numpy().astype(np.uint8)
+    height, width = maps.shape[1:]
+    for number, each in enumerate(maps):
+        found = []
+        for channel in (Channel.VEHICLE, Channel.PERSON, Channel.CYCLE):
+            _, _, stats, _ = cv2.connectedComponentsWithStats((each == channel).astype(np.uint8))
+            found += [box for box in stats[1:] if box[4] >= _LEAST_PIXELS and min(box[2], box[3]) >= _LEAST_SIDE]
+        if not found:
+            continue
+        weights = np.sqrt([float(box[4]) for box in found])
+        chosen = rng.choice(len(found), min(most, len(found)), False, weights / weights.sum())
+        for x, y, w, h, _ in (found[index] for index in chosen):
+            side = int(min(_MARGIN * min(max(w, h), _LONGEST * min(w, h)), height, width))
+            centre = [
+                start + side / 2 + rng.random() * (length - side) if length > side else start + length / 2
+                for start, length in ((y, h), (x, w))
+            ]
+            top, left = (
+                int(np.clip(at - side / 2, 0, size - side)) for at, size in zip(centre, (height, width), strict=True)
+            )
+            windows.append(Window(number, top, left, side))
+    return windows
+
+
+def cut(planes: Tensor, windows: list[Window]) -> Tensor:
+    """f32 (len(windows), C, SIDE, SIDE) out of ``planes`` (N, C, H, W)."""
+    crops = []
+    for each in windows:
+        crop = planes[each.number : each.number + 1, :, each.y : each.y + each.side, each.x : each.x + each.side]
+        crops.append(F.interpolate(crop.float(), (SIDE, SIDE), mode="bilinear", antialias=each.side > SIDE))
+    return torch.cat(crops).contiguous(memory_format=torch.channels_last)

@@ -1,0 +1,1 @@
+"""The driving window: pictures on the screen, keys in."""

@@ -1,0 +1,245 @@
+"""The window: the picture scaled to it, the HUD over it, screenshots."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+
+# The window is filled by the CPU and handed over by shared memory: 0.1 ms. SDL's default would upload a texture and
+# present it with the (software) GPU: 2.4 ms of a core per picture without a GPU, and a wait for vsync with one.
+os.environ.setdefault("SDL_FRAMEBUFFER_ACCELERATION", "0")
+os.environ.setdefault("SDL_VIDEO_X11_NET_WM_BYPASS_COMPOSITOR", "0")
+os.environ.setdefault("PYGAME_HIDE_SUPPORT_PROMPT", "1")
+
+import pygame
+
+from bridge.messages import Frame
+from neuralsim.renderer.remap import NOTHING, Remap
+from neuralsim.renderer.views import NAMES, View, picture
+from neuralsim.window.hud import Hud, HudState
+
+Move = Callable[[np.ndarray, np.ndarray], bool]  # moves pixels, u32 (H, W), into the second array, unless it cannot
+
+_MINIMUM = (320, 160)
+_GRAB = 10  # pixels beside the divider that still take hold of it
+
+
+class WindowError(RuntimeError):
+    """No window can be opened; the message says where and why, in one line."""
+
+
+def display_available() -> bool:
+    """Whether a window could be opened here, without opening one."""
+    driver = os.environ.get("SDL_VIDEODRIVER", "")
+    if driver in ("dummy", "offscreen") or sys.platform in ("win32", "darwin"):
+        return True
+    return bool(os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"))
+
+
+class Window:
+    """A resizable window that shows frames of ``size`` (width, height), at first at twice that size where it fits."""
+
+    def __init__(self, size: tuple[int, int], title: str = "NeuralSim") -> None:
+        if sys.platform == "linux" and not os.environ.get("WAYLAND_DISPLAY"):
+            os.environ.setdefault("SDL_VIDEODRIVER", "x11")  # else SDL falls back to drivers that show nothing
+        try:
+            pygame.display.init()
+            desktop = pygame.display.get_desktop_sizes()[0]
+            factor = max(min(2.0, desktop[0] * 0.94 / size[0], desktop[1] * 0.88 / size[1]), 0.25)
+            start = (max(round(size[0] * factor), _MINIMUM[0]), max(round(size[1] * factor), _MINIMUM[1]))
+            self._surface = pygame.display.set_mode(start, pygame.RESIZABLE)
+        except pygame.error as error:
+            where = os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY") or "this machine"
+            raise WindowError(f"no window on {where} ({error})") from None
+        pygame.display.set_caption(title)
+        pygame.display.set_icon(_icon())
+        pygame.key.set_repeat()  # no repeats: a held key is one press
+        self.hud = Hud()
+        self.view = View.NEURAL
+        self.split_right = View.TAGS
+        self.remap: Remap = NOTHING  # that the pictures shown are painted with: tags are shown so
+        self._divider = 0.5
+        self._dragging = False
+        self._cursor = pygame.SYSTEM_CURSOR_ARROW
+        self._aspect = size[0] / size[1]
+        self._frame: Frame | None = None
+        self._neural: np.ndarray | None = None
+        self._views: dict[View, pygame.Surface] = {}  # of the frame, as far as they were shown
+        self._spare: list[pygame.Surface] = []  # for pictures in the making
+        self._missing = False  # the frame does not carry the plane of the view
+
+    @property
+    def needs_rgb(self) -> bool:
+        """Whether the view shows the simulator's own picture."""
+        return self.view == View.RGB or (self.view == View.SPLIT and self.split_right == View.RGB)
+
+    @property
+    def title_of_view(self) -> str:
+        """What the HUD calls the view; says so where the neural picture stands in for it."""
+        shown = self.split_right if self.view == View.SPLIT else self.view
+        name = NAMES[shown] + (", edited" if shown == View.TAGS and self.remap else "")
+        if self.view == View.SPLIT:
+            name = f"{NAMES[View.NEURAL]}  |  {name}"
+        return f"{name}: not in this frame" if self._missing else name
+
+    def choose(self, view: View) -> None:
+        """Show ``view``; the split view chosen again changes its right side."""
+        if view == self.view == View.SPLIT:
+            self.split_right = View.RGB if self.split_right == View.TAGS else View.TAGS
+        self.view = view
+        self._dragging = False
+        self._point(pygame.SYSTEM_CURSOR_ARROW)
+
+    def handle(self, event: pygame.event.Event) -> bool:
+        """Take mouse and window events; True if the picture must be drawn again."""
+        if event.type in (pygame.VIDEORESIZE, pygame.WINDOWEXPOSED):
+            self._surface = pygame.display.get_surface() or self._surface
+            return True
+        if self.view != View.SPLIT:
+            return False
+        if event.type == pygame.MOUSEBUTTONDOWN and event.button == 1:
+            self._dragging = abs(event.pos[0] - self._divider_x()) <= _GRAB
+        elif event.type == pygame.MOUSEBUTTONUP and event.button == 1:
+            self._dragging = False
+        elif event.type == pygame.MOUSEMOTION:
+            near = self._dragging or abs(event.pos[0] - self._divider_x()) <= _GRAB
+            self._point(pygame.SYSTEM_CURSOR_SIZEWE if near else pygame.SYSTEM_CURSOR_ARROW)
+            if self._dragging:
+                box = self._box()
+                self._divider = min(max((event.pos[0] - box.left) / box.width, 0.02), 0.98)
+                return True
+        return False
+
+    def loading(self, steps: list[tuple[str, bool]], seconds: float) -> None:
+        """Show what is being waited for."""
+        self.hud.loading(self._surface, steps, seconds)
+        pygame.display.flip()
+
+    def show(self, frame: Frame, neural: np.ndarray, state: HudState, move: Move | None = None) -> None:
+        """Draw ``frame`` in the chosen view, moved by ``move``, with the HUD over it, and put it on the screen."""
+        if frame is not self._frame or neural is not self._neural:
+            self._views.clear()
+        self._frame, self._neural = frame, neural
+        if frame.camera.height:
+            self._aspect = frame.camera.width / frame.camera.height
+        self._draw(move)
+        state.view = self.title_of_view
+        self.hud.draw(self._surface, self._box(), state)
+        pygame.display.flip()
+
+    def again(self, state: HudState, move: Move | None = None) -> None:
+        """Draw the newest frame once more: something over it has changed, or it is to be moved."""
+        if self._frame is not None and self._neural is not None:
+            self.show(self._frame, self._neural, state, move)
+
+    def screenshot(self, folder: Path) -> Path:
+        """Save what the window shows as PNG into ``folder`` and return the file's path. ``OSError`` if it cannot."""
+        folder.mkdir(parents=True, exist_ok=True)
+        stem = time.strftime("neuralsim-%Y%m%d-%H%M%S")
+        path, n = folder / f"{stem}.png", 1
+        while path.exists():
+            path, n = folder / f"{stem}-{n}.png", n + 1
+        try:
+            pygame.image.save(self._surface, str(path))
+        except pygame.error as error:
+            raise OSError(f"cannot save {path}: {error}") from None
+        return path
+
+    def close(self) -> None:
+        """Close the window."""
+        pygame.display.quit()
+
+    def _box(self) -> pygame.Rect:
+        """Where the picture lies: as large as fits with its own aspect ratio."""
+        width, height = self._surface.get_size()
+        if width > height * self._aspect:
+            box = pygame.Rect(0, 0, max(round(height * self._aspect), 1), height)
+        else:
+            box = pygame.Rect(0, 0, width, max(round(width / self._aspect), 1))
+        box.center = (width // 2, height // 2)
+        return box.clip(self._surface.get_rect())
+
+    def _point(self, cursor: int) -> None:
+        if cursor != self._cursor:
+            self._cursor = cursor
+            with contextlib.suppress(pygame.error):  # a display without cursors of its own
+                pygame.mouse.set_cursor(cursor)
+
+    def _divider_x(self) -> int:
+        box = self._box()
+        return box.left + round(self._divider * box.width)
+
+    def _draw(self, move: Move | None) -> None:
+        small = self._picture(move)
+        box = self._box()
+        if box.size != self._surface.get_size():
+            self._surface.fill((0, 0, 0))
+        if small.get_size() == box.size:
+            self._surface.blit(small, box)
+        else:
+            pygame.transform.smoothscale(small, box.size, self._surface.subsurface(box))
+        if self.view == View.SPLIT:
+            x = self._divider_x()
+            self._surface.fill((20, 24, 30), (x - 2, box.top, 4, box.height))
+            self._surface.fill((244, 247, 250), (x - 1, box.top, 2, box.height))
+            pygame.draw.circle(self._surface, (244, 247, 250), (x, box.centery), 9)
+            for side in (-1, 1):
+                tip, base = x + 6 * side, x + 2 * side
+                points = [(tip, box.centery), (base, box.centery - 4), (base, box.centery + 4)]
+                pygame.draw.polygon(self._surface, (20, 24, 30), points)
+
+    def _picture(self, move: Move | None) -> pygame.Surface:
+        """The chosen view, moved; the neural picture stands in for a plane that is not there (yet)."""
+        shown = self._view(self.split_right if self.view == View.SPLIT else self.view)
+        self._missing = shown is None
+        left = self._view(View.NEURAL)
+        assert left is not None, "every frame has a neural picture"
+        if shown is None or self.view != View.SPLIT:
+            return self._moved(left if shown is None else shown, move, 0)
+        both = self._moved(shown, move, 0)
+        if both is shown:
+            both = shown.copy()
+        width, height = both.get_size()
+        both.blit(self._moved(left, move, 1), (0, 0), (0, 0, round(width * self._divider), height))
+        return both
+
+    def _view(self, view: View) -> pygame.Surface | None:
+        """The picture of a view, made once per frame; None while the frame does not carry its plane."""
+        if view not in self._views and self._frame is not None and self._neural is not None:
+            shown = picture(view, self._frame, self._neural, self.remap)
+            if shown is not None:
+                shown = np.ascontiguousarray(shown)
+                size = shown.shape[1], shown.shape[0]
+                self._views[view] = pygame.image.frombuffer(shown.data, size, "RGB").convert(32)
+        return self._views.get(view)
+
+    def _moved(self, shown: pygame.Surface, move: Move | None, which: int) -> pygame.Surface:
+        """``shown`` as it is, or moved in the spare surface of that number."""
+        if move is None:
+            return shown
+        if not self._spare or self._spare[0].get_size() != shown.get_size():
+            self._spare = [shown.copy(), shown.copy()]
+        target = self._spare[which]
+        moved = move(_pixels(shown), _pixels(target))
+        return target if moved else shown
+
+
+def _pixels(surface: pygame.Surface) -> np.ndarray:
+    """u32 (H, W): the surface's own memory; it cannot be drawn on while the array lives."""
+    return pygame.surfarray.pixels2d(surface).T
+
+
+def _icon() -> pygame.Surface:
+    """A small street running to the horizon."""
+    icon = pygame.Surface((32, 32), pygame.SRCALPHA)
+    pygame.draw.rect(icon, (70, 130, 180), (0, 0, 32, 16), border_top_left_radius=7, border_top_right_radius=7)
+    pygame.draw.rect(icon, (40, 46, 56), (0, 14, 32, 18), border_bottom_left_radius=7, border_bottom_right_radius=7)
+    pygame.draw.polygon(icon, (120, 126, 136), [(14, 14), (18, 14), (29, 31), (3, 31)])
+    pygame.draw.polygon(icon, (250, 240, 200), [(15, 20), (17, 20), (18, 31), (14, 31)])
+    return icon

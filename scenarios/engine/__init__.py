@@ -1,0 +1,1 @@
+"""What plays a scenario inside the bridge, tick by tick."""

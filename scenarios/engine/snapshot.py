@@ -1,0 +1,188 @@
+"""Where everybody is at one tick, and what conditions say about it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from math import cos, hypot, inf, nan, sin
+
+from scenarios.language.conditions import EGO, Headway, TimeToCollision, When
+
+STANDING = 0.15  # m/s
+REACH = 60.0  # s that a time to collision looks ahead
+
+
+@dataclass(frozen=True)
+class State:
+    """An actor seen from above: metres, radians, m/s; ``travelled`` metres since the beginning."""
+
+    x: float
+    y: float
+    z: float
+    yaw: float
+    vx: float
+    vy: float
+    half_length: float
+    half_width: float
+    travelled: float = 0.0
+    stood: float = 0.0  # s that it has been standing
+
+    @property
+    def speed(self) -> float:
+        return hypot(self.vx, self.vy)
+
+    def numbers(self) -> tuple[float, ...]:
+        """All fields in their order, as they are recorded."""
+        return (
+            self.x, self.y, self.z, self.yaw, self.vx, self.vy, self.half_length, self.half_width, self.travelled,
+            self.stood,
+        )  # fmt: skip
+
+    def ahead(self, other: State) -> tuple[float, float]:
+        """Metres from this actor to ``other``: forward, to the right."""
+        dx, dy = other.x - self.x, other.y - self.y
+        c, s = cos(self.yaw), sin(self.yaw)
+        return dx * c + dy * s, dy * c - dx * s
+
+
+@dataclass(frozen=True)
+class Touch:
+    """A collision: when (s), who, with whom (a name of the scenario or a blueprint)."""
+
+    time: float
+    of: str
+    by: str
+
+
+@dataclass(frozen=True)
+class Invasion:
+    """The ego begins to cross a marking of its lane: when (s), on which side, of which type (CARLA's word)."""
+
+    time: float
+    side: str
+    marking: str
+
+
+@dataclass(frozen=True)
+class Moment:
+    """One tick. ``road_of`` looks up the road that an actor is on."""
+
+    time: float
+    states: Mapping[str, State]
+    touches: Sequence[Touch]  # all so far
+    road_of: Callable[[str], int] = field(repr=False)
+    invasions: Sequence[Invasion] = ()  # all so far
+    route: tuple[float, float] | None = None  # m that the ego has done of its route, and the route's length
+    steps: Mapping[str, str] = field(default_factory=dict)  # "begun" or "done", of named steps that have begun
+
+
+def holds(when: When, now: Moment, me: str = EGO, begun: float = 0.0) -> bool:
+    """Whether all conditions hold; ``me`` is whose they are, ``begun`` when the step before began."""
+    states = now.states
+    if when.time is not None and now.time < when.time - 1e-6:
+        return False
+    if when.after is not None and now.time - begun < when.after - 1e-6:
+        return False
+    if (near := when.distance) is not None:
+        a, b = states[near.of or me], states[near.to]
+        if not _between(hypot(a.x - b.x, a.y - b.y), near.above, near.below):
+            return False
+    if (moving := when.speed) is not None and not _between(states[moving.of or me].speed, moving.above, moving.below):
+        return False
+    if (gone := when.travelled) is not None and states[gone.of or me].travelled < gone.above:
+        return False
+    if (at := when.position) is not None:
+        who = at.of or me
+        if at.road is not None and now.road_of(who) != at.road:
+            return False
+        if at.x is not None and at.y is not None and hypot(states[who].x - at.x, states[who].y - at.y) > at.within:
+            return False
+    if (stands := when.standing) is not None:
+        stander = states[stands.of or me]
+        if stander.speed >= STANDING or stander.stood < stands.least - 1e-6:
+            return False
+    if (other := when.step) is not None and now.steps.get(other.step) not in ("done", other.state):
+        return False
+    if (head := when.headway) is not None and not _between(_headway(head, now, me), head.above, head.below):
+        return False
+    if (left := when.time_to_collision) is not None and not time_to_collision(left, now, me) < left.below:
+        return False
+    if when.any_of is not None and not any(holds(one, now, me, begun) for one in when.any_of):
+        return False
+    return _hit(when, now, me)
+
+
+def _headway(wanted: Headway, now: Moment, me: str) -> float:
+    a, b = now.states[wanted.of or me], now.states[wanted.to]
+    if a.ahead(b)[0] <= 0.0:
+        return nan  # it is behind: neither above nor below anything
+    return gap(a, b) / a.speed if a.speed > STANDING else inf
+
+
+def time_to_collision(wanted: TimeToCollision, now: Moment, me: str = EGO) -> float:
+    """Seconds until the circles around two actors would touch at their present velocities, ``inf`` if they never do."""
+    a, b = now.states[wanted.of or me], now.states[wanted.to]
+    x, y, vx, vy = b.x - a.x, b.y - a.y, b.vx - a.vx, b.vy - a.vy
+    reach = min(a.half_length, a.half_width) + min(b.half_length, b.half_width)
+    if gap(a, b) == 0.0:
+        return 0.0
+    # As if each were a circle of its width, started from the free space between the outlines.
+    apart = hypot(x, y)
+    free = gap(a, b) / apart
+    x, y = x * free, y * free
+    speed, closing = vx * vx + vy * vy, x * vx + y * vy
+    if speed < 1e-9 or closing >= 0.0:
+        return inf
+    nearest = hypot(x + vx * -closing / speed, y + vy * -closing / speed)
+    seconds = -closing / speed
+    return seconds if nearest < reach and seconds < REACH else inf
+
+
+def gap(a: State, b: State) -> float:
+    """Free metres between the outlines of two actors, 0 where they touch."""
+    corners_a, corners_b = corners(a), corners(b)
+    return 0.0 if _overlap(a, b) else min(_apart(corners_a, corners_b), _apart(corners_b, corners_a))
+
+
+def _between(value: float, above: float | None, below: float | None) -> bool:
+    return (above is None or value > above) and (below is None or value < below)
+
+
+def _hit(when: When, now: Moment, me: str) -> bool:
+    wanted = when.collision
+    return wanted is None or any(
+        touch.of == (wanted.of or me) and wanted.by in (None, touch.by) for touch in now.touches
+    )
+
+
+def corners(state: State) -> list[tuple[float, float]]:
+    """The four corners of an actor's outline, metres."""
+    c, s = cos(state.yaw), sin(state.yaw)
+    sides = ((1, 1), (1, -1), (-1, -1), (-1, 1))
+    half = [(i * state.half_length, j * state.half_width) for i, j in sides]
+    return [(state.x + u * c - v * s, state.y + u * s + v * c) for u, v in half]
+
+
+def _overlap(a: State, b: State) -> bool:
+    """Separating axes of two boxes."""
+    corners_a, corners_b = corners(a), corners(b)
+    for yaw in (a.yaw, b.yaw):
+        for ux, uy in ((cos(yaw), sin(yaw)), (-sin(yaw), cos(yaw))):
+            on_a = [x * ux + y * uy for x, y in corners_a]
+            on_b = [x * ux + y * uy for x, y in corners_b]
+            if max(on_a) < min(on_b) or max(on_b) < min(on_a):
+                return False
+    return True
+
+
+def _apart(points: list[tuple[float, float]], corners: list[tuple[float, float]]) -> float:
+    """Least distance from any of the points to the edges of a polygon."""
+    least = inf
+    for k, (x1, y1) in enumerate(corners):
+        x0, y0 = corners[k - 1]
+        dx, dy = x1 - x0, y1 - y0
+        length = dx * dx + dy * dy
+        for x, y in points:
+            t = min(max(((x - x0) * dx + (y - y0) * dy) / length, 0.0), 1.0) if length else 0.0
+            least = min(least, hypot(x - x0 - t * dx, y - y0 - t * dy))
+    return least

@@ -1,0 +1,1 @@
+"""The language of scenarios: its schema, its conditions, its mistakes with file, line and key."""

@@ -1,0 +1,29 @@
+"""The scenarios that come with this installation, by name."""
+
+from __future__ import annotations
+
+import difflib
+from pathlib import Path
+
+HERE = Path(__file__).parent
+SUFFIXES = (".yaml", ".xosc")
+
+
+def names() -> list[str]:
+    """The scenarios that came with this installation."""
+    return sorted(path.stem for path in HERE.glob("*.yaml"))
+
+
+def find(text: str) -> Path:
+    """The file that is meant by a path that ends with .yaml or .xosc, or by the bare name of a shipped scenario.
+
+    Raises ``ValueError``, one line, for any other text. Whether a path leads to a file is not asked.
+    """
+    if Path(text).suffix.lower() in SUFFIXES:
+        return Path(text)
+    known = names()
+    if text in known:
+        return HERE / f"{text}.yaml"
+    close = difflib.get_close_matches(text, known, 1)
+    help_ = f"did you mean {close[0]}?" if close else f"there are {', '.join(known)}"
+    raise ValueError(f"{text!r} must end with {' or '.join(SUFFIXES)} or name a shipped scenario; {help_}")

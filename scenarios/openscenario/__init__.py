@@ -1,0 +1,1 @@
+"""ASAM OpenSCENARIO files as scenarios."""

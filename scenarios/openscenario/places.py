@@ -1,0 +1,128 @@
+"""OpenSCENARIO's positions as places of a scenario."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from math import degrees
+from typing import Any
+
+from scenarios.openscenario.catalogs import Catalogs
+from scenarios.openscenario.elements import Element
+
+
+class Positions:
+    """Translates positions. ``mirror`` is 1 for CARLA's axes, -1 for the standard's."""
+
+    def __init__(self, catalogs: Catalogs, mirror: float) -> None:
+        self._catalogs, self._mirror = catalogs, mirror
+
+    def spawn(self, position: Element, others: Mapping[str, tuple[dict[str, Any], bool]]) -> dict[str, Any]:
+        """A position as the language's ``spawn``. ``others`` are the entities' places so far, and which is the ego.
+        Raises ``ScenarioError``."""
+        if position.name == "RoutePosition":
+            return self._on_route(position)
+        return place_of(position, self._mirror, others)
+
+    def on_map(self, position: Element, *, across: bool = False) -> dict[str, Any]:
+        """A position as a place on the map, with ``across`` also beside a lane."""
+        if position.name not in ("WorldPosition", "LanePosition", "RoutePosition"):
+            raise position.refuse()
+        place = self.spawn(position, {})
+        known = ("road", "lane", "s", "x", "y", *(["across"] if across else []))
+        return {key: value for key, value in place.items() if key in known}
+
+    def waypoints(self, route: Element) -> list[Element]:
+        """The positions of a Route, or of one in a catalog."""
+        if route.name == "CatalogReference":
+            route = self._catalogs.get(route)
+        if route.name != "Route":
+            raise route.refuse()
+        found = [point.get("Position").one() for point in route.all("Waypoint")]
+        if not found:
+            raise route.error("has no Waypoint")
+        return found
+
+    def _on_route(self, position: Element) -> dict[str, Any]:
+        """So many metres along the road where a route begins."""
+        position.only("RouteRef", "InRoutePosition", "Orientation")
+        first = self.waypoints(position.get("RouteRef").one())[0]
+        if first.name != "LanePosition":
+            raise position.error(f"of a route that begins at a {first.name} is not supported")
+        within = position.get("InRoutePosition").one()
+        if within.name != "FromLaneCoordinates":
+            raise within.refuse()
+        place = place_of(first, self._mirror, {})
+        along = within.number("pathS")
+        lane = _whole(within, "laneId") if within.text("laneId", "") else place["lane"]
+        return {**place, "lane": lane, "s": place["s"] + (along if place["lane"] < 0 else -along)}
+
+
+def place_of(position: Element, mirror: float, others: Mapping[str, tuple[dict[str, Any], bool]]) -> dict[str, Any]:
+    """A position as the language's ``spawn``. ``mirror`` is 1 for CARLA's axes, -1 for the standard's; ``others`` are
+    the entities' places so far, and which is the ego. Raises ``ScenarioError``."""
+    turn = position.find("Orientation")
+    h = turn.number("h", 0.0) if turn is not None else 0.0
+    name = position.name
+    if name == "WorldPosition":
+        yaw = degrees(mirror * position.number("h", 0.0))
+        place: dict[str, Any] = {"x": position.number("x"), "y": mirror * position.number("y")}
+        return place | {"yaw": (yaw + 180.0) % 360.0 - 180.0}
+    if name == "LanePosition":
+        lane = _whole(position, "laneId")
+        place = {"road": _whole(position, "roadId"), "lane": lane, "s": position.number("s")}
+        across = mirror * position.number("offset", 0.0)  # to the left in the standard, to the right in ScenarioRunner
+        if mirror < 0.0 and lane > 0:
+            across = -across  # the standard's offset is the reference line's, whichever way the lane goes
+        return _adjusted(place, across, mirror * h)
+    if name == "RoadPosition":
+        place = {"road": _whole(position, "roadId"), "s": position.number("s")}
+        return {**place, "t": -mirror * position.number("t")}
+    if name in ("RelativeLanePosition", "RelativeRoadPosition", "RelativeObjectPosition"):
+        return _relative(position, name, mirror, others, h)
+    raise position.refuse()
+
+
+def _relative(
+    position: Element, name: str, mirror: float, others: Mapping[str, tuple[dict[str, Any], bool]], h: float
+) -> dict[str, Any]:
+    reference = position.text("entityRef")
+    if reference not in others:
+        raise position.error(f"there is no entity {reference!r}; there are {', '.join(others)}")
+    base, is_ego = others[reference]
+    if not base:
+        raise position.error(f"{reference} has no place yet; give it one before")
+    against = -1.0 if base.get("lane", -1) > 0 else 1.0
+    if name == "RelativeObjectPosition":
+        ahead, across = position.number("dx"), mirror * position.number("dy", 0.0)
+    elif name == "RelativeRoadPosition":
+        ahead, across = against * position.number("ds"), mirror * against * position.number("dt", 0.0)
+    else:
+        ahead, across = against * position.number("ds", 0.0), mirror * position.number("offset", 0.0)
+    lanes = int(-against * position.number("dLane", 0.0)) if name == "RelativeLanePosition" else 0
+    if is_ego:
+        place: dict[str, Any] = {"ahead": ahead}
+    elif "ahead" in base:
+        place = {"ahead": base["ahead"] + ahead}
+        lanes += base.get("lanes", 0)
+    elif "s" in base and "lane" in base:
+        place = {"road": base["road"], "lane": base["lane"], "s": base["s"] + against * ahead}
+    else:
+        raise position.error(f"relative to {reference}, whose own place is a {position.name}, is not supported")
+    if lanes:
+        place["lanes"] = lanes
+    return _adjusted(place, across, mirror * h)
+
+
+def _adjusted(place: dict[str, Any], across: float, heading: float) -> dict[str, Any]:
+    if across:
+        place["across"] = across
+    if heading:
+        place["turned"] = (degrees(heading) + 180.0) % 360.0 - 180.0
+    return place
+
+
+def _whole(position: Element, attribute: str) -> int:
+    value = position.number(attribute)
+    if value != int(value):
+        raise position.error(f"{attribute} is {value:g}, not a whole number")
+    return int(value)

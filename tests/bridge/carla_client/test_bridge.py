@@ -1,0 +1,608 @@
+"""The bridge against a live town: the official client over TCP, the town in a process of its own."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import carla
+import msgpack
+import numpy as np
+import pytest
+
+from bridge.carla_client import carla_bridge, connection
+from bridge.carla_client.autopilot import Autopilot, Body, Halt
+from bridge.carla_client.carla_bridge import CarlaBridge
+from bridge.carla_client.connection import connect
+from bridge.carla_client.rig import matrix
+from bridge.link.transport import ControlSender, FrameSubscriber, control_endpoint
+from bridge.messages import Control, Frame
+from bridge.process.lifetime import BridgeError
+from bridge.tags import Tag
+
+ROOT = Path(__file__).parents[3]
+SIZE = (256, 128)
+SCENERY = 10000  # instance values above are the town's scenery
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def start(*arguments: str, ready: bool = True) -> subprocess.Popen[str]:
+    """A module of ours as a process; with ``ready``, after its line."""
+    process = subprocess.Popen(
+        [sys.executable, *arguments], cwd=ROOT, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    )
+    if ready:
+        assert process.stdout is not None
+        line = process.stdout.readline()
+        assert "ready" in line, line + process.communicate(timeout=10)[1]
+    return process
+
+
+def start_town(seed: int = 5, vehicles: int = 40, walkers: int = 24) -> tuple[subprocess.Popen[str], str]:
+    port = free_port()
+    numbers = {"--port": port, "--seed": seed, "--vehicles": vehicles, "--walkers": walkers}
+    arguments = [str(part) for pair in numbers.items() for part in pair]
+    return start("-m", "bridge.town.carla_server.server", *arguments, "--with-parent"), f"127.0.0.1:{port}"
+
+
+def end(process: subprocess.Popen[str]) -> None:
+    with contextlib.suppress(ProcessLookupError):
+        process.send_signal(signal.SIGCONT)
+    process.kill()
+    process.communicate()
+
+
+@pytest.fixture(scope="module")
+def towns() -> Iterator[list[tuple[subprocess.Popen[str], str]]]:
+    """Two towns of the same seed, started side by side."""
+    with ThreadPoolExecutor(2) as pool:
+        started = list(pool.map(lambda _: start_town(), range(2)))
+    yield started
+    for process, _ in started:
+        end(process)
+
+
+@pytest.fixture(scope="module")
+def digests(towns) -> list[str]:
+    """Of the tag planes of one run in each town, the first that happens there."""
+    return [tag_digest(address) for _, address in towns]
+
+
+@pytest.fixture(scope="module")
+def town(towns, digests) -> str:
+    return towns[0][1]
+
+
+@pytest.fixture(scope="module")
+def client(town: str) -> carla.Client:
+    return connect(town)
+
+
+@pytest.fixture
+def bridge(client: carla.Client) -> Iterator[CarlaBridge]:
+    with CarlaBridge(client, SIZE) as bridge:
+        yield bridge
+
+
+def advance(bridge: CarlaBridge, ticks: int = 1) -> Frame:
+    for _ in range(ticks):
+        bridge.drive()
+        frame = bridge.tick()
+    frame.planes = {name: plane.copy() for name, plane in frame.planes.items()}
+    return frame
+
+
+class TestFrame:
+    def test_has_everything(self, bridge):
+        frame = advance(bridge, 3)
+        assert {name: (plane.dtype, plane.shape) for name, plane in frame.planes.items()} == {
+            "tag": (np.uint8, (128, 256)),
+            "instance": (np.uint16, (128, 256)),
+            "depth": (np.float32, (128, 256)),
+            "motion": (np.float16, (128, 256, 2)),
+        }
+        tag, depth = frame.planes["tag"], frame.planes["depth"]
+        assert {Tag.ROAD, Tag.SKY, Tag.BUILDING} <= set(np.unique(tag))
+        assert (depth[tag == Tag.SKY] > 999).all()
+        assert (depth[tag == Tag.ROAD] < 999).all()
+        assert (tag[-10:] == Tag.ROAD).mean() > 0.5  # no bonnet
+        assert (frame.sequence, frame.seed) == (2, 0)
+        assert frame.sim_time > 0
+        assert frame.stamps["capture"] < frame.stamps["simulated"]
+        assert frame.ego.road_id >= 0
+        assert {"cloudiness", "sun_altitude_angle"} <= set(frame.weather)
+
+    def test_the_camera_is_at_the_ego(self, bridge):
+        frame = advance(bridge, 2)
+        place = np.linalg.inv(frame.ego.pose) @ frame.camera.pose
+        np.testing.assert_allclose(place[:3, 3], (1.2, 0.0, 1.45), atol=1e-3)
+        np.testing.assert_allclose(place[:3, :3], np.eye(3), atol=1e-4)
+
+    def test_ticks_are_all_there_and_in_order(self, bridge):
+        first = advance(bridge)
+        frames = [advance(bridge) for _ in range(10)]
+        assert [f.sim_frame for f in frames] == [first.sim_frame + k for k in range(1, 11)]
+        np.testing.assert_allclose(np.diff([f.sim_time for f in frames]), 1 / 30, atol=1e-6)
+
+    def test_matrix_is_carlas(self):
+        transform = carla.Transform(carla.Location(1, -2, 3), carla.Rotation(pitch=10, yaw=-130, roll=20))
+        np.testing.assert_allclose(matrix(transform), np.array(transform.get_matrix()), atol=1e-6)
+
+
+class TestDriving:
+    def test_pedals_and_steering(self, bridge):
+        start = advance(bridge).ego
+        bridge.obey(Control(7, throttle=0.9, steer=0.06))
+        frame = advance(bridge, 30)
+        assert frame.control_seq == 7
+        assert frame.ego.speed > 2.0
+        assert frame.ego.gear >= 1
+        turned = np.linalg.inv(start.pose) @ frame.ego.pose
+        assert turned[0, 3] > 1.0
+        assert turned[1, 0] > 0.005  # to the right
+        bridge.obey(Control(8, brake=1.0))
+        assert abs(advance(bridge, 60).ego.speed) < 0.2
+        bridge.obey(Control(9, throttle=0.6, reverse=True))
+        assert advance(bridge, 40).ego.speed < -0.5
+
+    def test_respawn(self, bridge):
+        before = advance(bridge).ego.pose[:2, 3]
+        bridge.obey(Control(1, respawn=1))
+        ego = advance(bridge, 3).ego
+        assert np.hypot(*(ego.pose[:2, 3] - before)) > 5.0
+        assert abs(ego.speed) < 0.5
+        assert ego.collisions == 0
+
+    def test_weather_goes_round(self, bridge):
+        names = []
+        for count in range(1, 4):
+            bridge.obey(Control(count, weather=count))
+            frame = advance(bridge)
+            names.append(frame.weather_name)
+            preset = getattr(carla.WeatherParameters, frame.weather_name)
+            assert frame.weather["sun_altitude_angle"] == pytest.approx(preset.sun_altitude_angle, abs=1e-3)
+        assert len(set(names)) == 3
+
+    def test_rgb_only_while_asked_for(self, bridge):
+        assert "rgb" not in advance(bridge).planes
+        for sequence in (1, 3):
+            bridge.obey(Control(sequence, rgb=True))
+            assert any("rgb" in advance(bridge).planes for _ in range(20))
+            assert advance(bridge).planes["rgb"].std() > 10
+            bridge.obey(Control(sequence + 1))
+            assert "rgb" not in advance(bridge).planes
+
+    def test_a_wall_is_a_collision(self, bridge):
+        bridge.obey(Control(1, throttle=1.0, steer=0.5))
+        for _ in range(400):
+            frame = advance(bridge)
+            if frame.ego.collisions:
+                break
+        assert 1 <= frame.ego.collisions <= 3
+
+    def test_everything_is_given_back(self, client):
+        world = client.get_world()
+        world.wait_for_tick()
+        before = {actor.id for actor in world.get_actors()}
+        settings = world.get_settings()
+        with CarlaBridge(client, SIZE) as bridge:
+            advance(bridge, 2)
+            assert world.get_settings().synchronous_mode
+        assert world.get_settings() == settings
+        deadline = time.monotonic() + 5
+        while {actor.id for actor in client.get_world().get_actors()} != before:
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+
+
+def reprojected(new: Frame, old: Frame) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """f64 (H, W, 2): motion from depth, camera poses and object poses; which pixels are scenery, which rigid movers.
+
+    Wheels turn by themselves: what is low at the sides of a vehicle is not counted as rigid.
+    """
+    camera, depth, tag = new.camera, new.planes["depth"].astype(float), new.planes["tag"]
+    j, i = np.meshgrid(np.arange(camera.width) + 0.5, np.arange(camera.height) + 0.5)
+    right, up = (j - camera.width / 2) / camera.focal, (camera.height / 2 - i) / camera.focal
+    points = np.stack([depth, depth * right, depth * up, np.ones_like(depth)], -1)
+    points[depth > 999, 3] = 0.0  # the sky is at infinity
+    points = points @ camera.pose.T
+    moving = np.isin(tag, [Tag.CAR, Tag.TRUCK, Tag.BUS, Tag.MOTORCYCLE, Tag.BICYCLE, Tag.RIDER, Tag.PEDESTRIAN])
+    moving &= new.planes["instance"] < SCENERY
+    rigid = np.zeros_like(moving)
+    before = {o.instance: o for o in old.objects}
+    for o in new.objects:
+        of = moving & (new.planes["instance"] == o.instance)
+        if o.instance in before and o.tag in (Tag.CAR, Tag.TRUCK, Tag.BUS):
+            own = points @ np.linalg.inv(o.pose).T
+            points[of] = own[of] @ before[o.instance].pose.T
+            rigid |= of & ((own[..., 2] + o.extent[2] > 1.2) | (np.abs(own[..., 1]) < o.extent[1] - 0.65))
+    local = points @ np.linalg.inv(old.camera.pose).T
+    u = camera.width / 2 + camera.focal * local[..., 1] / local[..., 0]
+    v = camera.height / 2 - camera.focal * local[..., 2] / local[..., 0]
+    return np.stack([u - j, v - i], -1), ~moving, rigid
+
+
+def test_motion_is_proved_by_depth_and_poses(client):
+    """On all pixels, edges included, of scenery and of vehicles that drive. Walkers bend and are left out."""
+    still_pixels = moving_pixels = 0
+    for seed in range(6):
+        with CarlaBridge(client, seed=seed, autopilot=True) as bridge:
+            old = advance(bridge, 40)
+            for _ in range(12):
+                new = advance(bridge)
+                true, still, rigid = reprojected(new, old)
+                error = np.abs(new.planes["motion"].astype(float) - true).max(-1)
+                unit = np.spacing(np.abs(true).max(-1).astype(np.float16)).astype(float)
+                right = error <= np.maximum(0.05, 0.5 * unit)
+                assert right[still].mean() >= 0.99
+                assert np.abs(true[still]).max() > 1.0
+                own = np.abs(new.planes["motion"].astype(float) - reprojected_still(new, old)).max(-1)
+                if (rigid & (own > 0.3)).sum() > 50:  # somebody who does not just stand there
+                    assert right[rigid].mean() >= 0.99
+                    moving_pixels += int(rigid.sum())
+                still_pixels += int(still.sum())
+                old = new
+        if moving_pixels > 2000:
+            break
+    assert still_pixels > 1e6
+    assert moving_pixels > 2000, "nobody drove by"
+
+
+def reprojected_still(new: Frame, old: Frame) -> np.ndarray:
+    """As ``reprojected``, but as if the objects had not moved."""
+    return reprojected(Frame(0, 0, 0.0, new.camera, new.planes), old)[0]
+
+
+def test_objects_are_where_their_pixels_are(client):
+    found = 0
+    for seed in range(4):
+        with CarlaBridge(client, seed=seed, autopilot=True) as bridge:
+            frame = advance(bridge, 40)
+        camera = frame.camera
+        for o in frame.objects:
+            mask = frame.planes["instance"] == o.instance
+            assert mask.any()
+            centre = np.linalg.inv(camera.pose) @ o.pose[:, 3]
+            assert np.abs(np.median(frame.planes["depth"][mask]) - centre[0]) < max(o.extent) + 1.0
+            found += 1
+        depths = [(np.linalg.inv(camera.pose) @ o.pose[:, 3])[0] for o in frame.objects]
+        assert depths == sorted(depths)
+    assert found >= 3
+
+
+def test_lamps_say_what_the_lights_are(client):
+    """Beside each traffic light shown in a frame is a lamp of its state, inside the picture and on its housing."""
+    world = client.get_world()
+    lights = world.get_actors().filter("traffic.traffic_light*")
+    if not lights:
+        pytest.skip("this town has no traffic lights")
+    seen = set()
+    with CarlaBridge(client) as bridge:
+        for light in list(lights)[:6]:
+            ways = light.get_stop_waypoints()
+            if not ways:
+                continue
+            behind = (ways[0].previous(12.0) or [ways[0]])[0].transform
+            behind.location.z += 0.05
+            bridge._ego.set_transform(behind)
+            for state in (carla.TrafficLightState.Red, carla.TrafficLightState.Green):
+                light.set_state(state)
+                frame = advance(bridge, 2)
+                for lamp in frame.lamps:
+                    left, top, right, bottom = lamp.box
+                    assert right > left
+                    assert bottom > top
+                    assert 0.5 < lamp.depth < 100
+                    if lamp.kind == "traffic_light":
+                        seen.add(lamp.state)
+    assert {"red", "green"} <= seen
+
+
+def tag_digest(address: str) -> str:
+    """Of the tag planes of one run from the world's first tick, driven by hand and then by the autopilot."""
+    digest = hashlib.sha256()
+    client = connect(address)
+    client.set_timeout(120.0)  # a town is built while it waits
+    world = client.get_world()
+    free, held = world.get_settings(), world.get_settings()
+    held.synchronous_mode = True
+    world.apply_settings(held)
+    world = client.reload_world(False)
+    with CarlaBridge(client, SIZE, seed=3) as bridge:
+        for k in range(70):
+            bridge.obey(Control(k, throttle=0.7, steer=0.2 * np.sin(k / 8), autopilot=k >= 30, respawn=k // 50))
+            bridge.drive()
+            digest.update(bridge.tick().planes["tag"].tobytes())
+    world.apply_settings(free)
+    return digest.hexdigest()
+
+
+def test_same_seed_same_controls_same_bytes(digests):
+    assert digests[0] == digests[1]
+
+
+def test_the_autopilot_goes_on_elsewhere_where_the_road_ends(tmp_path):
+    lane = '<lane id="-1" type="driving" level="false"><width sOffset="0" a="3.5" b="0" c="0" d="0"/></lane>'
+    path = tmp_path / "road.xodr"
+    path.write_text(
+        '<OpenDRIVE><header revMajor="1" revMinor="4"/><road name="r" length="90" id="1" junction="-1"><link/>'
+        '<planView><geometry s="0" x="0" y="0" hdg="0" length="90"><line/></geometry></planView><elevationProfile/>'
+        "<lateralProfile/><lanes><laneSection s='0'><center><lane id='0' type='none' level='false'/></center>"
+        f"<right>{lane}</right></laneSection></lanes></road></OpenDRIVE>"
+    )
+    port = free_port()
+    numbers = ("--port", str(port), "--vehicles", "0", "--walkers", "0")
+    town = start("-m", "bridge.town.carla_server.server", "--town", str(path), *numbers, "--with-parent")
+    try:
+        with CarlaBridge(connect(f"127.0.0.1:{port}"), (64, 32), fps=10.0, autopilot=True) as bridge:
+            places = [0.0]
+            while places[-1] > places[-1 - (len(places) > 1)] - 5.0 and len(places) < 500:
+                places.append(float(advance(bridge).ego.pose[0, 3]))
+            assert places[-2] > 75.0  # it came to the end of the road
+            assert places[-1] < 75.0
+            assert "The road ends here" in advance(bridge).notice
+            assert advance(bridge, 30).notice == ""
+    finally:
+        end(town)
+
+
+class TestAutopilot:
+    """On a straight and a bent road of ``carla.Map`` alone, with a point that follows the pedals."""
+
+    @pytest.fixture(scope="class")
+    def road(self) -> carla.Map:
+        lane = '<lane id="{0}" type="driving" level="false"><width sOffset="0" a="3.2" b="0" c="0" d="0"/></lane>'
+        geometry = (
+            '<geometry s="0" x="0" y="0" hdg="0" length="120"><line/></geometry>'
+            '<geometry s="120" x="120" y="0" hdg="0" length="47.12"><arc curvature="0.0333333"/></geometry>'
+            '<geometry s="167.12" x="150" y="30" hdg="1.5707963" length="100"><line/></geometry>'
+        )
+        return carla.Map(
+            "road",
+            '<OpenDRIVE><header revMajor="1" revMinor="4"/><road name="r" length="267.12" id="1" junction="-1"><link/>'
+            f"<planView>{geometry}</planView><elevationProfile/><lateralProfile/><lanes><laneSection s='0'>"
+            f'<left>{lane.format(1)}</left><center><lane id="0" type="none" level="false"/></center>'
+            f"<right>{lane.format(-1)}</right></laneSection></lanes></road></OpenDRIVE>",
+        )
+
+    def drive(self, road, seconds, bodies=(), halts=(), at=5.0, speed=8.0) -> list[tuple[float, float, float]]:
+        """Positions and speeds of a car (single track, 60 degrees of lock, which the pilot takes for 40)."""
+        pilot = Autopilot(road, 2.4, 0.95, 2.87, np.radians(40.0))
+        begin = road.get_waypoint_xodr(1, -1, at).transform
+        x, y, yaw = begin.location.x, begin.location.y, np.radians(begin.rotation.yaw)
+        track, delta = [], 1 / 30
+        for _ in range(int(seconds / delta)):
+            pedals = pilot.drive(x, y, 0.0, yaw, speed, bodies, halts, delta)
+            speed = max(0.0, speed + delta * (4.5 * pedals.throttle - 8.0 * pedals.brake - 0.2 * (speed > 0)))
+            yaw += delta * speed * np.tan(pedals.steer * np.radians(60.0)) / 2.87
+            x, y = x + delta * speed * np.cos(yaw), y + delta * speed * np.sin(yaw)
+            track.append((x, y, speed))
+        return track
+
+    def test_keeps_its_lane_and_slows_down_for_the_bend(self, road):
+        track = self.drive(road, 36.0)
+        for x, y, _ in track:
+            way = road.get_waypoint(carla.Location(x, y, 0.0))
+            assert np.hypot(way.transform.location.x - x, way.transform.location.y - y) < 0.6
+        straight = max(speed for x, _, speed in track if x < 90)
+        bend = [speed for x, y, speed in track if x > 125 and abs(y) < 28]
+        assert straight > 9.0
+        assert max(bend) ** 2 / 28.0 < 3.0
+        assert track[-1][2] < 0.5  # the road ends
+
+    def test_stops_behind_what_stands_in_the_lane(self, road):
+        ahead = road.get_waypoint_xodr(1, -1, 80.0).transform.location
+        track = self.drive(road, 30.0, [Body(ahead.x, ahead.y, 0.0, 2.2, 0.9, 0.0, 0.0)])
+        for at, most in ((14.0, 6.0), (30.0, 2.0)):  # after a while it comes closer, to see whether it can pass
+            x, _, speed = track[int(30 * at) - 1]
+            assert speed < 0.3
+            assert 0.5 < ahead.x - 2.2 - (x + 2.4) < most
+
+    def test_passes_what_stands_beside_it(self, road):
+        ahead = road.get_waypoint_xodr(1, -1, 80.0).transform.location
+        track = self.drive(road, 14.0, [Body(ahead.x, ahead.y * 3.2, 0.0, 2.2, 0.9, 0.0, 0.0)])
+        assert track[-1][0] > 100.0
+
+    def test_waits_for_a_walker_who_steps_out(self, road):
+        ahead = road.get_waypoint_xodr(1, -1, 40.0).transform.location
+        walker = Body(ahead.x, ahead.y * 2.3, 0.0, 0.3, 0.3, 0.0, -np.sign(ahead.y) * 1.3, walks=True)
+        assert self.drive(road, 8.0, [walker])[-1][0] < ahead.x - 2.4
+
+    @pytest.mark.parametrize(
+        ("distance", "yellow", "stops"), [(75.0, False, True), (75.0, True, True), (12.0, True, False)]
+    )
+    def test_lights(self, road, distance, yellow, stops):
+        line = road.get_waypoint_xodr(1, -1, distance).transform
+        halt = Halt(line.location.x, line.location.y, np.radians(line.rotation.yaw), yellow)
+        x, _, speed = self.drive(road, 14.0, (), [halt])[-1]
+        if stops:
+            assert speed < 0.1
+            assert 0.0 < line.location.x - (x + 2.4) < 3.0
+        else:
+            assert x > line.location.x + 20.0
+
+    def test_in_the_town_it_drives_on_without_a_scratch(self, client):
+        with CarlaBridge(client, SIZE, seed=2, autopilot=True, fps=20.0) as bridge:
+            way, moved = advance(bridge).ego.pose[:2, 3], 0.0
+            for _ in range(240):
+                frame = advance(bridge)
+                moved += float(np.hypot(*(frame.ego.pose[:2, 3] - way)))
+                way = frame.ego.pose[:2, 3]
+            assert moved > 10.0
+            assert frame.ego.collisions == 0
+
+
+@dataclass
+class Ended:
+    code: int
+    output: str
+    errors: str
+    seconds: float
+
+
+def wait_for(process: subprocess.Popen[str], timeout: float = 20.0) -> Ended:
+    begun = time.monotonic()
+    output, errors = process.communicate(timeout=timeout)
+    return Ended(process.returncode, output, errors, time.monotonic() - begun)
+
+
+def start_bridge(address: str, endpoint: str, *more: str, ready: bool = True) -> subprocess.Popen[str]:
+    arguments = [
+        "-m",
+        "bridge.carla_client.carla_bridge",
+        "--carla",
+        address,
+        "--publish",
+        endpoint,
+        "--size",
+        "256x128",
+        *more,
+    ]
+    return start(*arguments, ready=ready)
+
+
+class TestProcess:
+    def test_frames_out_and_controls_in(self, town, tmp_path):
+        endpoint = f"ipc://{tmp_path}/frames"
+        process = start_bridge(town, endpoint, "--weather", "wetsunset", "--planes", "tag,depth,motion,instance,rgb")
+        with FrameSubscriber(endpoint) as frames, ControlSender(control_endpoint(endpoint)) as controls:
+            frame = frames.recv(5.0)
+            assert frame is not None
+            assert frame.weather_name == "WetSunset"
+            assert "rgb" in frame.planes
+            controls.send(Control(4, throttle=1.0))
+            until = time.monotonic() + 5.0
+            while (frame := frames.recv(1.0)) is not None and frame.ego.speed < 1.0:
+                assert time.monotonic() < until
+            assert frame is not None
+            assert frame.control_seq == 4
+            begun, first = time.monotonic(), frame.sequence
+            while time.monotonic() - begun < 1.0:
+                frame = frames.recv(1.0) or frame
+            assert frame.sequence - first < 35  # 30 a second, in real time
+            controls.send(Control(5, quit=True))
+            assert wait_for(process).code == 0
+
+    def test_lockstep_loses_nothing_and_ends_after_its_frames(self, town, tmp_path):
+        endpoint = f"ipc://{tmp_path}/frames"
+        process = start_bridge(town, endpoint, "--lockstep", "--no-realtime", "--autopilot", "--frames", "25")
+        with FrameSubscriber(endpoint, lockstep=True) as frames:
+            got = [frames.recv(5.0) for _ in range(25)]
+            assert [frame.sequence if frame else None for frame in got] == list(range(25))
+            assert wait_for(process).code == 0
+
+    def test_ends_soon_when_told(self, town, tmp_path):
+        world = connect(town).get_world()
+        before = len(world.get_actors())
+        process = start_bridge(town, f"ipc://{tmp_path}/frames")
+        process.send_signal(signal.SIGINT)
+        ended = wait_for(process)
+        assert (ended.code, ended.errors) == (0, "")
+        assert ended.seconds < 1.5
+        until = time.monotonic() + 5.0
+        while len(connect(town).get_world().get_actors()) != before:
+            assert time.monotonic() < until, "it left something of its own behind"
+
+    def test_a_server_that_hangs_and_one_that_is_lost(self, towns, tmp_path):
+        server, address = towns[1]
+        process = start_bridge(address, f"ipc://{tmp_path}/frames")
+        server.send_signal(signal.SIGSTOP)
+        time.sleep(0.3)
+        process.send_signal(signal.SIGTERM)
+        assert wait_for(process).seconds < 1.5
+        server.send_signal(signal.SIGCONT)
+
+        process = start_bridge(address, f"ipc://{tmp_path}/frames")
+        end(server)
+        ended = wait_for(process)
+        assert ended.code == 1
+        assert ended.seconds < 2.0
+        assert ended.errors.strip().splitlines()[-1].startswith(f"lost the CARLA server at {address}")
+        assert "Traceback" not in ended.errors
+
+    def test_ends_with_its_parent(self, town, tmp_path):
+        module = [sys.executable, "-m", "bridge.carla_client.carla_bridge"]
+        command = [*module, "--carla", town, "--publish", f"ipc://{tmp_path}/frames", "--with-parent"]
+        program = (
+            f"import subprocess; p = subprocess.Popen({command!r}, stdout=subprocess.PIPE, text=True);"
+            "print(p.pid, p.stdout.readline(), flush=True); input()"
+        )
+        parent = start("-c", program, ready=False)
+        assert parent.stdout is not None
+        child, _, line = parent.stdout.readline().partition(" ")
+        assert "ready" in line
+        end(parent)
+        until = time.monotonic() + 3.0
+        while Path(f"/proc/{child}/stat").exists() and ") Z" not in Path(f"/proc/{child}/stat").read_text():
+            assert time.monotonic() < until
+            time.sleep(0.05)
+
+    def test_errors_are_one_line(self, town):
+        nobody = f"127.0.0.1:{free_port()}"
+        with socket.socket() as taken:
+            taken.bind(("127.0.0.1", 0))
+            taken.listen()
+            cases = {
+                f"no CARLA server at {nobody}; start one or leave --carla out": (nobody, "tcp://127.0.0.1:0"),
+                "address already in use": (town, f"tcp://127.0.0.1:{taken.getsockname()[1]}"),
+                "encrypted links only": (town, "tcp://0.0.0.0:0"),
+            }
+            running = {text: start_bridge(*case, ready=False) for text, case in cases.items()}
+            for text, process in running.items():
+                ended = wait_for(process)
+                assert (ended.code, ended.output) == (1, ""), text
+                assert text in ended.errors
+                assert ended.errors.count("\n") == 1
+
+    def test_what_is_no_server(self, monkeypatch):
+        monkeypatch.setattr(connection, "CONNECT", 0.3)
+        with socket.socket() as silent:
+            silent.bind(("127.0.0.1", 0))
+            silent.listen()
+            with pytest.raises(BridgeError, match="no CARLA server at 127"):
+                connect(f"127.0.0.1:{silent.getsockname()[1]}")
+        with socket.create_server(("127.0.0.1", 0)) as other:
+            greeting = threading.Thread(target=lambda: other.accept()[0].sendall(b"SSH-2.0-another"), daemon=True)
+            greeting.start()
+            with pytest.raises(BridgeError, match="is no CARLA server; is the port right"):
+                connect(f"127.0.0.1:{other.getsockname()[1]}")
+        for wrong in ("somewhere", "localhost:", "localhost:0", "localhost:http"):
+            with pytest.raises(BridgeError, match="is not HOST:PORT"):
+                connect(wrong)
+
+    def test_another_version_is_named(self):
+        def answer() -> None:
+            for _ in range(2):  # the bridge's look at who is there, then the client
+                with server.accept()[0] as peer:
+                    _, number, *_ = msgpack.unpackb(peer.recv(4096))
+                    peer.sendall(msgpack.packb([1, number, None, [[1, "0.9.15"]]]))
+                    peer.recv(1)
+
+        with socket.socket() as server:
+            server.bind(("127.0.0.1", 0))
+            server.listen()
+            thread = threading.Thread(target=answer, daemon=True)
+            thread.start()
+            with pytest.raises(BridgeError, match=r"is CARLA 0\.9\.15, this bridge needs 0\.9\.16"):
+                connect(f"127.0.0.1:{server.getsockname()[1]}")
+
+    @pytest.mark.parametrize("wrong", [("--size", "5x"), ("--weather", "Hail"), ("--planes", "tag,x"), ("--fps", "0")])
+    def test_wrong_usage(self, wrong):
+        with pytest.raises(SystemExit) as ended:
+            carla_bridge.main(wrong)
+        assert ended.value.code == 2

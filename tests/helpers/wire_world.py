@@ -1,0 +1,188 @@
+"""A world of one straight road, for tests of the wire alone: everything that is seen is known in advance."""
+
+from __future__ import annotations
+
+import math
+import xml.etree.ElementTree as ET
+from types import SimpleNamespace
+
+import carla
+import numpy as np
+from scenariogeneration import xodr
+
+from bridge.town.assets.meshes import Mesh
+from bridge.town.core.types import Actor, Attribute, Blueprint, Transform
+from bridge.town.dynamics.vehicles import SPECS
+from bridge.town.render.raster import Placements, Scene
+from bridge.town.render.view_cache import Poses
+
+CAMERAS = ("rgb", "depth", "semantic_segmentation", "instance_segmentation", "optical_flow")
+
+
+def road(length: float = 300.0) -> str:
+    """OpenDRIVE text of one road along x with a lane each way."""
+    only = xodr.create_road([xodr.Line(length)], id=1, left_lanes=1, right_lanes=1, lane_width=3.5)
+    drive = xodr.OpenDrive("one")
+    drive.add_road(only)
+    drive.adjust_roads_and_lanes()
+    return '<?xml version="1.0"?>' + ET.tostring(drive.get_element(), encoding="unicode")
+
+
+def _camera(kind: str) -> Blueprint:
+    attributes = tuple(
+        Attribute(name, how, value)
+        for name, how, value in (
+            ("image_size_x", "int", "800"), ("image_size_y", "int", "600"), ("fov", "float", "90.0"),
+            ("sensor_tick", "float", "0.0"), ("role_name", "string", ""),
+        )
+    )  # fmt: skip
+    return Blueprint(f"sensor.camera.{kind}", f"sensor,camera,{kind}", attributes)
+
+
+LIBRARY = [
+    Blueprint(
+        "vehicle.tesla.model3",
+        "vehicle,tesla,model3",
+        (
+            Attribute("color", "color", "10,20,30", ("10,20,30", "200,0,0")),
+            Attribute("role_name", "string", "autopilot"),
+            Attribute("number_of_wheels", "int", "4", modifiable=False),
+            Attribute("base_type", "string", "car", modifiable=False),
+        ),
+    ),
+    Blueprint("walker.pedestrian.0001", "walker,pedestrian,0001", (Attribute("is_invincible", "bool", "false"),)),
+    *(_camera(kind) for kind in CAMERAS),
+    Blueprint("sensor.other.collision", "sensor,other,collision", (Attribute("role_name", "string", ""),)),
+]
+
+
+def plain(name: str) -> Blueprint:
+    return Blueprint(name, name.replace(".", ","))
+
+
+class OneRoad:
+    """The methods of ``bridge.town.world.World`` that the server uses."""
+
+    def __init__(self, town: str = "oneroad", seed: int = 0) -> None:
+        if town.endswith(".xodr"):
+            with open(town, encoding="utf-8") as file:
+                self.opendrive = file.read()
+            if "<OpenDRIVE" not in self.opendrive:
+                raise ValueError(f"{town}: not an OpenDRIVE map")
+        elif town in ("oneroad", "longroad"):
+            self.opendrive = road(300.0 if town == "oneroad" else 500.0)
+        else:
+            raise ValueError(f"unknown town {town!r}")
+        self.name = town.rsplit("/", 1)[-1].removesuffix(".xodr")
+        self.map = carla.Map(self.name, self.opendrive)
+        self.seed, self.frame, self.time, self.delta = seed, 0, 0.0, 1 / 30
+        self.weather = {"cloudiness": 10.0, "sun_altitude_angle": 45.0}
+        self.actors: dict[int, Actor] = {}
+        self._ids = 0
+        self._planes: SimpleNamespace | None = None
+        self._events: list[SimpleNamespace] = []
+        self._make(plain("spectator"), Transform(0, 0, 5))
+        lamp = self._make(plain("traffic.traffic_light"), Transform(50, 5, 0))
+        heights = {"red": 3.4, "yellow": 3.1, "green": 2.8}
+        bulbs = {state: np.array([[50.0, 5.0, height]]) for state, height in heights.items()}
+        self.light_of = {
+            lamp.id: SimpleNamespace(
+                actor=lamp.id, signal="17", group=1, cycle=1, lanes=(0,), bulbs=bulbs, state="red", elapsed=0.0,
+                green_time=10.0, yellow_time=3.0, red_time=2.0, frozen=False,
+            )
+        }  # fmt: skip
+        # One lane of 50 m with a limit of 36 km/h; the light stands at its end.
+        lane = SimpleNamespace(centre=np.array([[0.0, 1.75, 0.0], [50.0, 1.75, 0.0]]), speed=10.0)
+        self.network = SimpleNamespace(lanes=[lane])
+        self.ground = SimpleNamespace(rings=[])  # no pavements
+        self.drives: dict[int, SimpleNamespace] = {}
+        self._scene = Scene(Mesh.empty(), [])
+
+    def _make(
+        self, blueprint: Blueprint, transform: Transform, attributes: dict[str, str] | None = None, parent: int = 0
+    ) -> Actor:
+        self._ids += 1
+        actor = Actor(self._ids, blueprint, attributes or {}, transform, parent=parent)
+        self.actors[actor.id] = actor
+        return actor
+
+    def blueprints(self) -> list[Blueprint]:
+        return LIBRARY
+
+    def spawn_points(self) -> list[Transform]:
+        return [Transform(20.0 * i, 1.75, 0.5) for i in range(1, 8)]
+
+    def spawn(
+        self, blueprint_id: str, attributes: dict[str, str], transform: Transform, parent: int = 0, arm: bool = False
+    ) -> Actor:
+        found = [each for each in LIBRARY if each.id == blueprint_id]
+        if not found:
+            raise ValueError(f"unknown blueprint {blueprint_id!r}")
+        solid = blueprint_id.split(".")[0] in ("vehicle", "walker")
+        for other in self.actors.values():
+            near = math.hypot(other.transform.x - transform.x, other.transform.y - transform.y) < 3.0
+            if solid and near and other.blueprint.id.startswith("vehicle."):
+                raise ValueError("Spawn failed because of collision at spawn position")
+        actor = self._make(found[0], transform, attributes, parent)
+        if solid:
+            actor.extent, actor.box_offset = (2.4, 1.0, 0.75), (0.0, 0.0, 0.75)
+        return actor
+
+    def destroy(self, actor_id: int) -> bool:
+        return self.actors.pop(actor_id, None) is not None
+
+    def set_transform(self, actor_id: int, transform: Transform) -> None:
+        self.actors[actor_id].transform = transform
+
+    def set_velocity(self, actor_id: int, velocity: np.ndarray) -> None:
+        self.actors[actor_id].velocity = velocity
+
+    def drive_of(self, actor_id: int) -> SimpleNamespace:
+        return self.drives.setdefault(actor_id, SimpleNamespace(spec=SPECS["car"], speed=0.0, turn=0.0, slip=0.0))
+
+    def set_physics(self, actor_id: int, enabled: bool) -> None:
+        pass
+
+    def set_collisions(self, actor_id: int, enabled: bool) -> None:
+        pass
+
+    def shapes(self) -> tuple[Scene, Placements, Poses]:
+        return self._scene, Placements.empty(), Poses.of([], np.zeros((0, 4, 4)))
+
+    def set_light(self, actor_id: int, state: str) -> None:
+        self.light_of[actor_id].state = state
+
+    def walk(self, actor_id: int, direction: tuple[float, float, float], speed: float) -> None:
+        self.actors[actor_id].velocity = np.array(direction) * speed
+
+    def tick(self, delta: float) -> None:
+        self.frame += 1
+        self.time += delta
+        self.delta = delta
+        for actor in self.actors.values():
+            if actor.blueprint.id.startswith("vehicle."):
+                actor.velocity = actor.velocity + np.array([3.0 * actor.control.throttle * delta, 0.0, 0.0])
+                actor.transform.x += float(actor.velocity[0]) * delta
+                if actor.transform.x > 290.0:
+                    self._events.append(SimpleNamespace(actor=actor.id, other=0, impulse=(-9.0, 0.0, 0.0)))
+                    actor.velocity = np.zeros(3)
+                    actor.transform.x = 280.0
+
+    def events(self) -> list[SimpleNamespace]:
+        events, self._events = self._events, []
+        return events
+
+    def capture(self, camera_id: int) -> SimpleNamespace:
+        """Known planes: the tag is the column modulo 29, the id 1000 + row, the depth column + frame / 1000 metres."""
+        given = self.actors[camera_id].attributes
+        width, height = int(given["image_size_x"]), int(given["image_size_y"])
+        if self._planes is None or self._planes.tag.shape != (height, width):
+            row, column = np.indices((height, width))
+            self._planes = SimpleNamespace(
+                tag=(column % 29).astype(np.uint8),
+                instance=(1000 + row).astype(np.uint16),
+                depth=column.astype(np.float32),
+                motion=np.stack([row, -2.0 * column], axis=-1).astype(np.float32),
+                rgb=np.stack([row % 256, column % 256, (row + column) % 256], axis=-1).astype(np.uint8),
+            )
+        return self._planes

@@ -1,0 +1,136 @@
+"""Measured drives with real processes: is the bench honest, does it see another clock, does its window press keys?"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pygame
+import pytest
+
+from neuralsim.base.resources import GpuSampler
+from neuralsim.bench import check
+from neuralsim.bench.altered import Alteration
+from neuralsim.bench.measure import Job, _window_drive
+from neuralsim.bench.options import Cell, Link
+from neuralsim.bench.results import summarise, values
+from neuralsim.session.metrics import STAGES
+from neuralsim.session.options import TAGS
+
+pytestmark = pytest.mark.alone
+
+ROOT = Path(__file__).resolve().parents[3]
+SMALL = Cell(model=TAGS, size=(128, 64))
+
+
+def drive(folder: Path, job: Job, *before: str) -> dict[str, Any]:
+    """What one run of a cell gives, in a process of its own."""
+    path = folder / "job.json"
+    path.write_text(job.to_json())
+    command = [*before, sys.executable, "-m", "neuralsim.bench.measure", str(path)]
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    done = subprocess.run(
+        command, cwd=folder, env=environment, capture_output=True, text=True, timeout=120, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    result: dict[str, Any] = json.loads(path.with_suffix(".result").read_text())
+    return result
+
+
+def test_a_job_survives_being_written_down():
+    job = Job(Cell(link=Link("tcp", 3), size=(256, 128)), 30, 10, alteration=Alteration(20.0, 5.0), fps=20.0)
+    assert Job.parse(job.to_json()) == job
+
+
+def test_a_delay_of_20_ms_in_any_stage_is_seen_there_and_in_the_total_within_1_ms(tmp_path: Path):
+    runs: list[dict[str, Any]] = []
+    while True:  # a busy machine needs more frames for the same precision
+        runs.append(drive(tmp_path, check.job(seed=len(runs), frames=400)))
+        found = check.evaluate(runs)
+        if found["honest"] is not None or len(runs) == 3:
+            break
+    assert set(found["stages"]) == set(STAGES)
+    assert found["honest"] is not False, found
+    if found["honest"] is None:
+        pytest.skip("this machine is too busy to tell: its frames differ by more than can be averaged out")
+    for stage, seen in found["stages"].items():
+        assert seen["frames"] >= 15
+        assert seen["stage_ms"] == pytest.approx(20.0, abs=1.0), stage
+        assert seen["total_ms"] == pytest.approx(20.0, abs=1.0), stage
+        assert abs(seen["others_ms"]) < 1.0, stage
+
+
+def test_a_dishonest_meter_would_be_caught(tmp_path: Path):
+    """The check itself can fail: the same drive, its delays not injected, is not called honest."""
+    run = drive(tmp_path, Job(check.job().cell, frames=60, warm_up=5))
+    found = check.evaluate([run])
+    assert found["honest"] is False
+    assert abs(found["stages"]["render"]["stage_ms"]) < 5.0
+
+
+@pytest.mark.slow
+def test_a_bridge_with_another_clock_is_measured_as_with_ours(tmp_path: Path):
+    cell = Cell(model=TAGS, size=(128, 64), link=Link("tcp"))
+    run = drive(tmp_path, Job(cell, frames=90, warm_up=30, alteration=Alteration(skew_ms=3700.0)))
+    clock = run["clock"]
+    assert clock["uncertainty_ms"] is not None
+    assert clock["offset_ms"] == pytest.approx(-3700.0, abs=clock["uncertainty_ms"])
+    assert 0.0 < clock["uncertainty_ms"] < 25.0
+    latency = values(run)["latency"]
+    assert latency.min() > -clock["uncertainty_ms"]
+    assert np.median(latency) < 500.0  # and not 3700 ms off
+
+
+def test_the_ghosts_key_changes_what_is_sent_and_leaves_the_autopilot_at_the_wheel(monkeypatch):
+    monkeypatch.setenv("SDL_VIDEODRIVER", "dummy")
+    drive = _window_drive(Job(Cell(model=TAGS, size=(128, 64), loop="window"), frames=1, warm_up=0))
+    try:
+        sent = [drive.inputs.wanted]
+        for _ in range(3):
+            drive.inputs.handle(pygame.event.Event(pygame.KEYDOWN, key=pygame.K_q, mod=0))
+            sent.append(drive.inputs.control(0.01, 5.0))
+        assert all(before != after for before, after in pairwise(sent))
+        assert all(control.autopilot for control in sent)
+    finally:
+        drive.window.close()
+
+
+@pytest.mark.skipif(shutil.which("xvfb-run") is None, reason="no virtual screen here")
+@pytest.mark.slow
+def test_in_a_window_keys_are_pressed_and_seen(tmp_path: Path):
+    job = Job(Cell(model=TAGS, size=(128, 64), loop="window"), frames=60, warm_up=10)
+    run = drive(tmp_path, job, "xvfb-run", "-a")
+    found = summarise([run])
+    assert found["frames"] == 60
+    assert found["input_to_photon_ms"]["n"] >= 5
+    assert 0.0 < found["input_to_photon_ms"]["p50"] < 2000.0
+    assert found["displayed_fps"] >= 0.9 * found["fps"]["value"]
+    assert set(found["cores"]) == {"renderer", "town server", "bridge"}
+    assert all(0.0 <= busy <= (os.cpu_count() or 1) + 0.5 for busy in found["cores"].values())
+    assert found["memory_mb"]["all"] > 100.0
+
+
+def test_a_gpu_is_looked_at_through_its_own_tool(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """The tool is a stand-in that prints what `nvidia-smi` prints: there may be no GPU here."""
+    tool = tmp_path / "nvidia-smi"
+    tool.write_text(
+        "#!/bin/sh\necho '1024, 70.5, 40'\necho '2048, 90.5, [N/A]'\necho '2048, 90.5, 60'\nexec sleep 60\n"
+    )
+    tool.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    sampler = GpuSampler()
+    sampler.start()
+    while len(sampler._samples) < 2:
+        pass
+    assert sampler.stop() == {"memory_mb": 2048.0, "power_w": 80.5, "busy": 0.5}
+    monkeypatch.setenv("PATH", "")
+    absent = GpuSampler()
+    absent.start()
+    assert absent.stop() is None

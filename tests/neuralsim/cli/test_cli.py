@@ -1,0 +1,168 @@
+"""The command line as a user meets it: a process, its exit code, its one line."""
+
+from __future__ import annotations
+
+import os
+import resource
+import subprocess
+import sys
+from pathlib import Path
+
+import carla
+import pytest
+
+from bridge.carla_client.rig import SENSORS
+from bridge.messages import PLANES
+from bridge.process import presets
+from bridge.town.opendrive.towns import TOWNS
+from neuralsim.cli import main
+from neuralsim.session.session import Session
+
+ROOT = Path(__file__).resolve().parents[3]
+
+
+def neuralsim(*arguments: str, display: str | None = None, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
+    environment = {name: value for name, value in os.environ.items() if name not in ("DISPLAY", "WAYLAND_DISPLAY")}
+    environment["PYTHONPATH"] = str(ROOT)
+    if display:
+        environment["DISPLAY"] = display
+    command = [sys.executable, "-m", "neuralsim", *arguments]
+    return subprocess.run(command, capture_output=True, text=True, timeout=60, env=environment, cwd=cwd, check=False)
+
+
+def test_help_is_quick_and_names_every_command():
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    done = neuralsim("--help")
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    # Of a core, whoever else wants it: 0.06 s.
+    assert after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime < 0.3
+    assert done.returncode == 0
+    assert all(f"    {name} " in done.stdout for name in ("drive", "town", "bridge", "keys", "doctor"))
+
+
+def test_every_command_has_help_and_imports_nothing_heavy_for_it():
+    code = """
+import contextlib, io, sys
+from neuralsim.cli.app import _COMMANDS, _PROCESSES, main
+for command in (*((name,) for name in (*_COMMANDS, *_PROCESSES)), ("keys", "new")):
+    with contextlib.redirect_stdout(io.StringIO()) as said, contextlib.suppress(SystemExit):
+        main([*command, "--help"])
+    assert said.getvalue().startswith(f"usage: neuralsim {' '.join(command)} "), command
+    assert not {"numpy", "torch", "carla", "zmq", "cv2", "pygame"} & sys.modules.keys(), command
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+def test_what_can_be_chosen_by_name_is_what_there_is():
+    assert set(presets.WEATHERS) == {name for name in dir(carla.WeatherParameters) if name[0].isupper()}
+    assert set(presets.TOWNS) == set(TOWNS)
+    assert presets.PLANES == tuple(PLANES) == tuple(SENSORS)
+
+
+def test_help_of_drive_shows_defaults():
+    text = neuralsim("drive", "--help").stdout
+    for default in ("oldtown", "street-rt", "auto", "512x256", "20", "12"):
+        assert f"default: {default})" in text, default
+
+
+@pytest.mark.parametrize(
+    ("arguments", "word"),
+    [
+        ((), "COMMAND"),
+        (("fly",), "fly"),
+        (("drive", "--size", "big"), "512x256"),
+        (("drive", "--size", "8x8"), "512x256"),
+        (("drive", "--frames", "0"), "1 or more"),
+        (("drive", "--seed", "-1"), "--seed"),
+        (("drive", "--fps", "nan"), "rate"),
+        (("drive", "--record", "drive.avi"), ".mp4"),
+        (("drive", "--report", "report.txt"), ".json"),
+        (("drive", "--carla", "localhost"), "HOST:PORT"),
+        (("drive", "--connect", "localhost:5555"), "tcp://"),
+        (("drive", "--connect", "tcp://host:5555", "--town", "oldtown"), "--town"),
+        (("drive", "--carla", "host:2000", "--vehicles", "3"), "--vehicles"),
+        (("drive", "--connect", "tcp://host:5555", "--fps", "20"), "--fps"),
+        (("drive", "--vehicles", "100000"), "at most 1000"),
+        (("drive", "--keys", "keys"), "--connect"),
+        (("drive", "--nonsense"), "neuralsim drive --help"),
+        (("keys",), "ACTION"),
+        (("town", "--seed", "-1"), "whole number"),
+        (("town", "--port", "99999"), "0 to 65535"),
+        (("bridge", "--seed", "-1"), "whole number"),
+        (("bridge", "--size", "5x"), "WIDTHxHEIGHT"),
+    ],
+)
+def test_wrong_usage_is_one_line_and_exit_code_2(arguments: tuple[str, ...], word: str, capsys):
+    assert main(arguments) == 2
+    said = capsys.readouterr()
+    assert said.out == ""
+    assert len(said.err.splitlines()) == 1
+    assert word in said.err
+
+
+def test_wrong_usage_leaves_the_shell_with_exit_code_2():
+    done = neuralsim("drive", "--fly")
+    assert (done.returncode, done.stdout, len(done.stderr.splitlines())) == (2, "", 1)
+
+
+def test_no_display_is_said_before_anything_starts(monkeypatch, capsys):
+    for name in ("DISPLAY", "WAYLAND_DISPLAY", "SDL_VIDEODRIVER"):
+        monkeypatch.delenv(name, raising=False)
+    started: list[str] = []
+    monkeypatch.setattr(Session, "start", lambda self: started.append("session"))
+    assert main(["drive"]) == 1
+    assert capsys.readouterr().err == "neuralsim: no display: set DISPLAY or use --headless\n"
+    assert not started
+
+
+def test_a_display_that_is_not_there_is_one_line():
+    done = neuralsim("drive", display=":4567")
+    assert done.returncode == 1
+    assert len(done.stderr.splitlines()) == 1
+    assert "--headless" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("--model", "no-such"), ("no-such", "street-rt")),
+        (("--runtime", "no-such"), ("no-such", "onnxruntime")),
+        (("--town", "no-such.xodr"), ("no-such.xodr",)),
+        (("--carla", "127.0.0.1:9"), ("127.0.0.1:9",)),
+        (("--connect", "tcp://10.1.2.3:5555"), ("--keys",)),
+        (("--report", "/proc/r.json"), ("cannot write /proc/r.json",)),
+        (("--record", "/proc/r.mp4"), ("cannot write /proc/r.mp4",)),
+    ],
+)
+def test_what_is_unknown_or_not_there_is_one_line_and_exit_code_1(arguments: tuple[str, ...], words: tuple[str, ...]):
+    done = neuralsim("drive", "--headless", "--frames", "1", *arguments)
+    assert done.returncode == 1
+    lines = [line for line in done.stderr.splitlines() if not line.startswith("waiting for")]
+    assert len(lines) == 1, done.stderr
+    assert all(word in lines[0] for word in words), lines[0]
+
+
+@pytest.mark.parametrize("option", ["--town", "--weather"])
+def test_an_unknown_name_is_said_before_anything_starts(option: str, monkeypatch, capsys):
+    started: list[str] = []
+    monkeypatch.setattr(Session, "start", lambda self: started.append("session"))
+    assert main(["drive", "--headless", "--frames", "1", option, "no-such"]) == 1
+    assert "'no-such': choose " in capsys.readouterr().err
+    assert not started
+
+
+def test_keys_are_made_once(tmp_path: Path):
+    first = neuralsim("keys", "new", str(tmp_path / "k"))
+    assert first.returncode == 0
+    assert (tmp_path / "k" / "secret").stat().st_mode & 0o777 == 0o600
+    again = neuralsim("keys", "new", str(tmp_path / "k"))
+    assert again.returncode == 1
+    assert len(again.stderr.splitlines()) == 1
+
+
+def test_doctor_examines_everything():
+    done = neuralsim("doctor")
+    assert done.returncode == 0, done.stdout
+    for word in ("Python", "carla", "street-rt", "openvino", "xvfb", "A drive is possible"):
+        assert word in done.stdout

@@ -1,0 +1,55 @@
+"""``neuralsim record --ray``: what can be said without a cluster, and with one where Ray is installed."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[3]
+THERE = importlib.util.find_spec("ray") is not None
+
+SCENARIO = """\
+title: Far
+town: hamlet
+seed: 4
+duration: 1
+ego: {spawn: {point: 1, speed: 6}, do: [{follow_lane: {speed: 8}}]}
+assert: [{no_collision: ego}]
+"""
+
+
+def record(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    for name in ("one", "two"):
+        (folder / f"{name}.yaml").write_text(SCENARIO, encoding="utf-8")
+    command = [sys.executable, "-m", "neuralsim", "record", str(folder / "one.yaml"), str(folder / "two.yaml")]
+    command += ["--out", str(folder / "out"), "--planes", "tag", "--size", "64x32", "--format", "mcap", *arguments]
+    return subprocess.run(command, cwd=ROOT, text=True, capture_output=True, timeout=170, check=False)
+
+
+@pytest.mark.skipif(THERE, reason="Ray is installed")
+def test_without_ray_one_line_says_what_to_install(tmp_path: Path):
+    done = record(tmp_path, "--ray", "auto")
+    assert done.returncode == 1
+    assert done.stderr.strip() == "neuralsim: ray is missing: pip install -r requirements/cluster.txt"
+
+
+def test_what_does_not_go_together_is_said(tmp_path: Path):
+    done = record(tmp_path, "--ray", "auto", "--jobs", "2")
+    assert done.returncode == 2
+    assert "--ray cannot go with" in done.stderr
+
+
+@pytest.mark.skipif(not THERE, reason="needs Ray: pip install -r requirements/cluster.txt")
+def test_scenarios_are_recorded_by_tasks_and_not_twice(tmp_path: Path):
+    done = record(tmp_path, "--ray", "local")
+    assert done.returncode == 0, done.stderr
+    results = [json.loads((tmp_path / "out" / name / "result.json").read_text()) for name in ("one", "two")]
+    assert [result["frames"] for result in results] == [20, 20]
+    assert results[0]["tag_sha256"] == results[1]["tag_sha256"]
+    again = record(tmp_path, "--ray", "local")
+    assert again.stdout.count("already recorded") == 2

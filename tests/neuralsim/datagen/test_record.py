@@ -1,0 +1,448 @@
+"""``neuralsim record`` with real processes, and what its files are worth when it ends early."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import av
+import cv2
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
+from mcap.exceptions import McapError
+from mcap.reader import make_reader
+
+from bridge.messages import Camera, Frame
+from neuralsim.recording import foxglove
+from neuralsim.recording.export import examine, export_mp4, recover
+from neuralsim.recording.frames import DEPTH_STEPS, encode_motion, export_frames
+from neuralsim.recording.labels import TRAIN_IDS
+from neuralsim.recording.mcap_file import McapRecording, McapWriter
+from neuralsim.recording.writer import RecordingError
+from neuralsim.session.processes import alive
+
+ROOT = Path(__file__).resolve().parents[3]
+
+SHORT = """\
+title: Short
+town: hamlet
+seed: 4
+duration: 3
+camera: {size: 128x64, fov: 80}
+traffic: {vehicles: 3, walkers: 2}
+ego:
+  spawn: {point: 1, speed: 6}
+  do:
+    - follow_lane: {speed: 8}
+    - when: {time: 1.5}
+      stop: {deceleration: 8}
+actors:
+  - name: lead
+    blueprint: vehicle.audi.tt
+    spawn: {ahead: 15, speed: 6}
+    do:
+      - follow_lane: {speed: 9}
+assert:
+  - no_collision: ego
+  - stands: {least: 0.2}
+  - travels: {least: 8, most: 25}
+"""
+
+
+def neuralsim(*arguments: str | Path, timeout: float = 120) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "neuralsim", *map(str, arguments)]
+    return subprocess.run(command, cwd=ROOT, text=True, capture_output=True, timeout=timeout, check=False)
+
+
+def picture_frame(k: int, width: int = 64, height: int = 32) -> tuple[Frame, np.ndarray]:
+    """A frame with planes that differ from all others, and a smooth picture."""
+    y, x = np.mgrid[:height, :width]
+    planes = {
+        "tag": ((x + y + k) % 29).astype(np.uint8),
+        "instance": (x * 256 + y + k).astype(np.uint16),
+        "depth": (x + 0.25 * y + k).astype(np.float32),
+        "motion": np.stack([x - 20.5 + k, 3.25 - y], axis=-1).astype(np.float16),
+    }
+    pose = np.eye(4)
+    pose[:2, :2] = (np.cos(0.3), -np.sin(0.3)), (np.sin(0.3), np.cos(0.3))
+    pose[:3, 3] = k, -2.0, 1.5
+    frame = Frame(k, 100 + k, k / 20, Camera(width, height, 90.0, pose), planes, scenario="made", seed=9)
+    frame.ego.pose = pose
+    picture = np.stack([x * 3, y * 6, np.full_like(x, 100)], axis=-1).astype(np.uint8)
+    return frame, picture
+
+
+def write(path: Path, count: int) -> None:
+    writer = McapWriter(path, ("tag", "instance", "depth", "motion", "neural"), {"fps": "20", "scenario": "made"})
+    for k in range(count):
+        assert writer.write(*picture_frame(k))
+    writer.close()
+    assert writer.error is None
+
+
+# The whole command
+
+
+@pytest.fixture(scope="module")
+def recorded(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, subprocess.CompletedProcess[str]]:
+    """Two scenarios recorded side by side, one of which fails an assertion."""
+    folder = tmp_path_factory.mktemp("scenarios")
+    (folder / "short.yaml").write_text(SHORT, encoding="utf-8")
+    (folder / "wrong.yaml").write_text(SHORT.replace("least: 8, most: 25", "least: 90"), encoding="utf-8")
+    done = neuralsim(
+        "record", folder / "short.yaml", folder / "wrong.yaml", "--out", folder / "out", "--jobs", "2",
+        "--planes", "tag,instance,depth,motion", "--format", "mcap,mp4,frames",
+    )  # fmt: skip
+    return folder, done
+
+
+def result(folder: Path, name: str) -> dict:
+    return json.loads((folder / "out" / name / "result.json").read_text(encoding="utf-8"))
+
+
+def test_every_frame_is_recorded_once_and_assertions_are_judged(recorded):
+    folder, done = recorded
+    assert done.returncode == 1, done.stderr  # one of the two has failed
+    assert "pass  short" in done.stdout
+    assert "FAIL  wrong" in done.stdout
+    assert "travels of ego" in done.stdout
+    good, wrong = result(folder, "short"), result(folder, "wrong")
+    assert good["passed"]
+    assert not wrong["passed"]
+    assert good["frames"] == 60
+    assert good["sim_seconds"] == pytest.approx(3.0)
+    assert [each["passed"] for each in wrong["assertions"]] == [True, True, False]
+    assert 8.0 < good["distance"] < 25.0
+    assert good["collisions"] == []
+    assert good["tag_sha256"] == wrong["tag_sha256"]  # the same drive, in two towns
+    video = [frame.pts for frame in av.open(str(folder / "out/short/video.mp4")).decode(video=0)]
+    assert len(video) == 60
+
+
+def test_the_indexed_reader_finds_every_message_and_a_schema_for_it(recorded):
+    with (recorded[0] / "out/short/recording.mcap").open("rb") as file:
+        reader = make_reader(file, validate_crcs=True)
+        summary = reader.get_summary()
+        counts = {summary.channels[k].topic: n for k, n in summary.statistics.channel_message_counts.items()}
+        assert counts.pop("/tf") == 120
+        assert set(counts.values()) == {60}
+        assert {"/camera/tag", "/camera/motion", "/camera/calibration", "/ego", "/ego/pose"} <= counts.keys()
+        assert "/camera/neural" not in counts
+        for schema, _, message in reader.iter_messages():
+            if schema.encoding == "protobuf":
+                pool = descriptor_pool.DescriptorPool()
+                for described in descriptor_pb2.FileDescriptorSet.FromString(schema.data).file:
+                    pool.Add(described)
+                kind = message_factory.GetMessageClass(pool.FindMessageTypeByName(schema.name))
+                assert kind.FromString(message.data).HasField("timestamp")
+            else:
+                content, wanted = json.loads(message.data), json.loads(schema.data)
+                assert content.keys() == wanted["properties"].keys()
+            if message.sequence > 1:
+                break
+        about = {m.name: m.metadata for m in reader.iter_metadata()}["recording"]
+        assert about["scenario"] == "short"
+        assert about["scenario_yaml"] == SHORT
+
+
+def test_frames_are_what_the_mcap_holds(recorded):
+    folder = recorded[0] / "out/short"
+    lines = [json.loads(line) for line in (folder / "frames/index.jsonl").read_text().splitlines()]
+    assert [line["frame"] for line in lines] == list(range(60))
+    frame = list(McapRecording(folder / "recording.mcap").frames())[30]
+    files = {name: cv2.imread(str(folder / "frames" / path), -1) for name, path in lines[30]["files"].items()}
+    assert (files["tag"] == frame.planes["tag"]).all()
+    assert (files["trainId"] == TRAIN_IDS[frame.planes["tag"]]).all()
+    assert (files["instance"] == frame.planes["instance"]).all()
+    assert files["depth"].dtype == np.uint16
+    assert np.abs(files["depth"] / DEPTH_STEPS - frame.planes["depth"]).max() <= 0.5 / DEPTH_STEPS + 1e-3
+    assert lines[30]["ego"]["scenario"] == "short"
+    assert lines[30]["control"]["throttle"] >= 0.0
+    assert len({line["camera"][3] for line in lines}) > 20  # it moves
+
+
+def test_cityscapes_loaders_find_pictures_and_labels(recorded):
+    """By the rule of torchvision's: each of leftImg8bit has its ..._gtFine_labelIds.png, instanceIds.png beside it."""
+    frames = recorded[0] / "out/short/frames"
+    labels = sorted((frames / "cityscapes/gtFine/train/short").glob("*_gtFine_labelIds.png"))
+    assert len(labels) == 60
+    for path in labels[::20]:
+        label, train, instance = (
+            cv2.imread(str(path).replace("labelIds", kind), -1) for kind in ("labelIds", "labelTrainIds", "instanceIds")
+        )
+        assert {7, 23} <= set(np.unique(label)) <= {*range(34)}
+        assert ((train == 0) == (label == 7)).all()  # the road
+        assert instance.dtype == np.uint16
+        assert (np.where(instance >= 1000, instance // 1000, instance) == label).all()
+
+
+def test_cocos_boxes_and_masks_fit_the_planes(recorded):
+    frames = recorded[0] / "out/short/frames"
+    coco = json.loads((frames / "coco.json").read_text())
+    assert [image["id"] for image in coco["images"]] == list(range(60))
+    assert {one["image_id"] for one in coco["annotations"]} == set(range(60))  # the lead is always in view
+    assert len({one["id"] for one in coco["annotations"]}) == len(coco["annotations"])
+    image = coco["images"][30]
+    tag, instance = (cv2.imread(str(frames / f"{name}/000030.png"), -1) for name in ("tag", "instance"))
+    assert (image["height"], image["width"]) == tag.shape
+    for one in (one for one in coco["annotations"] if one["image_id"] == 30):
+        mask = (tag == one["category_id"]) & (instance == one["instance"])
+        rows, columns = np.nonzero(mask)
+        x, y, width, height = one["bbox"]
+        assert one["area"] == mask.sum()
+        assert (x, y, x + width, y + height) == (columns.min(), rows.min(), columns.max() + 1, rows.max() + 1)
+        assert (decoded(one["segmentation"]["counts"], tag.shape) == mask).all()
+
+
+def decoded(text: str, shape: tuple[int, int]) -> np.ndarray:
+    """A mask out of COCO's compressed run lengths, as ``rleFrString`` of its API reads them."""
+    counts: list[int] = []
+    at = 0
+    while at < len(text):
+        value, shift, more = 0, 0, True
+        while more:
+            bits = ord(text[at]) - 48
+            value |= (bits & 0x1F) << shift
+            more, at, shift = bool(bits & 0x20), at + 1, shift + 5
+            if not more and bits & 0x10:
+                value |= -1 << shift
+        counts.append(value + (counts[-2] if len(counts) > 2 else 0))
+    return np.repeat(np.arange(len(counts)) % 2, counts).reshape(shape[::-1]).T.astype(bool)
+
+
+def test_the_index_is_a_table_and_poses_are_kittis(recorded):
+    frames = recorded[0] / "out/short/frames"
+    table = pq.read_table(frames / "index.parquet")
+    assert table.num_rows == 60
+    row = table.slice(30, 1).to_pylist()[0]
+    line = json.loads((frames / "index.jsonl").read_text().splitlines()[30])
+    assert (row["frame"], row["speed"], row["camera"]) == (30, line["ego"]["speed"], line["camera"])
+    assert (frames / row["depth_file"]).is_file()
+    poses = np.loadtxt(frames / "poses.txt")
+    assert poses.shape == (60, 12)
+    assert np.allclose(poses[30], line["camera"][:12], atol=1e-5)
+    calibration = json.loads((frames / "calibration.json").read_text())
+    assert (calibration["camera"]["width"], len(calibration["camera"]["K"])) == (128, 9)
+
+
+@pytest.mark.slow
+def test_what_is_recorded_is_not_done_again_and_again_gives_the_same(recorded):
+    folder = recorded[0]
+    arguments = (
+        "record", folder / "short.yaml", "--out", folder / "out",
+        "--planes", "tag,instance,depth,motion", "--format", "mcap,mp4,frames",
+    )  # fmt: skip
+    before = result(folder, "short")
+    written = (folder / "out/short/recording.mcap").stat().st_mtime_ns
+    done = neuralsim(*arguments)
+    assert done.returncode == 0, done.stderr
+    assert "already recorded" in done.stdout
+    assert (folder / "out/short/recording.mcap").stat().st_mtime_ns == written
+    assert neuralsim(*arguments, "--again").returncode == 0
+    after = result(folder, "short")
+    assert after["tag_sha256"] == before["tag_sha256"]
+    assert after["seconds"] != before["seconds"]
+
+
+@pytest.mark.slow
+def test_in_every_shipped_scenario_everybody_finds_a_place(tmp_path: Path):
+    """Towns change: a new bollard may stand where a scenario has parked a car. The first tenth of a second of all."""
+    names = sorted(path.name for path in (ROOT / "scenarios" / "library").glob("*.yaml"))
+    for name in names:
+        text = (ROOT / "scenarios" / "library" / name).read_text()
+        (tmp_path / name).write_text(re.sub(r"(?m)^duration: .*$", "duration: 0.1", text))
+    files = [tmp_path / name for name in names]
+    done = neuralsim("record", *files, "--out", tmp_path / "out", "--model", "tags", "--size", "64x32", timeout=600)
+    assert "neuralsim:" not in done.stderr, done.stderr
+    assert sorted(path.parent.name + ".yaml" for path in (tmp_path / "out").glob("*/result.json")) == names
+
+
+@pytest.mark.slow
+def test_a_killed_recorder_takes_its_processes_along_and_leaves_a_readable_file(tmp_path: Path):
+    (tmp_path / "long.yaml").write_text(SHORT.replace("duration: 3", "duration: 600"), encoding="utf-8")
+    command = [sys.executable, "-m", "neuralsim", "record", "long.yaml", "--out", "out", "--planes", "tag,instance"]
+    process = subprocess.Popen(
+        command, cwd=tmp_path, env=os.environ | {"PYTHONPATH": str(ROOT)}, stderr=subprocess.DEVNULL
+    )
+    path = tmp_path / "out/long/recording.mcap"
+    until = time.monotonic() + 60
+    while time.monotonic() < until and not (path.exists() and path.stat().st_size > 100_000):
+        time.sleep(0.1)
+    pids = [int(entry.parent.name) for entry in Path("/proc").glob("[0-9]*/stat") if _parent(entry) == process.pid]
+    assert len(pids) == 2  # town and bridge
+    process.kill()
+    process.wait()
+    with path.open("rb") as file, pytest.raises(McapError):
+        make_reader(file).get_summary()
+    health = examine(path)
+    assert health.frames > 20
+    assert health.problem == "the file was cut short"
+    while time.monotonic() < until and any(map(alive, pids)):
+        time.sleep(0.1)
+    assert not any(map(alive, pids))
+    assert not (tmp_path / "out/long/result.json").exists()
+
+
+def _parent(entry: Path) -> int:
+    try:
+        return int(entry.read_text().rpartition(")")[2].split()[1])
+    except OSError:
+        return 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "words"),
+    [
+        (["none.yaml", "--out", "o"], 1, "none.yaml: no such file"),
+        (["bad.yaml", "--out", "o"], 1, "bad.yaml:5: camera.size"),
+        (["bad.yaml"], 2, "--out"),
+        (["bad.txt", "--out", "o"], 2, "must end with .yaml"),
+        (["bad.yaml", "--out", "o", "--planes", "tag,smell"], 2, "unknown 'smell'"),
+        (["bad.yaml", "--out", "o", "--jobs", "0"], 2, "1 or more"),
+        (["bad.yaml", "--out", "o", "--jobs", "2", "--carla", "localhost:2000"], 2, "--jobs"),
+    ],
+)
+def test_mistakes_are_one_line(tmp_path: Path, arguments: list[str], code: int, words: str):
+    (tmp_path / "bad.yaml").write_text(SHORT.replace("128x64", "8x64"), encoding="utf-8")
+    done = subprocess.run(
+        [sys.executable, "-m", "neuralsim", "record", *arguments],
+        cwd=tmp_path, env=os.environ | {"PYTHONPATH": str(ROOT)}, text=True, capture_output=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == code
+    assert words in done.stderr
+    assert len(done.stderr.strip().splitlines()) == 1
+
+
+# Files
+
+
+def test_what_is_written_is_what_is_read(tmp_path: Path):
+    path = tmp_path / "a.mcap"
+    write(path, 30)
+    recording = McapRecording(path)
+    frames = list(recording.frames())
+    assert (len(frames), recording.complete, recording.problem) == (30, True, "")
+    assert recording.about["scenario"] == "made"
+    wanted, picture = picture_frame(7)
+    frame = frames[7]
+    for name, plane in wanted.planes.items():
+        assert frame.planes[name].dtype == plane.dtype
+        assert (frame.planes[name] == plane).all()
+    read = cv2.imdecode(np.frombuffer(frame.pictures["neural"], np.uint8), cv2.IMREAD_COLOR)[..., ::-1]
+    assert np.abs(read.astype(int) - picture).mean() < 2.0
+    assert frame.time == pytest.approx(0.35)
+    assert frame.intrinsics == pytest.approx([32.0, 0, 32.0, 0, 32.0, 16.0, 0, 0, 1])
+    assert np.allclose(foxglove.right_handed(frame.poses["ego"]), wanted.ego.pose)
+    # The camera's frame is optical: its z axis is where CARLA's x axis points.
+    assert np.allclose(frame.poses["camera"][:3, 2], foxglove.right_handed(wanted.camera.pose)[:3, 0])
+
+
+@pytest.mark.parametrize("axis", [0, 1, 2])
+def test_quaternions_survive_any_turn(axis: int):
+    for angle in np.linspace(-3.1, 3.1, 9):
+        c, s = np.cos(angle), np.sin(angle)
+        turn = np.roll(np.roll(np.array([[1, 0, 0], [0, c, -s], [0, s, c]]), axis, 0), axis, 1)
+        x, y, z, w = foxglove.quaternion(turn)
+        message = foxglove.FrameTransform(rotation={"x": x, "y": y, "z": z, "w": w})
+        assert np.allclose(foxglove.matrix(message.translation, message.rotation)[:3, :3], turn)
+
+
+def test_motion_that_does_not_fit_is_not_valid():
+    motion = np.array([[(1.5, -2.25), (600.0, 0.0), (np.inf, 0.0), (np.nan, 1.0)]], np.float16)
+    coded = encode_motion(motion)
+    assert coded[0, :, 0].tolist() == [1, 0, 0, 0]
+    assert coded[0, 0, 2] == 32768 + 96
+    assert coded[0, 0, 1] == 32768 - 144
+
+
+WRITER = """
+import sys, time
+sys.path.insert(0, "tests/neuralsim/datagen")
+from pathlib import Path
+from test_record import McapWriter, picture_frame
+writer = McapWriter(Path(sys.argv[1]), ("tag", "instance", "depth", "motion", "neural"), {})
+for k in range(10_000):
+    writer.write(*picture_frame(k))
+    print(k, time.monotonic(), flush=True)
+    time.sleep(0.01)
+"""
+
+
+def test_kill_9_costs_at_most_the_last_second(tmp_path: Path):
+    path = tmp_path / "killed.mcap"
+    process = subprocess.Popen([sys.executable, "-c", WRITER, str(path)], cwd=ROOT, stdout=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    written = [process.stdout.readline().split()]
+    while float(written[-1][1]) - float(written[0][1]) < 3.0:
+        written.append(process.stdout.readline().split())
+    os.kill(process.pid, signal.SIGKILL)
+    killed = time.monotonic()
+    process.communicate()
+    must = sum(killed - float(at) > 1.0 for _, at in written)
+    assert must > 50
+    frames = [frame.index for frame in McapRecording(path).frames()]
+    assert frames == list(range(len(frames)))
+    assert len(frames) >= must
+    whole = tmp_path / "whole.mcap"
+    recover(path, whole)
+    with whole.open("rb") as file:
+        assert make_reader(file, validate_crcs=True).get_summary().statistics.message_count >= 11 * must
+    assert examine(whole).problem == ""
+
+
+@pytest.mark.parametrize("share", [0.3, 0.6, 0.95, 0.999])
+def test_a_cut_file_gives_its_whole_frames_in_every_format(tmp_path: Path, share: float):
+    path = tmp_path / "a.mcap"
+    writer = McapWriter(path, ("tag", "neural"), {"fps": "20"})
+    for k in range(40):
+        writer.write(*picture_frame(k))
+        time.sleep(0.03)  # over a second: several chunks
+    writer.close()
+    data = path.read_bytes()
+    path.write_bytes(data[: int(len(data) * share)])
+    health = examine(path)
+    assert health.problem == "the file was cut short"
+    if health.frames:
+        assert export_frames(path, tmp_path / "frames") == health.frames
+        assert export_mp4(path, tmp_path / "video.mp4") == health.frames
+        assert len(list((tmp_path / "frames/neural").iterdir())) == health.frames
+    assert health.frames > 40 * share - 30
+
+
+def test_a_damaged_chunk_is_noticed(tmp_path: Path):
+    path = tmp_path / "a.mcap"
+    write(path, 20)
+    data = bytearray(path.read_bytes())
+    data[len(data) // 3] ^= 0xFF
+    path.write_bytes(data)
+    assert examine(path).problem
+
+
+@pytest.mark.parametrize("content", [b"", b"hello", bytes(range(256)) * 40, b"\x89MCAP0\r\n" + bytes(500)])
+def test_what_is_no_recording_is_refused_in_one_line(tmp_path: Path, content: bytes):
+    path = tmp_path / "a.mcap"
+    path.write_bytes(content)
+    done = neuralsim("doctor", path)
+    assert done.returncode == 1
+    assert len(done.stderr.strip().splitlines()) == 1
+    with pytest.raises(RecordingError):
+        export_frames(path, tmp_path / "frames")
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full here")
+def test_a_full_disk_stops_with_its_reason():
+    writer = McapWriter(Path("/dev/full"), ("tag",), {})
+    until = time.monotonic() + 5.0
+    while writer.write(*picture_frame(0)) and time.monotonic() < until:
+        time.sleep(0.01)
+    writer.close()
+    assert writer.error is not None
+    assert "the disk is full" in writer.error

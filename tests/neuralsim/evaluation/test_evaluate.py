@@ -1,0 +1,222 @@
+"""How models are judged: the measures on cases with known answers, the judging networks, and the whole command."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+from typing import cast
+
+import cv2
+import numpy as np
+import pytest
+import yaml
+from helpers.clips import write_clip
+
+from bridge.link.motion import reproject
+from bridge.tags import Tag
+from neuralsim import cli
+from neuralsim.evaluation import clip, drives, judges, measures
+from neuralsim.evaluation.by_class import ByClass
+from neuralsim.evaluation.clip import camvid_of_tag
+from neuralsim.evaluation.judges import CAMVID_CLASSES, Judge
+from neuralsim.evaluation.town_drive import TownLoop
+
+# Measures -------------------------------------------------------------------------------------------------------------
+
+
+def test_frechet_distance_of_gaussians_is_what_its_formula_says() -> None:
+    rng = np.random.default_rng(0)
+    a = rng.standard_normal((20_000, 3))
+    b = rng.standard_normal((20_000, 3)) * [1.0, 2.0, 3.0] + [2.0, 0.0, 0.0]
+    # |2|^2 + (1 - 1)^2 + (2 - 1)^2 + (3 - 1)^2
+    assert measures.frechet(a, b) == pytest.approx(9.0, rel=0.05)
+    assert measures.frechet(a, a) == pytest.approx(0.0, abs=1e-9)
+
+
+def test_shrinkage_keeps_a_large_sample_and_mends_a_small_one() -> None:
+    rng = np.random.default_rng(1)
+    shape = np.diag(np.linspace(0.5, 4.0, 40))
+    large, small = (rng.standard_normal((n, 40)) @ np.sqrt(shape) for n in (50_000, 30))
+    assert np.abs(measures.shrunk(large) - shape).max() < 0.2
+    assert np.linalg.eigvalsh(np.cov(small, rowvar=False))[0] < 1e-9  # fewer pictures than channels: singular
+    assert np.linalg.eigvalsh(measures.shrunk(small))[0] > 0.1
+    wrong = [np.square(c - shape).sum() for c in (measures.shrunk(small), np.cov(small, rowvar=False))]
+    assert wrong[0] < wrong[1]
+
+
+def test_kernel_distance_is_nought_for_one_source_and_grows_apart() -> None:
+    rng = np.random.default_rng(2)
+    a, b = rng.standard_normal((2, 500, 8))
+    assert abs(measures.kid(a, b)) < 0.03
+    assert measures.kid(a, b + 0.5) > 0.2
+
+
+def test_patches_are_means_of_squares_of_64_pixels() -> None:
+    feature = np.arange(2 * 9 * 8, dtype=np.float32).reshape(2, 9, 8)
+    found = measures.patches(feature, 16)
+    assert found.shape == (2 * 2, 2)
+    assert found[0, 0] == feature[0, :4, :4].mean()
+
+
+def test_blur_loses_sharpness_and_a_picture_moved_exactly_has_no_warping_error() -> None:
+    rng = np.random.default_rng(3)
+    picture = cv2.GaussianBlur(rng.integers(0, 255, (60, 90, 3)).astype(np.uint8), (0, 0), 1.0)
+    assert measures.sharpness(cv2.GaussianBlur(picture, (0, 0), 1.5)) < 0.5 * measures.sharpness(picture)
+    moved = np.roll(picture, 3, axis=1)
+    motion = np.zeros((60, 90, 2), np.float32)
+    motion[..., 0] = -3.0
+    seen = np.ones((60, 90), bool)
+    seen[:, :3] = False
+    assert measures.warping_error(picture, moved, motion, seen) < 1e-3
+    assert measures.warping_error(picture, moved, 0 * motion, seen) > 3.0
+
+
+def test_iou_counts_both_kinds_of_mistakes_and_leaves_void_out() -> None:
+    label = np.array([[0, 0, 1, judges.CAMVID_VOID]])
+    predicted = np.array([[0, 1, 1, 5]], np.uint8)
+    mean, each = judges.mean_iou([predicted], [label])
+    assert each == {"sky": 0.5, "building": 0.5}
+    assert mean == 0.5
+
+
+# Judges ---------------------------------------------------------------------------------------------------------------
+
+
+def test_the_judging_networks_are_the_ones_that_their_card_describes() -> None:
+    card = yaml.safe_load((judges.HERE / "card.yaml").read_text())
+    for name in ("segmenter.onnx", "features.onnx"):
+        data = (judges.HERE / name).read_bytes()
+        assert hashlib.sha256(data).hexdigest() == card[name]["sha256"]
+        assert len(data) < 4_000_000
+    rgb = np.zeros((96, 128, 3), np.uint8)
+    label = judges.Judge(judges.HERE / "segmenter.onnx", threads=1)(rgb)[0]
+    assert label.shape == (96, 128)
+    assert label.max() < len(judges.CAMVID_CLASSES)
+    shapes = [feature.shape for feature in judges.Judge(judges.HERE / "features.onnx", threads=1)(rgb)]
+    assert shapes == [(48, 12, 16), (120, 6, 8)]
+
+
+def test_carla_tags_become_camvid_labels() -> None:
+    table = camvid_of_tag()
+    expected = {Tag.SKY: "sky", Tag.ROAD_LINE: "road", Tag.ROAD: "road", Tag.BUS: "car", Tag.RIDER: "bicyclist"}
+    assert {tag: judges.CAMVID_CLASSES[table[tag]] for tag in expected} == expected
+    assert table[Tag.TERRAIN] == table[Tag.UNLABELED] == judges.CAMVID_VOID
+
+
+# Drives ---------------------------------------------------------------------------------------------------------------
+
+
+def test_a_loop_through_the_town_comes_back_to_the_same_view() -> None:
+    town = TownLoop(width=96, height=64)
+    first, second = town.frame(0.0), town.frame(1.0)
+    again = town.frame(float(town.lap))
+    assert (first.planes["tag"] == again.planes["tag"]).all()
+    assert np.hypot(*(second.camera.pose - first.camera.pose)[:2, 3]) == pytest.approx(0.35, abs=0.02)
+    exact = reproject(second.planes["depth"], second.camera, first.camera.pose)
+    assert np.abs(exact.astype(np.float32) - second.planes["motion"]).mean() < 0.01
+    assert town.lap * 0.35 > 200.0
+
+
+@pytest.mark.slow
+def test_drift_and_return_are_measured_on_real_drives(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(drives, "_AFRESH", 4)
+    monkeypatch.setattr(drives, "_FROM", 2)
+    found = drives.drift("street-rt", "auto", frames=7, threads=1)
+    assert found["compared"] == 2
+    assert found["worst"] == max(abs(value) for value in found["change"].values())
+    back = drives.comes_back("street-rt", "auto", most=13)
+    assert back["compared"] == 2
+    assert 10.0 < back["frame_by_frame"]["psnr"] < 60.0
+    assert 10.0 < back["with_state"]["psnr"] < 60.0
+
+
+# By class -------------------------------------------------------------------------------------------------------------
+
+
+class Brightness:
+    """A judge with two features at stride 16: mean and deviation of each square."""
+
+    def __call__(self, rgb: np.ndarray) -> list[np.ndarray]:
+        high, wide = rgb.shape[0] // 16, rgb.shape[1] // 16
+        squares = rgb.mean(-1).reshape(high, 16, wide, 16)
+        return [np.zeros(0), np.stack([squares.mean((1, 3)), squares.std((1, 3))]).astype(np.float32)]
+
+
+def test_the_class_that_is_painted_wrong_is_the_one_that_costs() -> None:
+    """Road as it is, sky as it is, houses too bright: with real houses nothing is left of the distance."""
+    rng = np.random.default_rng(0)
+    label = np.zeros((192, 256), np.uint8)
+    label[64:128], label[128:] = CAMVID_CLASSES.index("building"), CAMVID_CLASSES.index("road")
+    by_class = ByClass(cast(Judge, Brightness()))
+    for _ in range(6):
+        real = rng.integers(0, 120, (192, 256, 3)).astype(np.uint8)
+        painted = real.copy()
+        painted[64:128] += 90
+        by_class.add(real, painted, label)
+    found = by_class.figures()
+    assert found is not None
+    assert next(iter(found["with_real"])) == "building"
+    assert found["with_real"]["building"]["realism"] < 0.01 * found["realism"]
+    assert found["with_real"]["road"] == {"share": pytest.approx(1 / 3), "realism": pytest.approx(found["realism"])}
+    assert "car" not in found["with_real"], "there was none"
+
+
+def test_three_frames_say_nothing_by_class() -> None:
+    by_class = ByClass(cast(Judge, Brightness()))
+    for _ in range(3):
+        by_class.add(np.zeros((64, 64, 3), np.uint8), np.ones((64, 64, 3), np.uint8), np.zeros((64, 64), np.uint8))
+    assert by_class.figures() is None
+
+
+# neuralsim evaluate ---------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.slow
+def test_a_clip_is_painted_three_ways_and_every_line_lands_in_the_page(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(clip, "EVERY", 1)
+    write_clip(tmp_path / "data", frames=4, size=(128, 96))
+    out = tmp_path / "out"
+    only = "obedience,realism,flicker,sharpness,classes,town"
+    arguments = ["evaluate", "--data", f"camvid:{tmp_path / 'data'}", "--only", only, "--town-frames", "3"]
+    assert cli.main([*arguments, "--size", "128x96", "--threads", "1", "--out", str(out)]) == 0
+    assert "flicker, town" in capsys.readouterr().out
+    figures = json.loads((out / "figures.json").read_text())
+    table = {row["name"]: row for row in figures["table"]}
+    assert list(table) == ["obedience", "realism", "flicker, clip", "flicker, town", "sharpness"]
+    for row in table.values():
+        assert row["value"] > 0.0
+        assert row["met"] in (True, False)
+    found = figures["clip"]
+    assert found["real"]["flicker"] == found["real"]["sharpness"] == found["real"]["obedience"] == 1.0
+    by_class = found["by_class"]
+    assert by_class["frames"] == 4
+    assert by_class["realism"] > 0.0
+    assert all(0.0 < each["share"] < 1.0 for each in by_class["with_real"].values())
+    assert found["smoothed"]["sharpness"] < found["frame_by_frame"]["sharpness"]
+    assert figures["town"]["frame_by_frame"]["flicker"] == 1.0
+    page = (out / "index.html").read_text()
+    assert page.count("data:video/mp4;base64,") == 2
+    assert "http" not in page  # opens from disk, without a network
+    assert all(name in page for name in table)
+
+
+def test_what_cannot_be_measured_is_said_in_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    def complaint(code: int, *arguments: str) -> str:
+        assert cli.main(["evaluate", "--out", str(tmp_path / "out"), *arguments]) == code
+        lines = [line for line in capsys.readouterr().err.splitlines() if "neuralsim" in line]
+        assert len(lines) == 1
+        return lines[0]
+
+    labels, images = write_clip(tmp_path / "data", frames=2)
+    assert "--data CLASSES:DIR names" in complaint(2, "--only", "obedience")
+    assert "is not CLASSES:DIR" in complaint(2, "--data", "camvid")
+    assert "is not a folder" in complaint(2, "--data", f"camvid:{tmp_path / 'none'}")
+    assert "unknown 'beauty'" in complaint(2, "--only", "beauty")
+    clip = ["--data", f"camvid:{labels}", "--only", "sharpness"]
+    assert "say where the pictures are with --real" in complaint(1, *clip)
+    assert "unknown model" in complaint(1, "nobody", *clip, "--real", str(images))
+    cv2.imwrite(str(images / "f01.png"), np.zeros((10, 10, 3), np.uint8))
+    assert "f01" in complaint(1, *clip, "--real", str(images))

@@ -1,0 +1,123 @@
+"""The renderer as its users meet it: shipped model in, pictures out, one line for what is wrong."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from bridge.messages import Camera, Frame
+from bridge.tags import Tag
+from neuralsim import runtimes, zoo
+from neuralsim.renderer.neural_renderer import ModelError, NeuralRenderer, RuntimeUnavailable
+
+
+def frame(number: int = 1, width: int = 128, height: int = 64) -> Frame:
+    tag = np.full((height, width), Tag.ROAD, np.uint8)
+    tag[: height // 2] = Tag.BUILDING
+    tag[: height // 4] = Tag.SKY
+    planes = {
+        "tag": tag,
+        "instance": np.where(tag == Tag.BUILDING, 12000, 0).astype(np.uint16),
+        "depth": np.where(tag == Tag.SKY, 1000.0, 15.0).astype(np.float32),
+        "motion": np.zeros((height, width, 2), np.float16),
+    }
+    return Frame(number, number, number / 30, Camera(width, height, 70.0, np.eye(4)), planes)
+
+
+@pytest.mark.parametrize("runtime", runtimes.available())
+def test_shipped_model_paints_sky_brighter_than_road(runtime: str) -> None:
+    renderer = NeuralRenderer(runtime=runtime, threads=1)
+    for number in range(1, 4):
+        picture = renderer.render(frame(number))
+    assert picture.shape == (64, 128, 3)
+    assert picture.dtype == np.uint8
+    assert picture[:12].mean() > picture[-16:].mean() + 40
+    assert runtime in renderer.runtime
+
+
+def test_runtimes_agree_far_from_the_origin() -> None:
+    """Surface coordinates must stay fp32: half a kilometre out, bf16 has steps of two metres."""
+    far = frame(width=256, height=128)
+    rows = (np.arange(128) + 0.5 - 64)[:, None] / far.camera.focal
+    far.planes["depth"] = np.broadcast_to(np.clip(1.5 / np.maximum(rows, 1e-3), 0.0, 20.0), (128, 256)).astype(
+        np.float32
+    )
+    far.camera.pose[:3, 3] = (-253.3, 473.1, 1.5)
+    pictures = [NeuralRenderer(runtime=name, threads=1).render(far).astype(float) for name in runtimes.available()]
+    assert len(pictures) >= 2
+    assert pictures[0].std() > 20
+    for other in pictures[1:]:
+        psnr = 10 * np.log10(255**2 / np.mean((pictures[0] - other) ** 2))
+        assert psnr > 40, f"{psnr:.1f} dB"
+
+
+def test_any_size_and_a_change_of_size() -> None:
+    renderer = NeuralRenderer(threads=1)
+    for width, height in ((130, 75), (96, 96)):
+        assert renderer.render(frame(1, width, height)).shape == (height, width, 3)
+
+
+def test_same_frames_same_bytes_and_a_jump_back_forgets() -> None:
+    renderer = NeuralRenderer(threads=1)
+    first = [renderer.render(frame(n)) for n in (1, 2, 3)]
+    again = [renderer.render(frame(n)) for n in (1, 2, 3)]  # simulator time jumps back: the state starts afresh
+    assert all(np.array_equal(a, b) for a, b in zip(first, again, strict=True))
+
+
+def test_styles_of_the_card_change_the_light() -> None:
+    bright, dark = (NeuralRenderer(threads=1, style=s).render(frame()).mean() for s in ("overcast", "dusk"))
+    assert dark < bright - 10
+
+
+def test_bad_models_and_runtimes_are_one_line(tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match=r"shipped are: .*street-rt"):
+        NeuralRenderer(model="no-such-model")
+    with pytest.raises(RuntimeUnavailable, match="known: auto, openvino"):
+        NeuralRenderer(runtime="abacus")
+    with pytest.raises(ModelError, match="no style"):
+        NeuralRenderer(style="sepia")
+    copy = tmp_path / "model"
+    shutil.copytree(zoo.HERE / "street-rt", copy)
+    with (copy / "model.onnx").open("ab") as file:
+        file.write(b"x")
+    with pytest.raises(ModelError, match="sha256"):
+        NeuralRenderer(model=str(copy))
+    (copy / "card.yaml").write_text("name: [")
+    with pytest.raises(ModelError, match="not a readable model card"):
+        NeuralRenderer(model=str(copy))
+
+
+def test_what_a_frame_or_a_card_lacks_is_one_line(tmp_path: Path) -> None:
+    lacking = frame()
+    del lacking.planes["depth"]
+    with pytest.raises(ModelError, match=r"paints from the planes tag,.*has only tag,instance,motion"):
+        NeuralRenderer(threads=1).render(lacking)
+    copy = tmp_path / "model"
+    shutil.copytree(zoo.HERE / "street-rt", copy)
+    card = (copy / "card.yaml").read_text()
+    for text in (
+        card.replace("multiple_of: 32", "multiple_of: 0"),
+        card.replace("  day:\n", "  day:\n  - [0, 0, 0]\n"),
+    ):
+        assert text != card
+        (copy / "card.yaml").write_text(text)
+        with pytest.raises(ModelError, match="multiple_of must be"):
+            NeuralRenderer(model=str(copy))
+
+
+def test_a_cut_is_in_the_chosen_style_at_once() -> None:
+    cut, fresh = (NeuralRenderer(threads=1, style=style) for style in ("overcast", "dusk"))
+    cut.render(frame())
+    cut.set_style("dusk")
+    cut.reset()
+    assert np.array_equal(cut.render(frame()), fresh.render(frame()))
+
+
+def test_the_drive_path_imports_no_torch() -> None:
+    code = "import sys, neuralsim.renderer, neuralsim.cli, neuralsim.session.loop; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], timeout=60).returncode == 0

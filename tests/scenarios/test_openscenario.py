@@ -1,0 +1,499 @@
+"""OpenSCENARIO: what ScenarioRunner's and esmini's examples use becomes a scenario, all else is refused by name."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from scenarios.engine.loader import ScenarioError, load, parse
+from scenarios.language.schema import Scenario
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def vehicle(name: str, blueprint: str, *properties: str) -> str:
+    """An entity as ScenarioRunner describes them."""
+    described = "".join(f'<Property name="{p.split("=")[0]}" value="{p.split("=")[1]}"/>' for p in properties)
+    return f"""<ScenarioObject name="{name}"><Vehicle name="{blueprint}" vehicleCategory="car">
+      <ParameterDeclarations/><Performance maxSpeed="69" maxAcceleration="200" maxDeceleration="10"/>
+      <BoundingBox><Center x="1.5" y="0" z="0.9"/><Dimensions width="2.1" length="4.5" height="1.8"/></BoundingBox>
+      <Properties>{described}</Properties></Vehicle></ScenarioObject>"""
+
+
+def placed(entity: str, position: str, more: str = "") -> str:
+    return f"""<Private entityRef="{entity}"><PrivateAction><TeleportAction><Position>{position}</Position>
+      </TeleportAction></PrivateAction>{more}</Private>"""
+
+
+def speed(value: str, shape: str = "step", amount: str = "0", dimension: str = "time") -> str:
+    return f"""<LongitudinalAction><SpeedAction>
+      <SpeedActionDynamics dynamicsShape="{shape}" value="{amount}" dynamicsDimension="{dimension}"/>
+      <SpeedActionTarget>{value}</SpeedActionTarget></SpeedAction></LongitudinalAction>"""
+
+
+def absolute(value: str) -> str:
+    return f'<AbsoluteTargetSpeed value="{value}"/>'
+
+
+def by_entity(who: str, condition: str, delay: str = "0") -> str:
+    return f"""<Condition name="c" delay="{delay}" conditionEdge="rising"><ByEntityCondition>
+      <TriggeringEntities triggeringEntitiesRule="any"><EntityRef entityRef="{who}"/></TriggeringEntities>
+      <EntityCondition>{condition}</EntityCondition></ByEntityCondition></Condition>"""
+
+
+def by_value(condition: str, name: str = "c", delay: str = "0") -> str:
+    return f"""<Condition name="{name}" delay="{delay}" conditionEdge="rising"><ByValueCondition>{condition}
+      </ByValueCondition></Condition>"""
+
+
+def done(name: str, state: str = "completeState") -> str:
+    return by_value(
+        f'<StoryboardElementStateCondition storyboardElementType="action" storyboardElementRef="{name}" '
+        f'state="{state}"/>'
+    )
+
+
+def event(name: str, action: str, *conditions: str) -> str:
+    trigger = "".join(conditions)
+    return f"""<Event name="{name}" priority="overwrite"><Action name="{name}"><PrivateAction>{action}</PrivateAction>
+      </Action><StartTrigger><ConditionGroup>{trigger}</ConditionGroup></StartTrigger></Event>"""
+
+
+def story(actor: str, *events: str, start: str = "", stop: str = "") -> str:
+    return f"""<Story name="s"><Act name="act"><ManeuverGroup maximumExecutionCount="1" name="g">
+      <Actors selectTriggeringEntities="false"><EntityRef entityRef="{actor}"/></Actors>
+      <Maneuver name="m">{"".join(events)}</Maneuver></ManeuverGroup>{start}{stop}</Act></Story>"""
+
+
+def trigger(kind: str, *conditions: str) -> str:
+    return f"<{kind}><ConditionGroup>{''.join(conditions)}</ConditionGroup></{kind}>"
+
+
+def file(
+    folder: Path,
+    entities: str,
+    init: str,
+    story: str,
+    *,
+    stop: str = "",
+    description: str = "CARLA:Lead",
+    town: str = "hamlet",
+    parameters: str = "",
+) -> Path:
+    path = folder / "drive.xosc"
+    path.write_text(
+        f"""<?xml version="1.0"?>
+<OpenSCENARIO><FileHeader revMajor="1" revMinor="0" date="2024-01-01T00:00:00" description="{description}" author=""/>
+<ParameterDeclarations>{parameters}</ParameterDeclarations><CatalogLocations/>
+<RoadNetwork><LogicFile filepath="{town}"/><SceneGraphFile filepath=""/></RoadNetwork>
+<Entities>{entities}</Entities>
+<Storyboard><Init><Actions>{init}</Actions></Init>{story}{stop}</Storyboard></OpenSCENARIO>""",
+        encoding="utf-8",
+    )
+    return path
+
+
+CONTROLLER = """<PrivateAction><ControllerAction><AssignControllerAction><Controller name="a"><Properties>
+  <Property name="module" value="external_control"/></Properties></Controller></AssignControllerAction>
+  </ControllerAction></PrivateAction>"""
+WEATHER = """<GlobalAction><EnvironmentAction><Environment name="e">
+  <TimeOfDay animation="false" dateTime="2020-03-20T12:00:00"/>
+  <Weather cloudState="cloudy"><Sun intensity="0.85" azimuth="0" elevation="0.35"/><Fog visualRange="100000"/>
+  <Precipitation precipitationType="rain" intensity="0.2"/></Weather><RoadCondition frictionScaleFactor="1.0"/>
+  </Environment></EnvironmentAction></GlobalAction>"""
+STARTED = trigger("StartTrigger", by_entity("hero", '<TraveledDistanceCondition value="1.0"/>'))
+STOPPED = trigger(
+    "StopTrigger",
+    by_entity("hero", '<SpeedCondition value="20" rule="greaterThan"/>', delay="2"),
+    by_value('<ParameterCondition parameterRef="" value="" rule="lessThan"/>', "criteria_RunningStopTest"),
+    by_value('<ParameterCondition parameterRef="" value="" rule="lessThan"/>', "criteria_CollisionTest"),
+    by_value('<ParameterCondition parameterRef="d" value="20" rule="lessThan"/>', "criteria_DrivenDistanceTest"),
+)
+
+
+def lead(folder: Path, **changes: Any) -> Path:
+    """A scenario as ScenarioRunner's are: somebody ahead goes when the hero comes near, waits, goes on."""
+    return file(
+        folder,
+        vehicle("hero", "vehicle.tesla.model3", "type=ego_vehicle", "color=0,0,255")
+        + vehicle("adversary", "vehicle.audi.tt", "type=simulation"),
+        changes.pop("init", "")
+        or WEATHER
+        + placed("hero", '<LanePosition roadId="1" laneId="-1" s="20" offset="0.2"/>', CONTROLLER)
+        + placed("adversary", '<RelativeLanePosition entityRef="hero" dLane="0" ds="25"/>'),
+        changes.pop("story", "")
+        or story(
+            "adversary",
+            event(
+                "goes",
+                speed(absolute("$leading"), amount="8", dimension="distance"),
+                by_entity(
+                    "hero",
+                    '<RelativeDistanceCondition entityRef="adversary" relativeDistanceType="longitudinal" value="40" '
+                    'freespace="true" rule="lessThan"/>',
+                ),
+            ),
+            event("waits", speed(absolute("0"), amount="2"), done("goes")),
+            event(
+                "leaves",
+                speed(absolute("5")),
+                done("waits", "endTransition"),
+                by_entity("hero", '<StandStillCondition duration="0.1"/>', delay="0.5"),
+            ),
+            start=STARTED,
+            stop=trigger("StopTrigger", by_entity("hero", '<TraveledDistanceCondition value="200"/>')),
+        ),
+        stop=changes.pop("stop", STOPPED),
+        parameters='<ParameterDeclaration name="leading" parameterType="double" value="2.0"/>',
+        **changes,
+    )
+
+
+def test_a_scenario_runner_file_becomes_a_scenario(tmp_path: Path):
+    loaded = load(lead(tmp_path))
+    scenario = loaded.scenario
+    assert (scenario.title, scenario.town) == ("Lead", "hamlet")
+    assert scenario.weather.sun_altitude_angle == pytest.approx(20.05, abs=0.01)
+    assert (scenario.weather.cloudiness, scenario.weather.precipitation) == (60.0, 20.0)
+    ego, other = scenario.ego, scenario.actors[0]
+    assert (ego.spawn.road, ego.spawn.lane, ego.spawn.s, ego.spawn.across) == (1, -1, 20.0, 0.2)
+    assert (ego.color, ego.do[0].follow_lane is not None) == ("0,0,255", True)
+    assert (other.name, other.blueprint, other.spawn.ahead) == ("adversary", "vehicle.audi.tt", 25.0)
+    goes, waits, leaves = other.events
+    assert goes.set_speed is not None
+    assert (goes.set_speed.speed, goes.set_speed.rate, goes.done_within) == (2.0, 4.0, 8.0)
+    assert goes.when is not None
+    assert goes.when.distance is not None
+    assert (goes.when.distance.of, goes.when.distance.below) == ("ego", 40.0)
+    assert goes.armed_by is not None
+    assert goes.armed_by.travelled is not None
+    assert waits.set_speed is not None
+    assert waits.set_speed.speed == 0.0
+    assert (waits.done_after, waits.when is not None and waits.when.step is not None) == (2.0, True)
+    assert leaves.when is not None
+    assert leaves.when.standing is not None
+    assert (leaves.delay, leaves.when.step is not None) == (0.5, True)
+    assert scenario.end[0].travelled is not None
+    assert scenario.end[1].delay == 2.0
+    assert [each.chosen()[0] for each in scenario.asserts] == ["no_collision", "travels"]
+    assert "Not judged: RunningStopTest." in scenario.description
+    assert parse(Path("again.yaml"), loaded.text).scenario == scenario  # what a recording keeps
+
+
+def test_axes_are_carlas_only_where_the_description_says_so(tmp_path: Path):
+    init = placed("hero", '<WorldPosition x="10" y="4" z="0" h="0.5"/>') + placed(
+        "adversary", '<LanePosition roadId="1" laneId="-1" s="20" offset="0.5"/>'
+    )
+
+    def spawns(description: str) -> tuple[Any, Any]:
+        scenario = load(lead(tmp_path, init=init, description=description)).scenario
+        return scenario.ego.spawn, scenario.actors[0].spawn
+
+    carla, beside = spawns("CARLA:Lead")
+    assert (carla.x, carla.y, carla.yaw) == (10.0, 4.0, pytest.approx(28.65, abs=0.01))
+    assert beside.across == 0.5
+    standard, beside = spawns("Lead")
+    assert (standard.x, standard.y, standard.yaw) == (10.0, -4.0, pytest.approx(-28.65, abs=0.01))
+    assert beside.across == -0.5
+
+
+def cut_in(folder: Path, change: str = '<RelativeTargetLane entityRef="Ego" value="0"/>') -> Path:
+    """As esmini's: parameters, an expression, a headway, a change to the other one's lane."""
+    return file(
+        folder,
+        "".join(
+            f'<ScenarioObject name="{name}"><CatalogReference catalogName="VehicleCatalog" entryName="{entry}"/>'
+            "</ScenarioObject>"
+            for name, entry in (("Ego", "$Host"), ("OverTaker", "car_red"))
+        ),
+        placed(
+            "Ego",
+            '<LanePosition roadId="16" laneId="-1" offset="0" s="20"/>',
+            f"<PrivateAction>{speed(absolute('${$Speed / 3.6}'))}</PrivateAction>",
+        )
+        + placed("OverTaker", '<LanePosition roadId="16" laneId="-2" offset="0" s="12"/>'),
+        story(
+            "OverTaker",
+            event(
+                "faster",
+                speed('<RelativeTargetSpeed entityRef="Ego" value="1.2" speedTargetValueType="factor"/>'),
+                by_value('<SimulationTimeCondition value="0" rule="greaterThan"/>'),
+            ),
+            event(
+                "over",
+                f"""<LateralAction><LaneChangeAction><LaneChangeActionDynamics dynamicsShape="sinusoidal" value="3"
+                dynamicsDimension="time"/><LaneChangeTarget>{change}</LaneChangeTarget></LaneChangeAction>
+                </LateralAction>""",
+                by_entity(
+                    "Ego",
+                    '<TimeHeadwayCondition entityRef="OverTaker" value="0.4" freespace="false" rule="greaterThan"/>',
+                ),
+            ),
+        ),
+        stop=trigger("StopTrigger", by_value('<SimulationTimeCondition value="12" rule="greaterThan"/>', delay="3")),
+        description="Basic cut-in",
+        town="oldtown",
+        parameters='<ParameterDeclaration name="Host" parameterType="string" value="car_white"/>'
+        '<ParameterDeclaration name="Speed" parameterType="double" value="36"/>',
+    )
+
+
+def test_an_esmini_file_becomes_a_scenario(tmp_path: Path):
+    scenario = load(cut_in(tmp_path)).scenario
+    assert scenario.duration == 15.0
+    assert scenario.ego.spawn.speed == pytest.approx(10.0)
+    assert scenario.ego.do[0].set_speed is not None  # nobody else drives it: exactly as the file says
+    assert scenario.actors[0].color == "180,20,20"
+    faster, over = scenario.actors[0].events
+    assert faster.set_speed is not None
+    assert (faster.set_speed.beside, faster.set_speed.times) == ("ego", 1.2)
+    assert over.change_lane is not None
+    assert (over.change_lane.beside, over.change_lane.lanes, over.change_lane.over) == ("ego", 0, 3.0)
+    assert over.when is not None
+    assert over.when.headway is not None
+    assert (over.when.headway.of, over.when.headway.to, over.when.headway.above) == ("ego", "OverTaker", 0.4)
+    assert scenario.asserts == []
+
+
+@pytest.mark.parametrize(
+    ("target", "words"),
+    [
+        ('<RelativeTargetLane entityRef="OverTaker" value="1"/>', {"side": "left", "lanes": 1}),
+        ('<RelativeTargetLane entityRef="OverTaker" value="-2"/>', {"side": "right", "lanes": 2}),
+        ('<RelativeTargetLane entityRef="Ego" value="-1"/>', {"beside": "ego", "lanes": -1}),
+        ('<AbsoluteTargetLane value="1"/>', {"lane": 1}),
+    ],
+)
+def test_lane_changes_name_their_lane(tmp_path: Path, target: str, words: dict[str, Any]):
+    change = load(cut_in(tmp_path, target)).scenario.actors[0].events[1].change_lane
+    assert change is not None
+    assert change.model_dump(exclude_none=True) == {**words, "over": 3.0, "length": 20.0, "oncoming": True}
+
+
+ROUTE = """<Route name="straight" closed="false"><Waypoint routeStrategy="shortest"><Position>
+  <LanePosition roadId="2" laneId="1" s="63"/></Position></Waypoint><Waypoint routeStrategy="shortest"><Position>
+  <LanePosition roadId="3" laneId="1" s="5"/></Position></Waypoint></Route>"""
+BRAKES = """<Maneuver name="brakes"><ParameterDeclarations>
+  <ParameterDeclaration name="hard" parameterType="double" value="2"/></ParameterDeclarations>{event}</Maneuver>"""
+
+
+def catalog(folder: Path, name: str, entries: str) -> None:
+    (folder / "Catalogs").mkdir(exist_ok=True)
+    (folder / "Catalogs" / f"{name}.xosc").write_text(
+        f'<OpenSCENARIO><FileHeader revMajor="1" revMinor="0"/><Catalog name="{name}">{entries}</Catalog>'
+        "</OpenSCENARIO>",
+        encoding="utf-8",
+    )
+
+
+def test_catalogs_hold_vehicles_routes_and_maneuvers(tmp_path: Path):
+    dynamics = speed(absolute("0"), "linear", "-$hard", "rate")
+    brakes = event("brake", dynamics, by_value('<SimulationTimeCondition value="3" rule="greaterThan"/>'))
+    catalog(tmp_path, "Cars", '<Vehicle name="mine" vehicleCategory="bus"/>')
+    catalog(tmp_path, "Routes", ROUTE)
+    catalog(tmp_path, "Maneuvers", BRAKES.format(event=brakes.replace("-$hard", "${-1 * $hard}")))
+    reference = '<CatalogReference catalogName="Routes" entryName="straight"/>'
+    start = f"""<RoutePosition><RouteRef>{reference}</RouteRef><InRoutePosition>
+      <FromLaneCoordinates pathS="10" laneId="1"/></InRoutePosition></RoutePosition>"""
+    path = file(
+        tmp_path,
+        '<ScenarioObject name="Ego"><CatalogReference catalogName="Cars" entryName="mine"/></ScenarioObject>',
+        placed(
+            "Ego",
+            start,
+            f"<PrivateAction><RoutingAction><AssignRouteAction>{reference}</AssignRouteAction></RoutingAction>"
+            f"</PrivateAction><PrivateAction>{speed(absolute('6'))}</PrivateAction>",
+        ),
+        story("Ego").replace(
+            '<Maneuver name="m"></Maneuver>',
+            '<CatalogReference catalogName="Maneuvers" entryName="brakes"><ParameterAssignments>'
+            '<ParameterAssignment parameterRef="$hard" value="5"/></ParameterAssignments></CatalogReference>',
+        ),
+        description="Routes",
+    )
+    text = path.read_text(encoding="utf-8")
+    places = '<CatalogLocations><VehicleCatalog><Directory path="elsewhere/Catalogs"/></VehicleCatalog>'
+    path.write_text(text.replace("<CatalogLocations/>", places + "</CatalogLocations>"), encoding="utf-8")
+    loaded = load(path)
+    ego = loaded.scenario.ego
+    assert ego.blueprint == "vehicle.mitsubishi.fusorosa"
+    assert (ego.spawn.road, ego.spawn.lane, ego.spawn.s, ego.spawn.speed) == (2, 1, 53.0, 6.0)
+    route, brake = ego.events
+    assert route.follow_route is not None
+    assert [(place.road, place.s) for place in route.follow_route.via] == [(3, 5.0)]
+    assert brake.set_speed is not None
+    assert (brake.set_speed.speed, brake.set_speed.rate) == (0.0, 5.0)
+    catalog(tmp_path, "Routes", ROUTE.replace('s="5"', 's="6"'))
+    assert load(path).digest != loaded.digest
+    catalog(tmp_path, "Routes", "")
+    with pytest.raises(ScenarioError, match="catalog Routes has no entry 'straight'"):
+        load(path)
+
+
+def test_trajectories_offsets_distances_and_meetings(tmp_path: Path):
+    vertices = "".join(
+        f'<Vertex time="{t}"><Position><LanePosition roadId="16" laneId="-1" s="{s}" offset="0.5"/></Position></Vertex>'
+        for t, s in ((0, 30), (2, 50))
+    )
+    path = cut_in(tmp_path)
+    text = path.read_text(encoding="utf-8")
+    a = text.index("<LateralAction>")
+    b = text.index("</LateralAction>") + len("</LateralAction>")
+
+    def step(action: str) -> dict[str, Any]:
+        path.write_text(text[:a] + action + text[b:], encoding="utf-8")
+        made = load(path).scenario.actors[0].events[1]
+        kind = made.chosen()[0]
+        return {kind: getattr(made, kind).model_dump(exclude_unset=True)}
+
+    trajectory = f"""<RoutingAction><FollowTrajectoryAction><Trajectory name="t" closed="false"><Shape><Polyline>
+      {vertices}
+      </Polyline></Shape></Trajectory><TimeReference><Timing domainAbsoluteRelative="relative" scale="2" offset="1"/>
+      </TimeReference><TrajectoryFollowingMode followingMode="position"/></FollowTrajectoryAction></RoutingAction>"""
+    assert step(trajectory) == {
+        "follow_path": {
+            "points": [
+                {"road": 16, "lane": -1, "s": 30.0, "across": -0.5, "at": 1.0},
+                {"road": 16, "lane": -1, "s": 50.0, "across": -0.5, "at": 5.0},
+            ]
+        }
+    }
+    offset = """<LateralAction><LaneOffsetAction continuous="true"><LaneOffsetActionDynamics dynamicsShape="sinusoidal"
+      maxLateralAcc="1"/><LaneOffsetTarget><AbsoluteTargetLaneOffset value="-2"/></LaneOffsetTarget></LaneOffsetAction>
+      </LateralAction>"""
+    assert step(offset) == {"shift": {"across": 2.0, "over": pytest.approx(3.14159, abs=1e-4)}}
+    distance = """<LongitudinalAction><LongitudinalDistanceAction entityRef="Ego" timeGap="1.5" freespace="true"
+      continuous="true"><DynamicConstraints maxAcceleration="2" maxDeceleration="5" maxSpeed="40"/>
+      </LongitudinalDistanceAction></LongitudinalAction>"""
+    limits = {"acceleration": 2.0, "deceleration": 5.0, "most": 40.0}
+    assert step(distance) == {"keep_distance": {"to": "ego", "seconds": 1.5, "outlines": True, **limits}}
+    position = '<LanePosition roadId="16" laneId="-1" s="{}"/>'
+    meeting = f"""<SynchronizeAction masterEntityRef="Ego"><TargetPositionMaster>{position.format(60)}
+      </TargetPositionMaster><TargetPosition>{position.format(70)}</TargetPosition><FinalSpeed>
+      <RelativeSpeedToMaster value="2" speedTargetValueType="delta"/></FinalSpeed></SynchronizeAction>"""
+    assert step(meeting) == {
+        "meet": {
+            "at": {"road": 16, "lane": -1, "s": 70.0},
+            "other": "ego",
+            "there": {"road": 16, "lane": -1, "s": 60.0},
+            "plus": 2.0,
+        }
+    }
+    with pytest.raises(ScenarioError, match="Nurbs: is not supported"):
+        step(trajectory.replace("Polyline", "Nurbs"))
+
+
+def test_places_beside_the_reference_line_and_relative_ones(tmp_path: Path):
+    init = placed("hero", '<RoadPosition roadId="4" s="48.58" t="2.75"/>', CONTROLLER) + placed(
+        "adversary", '<RelativeRoadPosition entityRef="hero" ds="50" dt="-1.0"/>'
+    )
+    scenario = load(lead(tmp_path, init=init)).scenario
+    ego, other = scenario.ego.spawn, scenario.actors[0].spawn
+    assert (ego.road, ego.s, ego.t) == (4, 48.58, -2.75)  # ScenarioRunner's t is to the right
+    assert (other.ahead, other.across) == (50.0, -1.0)
+
+
+def test_a_name_may_be_an_expression_that_is_none(tmp_path: Path):
+    path = lead(tmp_path)
+    text = path.read_text(encoding="utf-8").replace('<Condition name="c"', '<Condition name="${C + _ + $leading}"')
+    path.write_text(text, encoding="utf-8")
+    assert len(load(path).scenario.actors[0].events) == 3
+
+
+def test_walkers_walk_where_they_look(tmp_path: Path):
+    walker = """<ScenarioObject name="adversary"><Pedestrian model="walker.pedestrian.0002" mass="90" name="w"
+      pedestrianCategory="pedestrian"/></ScenarioObject>"""
+    scenario = load(
+        file(
+            tmp_path,
+            vehicle("hero", "vehicle.tesla.model3", "type=ego_vehicle") + walker,
+            placed("hero", '<WorldPosition x="1" y="2" z="0" h="0"/>')
+            + placed("adversary", '<WorldPosition x="20" y="5" z="0.3" h="1.5708"/>'),
+            story(
+                "adversary",
+                event(
+                    "walks",
+                    speed(absolute("1.5"), amount="6", dimension="distance"),
+                    by_entity(
+                        "hero",
+                        '<ReachPositionCondition tolerance="2"><Position><WorldPosition x="10" y="2"/></Position>'
+                        "</ReachPositionCondition>",
+                    ),
+                ),
+                event("stops", speed(absolute("0")), done("walks")),
+            ),
+        )
+    ).scenario
+    walks, stops = scenario.actors[0].events
+    assert walks.cross is not None
+    assert (walks.cross.speed, walks.cross.yaw, walks.done_within) == (1.5, pytest.approx(90.0, abs=0.01), 6.0)
+    assert walks.when is not None
+    assert walks.when.position is not None
+    assert (walks.when.position.x, walks.when.position.within) == (10.0, 2.0)
+    assert stops.stop is not None
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "words"),
+    [
+        ('filepath="hamlet"', 'filepath="Town01_Opt"', "4: LogicFile: there is no map Town01_Opt; put Town01.xodr"),
+        ('filepath="hamlet"', 'filepath="../maps/e6mini.xodr"', "there is no map ../maps/e6mini.xodr"),
+        ('revMajor="1"', 'revMajor="0"', "2: FileHeader: version 0.0; only 1.x is read"),
+        ("StandStillCondition", "OffroadCondition", "OffroadCondition: is not supported"),
+        ("<LongitudinalAction><SpeedAction>", "<LongitudinalAction><Warp>", "drive.xosc:"),
+        ('entityRef="adversary" relative', 'entityRef="nobody" relative', "there is no entity 'nobody'; there are"),
+        ("$leading", "$lagging", "AbsoluteTargetSpeed: there is no parameter $lagging"),
+        ('rule="lessThan"/></EntityCondition>', 'rule="equalTo"/></EntityCondition>', "rule equalTo is not supported"),
+        ("<EnvironmentAction>", "<TrafficAction/><EnvironmentAction>", "GlobalAction: has 2 children, not one"),
+        ("<ParameterDeclarations>", "<Surprise/><ParameterDeclarations>", "Surprise: is not supported"),
+        ('storyboardElementRef="goes"', 'storyboardElementRef="gone"', "'gone' is no element that comes before"),
+        ('maximumExecutionCount="1"', 'maximumExecutionCount="2"', "maximumExecutionCount above 1"),
+        ('ds="25"', 'ds="far"', "RelativeLanePosition: ds is 'far', not a number"),
+        ("<RelativeLanePosition", "<GeoPosition", "GeoPosition: is not supported"),
+        ('conditionEdge="rising"', 'conditionEdge="falling"', "conditionEdge falling is not supported"),
+        ("</OpenSCENARIO>", "", "not XML"),
+        ('value="2.0"', 'value="900"', "900 m/s is not 0 to 60"),
+    ],
+)
+def test_what_is_not_understood_is_refused_by_name_and_line(tmp_path: Path, old: str, new: str, words: str):
+    path = lead(tmp_path)
+    text = path.read_text(encoding="utf-8")
+    assert old in text
+    path.write_text(text.replace(old, new), encoding="utf-8")
+    with pytest.raises(ScenarioError) as caught:
+        load(path)
+    message = str(caught.value)
+    assert message.startswith(f"{path}:"), message
+    assert words in message
+    assert "\n" not in message
+
+
+def test_a_map_beside_the_scenario_is_taken(tmp_path: Path):
+    from bridge.town.opendrive import towns
+
+    (tmp_path / "Town01.xodr").write_text(towns.load("hamlet", 0)[1], encoding="utf-8")
+    loaded = load(lead(tmp_path, town="Town01_Opt"))
+    assert loaded.town == str(tmp_path / "Town01.xodr")
+    assert set(loaded.files) == {"Town01.xodr"}
+    assert isinstance(loaded.scenario, Scenario)
+
+
+def test_an_openscenario_file_is_recorded_and_judged(tmp_path: Path):
+    stop = trigger("StopTrigger", by_value('<SimulationTimeCondition value="9" rule="greaterThan"/>'))
+    lead(tmp_path, stop=stop)
+    done_ = subprocess.run(
+        [
+            sys.executable, "-m", "neuralsim", "record", str(tmp_path / "drive.xosc"), "--out", str(tmp_path / "out"),
+            "--planes", "tag", "--size", "64x32", "--format", "mcap",
+        ],
+        cwd=ROOT, text=True, capture_output=True, timeout=170, check=False,
+    )  # fmt: skip
+    assert done_.returncode == 0, done_.stderr
+    result = json.loads((tmp_path / "out/drive/result.json").read_text())
+    assert (result["passed"], result["frames"], result["ended"]) == (True, 180, "duration")
+    assert result["distance"] > 5.0
