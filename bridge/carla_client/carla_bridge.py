@@ -24,7 +24,7 @@ import numpy as np
 from bridge.carla_client.autopilot import Autopilot
 from bridge.carla_client.connection import PATIENCE, VERSION, connect, lost, watch_server
 from bridge.carla_client.options import parse
-from bridge.carla_client.rig import CameraRig, SensorSilent, matrix
+from bridge.carla_client.rig import OURS, CameraRig, SensorSilent, mark, matrix
 from bridge.carla_client.spawn_points import Places
 from bridge.carla_client.surroundings import Surroundings
 from bridge.link.pacing import Pace
@@ -37,6 +37,7 @@ WARM_UP = 60  # ticks until all cameras must deliver
 VERDICT = "scenario over: "  # before the JSON of a scenario's result, the last line on standard output
 PICTURE = 2.0  # s for a camera's first picture: had it to be the next tick's, a drive would not be like the other
 NOTICE = 2.0  # s for which frames carry what the driver should know: some of them may be skipped
+ALIVE = 0.5  # s in which a bridge that lives makes a tick
 SETTLE = 12  # ticks before a drive's first frame
 BEGINNING = 12  # ticks: a drive begins at a multiple of them, more than a client needs to go synchronous
 FIRST = 90.0  # s for the first of them: servers load assets or compile their kernels
@@ -111,6 +112,7 @@ class CarlaBridge:
 
     def _begin(self, size: tuple[int, int], fov: float, weather: str, mount: carla.Transform) -> None:
         self._take_the_clock()
+        self._remove_leftovers()
         self._map = self._world.get_map()
         self._places = Places(self._map, self.seed)
         if self._director is None:
@@ -146,7 +148,30 @@ class CarlaBridge:
         while self._world.tick(FIRST) % BEGINNING:
             pass
 
+    def _remove_leftovers(self) -> None:
+        """Destroy what a bridge that was killed has left: our sensors, and what they hang on.
+
+        Another bridge that lives keeps the clock: then the server was synchronous, and goes on ticking without us.
+        """
+        sensors = [each for each in self._world.get_actors() if each.attributes.get("role_name") == OURS]
+        if not sensors:
+            return
+        if self._old_settings.synchronous_mode:
+            before = self._world.get_snapshot().frame
+            time.sleep(ALIVE)
+            if self._world.get_snapshot().frame != before:
+                return
+        hosts = {each.parent.id for each in sensors if each.parent is not None}
+        commands = [carla.command.DestroyActor(ident) for ident in (*(each.id for each in sensors), *hosts)]
+        self._client.apply_batch_sync(commands)
+        while self._world.tick(FIRST) % BEGINNING:
+            pass
+
     # The loop's verbs
+
+    def tell(self, notice: str) -> None:
+        """Show this on all screens for a moment."""
+        self._notice = (notice, self.sequence + round(NOTICE / self.delta))
 
     def obey(self, control: Control) -> None:
         """Take over what the driver wants: pedals by ``drive``; respawn, weather and the rgb plane at once."""
@@ -174,7 +199,7 @@ class CarlaBridge:
             self._pedals = carla.VehicleControl(pedals.throttle, pedals.steer, pedals.brake)
             if self._driver.arrived and self._director is None:
                 self.respawn()
-                self._notice = ("The road ends here: on from another place", self.sequence + round(NOTICE / self.delta))
+                self.tell("The road ends here: on from another place")
         else:
             self._pedals = carla.VehicleControl(
                 control.throttle, control.steer, control.brake, control.hand_brake, control.reverse
@@ -294,6 +319,7 @@ class CarlaBridge:
             last[other] = event.timestamp
 
         blueprint = self._world.get_blueprint_library().find("sensor.other.collision")
+        mark(blueprint)
         sensor = self._world.spawn_actor(blueprint, carla.Transform(), attach_to=self._ego)
         self._actors.append(sensor)
         self._collision_sensor = sensor
@@ -405,6 +431,9 @@ def run(
         control = controls.newest()
         if control is not None:
             bridge.obey(control)
+        if controls.drivers.notice:
+            bridge.tell(controls.drivers.notice)
+            controls.drivers.notice = ""
         return over() or bridge.control.quit
 
     if skip is not None:

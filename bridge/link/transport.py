@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import contextlib
 import math
+import secrets
 import time
 from collections import deque
 from collections.abc import Callable
@@ -28,6 +29,7 @@ from typing import Any
 import msgpack
 import zmq
 
+from bridge.link.drivers import Drivers
 from bridge.link.durations import Habit
 from bridge.link.motion import compose, reproject
 from bridge.link.shared import Gone, Slots, Windows, neighbourhood
@@ -388,10 +390,11 @@ class ControlSender(Socket):
 
     def __init__(self, endpoint: str, keys: str | Path | Keys | None = None) -> None:
         super().__init__(zmq.PUSH, endpoint, keys, False, CONFLATE=1)
+        self.driver = secrets.token_hex(8)
 
     def send(self, control: Control) -> None:
         """Stamp and send ``control``; never blocks."""
-        control.stamp = time.monotonic_ns()
+        control.stamp, control.driver = time.monotonic_ns(), self.driver
         with contextlib.suppress(zmq.Again):  # no bridge yet
             self._socket.send(pack_control(control), zmq.NOBLOCK)
 
@@ -403,9 +406,10 @@ class ControlReceiver(Socket):
         super().__init__(zmq.PULL, endpoint, keys, True, RCVHWM=64, MAXMSGSIZE=1 << 16)
         self.malformed = 0  # messages that were none of ours
         self.error = ""  # why the last of them was refused
+        self.drivers = Drivers()
 
     def newest(self, timeout: float = 0.0) -> Control | None:
-        """The newest control that came since the last call, or None after ``timeout`` seconds."""
+        """The newest control of the one who drives since the last call, or None after ``timeout`` seconds."""
         control: Control | None = None
         wait = int(1000 * timeout)
         for _ in range(FLOOD):
@@ -416,7 +420,7 @@ class ControlReceiver(Socket):
             try:
                 if len(parts) != 1:
                     raise ProtocolError(f"a control has one part, not {len(parts)}")
-                control = unpack_control(parts[0])
+                control = self.drivers.take(unpack_control(parts[0])) or control
             except ProtocolError as error:
                 self.malformed += 1
                 self.error = str(error)

@@ -36,17 +36,21 @@ class Controls:
     def __init__(self, meter: metrics.Meter, keys: Path | None) -> None:
         self._meter, self._keys = meter, keys
         self._sender: ControlSender | None = None
+        self._endpoint = ""
         self._sent = Control(sequence=0)
         self._at = 0.0
 
     def send(self, wanted: Control, endpoint: str) -> None:
         """Send ``wanted`` to ``endpoint`` if it is new or the last one has grown old; "" = nobody there yet."""
         now = time.monotonic()
-        same = replace(wanted, sequence=0, stamp=0) == replace(self._sent, sequence=0, stamp=0)
+        same = replace(wanted, sequence=0, stamp=0) == replace(self._sent, sequence=0, stamp=0, driver="")
         if not endpoint or (same and now - self._at < _HEARTBEAT):
             return
+        if self._sender is not None and endpoint != self._endpoint:  # of a bridge that was started anew
+            self._sender.close()
+            self._sender = None
         if self._sender is None:
-            self._sender = ControlSender(endpoint, keys=self._keys)
+            self._sender, self._endpoint = ControlSender(endpoint, keys=self._keys), endpoint
         self._sent = replace(wanted, sequence=self._sent.sequence + 1)
         self._at = now
         self._sender.send(self._sent)
@@ -55,7 +59,18 @@ class Controls:
     def close(self, end_bridge: bool) -> None:
         """Leave the car standing; with ``end_bridge`` the bridge has nobody else to serve and ends."""
         if self._sender is not None:
-            self._sender.send(Control(self._sent.sequence + 1, brake=1.0, hand_brake=True, quit=end_bridge))
+            self._sender.send(
+                replace(
+                    self._sent,
+                    sequence=self._sent.sequence + 1,
+                    throttle=0.0,
+                    brake=1.0,
+                    hand_brake=True,
+                    autopilot=False,
+                    quit=end_bridge,
+                    leaving=True,
+                )
+            )
             time.sleep(0.03)  # the socket closes without lingering; the message has to leave first
             self._sender.close()
             self._sender = None
