@@ -54,7 +54,7 @@ def _actors(port: int) -> list[str]:
     """Types of all actors that a client has spawned: nobody else is there, so all of them are a bridge's."""
     client = Caller(port)
     answer = client.call("get_actors_by_id", list(range(1, 3000)))
-    kinds = [actor[1][1] for actor in answer[0][1]]
+    kinds = [actor[2][1] for actor in answer[0][1]]
     return [kind for kind in kinds if kind.startswith(("vehicle.", "sensor."))]
 
 

@@ -114,6 +114,7 @@ def attack(calls: int, silent: int, seed: int = 0, flooders: int = 3) -> Report:
     with town("--vehicles", "4", "--walkers", "2") as (process, port):
         settled = Caller(port)
         settled.call("set_episode_settings", SETTINGS)
+        settled.call("tick_cue")  # the first one takes long
         streams = _streaming_port(settled)
         guests: list[socket.socket] = []
         for k in range(silent):
