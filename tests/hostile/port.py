@@ -101,7 +101,7 @@ class Caller:
             self._unpacker.feed(data)
 
 
-def resident(pid: int) -> float:
+def resident(pid: int | str = "self") -> float:
     """MB that a process has in memory."""
     text = Path(f"/proc/{pid}/status").read_text(encoding="ascii")
     return next(int(line.split()[1]) / 1024 for line in text.splitlines() if line.startswith("VmRSS:"))
