@@ -1,9 +1,9 @@
-"""A drive that is left running while it records: memory, descriptors, threads and latency must stay as they are.
+"""A drive that is left running while it records: memory, descriptors, threads and rate must stay as they are.
 
     python -m tests.faults.soak --minutes 60      # `make soak` runs it; the last line is JSON
 
 Headless, in lock-step, all processes together. The first tenth warms up. The exit code is 1 when memory has changed by
-more than ``GROWTH``, descriptors or threads have become more, the latency's median has grown by more than ``SLOWER``,
+more than ``GROWTH``, descriptors or threads have become more, the rate has fallen by more than ``SLOWER`` (in lock-step that is the latency),
 or the recording is not whole.
 """
 
@@ -23,7 +23,7 @@ import av
 import psutil
 
 ROOT = Path(__file__).resolve().parents[2]
-GROWTH, SLOWER = 0.02, 0.25  # shares
+GROWTH, SLOWER = 0.02, 0.25  # shares of memory, of the rate
 EVERY = 5.0  # s between samples
 
 

@@ -29,6 +29,7 @@ import msgpack
 
 ROOT = Path(__file__).resolve().parents[2]
 PATIENCE = 5.0  # s that a call of the good client may take; of the official client's timeouts it is the shortest
+FIRST = 120.0  # s for its first one: kernels may be compiled
 GROWTH = 0.05  # share of the memory after the first fifth of the calls
 #: Calls that end or change what the good client needs, if one may: loading another town is a right of every client.
 ALLOWED = {"load_new_episode", "copy_opendrive_to_file"}
@@ -112,9 +113,10 @@ def attack(calls: int, silent: int, seed: int = 0, flooders: int = 3) -> Report:
     report = Report(calls, silent)
     over = threading.Event()
     with town("--vehicles", "4", "--walkers", "2") as (process, port):
-        settled = Caller(port)
+        settled = Caller(port, FIRST)
         settled.call("set_episode_settings", SETTINGS)
-        settled.call("tick_cue")  # the first one takes long
+        settled.call("tick_cue")
+        settled.sock.settimeout(PATIENCE)
         streams = _streaming_port(settled)
         guests: list[socket.socket] = []
         for k in range(silent):
