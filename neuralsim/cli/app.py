@@ -228,9 +228,17 @@ def _add_doctor(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--recover", metavar="NEW.mcap", type=suffixed(".mcap"), help="write what can be read of FILE into a whole file"
     )
+    parser.add_argument("--licences", action="store_true", help="whose terms hold: of packages, and of the weights")
 
 
 def _doctor(options: argparse.Namespace) -> int:
+    if options.licences:
+        if options.file is not None or options.recover is not None:
+            return usage("--licences stands alone", "doctor")
+        from neuralsim.cli.licences import licences
+
+        licences(print)
+        return DONE
     if options.file is not None:
         return _examine_recording(options.file, options.recover)
     if options.recover is not None:
