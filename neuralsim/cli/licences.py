@@ -1,4 +1,4 @@
-"""``neuralsim doctor --licences``: whose terms hold for what is installed: packages, and the shipped models' weights."""
+"""``neuralsim doctor --licences``: whose terms hold for installed packages and the shipped models' weights."""
 
 from __future__ import annotations
 

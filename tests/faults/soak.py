@@ -3,8 +3,8 @@
     python -m tests.faults.soak --minutes 60      # `make soak` runs it; the last line is JSON
 
 Headless, in lock-step, all processes together. The first tenth warms up. The exit code is 1 when memory has changed by
-more than ``GROWTH``, descriptors or threads have become more, the rate has fallen by more than ``SLOWER`` (in lock-step that is the latency),
-or the recording is not whole.
+more than ``GROWTH``, descriptors or threads have become more, the rate has fallen by more than ``SLOWER`` (in lock-step
+that is the latency), or the recording is not whole.
 """
 
 from __future__ import annotations
