@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.metadata
 import re
 from collections.abc import Callable, Iterator
+from typing import Any
 
 from neuralsim import __version__, zoo
 
@@ -25,7 +26,7 @@ def licences(say: Callable[[str], object]) -> None:
         say(f"model {name}: {' '.join(card.licence.split()) or 'its card does not say'}")
 
 
-def _licence(found: importlib.metadata.PackageMetadata) -> str:
+def _licence(found: Any) -> str:
     """An SPDX expression where there is one, else what the package's classifiers or its first line say."""
     expression = found.get("License-Expression")
     if expression:
