@@ -48,7 +48,7 @@ def town() -> Iterator[TownServer]:
     ids=["random", "http", "4GB", "4G-array", "nested", "bad-id", "bad-type", "map"],
 )
 def test_noise_drops_that_client_only(town: TownServer, noise: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(rpc, "HALF_TIMEOUT", 0.5)
+    monkeypatch.setattr(rpc, "PARTIAL_MESSAGE_TIMEOUT", 0.5)
     other = Bare(town.port)
     with socket.create_connection(("127.0.0.1", town.port), timeout=10.0) as sock:
         sock.sendall(noise)
@@ -83,7 +83,7 @@ def test_wrong_arguments_are_errors(town: TownServer) -> None:
 
 
 def test_half_a_message_and_a_dying_client(town: TownServer, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(rpc, "HALF_TIMEOUT", 0.5)
+    monkeypatch.setattr(rpc, "PARTIAL_MESSAGE_TIMEOUT", 0.5)
     half = Bare(town.port)
     half.sock.sendall(msgpack.packb([0, 7, "version", [[False]]])[:6])
     assert is_dropped(half.sock)
