@@ -23,7 +23,7 @@ ROOT = Path(__file__).resolve().parents[2]
 CYCLES = int(os.environ.get("FAULT_CYCLES", "2"))
 READY = 60.0  # s for a process to be ready on a machine that is busy
 
-pytestmark = pytest.mark.timeout(60 + 30 * CYCLES)
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(60 + 30 * CYCLES)]
 
 
 @pytest.fixture

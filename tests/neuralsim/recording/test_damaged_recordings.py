@@ -86,6 +86,7 @@ def test_a_damaged_length_costs_what_the_index_cannot_find(whole: bytes, tmp_pat
     assert FRAMES - len(frames) < 2 * FRAMES / len(chunks)
 
 
+@pytest.mark.slow
 def test_many_flipped_bits_never_show_a_frame_that_is_not_whole(whole: bytes, tmp_path: Path) -> None:
     random = np.random.default_rng(1)
     path = tmp_path / "many.mcap"
