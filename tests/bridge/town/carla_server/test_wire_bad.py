@@ -168,7 +168,7 @@ def test_subscriber_that_never_reads(town: TownServer) -> None:
 
 
 def test_streaming_port_refuses_noise(town: TownServer, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(streams, "HANDSHAKE", 0.5)
+    monkeypatch.setattr(streams, "HANDSHAKE_TIMEOUT", 0.5)
     for said in (b"x" * 100, b"\x01\x00\x00\x00more"):
         with socket.create_connection(("127.0.0.1", town.streams.port), timeout=10.0) as sock:
             sock.sendall(said)
