@@ -9,7 +9,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 ARGS ?=
 
-.PHONY: drive test test-all wheel-test docs lint ruff lock clean
+.PHONY: drive test test-all test-faults fuzz soak wheel-test docs lint ruff lock clean
 .DEFAULT_GOAL := drive
 
 drive: $(VENV)/.drive
@@ -25,6 +25,22 @@ test test-all: $(VENV)/.dev ruff
 	$(BIN)/python -m pytest -n 2 --dist loadfile -m "not alone $(SOME)" $(ARGS) || [ $$? = 5 ] || { kill $$types; exit 1; }; \
 	wait $$types
 	$(BIN)/python -m pytest -m "alone $(SOME)" $(ARGS) || [ $$? = 5 ]
+
+# How it bears what nobody wishes it: docs/reliability.md says what was measured.
+CYCLES ?= 100
+CALLS ?= 100000
+MESSAGES ?= 1000000
+MINUTES ?= 60
+test-faults: $(VENV)/.dev
+	FAULT_CYCLES=$(CYCLES) $(BIN)/python -m pytest tests/faults $(ARGS)
+
+fuzz: $(VENV)/.dev
+	HYPOTHESIS_PROFILE=fuzz $(BIN)/python -m pytest tests/test_properties.py --timeout 3600 $(ARGS)
+	$(BIN)/python -m tests.hostile.link --messages $(MESSAGES)
+	$(BIN)/python -m tests.hostile.port --calls $(CALLS) --silent 200
+
+soak: $(VENV)/.dev
+	$(BIN)/python -m tests.faults.soak --minutes $(MINUTES)
 
 # Has numba compile what a drive calls, while the tests' own packages are installed: else many tests wait for that.
 FIRST_DRIVE = $(BIN)/neuralsim drive --headless --autopilot --size 64x32 --frames 3

@@ -38,6 +38,7 @@ PLANES: dict[str, tuple[str, tuple[int, ...]]] = {
 UNKNOWN_MOTION = 65504.0  # px, the largest f16: marks pixels without known motion, which a model may estimate
 MAX_HEADER = 1 << 20  # bytes
 NOT_MSGPACK = (ValueError, TypeError, OverflowError, RecursionError, msgpack.UnpackException)  # what noise raises
+MAX_NAME = 64  # characters
 MAX_ITEMS = 4096  # objects, lamps, stamps, weather entries: each
 
 
@@ -149,6 +150,8 @@ class Control:
     rgb: bool = False  # the window shows the simulator's own picture: send that plane
     paused: bool = False  # hold the simulation
     quit: bool = False  # the driver has left; the bridge may end
+    driver: str = ""  # who sends it, the same in all of a window's controls
+    leaving: bool = False  # the last one of this driver: somebody else may drive
 
 
 Buffer = bytes | bytearray | memoryview
@@ -247,7 +250,13 @@ def unpack_control(part: Buffer) -> Control:
     take = _Fields(header, "control")
     values: dict[str, Any] = {}
     for name, default in _CONTROL.items():
-        if isinstance(default, bool):
+        if name in _SINCE_DRIVERS and name not in header:
+            values[name] = default
+        elif isinstance(default, str):
+            values[name] = take(name, str)
+            if len(values[name]) > MAX_NAME:
+                raise ProtocolError(f"control: {name} is longer than {MAX_NAME} characters")
+        elif isinstance(default, bool):
             values[name] = take(name, bool)
         elif isinstance(default, float):
             values[name] = min(max(take.real(name), -1.0 if name == "steer" else 0.0), 1.0)
@@ -256,6 +265,7 @@ def unpack_control(part: Buffer) -> Control:
     return Control(**values)
 
 
+_SINCE_DRIVERS = ("driver", "leaving")  # that windows of before do not send
 _EGO = [f.name for f in fields(Ego)]
 _CONTROL: dict[str, Any] = {f.name: getattr(Control(0), f.name) for f in fields(Control)}
 

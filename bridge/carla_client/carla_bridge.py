@@ -23,7 +23,7 @@ import numpy as np
 from bridge.carla_client.autopilot import Autopilot
 from bridge.carla_client.connection import CALL_TIMEOUT, VERSION, connect, lost, watch_server
 from bridge.carla_client.options import BridgeOptions
-from bridge.carla_client.rig import CameraRig, SensorTimeout, matrix
+from bridge.carla_client.rig import OURS, CameraRig, SensorTimeout, mark, matrix
 from bridge.carla_client.spawn_points import SpawnPoints
 from bridge.carla_client.surroundings import Surroundings
 from bridge.link.pacing import FramePacer
@@ -36,6 +36,7 @@ from bridge.process.presets import WEATHERS
 MAX_WARM_UP_TICKS = 60  # within which all cameras must deliver
 FIRST_IMAGE_TIMEOUT = 2.0  # s to wait for a camera's first picture; not waiting would make drives irreproducible
 NOTICE_SECONDS = 2.0  # s for which frames repeat a notice: some of them may be skipped
+LIVENESS_WAIT = 0.5  # s in which a bridge that lives makes a tick
 WARM_UP_TICKS = 12  # ticks before a drive's first frame
 START_FRAME_MULTIPLE = 12  # a drive begins at such a tick; more ticks than a client needs to enter sync mode
 STARTUP_TIMEOUT = 90.0  # s per call until the first frame: servers load assets or compile their kernels
@@ -134,6 +135,7 @@ class CarlaBridge:
 
     def _begin(self, size: tuple[int, int], fov: float, weather: str, mount: carla.Transform) -> None:
         self._enable_sync_mode()
+        self._remove_leftovers()
         self._map = self._world.get_map()
         self._spawn_points = SpawnPoints(self._map, self.seed)
         if self._director is None:
@@ -169,7 +171,30 @@ class CarlaBridge:
         while self._world.tick(STARTUP_TIMEOUT) % START_FRAME_MULTIPLE:
             pass
 
+    def _remove_leftovers(self) -> None:
+        """Destroy what a bridge that was killed has left: our sensors, and what they hang on.
+
+        Another bridge that lives keeps the clock: then the server was synchronous, and goes on ticking without us.
+        """
+        sensors = [each for each in self._world.get_actors() if each.attributes.get("role_name") == OURS]
+        if not sensors:
+            return
+        if self._old_settings.synchronous_mode:
+            before = self._world.get_snapshot().frame
+            time.sleep(LIVENESS_WAIT)
+            if self._world.get_snapshot().frame != before:
+                return
+        hosts = {each.parent.id for each in sensors if each.parent is not None}
+        commands = [carla.command.DestroyActor(ident) for ident in (*(each.id for each in sensors), *hosts)]
+        self._client.apply_batch_sync(commands)
+        while self._world.tick(STARTUP_TIMEOUT) % START_FRAME_MULTIPLE:
+            pass
+
     # The loop's verbs
+
+    def notify(self, notice: str) -> None:
+        """Show this on all screens for a moment."""
+        self._notice = (notice, self.sequence + round(NOTICE_SECONDS / self.delta))
 
     def apply_control(self, control: Control) -> None:
         """Apply the driver's input: pedals with the next ``drive``; respawn, weather and the rgb plane at once."""
@@ -197,8 +222,7 @@ class CarlaBridge:
             self._pedals = carla.VehicleControl(pedals.throttle, pedals.steer, pedals.brake)
             if self._autopilot.arrived and self._director is None:
                 self.respawn()
-                expires = self.sequence + round(NOTICE_SECONDS / self.delta)
-                self._notice = ("The road ends here: on from another place", expires)
+                self.notify("The road ends here: on from another place")
         else:
             self._pedals = carla.VehicleControl(
                 control.throttle, control.steer, control.brake, control.hand_brake, control.reverse
@@ -320,6 +344,7 @@ class CarlaBridge:
             last[other] = event.timestamp
 
         blueprint = self._world.get_blueprint_library().find("sensor.other.collision")
+        mark(blueprint)
         sensor = self._world.spawn_actor(blueprint, carla.Transform(), attach_to=self._ego)
         self._actors.append(sensor)
         self._collision_sensor = sensor
@@ -435,6 +460,9 @@ def run(
         control = controls.newest()
         if control is not None:
             bridge.apply_control(control)
+        if controls.drivers.notice:
+            bridge.notify(controls.drivers.notice)
+            controls.drivers.notice = ""
         return over() or bridge.control.quit
 
     if skip is not None:

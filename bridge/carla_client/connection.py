@@ -16,8 +16,11 @@ from bridge.process.lifetime import BridgeError
 
 VERSION = "0.9.16"
 _ARRAY_OF_FOUR = b"\x94"  # first byte of a response of CARLA's rpclib: a msgpack array of four
+KEEPALIVE_INTERVAL = 4.0  # s between two requests to a server that is only watched
 CONNECT_TIMEOUT = 5.0  # s
 CALL_TIMEOUT = 20.0  # s; a real server loads assets in some calls
+
+_VERSION_REQUEST = msgpack.packb([0, 0, "version", [[False]]])  # the simplest call
 
 
 def connect(address: str) -> carla.Client:
@@ -47,7 +50,7 @@ def _first_byte(host: str, port: int) -> bytes:
     """First byte of the response to the simplest call; empty if there is no response."""
     try:
         with socket.create_connection((host, port), CONNECT_TIMEOUT) as line:
-            line.sendall(msgpack.packb([0, 0, "version", [[False]]]))
+            line.sendall(_VERSION_REQUEST)
             return line.recv(4096)[:1]
     except OSError:
         return b""
@@ -60,12 +63,16 @@ def watch_server(address: str, over: Callable[[], bool]) -> None:
     """
     host, _, port = address.rpartition(":")
     line = socket.create_connection((host, int(port)), CONNECT_TIMEOUT)
-    line.settimeout(None)
+    line.settimeout(KEEPALIVE_INTERVAL)
 
     def wait() -> None:
         with contextlib.suppress(OSError):
-            while line.recv(64):
-                pass
+            while True:
+                line.sendall(_VERSION_REQUEST)  # also, servers may drop silent clients
+                with contextlib.suppress(TimeoutError):
+                    while line.recv(64):
+                        pass
+                    break
         unexpected = not over()
         if unexpected:
             print(lost(address, "it has ended"), file=sys.stderr, flush=True)

@@ -92,6 +92,15 @@ class _Sensor:
                 return image
 
 
+OURS = "neuralsim"  # role of our sensors
+
+
+def mark(blueprint: Any) -> None:
+    """Let a sensor be known as ours, so that the next bridge can remove what a killed one has left."""
+    if blueprint.has_attribute("role_name"):
+        blueprint.set_attribute("role_name", OURS)
+
+
 class CameraRig:
     """Cameras of one ``size`` (width, height; pixels) and ``fov`` (horizontal, degrees) at one ``mount`` of a vehicle.
 
@@ -205,4 +214,5 @@ class CameraRig:
         for name, value in settings.items():
             if blueprint.has_attribute(name):
                 blueprint.set_attribute(name, str(value))
+        mark(blueprint)
         return self._world.spawn_actor(blueprint, self._mount, attach_to=self._vehicle)

@@ -4,7 +4,8 @@ A slot is an anonymous file (``memfd_create``) that receivers open as ``/proc/PI
 however the owner ends. Access is arbitrated by the kernel's advisory file locks, which are released with their holder:
 neither a dead nor a stopped process can corrupt or block anything. A receiver holds a shared lock on a slot while any
 of its planes is in use; the owner writes only into slots that it can lock exclusively. A slot's first bytes identify
-the frame in it, so a receiver that is too late for a frame sees another frame's number.
+the frame in it, so a receiver that is too late for a frame sees another frame's number. Slots are sealed against
+shrinking, and only their user can open them.
 """
 
 from __future__ import annotations
@@ -25,6 +26,8 @@ from bridge.messages import NOT_MSGPACK
 RING_SIZE = 8  # slots; beyond, the oldest frames are overwritten even if not all receivers have taken them
 MAX_SLOTS = 64  # slots in use at the same time
 _STATE = struct.Struct("<QQ")  # identity of the slot, ticket of its content
+#: Nobody, not even its owner, may make a slot smaller: a reader of memory that has gone is killed by SIGBUS.
+_SEALS = (fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_SEAL) if hasattr(fcntl, "F_SEAL_SHRINK") else 0
 _ALIGNMENT = 64  # bytes: planes begin at multiples of it
 
 
@@ -60,9 +63,11 @@ class _Slot:
         self.identity = int.from_bytes(os.urandom(8), "little")
         self.sequence = -1  # of the frame in it
         self.size = size
-        self.file = os.memfd_create("neuralsim-frame", os.MFD_CLOEXEC)
+        self.file = os.memfd_create("neuralsim-frame", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
+        os.fchmod(self.file, 0o600)  # else any user of this machine could open it by its descriptor
         os.ftruncate(self.file, _ALIGNMENT + size)
         self._map = mmap.mmap(self.file, _ALIGNMENT + size)
+        fcntl.fcntl(self.file, fcntl.F_ADD_SEALS, _SEALS)
         self._bytes = np.frombuffer(self._map, np.uint8)
 
     def write(self, sequence: int, ticket: int, planes: Sequence[np.ndarray]) -> bytes | None:
@@ -138,6 +143,8 @@ class _MappedSlot:
 
     def __init__(self, owner: int, number: int, identity: int) -> None:
         self.file = os.open(f"/proc/{owner}/fd/{number}", os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+        if fcntl.fcntl(self.file, fcntl.F_GET_SEALS) & _SEALS != _SEALS:  # an error for what is no such memory
+            raise ValueError("memory that its owner could take away")
         self._map = mmap.mmap(self.file, 0, prot=mmap.PROT_READ)
         self.bytes = np.frombuffer(self._map, np.uint8)
         if self.bytes.size < _ALIGNMENT or _STATE.unpack_from(self._map)[0] != identity:

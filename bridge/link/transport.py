@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import contextlib
 import math
+import secrets
 import time
 from collections import deque
 from collections.abc import Callable
@@ -28,6 +29,7 @@ from typing import Any
 import msgpack
 import zmq
 
+from bridge.link.drivers import Drivers
 from bridge.link.durations import DurationEstimator
 from bridge.link.motion import compose, reproject
 from bridge.link.shared import FrameExpired, ShmReader, ShmRing, host_id
@@ -68,6 +70,7 @@ PING = b"alive?"
 REQUEST_RETRY = 0.25  # s without a frame until a subscriber repeats its request: recovers from a publisher's restart
 PING_INTERVAL = 0.5  # s between connection checks of a receiver that takes no frames
 MAX_RECEIVERS = 32
+MAX_DRAINED = 256  # messages taken in at once: whoever floods must not hold up the simulation
 MAX_COMPOSED = 4  # skipped frames whose motion is composed exactly: each costs a pass, and lag must not cause more lag
 
 
@@ -237,7 +240,9 @@ class FramePublisher(Socket):
         """
         waited = not self._socket.poll(0)
         wait = int(1000 * timeout) if waited else 0
-        while self._socket.poll(wait):
+        for _ in range(MAX_DRAINED):
+            if not self._socket.poll(wait):
+                break
             wait = 0
             identity, *parts = self._socket.recv_multipart()
             try:
@@ -389,10 +394,11 @@ class ControlSender(Socket):
 
     def __init__(self, endpoint: str, keys: str | Path | Keys | None = None) -> None:
         super().__init__(zmq.PUSH, endpoint, keys, False, CONFLATE=1)
+        self.driver = secrets.token_hex(8)
 
     def send(self, control: Control) -> None:
         """Stamp and send ``control``; never blocks."""
-        control.stamp = time.monotonic_ns()
+        control.stamp, control.driver = time.monotonic_ns(), self.driver
         with contextlib.suppress(zmq.Again):  # no bridge yet
             self._socket.send(pack_control(control), zmq.NOBLOCK)
 
@@ -404,18 +410,21 @@ class ControlReceiver(Socket):
         super().__init__(zmq.PULL, endpoint, keys, True, RCVHWM=64, MAXMSGSIZE=1 << 16)
         self.malformed = 0  # messages that violate the protocol
         self.error = ""  # why the last of them was rejected
+        self.drivers = Drivers()
 
     def newest(self, timeout: float = 0.0) -> Control | None:
-        """The newest control received since the last call, or None after ``timeout`` seconds."""
+        """The newest control of the driver since the last call, or None after ``timeout`` seconds."""
         control: Control | None = None
         wait = int(1000 * timeout)
-        while self._socket.poll(wait):
+        for _ in range(MAX_DRAINED):
+            if not self._socket.poll(wait):
+                break
             wait = 0
             parts = self._socket.recv_multipart()
             try:
                 if len(parts) != 1:
                     raise ProtocolError(f"a control has one part, not {len(parts)}")
-                control = unpack_control(parts[0])
+                control = self.drivers.take(unpack_control(parts[0])) or control
             except ProtocolError as error:
                 self.malformed += 1
                 self.error = str(error)

@@ -13,6 +13,10 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from pydantic import BaseModel, ValidationError
 
 from bridge.process.parser import unknown
+from bridge.untrusted import files, limits
+from bridge.untrusted import yaml as untrusted_yaml
+from bridge.untrusted.files import FileRefused
+from bridge.untrusted.yaml import YamlError
 
 if TYPE_CHECKING:
     import yaml  # as in `parse_yaml`: only who reads a file waits for it
@@ -20,20 +24,11 @@ if TYPE_CHECKING:
 Key = tuple[str | int, ...]
 Lines = Mapping[Key, int]
 MISSING = "is missing"
-_DEEPEST, _LONGEST = 12, 100_000  # levels and keys of a file; what is beyond is no settings
 _M = TypeVar("_M", bound=BaseModel)
 
 
 class SettingsError(ValueError):
     """Settings that cannot be used; one line: file, line, key, and what is wrong."""
-
-
-class YamlError(ValueError):
-    """A text that is not the YAML of settings; ``line`` counts from 1."""
-
-    def __init__(self, line: int, message: str) -> None:
-        super().__init__(message)
-        self.line = line
 
 
 @dataclass(frozen=True)
@@ -57,13 +52,13 @@ def load(path: Path, model: type[_M]) -> _M:
 def read(path: Path) -> tuple[dict[str, Any], Lines]:
     """The mapping in a YAML file, and the line of every key in it. Raises :class:`SettingsError`."""
     try:
-        data, lines = parse_yaml(path.read_text(encoding="utf-8-sig"))
+        data, lines = parse_yaml(files.read_text(path, limits.YAML_SIZE))
     except OSError as error:
         raise SettingsError(f"{path}: {(error.strerror or 'cannot be read').lower()}") from None
-    except UnicodeDecodeError:
-        raise SettingsError(f"{path}: not a text file (UTF-8)") from None
     except YamlError as error:
         raise SettingsError(f"{path}:{error.line}: {error}") from None
+    except FileRefused as error:
+        raise SettingsError(f"{path}: {error}") from None
     if not isinstance(data, dict):
         raise SettingsError(f"{path}:1: must be a mapping of settings, `key: value` line by line")
     return data, lines
@@ -71,33 +66,17 @@ def read(path: Path) -> tuple[dict[str, Any], Lines]:
 
 def parse_yaml(text: str) -> tuple[Any, dict[Key, int]]:
     """The plain data of a YAML text, and the line of every key in it. Raises :class:`YamlError`."""
-    import yaml
-
-    loader = yaml.SafeLoader(text)
-    try:
-        node = loader.get_single_node()
-        if node is None:
-            raise YamlError(1, "empty")
-        lines: dict[Key, int] = {}
-        _walk(node, (), lines)
-        return loader.construct_document(node), lines
-    except yaml.MarkedYAMLError as error:
-        mark = error.problem_mark or error.context_mark
-        raise YamlError(mark.line + 1 if mark else 1, f"not YAML: {error.problem or error.context}") from None
-    except yaml.YAMLError as error:
-        raise YamlError(1, f"not YAML: {' '.join(str(error).split())}") from None
-    finally:
-        loader.dispose()
+    node, data = untrusted_yaml.parse(text)
+    lines: dict[Key, int] = {}
+    _walk(node, (), lines)
+    return data, lines
 
 
 def _walk(node: yaml.Node, key: Key, lines: dict[Key, int]) -> None:
-    """Note the lines of all keys. Refuses what YAML lets pass: keys that come twice, things that contain themselves."""
+    """Note the lines of all keys. Refuses what YAML lets pass: keys that come twice."""
     import yaml
 
-    line = node.start_mark.line + 1
-    if len(key) > _DEEPEST or len(lines) > _LONGEST:
-        raise YamlError(line, f"{dotted(key[:3])}: nested too deeply")
-    lines.setdefault(key, line)
+    lines.setdefault(key, node.start_mark.line + 1)
     if isinstance(node, yaml.MappingNode):
         for name, value in node.value:
             line = name.start_mark.line + 1

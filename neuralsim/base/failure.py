@@ -8,12 +8,24 @@ import os
 from neuralsim.base.log import logger
 
 FAILED = 1  # exit code
+_LONGEST = 1000  # characters of a line
 
 
 def fail(problem: BaseException | str) -> int:
     """Say what went wrong, in one line; returns the exit code."""
-    logger().error(problem if isinstance(problem, str) else words(problem))
+    say(problem if isinstance(problem, str) else words(problem))
     return FAILED
+
+
+def say(text: str) -> None:
+    """Put a line on stderr."""
+    logger().error(line(text))
+
+
+def line(text: str) -> str:
+    """``text`` as one line of bearable length that a terminal only shows: parts of it may come out of a file."""
+    one = "".join(sign if sign.isprintable() else ascii(sign)[1:-1] for sign in " ".join(text.split()))
+    return one if len(one) <= _LONGEST else f"{one[:_LONGEST]}..."
 
 
 def words(error: BaseException) -> str:

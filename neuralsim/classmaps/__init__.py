@@ -7,13 +7,17 @@ listed is not known: it is counted and painted as ``unlabeled``.
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import yaml
 
 from bridge.tags import Tag
+from bridge.untrusted import limits
+from bridge.untrusted import yaml as untrusted_yaml
+from bridge.untrusted.files import FileRefused
+from bridge.untrusted.names import shown
 
 HERE = Path(__file__).parent
 
@@ -55,14 +59,18 @@ def load(name: str) -> ClassMap:
 
 def _labels(name: str, above: tuple[Path, ...]) -> tuple[dict[int, Tag], str]:
     path = Path(name) if name.endswith((".yaml", ".yml")) else HERE / f"{name}.yaml"
-    if path.parent == HERE and not path.is_file():
-        raise ClassMapError(f"unknown class map {name!r}: there are {', '.join(names())}, or give a .yaml file")
+    if path.parent == HERE and not os.path.isfile(path):  # no error for what cannot be a path
+        raise ClassMapError(f"unknown class map {shown(name)}: there are {', '.join(names())}, or give a .yaml file")
     if path in above:
         raise ClassMapError(f"{path}: `like` leads back to itself")
+    if len(above) >= limits.CLASSES_NESTED:
+        raise ClassMapError(f"{path}: `like` leads over more than {limits.CLASSES_NESTED} maps")
     try:
-        data = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise ClassMapError(f"{path}: {' '.join(str(error).split())}") from error
+        data = untrusted_yaml.read(path)
+    except OSError as error:
+        raise ClassMapError(f"{path}: {(error.strerror or 'cannot be read').lower()}") from None
+    except FileRefused as error:
+        raise ClassMapError(f"{path}: {error}") from None
     if (
         not isinstance(data, dict)
         or not isinstance(data.get("labels", {}), dict)
@@ -75,9 +83,9 @@ def _labels(name: str, above: tuple[Path, ...]) -> tuple[dict[int, Tag], str]:
         found, style = _labels(str(data["like"]), (*above, path))
     for label, tag in data.get("labels", {}).items():
         if isinstance(label, bool) or not isinstance(label, int) or not 0 <= label < 1 << 16:
-            raise ClassMapError(f"{path}: label id {label!r} is not a whole number from 0 to 65535")
+            raise ClassMapError(f"{path}: label id {shown(repr(label))} is not a whole number from 0 to 65535")
         if not isinstance(tag, str) or tag.upper() not in Tag.__members__:
             known = ", ".join(member.lower() for member in Tag.__members__)
-            raise ClassMapError(f"{path}: label {label}: {tag!r} is not one of CARLA's tags: {known}")
+            raise ClassMapError(f"{path}: label {label}: {shown(str(tag))} is not one of CARLA's tags: {known}")
         found[label] = Tag[tag.upper()]
     return found, str(data.get("style", style))

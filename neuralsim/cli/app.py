@@ -148,6 +148,8 @@ def _run(arguments: list[str]) -> int:
     except BrokenPipeError:  # `neuralsim ... | head`
         sys.stderr.close()
         return FAILED
+    except MemoryError:
+        return fail("out of memory: a smaller size or a shorter file takes less")
 
 
 def _overview(arguments: Sequence[str]) -> str:

@@ -7,7 +7,7 @@ from typing import Annotated
 
 from bridge.process.options import Arg, Options
 from bridge.process.values import Folder, JsonFile, McapFile, XmlFile, listed
-from neuralsim.base.failure import FAILED, fail
+from neuralsim.base.failure import FAILED, fail, say
 from neuralsim.datagen.options import ScenarioFile
 
 
@@ -30,17 +30,21 @@ def export_recording(options: ExportRecordingOptions) -> int:
     from neuralsim.recording.mp4 import RecordingError
 
     made: list[str] = []
+    missing: list[str] = []
     progress = ProgressLine(None)
     try:
         for name in options.formats:
             target = options.out / ("video.mp4" if name == "mp4" else "frames")
-            frames = (export_mp4 if name == "mp4" else export_frames)(options.file, target, progress.exported)
+            export = export_mp4 if name == "mp4" else export_frames
+            frames = export(options.file, target, progress.exported, missing.append)
             made.append(f"{target}: {frames} frames")
     except RecordingError as error:
         return fail(error)
     finally:
         progress.close()
         print("\n".join(made))
+    if missing:
+        say(f"{options.file}: {missing[0]}; all that is whole was written")
     return 0
 
 
@@ -91,15 +95,24 @@ class DoctorOptions(Options):
     """A recording: is it whole?"""
     recover: Annotated[McapFile, Arg("NEW.mcap")] | None = None
     """Write what can be read of FILE into a whole file."""
+    licences: bool = False
+    """Whose terms hold: of packages, and of the weights."""
 
     def check(self) -> None:
-        """Raises ``ValueError`` where there is nothing to recover from."""
+        """Raises ``ValueError`` where there is nothing to recover from, or two things are to be examined at once."""
+        if self.licences and (self.file is not None or self.recover is not None):
+            raise ValueError("--licences stands alone")
         if self.recover is not None and self.file is None:
             raise ValueError("--recover is for a recording: name it first")
 
 
 def doctor(options: DoctorOptions) -> int:
     """Examine; the exit code says whether all is well."""
+    if options.licences:
+        from neuralsim.cli.licences import licences
+
+        licences(print)
+        return 0
     if options.file is not None:
         return _examine(options.file, options.recover)
     from neuralsim.cli.doctor import examine

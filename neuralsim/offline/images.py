@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import os
-import re
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
+import io
+import struct
 from pathlib import Path
 
 import av
@@ -14,16 +11,14 @@ import av.error
 import cv2
 import numpy as np
 
+from bridge.untrusted import limits
+from bridge.untrusted.files import FileRefused, read_bytes
 from neuralsim.base.failure import reason
+from neuralsim.recording.pictures import decode
 
-# Its warnings about damaged pictures would come beside our one line.
-cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_ERROR)
 SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp")
 
 _PNG, _PALETTE = b"\x89PNG\r\n\x1a\n", b"\x03"  # signature; colour type, the 26th byte
-_STDERR = threading.Lock()  # held while it is redirected
-_CODECS = re.compile(rb"Corrupt JPEG|Premature end of JPEG|Invalid SOS|Unsupported marker|libpng |.*JPEG datastream")
-_HARMLESS = re.compile(rb"libpng warning|Corrupt JPEG data: \d+ extraneous bytes")
 
 
 class ImageError(ValueError):
@@ -51,15 +46,10 @@ def beside(folder: Path, stem: str) -> Path:
 
 def read(path: Path, flags: int = cv2.IMREAD_COLOR) -> np.ndarray:
     """Decode a picture as OpenCV does (BGR). Raises ImageError when it is damaged, in part too, or no picture."""
-    data = _bytes(path)
-    with _codecs_silenced() as said:
-        try:
-            image = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
-        except cv2.error:
-            image = None
-    if image is None or said:
+    image = decode(_bytes(path), flags)
+    if image is None:
         raise ImageError(f"{path}: damaged or not a picture")
-    return np.asarray(image)
+    return image
 
 
 def read_ids(path: Path) -> np.ndarray:
@@ -69,7 +59,7 @@ def read_ids(path: Path) -> np.ndarray:
     """
     data = _bytes(path)
     if data[:8] == _PNG and data[25:26] == _PALETTE:
-        return _indices(path)
+        return _indices(path, data)
     ids = read(path, cv2.IMREAD_UNCHANGED)
     if ids.ndim == 3 and (ids == ids[..., :1]).all():
         ids = ids[..., 0]  # one channel written as three
@@ -78,10 +68,13 @@ def read_ids(path: Path) -> np.ndarray:
     return ids
 
 
-def _indices(path: Path) -> np.ndarray:
+def _indices(path: Path, data: bytes) -> np.ndarray:
     """Palette indices of a PNG, u8 (H, W): OpenCV gives their colours only. Raises ImageError."""
+    width, height = struct.unpack(">II", data[16:24])
     try:
-        with av.open(str(path)) as file:
+        if width * height > limits.PIXELS:
+            raise ImageError(f"{path}: {width}x{height} pixels, {limits.PIXELS} can be read")
+        with av.open(io.BytesIO(data), "r", format="png_pipe") as file:
             indices = next(file.decode(video=0)).to_ndarray()[0]
     except (av.error.FFmpegError, StopIteration, IndexError):
         raise ImageError(f"{path}: damaged or not a picture") from None
@@ -90,30 +83,9 @@ def _indices(path: Path) -> np.ndarray:
 
 def _bytes(path: Path) -> bytes:
     try:
-        return path.read_bytes()
-    except OSError as error:
+        return read_bytes(path, limits.PICTURE_SIZE)
+    except (OSError, FileRefused) as error:
         raise ImageError(f"{path}: {reason(error)}") from None
-
-
-@contextmanager
-def _codecs_silenced() -> Iterator[list[bytes]]:
-    """Keep what libjpeg and libpng write on stderr by themselves off it; fills the list with complaints that cost
-    pixels. libjpeg goes on after those and paints grey. What others write meanwhile comes through."""
-    complaints: list[bytes] = []
-    with _STDERR, open(os.memfd_create("codecs"), "r+b", buffering=0) as said:
-        kept = os.dup(2)
-        os.dup2(said.fileno(), 2)
-        try:
-            yield complaints
-        finally:
-            os.dup2(kept, 2)
-            os.close(kept)
-            said.seek(0)
-            for line in said.read().splitlines(keepends=True):
-                if not _CODECS.match(line):
-                    os.write(2, line)
-                elif not _HARMLESS.match(line):
-                    complaints.append(line)
 
 
 def write_png(path: Path, image: np.ndarray) -> None:

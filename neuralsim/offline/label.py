@@ -20,6 +20,8 @@ import cv2
 import numpy as np
 import onnxruntime as ort
 
+from bridge.untrusted import limits
+from bridge.untrusted.files import FileRefused, open_regular
 from neuralsim import classmaps
 from neuralsim.base.failure import fail
 from neuralsim.base.log import logger
@@ -205,12 +207,16 @@ def _frames(file: Path, every: int) -> Iterator[tuple[str, np.ndarray]]:
     """Each ``every``-th frame of a video. Raises ImageError for a file without any."""
     count = 0
     try:
-        with av.open(str(file)) as video:
+        # A file that is a list of others may not lead out of this machine.
+        with (
+            open_regular(file) as data,
+            av.open(data, "r", options={"protocol_whitelist": "file", "max_pixels": str(limits.PIXELS)}) as video,
+        ):
             for frame in video.decode(video=0):
                 if count % every == 0:
                     yield f"{file.stem}_{count:06d}", frame.to_ndarray(format="rgb24")
                 count += 1
-    except (av.error.FFmpegError, IndexError):
+    except (av.error.FFmpegError, IndexError, OSError, FileRefused):
         if not count:
             raise ImageError(f"{file}: neither a folder of pictures nor a video") from None
         logger().warning(f"{file}: damaged after frame {count - 1}")

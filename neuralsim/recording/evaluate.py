@@ -92,7 +92,7 @@ def evaluate(path: Path, scenario: LoadedScenario | None = None, comfortable: bo
     now: Snapshot | None = None
     for frame in recording.frames(TOPICS):
         state = frame.json.get("ego", {})
-        ego.add(frame.time, state.get("speed", 0.0), frame.poses["ego"])
+        ego.add(frame.time, state.get("speed", 0.0), frame.pose("ego"))
         collisions = max(collisions, int(state.get("collisions", 0)))
         seen = frame.json.get("scenario")
         if seen is not None:
@@ -108,9 +108,7 @@ def evaluate(path: Path, scenario: LoadedScenario | None = None, comfortable: bo
         frames += 1
     if not frames:
         raise RecordingError(f"{path} holds no whole frame")
-    result = Evaluation(
-        str(path), recording.about.get("scenario", path.stem), ego.seconds, frames, not recording.problem
-    )
+    result = Evaluation(str(path), recording.scenario, ego.seconds, frames, not recording.problem)
     for watcher in watchers:
         found = watcher.result()
         result.checks.append(

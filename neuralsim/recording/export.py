@@ -6,16 +6,16 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-import cv2
 import numpy as np
 from mcap.records import Attachment, Channel, Header, Message, Metadata, Schema
 from mcap.writer import CompressionType, Writer
 
 from neuralsim.base.failure import reason
+from neuralsim.recording.records import Lost
 from neuralsim.recording.writer import RecordingError
 from neuralsim.renderer.views import tag_picture
 
-from .mcap_file import CHUNK, McapRecording, Recorded
+from .mcap_file import CHUNK, Begun, McapRecording, Recorded
 from .mp4 import Mp4Writer
 
 
@@ -67,20 +67,27 @@ def _copy(recording: McapRecording, writer: Writer) -> int:
     count = 0
     schemas: dict[int, int] = {0: 0}
     channels: dict[int, int] = {}
+    topics: dict[int, str] = {}
+    begun = Begun()
+    started = False
     for record in recording.records():
-        if isinstance(record, Header):
-            writer.start(record.profile, record.library)
-        elif isinstance(record, Schema) and record.id not in schemas:
+        if not started:  # a header that is damaged is replaced
+            writer.start(*((record.profile, record.library) if isinstance(record, Header) else ("", "")))
+            started = True
+        if isinstance(record, Schema) and record.id not in schemas:
             schemas[record.id] = writer.register_schema(record.name, record.encoding, record.data)
-        elif isinstance(record, Channel) and record.id not in channels:
+        elif isinstance(record, Channel) and record.id not in channels and record.schema_id in schemas:
             channels[record.id] = writer.register_channel(
                 record.topic, record.message_encoding, schemas[record.schema_id], record.metadata
             )
+            topics[record.id] = record.topic
         elif isinstance(record, Attachment):
             writer.add_attachment(record.create_time, record.log_time, record.name, record.media_type, record.data)
         elif isinstance(record, Metadata):
             writer.add_metadata(record.name, record.metadata)
-        elif isinstance(record, Message):
+        elif isinstance(record, Lost):
+            begun.gap()
+        elif isinstance(record, Message) and record.channel_id in channels and begun(topics[record.channel_id], record):
             writer.add_message(
                 channels[record.channel_id], record.log_time, record.data, record.publish_time, record.sequence
             )
@@ -89,10 +96,16 @@ def _copy(recording: McapRecording, writer: Writer) -> int:
     return count
 
 
-def export_mp4(source: Path, target: Path, progress: Callable[[int], None] = lambda _: None) -> int:
+def export_mp4(
+    source: Path,
+    target: Path,
+    progress: Callable[[int], None] = lambda _: None,
+    missing: Callable[[str], None] = lambda _: None,
+) -> int:
     """The painted pictures of a recording (without them: its tags, in their colours) as H.264; returns their number.
 
-    Raises :class:`RecordingError`.
+    ``progress`` is called with the frames so far, ``missing`` with a line if not all could be read. Raises
+    :class:`RecordingError`.
     """
     recording = McapRecording(source)
     writer: Mp4Writer | None = None
@@ -103,8 +116,10 @@ def export_mp4(source: Path, target: Path, progress: Callable[[int], None] = lam
             if picture is None:
                 raise RecordingError(f"{source} holds neither painted pictures nor tags to make a video of")
             if writer is None:
-                rate = float(recording.about.get("fps", "20"))
-                writer = Mp4Writer(target, (picture.shape[1], picture.shape[0]), rate=rate, block=True)
+                size = picture.shape[1], picture.shape[0]
+                writer = Mp4Writer(target, size, rate=recording.fps, block=True)
+            elif (picture.shape[1], picture.shape[0]) != writer.size:
+                raise RecordingError(f"{source}: frame {frame.index} is of another size than those before")
             if not writer.write(picture, frame.time):
                 break
             count += 1
@@ -116,11 +131,12 @@ def export_mp4(source: Path, target: Path, progress: Callable[[int], None] = lam
         raise RecordingError(f"{source} holds no whole frame")
     if writer.error is not None:
         raise RecordingError(writer.error)
+    if recording.problem:
+        missing(recording.problem)
     return count
 
 
 def _picture(frame: Recorded) -> np.ndarray | None:
     if "neural" in frame.pictures:
-        picture = cv2.imdecode(np.frombuffer(frame.pictures["neural"], np.uint8), cv2.IMREAD_COLOR)
-        return None if picture is None else np.ascontiguousarray(picture[..., ::-1])
+        return np.ascontiguousarray(frame.picture("neural")[..., ::-1])
     return tag_picture(frame.planes["tag"]) if "tag" in frame.planes else None

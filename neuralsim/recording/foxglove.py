@@ -19,6 +19,7 @@ from foxglove_schemas_protobuf.RawImage_pb2 import RawImage
 from foxglove_schemas_protobuf.Vector3_pb2 import Vector3
 from google.protobuf.descriptor import FileDescriptor
 from google.protobuf.descriptor_pb2 import FileDescriptorSet
+from google.protobuf.message import DecodeError
 from scipy.spatial.transform import Rotation
 
 __all__ = [
@@ -30,6 +31,7 @@ __all__ = [
     "RawImage",
     "descriptors",
     "matrix",
+    "parsed",
     "placed",
     "right_handed",
 ]
@@ -58,6 +60,14 @@ def descriptors(schema: str) -> bytes:
     for file in files.values():
         file.CopyToProto(found.file.add())
     return found.SerializeToString()
+
+
+def parsed(kind: Any, topic: str, data: bytes) -> Any:
+    """A message of one of these classes. Raises ``ValueError``, one line, for what is none."""
+    try:
+        return kind.FromString(data)
+    except DecodeError:
+        raise ValueError(f"{topic}: not a {kind.DESCRIPTOR.full_name}") from None
 
 
 def right_handed(pose: np.ndarray) -> np.ndarray:

@@ -25,6 +25,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from bridge.untrusted import limits
 from neuralsim.base.failure import reason
 from neuralsim.recording.writer import RecordingError
 
@@ -46,30 +47,42 @@ class _Written:
     size: tuple[int, int] = (0, 0)  # width, height
 
 
-def export_frames(source: Path, folder: Path, progress: Callable[[int], None] = lambda _: None) -> int:
+def export_frames(
+    source: Path,
+    folder: Path,
+    progress: Callable[[int], None] = lambda _: None,
+    missing: Callable[[str], None] = lambda _: None,
+) -> int:
     """Write what ``source`` (.mcap) holds below ``folder``; returns the number of frames.
 
-    ``progress`` is called with the frames so far. Raises :class:`RecordingError`.
+    ``progress`` is called with the frames so far, ``missing`` with a line if not all could be read. Raises
+    :class:`RecordingError`.
     """
     recording = McapRecording(source)
-    waiting = deque[Future[_Written]]()
+    waiting = deque[tuple[Future[_Written], int]]()  # and bytes of the frame
     workers = os.cpu_count() or 1
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with _Index(folder) as index, ThreadPoolExecutor(workers) as pool:
 
-            def settle(most: int) -> None:
-                while len(waiting) > most:
-                    index.add(waiting.popleft().result())
-                    progress(index.frames)
+            def settle() -> None:
+                index.add(waiting.popleft()[0].result())
+                progress(index.frames)
 
             for frame in recording.frames():
-                name = recording.about.get("scenario", source.stem).replace("_", "-")  # Cityscapes' names split at it
-                waiting.append(pool.submit(_write, frame, folder, name))
-                settle(2 * workers)  # memory stays bounded however long the recording is
-            settle(0)
+                name = recording.scenario.replace("_", "-")  # Cityscapes' names split at it
+                size = sum(plane.nbytes for seen in (frame, *frame.views.values()) for plane in seen.planes.values())
+                waiting.append((pool.submit(_write, frame, folder, name), size))
+                while len(waiting) > 2 * workers or (len(waiting) > 1 and sum(s for _, s in waiting) > limits.WAITING):
+                    settle()  # memory stays bounded however long the recording is
+            while waiting:
+                settle()
     except OSError as error:
         raise RecordingError(f"cannot write frames to {folder}: {reason(error)}") from None
+    except ValueError as error:  # what one frame holds does not go with another
+        raise RecordingError(f"{source}: cannot be made a data set: {reason(error)}") from None
+    if recording.problem:
+        missing(recording.problem)
     if not index.frames:
         raise RecordingError(f"{source} holds no whole frame")
     return index.frames
@@ -180,6 +193,8 @@ def encode_motion(motion: np.ndarray) -> np.ndarray:
 
 def _write(frame: Recorded, folder: Path, scenario: str) -> _Written:
     """Write the pictures of one frame."""
+    for seen in (frame, *frame.views.values()):
+        seen.check_planes()
     files = _write_seen(frame, folder, "", frame.index)
     for view, seen in frame.views.items():
         files |= _write_seen(seen, folder, f"{view}/", frame.index)
@@ -194,11 +209,11 @@ def _write(frame: Recorded, folder: Path, scenario: str) -> _Written:
         "time": frame.time,
         "files": files,
         "intrinsics": frame.intrinsics,
-        "camera": frame.poses["camera"].ravel().tolist(),
-        "ego_pose": frame.poses["ego"].ravel().tolist(),
+        "camera": frame.pose("camera").ravel().tolist(),
+        "ego_pose": frame.pose("ego").ravel().tolist(),
         **frame.json,
     }
-    return _Written(line, found, (round(2 * frame.intrinsics[2]), round(2 * frame.intrinsics[5])))
+    return _Written(line, found, frame.size)
 
 
 def _write_seen(frame: Recorded, folder: Path, view: str, index: int) -> dict[str, str]:
@@ -208,11 +223,8 @@ def _write_seen(frame: Recorded, folder: Path, view: str, index: int) -> dict[st
         pictures[name] = {"depth": encode_depth, "motion": encode_motion}.get(name, np.asarray)(plane)
     if "tag" in frame.planes:
         pictures["trainId"] = TRAIN_IDS[frame.planes["tag"]]
-    for name, data in frame.pictures.items():
-        picture = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
-        if picture is None:
-            raise RecordingError(f"frame {index}: the {name} picture is damaged")
-        pictures[name] = picture
+    for name in frame.pictures:
+        pictures[name] = frame.picture(name)
     files = {}
     for name, picture in pictures.items():
         file = f"{view}{name}/{index:06d}.png"

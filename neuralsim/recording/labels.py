@@ -8,6 +8,7 @@ import cv2
 import numpy as np
 
 from bridge.tags import MOVERS, Tag
+from bridge.untrusted import limits
 
 _IGNORED = 255
 #: CARLA's tag -> Cityscapes' (label id, train id), as in cityscapesScripts' ``labels.py``; 255: not trained on.
@@ -48,8 +49,12 @@ def instance_ids(tag: np.ndarray, instance: np.ndarray) -> np.ndarray:
 
 
 def coco_annotations(tag: np.ndarray, instance: np.ndarray) -> list[dict[str, Any]]:
-    """COCO's annotations of what moves, without ids: category, box (x, y, width, height), area, mask as RLE."""
+    """COCO's annotations of what moves, without ids: category, box (x, y, width, height), area, mask as RLE. Raises
+    ``ValueError`` where that is more than any picture shows."""
     found = []
+    moving = np.isin(tag, MOVERS)
+    if len(np.unique(instance[moving])) * tag.size > limits.MASKS:
+        raise ValueError(f"over {limits.MASKS // tag.size} objects in a picture of {tag.size} pixels")
     for mover in MOVERS:
         there = tag == mover
         for value in np.unique(instance[there]) if there.any() else ():

@@ -1,12 +1,13 @@
 """Recordings as MCAP: written while driving, a chunk to disk at least twice a second; read whole or cut short.
 
 Log times are simulated nanoseconds. A chunk is compressed with zstd and carries its CRC, so that a file whose writer
-was killed can be read up to its last chunk.
+was killed can be read up to its last chunk, and one with a damaged chunk past it.
 """
 
 from __future__ import annotations
 
 import json
+import math
 import time
 from collections.abc import Container, Iterator, Mapping, Sequence
 from contextlib import suppress
@@ -16,15 +17,16 @@ from typing import IO, Any
 
 import numpy as np
 from mcap.records import Attachment, Channel, Header, McapRecord, Message, Metadata
-from mcap.stream_reader import StreamReader
-from mcap.writer import MCAP0_MAGIC as MAGIC
 from mcap.writer import CompressionType, IndexType, Writer
 
 from bridge.messages import PLANES, Frame
+from bridge.untrusted import limits, names
 from neuralsim.base.failure import reason
 from neuralsim.recording.writer import QueuedWriter, RecordingError
 
-from . import foxglove
+from . import foxglove, json_messages
+from .pictures import decode
+from .records import Lost, Records, open_recording
 from .topics import JSON, LAST, ONCE, PICTURES, RAW, messages, protobuf_topics
 
 FLUSH = 0.5  # s of wall clock after which what came is on disk
@@ -127,9 +129,60 @@ class Recorded:
     poses: dict[str, np.ndarray] = field(default_factory=dict)  # of ego and camera (optical axes), right-handed
     views: dict[str, Recorded] = field(default_factory=dict)
 
+    def pose(self, name: str) -> np.ndarray:
+        """f64 (4, 4) of the ego or a camera. Raises :class:`RecordingError` where it was not recorded."""
+        if name not in self.poses:
+            raise RecordingError(f"frame {self.index} holds no pose of the {name}")
+        return self.poses[name]
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Width and height in pixels, by the calibration. Raises :class:`RecordingError` without one."""
+        if not self.intrinsics:
+            raise RecordingError(f"frame {self.index} holds no calibration")
+        return round(2 * self.intrinsics[2]), round(2 * self.intrinsics[5])
+
+    def picture(self, name: str) -> np.ndarray:
+        """The ``neural`` or ``rgb`` picture, u8 (H, W, 3) BGR. Raises :class:`RecordingError`."""
+        found = decode(self.pictures[name])
+        if found is None or found.shape[:2] != self.size[::-1]:
+            raise RecordingError(f"frame {self.index}: the {name} picture is damaged")
+        return found
+
+    def check_planes(self) -> None:
+        """Raises :class:`RecordingError` for a plane that is not of the camera's size."""
+        width, height = self.size
+        for name, plane in self.planes.items():
+            if plane.shape[:2] != (height, width):
+                raise RecordingError(f"frame {self.index}: {name} is not of the camera's {width}x{height} pixels")
+
+
+class Begun:
+    """Tells messages of frames whose beginning is there from those whose beginning is lost in a gap."""
+
+    def __init__(self) -> None:
+        self._opening = ""  # topic that frames begin with
+        self._severed: tuple[int, int] | None = None  # sequence and time of a frame without its beginning
+        self._after_gap = False
+
+    def gap(self) -> None:
+        """Something is missing here."""
+        self._after_gap = True
+
+    def __call__(self, topic: str, message: Message) -> bool:
+        """Whether the beginning of this message's frame is there."""
+        frame = message.sequence, message.log_time
+        if self._after_gap:
+            self._after_gap = False
+            self._severed = None if topic == self._opening else frame
+        if frame == self._severed:
+            return False
+        self._opening = self._opening or topic
+        return True
+
 
 class McapRecording:
-    """Reads a recording front to back, whole or cut short: it does without the index at the end.
+    """Reads a recording front to back, whole, cut short or damaged: it does without the index at the end.
 
     ``complete`` and ``problem`` (one line, "" when whole) are known after the frames were read, ``about`` and
     ``files`` (attachments) after the first of them. Raises :class:`RecordingError` for what is no MCAP file of ours.
@@ -142,76 +195,164 @@ class McapRecording:
         self.complete = False
         self.problem = ""
 
+    @property
+    def scenario(self) -> str:
+        """What the recording is called: the scenario's name, or the file's."""
+        return self.about.get("scenario", self.path.stem)
+
+    @property
+    def fps(self) -> float:
+        """Frames per second as it was recorded."""
+        return rate(self.about)
+
     def frames(self, topics: Container[str] | None = None) -> Iterator[Recorded]:
         """Every whole frame, in order, with what is on ``topics`` (None: on all). One whose messages are not all there
-        (the file was cut) is left out."""
+        (the file was cut, a chunk is damaged) is left out."""
         held: Recorded | None = None
         whole = False
+        begun = Begun()
         for topic, message in self._messages():
+            if message is None:
+                if held is not None and whole:
+                    yield held
+                held = None
+                begun.gap()
+                continue
+            if not begun(topic, message):
+                continue
             if held is None or message.sequence != held.index:
-                if held is not None:
+                if held is not None and whole:
                     yield held
                 held, whole = Recorded(message.sequence, message.log_time / 1e9), False
             whole = whole or topic == LAST
             if topics is None or topic in topics:
-                take(held, topic, message.data)
+                try:
+                    take(held, topic, message.data)
+                except ValueError as error:
+                    raise RecordingError(f"{self.path}: frame {held.index}: {error}") from None
         if held is not None and whole:  # chunks end anywhere
             yield held
 
-    def records(self) -> Iterator[McapRecord]:
+    def records(self) -> Iterator[McapRecord | Lost]:
         """Every record up to the end, or to where it can be read."""
-        try:
-            with self.path.open("rb") as file:
-                read = 0
-                try:
-                    for record in StreamReader(file, validate_crcs=True, record_size_limit=1 << 30).records:
-                        read += not isinstance(record, Header)
-                        yield record
-                    self.complete = True
-                except OSError:
-                    raise
-                except Exception:  # noise: the reader, its decompressors and struct each have errors of their own
-                    if not read:
-                        raise RecordingError(f"{self.path} is no recording: nothing in it can be read") from None
-                    file.seek(max(file.seek(0, 2) - len(MAGIC), 0))
-                    whole = file.read() == MAGIC
-                    self.problem = "a chunk is damaged" if whole else "the file was cut short"
-        except OSError as error:
-            raise RecordingError(f"cannot read {self.path}: {reason(error)}") from None
+        with open_recording(self.path) as file:
+            records, read = Records(file), 0
+            try:
+                for record in records:
+                    read += not isinstance(record, Header | Lost)
+                    yield record
+            except OSError as error:
+                raise RecordingError(f"cannot read {self.path}: {reason(error)}") from None
+            if not read:
+                raise RecordingError(f"{self.path} is no recording: nothing in it can be read")
+            self.problem = records.problem
+            self.complete = not self.problem
 
-    def _messages(self) -> Iterator[tuple[str, Message]]:
+    def _messages(self) -> Iterator[tuple[str, Message | None]]:
+        """Topic and message; None for a gap."""
         topics: dict[int, str] = {}
         for record in self.records():
             if isinstance(record, Message):
                 yield topics.get(record.channel_id, ""), record
+            elif isinstance(record, Lost):
+                yield "", None
             elif isinstance(record, Channel):
-                topics[record.id] = record.topic
+                topics[record.id] = checked_topic(self.path, record.topic)
             elif isinstance(record, Metadata) and record.name == "recording":
-                self.about = dict(record.metadata)
+                self.about = checked_about(self.path, record.metadata)
             elif isinstance(record, Attachment):
-                self.files[record.name] = record.data
+                attach(self.path, self.files, record)
+
+
+def checked_about(path: Path, about: Mapping[str, str]) -> dict[str, str]:
+    """The metadata of a recording. Raises :class:`RecordingError` for names that are none."""
+    try:
+        if "scenario" in about:
+            names.file_name(about["scenario"], "the scenario")
+        views = [name for name in about.get("views", "").split(",") if name]
+        for view in views[: limits.VIEWS + 1]:
+            names.name(view, "a camera")
+        if len(views) > limits.VIEWS:
+            raise ValueError(f"{len(views)} cameras, {limits.VIEWS} can be read")
+        rate(about)
+    except ValueError as error:
+        raise RecordingError(f"{path} is damaged: {error}") from None
+    return dict(about)
+
+
+def checked_topic(path: Path, topic: str) -> str:
+    """A topic; of ours, the camera in it has a name that is one. Raises :class:`RecordingError`."""
+    view, name = _camera_of(topic)
+    if name in _SEEN and view and not names.NAME.fullmatch(view):
+        raise RecordingError(f"{path} is damaged: the topic {names.shown(topic)} names no camera")
+    return topic
+
+
+def attach(path: Path, files: dict[str, bytes], attachment: Attachment) -> None:
+    """Put an attachment among ``files``. Raises :class:`RecordingError` for a name that is none, and too many."""
+    try:
+        files[names.file_name(attachment.name, "an attachment")] = attachment.data
+    except ValueError as error:
+        raise RecordingError(f"{path} is damaged: {error}") from None
+    if len(files) > limits.ATTACHMENTS:
+        raise RecordingError(f"{path} is damaged: over {limits.ATTACHMENTS} attachments")
+
+
+def rate(about: Mapping[str, str]) -> float:
+    """Frames per second by a recording's metadata. Raises ``ValueError``."""
+    text = about.get("fps", "20")
+    try:
+        found = float(text)
+    except ValueError:
+        found = 0.0
+    if not limits.SLOWEST <= found <= limits.FASTEST:
+        raise ValueError(f"fps is {names.shown(text)}, not {limits.SLOWEST:g} to {limits.FASTEST:g}")
+    return found
+
+
+_SEEN = (*PICTURES, *RAW, "calibration")  # on the topics of each camera
+
+
+def _camera_of(topic: str) -> tuple[str, str]:
+    """View and name of a camera's topic; ("", "") of others."""
+    _, is_camera, rest = topic.partition("/camera/")
+    view, _, name = rest.rpartition("/")
+    return (view, name) if is_camera else ("", "")
 
 
 def take(frame: Recorded, topic: str, data: bytes) -> None:
-    """Put a message where it belongs in its frame. Topics that are not ours are passed over."""
-    _, _, rest = topic.partition("/camera/")
-    view, _, name = rest.rpartition("/")
+    """Put a message where it belongs in its frame. Topics that are not ours are passed over. Raises ``ValueError`` for
+    a message that is damaged."""
+    view, name = _camera_of(topic)
     if topic in JSON:
-        frame.json[topic[1:]] = json.loads(data)
+        frame.json[topic[1:]] = json_messages.read(topic, data)
     elif topic == "/tf":
-        message = foxglove.FrameTransform.FromString(data)
-        frame.poses[message.child_frame_id] = foxglove.matrix(message.translation, message.rotation)
-    elif name in (*PICTURES, *RAW, "calibration"):
+        message = foxglove.parsed(foxglove.FrameTransform, topic, data)
+        pose = foxglove.matrix(message.translation, message.rotation)
+        if not np.isfinite(pose).all() or len(frame.poses) > 1 + limits.VIEWS:
+            raise ValueError(f"{topic}: no pose")
+        frame.poses[message.child_frame_id] = pose
+    elif name in _SEEN:
         seen = frame.views.setdefault(view, Recorded(frame.index, frame.time)) if view else frame
-        _take_seen(seen, name, data)
+        _take_seen(seen, topic, name, data)
 
 
-def _take_seen(frame: Recorded, name: str, data: bytes) -> None:
+def _take_seen(frame: Recorded, topic: str, name: str, data: bytes) -> None:
     if name == "calibration":
-        frame.intrinsics = list(foxglove.CameraCalibration.FromString(data).K)
+        lens = list(foxglove.parsed(foxglove.CameraCalibration, topic, data).K)
+        if len(lens) != 9 or not np.isfinite(lens).all() or not 1e-3 < lens[0] < 1e6:
+            raise ValueError(f"{topic}: K is no camera's")
+        if not all(0.5 <= centre <= limits.SIDE / 2 for centre in (lens[2], lens[5])):
+            raise ValueError(f"{topic}: the camera has no side of 1 to {limits.SIDE} pixels")
+        frame.intrinsics = lens
     elif name in PICTURES:
-        frame.pictures[name] = foxglove.CompressedImage.FromString(data).data
+        frame.pictures[name] = foxglove.parsed(foxglove.CompressedImage, topic, data).data
     else:
-        message = foxglove.RawImage.FromString(data)
+        message = foxglove.parsed(foxglove.RawImage, topic, data)
         dtype, tail = PLANES[name]
-        frame.planes[name] = np.frombuffer(message.data, dtype).reshape(message.height, message.width, *tail)
+        shape = (message.height, message.width, *tail)
+        if not (1 <= shape[0] <= limits.SIDE and 1 <= shape[1] <= limits.SIDE):
+            raise ValueError(f"{topic}: {shape[1]}x{shape[0]} pixels")
+        if len(message.data) != math.prod(shape) * np.dtype(dtype).itemsize:
+            raise ValueError(f"{topic}: {len(message.data)} bytes for {shape[1]}x{shape[0]} pixels")
+        frame.planes[name] = np.frombuffer(message.data, dtype).reshape(shape)

@@ -15,11 +15,12 @@ import av
 import av.error
 import numpy as np
 
+from bridge.untrusted import limits
 from neuralsim.base.failure import reason
 from neuralsim.recording.writer import QueuedWriter, RecordingError
 
 _TIME_BASE = Fraction(1, 90_000)
-_QUEUE = 12  # frames between driving and encoding
+_QUEUE = 12  # frames between driving and encoding, fewer of large ones
 
 
 class Mp4Writer(QueuedWriter[tuple[np.ndarray, float]]):
@@ -33,7 +34,7 @@ class Mp4Writer(QueuedWriter[tuple[np.ndarray, float]]):
     def __init__(
         self, path: str | os.PathLike[str], size: tuple[int, int], *, rate: float = 30.0, block: bool = False
     ) -> None:
-        super().__init__(Path(path), _QUEUE)
+        super().__init__(Path(path), max(min(_QUEUE, limits.WAITING // (3 * size[0] * size[1])), 1))
         self.size = size  # width, height of the pictures, pixels
         self.block = block
         self.frames = 0  # encoded

@@ -6,41 +6,39 @@ That needs no index at the end, so recordings that were cut short can be replaye
 
 from __future__ import annotations
 
-import io
-import struct
 from collections import OrderedDict
+from contextlib import suppress
 from dataclasses import dataclass
+from functools import cached_property
 from math import atan, degrees
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
-from mcap.data_stream import ReadDataStream
 from mcap.opcode import Opcode
-from mcap.records import Attachment, Channel, Chunk, Message, MessageIndex, Metadata
-from mcap.stream_reader import breakup_chunk
-from mcap.writer import MCAP0_MAGIC as MAGIC
+from mcap.records import Attachment, Channel, McapRecord, Message, Metadata
 
 from bridge.messages import Camera, Ego, Frame, Lamp, MovingObject
 from neuralsim.base.failure import reason
 from neuralsim.recording.writer import RecordingError
 
 from . import foxglove
-from .mcap_file import Recorded, take
+from .mcap_file import Recorded, attach, checked_about, checked_topic, rate, take
+from .records import Lost, Place, Records, open_recording
 from .topics import LAST, OPTICAL, camera_frame
 
-_HEAD = struct.Struct("<BQ")  # opcode, length
-_TIMES = struct.Struct("<QQ")  # of the first and the last message of a chunk, ns
 _KEPT = 4  # chunks that stay in memory, each of some 8 MB
+
+
+class DamagedChunk(RecordingError):
+    """A frame cannot be read because its part of the file is damaged; others can be."""
 
 
 @dataclass(frozen=True)
 class _Stretch:
     """A chunk in the file: where it is and which times it spans, ns."""
 
-    offset: int
-    length: int
+    place: Place
     begin: int
     end: int
 
@@ -59,21 +57,20 @@ class RecordingReader:
         self._indices: list[dict[int, list[int]]] = []  # of each chunk: channel -> times of its messages
         self._topics: dict[int, str] = {}
         self._kept: OrderedDict[int, dict[int, list[Message]]] = OrderedDict()
+        self._file = open_recording(self.path)
         try:
-            self._file = self.path.open("rb")
-        except OSError as error:
-            raise RecordingError(f"cannot read {self.path}: {reason(error)}") from None
-        try:
+            self._records = Records(self._file)
             self._walk()
             last = {channel for channel, topic in self._topics.items() if topic == LAST}
-            times = [t for index in self._indices for channel in last for t in index.get(channel, ())]
-        except Exception as error:  # noise raises whatever it likes
+            self._times = sorted(t for index in self._indices for channel in last for t in index.get(channel, ()))
+            if not self._times:
+                raise RecordingError(f"{self.path} holds no whole frame")
+        except OSError as error:
             self._file.close()
-            raise RecordingError(f"{self.path} is no recording: {reason(error) or 'it is damaged'}") from None
-        self._times = sorted(times)
-        if not self._times:
+            raise RecordingError(f"cannot read {self.path}: {reason(error)}") from None
+        except BaseException:
             self._file.close()
-            raise RecordingError(f"{self.path} holds no whole frame")
+            raise
 
     def __len__(self) -> int:
         return len(self._times)
@@ -92,70 +89,84 @@ class RecordingReader:
     @property
     def fps(self) -> float:
         """Frames per second as it was recorded."""
-        return float(self.about.get("fps", "20"))
+        return rate(self.about)
+
+    @cached_property
+    def first(self) -> int:
+        """The first frame that can be read. Raises :class:`DamagedChunk` where none can."""
+        damage: DamagedChunk | None = None
+        begin = -1
+        for number in range(len(self)):
+            if self._times[number] <= begin:  # in the same chunk as one that cannot
+                continue
+            try:
+                self.read(number)
+                return number
+            except DamagedChunk as error:
+                damage = damage or error
+                begin = max(stretch.end for stretch in self._stretches if stretch.begin <= self._times[number])
+        assert damage is not None, "there is a frame"
+        raise damage
 
     def time(self, number: int) -> float:
         """Seconds from the first frame to this one."""
         return (self._times[number] - self._times[0]) / 1e9
 
     def read(self, number: int) -> Recorded:
-        """What was recorded of frame ``number``, 0 to ``len() - 1``. Raises RecordingError if damaged."""
+        """What was recorded of frame ``number``, 0 to ``len() - 1``. Raises :class:`DamagedChunk` where its part of
+        the file is damaged, other RecordingErrors where all of it is."""
         when = self._times[number]
         recorded = Recorded(number, when / 1e9)
         for k, stretch in enumerate(self._stretches):
             if stretch.begin <= when <= stretch.end:
                 for message in self._messages(k).get(when, ()):
-                    take(recorded, self._topics.get(message.channel_id, ""), message.data)
+                    try:
+                        take(recorded, self._topics.get(message.channel_id, ""), message.data)
+                    except ValueError as error:
+                        raise RecordingError(f"{self.path}: frame {number}: {error}") from None
         return recorded
 
     def _walk(self) -> None:
-        if self._file.read(len(MAGIC)) != MAGIC:
-            raise ValueError("it does not begin as an MCAP file")
-        size = self._file.seek(0, 2)
-        at = len(MAGIC)
-        while at + _HEAD.size <= size:
-            self._file.seek(at)
-            opcode, length = _HEAD.unpack(self._file.read(_HEAD.size))
-            at += _HEAD.size
-            if at + length > size or opcode == Opcode.DATA_END:
-                break  # cut short, or all that follows is a summary
-            if opcode == Opcode.CHUNK:
-                begin, end = _TIMES.unpack(self._file.read(_TIMES.size))
-                self._stretches.append(_Stretch(at, length, begin, end))
+        for place in self._records.places():
+            if isinstance(place, Lost):
+                continue
+            if place.opcode == Opcode.CHUNK:
+                begin, end = self._records.times(place)
+                self._stretches.append(_Stretch(place, begin, end))
                 self._indices.append({})
                 if len(self._stretches) == 1:
-                    self._messages(0)  # tells which channel is which topic
-            elif opcode == Opcode.MESSAGE_INDEX and self._indices:
-                index = MessageIndex.read(self._stream(length))
-                self._indices[-1][index.channel_id] = [time for time, _ in index.records]
-            elif opcode == Opcode.METADATA:
-                metadata = Metadata.read(self._stream(length))
-                self.about.update(metadata.metadata if metadata.name == "recording" else {})
-            elif opcode == Opcode.ATTACHMENT:
-                attachment = Attachment.read(self._stream(length))
-                self.files[attachment.name] = attachment.data
-            at += length
+                    with suppress(RecordingError):  # tells which channel is which topic; so does the end of the file
+                        self._messages(0)
+            elif place.opcode == Opcode.MESSAGE_INDEX and self._indices:
+                channel, times = self._records.index(place)
+                self._indices[-1][channel] = times
+            elif place.opcode in (Opcode.METADATA, Opcode.ATTACHMENT):
+                record = self._records.optional(place)
+                if isinstance(record, Attachment):
+                    attach(self.path, self.files, record)
+                elif isinstance(record, Metadata) and record.name == "recording":
+                    self.about.update(checked_about(self.path, record.metadata))
+        for channel_ in self._records.summary(Opcode.CHANNEL):
+            self._learn(channel_)
 
-    def _stream(self, length: int) -> ReadDataStream:
-        return ReadDataStream(io.BytesIO(self._file.read(length)))
+    def _learn(self, record: McapRecord) -> None:
+        if isinstance(record, Channel):
+            self._topics[record.id] = checked_topic(self.path, record.topic)
 
     def _messages(self, number: int) -> dict[int, list[Message]]:
-        """The messages of a chunk by their time."""
+        """The messages of a chunk by their time. Raises :class:`DamagedChunk`."""
         if number in self._kept:
             self._kept.move_to_end(number)
             return self._kept[number]
-        stretch = self._stretches[number]
-        self._file.seek(stretch.offset)
+        records = self._records.read_chunk(self._stretches[number].place)
+        if isinstance(records, Lost):
+            raise DamagedChunk(f"{self.path}: {Records.words([records])}")
         found: dict[int, list[Message]] = {}
-        try:
-            records = breakup_chunk(Chunk.read(self._stream(stretch.length)), validate_crc=True)
-        except Exception as error:  # its decompressors have errors of their own
-            raise RecordingError(f"{self.path}: a chunk is damaged: {reason(error)}") from None
         for record in records:
-            if isinstance(record, Channel):
-                self._topics[record.id] = record.topic
-            elif isinstance(record, Message):
+            if isinstance(record, Message):
                 found.setdefault(record.log_time, []).append(record)
+            else:
+                self._learn(record)
         self._kept[number] = found
         while len(self._kept) > _KEPT:
             self._kept.popitem(last=False)
@@ -163,10 +174,13 @@ class RecordingReader:
 
 
 def frame_of(recorded: Recorded, view: str = "") -> Frame:
-    """The bridge's frame, as far as it was recorded."""
+    """The bridge's frame, as far as it was recorded. Raises :class:`RecordingError` where what it needs was not."""
+    if view and view not in recorded.views:
+        raise RecordingError(f"frame {recorded.index} holds nothing of the camera {view!r}")
     seen = recorded.views[view] if view else recorded
-    focal, cx, cy = seen.intrinsics[0], seen.intrinsics[2], seen.intrinsics[5]
-    pose = foxglove.right_handed(recorded.poses[camera_frame(view)] @ np.linalg.inv(OPTICAL))
+    seen.check_planes()
+    width, height = seen.size
+    pose = foxglove.right_handed(recorded.pose(camera_frame(view)) @ np.linalg.inv(OPTICAL))
     state, pedals, things = (recorded.json.get(name, {}) for name in ("ego", "control", "objects"))
     ego = Ego(
         speed=state.get("speed", 0.0),
@@ -178,7 +192,7 @@ def frame_of(recorded: Recorded, view: str = "") -> Frame:
         road_id=state.get("road_id", -1),
         lane_id=state.get("lane_id", 0),
         collisions=state.get("collisions", 0),
-        pose=foxglove.right_handed(recorded.poses["ego"]),
+        pose=foxglove.right_handed(recorded.pose("ego")),
     )
     planes = {name: plane.copy() for name, plane in seen.planes.items()}  # runtimes want memory that can be written
     if "rgb" in seen.pictures:
@@ -187,7 +201,7 @@ def frame_of(recorded: Recorded, view: str = "") -> Frame:
         sequence=recorded.index,
         sim_frame=recorded.index,
         sim_time=recorded.time,
-        camera=Camera(round(2 * cx), round(2 * cy), degrees(2.0 * atan(cx / focal)), pose),
+        camera=Camera(width, height, degrees(2.0 * atan(seen.intrinsics[2] / seen.intrinsics[0])), pose),
         planes=planes,
         ego=ego,
         weather=state.get("weather_parameters", {}),
@@ -202,10 +216,7 @@ def frame_of(recorded: Recorded, view: str = "") -> Frame:
 
 def picture_of(recorded: Recorded, name: str) -> np.ndarray:
     """The recorded ``neural`` or ``rgb`` picture, u8 (H, W, 3) RGB. Raises :class:`RecordingError`."""
-    picture = cv2.imdecode(np.frombuffer(recorded.pictures[name], np.uint8), cv2.IMREAD_COLOR)
-    if picture is None:
-        raise RecordingError(f"frame {recorded.index}: the {name} picture is damaged")
-    return np.ascontiguousarray(picture[..., ::-1])
+    return np.ascontiguousarray(recorded.picture(name)[..., ::-1])
 
 
 def _object(values: dict[str, Any]) -> MovingObject:

@@ -6,7 +6,7 @@ import numpy as np
 
 from neuralsim.base.progress import ProgressLine
 from neuralsim.recording.mp4 import Mp4Writer
-from neuralsim.recording.reader import RecordingReader
+from neuralsim.recording.reader import DamagedChunk, RecordingReader
 from neuralsim.recording.writer import RecordingError
 from neuralsim.renderer.remap import Remap
 
@@ -14,8 +14,9 @@ from .options import ReplayOptions
 from .repaint import Repainter, default_model
 
 
-def repaint(reader: RecordingReader, options: ReplayOptions) -> int:
-    """Paint the frames from ``begin`` to ``end`` and write them to ``record``; returns how many there are.
+def repaint(reader: RecordingReader, options: ReplayOptions) -> tuple[int, int]:
+    """Paint the frames from ``begin`` to ``end`` and write them to ``record``; returns how many were painted, and how
+    many could not be because the recording is damaged.
 
     With ``compare`` each picture is two, side by side: the model's and the other one's. Raises RecordingError,
     ModelError, RuntimeUnavailable.
@@ -29,16 +30,21 @@ def repaint(reader: RecordingReader, options: ReplayOptions) -> int:
     if not numbers:
         raise RecordingError(f"{reader.path} ends after {reader.time(len(reader) - 1):.2f} s; nothing to replay")
     writer: Mp4Writer | None = None
+    done = 0
     progress = ProgressLine(len(numbers))
     try:
-        for done, number in enumerate(numbers, 1):
-            pictures = [painter.paint(number)[1] for painter in painters]
+        for number in numbers:
+            try:
+                pictures = [painter.paint(number)[1] for painter in painters]
+            except DamagedChunk:
+                continue
             picture = np.ascontiguousarray(np.concatenate(pictures, axis=1)) if len(pictures) > 1 else pictures[0]
             if writer is None:
                 size = picture.shape[1], picture.shape[0]
                 writer = Mp4Writer(options.record, size, rate=reader.fps * options.speed, block=True)
             if not writer.write(picture, reader.time(number) / options.speed):
                 break
+            done += 1
             progress.exported(done)
     finally:
         progress.close()
@@ -46,4 +52,4 @@ def repaint(reader: RecordingReader, options: ReplayOptions) -> int:
             writer.close()
     if writer is not None and writer.error is not None:
         raise RecordingError(writer.error)
-    return len(numbers)
+    return done, len(numbers) - done

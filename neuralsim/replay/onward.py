@@ -9,6 +9,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from bridge.size import Size
+from bridge.untrusted.names import below
 from neuralsim import zoo
 from neuralsim.recording.reader import RecordingReader, frame_of
 from neuralsim.recording.writer import RecordingError
@@ -29,10 +30,10 @@ def onward(reader: RecordingReader, number: int, folder: Path, options: DriveOpt
     text = reader.about.get("scenario_yaml", "")
     if not text:
         raise RecordingError(f"{reader.path} holds no scenario to drive on in")
-    path = folder / f"{reader.about.get('scenario', 'scenario')}.yaml"
+    path = below(folder, f"{reader.about.get('scenario', 'scenario')}.yaml")
     path.write_text(text, encoding="utf-8")
     for name, content in reader.files.items():
-        (folder / Path(name).name).write_bytes(content)
+        below(folder, name).write_bytes(content)
     loaded = load(path)
     scenario, frame = loaded.scenario, frame_of(reader.read(number))
     x, y, z = map(float, frame.camera.pose[:3, 3])

@@ -15,7 +15,7 @@ from neuralsim.window.window import Window, WindowError  # isort: skip (before p
 import pygame
 
 from neuralsim import zoo
-from neuralsim.recording.reader import RecordingReader
+from neuralsim.recording.reader import DamagedChunk, RecordingReader
 from neuralsim.recording.writer import RecordingError
 from neuralsim.renderer.neural_renderer import ModelError, RuntimeUnavailable
 from neuralsim.renderer.remap import Remap, following
@@ -76,7 +76,7 @@ class Player:
         painter = self._painter(self._model)  # says now what is wrong
         if self._compare is not None:
             self._painter(self._compare)
-        frame, self._picture = painter.paint(0)
+        frame, self._picture = painter.paint(reader.first)
         try:
             self.window = ReplayWindow((frame.camera.width, frame.camera.height))
         except WindowError as error:
@@ -142,7 +142,11 @@ class Player:
         if number == self._shown and self._settled:
             return False
         settle = number == self._shown
-        self._paint(number, PREROLL if settle else 0)
+        try:
+            self._paint(number, PREROLL if settle else 0)
+        except DamagedChunk:
+            self.window.hud.notify("Damaged here: this frame cannot be shown")
+            settle = True
         self._settled = settle or follows or self._shown is None
         self._shown = number
         return True

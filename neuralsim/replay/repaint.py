@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import replace
 
 import numpy as np
 
 from bridge.link.motion import compose
 from bridge.messages import Frame
-from neuralsim.recording.reader import RecordingReader, frame_of, picture_of
+from neuralsim.recording.reader import DamagedChunk, RecordingReader, frame_of, picture_of
 from neuralsim.recording.writer import RecordingError
 from neuralsim.renderer.remap import Remap
 from neuralsim.renderer.views import tag_picture
@@ -49,7 +50,7 @@ class Repainter:
         self.remap = recorded_remap(reader) if remap is None else remap  # from the next frame on
         self._reader, self._view = reader, view
         self._last: int | None = None  # the frame that was painted last
-        first = reader.read(0)
+        first = reader.read(reader.first)
         if view and view not in first.views:
             there = ", ".join(first.views) or "no other"
             raise RecordingError(f"{reader.path} has no camera {view!r}; beside the first one there is {there}")
@@ -85,7 +86,7 @@ class Repainter:
         """Frame ``number`` and its picture u8 (H, W, 3) RGB.
 
         After a jump so many frames before it are painted first. A few frames that were left out are bridged: the motion
-        then leads over them.
+        then leads over them. Raises DamagedChunk for a frame that cannot be read.
         """
         recorded = self._reader.read(number)
         frame = frame_of(recorded, self._view)
@@ -100,9 +101,13 @@ class Repainter:
             apply_style(self._painter, frame, self.style, self.remap)
             self._painter.reset()  # in that style at once
             for k in range(max(number - preroll, 0), number):
-                self._render(frame_of(self._reader.read(k), self._view))
+                with suppress(DamagedChunk):
+                    self._render(frame_of(self._reader.read(k), self._view))
         elif number > last + 1:
-            between = [frame_of(self._reader.read(k), self._view) for k in range(last + 1, number)]
+            try:
+                between = [frame_of(self._reader.read(k), self._view) for k in range(last + 1, number)]
+            except DamagedChunk:
+                return self.paint(number, preroll)  # a jump: `_last` is this one now
             delivered = frame_of(self._reader.read(last), self._view).camera
             frame = replace(frame, planes={**frame.planes, "motion": compose(frame, between, delivered)})
         return frame, self._render(frame)
@@ -127,4 +132,4 @@ def recorded_remap(reader: RecordingReader) -> Remap:
 
 def default_model(reader: RecordingReader) -> str:
     """The model to show by default: the recorded pictures where there are any, else tags."""
-    return RECORDED if "neural" in reader.read(0).pictures else TAGS
+    return RECORDED if "neural" in reader.read(reader.first).pictures else TAGS

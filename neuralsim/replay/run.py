@@ -27,9 +27,9 @@ def run(options: ReplayOptions) -> int:
             if options.model is None and (options.style is not None or options.remap is not None):
                 options = options.model_copy(update={"model": model_to_drive(reader, None)})
             if options.headless:
-                frames = repaint(reader, options)
+                frames, missing = repaint(reader, options)
                 print(f"{options.record}: {frames} frames")
-                return 0
+                return fail(f"{reader.path}: {missing} frames are damaged and left out") if missing else 0
             wanted, drive = _play(reader, options)
         if wanted is None:
             return 0

@@ -14,8 +14,8 @@ from bridge.link.transport import ControlSender, LinkError
 from bridge.messages import Control
 from bridge.process import presets
 from bridge.size import Size
+from bridge.town.opendrive import probe
 from neuralsim.base import machine
-from neuralsim.base.failure import reason
 from neuralsim.base.log import logger
 from neuralsim.base.progress import ProgressLine
 from neuralsim.recording.mp4 import Mp4Writer, RecordingError
@@ -37,17 +37,21 @@ class Controls:
     def __init__(self, meter: metrics.Meter, keys: Path | None) -> None:
         self._meter, self._keys = meter, keys
         self._sender: ControlSender | None = None
+        self._endpoint = ""
         self._sent = Control(sequence=0)
         self._at = 0.0
 
     def send(self, wanted: Control, endpoint: str) -> None:
         """Send ``wanted`` to ``endpoint`` if it is new or the last one has grown old; "" = not there yet."""
         now = time.monotonic()
-        same = replace(wanted, sequence=0, stamp=0) == replace(self._sent, sequence=0, stamp=0)
+        same = replace(wanted, sequence=0, stamp=0) == replace(self._sent, sequence=0, stamp=0, driver="")
         if not endpoint or (same and now - self._at < _HEARTBEAT):
             return
+        if self._sender is not None and endpoint != self._endpoint:  # of a bridge that was started anew
+            self._sender.close()
+            self._sender = None
         if self._sender is None:
-            self._sender = ControlSender(endpoint, keys=self._keys)
+            self._sender, self._endpoint = ControlSender(endpoint, keys=self._keys), endpoint
         self._sent = replace(wanted, sequence=self._sent.sequence + 1)
         self._at = now
         self._sender.send(self._sent)
@@ -56,7 +60,18 @@ class Controls:
     def close(self, end_bridge: bool) -> None:
         """Leave the car standing; with ``end_bridge`` the bridge serves no other client and ends."""
         if self._sender is not None:
-            self._sender.send(Control(self._sent.sequence + 1, brake=1.0, hand_brake=True, quit=end_bridge))
+            self._sender.send(
+                replace(
+                    self._sent,
+                    sequence=self._sent.sequence + 1,
+                    throttle=0.0,
+                    brake=1.0,
+                    hand_brake=True,
+                    autopilot=False,
+                    quit=end_bridge,
+                    leaving=True,
+                )
+            )
             time.sleep(0.03)  # the socket closes without lingering; the message has to leave first
             self._sender.close()
             self._sender = None
@@ -211,11 +226,9 @@ def check_names(options: DriveOptions) -> None:
         if options.weather:
             presets.weather(options.weather)
         if presets.town(options.town) not in presets.TOWNS:
-            Path(options.town).open("rb").close()
+            probe.read(options.town, Path(options.town))
     except ValueError as error:
         raise DriveError(str(error)) from None
-    except OSError as error:
-        raise DriveError(f"cannot read {options.town}: {reason(error)}") from None
 
 
 def check_outputs(options: DriveOptions) -> None:

@@ -162,6 +162,13 @@ class Processes:
         return f"ipc://{self._folder}/frames"
 
     def stop(self) -> None:
+        """End all children and remove the folder of their sockets."""
+        self.end_children()
+        if self._folder is not None:
+            shutil.rmtree(self._folder, ignore_errors=True)
+            self._folder = None
+
+    def end_children(self) -> None:
         """End all children: SIGTERM to all at once, SIGKILL for those that stay."""
         for child in self.children:
             if child.process.poll() is None:
@@ -178,9 +185,6 @@ class Processes:
                     child.process.kill()
             child.process.wait()
         self.children.clear()
-        if self._folder is not None:
-            shutil.rmtree(self._folder, ignore_errors=True)
-            self._folder = None
 
 
 _PREFIX = "neuralsim-"

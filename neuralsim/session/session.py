@@ -24,7 +24,7 @@ from neuralsim.base.machine import cores
 from neuralsim.renderer.remap import NOTHING, Remap
 from neuralsim.session import lamps
 from neuralsim.session.options import TAGS, DriveOptions
-from neuralsim.session.processes import Child, Processes
+from neuralsim.session.processes import Child, ProcessError, Processes
 
 if TYPE_CHECKING:
     from neuralsim.renderer.neural_renderer import NeuralRenderer
@@ -40,6 +40,8 @@ LEAST_RATE = 20.0  # below it, driving feels wrong: slower machines skip frames 
 MANY_CORES = 4  # from here on, simulating and painting do not get in each other's way
 _TICK = 0.012  # seconds that a frame costs beside its painting where it gets in its way: tick, sensors, window
 _HANDING = 0.001  # seconds between two paintings where a core is kept free for the rest
+MAX_RESTARTS, _RESTARTS_WITHIN = 5, 60.0  # of our own processes, within so many seconds
+_AGAIN = 0.5  # seconds between two attempts to reach a server
 _SILENCE = 10.0  # seconds without a frame that end the drive
 _SAME_PLACE = 0.05  # m that a drive may be off the recording that it goes on from
 _FAST_FORWARD_FRAME_BUDGET = 0.2  # seconds that a frame may take which is played before the driver is handed the ego
@@ -83,9 +85,12 @@ class DriveSession(threading.Thread):
         self.remap = Remap.parse(options.remap or "")  # likewise
         self.guide = options.guide  # likewise
         self.wants_picture = False  # is the simulator's own picture followed, once there are pictures?
+        self.trouble = ""  # what is being waited for since there are no more frames, one line
         self.paused = False  # set from outside: silence is no failure
         self.verdict: dict[str, Any] = {}  # what came of the scenario, once it is over
         self.processes = Processes()
+        self._recovers = not options.headless and options.scenario is None  # else what follows would not be the same
+        self._restarts: list[float] = []  # when, s
         self._shares = options.connect is None  # the cores with the simulation
         self._threads = painting_threads(cores()) if self._shares and not self.lockstep else None
         self._loader = _Loader(options, self._threads, self._step)
@@ -143,13 +148,45 @@ class DriveSession(threading.Thread):
         self.styles = list(renderer.card.styles)
         if self._ending.is_set():
             return
-        self.controls = control_endpoint(frames)
         # Where no core is left to it, the next tick would only take one away from the picture that is being painted.
         crowded = self._shares and self._threads is None and cores() < MANY_CORES
         ahead = 0 if self.lockstep or crowded else 1
-        with FrameSubscriber(frames, self.options.keys, self.lockstep, ahead, interactive=True) as subscriber:
-            self._step("First frame")
-            self._paint(subscriber, renderer)
+        while frames:
+            self.controls = control_endpoint(frames)
+            with FrameSubscriber(frames, self.options.keys, self.lockstep, ahead, interactive=True) as subscriber:
+                self._step("First frame")
+                try:
+                    self._paint(subscriber, renderer)
+                    return
+                except (DriveError, ProcessError) as error:
+                    if not self._recovers or not self.painting_since:
+                        raise
+                    lost = error
+            frames = self._start_again(lost)
+
+    def _start_again(self, lost: DriveError | ProcessError) -> str:
+        """Start anew what has ended, while the last picture stands; returns the frames' endpoint, "" when stopped.
+
+        A server or a bridge elsewhere is waited for as long as somebody looks. Raises ``lost`` where our own processes
+        end again and again.
+        """
+        elsewhere = self.options.connect is not None or self.options.carla is not None
+        while not self._ending.is_set():
+            now = time.monotonic()
+            self._restarts = [at for at in self._restarts if now - at < _RESTARTS_WITHIN] + [now]
+            if len(self._restarts) > MAX_RESTARTS and not elsewhere:
+                raise lost
+            self.trouble = f"{lost} Trying again"
+            self._wake()
+            if self.options.connect is not None:
+                return self.options.connect
+            self.processes.end_children()
+            try:
+                return self._start_simulation()
+            except ProcessError as error:
+                lost = error
+                self._ending.wait(_AGAIN)
+        return ""
 
     def _start_simulation(self) -> str:
         """Start what is not running elsewhere; returns the endpoint of the frames, "" when stopped meanwhile."""
@@ -169,7 +206,7 @@ class DriveSession(threading.Thread):
                 return ""
             server = ready["server"]
             self._step(name, done=True)
-        if options.fps is None and not options.headless:
+        if options.fps is None and not options.headless and not self.painting_since:
             self._loader.finished.wait()
             if not cancelled():
                 self.fps = self._settle_rate()
@@ -246,6 +283,7 @@ class DriveSession(threading.Thread):
             neural = painter.render(frame)
             lamps.draw_of(frame, neural, remap)
             frame.stamps["rendered"] = time.monotonic_ns()
+            self.trouble = ""
             self._hand_over(PaintedFrame(frame, neural, remap, painter.upscaling))
             heard = time.monotonic()
 

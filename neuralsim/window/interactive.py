@@ -27,6 +27,7 @@ from neuralsim.window.late_warp import LateWarp, compile_kernels
 
 _BUSY = 0.010  # seconds between looks at the keys while pedals or steering move
 _CALM = 0.050  # otherwise; events and pictures wake the loop up at once
+_BANNER = 1.5  # s after which what is being waited for is said again
 _REDRAW = 0.1  # seconds between drawings while no new picture comes
 _REFRESH = 1.0 / 60.0  # or this, while the last one is moved instead
 _SOON = 0.5 * _REFRESH
@@ -69,7 +70,7 @@ class WindowDrive(DriveLoop):
         if self._warping:
             threading.Thread(target=compile_kernels, name="late warp", daemon=True).start()
         begun = looked = time.monotonic()
-        drawn, pause = 0.0, _BUSY
+        drawn, pause, troubled = 0.0, _BUSY, 0.0
         try:
             while not self.done:
                 redraw = self._events(min(pause, self._due(drawn) - time.monotonic()))
@@ -88,6 +89,9 @@ class WindowDrive(DriveLoop):
                     drawn = now
                 elif session.error is not None:
                     raise session.error
+                elif session.trouble and now - troubled > _BANNER:
+                    self.hud.notify(session.trouble)
+                    troubled = now
                 elif self._last is None:
                     if now - drawn >= _CALM or redraw:
                         self.window.loading(list(session.steps.items()), now - begun)

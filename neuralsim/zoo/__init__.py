@@ -5,9 +5,14 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated
 
 import numpy as np
-import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from bridge.untrusted import limits
+from bridge.untrusted import names as names_
+from bridge.untrusted import yaml as untrusted_yaml
 
 HERE = Path(__file__).parent
 DEFAULT = "street-rt"
@@ -31,6 +36,35 @@ class Card:
     exemplars: Path | None = None  # sketches of real objects (``neuralsim/guide/exemplars.py``)
 
 
+_Colour = Annotated[list[Annotated[float, Field(ge=-1.0, le=1.0)]], Field(min_length=3, max_length=3)]
+_Style = Annotated[list[_Colour], Field(min_length=1, max_length=limits.CARD_CHANNELS)]
+_Word = Annotated[str, Field(min_length=1, max_length=100)]
+_Sha256 = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
+
+
+class _File(BaseModel):
+    """Another file beside the card."""
+
+    file: _Word
+    sha256: _Sha256
+
+
+class _Card(BaseModel):
+    """What is read of a ``card.yaml``; it says more, for people."""
+
+    model_config = ConfigDict(extra="ignore", allow_inf_nan=False)
+
+    name: _Word
+    file: _Word
+    sha256: _Sha256
+    inputs: Annotated[tuple[_Word, ...], Field(min_length=1, max_length=32)]
+    multiple_of: Annotated[int, Field(le=limits.CARD_MULTIPLE)]
+    styles: Annotated[dict[_Word, _Style], Field(min_length=1, max_length=limits.CARD_STYLES)]
+    default_style: _Word
+    licence: str = ""
+    exemplars: _File | None = None
+
+
 def names() -> list[str]:
     """The models that came with this installation."""
     return sorted(path.parent.name for path in HERE.glob("*/card.yaml"))
@@ -46,26 +80,31 @@ def load(model: str) -> Card:
     if not path.is_file():
         raise ModelError(f"unknown model {model!r}: not a folder with card.yaml, and shipped are: {', '.join(names())}")
     try:
-        data = yaml.safe_load(path.read_text())
-        file = folder / Path(data["file"]).name
-        styles = {str(k): np.asarray(v, np.float32) for k, v in data["styles"].items()}
-        card = Card(
-            name=str(data["name"]),
-            file=file,
-            inputs=tuple(data["inputs"]),
-            multiple_of=int(data["multiple_of"]),
-            styles=styles,
-            default_style=str(data["default_style"]),
-            licence=str(data.get("licence", "")),
-            exemplars=folder / Path(data["exemplars"]["file"]).name if "exemplars" in data else None,
-        )
-        expected = {file: str(data["sha256"])}
-        if card.exemplars:
-            expected[card.exemplars] = str(data["exemplars"]["sha256"])
-    except (yaml.YAMLError, KeyError, TypeError, ValueError, AttributeError) as error:
-        raise ModelError(
-            f"{path}: not a readable model card ({type(error).__name__}: {error})".replace("\n", " ")
-        ) from error
+        found = _Card.model_validate(untrusted_yaml.read(path))
+        file = folder / names_.file_name(Path(found.file).name, "its graph")
+        exemplars: Path | None = None
+        if found.exemplars is not None:
+            exemplars = folder / names_.file_name(Path(found.exemplars.file).name, "its exemplars")
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        where = ".".join(str(part) for part in first["loc"]) or "card"
+        raise ModelError(f"{path}: not a readable model card ({where}: {first['msg'].lower()})") from None
+    except (OSError, ValueError) as error:
+        raise ModelError(f"{path}: not a readable model card ({error})") from None
+    styles = {name: np.asarray(colours, np.float32) for name, colours in found.styles.items()}
+    card = Card(
+        name=found.name,
+        file=file,
+        inputs=found.inputs,
+        multiple_of=found.multiple_of,
+        styles=styles,
+        default_style=found.default_style,
+        licence=found.licence,
+        exemplars=exemplars,
+    )
+    expected = {file: found.sha256}
+    if found.exemplars is not None and exemplars is not None:
+        expected[exemplars] = found.exemplars.sha256
     if card.multiple_of < 1 or len({style.shape for style in styles.values()}) != 1:
         raise ModelError(f"{path}: multiple_of must be 1 or more, and all styles of one shape")
     if card.default_style not in card.styles:

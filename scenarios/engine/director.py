@@ -18,6 +18,7 @@ import carla
 from pydantic import BaseModel
 
 from bridge.carla_client.autopilot import Halt
+from bridge.carla_client.rig import mark
 from bridge.carla_client.surroundings import Surroundings
 from scenarios.engine.assertions import AssertionMonitor
 from scenarios.engine.drivers import Script, Thing, VehicleDriver, WalkerDriver, road_user
@@ -277,7 +278,9 @@ class Director:
                     (event.frame, name, other.id if other else 0, other.type_id if other else "static.scenery")
                 )
 
-        sensor = world.spawn_actor(library.find("sensor.other.collision"), carla.Transform(), attach_to=actor)
+        blueprint = library.find("sensor.other.collision")
+        mark(blueprint)
+        sensor = world.spawn_actor(blueprint, carla.Transform(), attach_to=actor)
         self.actors.append(sensor)
         self._sensors.append(sensor)
         sensor.listen(hear)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,12 +13,12 @@ from pydantic import BaseModel, ValidationError
 
 from bridge.process import presets
 from bridge.process.settings import Key, Problem, dotted, line_of, problems
+from bridge.untrusted import files, limits, names
 from scenarios.language.conditions import EGO, StepState
 from scenarios.language.problems import ScenarioError, first_error, parse_yaml
 from scenarios.language.schema import ActorSpec, EgoSpec, Scenario, Step
 from scenarios.openscenario.reader import translate
 
-MAX_BYTES = 1 << 20
 #: Names of planes and topics: a camera cannot have one of them.
 RESERVED = ("tag", "instance", "depth", "motion", "rgb", "neural", "calibration", "ego", "world", "camera")
 #: Keys that hold an actor's name.
@@ -65,31 +66,30 @@ def load(path: str | Path) -> LoadedScenario:
     """The scenario in a YAML file, or in an OpenSCENARIO one (.xosc). Raises ``ScenarioError``."""
     path = Path(path)
     try:
-        raw = path.read_bytes()
-        if len(raw) > MAX_BYTES:
-            raise ScenarioError(f"{path}: over {MAX_BYTES >> 20} MiB; that is no scenario")
+        names.file_name(path.stem, "the scenario")  # it is recorded under
         if path.suffix.lower() == ".xosc":
+            raw = files.read_bytes(path, limits.OPENSCENARIO_SIZE)
             text, data, lines = translate(path, raw)
             return _checked(path, text, data, lines, raw + text.encode(), None)  # with what came out of catalogs
-        text = raw.decode("utf-8-sig")
+        text = files.read_text(path, limits.YAML_SIZE)
     except OSError as error:
         raise ScenarioError(f"{path}: {(error.strerror or 'cannot be read').lower()}") from None
-    except UnicodeDecodeError:
-        raise ScenarioError(f"{path}: not a text file (UTF-8)") from None
+    except ValueError as error:
+        raise ScenarioError(f"{path}: {error}") from None
     return parse(path, text)
 
 
-def parse(path: Path, text: str, files: Mapping[str, bytes] | None = None) -> LoadedScenario:
+def parse(path: Path, text: str, attached: Mapping[str, bytes] | None = None) -> LoadedScenario:
     """The scenario in a YAML text; ``path`` names it in errors.
 
-    With ``files`` (name -> content) nothing is read from the disk. Raises ``ScenarioError``.
+    With ``attached`` (name -> content) nothing is read from the disk. Raises ``ScenarioError``.
     """
     data, lines = parse_yaml(path, text)
-    return _checked(path, text, data, lines, text.encode(), files)
+    return _checked(path, text, data, lines, text.encode(), attached)
 
 
 def _checked(
-    path: Path, text: str, data: Any, lines: Mapping[Key, int], raw: bytes, files: Mapping[str, bytes] | None
+    path: Path, text: str, data: Any, lines: Mapping[Key, int], raw: bytes, attached: Mapping[str, bytes] | None
 ) -> LoadedScenario:
     try:
         scenario = Scenario.model_validate(data)
@@ -101,18 +101,21 @@ def _checked(
     except ValueError as error:
         found.append(Problem(line_of(lines, ("town",)), "town", str(error)))
     digest = hashlib.sha256(raw)
-    town, contents = scenario.town, dict(files or {})
+    town, contents = scenario.town, dict(attached or {})
     if town.lower().endswith(".xodr"):
         file = path.parent / town
-        if not file.exists():
+        if not os.path.exists(file):  # no error for what cannot be a path
             file = path.parent / Path(town).name  # the map of a recording lies beside its scenario
         town = str(file)
         try:
-            contents = contents or {file.name: file.read_bytes()}
+            contents = contents or {file.name: files.read_bytes(file, limits.OPENDRIVE_SIZE)}
             digest.update(contents[file.name])
-        except (OSError, KeyError) as error:
-            reason = (getattr(error, "strerror", None) or "is not there").lower()
-            found.append(Problem(line_of(lines, ("town",)), "town", f"{path.parent / scenario.town}: {reason}"))
+        except (OSError, KeyError, ValueError) as error:
+            reason = getattr(error, "strerror", None) or (
+                str(error) if isinstance(error, ValueError) else "is not there"
+            )
+            place = names.shown(str(path.parent / scenario.town))[1:-1]
+            found.append(Problem(line_of(lines, ("town",)), "town", f"{place}: {reason.lower()}"))
     if found:
         raise first_error(path, found)
     return LoadedScenario(path, scenario, text, town, digest.hexdigest(), contents, lines)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
+from bridge.untrusted import files, limits
+from bridge.untrusted.files import FileRefused
 from scenarios.language.problems import ScenarioError
 from scenarios.openscenario.elements import Element, parameters, parse
-
-MAX_BYTES = 4 << 20
 
 
 class Catalogs:
@@ -60,18 +61,19 @@ class Catalogs:
         parts = Path(declared).parts
         for k in range(len(parts)):
             place = self._folder.joinpath(*parts[k:])
-            if place.is_file():
+            if os.path.isfile(place):  # no error for what cannot be a path
                 return [place]
-            if place.is_dir():
-                return sorted(place.glob("*.xosc"))
+            if os.path.isdir(place):
+                found = sorted(file for file in place.glob("*.xosc") if file.is_file())
+                if len(found) > limits.CATALOG_FILES:
+                    raise ScenarioError(f"{place}: {len(found)} catalogs; {limits.CATALOG_FILES} are read at most")
+                return found
         return []
 
     @staticmethod
     def _parse(file: Path) -> Element:
         try:
-            raw = file.read_bytes()
-        except OSError as error:
-            raise ScenarioError(f"{file}: {(error.strerror or 'cannot be read').lower()}") from None
-        if len(raw) > MAX_BYTES:
-            raise ScenarioError(f"{file}: over {MAX_BYTES >> 20} MiB; that is no catalog")
+            raw = files.read_bytes(file, limits.CATALOG_SIZE)
+        except (OSError, FileRefused) as error:
+            raise ScenarioError(f"{file}: {getattr(error, 'strerror', None) or error}") from None
         return parse(file, raw)

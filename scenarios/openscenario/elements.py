@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import operator
 import re
+import warnings
 from collections.abc import Callable, Iterator, Mapping
 from copy import copy
 from math import ceil, e, floor, pi, sqrt
@@ -13,6 +14,7 @@ from typing import Any
 
 from lxml import etree
 
+from bridge.untrusted import limits, names
 from scenarios.language.problems import ScenarioError
 
 _OPERATORS: dict[type, Callable[[float, float], float]] = {
@@ -116,7 +118,7 @@ class Element:
         if raw.startswith("${") and raw.endswith("}"):
             try:
                 return f"{_calculate(self._fill(raw[2:-1])):.12g}"
-            except (ValueError, SyntaxError, TypeError, ArithmeticError):
+            except (ValueError, SyntaxError, TypeError, ArithmeticError, RecursionError, MemoryError):
                 return str(raw)  # names may be made of expressions, too; they are only names
         return self._fill(str(raw))
 
@@ -137,10 +139,16 @@ class Element:
         return value
 
     def _fill(self, text: str) -> str:
+        length = len(text)
+
         def value(match: re.Match[str]) -> str:
+            nonlocal length
             name = match[1]
             if name not in self._parameters:
-                raise self.error(f"there is no parameter ${name}")
+                raise self.error(f"there is no parameter ${names.shown(name)[1:-1]}")
+            length += len(self._parameters[name])
+            if length > limits.ATTRIBUTE:  # parameters that are made of each other grow without end
+                raise self.error(f"an attribute of more than {limits.ATTRIBUTE} characters, parameters filled in")
             return self._parameters[name]
 
         return re.sub(r"\$(\w+)", value, text)
@@ -170,7 +178,9 @@ def parameters(declarations: Element | None) -> dict[str, str]:
 
 
 def _calculate(expression: str) -> float:
-    """A number from + - * / %, parentheses and some functions. Raises ValueError."""
+    """A number from + - * / %, parentheses and some functions. Raises ``ValueError`` and whatever arithmetic does."""
+    if len(expression) > limits.EXPRESSION:
+        raise ValueError(f"longer than {limits.EXPRESSION} characters")
 
     def value(node: ast.AST) -> float:
         if isinstance(node, ast.Expression):
@@ -187,4 +197,6 @@ def _calculate(expression: str) -> float:
             return float(_FUNCTIONS[node.func.id](*(value(each) for each in node.args)))
         raise ValueError(expression)
 
-    return value(ast.parse(expression.strip(), mode="eval"))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of Python, about a text that is not Python
+        return value(ast.parse(expression.strip(), mode="eval"))

@@ -8,6 +8,7 @@ Unsupported elements are refused by name and line; nothing that would change the
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Mapping
 from math import atan2, degrees
@@ -153,7 +154,7 @@ class _Translation:
         described = header.text("description", "")
         self._title = described.removeprefix("CARLA:").strip() or path.stem
         self._mirror = 1.0 if described.startswith("CARLA:") else -1.0
-        self._seed = int(declared["seed"]) if declared.get("seed", "").isdigit() else 0
+        self._seed = int(declared["seed"]) if re.fullmatch("[0-9]{1,9}", declared.get("seed", "")) else 0
         self._steps: dict[str, list[str]] = {}  # element of the storyboard -> names of the steps that it is
         self._acts: dict[str, Element] = {}  # act, and what belongs to one -> that act
         self._unused: list[str] = []  # names of steps that are still to be made, in the order of the storyboard
@@ -228,7 +229,7 @@ class _Translation:
         parts = plain.parts
         candidates[1:1] = [Path(up, *parts[k:]) for k in range(1, len(parts)) for up in ("", "..")]
         for candidate in candidates:
-            if (self._path.parent / candidate).is_file():
+            if os.path.isfile(self._path.parent / candidate):  # no error for what cannot be a path
                 return str(candidate)
         if name in TOWNS:
             return name

@@ -5,8 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-#: Functions that take the lock themselves, or need none.
-WITHOUT_LOCK = {"version", "load_new_episode", "tick_cue", "get_sensor_token", "get_episode_settings", "apply_batch"}
+#: Answered without the world's lock: what needs none of it, takes it itself, or would hold it for long.
+WITHOUT_LOCK = {
+    "version", "load_new_episode", "tick_cue", "get_sensor_token", "get_episode_settings", "apply_batch",
+    "get_map_data", "get_navigation_mesh", "get_required_files", "request_file", "copy_opendrive_to_file",
+}  # fmt: skip
 FUNCTIONS: dict[str, Callable[..., Any]] = {}
 
 

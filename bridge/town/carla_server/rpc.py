@@ -1,8 +1,9 @@
 """msgpack-rpc over TCP, as CARLA's client speaks it (rpclib): framing, dispatch, one thread per connection.
 
 A request is ``[0, id, function, [[fire_and_forget], *arguments]]``, its response ``[1, id, nil, result]``. This file
-knows nothing of towns: a dispatcher gets a ``Call`` and answers it. What arrives is bounded (message size, container
-sizes, number of connections); a client that breaks the protocol or never reads its answers is dropped.
+knows nothing of towns: a dispatcher gets a ``Call`` and answers it. What arrives is bounded (message size, what
+it decodes to, the time it takes to come, number of connections); a client that breaks the protocol or never reads its
+answers is dropped, and where there is no room for another one, whoever has been silent for longest.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 import socket
 import struct
 import threading
+import time
 from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
@@ -17,7 +19,12 @@ from typing import Any
 import msgpack
 
 MAX_MESSAGE_BYTES = 64 << 20  # bytes; the largest honest one carries an OpenDRIVE file or a batch of commands
+MAX_PENDING_BYTES = 128 << 20  # bytes of unfinished messages of all clients together
+MAX_ITEMS = 200_000  # numbers, words and lists in one message: a batch of some 8,000 commands
 MAX_CONNECTIONS = 64
+FIRST_CALL_TIMEOUT = 60.0  # s that a client may be connected without having called anything
+IDLE_BEFORE_EVICTION = 10.0  # s without a call after which a client gives way to another one, where there is no room
+MESSAGE_TIMEOUT = 30.0  # s for a whole message to come, however steadily
 SEND_TIMEOUT = 5.0  # s without progress until a client that does not read its answers is dropped
 PARTIAL_MESSAGE_TIMEOUT = (
     5.0  # s without progress until a client that has sent half a message is; between messages it may rest
@@ -83,6 +90,10 @@ class Connection:
     def __init__(self, server: RpcServer, sock: socket.socket) -> None:
         self.server = server
         self.sock = sock
+        self.calls = 0
+        self.last = time.monotonic()  # when it called last, or came
+        self.pending = 0  # bytes of a message that is not whole yet
+        self._items = 0  # of the message that is being decoded
         self.thread = threading.Thread(target=self._serve, name="rpc", daemon=True)
 
     def send(self, data: bytes, patient: bool) -> None:
@@ -109,8 +120,9 @@ class Connection:
         try:
             self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             self._limit(socket.SO_SNDTIMEO, SEND_TIMEOUT)
+            self._limit(socket.SO_RCVTIMEO, FIRST_CALL_TIMEOUT)
             self._read()
-        except (OSError, ValueError, msgpack.UnpackException):
+        except (OSError, ValueError, TypeError, RecursionError, MemoryError, msgpack.UnpackException):
             pass  # disconnected, or not speaking the protocol: this client is dropped without affecting others
         finally:
             self.close()
@@ -119,25 +131,46 @@ class Connection:
     def _read(self) -> None:
         unpacker = msgpack.Unpacker(
             max_buffer_size=MAX_MESSAGE_BYTES,
-            max_array_len=1 << 20,
-            max_map_len=1 << 16,
-            max_ext_len=1 << 16,
-            strict_map_key=False,
+            max_array_len=MAX_ITEMS,
+            max_map_len=1 << 12,
+            max_ext_len=1 << 12,
+            list_hook=self._counted,
+            object_pairs_hook=self._counted,  # nobody sends maps; those of strangers may have lists for keys
             unicode_errors="replace",
         )
         buffer = bytearray(1 << 16)
         view = memoryview(buffer)
         fed = done = 0
-        patient = True
+        begun = 0.0  # when the message came that is not whole yet
         while count := self.sock.recv_into(buffer):
             unpacker.feed(view[:count])
             fed += count
             for message in unpacker:
-                done = unpacker.tell()
+                done, self._items = unpacker.tell(), 0
+                self.calls, self.last, begun = self.calls + 1, time.monotonic(), 0.0
                 self._execute(self._parse(message))
-            if patient != (fed == done):
-                patient = fed == done
-                self._limit(socket.SO_RCVTIMEO, 0 if patient else PARTIAL_MESSAGE_TIMEOUT)
+                self.last = time.monotonic()
+            self._wait_for_more(fed - done)
+            begun = begun or time.monotonic()
+            if self.pending and time.monotonic() - begun > MESSAGE_TIMEOUT:
+                raise ValueError("a message that takes too long")
+
+    def _wait_for_more(self, pending: int) -> None:
+        """Account for what is there of an unfinished message, and wait as long as such a message, or the next, may."""
+        was, self.pending = self.pending, pending
+        if self.server.pending() > MAX_PENDING_BYTES:
+            raise ValueError("too much of unfinished messages")
+        if bool(was) != bool(pending) or self.calls == 1:
+            self._limit(
+                socket.SO_RCVTIMEO, PARTIAL_MESSAGE_TIMEOUT if pending else 0 if self.calls else FIRST_CALL_TIMEOUT
+            )
+
+    def _counted(self, items: list[Any]) -> list[Any]:
+        """A list or map of a message: refused when the message decodes to more than any honest one."""
+        self._items += len(items)
+        if self._items > MAX_ITEMS:
+            raise ValueError("more in a message than any honest one has")
+        return items
 
     def _limit(self, option: int, seconds: float) -> None:
         """The kernel's timeout for one direction; Python's own would hold for both."""
@@ -211,6 +244,24 @@ class RpcServer:
             self._connections.discard(connection)
         self.on_close(connection)
 
+    def pending(self) -> int:
+        """Bytes of unfinished messages of all clients."""
+        return sum(connection.pending for connection in tuple(self._connections))
+
+    def _make_room(self) -> bool:
+        """With the lock held: whether another client may come. Where there are too many, one gives way: of those who
+        have never called anything whoever is there for longest, else who has been silent for longest."""
+        if len(self._connections) < MAX_CONNECTIONS:
+            return True
+        silent = [one for one in self._connections if not one.calls]
+        silent = silent or [one for one in self._connections if time.monotonic() - one.last > IDLE_BEFORE_EVICTION]
+        if not silent:
+            return False
+        longest = min(silent, key=lambda one: one.last)
+        self._connections.discard(longest)
+        longest.close()
+        return True
+
     def _accept(self) -> None:
         while True:
             try:
@@ -221,10 +272,10 @@ class RpcServer:
                 continue
             connection = Connection(self, sock)
             with self._lock:
-                full = len(self._connections) >= MAX_CONNECTIONS
-                if not full:
+                room = self._make_room()
+                if room:
                     self._connections.add(connection)
-            if full:
-                sock.close()
-            else:
+            if room:
                 connection.thread.start()
+            else:
+                sock.close()

@@ -18,6 +18,8 @@ from bridge.town.carla_server import handlers, structs
 from bridge.town.carla_server.compiled import Stamp
 from bridge.town.carla_server.options import TownOptions
 from bridge.town.carla_server.town_server import RATE, TownServer
+from bridge.untrusted import limits
+from bridge.untrusted.memory import bounded
 
 if TYPE_CHECKING:
     from bridge.town.world import World
@@ -45,11 +47,18 @@ def serve(options: TownOptions) -> int:
     quiet = os.open(os.devnull, os.O_WRONLY)
     os.dup2(quiet, 1)
     os.close(quiet)
-    from bridge.town.opendrive.towns import maps
+    from bridge.town.opendrive.probe import too_large
+    from bridge.town.opendrive.towns import STANDINS, TOWNS, maps
     from bridge.town.world import World
 
     def make_world(town: str) -> World:
-        return World(town, options.seed, options.vehicles, options.walkers)
+        if town in TOWNS or town in STANDINS:
+            return World(town, options.seed, options.vehicles, options.walkers)
+        try:
+            with bounded(limits.MAP_MEMORY):
+                return World(town, options.seed, options.vehicles, options.walkers)
+        except MemoryError:
+            raise ValueError(too_large(town)) from None
 
     compiled = Stamp()
     if not compiled.is_set:

@@ -281,8 +281,12 @@ class StreamServer:
         except OSError:
             return
         if count + len(waiting) >= MAX_SUBSCRIBERS:
-            sock.close()
-            return
+            if not waiting:
+                sock.close()
+                return
+            longest = next(iter(waiting))  # who has not said for longest which stream it wants gives way
+            selector.unregister(longest)
+            self._part(longest, waiting, {})
         sock.setblocking(True)  # some systems hand on the listener's mode
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         waiting[sock] = (b"", time.monotonic() + HANDSHAKE_TIMEOUT)

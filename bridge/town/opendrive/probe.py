@@ -15,7 +15,13 @@ import sys
 import xml.etree.ElementTree as ET
 from pathlib import Path
 
-TIMEOUT = 120.0  # s
+from bridge.untrusted import files, limits
+from bridge.untrusted import xml as untrusted_xml
+from bridge.untrusted.memory import bounded
+from bridge.untrusted.names import shown
+
+TIMEOUT = 120.0  # s, at most
+MIN_TIMEOUT, TIMEOUT_PER_MIB = 8.0, 10.0  # s; a small file that takes long was made to do so
 LONGEST = 100_000.0  # m, of one road: ``carla.Map`` samples them all
 LARGEST = 1e7  # of any number: metres from the origin, coefficients
 _NUMBERS = (
@@ -35,6 +41,60 @@ _NUMBERS = (
     "curvStart",
     "curvEnd",
 )
+
+
+def read(town: str, path: Path) -> tuple[str, ET.Element]:
+    """Text and root of the OpenDRIVE file of a ``town``, as far as one can tell without reading it as a map.
+
+    Raises ValueError, one line, for what is no map or more of one than can be read.
+    """
+    try:
+        text = files.read_text(path, limits.OPENDRIVE_SIZE)
+        most = {"road": limits.OPENDRIVE_ROADS}
+        root = untrusted_xml.parse(text, limits.OPENDRIVE_ELEMENTS, limits.OPENDRIVE_DEPTH, most)
+    except OSError as error:
+        raise ValueError(f"cannot read {town}: {(error.strerror or str(error)).lower()}") from None
+    except files.FileRefused as error:
+        raise ValueError(f"{town} is damaged, not OpenDRIVE: {error}") from None
+    if root.tag != "OpenDRIVE":
+        raise ValueError(f"{town} is not OpenDRIVE: its root element is <{shown(root.tag)[1:-1]}>")
+    check_numbers(town, root)
+    check_size(town, root)
+    return text, root
+
+
+def check_size(name: str, root: ET.Element) -> None:
+    """Raises ValueError for longer roads in all, or wider lanes, than a town can have."""
+    roads = root.findall("road")
+    if not sum(_number(road, "length") for road in roads) <= limits.OPENDRIVE_LENGTH:
+        raise ValueError(f"{name}: over {limits.OPENDRIVE_LENGTH / 1000:.0f} km of roads: choose a smaller map")
+    for road in roads:
+        sections = [(_number(section, "s"), section) for section in road.iter("laneSection")]
+        ends_at = [*(begin for begin, _ in sections[1:]), _number(road, "length")]
+        for (start, section), stop in zip(sections, ends_at, strict=False):
+            for lane in section.iter("lane"):
+                widths = [(_number(width, "sOffset"), width) for width in lane.iter("width")]
+                ends = [*(begin for begin, _ in widths[1:]), stop - start]
+                if any(
+                    _widest(width, end - begin) > limits.LANE_WIDTH
+                    for (begin, width), end in zip(widths, ends, strict=False)
+                ):
+                    number, widest = road.get("id"), limits.LANE_WIDTH
+                    raise ValueError(f"{name} is damaged: a lane of road {number!r} is over {widest:g} m wide")
+
+
+def _widest(width: ET.Element, length: float) -> float:
+    """The widest of a lane along a piece of it, m."""
+    a, b, c, d = (_number(width, term) for term in "abcd")
+    return max(abs(a + x * (b + x * (c + x * d))) for x in (0.0, 0.5 * max(length, 0.0), max(length, 0.0)))
+
+
+def _number(element: ET.Element, attribute: str) -> float:
+    """An attribute as a number, 0 where it is none: `carla.Map` says what it thinks of text."""
+    try:
+        return float(element.get(attribute, "0"))
+    except ValueError:
+        return 0.0
 
 
 def check_numbers(name: str, root: ET.Element) -> None:
@@ -79,14 +139,14 @@ def try_map(name: str, text: str) -> None:
     root = str(Path(__file__).resolve().parents[3])
     known = os.environ.get("PYTHONPATH")
     environment = dict(os.environ, PYTHONPATH=root + (os.pathsep + known if known else ""))
+    data = text.encode()
+    timeout = min(MIN_TIMEOUT + TIMEOUT_PER_MIB * len(data) / limits.MIB, TIMEOUT)
     command = [sys.executable, "-m", "bridge.town.opendrive.probe", name]
     try:
-        result = subprocess.run(
-            command, env=environment, input=text.encode(), capture_output=True, timeout=TIMEOUT, check=False
-        )
+        result = subprocess.run(command, env=environment, input=data, capture_output=True, timeout=timeout, check=False)
     except subprocess.TimeoutExpired:
         raise ValueError(
-            f"{name}: CARLA's map reader needs more than {TIMEOUT:.0f} s for it: choose a smaller map"
+            f"{name}: CARLA's map reader needs more than {timeout:.0f} s for it: choose a smaller map"
         ) from None
     said = result.stdout.decode(errors="replace").strip()
     if result.returncode == 1 and said:
@@ -95,6 +155,11 @@ def try_map(name: str, text: str) -> None:
         raise ValueError(
             f"{name}: CARLA's map reader breaks down over it: repair the file (roads, links, signal references)"
         )
+
+
+def too_large(name: str) -> str:
+    """What to say of a map that does not fit into the memory there is for one."""
+    return f"{name}: takes more than {limits.MAP_MEMORY // limits.MIB} MiB of memory: choose a smaller map"
 
 
 def main(name: str) -> int:
@@ -106,9 +171,14 @@ def main(name: str) -> int:
     from bridge.town.opendrive.network import Network  # here, so that ``try_map`` does not load it
 
     try:
-        Network(Path(name).stem, sys.stdin.buffer.read().decode())
+        with bounded(limits.MAP_MEMORY):
+            Network(Path(name).stem, sys.stdin.buffer.read().decode())
+    except MemoryError:
+        print(too_large(name))
+        return 1
     except ValueError as error:
-        print(error)
+        said = str(error).partition(": value has")[0]  # Python's advice on long numbers
+        print(said if Path(name).stem in said else f"{name} is damaged: {said}")
         return 1
     return 0
 

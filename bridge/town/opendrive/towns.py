@@ -16,7 +16,7 @@ from scenariogeneration import xodr
 
 from bridge.process import presets
 from bridge.town.opendrive.motorway import motorway
-from bridge.town.opendrive.probe import check_numbers, mend, try_map
+from bridge.town.opendrive.probe import mend, read, try_map
 from bridge.town.opendrive.relief import Hills, follow
 from bridge.town.opendrive.streets import Street, compose
 from bridge.town.opendrive.village import village
@@ -116,16 +116,7 @@ def load(town: str, seed: int = 0) -> tuple[str, str]:
     if town in TOWNS or town in STANDINS:
         return town, generate(town, seed)
     path = Path(presets.town(town))
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-        root = ET.fromstring(text)
-    except OSError as error:
-        raise ValueError(f"cannot read {town}: {error.strerror or error}") from None
-    except (UnicodeDecodeError, ET.ParseError) as error:
-        raise ValueError(f"{town} is damaged, not OpenDRIVE: {error}") from None
-    if root.tag != "OpenDRIVE":
-        raise ValueError(f"{town} is not OpenDRIVE: its root element is <{root.tag}>")
-    check_numbers(town, root)
+    text, root = read(town, path)
     if mend(root):
         text = ET.tostring(root, encoding="unicode")
     try_map(town, text)

@@ -12,6 +12,7 @@ from bridge.town.carla_server.rpc import Call
 from bridge.town.carla_server.town_server import TownServer
 from bridge.town.core.types import Actor, Transform
 
+MOST_IDS = 10_000  # in one question
 RIGID = 0  # carla.AttachmentType; the others are spring arms
 
 
@@ -46,6 +47,8 @@ def _check_camera(given: dict[str, str]) -> None:
 
 @function
 def get_actors_by_id(town: TownServer, call: Call, idents: list[int]) -> list[Any]:
+    if len(idents) > MOST_IDS:
+        raise ValueError(f"{len(idents)} actors are asked for; {MOST_IDS} can be at once")
     known = (town.world.actors.get(ident) for ident in idents)
     return [structs.pack_actor(actor, town.sensing.token(actor.id)) for actor in known if actor is not None]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
@@ -14,6 +15,8 @@ from bridge.town.carla_server.handlers.lookup import find
 from bridge.town.carla_server.registry import FUNCTIONS, function
 from bridge.town.carla_server.rpc import Call, Raw, RpcError
 from bridge.town.carla_server.town_server import TownServer
+
+TURN = 0.5  # s that a batch holds the world at most
 
 
 def _batch_spawn(town: TownServer, call: Call, arguments: list[Any]) -> int:
@@ -108,14 +111,23 @@ def _command(town: TownServer, call: Call, command: list[Any]) -> int:
 
 @function
 def apply_batch(town: TownServer, call: Call, commands: list[Any], tick: bool) -> Raw:
-    """Every command gets its own answer: the actor's id, or an error. ``tick``: and then a tick."""
+    """Every command gets its own answer: the actor's id, or an error. ``tick``: and then a tick.
+
+    A long batch lets others have the world now and then.
+    """
     answers: list[Any] = []
-    with town.lock, town.world.together():
-        for command in commands:
-            try:
-                answers.append([[1, _command(town, call, command[0])]])
-            except Exception as error:  # one bad command leaves the others alone
-                answers.append([[0, [str(error)]]])
+    waiting = iter(commands)
+    while len(answers) < len(commands):
+        with town.lock, town.world.together():
+            until = time.monotonic() + TURN
+            for command in waiting:
+                try:
+                    answers.append([[1, _command(town, call, command[0])]])
+                except Exception as error:  # one bad command leaves the others alone
+                    answers.append([[0, [str(error)]]])
+                if time.monotonic() > until:
+                    break
+        time.sleep(0.0)  # whoever waits for the lock gets it before this asks again
     if tick and town.settings.synchronous_mode:
         town.streams.settle(call.connection)
         town.tick(lambda _: call.answer(answers))

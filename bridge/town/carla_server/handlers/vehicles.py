@@ -69,7 +69,10 @@ def get_ackermann_controller_settings(town: TownServer, call: Call, ident: int) 
 @function
 def apply_ackermann_controller_settings(town: TownServer, call: Call, ident: int, settings: list[float]) -> None:
     find(town, ident, "vehicle")  # kept and given back: the town's controller needs no gains
-    town.handling.gains[ident] = [structs.finite(value) for value in settings]
+    gains = [structs.finite(value) for value in settings]
+    if len(gains) != len(ACKERMANN):
+        raise ValueError(f"{len(gains)} gains came, there are {len(ACKERMANN)}")
+    town.handling.gains[ident] = gains
 
 
 @function

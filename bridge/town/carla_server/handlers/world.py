@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, get_type_hints
 
 import numpy as np
 
@@ -49,12 +49,29 @@ def get_episode_settings(town: TownServer, call: Call) -> list[Any]:
 
 @function
 def set_episode_settings(town: TownServer, call: Call, data: list[Any]) -> int:
-    values = list(data)
-    delta = structs.finite(values[2][1]) if values[2][0] else None
-    if delta is not None and not 0.0005 <= delta <= 10.0:
-        raise ValueError(f"fixed_delta_seconds is {delta:g}: choose 0.0005 to 10 s")
-    values[2] = delta
+    kinds = get_type_hints(type(town.settings))
+    if len(data) != len(kinds):
+        raise ValueError(f"{len(data)} settings came, there are {len(kinds)}")
+    values = [_setting(name, kind, value) for (name, kind), value in zip(kinds.items(), data, strict=True)]
     return town.set_settings(type(town.settings)(*values), call.connection)
+
+
+def _setting(name: str, kind: Any, value: Any) -> Any:
+    """A setting as it is kept, checked: what one client sets, every other one reads. Raises ``ValueError``."""
+    if kind is bool:
+        if not isinstance(value, bool):
+            raise ValueError(f"{name} is {value!r:.40}: true or false")
+        return value
+    if kind is int:
+        if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= 1000:
+            raise ValueError(f"{name} is {value!r:.40}: a whole number from 0 to 1000")
+        return value
+    if kind is float:
+        return structs.finite(value)
+    delta = structs.finite(value[1]) if value[0] else None
+    if delta is not None and not 0.0005 <= delta <= 10.0:
+        raise ValueError(f"{name} is {delta:g}: choose 0.0005 to 10 s")
+    return delta
 
 
 @function
@@ -82,6 +99,8 @@ def load_new_episode(town: TownServer, call: Call, name: str, reset_settings: bo
 
 @function
 def copy_opendrive_to_file(town: TownServer, call: Call, opendrive: str, parameters: list[Any]) -> None:
+    if not isinstance(opendrive, str):
+        raise ValueError("an OpenDRIVE file is text")
     town.uploaded = opendrive
 
 

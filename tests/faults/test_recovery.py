@@ -1,0 +1,135 @@
+"""What happens when processes are killed: real ones, over and over.
+
+``FAULT_CYCLES`` says how often; ``make test-faults`` sets it to 100.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+from hostile.port import Caller, town
+
+from neuralsim.recording.export import examine
+
+ROOT = Path(__file__).resolve().parents[2]
+CYCLES = int(os.environ.get("FAULT_CYCLES", "2"))
+READY = 60.0  # s for a process to be ready on a machine that is busy
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(60 + 30 * CYCLES)]
+
+
+@pytest.fixture
+def port() -> Iterator[int]:
+    with town("--vehicles", "0", "--walkers", "0") as (_, number):
+        yield number
+
+
+def _bridge(port: int, folder: Path) -> subprocess.Popen[str]:
+    """A bridge that is ready."""
+    publish = f"ipc://{folder}/frames"
+    command = [sys.executable, "-m", "bridge.carla_bridge", "--carla", f"127.0.0.1:{port}", "--publish", publish]
+    process = subprocess.Popen(
+        [*command, "--size", "64x32", "--with-parent"],
+        cwd=ROOT,
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdout is not None
+    line = process.stdout.readline()
+    assert "bridge ready" in line, process.communicate()[1]
+    return process
+
+
+def _actors(port: int) -> list[str]:
+    """Types of all actors that a client has spawned: nobody else is there, so all of them are a bridge's."""
+    client = Caller(port)
+    answer = client.call("get_actors_by_id", list(range(1, 3000)))
+    kinds = [actor[2][1] for actor in answer[0][1]]
+    return [kind for kind in kinds if kind.startswith(("vehicle.", "sensor."))]
+
+
+def test_a_killed_bridge_leaves_nothing_that_the_next_does_not_remove(port: int, tmp_path: Path) -> None:
+    process = _bridge(port, tmp_path)
+    usual = sorted(_actors(port))
+    assert len(usual) > 3, "a car, a sensor of collisions, cameras"
+    for _ in range(CYCLES):
+        process.kill()
+        process.communicate()
+        process = _bridge(port, tmp_path)
+        assert sorted(_actors(port)) == usual
+    process.send_signal(signal.SIGTERM)
+    process.communicate(timeout=READY)
+    assert _actors(port) == []
+
+
+@pytest.mark.parametrize("which", [0, 1], ids=["town", "bridge"])
+def test_a_drive_in_a_window_starts_anew_what_was_killed(which: int, tmp_path: Path) -> None:
+    log = tmp_path / "log.jsonl"
+    command = [sys.executable, "-m", "neuralsim", "drive", "--autopilot", "--model", "tags", "--size", "64x32"]
+    options = ["--town", "hamlet", "--vehicles", "0", "--walkers", "0", "--log", str(log)]
+    environment = os.environ | {"PYTHONPATH": str(ROOT), "SDL_VIDEODRIVER": "dummy"}
+    drive = subprocess.Popen([*command, *options], cwd=tmp_path, env=environment, stderr=subprocess.PIPE, text=True)
+    try:
+        _wait_for_lines(log, 10, drive)
+        for _ in range(min(CYCLES, 4)):  # more within a minute are too many, by rule
+            children = sorted(psutil.Process(drive.pid).children(), key=lambda child: child.create_time())
+            before = _lines(log)
+            children[which].kill()
+            _wait_for_lines(log, before + 20, drive)
+            assert drive.poll() is None
+        children = psutil.Process(drive.pid).children()
+        drive.send_signal(signal.SIGTERM)
+        assert "Traceback" not in drive.communicate(timeout=READY)[1]
+        gone, alive = psutil.wait_procs(children, 3.0)
+        assert not alive, gone
+    finally:
+        drive.kill()
+
+
+def _lines(log: Path) -> int:
+    return log.read_bytes().count(b"\n") if log.exists() else 0
+
+
+def _wait_for_lines(log: Path, count: int, process: subprocess.Popen[str]) -> None:
+    until = time.monotonic() + READY
+    while _lines(log) < count:
+        assert time.monotonic() < until, f"{_lines(log)} of {count} frames"
+        assert process.poll() is None, process.communicate()[1]
+        time.sleep(0.05)
+
+
+def test_a_killed_recorder_leaves_a_recording_that_opens(tmp_path: Path) -> None:
+    scenario = tmp_path / "s.yaml"
+    scenario.write_text(
+        "title: Kill\nduration: 60\ntown: hamlet\nego:\n  spawn: {point: 0}\n  do:\n  - follow_lane: {speed: 5}\n"
+        "camera: {size: 64x32}\nassert: []\n",
+        encoding="utf-8",
+    )
+    for cycle in range(CYCLES):
+        out = tmp_path / f"out{cycle}"
+        command = [sys.executable, "-m", "neuralsim", "record", str(scenario), "--out", str(out), "--model", "tags"]
+        environment = os.environ | {"PYTHONPATH": str(ROOT)}
+        process = subprocess.Popen(
+            [*command, "--format", "mcap"], env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        )
+        file = out / "s" / "recording.mcap"
+        until = time.monotonic() + READY
+        while not file.exists() or file.stat().st_size < 100_000:
+            assert time.monotonic() < until
+            assert process.poll() is None
+            time.sleep(0.05)
+        process.kill()
+        process.wait()
+        health = examine(file)
+        assert health.frames > 5
+        assert health.problem == "the file was cut short"

@@ -1,0 +1,1 @@
+"""Attacks on NeuralSim: files, messages and calls that strangers might send, and what runs them."""

@@ -1,0 +1,72 @@
+"""Runs a command line in a process of its own and says what came of it: exit code, lines, seconds, memory."""
+
+from __future__ import annotations
+
+import io
+import os
+import resource
+import shlex
+import signal
+import sys
+import tempfile
+import time
+import traceback
+from dataclasses import dataclass
+from pathlib import Path
+
+CRASHED = 70  # exit code of a command that ended with a traceback
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a command did. ``memory``: MB that it took at most beyond what it began with, its children's too."""
+
+    code: int
+    lines: list[str]  # on stderr
+    seconds: float
+    memory: float
+
+
+def run(command: str, seconds: int = 60) -> Outcome:
+    """Run ``neuralsim COMMAND`` in a copy of this process, which has all modules at hand already."""
+    from neuralsim import cli
+
+    with tempfile.TemporaryFile() as said, open(os.devnull, "wb") as nowhere:
+        begun = time.monotonic()
+        before = _resident()
+        pid = os.fork()
+        if not pid:
+            code = CRASHED
+            try:
+                os.setsid()
+                os.dup2(nowhere.fileno(), 1)
+                os.dup2(said.fileno(), 2)
+                sys.stdout, sys.stderr = _stream(1), _stream(2)  # pytest has its own
+                signal.alarm(seconds)
+                code = cli.main(shlex.split(command))
+            except SystemExit as end:
+                code = int(end.code or 0)
+            except BaseException:
+                traceback.print_exc()
+            finally:
+                sys.stdout.flush()
+                sys.stderr.flush()
+                children = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024
+                os.write(2, f"\n=children {children}\n".encode())
+                os._exit(code)
+        _, status, usage = os.wait4(pid, 0)
+        took = time.monotonic() - begun
+        said.seek(0)
+        *lines, last = [line for line in said.read().decode(errors="replace").splitlines() if line.strip()] or [""]
+        children = float(last.removeprefix("=children ")) if last.startswith("=children ") else 0.0
+    code = os.waitstatus_to_exitcode(status)
+    return Outcome(code, lines, took, max(usage.ru_maxrss / 1024 - before, children))
+
+
+def _stream(descriptor: int) -> io.TextIOWrapper:
+    return io.TextIOWrapper(io.FileIO(descriptor, "w", closefd=False), write_through=True)
+
+
+def _resident() -> float:
+    text = Path("/proc/self/status").read_text(encoding="ascii")
+    return next(int(line.split()[1]) / 1024 for line in text.splitlines() if line.startswith("VmRSS:"))

@@ -1,0 +1,74 @@
+"""Files of strangers: every one is refused in a line, costs little, and nothing is written but below ``--out``."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from hostile.corpus import Attack, attacks
+from hostile.run import Outcome, run
+
+import neuralsim.datagen.recorder
+import neuralsim.offline.folder
+import neuralsim.recording.evaluate
+import neuralsim.replay.run  # noqa: F401  all of them here, so that each attack need not import them again
+
+SECONDS, MEMORY = 10.0, 1000.0  # and MB, of any command
+ESCAPED = Path(tempfile.gettempdir()) / "neuralsim-hostile"  # where attacks with absolute paths want to write
+ATTACKS = list(attacks())
+#: Of recordings, one command for each way into a file is enough for every day.
+OFTEN = ("record", "export-recording", "drive", "render", "flow")
+
+
+def _commands(attack: Attack, often: bool) -> list[str]:
+    return [line for line in attack.commands if line.split()[0] in OFTEN] if often else list(attack.commands)
+
+
+def _try(attack: Attack, folder: Path, often: bool) -> None:
+    labels, out = folder / "labels", folder / "out"
+    labels.mkdir()
+    for name in ("a", "b"):
+        cv2.imwrite(str(labels / f"{name}.png"), np.full((64, 96), 3, np.uint8))
+    file = folder / f"file{attack.suffix}"
+    attack.write(file)
+    ESCAPED.mkdir(exist_ok=True)
+    before = set(folder.rglob("*"))
+    for command in _commands(attack, often):
+        _check(run(command.format(file=file, out=out, labels=labels)), attack, command)
+        assert [path for path in set(folder.rglob("*")) - before if not path.is_relative_to(out)] == [], command
+        assert list(ESCAPED.iterdir()) == [], command
+    assert not (folder.parent / "escaped").exists()
+    assert not (folder.parent / "escaped.xodr").exists()
+
+
+def _check(outcome: Outcome, attack: Attack, command: str) -> None:
+    # of progress, on a machine that is slow today, there may be more
+    lines = [line for line in outcome.lines if not line.startswith(("[", "waiting for:"))]
+    told = f"{command}: {outcome.code}, {outcome.seconds:.1f} s, {outcome.memory:.0f} MB, {lines}"
+    assert outcome.code in ((1,) if attack.refused else (0, 1)), told
+    assert len(lines) == outcome.code, told
+    assert outcome.memory < MEMORY, told
+    assert outcome.seconds < SECONDS, told
+
+
+#: A few of every kind are tried every day, among them those that want to write elsewhere.
+DAILY = {attack.name for attack in ATTACKS[::24]} | {
+    attack.name for attack in ATTACKS if attack.name.endswith(("absolute-topic", "climbing-topic", "scenario-name"))
+}
+
+
+@pytest.mark.parametrize(
+    "attack",
+    [pytest.param(a, marks=() if a.name in DAILY else pytest.mark.slow, id=a.name) for a in ATTACKS],
+)
+def test_a_hostile_file_is_refused_in_a_line(attack: Attack, tmp_path: Path) -> None:
+    _try(attack, tmp_path, often=True)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("attack", [a for a in ATTACKS if a.suffix == ".mcap"], ids=lambda attack: attack.name)
+def test_a_hostile_recording_is_refused_by_every_command(attack: Attack, tmp_path: Path) -> None:
+    _try(attack, tmp_path, often=False)
