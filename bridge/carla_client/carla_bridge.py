@@ -503,7 +503,7 @@ def _settings(options: BridgeOptions, direct: Callable[[Path], ScenarioHooks] | 
         if direct is None:
             raise BridgeError("this bridge plays no scenarios: start it with `neuralsim bridge`")
         director = direct(options.scenario)
-        given = {"mount" if name == "camera" else name for name in options.model_fields_set}
+        given = {"mount" if name == "camera" else name for name in options.model_fields_set - {"scenario"}}
         found |= {name: value for name, value in director.settings().items() if name not in given}
         found["director"] = director
         if options.hand_over_at is not None:

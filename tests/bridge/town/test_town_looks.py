@@ -46,7 +46,7 @@ def test_wheels_roll_and_steer_and_the_motion_plane_knows(world: World) -> None:
     car.control = VehicleControl(throttle=0.7, steer=0.45)
     lens = {"image_size_x": str(W), "image_size_y": str(H), "fov": str(FOV)}
     camera = world.spawn("sensor.camera.optical_flow", lens, Transform())
-    for _ in range(20):
+    for _ in range(30):  # it lands before it drives
         world.tick(STEP)
     drive = world.drives[car.id]
     beside = Transform(2.6, 2.7, 0.55, -4.0, -112.0)

@@ -436,7 +436,7 @@ def test_where_one_core_less_is_too_slow_to_drive_by_all_of_them_paint(monkeypat
 
     monkeypatch.setattr("neuralsim.session.session.cores", lambda: 2)
     monkeypatch.setattr(
-        "neuralsim.session.session.make_renderer", lambda model, runtime, size, threads: Painter(threads)
+        "neuralsim.session.session.make_renderer", lambda model, runtime, size, threads, pixels: Painter(threads)
     )
     session = DriveSession(DriveOptions())
     session._loader.start()
