@@ -202,7 +202,7 @@ def test_harmless_words_of_a_codec_cost_nothing_and_other_words_come_through(
         ("data: [{root: there, name: kitti, part: 0.5}]", r"1: data\[0\].part: unknown key; known are root, name"),
         ("simulated_every: 3", "1: `simulated_every` needs `simulated`"),
         ("- 3", "1: must be a mapping"),
-        ("out: [", "1: not YAML"),
+        ("out: [", "[12]: not YAML"),
     ],
 )
 def test_a_bad_config_is_one_line(tmp_path: Path, text: str, complaint: str) -> None:
