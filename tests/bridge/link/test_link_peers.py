@@ -309,12 +309,12 @@ def test_when_a_receiver_is_free_does_not_run_away(monkeypatch):
     now = 0.0
     monkeypatch.setattr("bridge.link.transport.time.monotonic", lambda: now)
     receiver = _Receiver(credit=2, interactive=True)
-    receiver.gave(0)
+    receiver.on_sent(0)
     for sequence in range(1, 300):
         now += 0.035
-        receiver.gave(sequence)
+        receiver.on_sent(sequence)
         now += 0.006
-        receiver.took(sequence - 1, needed=0.040)
+        receiver.on_request(sequence - 1, needed=0.040)
         assert receiver.free_at(lead=0.010) == pytest.approx(now + 0.030, abs=0.0015)
 
 
