@@ -18,7 +18,7 @@ from neuralsim.base.machine import cores, cpu, gpu, memory_gb
 _PACKAGES = {  # import name -> (distribution, what it is for)
     "numpy": ("numpy", "everything"),
     "zmq": ("pyzmq", "the link between bridge and renderer"),
-    "msgpack": ("msgpack", "the link between bridge and renderer"),
+    "msgspec": ("msgspec", "the link between bridge and renderer"),
     "yaml": ("PyYAML", "model cards"),
     "pygame": ("pygame-ce", "the window"),
     "av": ("av", "MP4 recordings"),
