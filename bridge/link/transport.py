@@ -69,7 +69,7 @@ PING = b"alive?"
 REQUEST_RETRY = 0.25  # s without a frame until a subscriber repeats its request: recovers from a publisher's restart
 PING_INTERVAL = 0.5  # s between connection checks of a receiver that takes no frames
 MAX_RECEIVERS = 32
-MAX_DRAINED = 256  # messages taken in at once: whoever floods must not hold up the simulation
+MAX_DRAINED = 256  # messages taken in at once: a flood must not hold up the simulation
 MAX_COMPOSED = 4  # skipped frames whose motion is composed exactly: each costs a pass, and lag must not cause more lag
 
 

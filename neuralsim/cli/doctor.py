@@ -73,7 +73,7 @@ def examine(say: Say) -> bool:
         findings.title(title)
         try:
             check(findings)
-        except Exception as error:  # a doctor who faints helps nobody
+        except Exception as error:  # one check that fails must not end the others
             findings.note(title.lower(), f"cannot be examined: {type(error).__name__}: {error}")
     say(
         "\nA drive is possible: neuralsim drive"
