@@ -29,10 +29,10 @@ from typing import Annotated, Any
 import msgspec
 import zmq
 
-from bridge.link.drivers import Drivers
+from bridge.link.driver_arbitration import Drivers
 from bridge.link.durations import DurationEstimator
 from bridge.link.motion import compose, reproject
-from bridge.link.shared import FrameExpired, ShmReader, ShmRing, host_id
+from bridge.link.shared_memory import FrameExpired, ShmReader, ShmRing, host_id
 from bridge.link.sockets import Keys, LinkError, Socket, control_endpoint, generate_keys, is_local, load_keys
 from bridge.messages import (
     PROTOCOL,

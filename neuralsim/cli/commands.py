@@ -121,7 +121,7 @@ def _with_torch(task: Callable[[Any], bool | None]) -> int:
     """Run ``task`` with ``neuralsim.training.run``; what goes wrong is one line, and what returns False has failed."""
     from neuralsim import zoo
     from neuralsim.training import run
-    from neuralsim.training.state import SafetensorError
+    from neuralsim.training.checkpoint import SafetensorError
 
     try:
         return FAILED if task(run) is False else 0

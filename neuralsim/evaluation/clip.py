@@ -14,6 +14,7 @@ from bridge.size import Size
 from bridge.tags import Tag
 from neuralsim import classmaps
 from neuralsim.evaluation import measures
+from neuralsim.evaluation.ablations import SHIPPED, WAYS, ThreeWays
 from neuralsim.evaluation.by_class import EVERY, ByClass
 from neuralsim.evaluation.metric_networks import (
     CAMVID_CLASSES,
@@ -25,7 +26,6 @@ from neuralsim.evaluation.metric_networks import (
     iou,
 )
 from neuralsim.evaluation.video import Video
-from neuralsim.evaluation.ways import SHIPPED, WAYS, ThreeWays
 from neuralsim.models.classes import CARLA_TO_CHANNEL, Channel
 from neuralsim.offline import flow, folder
 from neuralsim.offline.folder import RenderOptions

@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from neuralsim.base import machine
-from neuralsim.runtimes import cache, driver, engines, ranges, tensorrt_
+from neuralsim.runtimes import cache, cuda_driver, engines, ranges, tensorrt_
 from neuralsim.runtimes.interface import RUNTIMES, ModelSession, NotCalibrated, RuntimeUnavailable
 from neuralsim.runtimes.loading import load, obstacle
 
@@ -144,8 +144,8 @@ def _loaders() -> int:
     """How many candidates to load at a time: compilers for the processor work side by side, but while one runtime
     captures a CUDA graph, no other may use the GPU."""
     try:
-        driver.gpu()
-    except driver.NoGpu:
+        cuda_driver.gpu()
+    except cuda_driver.NoGpu:
         return min(machine.cores(), 4)
     return 1
 
@@ -187,8 +187,8 @@ def _no_gpu() -> str:
     if _version("torch").endswith("+cpu"):
         return "this PyTorch is for processors alone: for comparison only, with --runtime torch"
     try:
-        driver.check(driver.gpu())
-    except driver.NoGpu as error:
+        cuda_driver.check(cuda_driver.gpu())
+    except cuda_driver.NoGpu as error:
         return f"{error}; on the processor it is for comparison only, with --runtime torch"
     return ""
 
@@ -227,9 +227,9 @@ def _path(graph: Path, height: int, width: int, threads: int | None) -> Path:
         "versions": {name: _version(name) for name in _DISTRIBUTIONS},
     }
     try:
-        gpu = driver.gpu()
+        gpu = cuda_driver.gpu()
         facts["gpu"] = (gpu.name, gpu.driver)
-    except driver.NoGpu:
+    except cuda_driver.NoGpu:
         pass
     return cache.folder() / "choices" / f"{cache.key(facts)}.json"
 

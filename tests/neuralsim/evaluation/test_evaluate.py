@@ -16,7 +16,7 @@ from helpers.clips import write_clip
 from bridge.link.motion import reproject
 from bridge.tags import Tag
 from neuralsim import cli
-from neuralsim.evaluation import clip, drives, measures, metric_networks
+from neuralsim.evaluation import clip, drive_metrics, measures, metric_networks
 from neuralsim.evaluation.by_class import ByClass
 from neuralsim.evaluation.clip import camvid_of_tag
 from neuralsim.evaluation.metric_networks import CAMVID_CLASSES, MetricNetwork
@@ -123,12 +123,12 @@ def test_a_loop_through_the_town_comes_back_to_the_same_view() -> None:
 
 @pytest.mark.slow
 def test_drift_and_return_are_measured_on_real_drives(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(drives, "_AFRESH", 4)
-    monkeypatch.setattr(drives, "_FROM", 2)
-    found = drives.drift("street-rt", "auto", frames=7, threads=1)
+    monkeypatch.setattr(drive_metrics, "_AFRESH", 4)
+    monkeypatch.setattr(drive_metrics, "_FROM", 2)
+    found = drive_metrics.drift("street-rt", "auto", frames=7, threads=1)
     assert found["compared"] == 2
     assert found["worst"] == max(abs(value) for value in found["change"].values())
-    back = drives.comes_back("street-rt", "auto", most=13)
+    back = drive_metrics.comes_back("street-rt", "auto", most=13)
     assert back["compared"] == 2
     assert 10.0 < back["frame_by_frame"]["psnr"] < 60.0
     assert 10.0 < back["with_state"]["psnr"] < 60.0
