@@ -20,6 +20,7 @@ from neuralsim.evaluation import clip, drive_metrics, measures, metric_networks
 from neuralsim.evaluation.by_class import ByClass
 from neuralsim.evaluation.clip import camvid_of_tag
 from neuralsim.evaluation.metric_networks import CAMVID_CLASSES, MetricNetwork
+from neuralsim.evaluation.object_crops import ObjectCrops, windows
 from neuralsim.evaluation.town_drive import TownLoop
 
 # Measures -------------------------------------------------------------------------------------------------------------
@@ -170,6 +171,40 @@ def test_three_frames_say_nothing_by_class() -> None:
     for _ in range(3):
         by_class.add(np.zeros((64, 64, 3), np.uint8), np.ones((64, 64, 3), np.uint8), np.zeros((64, 64), np.uint8))
     assert by_class.figures() is None
+
+
+# Objects --------------------------------------------------------------------------------------------------------------
+
+
+def test_objects_that_are_painted_flat_are_far_from_real_ones_and_others_are_not() -> None:
+    """Cars of noise on a plain road: painted exactly they have no distance, painted white a large one."""
+    rng = np.random.default_rng(0)
+    crops = ObjectCrops(cast(MetricNetwork, Brightness()), ("real", "same", "flat"), "real")
+    for _ in range(20):
+        label = np.full((192, 256), CAMVID_CLASSES.index("road"), np.uint8)
+        for column in (20, 150):
+            label[80:130, column : column + 80] = CAMVID_CLASSES.index("car")
+        label[10:14, 10:14] = CAMVID_CLASSES.index("pedestrian")  # too small to have a shape
+        real = rng.integers(0, rng.integers(100, 250), (192, 256, 3)).astype(np.uint8)
+        flat = np.where((label == CAMVID_CLASSES.index("car"))[..., None], 250, real).astype(np.uint8)
+        crops.add({"real": real, "same": real, "flat": flat}, label)
+    found = crops.figures()
+    assert found["same"]["vehicles"]["crops"] == 40
+    assert found["same"]["vehicles"]["ratio"] < 1e-6
+    assert found["flat"]["vehicles"]["ratio"] > 5.0
+    assert "people" not in found["flat"]
+
+
+def test_windows_are_squares_within_the_frame() -> None:
+    mask = np.zeros((100, 160), np.uint8)
+    mask[0:20, 0:50] = mask[60:100, 120:160] = mask[30:95, 60:80] = 1
+    mask[5:8, 100:103] = 1
+    found = windows(mask)
+    assert len(found) == 3
+    for rows, columns in found:
+        assert rows.stop - rows.start == columns.stop - columns.start
+        assert 0 <= rows.start < rows.stop <= 100
+        assert 0 <= columns.start < columns.stop <= 160
 
 
 # neuralsim evaluate ---------------------------------------------------------------------------------------------------
