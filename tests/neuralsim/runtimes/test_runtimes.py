@@ -225,7 +225,8 @@ def test_without_a_driver_tensorrt_is_never_touched(own_cache: Path, tmp_path: P
         )
         assert done.returncode == code, done.stderr
         assert words in (done.stdout if code == 0 else done.stderr)
-        assert code == 0 or len(done.stderr.splitlines()) == 1, done.stderr
+        said = [line for line in done.stderr.splitlines() if not line.startswith("waiting for:")]  # on a slow machine
+        assert code == 0 or len(said) == 1, done.stderr
 
 
 def test_a_driver_that_is_too_old_or_has_no_gpu_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
