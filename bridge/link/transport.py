@@ -33,7 +33,16 @@ from bridge.link.driver_arbitration import Drivers
 from bridge.link.durations import DurationEstimator
 from bridge.link.motion import compose, reproject
 from bridge.link.shared_memory import FrameExpired, ShmReader, ShmRing, host_id
-from bridge.link.sockets import Keys, LinkError, Socket, control_endpoint, generate_keys, is_local, load_keys
+from bridge.link.sockets import (
+    Keys,
+    LinkError,
+    Socket,
+    control_endpoint,
+    generate_keys,
+    generate_observer,
+    is_local,
+    load_keys,
+)
 from bridge.messages import (
     PROTOCOL,
     TOPIC,
@@ -58,6 +67,7 @@ __all__ = [
     "LinkTimeout",
     "control_endpoint",
     "generate_keys",
+    "generate_observer",
     "is_local",
     "load_keys",
 ]
@@ -152,7 +162,7 @@ class FramePublisher(Socket):
     ) -> None:
         self._ring = ShmRing()
         options = {"SNDHWM": SHARED_QUEUE, "RCVHWM": 64, "ROUTER_MANDATORY": 1, "MAXMSGSIZE": 4096}
-        super().__init__(zmq.ROUTER, endpoint, keys, True, **options)
+        super().__init__(zmq.ROUTER, endpoint, keys, True, watched=True, **options)
         self.lockstep, self.timeout = lockstep, timeout
         self.malformed = 0  # messages that violate the protocol
         self._receivers: dict[bytes, _Receiver] = {}
@@ -288,7 +298,9 @@ class FrameSubscriber(Socket):
         interactive: bool = False,
         shared: bool = True,
     ) -> None:
-        super().__init__(zmq.DEALER, endpoint, keys, False, RCVHWM=SHARED_QUEUE, SNDHWM=QUEUE, MAXMSGSIZE=1 << 28)
+        super().__init__(
+            zmq.DEALER, endpoint, keys, False, watched=True, RCVHWM=SHARED_QUEUE, SNDHWM=QUEUE, MAXMSGSIZE=1 << 28
+        )
         self.lockstep, self.ahead, self.interactive = lockstep, ahead, interactive
         self.received = 0  # frames handed out
         self.skipped = 0  # frames not handed out
