@@ -100,6 +100,14 @@ class Lamp:
 
 
 @dataclass
+class Impact:
+    """The ego's newest collision."""
+
+    what: str = ""  # it was with: "building", "pole", "car", "pedestrian", ...; "" for none yet
+    speed: float = 0.0  # m/s that it changed the ego's velocity by
+
+
+@dataclass
 class Frame:
     """One tick as the renderer sees it. Planes are C-contiguous, all of the camera's height and width.
 
@@ -125,6 +133,7 @@ class Frame:
     play: str = ""  # JSON of the scenario director's report at this tick, "" without one
     view: str = ""  # which of several cameras this is, "" the first or only one
     notice: str = ""  # a message for the driver, repeated for some frames
+    impact: Impact = field(default_factory=Impact)  # since spawn; ``ego.collisions`` counts them
     skipped: int = 0  # frames dropped by this receiver since the one before (never sent, filled on arrival)
 
 
@@ -202,6 +211,7 @@ def pack(frame: Frame) -> list[Any]:
         "play": frame.play,
         "view": frame.view,
         "notice": frame.notice,
+        "impact": (frame.impact.what, frame.impact.speed),
     }
     return [TOPIC, msgpack.packb(header), *parts]
 
@@ -236,6 +246,7 @@ def unpack(parts: Sequence[Buffer]) -> Frame:
         play=take.text("play"),
         view=take.text("view"),
         notice=take.text("notice"),
+        impact=take.impact(),
     )
 
 
@@ -324,6 +335,15 @@ class _Fields:
         if max(abs(right), abs(down)) > 1.0:
             raise ProtocolError(f"{self._what}: jitter of more than a pixel")
         return right, down
+
+    def impact(self) -> Impact:
+        """The newest collision; bridges of before do not tell."""
+        if "impact" not in self._values:
+            return Impact()
+        value = self("impact", list)
+        if len(value) != 2 or type(value[0]) is not str or len(value[0]) > MAX_NAME:
+            raise ProtocolError(f"{self._what}: impact is not (what, speed)")
+        return Impact(value[0], _real(value[1], f"{self._what}: impact"))
 
     def real(self, name: str) -> float:
         return _real(self._values.get(name), f"{self._what}: {name}")

@@ -25,10 +25,10 @@ from bridge.carla_client.connection import CALL_TIMEOUT, VERSION, connect, lost,
 from bridge.carla_client.options import BridgeOptions
 from bridge.carla_client.rig import OURS, CameraRig, SensorTimeout, mark, matrix
 from bridge.carla_client.spawn_points import SpawnPoints
-from bridge.carla_client.surroundings import Surroundings
+from bridge.carla_client.surroundings import Surroundings, collided_with
 from bridge.link.pacing import FramePacer
 from bridge.link.transport import ControlReceiver, FramePublisher, LinkError, control_endpoint
-from bridge.messages import Camera, Control, Ego, Frame
+from bridge.messages import Camera, Control, Ego, Frame, Impact
 from bridge.process.lifetime import BridgeError, Lifetime, end
 from bridge.process.options import parse
 from bridge.process.presets import WEATHERS
@@ -39,6 +39,8 @@ NOTICE_SECONDS = 2.0  # s for which frames repeat a notice: some of them may be 
 LIVENESS_WAIT = 0.5  # s in which a bridge that lives makes a tick
 WARM_UP_TICKS = 12  # ticks before a drive's first frame
 START_FRAME_MULTIPLE = 12  # a drive begins at such a tick; more ticks than a client needs to enter sync mode
+LASTING_CONTACT = 0.5  # s without a blow after which the next one with the same actor is another collision
+DEFAULT_MASS = 1500.0  # kg, of an ego that does not tell its own
 STARTUP_TIMEOUT = 90.0  # s per call until the first frame: servers load assets or compile their kernels
 
 
@@ -144,7 +146,8 @@ class CarlaBridge:
             self._ego = self._director.spawn(self._world, self._map)
         self._actors.append(self._ego)
         self._set_weather(weather)
-        self._collisions = 0
+        self._collisions, self._impact = 0, Impact()
+        self._mass = DEFAULT_MASS
         self._watch_collisions()
         self._rig = CameraRig(self._world, self._ego, size, fov, mount, self._jitter)
         self._rig.want(self.planes)
@@ -275,6 +278,7 @@ class CarlaBridge:
             play=play,
             view=view,
             notice=self._notice[0] if self.sequence < self._notice[1] else "",
+            impact=self._impact,
         )
         self.sequence += 1
         return frame
@@ -287,7 +291,7 @@ class CarlaBridge:
                 break
         self._ego.set_target_velocity(carla.Vector3D())
         self._ego.set_transform(point)
-        self._collisions = 0
+        self._collisions, self._impact = 0, Impact()
         self._autopilot.reset()
 
     def close(self) -> None:
@@ -340,7 +344,11 @@ class CarlaBridge:
         def count(event: Any) -> None:
             """Count a lasting contact with the same actor as one collision."""
             other = event.other_actor.id if event.other_actor else 0
-            self._collisions += event.timestamp - last.get(other, -9.0) > 0.5
+            blow = event.normal_impulse.length() / self._mass
+            new = event.timestamp - last.get(other, -9.0) > LASTING_CONTACT
+            if new or blow > self._impact.speed:  # a lasting contact is as hard as its hardest blow
+                self._impact = Impact(collided_with(event.other_actor), blow)
+            self._collisions += new
             last[other] = event.timestamp
 
         blueprint = self._world.get_blueprint_library().find("sensor.other.collision")
@@ -371,8 +379,9 @@ class CarlaBridge:
         extent = self._ego.bounding_box.extent
         wheelbase, lock = 1.2 * extent.x, radians(40.0)
         with contextlib.suppress(RuntimeError):
-            wheels = self._ego.get_physics_control().wheels
-            lock = radians(max(wheel.max_steer_angle for wheel in wheels)) or lock
+            physics = self._ego.get_physics_control()
+            lock = radians(max(wheel.max_steer_angle for wheel in physics.wheels)) or lock
+            self._mass = physics.mass or self._mass
         return Autopilot(self._map, extent.x, extent.y, wheelbase, lock, self.seed)
 
     def _want_planes(self) -> None:
