@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from math import atan
 
 import pygame
 
@@ -33,6 +34,7 @@ HELP: tuple[tuple[str, tuple[tuple[tuple[str, ...], str], ...]], ...] = (
             (("A", "D", "Left", "Right"), "steer"),
             (("Space",), "hand brake"),
             (("Q",), "reverse on / off"),
+            (("N",), "horn"),
             (("P",), "autopilot on / off"),
             (("Backspace",), "respawn"),
         ),
@@ -51,15 +53,24 @@ HELP: tuple[tuple[str, tuple[tuple[tuple[str, ...], str], ...]], ...] = (
             (("C",), "next weather"),
             (("T",), "next style, or the weather's"),
             (("E",), "edit: trees for buildings ..."),
-            (("F", "Pause"), "pause"),
-            (("R",), "record on / off"),
-            (("F12", "Ctrl+S"), "screenshot"),
-            (("Tab",), "hide the HUD"),
             (("G",), "guide: whose look is painted"),
-            (("F2",), "frame graph"),
             (("L",), "late warp on / off"),
+            (("F", "Pause"), "pause"),
+            (("Esc",), "pause and menu"),
+            (("Ctrl+Q",), "quit at once"),
+        ),
+    ),
+    (
+        "Window",
+        (
+            (("R",), "record on / off, without HUD"),
+            (("F12", "Ctrl+S"), "screenshot without HUD"),
+            (("Shift+F12",), "screenshot as it is"),
+            (("Tab",), "hide the HUD"),
+            (("F3",), "HUD in full; or click on it"),
+            (("F2",), "frame graph"),
+            (("F11", "Alt+Enter"), "fullscreen"),
             (("H", "F1"), "this help"),
-            (("Esc", "Ctrl+Q"), "quit"),
         ),
     ),
     (
@@ -70,7 +81,7 @@ HELP: tuple[tuple[str, tuple[tuple[tuple[str, ...], str], ...]], ...] = (
             (("A",), "hand brake"),
             (("B",), "reverse"),
             (("X", "Y"), "autopilot, weather"),
-            (("Back", "Start"), "respawn, pause"),
+            (("Back", "Start"), "respawn, menu"),
         ),
     ),
 )
@@ -78,9 +89,14 @@ HELP: tuple[tuple[str, tuple[tuple[tuple[str, ...], str], ...]], ...] = (
 _THROTTLE_RATE = 5.0  # per second while pressed; manual_control: 0.1 per frame at 60 Hz
 _BRAKE_RATE = 8.0
 _RELEASE_RATE = 10.0
-_STEER_RATE = 1.1  # per second while pressed; manual_control: 5e-4 per millisecond, here quicker at its beginning
-_CENTRE_RATE = 4.0  # per second back to the middle
+_BACKING = 0.6  # throttle that a held key gives in reverse
+_STEER_TIME = 0.4  # s in which a held key steers as far as it does at that speed
+_STEER_RATE = 1.1  # per second at most; manual_control: 5e-4 per millisecond, here quicker at its beginning
+_CENTRE_TIME = 0.18  # s back to the middle from there
 _STEER_LIMIT = 0.7  # as manual_control; less at speed, see `_steer_limit`
+_ACROSS = 4.5  # m/s^2 that a held key turns with
+_LEAST_LIMIT = 0.05
+_WHEELBASE, _LOCK, _CURVE = 2.85, 0.66, 22.0  # m, radians, m/s: of a car in the town, and as CARLA's steering curve
 _DEAD_ZONE = 0.06
 
 _TOGGLES = {
@@ -99,10 +115,14 @@ _TOGGLES = {
     pygame.K_TAB: "hud",
     pygame.K_g: "guide",
     pygame.K_F2: "graph",
+    pygame.K_F3: "full_hud",
+    pygame.K_F11: "fullscreen",
     pygame.K_l: "late_warp",
-    pygame.K_ESCAPE: "quit",
+    pygame.K_ESCAPE: "menu",
 }
 _WITH_CTRL = {pygame.K_s: "screenshot", pygame.K_q: "quit"}
+_WITH_ALT = {pygame.K_RETURN: "fullscreen", pygame.K_KP_ENTER: "fullscreen"}
+_WITH_SHIFT = {pygame.K_F12: "screenshot_dressed"}
 _VIEW_KEYS = {pygame.K_1 + n: View(n + 1) for n in range(6)} | {pygame.K_KP1 + n: View(n + 1) for n in range(6)}
 _PEDALS = {
     pygame.K_w: "throttle",
@@ -115,7 +135,8 @@ _PEDALS = {
     pygame.K_RIGHT: "right",
     pygame.K_SPACE: "hand_brake",
 }
-_BUTTONS = {1: "reverse", 2: "autopilot", 3: "weather", 6: "respawn", 7: "pause"}
+_HELD = {pygame.K_n: "horn"}  # what is not driving but lasts while it is held
+_BUTTONS = {1: "reverse", 2: "autopilot", 3: "weather", 6: "respawn", 7: "menu"}
 
 
 @dataclass(frozen=True)
@@ -169,9 +190,13 @@ def approach(value: float, target: float, step: float) -> float:
     return min(value + step, target) if target > value else max(value - step, target)
 
 
-def _steer_limit(speed: float) -> float:
-    """The most a held key steers: 0.7 when slow (as CARLA), 0.18 at 100 km/h; a wheel or stick has the full range."""
-    return max(_STEER_LIMIT / (1.0 + (speed / 16.0) ** 2), 0.12)
+def _steer_limit(speed: float, sharpness: float) -> float:
+    """The most a held key steers at ``speed`` (m/s): what turns the car with ``sharpness`` times 4.5 m/s^2 across.
+
+    0.7 when slow, as CARLA's, 0.13 at 50 km/h, where that would slide. A wheel or stick has the full range.
+    """
+    angle = atan(_WHEELBASE * _ACROSS * sharpness / max(speed * speed, 1e-3))
+    return min(max(angle / (_LOCK / (1.0 + (speed / _CURVE) ** 2)), _LEAST_LIMIT), _STEER_LIMIT)
 
 
 class Inputs:
@@ -181,6 +206,7 @@ class Inputs:
         self.wanted = Control(sequence=0, autopilot=autopilot)
         self.device: Device | None = None
         self.device_name = ""
+        self.sharpness = 1.0  # of held keys' steering; 1 is the default
         self._act = act  # called with the name of a command this class does not carry out itself
         self._choose = choose
         self._held: dict[int, str] = {}
@@ -196,7 +222,7 @@ class Inputs:
         elif event.type == pygame.KEYUP:
             self._held.pop(event.key, None)
         elif event.type == pygame.WINDOWFOCUSLOST:
-            self._held.clear()  # the key's release goes to another window
+            self.release()  # the key's release goes to another window
         elif event.type == pygame.JOYAXISMOTION and self._from_device(event):
             self.device.values[event.axis] = event.value  # type: ignore[union-attr]
             if self.wanted.autopilot and self.device.pressed:  # type: ignore[union-attr]
@@ -214,18 +240,35 @@ class Inputs:
             self.device, self.device_name = None, ""
             self._act("unplugged")
 
+    def release(self) -> None:
+        """Let go of all keys."""
+        self._held.clear()
+
+    def holds(self, what: str) -> bool:
+        """Whether a key of that meaning is held, such as "horn"."""
+        return what in self._held.values()
+
+    def pause(self, paused: bool) -> None:
+        """Hold the simulation, or let it go on."""
+        self.wanted = replace(self.wanted, paused=paused)
+
     def control(self, seconds: float, speed: float) -> Control:
         """What the driver wants after another ``seconds``, at ``speed`` m/s; ``sequence`` and ``stamp`` are not set."""
         held = set(self._held.values())
         wanted = self.wanted
-        throttle = approach(wanted.throttle, *_pedal_step("throttle" in held, _THROTTLE_RATE, seconds))
+        most = _BACKING if wanted.reverse else 1.0
+        throttle = min(approach(wanted.throttle, *_pedal_step("throttle" in held, _THROTTLE_RATE, seconds)), most)
         brake = approach(wanted.brake, *_pedal_step("brake" in held, _BRAKE_RATE, seconds))
         side = ("right" in held) - ("left" in held)
+        limit = _steer_limit(abs(speed), self.sharpness)
         if side:
             start = wanted.steer if wanted.steer * side > 0.0 else 0.0  # as in manual_control: never through the middle
-            steer = approach(start, side * _steer_limit(abs(speed)), _STEER_RATE * seconds)
+            rate = min(limit / _STEER_TIME, _STEER_RATE)
+            # Faster than it may be steered now: back at the rate of a released key.
+            rate = rate if abs(start) <= limit else limit / _CENTRE_TIME
+            steer = approach(start, side * limit, rate * seconds)
         else:
-            steer = approach(wanted.steer, 0.0, _CENTRE_RATE * seconds)
+            steer = approach(wanted.steer, 0.0, max(limit, abs(wanted.steer)) / _CENTRE_TIME * seconds)
         hand_brake = "hand_brake" in held
         device = self.device
         if device is not None:
@@ -240,13 +283,18 @@ class Inputs:
         return self.wanted
 
     def _key_down(self, key: int, modifiers: int) -> None:
-        if modifiers & pygame.KMOD_CTRL:
-            if key in _WITH_CTRL:
-                self._act(_WITH_CTRL[key])
+        if modifiers & (pygame.KMOD_CTRL | pygame.KMOD_ALT):
+            meant = _WITH_CTRL if modifiers & pygame.KMOD_CTRL else _WITH_ALT
+            if key in meant:
+                self._act(meant[key])
+        elif modifiers & pygame.KMOD_SHIFT and key in _WITH_SHIFT:
+            self._act(_WITH_SHIFT[key])
         elif key in _PEDALS:
             self._held[key] = _PEDALS[key]
             if self.wanted.autopilot:
                 self._take_over()
+        elif key in _HELD:
+            self._held[key] = _HELD[key]
         elif key in _VIEW_KEYS:
             self._choose(_VIEW_KEYS[key])
         elif key in _TOGGLES:

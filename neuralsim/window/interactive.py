@@ -15,15 +15,21 @@ from neuralsim.window.window import Window, WindowError  # isort: skip (before p
 import pygame
 
 from bridge.messages import Frame
+from bridge.process.settings import SettingsError
+from bridge.size import Size
 from neuralsim.guide import GUIDES
 from neuralsim.recording.mp4 import RecordingError
 from neuralsim.renderer.remap import Remap, following
 from neuralsim.session.loop import DriveLoop
 from neuralsim.session.options import DriveOptions
 from neuralsim.session.session import DriveError, PaintedFrame, follows_picture
+from neuralsim.window import settings
+from neuralsim.window.cards import Loading
+from neuralsim.window.feel import Feel
 from neuralsim.window.hud import HudState
 from neuralsim.window.inputs import Inputs
 from neuralsim.window.late_warp import LateWarp, compile_kernels
+from neuralsim.window.pause import pause_page
 
 _BUSY = 0.010  # seconds between looks at the keys while pedals or steering move
 _CALM = 0.050  # otherwise; events and pictures wake the loop up at once
@@ -44,12 +50,25 @@ class WindowDrive(DriveLoop):
 
     def __init__(self, options: DriveOptions) -> None:
         super().__init__(options, _wake)
+        self._file = settings.path()
         try:
-            self.window = Window(options.shown, 1.0 if options.show else 2.0)
+            self.settings = chosen = settings.load(self._file)
+            self.window = Window(
+                options.shown, 1.0 if options.show else 2.0, wanted=chosen.window, fullscreen=chosen.fullscreen
+            )
         except WindowError as error:
             raise DriveError(f"{error}: {self.way_out}") from None
+        except SettingsError as error:
+            raise DriveError(str(error)) from None
+        self._opened = self.window.windowed
         self.hud = self.window.hud
+        self.hud.full = chosen.full_hud
+        self.menu = self.window.menu
+        self.menu.changed = self._menu_changed
+        self._was_paused = False  # before the menu was opened
         self.inputs = Inputs(self._act, self.window.choose, autopilot=options.autopilot)
+        self.inputs.sharpness = chosen.steering
+        self.feel = Feel(chosen, self.window.jolt)
         self.state = HudState(model=options.model)
         self._record_path = options.record  # where the next recording goes; None: none is wanted
         self._recording_clock = 0.0  # seconds of pauses, taken out of the recording
@@ -80,7 +99,7 @@ class WindowDrive(DriveLoop):
                 wanted.rgb = self.window.needs_rgb or session.wants_picture
                 pause = _CALM if wanted == before else _BUSY
                 looked = now
-                session.paused = wanted.paused
+                session.paused = self.feel.sound.muted = wanted.paused
                 self._resting = self._resting or wanted.paused
                 self.controls.send(wanted, session.controls)
                 picture = session.take(0.0)
@@ -94,7 +113,7 @@ class WindowDrive(DriveLoop):
                     troubled = now
                 elif self._last is None:
                     if now - drawn >= _CALM or redraw:
-                        self.window.loading(list(session.steps.items()), now - begun)
+                        self.window.loading(Loading(list(session.steps.items()), now - begun))
                         drawn = now
                 elif now >= self._due(drawn) - 0.001:
                     self._show_moved(self._last)
@@ -104,6 +123,8 @@ class WindowDrive(DriveLoop):
                     self.window.again(self.state)
                     drawn = now
         finally:
+            self.feel.sound.stop()
+            self._remember()
             self.window.close()
 
     def _events(self, pause: float) -> bool:
@@ -113,12 +134,16 @@ class WindowDrive(DriveLoop):
         for event in (first, *pygame.event.get()):
             if event.type == pygame.NOEVENT:
                 continue
+            if self.menu.handle(event):
+                redraw = True
+                continue
             self.inputs.handle(event)
             redraw = self.window.handle(event) or event.type == pygame.KEYDOWN or redraw
         return redraw
 
     def _show(self, picture: PaintedFrame) -> None:
         if self._last is None:
+            self.feel.sound.start()
             self.hud.notify("Press H for help")
             self.say_about_runtime()
             if self.session.note:
@@ -133,6 +158,10 @@ class WindowDrive(DriveLoop):
             self._recording_clock += gap / 1e9
         self._resting = False
         self._fill_state()
+        device = self.inputs.device
+        said = self.feel.frame(picture.frame, self.inputs.holds("horn"), device.joystick if device else None)
+        if said:
+            self.hud.notify(said)
         self._late_warp.frame(picture.frame)
         self.window.remap = picture.remap
         self.window.show(picture.frame, picture.neural, self.state)
@@ -178,8 +207,6 @@ class WindowDrive(DriveLoop):
         old, new = before.frame, now.frame
         if new.weather_name and new.weather_name != old.weather_name:
             self.hud.notify(f"Weather: {new.weather_name}")
-        if new.ego.collisions > old.ego.collisions:
-            self.hud.notify("Collision")
         if new.notice and new.notice != old.notice:
             self.hud.notify(new.notice)
 
@@ -203,7 +230,9 @@ class WindowDrive(DriveLoop):
         state.warping = self._warping
         state.paused, state.reverse = wanted.paused, wanted.reverse
         state.recording = self.recorded_seconds if self.recorder is not None else None
+        state.recorded_to = str(self.recorder.path) if self.recorder is not None else ""
         state.device = self.inputs.device_name
+        state.units = self.settings.units
 
     def _town(self) -> str:
         options = self.options
@@ -239,10 +268,16 @@ class WindowDrive(DriveLoop):
         wanted = self.inputs.wanted
         if command == "quit":
             self.interrupted = True
+        elif command == "menu":
+            self._open_menu()
         elif command == "help":
-            self.hud.help = not self.hud.help
+            self.hud.help.turn()
         elif command == "hud":
             self.hud.visible = not self.hud.visible
+        elif command == "full_hud":
+            self.hud.full = not self.hud.full
+        elif command == "fullscreen":
+            self.window.toggle_fullscreen()
         elif command == "graph":
             self.hud.graph = not self.hud.graph
         elif command == "guide":
@@ -261,8 +296,8 @@ class WindowDrive(DriveLoop):
                 self._record_path = self.options.recordings / time.strftime("drive-%Y%m%d-%H%M%S.mp4")
             else:
                 self.hud.notify(f"Saved {self._stop_recording()}")
-        elif command == "screenshot":
-            self._screenshot()
+        elif command in ("screenshot", "screenshot_dressed"):
+            self._screenshot(dressed=command == "screenshot_dressed")
         elif command == "autopilot":
             self.hud.notify("Autopilot on" if wanted.autopilot else "Autopilot off: you drive")
         elif command == "take_over":
@@ -294,11 +329,39 @@ class WindowDrive(DriveLoop):
         session.style = styles[(styles.index(session.style) + 1) % len(styles)]
         self.hud.notify(f"Style: {session.style or 'of the weather'}")
 
-    def _screenshot(self) -> None:
+    def _open_menu(self) -> None:
+        """Pause and offer what there is; what has nothing to lose yet is left at once."""
+        if self.hud.help.page is not None:
+            self.hud.help.close()
+        elif self._last is None:
+            self.interrupted = True
+        else:
+            self.menu.open(pause_page(self._act, self.menu.close))
+
+    def _menu_changed(self, shown: bool) -> None:
+        """The menu has been opened or closed: the simulation stands while it is open."""
+        if shown:
+            self._was_paused = self.inputs.wanted.paused
+            self.inputs.release()
+        self.inputs.pause(shown or self._was_paused)
+
+    def _remember(self) -> None:
+        """Keep what was changed about the window by hand."""
+        window, chosen = self.window, self.settings.model_copy()
+        if window.windowed != self._opened:
+            chosen.window = Size(*window.windowed)
+        chosen.fullscreen, chosen.full_hud = window.fullscreen, self.hud.full
+        if chosen != self.settings:
+            try:
+                settings.save(self._file, chosen)
+            except OSError as error:
+                logger().warning(f"cannot keep the window's settings: {error}")
+
+    def _screenshot(self, dressed: bool) -> None:
         if self._last is None:
             return
         try:
-            self.hud.notify(f"Saved {self.window.screenshot(self.options.recordings)}")
+            self.hud.notify(f"Saved {self.window.screenshot(self.options.recordings, dressed=dressed)}")
         except OSError as error:
             self.hud.notify(f"No screenshot: {error}")
 
