@@ -124,13 +124,12 @@ class BenchProcesses(Processes):
         self._job = job
         self._frames = ""
 
-    def start(self, name: str, module: str, *arguments: str) -> Child:
+    def start(self, name: str, module: str, *arguments: str, later: bool = False) -> Child:
         """As the drive starts them; the bridge with injected faults, if any."""
         if name == "bridge" and self._job.faults:
-            return super().start(
-                name, "neuralsim.bench.fault_injection", self._job.faults.to_json(), module, *arguments
-            )
-        return super().start(name, module, *arguments)
+            faults = self._job.faults.to_json()
+            return super().start(name, "neuralsim.bench.fault_injection", faults, module, *arguments, later=later)
+        return super().start(name, module, *arguments, later=later)
 
     def endpoint(self) -> str:
         """Of the wanted kind."""

@@ -113,7 +113,7 @@ class WindowDrive(DriveLoop):
                     troubled = now
                 elif self._last is None:
                     if now - drawn >= _CALM or redraw:
-                        self.window.loading(Loading(list(session.steps.items()), now - begun))
+                        self.window.loading(Loading(list(session.steps.items()), now - begun, session.doing))
                         drawn = now
                 elif now >= self._due(drawn) - 0.001:
                     self._show_moved(self._last)
