@@ -108,6 +108,23 @@ class Impact:
 
 
 @dataclass
+class Chart:
+    """The lanes of a map as lines, seen from above."""
+
+    name: str
+    lines: list[np.ndarray]  # f32 (N, 2) each, m, in the direction of travel
+    widths: np.ndarray  # f32 (len(lines),), m
+
+
+def _nowhere() -> np.ndarray:
+    return np.zeros((0, 2), np.float32)
+
+
+def _nobody() -> np.ndarray:
+    return np.zeros((0, 4), np.float32)
+
+
+@dataclass
 class Frame:
     """One tick as the renderer sees it. Planes are C-contiguous, all of the camera's height and width.
 
@@ -134,6 +151,11 @@ class Frame:
     view: str = ""  # which of several cameras this is, "" the first or only one
     notice: str = ""  # a message for the driver, repeated for some frames
     impact: Impact = field(default_factory=Impact)  # since spawn; ``ego.collisions`` counts them
+    mount: str = ""  # which of the ego's cameras a driver looks through, "" the bridge's own
+    route: np.ndarray = field(default_factory=_nowhere)  # f32 (N, 2), the way ahead that is navigated along, m
+    route_left: float = 0.0  # m of it
+    traffic: np.ndarray = field(default_factory=_nobody)  # f32 (N, 4): x, y (m), yaw (radians), 1 for those on foot
+    chart: Chart | None = None  # of the map, until a control says that it has come
     skipped: int = 0  # frames dropped by this receiver since the one before (never sent, filled on arrival)
 
 
@@ -161,6 +183,14 @@ class Control:
     quit: bool = False  # the driver has left; the bridge may end
     driver: str = ""  # who sends it, the same in all of a window's controls
     leaving: bool = False  # the last one of this driver: somebody else may drive
+    camera: str = ""  # of the ego's, to look through
+    chart: str = ""  # name of the map whose chart has come
+    going: int = 0  # counts destinations
+    goal: bool = False  # there is one
+    goal_x: float = 0.0  # m, of the newest one
+    goal_y: float = 0.0
+    preset: str = ""  # weather to change to when this changes
+    minutes: int = 0  # after midnight, 1 to 1440, that the sun is to stand as at; 0: as the weather says
 
 
 Buffer = bytes | bytearray | memoryview
@@ -212,7 +242,18 @@ def pack(frame: Frame) -> list[Any]:
         "view": frame.view,
         "notice": frame.notice,
         "impact": (frame.impact.what, frame.impact.speed),
+        "mount": frame.mount,
+        "route": (frame.route_left, frame.route.astype("<f4").tobytes()),
+        "traffic": frame.traffic.astype("<f4").tobytes(),
     }
+    if frame.chart is not None:
+        chart = frame.chart
+        header["chart"] = (
+            chart.name,
+            np.array([len(line) for line in chart.lines], "<u4").tobytes(),
+            b"".join([line.astype("<f4").tobytes() for line in chart.lines]),
+            chart.widths.astype("<f4").tobytes(),
+        )
     return [TOPIC, msgpack.packb(header), *parts]
 
 
@@ -247,6 +288,11 @@ def unpack(parts: Sequence[Buffer]) -> Frame:
         view=take.text("view"),
         notice=take.text("notice"),
         impact=take.impact(),
+        mount=take.text("mount"),
+        route=take.route(),
+        route_left=take.route_left(),
+        traffic=take.traffic(),
+        chart=take.chart(),
     )
 
 
@@ -261,7 +307,7 @@ def unpack_control(part: Buffer) -> Control:
     take = _Fields(header, "control")
     values: dict[str, Any] = {}
     for name, default in _CONTROL.items():
-        if name in _SINCE_DRIVERS and name not in header:
+        if name in _LATER and name not in header:
             values[name] = default
         elif isinstance(default, str):
             values[name] = take(name, str)
@@ -270,13 +316,22 @@ def unpack_control(part: Buffer) -> Control:
         elif isinstance(default, bool):
             values[name] = take(name, bool)
         elif isinstance(default, float):
-            values[name] = min(max(take.real(name), -1.0 if name == "steer" else 0.0), 1.0)
+            least, most = _RANGES[name]
+            values[name] = min(max(take.real(name), least), most)
         else:
             values[name] = take.count(name)
     return Control(**values)
 
 
-_SINCE_DRIVERS = ("driver", "leaving")  # that windows of before do not send
+#: That windows of before do not send.
+_LATER = (
+    "driver", "leaving", "camera", "chart", "going", "goal", "goal_x", "goal_y", "preset", "minutes",
+)  # fmt: skip
+_ANYWHERE = 1e6  # m from the middle of a map
+_RANGES = {
+    "throttle": (0.0, 1.0), "brake": (0.0, 1.0), "steer": (-1.0, 1.0),
+    "goal_x": (-_ANYWHERE, _ANYWHERE), "goal_y": (-_ANYWHERE, _ANYWHERE),
+}  # fmt: skip
 _EGO = [f.name for f in fields(Ego)]
 _CONTROL: dict[str, Any] = {f.name: getattr(Control(0), f.name) for f in fields(Control)}
 
@@ -345,6 +400,39 @@ class _Fields:
             raise ProtocolError(f"{self._what}: impact is not (what, speed)")
         return Impact(value[0], _real(value[1], f"{self._what}: impact"))
 
+    def route(self) -> np.ndarray:
+        """The way ahead; bridges of before know none."""
+        return _points(self._route()[1], 2, f"{self._what}: route")
+
+    def route_left(self) -> float:
+        """Metres of it."""
+        return _real(self._route()[0], f"{self._what}: route")
+
+    def _route(self) -> list[Any]:
+        value = self("route", list) if "route" in self._values else [0.0, b""]
+        if len(value) != 2:
+            raise ProtocolError(f"{self._what}: route is not (metres, points)")
+        return value
+
+    def traffic(self) -> np.ndarray:
+        """Road users around; bridges of before do not tell."""
+        return _points(self._values.get("traffic", b""), 4, f"{self._what}: traffic")
+
+    def chart(self) -> Chart | None:
+        """The map's chart, in the frames that carry it."""
+        if "chart" not in self._values:
+            return None
+        what, value = f"{self._what}: chart", self("chart", list)
+        if len(value) != 4 or type(value[0]) is not str or not all(type(part) is bytes for part in value[1:]):
+            raise ProtocolError(f"{what} is not (name, lengths, points, widths)")
+        points, widths = _points(value[2], 2, what), _points(value[3], 1, what).reshape(-1)
+        if len(value[1]) != 4 * len(widths):
+            raise ProtocolError(f"{what}: its columns differ in length")
+        lengths = np.frombuffer(value[1], "<u4").astype(np.int64)
+        if lengths.sum() != len(points):
+            raise ProtocolError(f"{what}: its lines do not add up")
+        return Chart(value[0], np.split(points, np.cumsum(lengths)[:-1]), widths)
+
     def real(self, name: str) -> float:
         return _real(self._values.get(name), f"{self._what}: {name}")
 
@@ -370,6 +458,16 @@ def _real(value: Any, what: str) -> float:
     if type(value) not in (float, int) or not isfinite(value) or abs(value) > 1e300:
         raise ProtocolError(f"{what} is not a finite number")
     return float(value)
+
+
+def _points(value: Any, columns: int, what: str) -> np.ndarray:
+    """f32 (N, columns) of finite numbers."""
+    if type(value) is not bytes or len(value) % (4 * columns):
+        raise ProtocolError(f"{what} is not {columns} columns of numbers")
+    found = np.frombuffer(value, "<f4").reshape(-1, columns)
+    if not np.isfinite(found).all():
+        raise ProtocolError(f"{what}: a number is not finite")
+    return found
 
 
 def _matrix(value: Any, what: str) -> np.ndarray:

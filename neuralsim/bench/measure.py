@@ -232,11 +232,11 @@ def _window_drive(job: Job) -> DriveLoop:
             for name in ("flip", "update"):
                 wrap(pygame.display, name, self.flipped, after=True)
 
-        def _act(self, command: str) -> None:
+        def act(self, command: str) -> None:
             """The injected key goes out with the next control, although the autopilot chooses its gears itself."""
             if command == "reverse":
                 self.inputs.wanted = replace(self.inputs.wanted, reverse=not self.inputs.wanted.reverse)
-            super()._act(command)
+            super().act(command)
 
         def flipped(self, *_: object) -> None:
             """Something new is on the screen: a picture, or the last one moved."""

@@ -243,7 +243,7 @@ class DriveSession(threading.Thread):
 
     def _paint(self, subscriber: FrameSubscriber, renderer: NeuralRenderer | TagPainter) -> None:
         heard = time.monotonic()
-        warm = False
+        warm, mount = False, ""
         while not self._ending.is_set():
             frame = subscriber.recv(0.1)
             if frame is None:
@@ -278,6 +278,9 @@ class DriveSession(threading.Thread):
                 frame.stamps["received"] = time.monotonic_ns()
             if not self.painting_since:
                 self.painting_since = frame.stamps["received"]
+            if frame.mount != mount:  # another camera: what was painted is not the past of what it sees
+                painter.reset()
+                mount = frame.mount
             self.newest = frame
             neural = painter.render(frame)
             lamps.draw_of(frame, neural, remap)

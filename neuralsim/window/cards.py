@@ -70,7 +70,7 @@ class HelpCard:
     def _drawn(self, pen: Pen) -> pygame.Surface:
         """All pages side by side, each of the view's size."""
         px, view = pen.px, pen.view
-        row = pen.text("X", SMALL, WHITE).get_height() + px(11)
+        row = pen.text("X", SMALL, WHITE).get_height() + px(8)
         pad, between = px(18), px(26)
         room = view.height - 2 * px(MARGIN) - 2 * pad - row
         columns = [_Column.of(pen, lines) for lines in _in_columns(self._keys, max(room // row, 3))]

@@ -68,9 +68,14 @@ class Feel:
         self.sound.strike(speed)
         if self.settings.jolts:
             self._jolt(strength)
-        if joystick is not None and self.settings.force_feedback > 0.0:
-            force = self.settings.force_feedback * (0.3 + 0.7 * strength)
-            with contextlib.suppress(pygame.error, AttributeError):  # a device without motors
+        if joystick is not None:
+            self.shake(joystick, strength)
+
+    def shake(self, joystick: pygame.joystick.JoystickType, strength: float) -> None:
+        """Let a gamepad or wheel shake, 0 .. 1, as far as it has motors and is wanted to."""
+        force = self.settings.force_feedback * (0.3 + 0.7 * strength)
+        if force > 0.0:
+            with contextlib.suppress(pygame.error, AttributeError):
                 joystick.rumble(force, force, round(120 + 380 * strength))
 
 

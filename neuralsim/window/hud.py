@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 
 import pygame
 
-from bridge.messages import Ego
+from bridge.messages import Ego, Frame
 from neuralsim.window import panels
 from neuralsim.window.cards import HelpCard
 from neuralsim.window.drawing import (
@@ -33,6 +33,7 @@ from neuralsim.window.drawing import (
     mix,
 )
 from neuralsim.window.inputs import HELP
+from neuralsim.window.minimap import Minimap
 from neuralsim.window.settings import Units
 
 _NOTICE = 2.6  # seconds a notice stays
@@ -79,6 +80,7 @@ class Hud:
         self.visible = True
         self.full = False  # all that is known, rather than what a driver needs
         self.graph = False  # of the frames' stages
+        self.minimap = Minimap()
         self.pen = Pen()
         self.help = HelpCard(self.keys)
         self.instruments = pygame.Rect(0, 0, 0, 0)  # where they were drawn last
@@ -96,8 +98,8 @@ class Hud:
         self.full ^= hit
         return hit
 
-    def draw(self, target: pygame.Surface, view: pygame.Rect, state: HudState) -> None:
-        """Draw everything onto ``target`` within ``view``, the rectangle of the picture."""
+    def draw(self, target: pygame.Surface, view: pygame.Rect, state: HudState, frame: Frame | None = None) -> None:
+        """Draw everything onto ``target`` within ``view``, the rectangle of the picture of ``frame``."""
         pen = self.pen
         pen.begin(view)
         if self.help.page is not None:
@@ -109,8 +111,14 @@ class Hud:
                 panels.draw_place(target, pen, state)
             self.draw_measurement(target, state)
             self.draw_instruments(target, state)
+            if frame is not None and not self.minimap.large:
+                self.minimap.draw(target, pen, frame)
         if self.graph:
             self._graph.draw(target, pen, state.graph)
+        if frame is not None and frame.mount == "reversing" and self.visible:
+            panels.draw_reversing_lines(target, pen, frame)
+        if frame is not None and self.minimap.large:
+            self.minimap.draw(target, pen, frame)
         self.draw_notices(target)
 
     def draw_measurement(self, target: pygame.Surface, state: HudState) -> None:

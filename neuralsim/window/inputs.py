@@ -6,7 +6,8 @@ driving feels the same at any frame rate.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import warnings
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from math import atan
 
@@ -24,6 +25,10 @@ VIEW_KEYS: tuple[tuple[tuple[str, ...], str], ...] = (
     (("5",), "motion"),
 )
 
+#: The cameras that V goes through, by ``bridge.messages.Control.camera``, and what they are called.
+CAMERAS = {"": "Driver's seat", "bonnet": "Bonnet", "chase": "Chase camera"}
+_LOOKS = {"look left": "left", "look back": "back", "look right": "right"}
+
 #: What the help overlay shows: groups of (title, ((keys, meaning), ...)).
 HELP: tuple[tuple[str, tuple[tuple[tuple[str, ...], str], ...]], ...] = (
     (
@@ -40,11 +45,25 @@ HELP: tuple[tuple[str, tuple[tuple[tuple[str, ...], str], ...]], ...] = (
         ),
     ),
     (
+        "Gamepad or wheel",
+        (
+            (("Stick", "Wheel"), "steer"),
+            (("Triggers", "Pedals"), "throttle, brake"),
+            (("A",), "hand brake"),
+            (("B",), "reverse"),
+            (("X", "Y"), "autopilot, weather"),
+            (("Back", "Start"), "respawn, menu"),
+        ),
+    ),
+    (
         "Views",
         (
             *VIEW_KEYS,
             (("6",), "split; again: tags / RGB"),
             (("Mouse",), "drag the divider"),
+            (("V",), "seat, bonnet, chase camera"),
+            (("U", "I", "O"), "look left, back, right"),
+            (("M",), "map: click where to go"),
         ),
     ),
     (
@@ -71,17 +90,6 @@ HELP: tuple[tuple[str, tuple[tuple[tuple[str, ...], str], ...]], ...] = (
             (("F2",), "frame graph"),
             (("F11", "Alt+Enter"), "fullscreen"),
             (("H", "F1"), "this help"),
-        ),
-    ),
-    (
-        "Gamepad or wheel",
-        (
-            (("Stick", "Wheel"), "steer"),
-            (("Triggers", "Pedals"), "throttle, brake"),
-            (("A",), "hand brake"),
-            (("B",), "reverse"),
-            (("X", "Y"), "autopilot, weather"),
-            (("Back", "Start"), "respawn, menu"),
         ),
     ),
 )
@@ -115,6 +123,8 @@ _TOGGLES = {
     pygame.K_TAB: "hud",
     pygame.K_g: "guide",
     pygame.K_F2: "graph",
+    pygame.K_v: "camera",
+    pygame.K_m: "map",
     pygame.K_F3: "full_hud",
     pygame.K_F11: "fullscreen",
     pygame.K_l: "late_warp",
@@ -135,18 +145,45 @@ _PEDALS = {
     pygame.K_RIGHT: "right",
     pygame.K_SPACE: "hand_brake",
 }
-_HELD = {pygame.K_n: "horn"}  # what is not driving but lasts while it is held
+#: What is not driving but lasts while it is held.
+_HELD = {pygame.K_n: "horn", pygame.K_u: "look left", pygame.K_i: "look back", pygame.K_o: "look right"}
+#: What can be bound to another key: by the words of the tables above, what it is called.
+ACTIONS: dict[str, str] = {
+    "throttle": "Throttle", "brake": "Brake", "left": "Steer left", "right": "Steer right", "hand_brake": "Hand brake",
+    "reverse": "Reverse", "autopilot": "Autopilot", "horn": "Horn", "respawn": "Respawn",
+    "look left": "Look left", "look back": "Look back", "look right": "Look right", "camera": "Next camera",
+    "map": "Map", "weather": "Next weather", "style": "Next style", "edit": "Edit", "guide": "Guide",
+    "pause": "Pause", "record": "Record", "hud": "Hide the HUD", "late_warp": "Late warp",
+}  # fmt: skip
+_DEFAULTS: dict[int, str] = {**_PEDALS, **_HELD, **_TOGGLES}
 _BUTTONS = {1: "reverse", 2: "autopilot", 3: "weather", 6: "respawn", 7: "menu"}
 
 
 @dataclass(frozen=True)
 class Axes:
-    """Which axes of a device are which; pedals rest at ``rest`` and are fully pressed at its negative."""
+    """Which axes of a device are which, and how far each goes.
+
+    Pedals rest at ``rest`` and are fully pressed at ``pressed`` (None: at its negative); ``brake_rest`` and
+    ``brake_pressed`` where the brake's differ. ``left`` and ``right``: the ends of the wheel.
+    """
 
     steer: int
     throttle: int
     brake: int
     rest: float = -1.0
+    left: float = -1.0
+    right: float = 1.0
+    pressed: float | None = None
+    brake_rest: float | None = None
+    brake_pressed: float | None = None
+
+    def pedal(self, axis: int) -> tuple[float, float]:
+        """Where a pedal rests and where it is fully pressed."""
+        rest, pressed = self.rest, self.pressed
+        if axis == self.brake and axis != self.throttle:
+            rest = rest if self.brake_rest is None else self.brake_rest
+            pressed = pressed if self.brake_pressed is None else self.brake_pressed
+        return rest, -rest if pressed is None else pressed
 
 
 _GAMEPAD = Axes(steer=0, throttle=5, brake=2)  # SDL's order for XInput pads on Linux
@@ -166,7 +203,9 @@ class Device:
     @property
     def steer(self) -> float:
         """-1 .. 1 outside the dead zone, 0 inside, continuous at its edge."""
-        return dead_zone(self.values.get(self.axes.steer, 0.0))
+        left, right = self.axes.left, self.axes.right
+        value = self.values.get(self.axes.steer, 0.5 * (left + right))
+        return dead_zone((2.0 * value - left - right) / ((right - left) or 2.0))
 
     @property
     def pressed(self) -> bool:
@@ -175,8 +214,8 @@ class Device:
 
     def pedal(self, axis: int) -> float:
         """0 .. 1, how far the pedal or trigger is pressed."""
-        rest = self.axes.rest
-        return min(max((self.values.get(axis, rest) - rest) / (-2.0 * rest), 0.0), 1.0)
+        rest, pressed = self.axes.pedal(axis)
+        return min(max((self.values.get(axis, rest) - rest) / ((pressed - rest) or 2.0), 0.0), 1.0)
 
 
 def dead_zone(value: float, width: float = _DEAD_ZONE) -> float:
@@ -206,10 +245,13 @@ class Inputs:
         self.wanted = Control(sequence=0, autopilot=autopilot)
         self.device: Device | None = None
         self.device_name = ""
+        self.seat = ""  # the camera that is chosen
         self.sharpness = 1.0  # of held keys' steering; 1 is the default
         self._act = act  # called with the name of a command this class does not carry out itself
         self._choose = choose
         self._held: dict[int, str] = {}
+        self._bound = _DEFAULTS
+        self.axes: dict[str, Axes] = {}  # calibrated ones, by the device's name
         if not pygame.joystick.get_init():
             pygame.joystick.init()
 
@@ -240,6 +282,31 @@ class Inputs:
             self.device, self.device_name = None, ""
             self._act("unplugged")
 
+    def bind(self, keys: Mapping[str, str]) -> None:
+        """Let actions have other keys than at first: pygame's name of one key for each of ``ACTIONS`` that has another.
+
+        Such a key loses what it meant; unknown names are left out.
+        """
+        bound = {key: action for key, action in _DEFAULTS.items() if action not in keys}
+        for action, name in keys.items():
+            try:
+                with warnings.catch_warnings():
+                    warnings.simplefilter("ignore")  # SDL's names need no more than the display that is there
+                    bound[pygame.key.key_code(name)] = action
+            except ValueError:
+                bound |= {key: default for key, default in _DEFAULTS.items() if default == action}
+        self._bound = bound
+        self.release()
+
+    def keys_of(self, action: str) -> list[int]:
+        """The keys that mean an action."""
+        return [key for key, bound in self._bound.items() if bound == action]
+
+    def calibrate(self, axes: Axes) -> None:
+        """Read the device that is plugged in by these axes from now on."""
+        if self.device is not None:
+            self.axes[self.device_name] = self.device.axes = axes
+
     def release(self) -> None:
         """Let go of all keys."""
         self._held.clear()
@@ -247,6 +314,27 @@ class Inputs:
     def holds(self, what: str) -> bool:
         """Whether a key of that meaning is held, such as "horn"."""
         return what in self._held.values()
+
+    def next_camera(self) -> str:
+        """Take the next camera; returns what it is called."""
+        names = list(CAMERAS)
+        self.seat = names[(names.index(self.seat) + 1) % len(names)]
+        return CAMERAS[self.seat]
+
+    def camera(self, backwards: bool) -> str:
+        """The camera to look through now: where a held key looks, what lies behind while the car backs up, or the one
+        that was chosen."""
+        for held, name in _LOOKS.items():
+            if self.holds(held):
+                return name
+        return "reversing" if backwards else self.seat
+
+    def go(self, place: tuple[float, float] | None) -> None:
+        """Be led to a place (m), or nowhere any more."""
+        x, y = place or (0.0, 0.0)
+        self.wanted = replace(
+            self.wanted, going=self.wanted.going + 1, goal=place is not None, goal_x=float(x), goal_y=float(y)
+        )
 
     def pause(self, paused: bool) -> None:
         """Hold the simulation, or let it go on."""
@@ -289,16 +377,16 @@ class Inputs:
                 self._act(meant[key])
         elif modifiers & pygame.KMOD_SHIFT and key in _WITH_SHIFT:
             self._act(_WITH_SHIFT[key])
-        elif key in _PEDALS:
-            self._held[key] = _PEDALS[key]
-            if self.wanted.autopilot:
-                self._take_over()
-        elif key in _HELD:
-            self._held[key] = _HELD[key]
         elif key in _VIEW_KEYS:
             self._choose(_VIEW_KEYS[key])
-        elif key in _TOGGLES:
-            self._command(_TOGGLES[key])
+        elif (action := self._bound.get(key)) in _PEDALS.values():
+            self._held[key] = str(action)
+            if self.wanted.autopilot:
+                self._take_over()
+        elif action in _HELD.values():
+            self._held[key] = str(action)
+        elif action is not None:
+            self._command(action)
 
     def _command(self, name: str) -> None:
         wanted = self.wanted
@@ -325,9 +413,14 @@ class Inputs:
     def _plug_in(self, joystick: pygame.joystick.JoystickType) -> None:
         name = joystick.get_name()
         wheel = any(part in name.lower() for part in _WHEEL_NAMES)
-        self.device = Device(joystick, _WHEEL if wheel else _GAMEPAD)
+        self.device = Device(joystick, self.axes.get(name) or (_WHEEL if wheel else _GAMEPAD))
         self.device_name = name
         self._act("plugged_in")
+
+
+def key_name(key: int) -> str:
+    """What a key is called, as on its cap."""
+    return pygame.key.name(key).title()
 
 
 def _pedal_step(pressed: bool, rate: float, seconds: float) -> tuple[float, float]:

@@ -40,8 +40,8 @@ class Menu:
         self._boxes: list[tuple[pygame.Rect, int]] = []  # of the items, as they were drawn
         self._first = 0  # item that is drawn first
         self._stick = 0  # direction that a stick is held in
-        #: Takes the next key event instead of the menu, until it returns False.
-        self.capture: Callable[[pygame.event.Event], bool] | None = None
+        self._capture: Callable[[pygame.event.Event], bool] | None = None
+        self.prompt = ""  # what is asked for meanwhile
 
     @property
     def shown(self) -> bool:
@@ -66,12 +66,16 @@ class Menu:
         if first:
             self.changed(True)
 
+    def ask(self, words: str, capture: Callable[[pygame.event.Event], bool]) -> None:
+        """Give events to ``capture`` instead of the menu, until it returns False; ``words`` say what is wanted."""
+        self.prompt, self._capture = words, capture
+
     def back(self) -> None:
         """Close the page that is open."""
         if not self._pages:
             return
         page, _ = self._pages.pop()
-        self.capture = None
+        self._capture, self.prompt = None, ""
         if page.closed is not None:
             page.closed()
         self._refresh()
@@ -87,9 +91,9 @@ class Menu:
         """Take an event while the menu is open; True if it was one of its own."""
         if not self._pages:
             return False
-        if self.capture is not None:
-            if not self.capture(event):
-                self.capture = None
+        if self._capture is not None:
+            if not self._capture(event):
+                self._capture, self.prompt = None, ""
                 self._refresh()
             return event.type in (pygame.KEYDOWN, pygame.KEYUP, pygame.JOYAXISMOTION, pygame.JOYBUTTONDOWN)
         if event.type == pygame.KEYDOWN:
@@ -205,7 +209,8 @@ class Menu:
         row = pen.text("X", BODY, WHITE).get_height() + px(12)
         head, pad = pen.text(title, TITLE, WHITE), px(18)
         width = min(px(520), view.width - 2 * px(MARGIN))
-        hint = pen.wrapped(self._items[index].hint, SMALL, SOFT, width - 2 * pad) if self._items else []
+        said, colour = (self.prompt, AMBER) if self.prompt else (self._items[index].hint if self._items else "", SOFT)
+        hint = pen.wrapped(said, SMALL, colour, width - 2 * pad)
         foot = max(len(hint), 1) * (pen.text("X", SMALL, SOFT).get_height() + px(2)) + px(8)
         room = view.height - 2 * px(MARGIN) - head.get_height() - px(14) - foot - 2 * pad
         count = min(len(self._items), max(room // row, 1))

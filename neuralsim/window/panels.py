@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
+import numpy as np
 import pygame
 
+from bridge.messages import Frame
 from neuralsim.window.drawing import (
     AMBER,
     BLUE,
@@ -13,7 +16,9 @@ from neuralsim.window.drawing import (
     DARK,
     EDGE,
     FIGURE,
+    GREEN,
     MARGIN,
+    RED,
     SMALL,
     SOFT,
     TRACK,
@@ -156,3 +161,41 @@ def _bars(pen: Pen, frames: list[tuple[float, ...]]) -> pygame.Surface:
         graph.blit(label, (left + width + px(6), y - label.get_height() // 2))
     graph.fill(TRACK, (left, base, width, 1))
     return graph
+
+
+_LINES = ((0.6, RED), (1.5, AMBER), (3.0, GREEN))  # m behind the car, and how near that is
+_TRACK = 0.95  # m, half the car's width
+_WHEELBASE, _LOCK = 2.85, 0.66  # m, radians
+
+
+def draw_reversing_lines(target: pygame.Surface, pen: Pen, frame: Frame) -> None:
+    """Where the car will back up to at this angle of its wheels: its track on the ground, mirrored as pictures are."""
+    camera, pose = frame.camera, frame.ego.pose
+    to_camera = np.linalg.inv(camera.pose) @ pose
+    rear = float((np.linalg.inv(pose) @ camera.pose)[0, 3])  # the camera is in the bumper
+    bend = math.tan(frame.ego.steer * _LOCK) / _WHEELBASE
+
+    def seen(back: float, aside: float) -> tuple[float, float] | None:
+        """The pixel of a place on the ground, m behind the bumper along the way, m to the right of the car."""
+        turned = bend * back
+        x = rear - (math.sin(turned) / bend if abs(bend) > 1e-4 else back)
+        y = aside * math.cos(turned) + ((1.0 - math.cos(turned)) / bend if abs(bend) > 1e-4 else 0.0)
+        ahead, right, up, _ = to_camera @ (x, y, 0.03, 1.0)
+        if ahead < 0.15:
+            return None
+        u = camera.width / 2.0 - camera.focal * right / ahead  # mirrored
+        v = camera.height / 2.0 - camera.focal * up / ahead
+        return pen.view.left + u * pen.view.width / camera.width, pen.view.top + v * pen.view.height / camera.height
+
+    target.set_clip(pen.view)
+    before = 0.0
+    for far, colour in _LINES:
+        for side in (-_TRACK, _TRACK):
+            points = [at for at in (seen(back, side) for back in np.linspace(before, far, 9).tolist()) if at]
+            if len(points) > 1:
+                pygame.draw.lines(target, colour, False, points, pen.px(3))
+        ends = [at for at in (seen(far, -_TRACK), seen(far, _TRACK)) if at]
+        if len(ends) == 2:
+            pygame.draw.line(target, colour, ends[0], ends[1], pen.px(2))
+        before = far
+    target.set_clip(None)

@@ -137,7 +137,7 @@ class Window:
             self._surface = pygame.display.get_surface() or self._surface
             return True
         clicked = event.type == pygame.MOUSEBUTTONDOWN and event.button == 1
-        if clicked and self.hud.clicked(event.pos):
+        if clicked and not self.hud.minimap.large and self.hud.clicked(event.pos):
             return True
         if self.view != View.SPLIT:
             return False
@@ -168,7 +168,8 @@ class Window:
             self._aspect = frame.camera.width / frame.camera.height
         self._draw(move)
         state.view = self.title_of_view
-        self.hud.draw(self._surface, self._box(), state)
+        self.hud.minimap.large = self.hud.minimap.large and not self.menu.shown
+        self.hud.draw(self._surface, self._box(), state, frame)
         self.menu.draw(self._surface, self.hud.pen)
         pygame.display.flip()
 
@@ -223,6 +224,8 @@ class Window:
 
     def _draw(self, move: Move | None) -> None:
         small = self._picture(move)
+        if self._frame is not None and self._frame.mount == "reversing":  # as a mirror shows it: left is left
+            small = pygame.transform.flip(small, True, False)
         box = self._box()
         if box.size != self._surface.get_size():
             self._surface.fill((0, 0, 0))

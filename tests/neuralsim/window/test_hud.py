@@ -11,7 +11,7 @@ import pygame
 import pytest
 
 from bridge.geometry import focal_length
-from bridge.messages import Ego
+from bridge.messages import Camera, Chart, Ego, Frame
 from bridge.process.settings import SettingsError
 from bridge.size import Size
 from bridge.town.assets.prop_meshes import traffic_light_bulbs
@@ -19,12 +19,14 @@ from bridge.town.assets.templates import ARM
 from bridge.town.core.types import Transform
 from bridge.town.opendrive.network import Network
 from bridge.town.opendrive.towns import load
+from neuralsim.session.options import DriveOptions
 from neuralsim.window import settings
 from neuralsim.window.cards import HelpCard
 from neuralsim.window.drawing import LEGIBLE, Pen
 from neuralsim.window.hud import Hud, HudState
 from neuralsim.window.inputs import HELP
 from neuralsim.window.menu import Item, Menu, Page
+from neuralsim.window.minimap import Minimap
 from neuralsim.window.settings import CockpitSettings
 
 SIZES = [(320, 160), (512, 256), (640, 480), (1024, 512), (1280, 720), (1600, 700), (3840, 2160)]
@@ -264,6 +266,74 @@ def test_a_long_page_scrolls_and_shows_what_is_chosen(size: tuple[int, int]):
 
 
 # The file of choices
+
+
+def test_the_command_line_goes_before_what_was_chosen():
+    chosen = CockpitSettings(town="hamlet", weather="WetNoon", traffic="dense", quality="best", upscaling=True)
+    plain = chosen.applied(DriveOptions())
+    assert (plain.town, plain.weather, plain.vehicles, plain.size) == ("hamlet", "WetNoon", 45, (768, 384))
+    assert plain.show == (1536, 768)
+    given = chosen.applied(DriveOptions(town="village", vehicles=3, size="256x128", show="300x200"))
+    assert (given.town, given.vehicles, given.walkers, given.size) == ("village", 3, 40, (256, 128))
+    assert given.show == (300, 200)
+    elsewhere = chosen.applied(DriveOptions(connect="tcp://host:5600"))
+    assert (elsewhere.town, elsewhere.weather, elsewhere.size, elsewhere.show) == ("oldtown", None, (512, 256), None)
+    assert CockpitSettings().applied(DriveOptions()) == DriveOptions()
+
+
+# The map
+
+
+def map_frame(yaw: float = 0.0) -> tuple[Minimap, Frame]:
+    minimap = Minimap()
+    street = np.stack([np.linspace(-300.0, 300.0, 60), np.zeros(60)], axis=1).astype(np.float32)
+    minimap.chart = Chart("made", [street, street[:, ::-1].copy()], np.array([3.5, 3.5], np.float32))
+    frame = Frame(0, 0, 0.0, Camera(64, 32, 70.0, np.eye(4)), {})
+    frame.ego.pose[:2, :2] = (np.cos(yaw), -np.sin(yaw)), (np.sin(yaw), np.cos(yaw))
+    frame.ego.pose[0, 3] = 20.0
+    return minimap, frame
+
+
+@pytest.mark.parametrize("size", [(320, 160), (1024, 512), (640, 480)])
+def test_a_click_on_the_map_is_the_place_that_is_drawn_there(size: tuple[int, int]):
+    minimap, frame = map_frame()
+    target, pen = pygame.Surface(size, 0, 32), Pen()
+    pen.begin(target.get_rect())
+    minimap.draw(target, pen, frame)
+    corner = minimap._box.center
+    assert corner[0] < size[0] / 3
+    assert corner[1] > size[1] / 2
+    assert minimap.clicked((size[0] - 5, 5)) is None
+    assert minimap.clicked(corner) is None
+    assert minimap.large
+    target.fill((0, 0, 0))
+    minimap.draw(target, pen, frame)
+    at = minimap._at
+    assert at is not None
+    for place in ((-100.0, 40.0), (20.0, 0.0), (250.0, -200.0)):
+        pixel = at(np.array([place]))[0]
+        assert minimap.clicked((round(pixel[0]), round(pixel[1]))) == pytest.approx(place, abs=1.0 / at.scale)
+    south, north = at(np.array([(0.0, 100.0), (0.0, -100.0)]))[:, 1]
+    assert north < south  # CARLA's y points south
+
+
+def test_the_small_map_has_ahead_up_and_shows_way_and_traffic():
+    minimap, frame = map_frame(yaw=np.pi / 2)  # towards y
+    frame.route = np.array([(20.0, 0.0), (20.0, 60.0)], np.float32)
+    frame.route_left = 60.0
+    frame.traffic = np.array([(20.0, 30.0, 0.0, 0.0)], np.float32)
+    target, pen = pygame.Surface((1024, 512), 0, 32), Pen()
+    pen.begin(target.get_rect())
+    minimap.draw(target, pen, frame)
+    assert minimap._at is not None
+    ego, car, side = minimap._at(np.array([(20.0, 0.0), (20.0, 30.0), (50.0, 0.0)]))
+    assert car[1] < ego[1]
+    assert car[0] == pytest.approx(ego[0])
+    assert side[0] < ego[0]  # x is to the left of who drives towards y
+    colours = {tuple(target.get_at((round(car[0]) + dx, round(car[1]))))[:3] for dx in range(-4, 5)}
+    assert (250, 188, 64) in colours
+    way = {tuple(target.get_at((round(ego[0]) + dx, round(ego[1]) - 16)))[:3] for dx in range(-4, 5)}
+    assert (86, 156, 255) in way
 
 
 def test_what_was_chosen_is_kept_in_a_file_that_explains_itself(tmp_path: Path):

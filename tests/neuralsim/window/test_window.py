@@ -22,6 +22,7 @@ import pytest
 from bridge.messages import Camera, Frame
 from neuralsim.renderer.views import View
 from neuralsim.window import inputs, settings, sound
+from neuralsim.window.calibration import Calibration
 from neuralsim.window.inputs import HELP, Inputs, approach, dead_zone
 
 pytestmark = pytest.mark.alone
@@ -131,6 +132,66 @@ def test_reverse_is_the_drivers_not_the_autopilots(driver: Driver):
     assert driver.inputs.control(0.01, 0.0).reverse
     driver.tap(pygame.K_p)
     assert not driver.inputs.control(0.01, 0.0).reverse
+
+
+def test_keys_can_be_bound_anew(driver: Driver):
+    driver.inputs.bind({"throttle": "k", "camera": "w", "horn": "no such key"})
+    assert driver.inputs.keys_of("throttle") == [pygame.K_k]
+    assert driver.inputs.keys_of("horn") == [pygame.K_n]  # as it was
+    driver.press(pygame.K_k)
+    assert driver.inputs.control(1.0, 0.0).throttle == 1.0
+    driver.release(pygame.K_k)
+    driver.tap(pygame.K_w)
+    assert driver.commands[-1] == "camera"
+    driver.press(pygame.K_UP)  # it means nothing any more
+    assert driver.inputs.control(1.0, 0.0).throttle == 0.0
+    driver.inputs.bind({})
+    driver.press(pygame.K_w)
+    assert driver.inputs.control(1.0, 0.0).throttle == 1.0
+
+
+def test_cameras_are_chosen_and_looked_aside_from(driver: Driver):
+    assert [driver.inputs.next_camera() for _ in range(3)] == ["Bonnet", "Chase camera", "Driver's seat"]
+    driver.inputs.next_camera()
+    assert (driver.inputs.camera(False), driver.inputs.camera(True)) == ("bonnet", "reversing")
+    driver.press(pygame.K_i)
+    assert (driver.inputs.camera(False), driver.inputs.camera(True)) == ("back", "back")
+    driver.release(pygame.K_i)
+    assert driver.inputs.camera(False) == "bonnet"
+
+
+def test_a_wheel_is_calibrated_by_moving_everything_once(driver: Driver, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(pygame.joystick, "Joystick", lambda index: Joystick("Odd wheel"))
+    event, said, found = pygame.event.Event, [], []
+    driver.inputs.handle(event(pygame.JOYDEVICEADDED, device_index=0))
+    calibration = Calibration(driver.inputs, said.append, found.append)
+
+    def move(axis: int, *values: float) -> None:
+        for value in values:
+            assert calibration.handle(event(pygame.JOYAXISMOTION, instance_id=7, axis=axis, value=value))
+
+    press = event(pygame.JOYBUTTONDOWN, instance_id=7, button=3)
+    assert calibration.handle(press)
+    assert said[-1].startswith("Nothing moved")
+    move(3, 0.0, 0.4, 0.9)  # left is positive here, and it does not reach 1
+    calibration.handle(press)
+    move(3, -0.95)
+    calibration.handle(press)
+    move(1, 1.0, -0.2, -1.0)
+    calibration.handle(press)
+    move(5, -1.0, 0.0, 0.8)
+    assert not calibration.handle(press)
+    axes = found[0]
+    assert (axes.steer, axes.throttle, axes.brake) == (3, 1, 5)
+    driver.inputs.calibrate(axes)
+    for axis, value in ((3, -0.95), (1, -1.0), (5, 0.8)):
+        driver.inputs.handle(event(pygame.JOYAXISMOTION, instance_id=7, axis=axis, value=value))
+    now = driver.inputs.control(0.01, 0.0)
+    assert (now.steer, now.throttle, now.brake) == pytest.approx((1.0, 1.0, 1.0))
+    for axis, value in ((3, 0.9), (1, 1.0), (5, -1.0)):
+        driver.inputs.handle(event(pygame.JOYAXISMOTION, instance_id=7, axis=axis, value=value))
+    now = driver.inputs.control(0.01, 0.0)
+    assert (now.steer, now.throttle, now.brake) == pytest.approx((-1.0, 0.0, 0.0))
 
 
 def test_losing_the_focus_lets_go_of_all_keys(driver: Driver):
@@ -533,8 +594,20 @@ def test_a_person_drives(display: str, tmp_path: Path):
         assert not hit["autopilot"]
         person.press("Escape")
         held = person.held()  # the menu is open, and the simulation stands
+        for key in ("Down", "Down", "Down", "Return", "Right", "Escape"):  # Cockpit: other units
+            person.press(key)
         person.press("Escape")
         person.until(lambda line: line["sequence"] > held)
+        person.press("v")
+        person.until(lambda line: line["camera"] == "bonnet")
+        person.xdotool("keydown", "u")
+        person.until(lambda line: line["camera"] == "left")
+        person.xdotool("keyup", "u")
+        person.until(lambda line: line["camera"] == "bonnet")
+        person.press("m")  # the map, over the whole window
+        person.xdotool("search", "--onlyvisible", "--pid", str(person.process.pid), "mousemove", "--window", "%1",
+                       "300", "120", "click", "1")  # fmt: skip
+        person.until(lambda line: line["route_left"] > 10.0)
         person.press("Escape")
         person.press("End")
         person.press("Return")
@@ -545,6 +618,7 @@ def test_a_person_drives(display: str, tmp_path: Path):
         assert not [line for line in errors.splitlines() if not line.startswith("CRITICAL: ")]  # SDL's, of its disk
         kept = settings.load(tmp_path / "config" / "cockpit.yaml")
         assert (kept.window, kept.fullscreen, kept.full_hud) == ((640, 320), False, False)
+        assert kept.units == "mph"
         with av.open(str(next(recordings.glob("*.mp4")))) as file:
             assert len(list(file.decode(video=0))) >= 5
         written = json.loads((tmp_path / "r.json").read_text())
@@ -553,6 +627,24 @@ def test_a_person_drives(display: str, tmp_path: Path):
         if person.process.poll() is None:
             person.process.send_signal(signal.SIGTERM)
             person.process.communicate(timeout=10)
+
+
+@needs_display
+@pytest.mark.slow
+def test_another_town_is_chosen_in_the_menu(display: str, tmp_path: Path):
+    person = Person(display, tmp_path, "--size", "128x64", "--model", "tags", "--vehicles", "0", "--walkers", "0")
+    try:
+        before = person.until(lambda line: line["sequence"] > 5, timeout=120.0)
+        for key in ("Escape", "Down", "Down", "Return", "Right", "Escape"):
+            person.press(key)
+        after = person.until(lambda line: line["sequence"] < before["sequence"], timeout=120.0)
+        assert (after["x"], after["y"]) != (before["x"], before["y"])
+        assert settings.load(tmp_path / "config" / "cockpit.yaml").town == "hamlet"
+        person.xdotool("keydown", "w")
+        person.until(lambda line: line["speed"] > 1.0)
+    finally:
+        person.process.send_signal(signal.SIGTERM)
+        person.process.communicate(timeout=10)
 
 
 @needs_display
