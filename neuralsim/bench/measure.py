@@ -224,9 +224,12 @@ def _window_drive(job: Job) -> DriveLoop:
 
     class SeenDrive(_Measured, WindowDrive):
         way_out = NO_DISPLAY
+        keeps_settings = False  # what is measured must not depend on whose machine it is
 
         def __init__(self) -> None:
             WindowDrive.__init__(self, job.drive_options())
+            # The injected key would turn the camera round each time.
+            self.settings = self.settings.model_copy(update={"reversing_view": False})
             self.prepare(job, self)
             self.injector = InputInjector(self.trail.press, _PRESS, job.seed)
             for name in ("flip", "update"):

@@ -35,6 +35,7 @@ from neuralsim.window.drawing import (
 from neuralsim.window.inputs import HELP
 from neuralsim.window.minimap import Minimap
 from neuralsim.window.settings import Units
+from neuralsim.window.tutorial import Tutorial
 
 _NOTICE = 2.6  # seconds a notice stays
 _FADE = 0.6  # of which it fades
@@ -81,6 +82,7 @@ class Hud:
         self.full = False  # all that is known, rather than what a driver needs
         self.graph = False  # of the frames' stages
         self.minimap = Minimap()
+        self.tutorial = Tutorial(active=False)
         self.pen = Pen()
         self.help = HelpCard(self.keys)
         self.instruments = pygame.Rect(0, 0, 0, 0)  # where they were drawn last
@@ -119,6 +121,8 @@ class Hud:
             panels.draw_reversing_lines(target, pen, frame)
         if frame is not None and self.minimap.large:
             self.minimap.draw(target, pen, frame)
+        else:
+            self.tutorial.draw(target, pen)
         self.draw_notices(target)
 
     def draw_measurement(self, target: pygame.Surface, state: HudState) -> None:

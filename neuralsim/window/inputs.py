@@ -42,6 +42,7 @@ HELP: tuple[tuple[str, tuple[tuple[tuple[str, ...], str], ...]], ...] = (
             (("N",), "horn"),
             (("P",), "autopilot on / off"),
             (("Backspace",), "respawn"),
+            (("Return",), "skip the first steps"),
         ),
     ),
     (
@@ -125,6 +126,7 @@ _TOGGLES = {
     pygame.K_F2: "graph",
     pygame.K_v: "camera",
     pygame.K_m: "map",
+    pygame.K_RETURN: "skip",
     pygame.K_F3: "full_hud",
     pygame.K_F11: "fullscreen",
     pygame.K_l: "late_warp",

@@ -32,6 +32,8 @@ from neuralsim.window.hud import HudState
 from neuralsim.window.inputs import Axes, Inputs
 from neuralsim.window.late_warp import LateWarp, compile_kernels
 from neuralsim.window.pause import PauseMenu
+from neuralsim.window.settings import CockpitSettings
+from neuralsim.window.tutorial import Tutorial
 
 _BUSY = 0.010  # seconds between looks at the keys while pedals or steering move
 _CALM = 0.050  # otherwise; events and pictures wake the loop up at once
@@ -52,12 +54,13 @@ _SPEED = 0.2  # weight of the newest picture in how fast pictures come, simulate
 class WindowDrive(DriveLoop):
     """Shows pictures and sends what the driver wants; latest wins."""
 
+    keeps_settings = True  # whether the driver's file of choices is read and written
     way_out = "set DISPLAY or use --headless"  # where there is no display
 
     def __init__(self, options: DriveOptions) -> None:
         self._file = settings.path()
         try:
-            self.settings = chosen = settings.load(self._file)
+            self.settings = chosen = settings.load(self._file) if self.keeps_settings else CockpitSettings()
             self._given = options  # by the command line alone
             options = chosen.applied(options)
             super().__init__(options, _wake)
@@ -71,6 +74,8 @@ class WindowDrive(DriveLoop):
         self._opened = self.window.windowed
         self.hud = self.window.hud
         self.hud.full, self.hud.minimap.visible = chosen.full_hud, chosen.minimap
+        learning = chosen.tutorial and self.keeps_settings and not options.autopilot and options.frames is None
+        self.hud.tutorial = Tutorial(learning and options.scenario is None)
         self.menu = self.window.menu
         self.menu.changed = self._menu_changed
         self._was_paused = False  # before the menu was opened
@@ -174,7 +179,8 @@ class WindowDrive(DriveLoop):
     def _show(self, picture: PaintedFrame) -> None:
         if self._last is None:
             self.feel.sound.start()
-            self.hud.notify("Press H for help")
+            if not self.hud.tutorial.active:
+                self.hud.notify("Press H for help")
             self.say_about_runtime()
             if self.session.note:
                 self.hud.notify(self.session.note.partition(" (")[0])  # the terminal has the rest
@@ -192,6 +198,7 @@ class WindowDrive(DriveLoop):
         said = self.feel.frame(picture.frame, self.inputs.holds("horn"), device.joystick if device else None)
         if said:
             self.hud.notify(said)
+        self._teach(picture.frame)
         if picture.frame.chart is not None:
             self.hud.minimap.chart = picture.frame.chart
         self._late_warp.frame(picture.frame)
@@ -199,6 +206,14 @@ class WindowDrive(DriveLoop):
         self.window.show(picture.frame, picture.neural, self.state)
         self.shown(picture)
         self._record(picture)
+
+    def _teach(self, frame: Frame) -> None:
+        """Go on with the first steps; once they are over they are not shown again."""
+        tutorial = self.hud.tutorial
+        if tutorial.active:
+            tutorial.frame(frame.ego, frame.sim_time)
+            if not tutorial.active:
+                self.choose("tutorial", False)
 
     def _due(self, drawn: float) -> float:
         """When (s) to show the last picture again, moved, after what was drawn last; infinity if not at all.
@@ -308,6 +323,10 @@ class WindowDrive(DriveLoop):
             self.hud.visible = not self.hud.visible
         elif command == "full_hud":
             self.hud.full = not self.hud.full
+        elif command == "skip":
+            if self.hud.tutorial.active:
+                self.hud.tutorial.skip()
+                self.choose("tutorial", False)
         elif command == "map":
             self.hud.minimap.large = not self.hud.minimap.large
         elif command == "camera":
@@ -430,6 +449,8 @@ class WindowDrive(DriveLoop):
         self.feel.settings, self.feel.sound.volume = chosen, chosen.volume
 
     def _keep(self) -> None:
+        if not self.keeps_settings:
+            return
         try:
             settings.save(self._file, self.settings)
         except OSError as error:

@@ -62,6 +62,8 @@ class CockpitSettings(BaseModel):
     """Begin on the whole screen."""
     full_hud: bool = False
     """Begin with everything that is measured on the screen (F3)."""
+    tutorial: bool = True
+    """Begin with the first steps; false once they have been taken or skipped."""
     town: str | None = None
     """Where to drive: hamlet, motorway, oldtown, suburb, village, a file; null, as below: as the command line says."""
     weather: str | None = None

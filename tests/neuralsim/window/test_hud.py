@@ -28,6 +28,7 @@ from neuralsim.window.inputs import HELP
 from neuralsim.window.menu import Item, Menu, Page
 from neuralsim.window.minimap import Minimap
 from neuralsim.window.settings import CockpitSettings
+from neuralsim.window.tutorial import Tutorial
 
 SIZES = [(320, 160), (512, 256), (640, 480), (1024, 512), (1280, 720), (1600, 700), (3840, 2160)]
 
@@ -176,6 +177,41 @@ def test_speed_is_in_the_units_that_were_chosen():
     shown.ego.speed, shown.units = 44.704, "mph"
     drawn(hud, (1024, 512), shown)
     assert {"100", "mph"} <= set(words)
+
+
+def test_the_first_steps_go_on_as_they_are_taken_and_end():
+    tutorial, steps = Tutorial(active=True), []
+    drive = [
+        (Ego(speed=0.0), 1.0),
+        (Ego(speed=9.0, autopilot=True), 2.0),  # it was not the driver
+        (Ego(speed=3.0), 3.0),
+        (Ego(speed=8.0, steer=-0.3), 4.0),
+        (Ego(speed=4.0, brake=1.0), 5.0),
+        (Ego(speed=0.1, brake=1.0), 6.0),
+        (Ego(speed=0.0), 10.0),
+        (Ego(speed=0.0), 16.0),
+    ]
+    for ego, at in drive:
+        tutorial.frame(ego, at)
+        steps.append(tutorial.step)
+    assert steps == [0, 0, 1, 2, 2, 3, 3, 4]
+    assert not tutorial.active
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_the_first_steps_are_shown_clear_of_the_rest(size: tuple[int, int]):
+    hud = Hud()
+    _, before = drawn(hud, size)
+    hud.tutorial = Tutorial(active=True)
+    for step in range(4):
+        hud.tutorial.step = step
+        target, boxes = drawn(hud, size)
+        assert len(boxes) == len(before) + 1
+        assert target.get_rect().contains(boxes[-1])
+        if size[0] > 320:
+            assert boxes[-1].collidelist(before) < 0
+    hud.tutorial.skip()
+    assert len(drawn(hud, size)[1]) == len(before)
 
 
 # The menu
