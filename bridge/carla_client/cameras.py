@@ -17,7 +17,7 @@ _MOUNTS: dict[str, tuple[float, float, float, float, float]] = {  # x, y, z, pit
     "left": (0.45, -0.3, 1.4, 0.0, -82.0),
     "right": (0.45, 0.3, 1.4, 0.0, 82.0),
     "back": (-0.6, 0.0, 1.5, -3.0, 180.0),
-    "reversing": (-1.02, 0.0, 1.05, -27.0, 180.0),
+    "reversing": (-1.02, 0.0, 1.05, -23.0, 180.0),
 }
 CAMERAS = ("", *_MOUNTS)
 _FOLLOWS = "chase"  # on a spring arm: it swings after the car in its turns
