@@ -34,7 +34,7 @@ def chart_of(town: carla.Map) -> Chart:
             break
         spacing *= 2.0
     whole = [k for k, line in enumerate(lines) if len(line) > 1]
-    return Chart(town.name, [lines[k] for k in whole], np.array([widths[k] for k in whole], np.float32))
+    return Chart(town.name, [lines[k] for k in whole], np.array([widths[k] for k in whole], np.float32)[:, None])
 
 
 def traffic_around(bodies: list[RoadUser], x: float, y: float) -> np.ndarray:

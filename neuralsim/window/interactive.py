@@ -179,7 +179,10 @@ class WindowDrive(DriveLoop):
     def _show(self, picture: PaintedFrame) -> None:
         if self._last is None:
             self.feel.sound.start()
-            if not self.hud.tutorial.active:
+            if self.controls.observes:
+                self.hud.tutorial.skip()
+                self.hud.notify("Watching: an observer's keys may not drive")
+            elif not self.hud.tutorial.active:
                 self.hud.notify("Press H for help")
             self.say_about_runtime()
             if self.session.note:

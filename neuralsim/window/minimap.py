@@ -81,7 +81,7 @@ class Minimap:
         target.set_clip(inside)
         near = [
             (line, width)
-            for line, width in zip(self.chart.lines, self.chart.widths, strict=True)
+            for line, width in zip(self.chart.lines, self.chart.widths[:, 0].tolist(), strict=True)
             if np.hypot(*(line - ego[:2, 3]).T).min() < _SMALL_METRES
         ]
         self._roads(target, near, self._at)
@@ -116,7 +116,7 @@ class Minimap:
             at = box.move(-view.left, -view.top)
             card.blit(pen.paint.plate(at.size, px(12), DARK, 232, EDGE), at)
             shifted = replace(self._at, middle=(middle[0] - view.left, middle[1] - view.top))
-            self._roads(card, list(zip(chart.lines, chart.widths, strict=True)), shifted)
+            self._roads(card, list(zip(chart.lines, chart.widths[:, 0].tolist(), strict=True)), shifted)
             self._drawn = key, card
         target.blit(self._drawn[1], view)
         pen.taken.append(view.copy())

@@ -323,7 +323,7 @@ def test_the_command_line_goes_before_what_was_chosen():
 def map_frame(yaw: float = 0.0) -> tuple[Minimap, Frame]:
     minimap = Minimap()
     street = np.stack([np.linspace(-300.0, 300.0, 60), np.zeros(60)], axis=1).astype(np.float32)
-    minimap.chart = Chart("made", [street, street[:, ::-1].copy()], np.array([3.5, 3.5], np.float32))
+    minimap.chart = Chart("made", [street, street[:, ::-1].copy()], np.array([[3.5], [3.5]], np.float32))
     frame = Frame(0, 0, 0.0, Camera(64, 32, 70.0, np.eye(4)), {})
     frame.ego.pose[:2, :2] = (np.cos(yaw), -np.sin(yaw)), (np.sin(yaw), np.cos(yaw))
     frame.ego.pose[0, 3] = 20.0
