@@ -14,7 +14,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
-from typing import Annotated, Any, Literal, get_type_hints
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias, get_type_hints
 
 import msgspec
 import numpy as np
@@ -107,6 +107,42 @@ class Lamp:
 
 
 @dataclass
+class Impact:
+    """The ego's newest collision."""
+
+    what: Name = ""  # it was with: "building", "pole", "car", "pedestrian", ...; "" for none yet
+    speed: Number = 0.0  # m/s that it changed the ego's velocity by
+
+
+if TYPE_CHECKING:
+    Places: TypeAlias = np.ndarray
+    RoadUsers: TypeAlias = np.ndarray
+    Metres: TypeAlias = np.ndarray
+else:  # what tells the decoder how many columns there are
+
+    class Places(np.ndarray):
+        """f32 (N, 2), m."""
+
+    class RoadUsers(np.ndarray):
+        """f32 (N, 4): x, y (m), yaw (radians), 1 for those on foot."""
+
+    class Metres(np.ndarray):
+        """f32 (N, 1)."""
+
+
+_COLUMNS: dict[type, int] = {Places: 2, RoadUsers: 4, Metres: 1}
+
+
+@dataclass
+class Chart:
+    """The lanes of a map as lines, seen from above."""
+
+    name: str
+    lines: Annotated[list[Places], Meta(max_length=1 << 15)]  # f32 (N, 2) each, m, in the direction of travel
+    widths: Metres  # f32 (len(lines), 1), m
+
+
+@dataclass
 class Frame:
     """One tick as the renderer sees it. Planes are C-contiguous, all of the camera's height and width.
 
@@ -132,6 +168,12 @@ class Frame:
     play: str = ""  # JSON of the scenario director's report at this tick, "" without one
     view: str = ""  # which of several cameras this is, "" the first or only one
     notice: str = ""  # a message for the driver, repeated for some frames
+    impact: Impact = field(default_factory=Impact)  # since spawn; ``ego.collisions`` counts them
+    mount: Name = ""  # which of the ego's cameras a driver looks through, "" the bridge's own
+    route: Places = field(default_factory=lambda: np.zeros((0, 2), np.float32))  # the way ahead that is navigated along
+    route_left: Number = 0.0  # m of it
+    traffic: RoadUsers = field(default_factory=lambda: np.zeros((0, 4), np.float32))  # around the ego
+    chart: Chart | None = None  # of the map, until a control says that it has come
     skipped: int = 0  # frames dropped by this receiver since the one before (never sent, filled on arrival)
 
 
@@ -159,6 +201,14 @@ class Control:
     quit: bool = False  # the driver has left; the bridge may end
     driver: Name = ""  # who sends it, the same in all of a window's controls
     leaving: bool = False  # the last one of this driver: another one may drive
+    camera: Name = ""  # of the ego's, to look through
+    chart: str = ""  # name of the map whose chart has come
+    going: Count = 0  # counts destinations
+    goal: bool = False  # there is one
+    goal_x: Number = 0.0  # m, of the newest one
+    goal_y: Number = 0.0
+    preset: Name = ""  # weather to change to when this changes
+    minutes: Annotated[int, Meta(ge=0, le=1440)] = 0  # after midnight, of the sun; 0: where the weather has it
 
 
 Buffer = bytes | bytearray | memoryview
@@ -216,12 +266,21 @@ def unpack_control(part: Buffer) -> Control:
 
 
 def _plain(value: Any) -> Any:
-    """What msgpack has no type for: poses, and numbers of numpy."""
-    return np.ascontiguousarray(value, "<f8").tobytes() if isinstance(value, np.ndarray) else value.item()
+    """What msgpack has no type for: poses, columns, and numbers of numpy."""
+    if not isinstance(value, np.ndarray):
+        return value.item()
+    return np.ascontiguousarray(value, "<f4" if value.dtype == np.float32 else "<f8").tobytes()
 
 
-def _pose(kind: type, value: Any) -> np.ndarray:
-    """The matrix in 128 bytes, as a view of them."""
+def _array(kind: type, value: Any) -> np.ndarray:
+    """The matrix in 128 bytes, or rows of finite numbers, as a view of them."""
+    if kind in _COLUMNS:
+        if type(value) is not bytes or len(value) % (4 * _COLUMNS[kind]):
+            raise ValueError(f"{kind.__name__} are rows of {_COLUMNS[kind]} numbers")
+        rows = np.frombuffer(value, "<f4").reshape(-1, _COLUMNS[kind])
+        if not np.isfinite(rows).all():
+            raise ValueError(f"{kind.__name__} are finite")
+        return rows.view(kind)
     if type(value) is not bytes or len(value) != 128:
         raise ValueError("A pose is 128 bytes")
     return np.frombuffer(value, "<f8").reshape(4, 4)
@@ -238,7 +297,7 @@ _HEADER = {
 _ENCODER = msgspec.msgpack.Encoder(enc_hook=_plain)
 _VERSIONS = msgspec.msgpack.Decoder(_Version)
 _FRAMES = msgspec.msgpack.Decoder(
-    msgspec.defstruct("Header", [*_HEADER.items(), ("planes", _Described)]), dec_hook=_pose
+    msgspec.defstruct("Header", [*_HEADER.items(), ("planes", _Described)]), dec_hook=_array
 )
 _CONTROLS = msgspec.msgpack.Decoder(Control)
 

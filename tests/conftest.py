@@ -1,4 +1,4 @@
-"""What all tests share: a cache of their own, and a machine with a GPU that is none."""
+"""What all tests share: a cache and settings of their own, and a machine with a GPU that is none."""
 
 from __future__ import annotations
 
@@ -19,10 +19,12 @@ GPU = cuda_driver.Gpu("NVIDIA Stand-in", 8 << 30, "580.65.06", (13, 0))
 
 @pytest.fixture(scope="session", autouse=True)
 def cache_of_the_tests() -> Iterator[None]:
-    """Measured choices, engines and converted graphs go into a folder of this run, also those of child processes."""
+    """Measured choices, engines, converted graphs and what a driver chooses go into a folder of this run, also those of
+    child processes."""
     with tempfile.TemporaryDirectory(prefix="neuralsim-cache-") as folder, pytest.MonkeyPatch.context() as patch:
         if "NEURALSIM_CACHE" not in os.environ:
             patch.setenv("NEURALSIM_CACHE", folder)
+        patch.setenv("NEURALSIM_CONFIG", str(Path(folder) / "config"))
         yield
 
 

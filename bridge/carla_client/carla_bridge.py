@@ -21,14 +21,17 @@ import carla
 import numpy as np
 
 from bridge.carla_client.autopilot import Autopilot
+from bridge.carla_client.cameras import EgoCameras
 from bridge.carla_client.connection import CALL_TIMEOUT, VERSION, connect, lost, watch_server
+from bridge.carla_client.navigation import Navigator, chart_of, traffic_around
 from bridge.carla_client.options import BridgeOptions
 from bridge.carla_client.rig import OURS, CameraRig, SensorTimeout, mark, matrix
 from bridge.carla_client.spawn_points import SpawnPoints
-from bridge.carla_client.surroundings import Surroundings
+from bridge.carla_client.sun import sun_at
+from bridge.carla_client.surroundings import Surroundings, collided_with
 from bridge.link.pacing import FramePacer
 from bridge.link.transport import ControlReceiver, FramePublisher, LinkError, control_endpoint
-from bridge.messages import Camera, Control, Ego, Frame
+from bridge.messages import Camera, Control, Ego, Frame, Impact
 from bridge.process.lifetime import BridgeError, Lifetime, end
 from bridge.process.options import parse
 from bridge.process.presets import WEATHERS
@@ -39,6 +42,8 @@ NOTICE_SECONDS = 2.0  # s for which frames repeat a notice: some of them may be 
 LIVENESS_WAIT = 0.5  # s in which a bridge that lives makes a tick
 WARM_UP_TICKS = 12  # ticks before a drive's first frame
 START_FRAME_MULTIPLE = 12  # a drive begins at such a tick; more ticks than a client needs to enter sync mode
+LASTING_CONTACT = 0.5  # s without a blow after which the next one with the same actor is another collision
+DEFAULT_MASS = 1500.0  # kg, of an ego that does not tell its own
 STARTUP_TIMEOUT = 90.0  # s per call until the first frame: servers load assets or compile their kernels
 
 
@@ -120,7 +125,7 @@ class CarlaBridge:
         self._world = client.get_world()
         self._old_settings = self._world.get_settings()
         self._actors: list[Any] = []
-        self._rig: CameraRig | None = None
+        self._cameras: EgoCameras | None = None
         self._more_cameras = dict(more_cameras or {})
         self._other_rigs: dict[str, CameraRig] = {}
         #: Frames of the further cameras at the last tick, to be published before the first camera's.
@@ -144,9 +149,10 @@ class CarlaBridge:
             self._ego = self._director.spawn(self._world, self._map)
         self._actors.append(self._ego)
         self._set_weather(weather)
-        self._collisions = 0
+        self._collisions, self._impact = 0, Impact()
+        self._mass = DEFAULT_MASS
         self._watch_collisions()
-        self._rig = CameraRig(self._world, self._ego, size, fov, mount, self._jitter)
+        self._cameras = EgoCameras(self._world, self._ego, size, fov, mount, self._jitter)
         self._rig.want(self.planes)
         for name, camera in self._more_cameras.items():
             self._other_rigs[name] = CameraRig(self._world, self._ego, *camera, self._jitter)
@@ -156,6 +162,7 @@ class CarlaBridge:
         self._surroundings = Surroundings(self._world, self._ego)
         self._surroundings.update(self._snapshot)
         self._autopilot = self._make_autopilot()
+        self._navigator, self._chart = Navigator(self._map), chart_of(self._map)
         if self._director is not None:
             self._director.begin(self._snapshot)
 
@@ -203,8 +210,15 @@ class CarlaBridge:
             self.respawn()
         if control.weather > old.weather:
             self._set_weather(WEATHERS[(self._weather_index() + control.weather - old.weather) % len(WEATHERS)])
-        if control.rgb != old.rgb:
+        elif (control.preset, control.minutes) != (old.preset, old.minutes):
+            known = control.preset if control.preset in WEATHERS and control.preset != old.preset else ""
+            self._set_weather(known or self._weather_name)
+        if control.camera != old.camera:
+            self._look_through(control.camera)
+        elif control.rgb != old.rgb:
             self._want_planes()
+        if control.going != old.going:
+            self._navigate(control)
 
     def drive(self) -> None:
         """Send the pedals of the driver, or of the autopilot, to the server."""
@@ -220,7 +234,7 @@ class CarlaBridge:
                 self._surroundings.bodies(), self._surroundings.halts(), self.delta,
             )  # fmt: skip
             self._pedals = carla.VehicleControl(pedals.throttle, pedals.steer, pedals.brake)
-            if self._autopilot.arrived and self._director is None:
+            if self._autopilot.arrived and not self._navigator.active and self._director is None:
                 self.respawn()
                 self.notify("The road ends here: on from another place")
         else:
@@ -233,7 +247,6 @@ class CarlaBridge:
         """Advance the simulation by one step and return its frame; the planes are valid until the next call."""
         stamps = {"capture": time.monotonic_ns()}
         number = self._world.tick(CALL_TIMEOUT)
-        assert self._rig is not None
         images = self._rig.gather(number, CALL_TIMEOUT)
         others = {name: rig.gather(number, CALL_TIMEOUT) for name, rig in self._other_rigs.items()}
         stamps["simulated"] = time.monotonic_ns()
@@ -241,6 +254,7 @@ class CarlaBridge:
         self._surroundings.update(self._snapshot)
         if self._director is not None:
             self._director.observe(self._snapshot)
+        self._follow_route()
         ego, play = self._describe_ego(), "" if self._director is None else self._director.report()
         self.extra_frames = [
             self._frame(*self._other_rigs[name].decode(seen), ego, dict(stamps), play, name)
@@ -275,6 +289,12 @@ class CarlaBridge:
             play=play,
             view=view,
             notice=self._notice[0] if self.sequence < self._notice[1] else "",
+            impact=self._impact,
+            mount="" if view or self._cameras is None else self._cameras.name,
+            route=self._navigator.shown(),
+            route_left=self._navigator.left,
+            traffic=traffic_around(self._surroundings.bodies(), ego.pose[0, 3], ego.pose[1, 3]),
+            chart=self._chart if self.control.driver and self.control.chart != self._chart.name else None,
         )
         self.sequence += 1
         return frame
@@ -287,14 +307,15 @@ class CarlaBridge:
                 break
         self._ego.set_target_velocity(carla.Vector3D())
         self._ego.set_transform(point)
-        self._collisions = 0
+        self._collisions, self._impact = 0, Impact()
         self._autopilot.reset()
+        self._hand_route_to_autopilot()
 
     def close(self) -> None:
         """Destroy what was spawned and restore the server's settings, as far as it still responds."""
         self._client.set_timeout(1.0)
         with contextlib.suppress(RuntimeError):
-            for rig in (self._rig, *self._other_rigs.values()):
+            for rig in (self._cameras, *self._other_rigs.values()):
                 if rig is not None:
                     rig.stop()
                     self._actors += rig.actors
@@ -340,7 +361,11 @@ class CarlaBridge:
         def count(event: Any) -> None:
             """Count a lasting contact with the same actor as one collision."""
             other = event.other_actor.id if event.other_actor else 0
-            self._collisions += event.timestamp - last.get(other, -9.0) > 0.5
+            blow = event.normal_impulse.length() / self._mass
+            new = event.timestamp - last.get(other, -9.0) > LASTING_CONTACT
+            if new or blow > self._impact.speed:  # a lasting contact is as hard as its hardest blow
+                self._impact = Impact(collided_with(event.other_actor), blow)
+            self._collisions += new
             last[other] = event.timestamp
 
         blueprint = self._world.get_blueprint_library().find("sensor.other.collision")
@@ -356,7 +381,6 @@ class CarlaBridge:
         The number is fixed where possible, since the first picture's arrival depends on the machine's load, and the
         town must be in the same state at every drive's first frame.
         """
-        assert self._rig is not None
         for tick in range(1, MAX_WARM_UP_TICKS + 1):
             number = self._world.tick(STARTUP_TIMEOUT)
             rigs = (self._rig, *self._other_rigs.values())
@@ -371,20 +395,72 @@ class CarlaBridge:
         extent = self._ego.bounding_box.extent
         wheelbase, lock = 1.2 * extent.x, radians(40.0)
         with contextlib.suppress(RuntimeError):
-            wheels = self._ego.get_physics_control().wheels
-            lock = radians(max(wheel.max_steer_angle for wheel in wheels)) or lock
+            physics = self._ego.get_physics_control()
+            lock = radians(max(wheel.max_steer_angle for wheel in physics.wheels)) or lock
+            self._mass = physics.mass or self._mass
         return Autopilot(self._map, extent.x, extent.y, wheelbase, lock, self.seed)
 
-    def _want_planes(self) -> None:
-        assert self._rig is not None
+    @property
+    def _rig(self) -> CameraRig:
+        """Of the camera that is looked through."""
+        assert self._cameras is not None
+        return self._cameras.rig
+
+    def _wanted(self) -> tuple[str, ...]:
         extra = ("rgb",) if self.control.rgb and "rgb" not in self.planes else ()
-        self._rig.want((*self.planes, *extra))
+        return (*self.planes, *extra)
+
+    def _want_planes(self) -> None:
+        self._rig.want(self._wanted())
+
+    def _look_through(self, camera: str) -> None:
+        """Change to another camera; ticks pass until it delivers."""
+        assert self._cameras is not None
+        if not self._cameras.choose(camera, self._wanted()):
+            return
+        for _ in range(MAX_WARM_UP_TICKS):
+            number = self._world.tick(CALL_TIMEOUT)
+            seen = self._rig.gather(number, CALL_TIMEOUT, FIRST_IMAGE_TIMEOUT)
+            for rig in self._other_rigs.values():
+                rig.gather(number, CALL_TIMEOUT)
+            if self._rig.steady():
+                self._rig.decode(seen)
+                return
+
+    # Navigation
+
+    def _navigate(self, control: Control) -> None:
+        """Plan the way to where the driver has pointed, or forget it."""
+        here = self._ego_state.get_transform().location
+        self._navigator.stop()
+        if control.goal and (why := self._navigator.go(control.goal_x, control.goal_y, here)):
+            self.notify(why)
+        self._hand_route_to_autopilot()
+
+    def _follow_route(self) -> None:
+        happened = self._navigator.follow(self._ego_state.get_transform().location)
+        if happened:
+            words = {
+                "arrived": "You have arrived",
+                "planned anew": "Planning the way anew",
+                "lost": "No way leads there",
+            }
+            self.notify(words[happened])
+            self._hand_route_to_autopilot()
+
+    def _hand_route_to_autopilot(self) -> None:
+        if self._director is None:
+            self._autopilot.reset()
+            self._autopilot.follow((point.way, point.x, point.y) for point in self._navigator.ahead)
 
     # Weather and ego
 
     def _set_weather(self, name: str) -> None:
-        if name:
-            self._world.set_weather(getattr(carla.WeatherParameters, name))
+        if name or self.control.minutes:
+            wanted = getattr(carla.WeatherParameters, name) if name else self._world.get_weather()
+            if self.control.minutes:
+                wanted.sun_azimuth_angle, wanted.sun_altitude_angle = sun_at(self.control.minutes)
+            self._world.set_weather(wanted)
         weather = self._world.get_weather()
         self._weather_name = name or next((n for n in WEATHERS if getattr(carla.WeatherParameters, n) == weather), "")
         fields = (field for field in dir(weather) if re.match("[a-z]", field))

@@ -105,7 +105,8 @@ class CameraRig:
     """Cameras of one ``size`` (width, height; pixels) and ``fov`` (horizontal, degrees) at one ``mount`` of a vehicle.
 
     ``jitter``: shift each frame's picture by parts of a pixel, where the server's cameras can (the embedded town's do).
-    ``want`` selects the planes; cameras of ``world`` are spawned at ``vehicle`` when first needed, stopped while not.
+    ``arm``: on a spring arm, which takes over the vehicle's turns late. ``want`` selects the planes; cameras of
+    ``world`` are spawned at ``vehicle`` when first needed, stopped while not.
     """
 
     def __init__(
@@ -116,7 +117,9 @@ class CameraRig:
         fov: float,
         mount: carla.Transform,
         jitter: bool = False,
+        arm: bool = False,
     ) -> None:
+        self._arm = arm
         self._world, self._vehicle, self._mount = world, vehicle, mount
         self._width, self._height = size
         self._fov = fov
@@ -215,4 +218,5 @@ class CameraRig:
             if blueprint.has_attribute(name):
                 blueprint.set_attribute(name, str(value))
         mark(blueprint)
-        return self._world.spawn_actor(blueprint, self._mount, attach_to=self._vehicle)
+        kind = carla.AttachmentType.SpringArmGhost if self._arm else carla.AttachmentType.Rigid
+        return self._world.spawn_actor(blueprint, self._mount, attach_to=self._vehicle, attachment_type=kind)

@@ -227,6 +227,15 @@ def _tag(actor: carla.Actor) -> int:
     return int(kinds.get(actor.attributes.get("base_type", ""), Tag.CAR))
 
 
+def collided_with(actor: carla.Actor | None) -> str:
+    """What kind of thing an actor is, in a word: a tag's name for vehicles and walkers, else what its type says."""
+    if actor is None:
+        return "something"
+    if actor.type_id.startswith(("vehicle.", "walker.")):
+        return Tag(_tag(actor)).name.lower().replace("_", " ")
+    return actor.type_id.rpartition(".")[2].replace("_", " ")
+
+
 def stop_lines(light: carla.TrafficLight) -> list[tuple[float, float, float]]:
     """(x, y, yaw in radians) of every lane that the light stops."""
     try:

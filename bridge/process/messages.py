@@ -1,7 +1,7 @@
 """What a process of ours tells the one that started it: one JSON object a line on its standard output.
 
-``{"ready": {...}}`` once it can be used, and ``{"verdict": {...}}`` when a scenario is over. By hand the same is said
-in words, one line each.
+``{"step": "..."}`` for what takes long before it, ``{"ready": {...}}`` once it can be used, and ``{"verdict": {...}}``
+when a scenario is over. By hand the same is said in words, one line each, but for the steps.
 """
 
 from __future__ import annotations
@@ -24,6 +24,11 @@ class ProcessOptions(Options):
     def tell(self, what: str, facts: Any, words: str, out: TextIO | None = None) -> None:
         """Write ``{what: facts}`` or ``words`` to ``out`` (None: standard output), at once."""
         send(what, facts, out) if self.json_lines else print(words, file=out or sys.stdout, flush=True)
+
+    def step(self, words: str, out: TextIO | None = None) -> None:
+        """Tell a parent what is being done before this process is ready."""
+        if self.json_lines:
+            send("step", words, out)
 
 
 def send(what: str, facts: Any, out: TextIO | None = None) -> None:

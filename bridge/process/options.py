@@ -64,10 +64,15 @@ _O = TypeVar("_O", bound=Options)
 def parse(model: type[_O], arguments: Sequence[str] | None, prog: str, about: str = "") -> _O:
     """The options that ``arguments`` (None: the process's own) of the command ``prog`` say.
 
-    They are a command line, or one JSON object by :meth:`Options.to_json`. ``about`` is the first line of the help, if
-    not the model's docstring. Wrong usage is one line on stderr and exits with 2.
+    They are a command line, or one JSON object by :meth:`Options.to_json`, or ``-``: then that object is the first line
+    of the standard input, from a parent that starts its child before it knows all of it. ``about`` is the first line of
+    the help, if not the model's docstring. Wrong usage is one line on stderr and exits with 2.
     """
     texts = list(sys.argv[1:] if arguments is None else arguments)
+    if texts == ["-"]:
+        texts = [sys.stdin.readline().strip()]
+        if not texts[0]:
+            raise SystemExit(0)  # the parent has ended, or needs nothing
     parser = _parser(model, prog, about or inspect.getdoc(model) or "")
     try:
         if len(texts) == 1 and texts[0].startswith("{"):

@@ -6,15 +6,18 @@ import threading
 from collections.abc import Sequence
 from functools import cached_property, lru_cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from bridge.town.assets.meshes import merge
+from bridge.tags import Tag
+from bridge.town.assets.meshes import Mesh, merge
 from bridge.town.assets.templates import templates
 from bridge.town.core.types import Transform, matrices_of
 from bridge.town.dynamics.vehicles import Obstacles, overlap
 from bridge.town.ground.blocks import Ground
 from bridge.town.ground.roads import ground_mesh
+from bridge.town.kept import kept
 from bridge.town.opendrive import towns
 from bridge.town.opendrive.network import Network
 from bridge.town.render.raster import Placements, Scene
@@ -25,6 +28,9 @@ from bridge.town.sensors.rays import Rays
 
 FIRST_SCENERY = 10_001  # instances of scenery begin here; those of actors are their ids
 APART = 8.0  # m, least distance of two spawn points
+NEAR_BOX = 0.3  # m around an obstacle's box in which that stands which it is
+#: Tags of what is built and can be run into.
+SOLID = (Tag.BUILDING, Tag.WALL, Tag.FENCE, Tag.POLE, Tag.GUARD_RAIL, Tag.BRIDGE, Tag.STATIC, Tag.VEGETATION, Tag.OTHER)
 KEPT = 2  # towns: a client that goes from one to another and back waits for nothing
 
 
@@ -44,9 +50,18 @@ class Land:
         self.solid = Obstacles(things.boxes, things.levels)
         self.scene = Scene(merge([ground_mesh(self.network, self.ground), things.mesh]), templates().meshes)
         self.kinds = things.props
+        self._bodies = _Bodies(things.mesh)
+        self._tags: dict[int, Tag] = {}  # of obstacles, by their index
         self.props = _placed(things.props, FIRST_SCENERY + things.buildings)
         self._rays: Rays | None = None
         self._building = threading.Lock()
+
+    def __getstate__(self) -> dict[str, Any]:
+        """What is kept between starts: not the rays' hierarchies, which are built when somebody casts a ray."""
+        return {name: value for name, value in vars(self).items() if name not in ("_rays", "_building")}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        vars(self).update(state, _rays=None, _building=threading.Lock())
 
     @cached_property
     def spawn_points(self) -> list[Transform]:
@@ -68,6 +83,25 @@ class Land:
                 chosen.append(point)
         return chosen
 
+    def tag_of(self, obstacle: int) -> Tag:
+        """What an obstacle of ``solid`` is: the tag of the prop that stands there, else of what is built there.
+
+        Boxes know no tags, so it is looked up where the box is, the first time somebody runs into it.
+        """
+        if obstacle not in self._tags:
+            x, y, yaw, half_length, half_width = self.solid.boxes[obstacle]
+            away = self.props.pose[:, :2, 3] - (x, y)
+            c, s = np.cos(yaw), np.sin(yaw)
+            inside = np.abs(away @ ((c, -s), (s, c))) <= (half_length + NEAR_BOX, half_width + NEAR_BOX)
+            near = np.flatnonzero(inside.all(axis=1))
+            if len(near):
+                closest = near[np.argmin(np.hypot(*away[near].T))]
+                tags = templates().meshes[self.props.template[closest]].tags
+                self._tags[obstacle] = Tag(int(np.bincount(tags).argmax()))
+            else:
+                self._tags[obstacle] = self._bodies.tag_at(self.solid.boxes[obstacle])
+        return self._tags[obstacle]
+
     @property
     def rays(self) -> Rays:
         """The ray caster over all of it; the first caller builds its hierarchies, others wait for them."""
@@ -75,6 +109,23 @@ class Land:
             if self._rays is None:
                 self._rays = Rays(self.scene, self.props)
             return self._rays
+
+
+class _Bodies:
+    """Where the built triangles of a mesh are that one can run into: middles f32 (N, 2), m, and tags u8 (N,)."""
+
+    def __init__(self, mesh: Mesh) -> None:
+        solid = np.isin(mesh.tags, SOLID)
+        self._middles = mesh.vertices[mesh.triangles[solid], :2].mean(axis=1, dtype=np.float32)
+        self._tags = mesh.tags[solid]
+
+    def tag_at(self, box: np.ndarray) -> Tag:
+        """The commonest tag in a box as in ``Obstacles``; ``Tag.BUILDING`` where nothing says otherwise."""
+        x, y, yaw, half_length, half_width = box
+        c, s = np.cos(yaw), np.sin(yaw)
+        inside = np.abs((self._middles - (x, y)) @ ((c, -s), (s, c)))
+        tags = self._tags[(inside <= (half_length + NEAR_BOX, half_width + NEAR_BOX)).all(axis=1)]
+        return Tag(int(np.bincount(tags).argmax())) if len(tags) else Tag.BUILDING
 
 
 def land_of(town: str, seed: int) -> Land:
@@ -89,7 +140,12 @@ def land_of(town: str, seed: int) -> Land:
 
 @lru_cache(maxsize=KEPT)
 def _land(town: str, seed: int, edition: tuple[int, int]) -> Land:
-    return Land(town, seed)
+    def build() -> Land:
+        land = Land(town, seed)
+        _ = land.spawn_points  # so that they are kept, too
+        return land
+
+    return kept(f"land-{Path(town).stem[:40]}", (town, seed, edition), build)
 
 
 def _placed(props: Sequence[Prop], first_instance: int) -> Placements:

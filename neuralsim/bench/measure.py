@@ -124,13 +124,12 @@ class BenchProcesses(Processes):
         self._job = job
         self._frames = ""
 
-    def start(self, name: str, module: str, *arguments: str) -> Child:
+    def start(self, name: str, module: str, *arguments: str, later: bool = False) -> Child:
         """As the drive starts them; the bridge with injected faults, if any."""
         if name == "bridge" and self._job.faults:
-            return super().start(
-                name, "neuralsim.bench.fault_injection", self._job.faults.to_json(), module, *arguments
-            )
-        return super().start(name, module, *arguments)
+            faults = self._job.faults.to_json()
+            return super().start(name, "neuralsim.bench.fault_injection", faults, module, *arguments, later=later)
+        return super().start(name, module, *arguments, later=later)
 
     def endpoint(self) -> str:
         """Of the wanted kind."""
@@ -225,19 +224,22 @@ def _window_drive(job: Job) -> DriveLoop:
 
     class SeenDrive(_Measured, WindowDrive):
         way_out = NO_DISPLAY
+        keeps_settings = False  # what is measured must not depend on whose machine it is
 
         def __init__(self) -> None:
             WindowDrive.__init__(self, job.drive_options())
+            # The injected key would turn the camera round each time.
+            self.settings = self.settings.model_copy(update={"reversing_view": False})
             self.prepare(job, self)
             self.injector = InputInjector(self.trail.press, _PRESS, job.seed)
             for name in ("flip", "update"):
                 wrap(pygame.display, name, self.flipped, after=True)
 
-        def _act(self, command: str) -> None:
+        def act(self, command: str) -> None:
             """The injected key goes out with the next control, although the autopilot chooses its gears itself."""
             if command == "reverse":
                 self.inputs.wanted = replace(self.inputs.wanted, reverse=not self.inputs.wanted.reverse)
-            super()._act(command)
+            super().act(command)
 
         def flipped(self, *_: object) -> None:
             """Something new is on the screen: a picture, or the last one moved."""

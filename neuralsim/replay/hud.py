@@ -6,13 +6,11 @@ from dataclasses import dataclass, field
 
 import pygame
 
-from neuralsim.window.drawing import AMBER, BLUE, RED, SOFT, WHITE
+from neuralsim.window.drawing import AMBER, BLUE, MARGIN, RED, SMALL, SOFT, WHITE
 from neuralsim.window.hud import Hud, HudState
 from neuralsim.window.inputs import VIEW_KEYS
 
-_HEIGHT = 54  # of the time line's plate, before scaling
-_NARROW = 900  # pixels below which the time line is above the instruments
-_BESIDE = 14 + 322 + 14  # pixels that the instruments take, before scaling
+_NARROW = 420  # pixels, before scaling, of a time line beside the instruments at least; else it is above them
 
 #: What the help overlay shows, as ``neuralsim.window.inputs.HELP``.
 HELP: tuple[tuple[str, tuple[tuple[tuple[str, ...], str], ...]], ...] = (
@@ -48,8 +46,10 @@ HELP: tuple[tuple[str, tuple[tuple[tuple[str, ...], str], ...]], ...] = (
         "Session",
         (
             (("D",), "drive on from here"),
-            (("F12",), "screenshot"),
+            (("F12",), "screenshot without HUD"),
             (("Tab",), "hide the HUD"),
+            (("F3",), "HUD in full; or click on it"),
+            (("F11", "Alt+Enter"), "fullscreen"),
             (("H", "F1"), "this help"),
             (("Esc",), "quit"),
         ),
@@ -81,62 +81,67 @@ class ReplayHud(Hud):
         self.timeline = Timeline()
         self.track = pygame.Rect(0, 0, 1, 1)  # where the time line was drawn last
 
-    def draw(self, target: pygame.Surface, view: pygame.Rect, state: HudState) -> None:
-        super().draw(target, view, state)
-        if self.visible and not self.help:
-            self._draw_timeline(target, view)
-
-    def _draw_notices(self, target: pygame.Surface, view: pygame.Rect) -> None:
-        """Above the time line."""
-        height = view.height - (self._px(_HEIGHT + 14) if self.visible else 0)
-        super()._draw_notices(target, pygame.Rect(view.left, view.top, view.width, height))
+    def draw_notices(self, target: pygame.Surface) -> None:
+        """Above the time line, which is there when all else is."""
+        if self.visible:
+            self._draw_timeline(target)
+        super().draw_notices(target)
 
     def at(self, x: int) -> float:
         """Seconds under a pixel column of the time line."""
         share = (x - self.track.left) / max(self.track.width, 1)
         return min(max(share, 0.0), 1.0) * self.timeline.length
 
-    def _measurement(self, target: pygame.Surface, view: pygame.Rect, state: HudState) -> None:
-        """Frame, speed and what painting takes."""
-        line, px = self.timeline, self._px
-        rows = (
-            ("frame", f"{line.frame} of {line.frames}"),
-            ("speed", f"{line.speed:g} x"),
-            ("painting", f"{line.paint_ms:.0f} ms"),
-        )
-        box = pygame.Rect(0, 0, px(210), px(24) + px(22) * len(rows))
-        box.topright = (view.right - px(14), view.top + px(14))
-        self._plate(target, box)
-        y = box.top + px(13)
-        for name, value in rows:
-            target.blit(self._text(name, 20, SOFT), (box.left + px(14), y))
-            text = self._text(value, 20, WHITE)
-            target.blit(text, (box.right - px(14) - text.get_width(), y))
-            y += px(22)
+    def clicked(self, at: tuple[int, int]) -> bool:
+        """The time line is no button."""
+        return not self.track.inflate(12, 30).collidepoint(at) and super().clicked(at)
 
-    def _draw_timeline(self, target: pygame.Surface, view: pygame.Rect) -> None:
-        line, px = self.timeline, self._px
-        narrow = view.width < px(_NARROW)
-        left = view.left + (px(14) if narrow else px(_BESIDE))
-        bottom = view.bottom - px(14) - (px(98 + 10) if narrow else 0)
-        box = pygame.Rect(left, bottom - px(_HEIGHT), max(view.right - px(14) - left, px(120)), px(_HEIGHT))
-        self._plate(target, box)
-        now = self._text(_clock(line.seconds), 20, WHITE)
-        whole = self._text(_clock(line.length), 20, SOFT)
-        y = box.top + px(9)
-        target.blit(now, (box.left + px(14), y))
-        target.blit(whole, (box.right - px(14) - whole.get_width(), y))
+    def draw_measurement(self, target: pygame.Surface, state: HudState) -> None:
+        """Frame, speed and, in full, what painting takes."""
+        line, pen = self.timeline, self.pen
+        px = pen.px
+        rows = [("frame", f"{line.frame} of {line.frames}"), ("speed", f"{line.speed:g} x")]
+        if self.full:
+            rows.append(("painting", f"{line.paint_ms:.0f} ms"))
+        texts = [(pen.text(name, SMALL, SOFT), pen.text(value, SMALL, WHITE)) for name, value in rows]
+        width = max(name.get_width() + value.get_width() for name, value in texts) + px(40)
+        height = texts[0][0].get_height() + px(4)
+        box = pygame.Rect(0, 0, width, height * len(rows) + px(12))
+        box.topright = (pen.view.right - px(MARGIN), pen.view.top + px(MARGIN))
+        pen.plate(target, box, 8, 120)
+        y = box.top + px(8)
+        for name, value in texts:
+            target.blit(name, (box.left + px(10), y))
+            target.blit(value, (box.right - px(10) - value.get_width(), y))
+            y += height
+
+    def _draw_timeline(self, target: pygame.Surface) -> None:
+        """Along the bottom, as far as the instruments leave room, else above them."""
+        line, pen = self.timeline, self.pen
+        px, view = pen.px, pen.view
+        now, whole = pen.text(_clock(line.seconds), SMALL, WHITE), pen.text(_clock(line.length), SMALL, SOFT)
+        height = now.get_height() + px(30)
+        instruments = self.instruments
+        right, bottom = instruments.left - px(MARGIN), view.bottom - px(MARGIN)
+        if right - view.left < px(_NARROW):
+            right, bottom = view.right - px(MARGIN), instruments.top - px(8)
+        left = view.left + px(MARGIN)
+        box = pygame.Rect(left, bottom - height, right - left, height)
+        pen.plate(target, box)
+        y = box.top + px(8)
+        target.blit(now, (box.left + px(11), y))
+        target.blit(whole, (box.right - px(11) - whole.get_width(), y))
         word = "playing" if line.playing else "paused"
-        state = self._text(word, 20, SOFT if line.playing else AMBER)
+        state = pen.text(word, SMALL, SOFT if line.playing else AMBER)
         target.blit(state, (box.centerx - state.get_width() // 2, y))
-        self.track = pygame.Rect(box.left + px(14), box.bottom - px(19), box.width - px(28), px(7))
+        self.track = pygame.Rect(box.left + px(11), box.bottom - px(15), box.width - px(22), px(6))
         share = line.seconds / line.length if line.length else 0.0
-        self._bar(target, self.track, 0.0, share, BLUE)
+        pen.bar(target, self.track, 0.0, share, BLUE)
         for seconds, what in line.marks:
             x = self.track.left + round(self.track.width * seconds / line.length) if line.length else self.track.left
             colour = RED if what == "collision" else AMBER
             target.fill(colour, (x - px(1), self.track.top - px(3), px(3), self.track.height + px(6)))
-        knob = self._paint.disc(px(7), WHITE)
+        knob = pen.paint.disc(px(6), WHITE)
         target.blit(knob, knob.get_rect(center=(self.track.left + round(self.track.width * share), self.track.centery)))
 
 

@@ -201,7 +201,7 @@ class Player:
             if event.type == pygame.QUIT:
                 self._done = True
             elif event.type == pygame.KEYDOWN:
-                self._key(event.key, bool(event.mod & pygame.KMOD_SHIFT))
+                self._key(event.key, event.mod)
                 redraw = True
             elif not self._mouse(event):
                 redraw = self.window.handle(event) or redraw
@@ -220,12 +220,12 @@ class Player:
             return True
         return False
 
-    def _key(self, key: int, shift: bool) -> None:
+    def _key(self, key: int, modifiers: int) -> None:
         hud, views = self.window.hud, {pygame.K_1 + n: View(n + 1) for n in range(6)}
         if key in views:
             self.window.choose(views[key])
         elif key in (pygame.K_LEFT, pygame.K_RIGHT):
-            self._step(1 if key == pygame.K_RIGHT else -1, shift)
+            self._step(1 if key == pygame.K_RIGHT else -1, bool(modifiers & pygame.KMOD_SHIFT))
         elif key in (pygame.K_UP, pygame.K_DOWN):
             near = min(range(len(SPEEDS)), key=lambda n: abs(SPEEDS[n] - self._speed))
             self._speed = SPEEDS[min(max(near + (1 if key == pygame.K_UP else -1), 0), len(SPEEDS) - 1)]
@@ -261,7 +261,13 @@ class Player:
         elif key == pygame.K_TAB:
             hud.visible = not hud.visible
         elif key in (pygame.K_h, pygame.K_F1):
-            hud.help = not hud.help
+            hud.help.turn()
+        elif key == pygame.K_F3:
+            hud.full = not hud.full
+        elif key == pygame.K_F11 or (key == pygame.K_RETURN and modifiers & pygame.KMOD_ALT):
+            self.window.toggle_fullscreen()
+        elif key == pygame.K_ESCAPE and hud.help.page is not None:
+            hud.help.close()
         elif key == pygame.K_ESCAPE:
             self._done = True
 

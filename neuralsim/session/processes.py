@@ -19,7 +19,9 @@ from pathlib import Path
 from typing import Any
 
 from bridge.process.messages import received
+from neuralsim.base import machine
 
+_WORK = 0.05  # s of processor time that are work, not idling
 _LAST_WORDS = 0.3  # seconds a dying process gets to finish its error line
 _LONGEST = 64  # bytes of the temporary folder's name: a socket's path has 107
 _GRACE = 0.9  # seconds from SIGTERM to SIGKILL; quitting takes under two in all
@@ -46,14 +48,17 @@ def ended_by_signals(stop: Callable[[], None]) -> Iterator[None]:
 
 
 class Child:
-    """One child process: what it said, whether it is ready, whether it lives."""
+    """One child process: what it said, whether it is ready, whether it lives.
 
-    def __init__(self, name: str, arguments: Sequence[str]) -> None:
+    ``later``: it waits for a line on its standard input (:meth:`begin`), and imports what it needs meanwhile.
+    """
+
+    def __init__(self, name: str, arguments: Sequence[str], later: bool = False) -> None:
         self.name = name
         # A session of its own: Ctrl-C reaches this process only, which then ends its children in order.
         self.process = subprocess.Popen(
             arguments,
-            stdin=subprocess.DEVNULL,
+            stdin=subprocess.PIPE if later else subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
@@ -61,6 +66,7 @@ class Child:
             start_new_session=True,
             env=os.environ | {"NEURALSIM_PARENT": str(os.getpid())},
         )
+        self._worked = 0.0  # s of processor time, when it was found to have worked
         self._messages: queue.SimpleQueue[dict[str, Any] | None] = queue.SimpleQueue()
         self._errors: deque[str] = deque(maxlen=50)
         self._readers = [
@@ -74,22 +80,50 @@ class Child:
     def pid(self) -> int:
         return self.process.pid
 
-    def wait_ready(self, timeout: float, cancelled: Callable[[], bool]) -> Any:
+    def begin(self, options: str) -> None:
+        """Give it the line it waits for. :class:`ProcessError` if it has ended."""
+        assert self.process.stdin is not None
+        try:
+            self.process.stdin.write(options + "\n")
+            self.process.stdin.close()
+        except OSError:
+            raise ProcessError(self.last_words()) from None
+
+    def wait_ready(
+        self, timeout: float, cancelled: Callable[[], bool], step: Callable[[str], None] = lambda words: None
+    ) -> Any:
         """Wait for its message ``ready`` and return what that says; None when ``cancelled``; else
-        :class:`ProcessError`."""
+        :class:`ProcessError`.
+
+        ``timeout``: seconds in which it has neither said anything nor worked. One that computes, as compilers do on a
+        busy machine, is waited for. ``step`` is called with what it says that it does.
+        """
         until = time.monotonic() + timeout
         while time.monotonic() < until:
             if cancelled():
                 return None
+            if self.has_worked():
+                until = time.monotonic() + timeout
             try:
                 message = self._messages.get(timeout=0.05)
             except queue.Empty:
                 continue
             if message is None:
                 raise ProcessError(self.last_words())
+            if "step" in message:
+                step(str(message["step"]))
             if "ready" in message:
+                step("")
                 return message["ready"]
-        raise ProcessError(f"the {self.name} is not ready after {timeout:.0f} s; its last line: {self.last_words()}")
+        raise ProcessError(f"the {self.name} has done nothing for {timeout:.0f} s; its last line: {self.last_words()}")
+
+    def has_worked(self) -> bool:
+        """Whether it has computed for a while since the last time that this was true."""
+        spent = machine.cpu_seconds(self.pid)
+        if spent is None or spent - self._worked < _WORK:
+            return False
+        self._worked = spent
+        return True
 
     def said(self) -> dict[str, Any] | None:
         """The next message on its stdout (``bridge.process.messages``) that has not been read yet, None while there is
@@ -141,9 +175,9 @@ class Processes:
         """Process ids of the living ones."""
         return [child.pid for child in self.children if child.process.poll() is None]
 
-    def start(self, name: str, module: str, *arguments: str) -> Child:
-        """Start ``python -m module ...`` under this very interpreter."""
-        child = Child(name, [sys.executable, "-m", module, *arguments])
+    def start(self, name: str, module: str, *arguments: str, later: bool = False) -> Child:
+        """Start ``python -m module ...`` under this very interpreter; ``later``: see :class:`Child`."""
+        child = Child(name, [sys.executable, "-m", module, *arguments], later)
         self.children.append(child)
         return child
 
@@ -151,6 +185,11 @@ class Processes:
         """:class:`ProcessError` with the one-line error of the first child that has ended."""
         for child in self.children:
             child.check()
+
+    def have_worked(self) -> bool:
+        """Whether any of them has computed for a while since the last time that this was true."""
+        worked = [child.has_worked() for child in self.children]  # of each: they count from then on
+        return any(worked)
 
     def endpoint(self) -> str:
         """A fresh ZeroMQ endpoint that only this user can reach: ``ipc://`` in a private folder, or loopback TCP."""

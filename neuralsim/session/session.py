@@ -31,8 +31,7 @@ if TYPE_CHECKING:
     from neuralsim.session.tag_painter import TagPainter
 
 PAINTING = ("tag", "instance", "depth", "motion")  # planes that painting needs
-_TOWN_READY = 180.0  # seconds; the very first start compiles the rasteriser
-_BRIDGE_READY = 90.0
+_TOWN_READY, _BRIDGE_READY = 60.0, 90.0  # seconds in which they do nothing at all
 RATE = 30.0  # simulated ticks per second without a driver
 FULL_RATE = 40.0  # and with one, at most
 FLUENT_RATE = 25.0  # below it every core is tried for painting
@@ -74,6 +73,7 @@ class DriveSession(threading.Thread):
         self.lockstep = options.headless
         self.error: BaseException | None = None
         self.steps: dict[str, bool] = {}  # what the start consists of, and what of it is done
+        self.doing = ""  # what takes longer than usual of it, one line
         self.controls = ""  # endpoint for controls, once known
         self.model, self.runtime = options.model, options.runtime
         self.warning = self.note = ""  # about the runtime, one line each; for sure once there are pictures
@@ -195,13 +195,16 @@ class DriveSession(threading.Thread):
         def cancelled() -> bool:
             return self._ending.is_set() or self._loader.failed
 
+        module = "bridge.carla_client.carla_bridge" if options.scenario is None else "scenarios.play"
+        # It imports what it needs while the town is built; what it is to do is known when that is there.
+        bridge = self._bridge = self.processes.start("bridge", module, "-", later=True)
         server = options.carla
         if server is None:
             name = f"Town {options.town}"
             self._step(name)
             wanted = town_options(options).to_json()
             town = self.processes.start("town server", "bridge.town.carla_server.server", wanted)
-            ready = town.wait_ready(_TOWN_READY, cancelled)
+            ready = town.wait_ready(_TOWN_READY, cancelled, self._tell)
             if ready is None:
                 return ""
             server = ready["server"]
@@ -215,12 +218,8 @@ class DriveSession(threading.Thread):
         name = "Bridge" if options.carla is None else f"Bridge to {options.carla}"
         self._step(name)
         frames = self.processes.endpoint()
-        bridge = self._bridge = self.processes.start(
-            "bridge",
-            "bridge.carla_client.carla_bridge" if options.scenario is None else "scenarios.play",
-            bridge_options(options, server, frames, fps=self.fps, lockstep=self.lockstep).to_json(),
-        )
-        if bridge.wait_ready(_BRIDGE_READY, cancelled) is None:
+        bridge.begin(bridge_options(options, server, frames, fps=self.fps, lockstep=self.lockstep).to_json())
+        if bridge.wait_ready(_BRIDGE_READY, cancelled, self._tell) is None:
             return ""
         self._step(name, done=True)
         return frames
@@ -244,7 +243,7 @@ class DriveSession(threading.Thread):
 
     def _paint(self, subscriber: FrameSubscriber, renderer: NeuralRenderer | TagPainter) -> None:
         heard = time.monotonic()
-        warm = False
+        warm, mount = False, ""
         while not self._ending.is_set():
             frame = subscriber.recv(0.1)
             if frame is None:
@@ -252,7 +251,7 @@ class DriveSession(threading.Thread):
                     self._ending.set()  # every frame has been painted
                     return
                 self.processes.check()
-                if self.paused:
+                if self.paused or (not warm and self.processes.have_worked()):
                     heard = time.monotonic()
                 elif time.monotonic() - heard > _SILENCE + _FAST_FORWARD_FRAME_BUDGET * (
                     self.options.hand_over_at or 0
@@ -279,6 +278,9 @@ class DriveSession(threading.Thread):
                 frame.stamps["received"] = time.monotonic_ns()
             if not self.painting_since:
                 self.painting_since = frame.stamps["received"]
+            if frame.mount != mount:  # another camera: what was painted is not the past of what it sees
+                painter.reset()
+                mount = frame.mount
             self.newest = frame
             neural = painter.render(frame)
             lamps.draw_of(frame, neural, remap)
@@ -333,6 +335,11 @@ class DriveSession(threading.Thread):
             keys = "these keys" if self.options.keys else "no keys"
             return f"no frame from {self.options.connect} for {_SILENCE:.0f} s: is a bridge running there, with {keys}?"
         return f"no frame for {_SILENCE:.0f} s: the simulator hangs; start again"
+
+    def _tell(self, words: str) -> None:
+        """A process says what it does, "" when it is done."""
+        self.doing = words
+        self._wake()
 
     def _step(self, name: str, done: bool = False) -> None:
         self.steps[name] = done

@@ -39,6 +39,8 @@ class Telemetry:
             "road": ego.road_id,
             "lane": ego.lane_id,
             "collisions": ego.collisions,
+            "camera": frame.mount,
+            "route_left": round(frame.route_left, 1),
             "weather": frame.weather_name,
             "control": frame.control_seq,
             "skipped": frame.skipped,

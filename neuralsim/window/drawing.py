@@ -1,9 +1,9 @@
-"""Text and shapes for the HUD: anti-aliased, drawn once, kept."""
+"""Text and shapes for the HUD: anti-aliased, drawn once, kept; and where on the picture there is room for them."""
 
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Iterable
 
 import pygame
 
@@ -17,6 +17,12 @@ RED: Colour = (240, 82, 82)
 AMBER: Colour = (250, 188, 64)
 BLUE: Colour = (86, 156, 255)
 TRACK: Colour = (62, 70, 82)
+#: The type scale, in pygame's sizes at a view of ``FULL`` pixels. What is scaled down stays at least ``LEGIBLE``.
+SMALL, BODY, TITLE, FIGURE, SPEED = 18, 21, 27, 34, 60
+LEGIBLE = 18
+FULL = (900.0, 512.0)
+EDGE: tuple[Colour, int] = ((255, 255, 255), 30)
+MARGIN = 12  # px between the HUD and the edges of the picture, before scaling
 _KEEP = 400  # surfaces; a HUD uses about 60 at a time
 _OVERSAMPLING = 4
 _TEXT_OVERSAMPLING = 3
@@ -74,7 +80,7 @@ class Paint:
         """Drawn larger and reduced: the font's hinting would set small letters unevenly apart."""
         if size >= _HINTED:
             return self._font(size).render(text, True, colour)
-        large = self._font(_TEXT_OVERSAMPLING * size).render(text, True, colour)
+        large = self._font(_TEXT_OVERSAMPLING * size).render(text or " ", True, colour)  # nothing cannot be scaled
         width, height = large.get_size()
         small = (max(round(width / _TEXT_OVERSAMPLING), 1), max(round(height / _TEXT_OVERSAMPLING), 1))
         return pygame.transform.smoothscale(large, small)
@@ -89,6 +95,29 @@ class Paint:
 def _rounded(
     size: tuple[int, int], radius: int, colour: Colour, alpha: int, edge: tuple[Colour, int] | None
 ) -> pygame.Surface:
+    """Only the corners of a large plate are drawn oversampled; a row and a column between them stand for the rest."""
+    side = 2 * radius + 1
+    if min(size) <= side:
+        return _oversampled(size, radius, colour, alpha, edge)
+    tile, (width, height) = _oversampled((side, side), radius, colour, alpha, edge), size
+    plate = pygame.Surface(size, pygame.SRCALPHA)
+    plate.fill((*colour, alpha))
+    for n in range(radius):
+        plate.fill(tile.get_at((radius, n)), (radius, n, width - 2 * radius, 1))
+        plate.fill(tile.get_at((radius, side - 1 - n)), (radius, height - 1 - n, width - 2 * radius, 1))
+        plate.fill(tile.get_at((n, radius)), (n, radius, 1, height - 2 * radius))
+        plate.fill(tile.get_at((side - 1 - n, radius)), (width - 1 - n, radius, 1, height - 2 * radius))
+    for x, from_x in ((0, 0), (width - radius, side - radius)):
+        for y, from_y in ((0, 0), (height - radius, side - radius)):
+            corner = tile.subsurface((from_x, from_y, radius, radius))
+            plate.fill((0, 0, 0, 0), (x, y, radius, radius))
+            plate.blit(corner, (x, y), special_flags=pygame.BLEND_RGBA_ADD)
+    return plate
+
+
+def _oversampled(
+    size: tuple[int, int], radius: int, colour: Colour, alpha: int, edge: tuple[Colour, int] | None
+) -> pygame.Surface:
     n = _OVERSAMPLING
     large = pygame.Surface((size[0] * n, size[1] * n), pygame.SRCALPHA)
     large.fill((*colour, 0))  # transparent, but of the same colour: the edge must not darken when scaled
@@ -98,3 +127,90 @@ def _rounded(
         box = box.inflate(-2 * n, -2 * n)
     pygame.draw.rect(large, (*colour, alpha), box, border_radius=max(radius - bool(edge), 0) * n)
     return pygame.transform.smoothscale(large, size)
+
+
+def mix(first: Colour, second: Colour, part: float) -> Colour:
+    """``part`` of the way from one colour to the other."""
+    red, green, blue = (round(a + (b - a) * part) for a, b in zip(first, second, strict=True))
+    return red, green, blue
+
+
+class Pen:
+    """Draws in the scale of a view, and remembers which parts of it are taken.
+
+    ``taken``: the boxes drawn since :meth:`begin`, which others keep clear of.
+    """
+
+    def __init__(self) -> None:
+        self.paint = Paint()
+        self.scale = 1.0
+        self.view = pygame.Rect(0, 0, 1, 1)
+        self.taken: list[pygame.Rect] = []
+
+    def begin(self, view: pygame.Rect) -> None:
+        """Draw within ``view`` from now on; nothing of it is taken."""
+        self.view = view
+        self.scale = min(max(min(view.width / FULL[0], view.height / FULL[1]), 0.62), 3.0)
+        self.taken = []
+
+    def px(self, size: float) -> int:
+        """A length in pixels, at least one."""
+        return max(round(size * self.scale), 1)
+
+    def text(self, text: str, size: float, colour: Colour) -> pygame.Surface:
+        """``text`` in the view's scale, but never too small to be read."""
+        return self.paint.text(text, max(round(size * self.scale), LEGIBLE), colour)
+
+    def plate(self, target: pygame.Surface, box: pygame.Rect, radius: float = 10.0, alpha: int = 150) -> None:
+        """A dark plate under text; its box is taken."""
+        target.blit(self.paint.plate(box.size, self.px(radius), DARK, alpha, EDGE), box)
+        self.taken.append(box.copy())
+
+    def bar(self, target: pygame.Surface, track: pygame.Rect, start: float, end: float, colour: Colour) -> None:
+        """A track, filled from the share ``start`` of it to ``end``."""
+        target.blit(self.paint.plate(track.size, track.height // 2, TRACK, 255), track)
+        low, high = sorted((min(max(start, 0.0), 1.0), min(max(end, 0.0), 1.0)))
+        width = round(track.width * (high - low))
+        if width > 0:
+            filled = pygame.Rect(track.left + round(track.width * low), track.top, width, track.height)
+            target.blit(self.paint.plate(filled.size, min(track.height, width) // 2, colour, 255), filled)
+
+    def key(self, target: pygame.Surface, name: str, x: int, y: int) -> int:
+        """A key cap at (x, y); returns its width."""
+        label = self.text(name, SMALL, WHITE)
+        cap = pygame.Rect(x, y, self.key_width(name), label.get_height() + self.px(7))
+        target.blit(self.paint.plate(cap.size, self.px(5), (44, 52, 64), 255, ((120, 130, 144), 255)), cap)
+        target.blit(label, label.get_rect(center=cap.center))
+        return cap.width
+
+    def key_width(self, name: str) -> int:
+        """Pixels that the cap of this key is wide."""
+        return max(self.text(name, SMALL, WHITE).get_width() + self.px(12), self.px(22))
+
+    def free(self, box: pygame.Rect, places: Iterable[tuple[int, int]]) -> pygame.Rect:
+        """``box`` with its top left corner at the first of ``places`` where nothing is taken, else at the last."""
+        gap = 2 * self.px(4)
+        for place in places:
+            box.topleft = place
+            if box.inflate(gap, gap).collidelist(self.taken) < 0:
+                break
+        return box
+
+    def shortened(self, text: str, size: float, colour: Colour, width: int) -> pygame.Surface:
+        """``text`` in one line of at most ``width`` pixels: its beginning gives way."""
+        shown, cut = self.text(text, size, colour), text
+        while shown.get_width() > width and len(cut) > 4:
+            cut = cut[2:]
+            shown = self.text(f"...{cut}", size, colour)
+        return shown
+
+    def wrapped(self, text: str, size: float, colour: Colour, width: int) -> list[pygame.Surface]:
+        """``text`` in lines of at most ``width`` pixels."""
+        lines: list[str] = []
+        for word in text.split():
+            longer = f"{lines[-1]} {word}" if lines else word
+            if lines and self.text(longer, size, colour).get_width() <= width:
+                lines[-1] = longer
+            else:
+                lines.append(word)
+        return [self.text(line, size, colour) for line in lines]

@@ -6,7 +6,9 @@ import contextlib
 import math
 import threading
 import time
+from dataclasses import asdict, replace
 from pathlib import Path
+from typing import Any
 
 from neuralsim.base.log import logger
 
@@ -15,15 +17,23 @@ from neuralsim.window.window import Window, WindowError  # isort: skip (before p
 import pygame
 
 from bridge.messages import Frame
+from bridge.process.settings import SettingsError
+from bridge.size import Size
 from neuralsim.guide import GUIDES
 from neuralsim.recording.mp4 import RecordingError
 from neuralsim.renderer.remap import Remap, following
-from neuralsim.session.loop import DriveLoop
+from neuralsim.session.loop import Controls, DriveLoop
 from neuralsim.session.options import DriveOptions
-from neuralsim.session.session import DriveError, PaintedFrame, follows_picture
+from neuralsim.session.session import DriveError, DriveSession, PaintedFrame, follows_picture
+from neuralsim.window import settings
+from neuralsim.window.cards import Loading
+from neuralsim.window.feel import Feel
 from neuralsim.window.hud import HudState
-from neuralsim.window.inputs import Inputs
+from neuralsim.window.inputs import Axes, Inputs
 from neuralsim.window.late_warp import LateWarp, compile_kernels
+from neuralsim.window.pause import PauseMenu
+from neuralsim.window.settings import CockpitSettings
+from neuralsim.window.tutorial import Tutorial
 
 _BUSY = 0.010  # seconds between looks at the keys while pedals or steering move
 _CALM = 0.050  # otherwise; events and pictures wake the loop up at once
@@ -34,22 +44,47 @@ _SOON = 0.5 * _REFRESH
 _STALLED = 0.25  # s after which a picture is no longer moved: its motion is unknown
 _GRAPH = 120  # frames in the frame graph
 _MEASURED = 0.25  # seconds between two looks at the measurement: numbers that flicker cannot be read
+#: Options that a drive begins with: another value needs a new start.
+_ANEW = ("town", "vehicles", "walkers", "model", "size", "show")
+#: Options that a setting stands for, where they have other names.
+_OPTIONS = {"traffic": ("vehicles", "walkers"), "quality": ("size",), "upscaling": ("show",)}
 _SPEED = 0.2  # weight of the newest picture in how fast pictures come, simulated time goes and moving is
 
 
 class WindowDrive(DriveLoop):
     """Shows pictures and sends what the driver wants; latest wins."""
 
+    keeps_settings = True  # whether the driver's file of choices is read and written
     way_out = "set DISPLAY or use --headless"  # where there is no display
 
     def __init__(self, options: DriveOptions) -> None:
-        super().__init__(options, _wake)
+        self._file = settings.path()
         try:
-            self.window = Window(options.shown, 1.0 if options.show else 2.0)
+            self.settings = chosen = settings.load(self._file) if self.keeps_settings else CockpitSettings()
+            self._given = options  # by the command line alone
+            options = chosen.applied(options)
+            super().__init__(options, _wake)
+            self.window = Window(
+                options.shown, 1.0 if options.show else 2.0, wanted=chosen.window, fullscreen=chosen.fullscreen
+            )
         except WindowError as error:
             raise DriveError(f"{error}: {self.way_out}") from None
+        except SettingsError as error:
+            raise DriveError(str(error)) from None
+        self._opened = self.window.windowed
         self.hud = self.window.hud
-        self.inputs = Inputs(self._act, self.window.choose, autopilot=options.autopilot)
+        self.hud.full, self.hud.minimap.visible = chosen.full_hud, chosen.minimap
+        learning = chosen.tutorial and self.keeps_settings and not options.autopilot and options.frames is None
+        self.hud.tutorial = Tutorial(learning and options.scenario is None)
+        self.menu = self.window.menu
+        self.menu.changed = self._menu_changed
+        self._was_paused = False  # before the menu was opened
+        self.inputs = Inputs(self.act, self.window.choose, autopilot=options.autopilot)
+        self.inputs.axes = {name: Axes(**each.model_dump()) for name, each in chosen.axes.items()}
+        self._begun = time.monotonic()
+        self._pages = PauseMenu(self)
+        self.feel = Feel(chosen, self.window.jolt)
+        self._follow_settings()
         self.state = HudState(model=options.model)
         self._record_path = options.record  # where the next recording goes; None: none is wanted
         self._recording_clock = 0.0  # seconds of pauses, taken out of the recording
@@ -65,22 +100,24 @@ class WindowDrive(DriveLoop):
 
     def drive(self) -> None:
         """Handle events, send controls, show pictures, until the driver leaves."""
-        session, inputs = self.session, self.inputs
-        session.start()
+        inputs = self.inputs
+        self.session.start()
         if self._warping:
             threading.Thread(target=compile_kernels, name="late warp", daemon=True).start()
-        begun = looked = time.monotonic()
+        looked = self._begun = time.monotonic()
         drawn, pause, troubled = 0.0, _BUSY, 0.0
         try:
             while not self.done:
                 redraw = self._events(min(pause, self._due(drawn) - time.monotonic()))
-                now = time.monotonic()
+                now, session = time.monotonic(), self.session
                 before = inputs.wanted
                 wanted = inputs.control(now - looked, self._last.frame.ego.speed if self._last else 0.0)
                 wanted.rgb = self.window.needs_rgb or session.wants_picture
+                wanted.camera = inputs.camera(wanted.reverse and self.settings.reversing_view)
+                wanted.chart = self.hud.minimap.chart.name if self.hud.minimap.chart else ""
                 pause = _CALM if wanted == before else _BUSY
                 looked = now
-                session.paused = wanted.paused
+                session.paused = self.feel.sound.muted = wanted.paused
                 self._resting = self._resting or wanted.paused
                 self.controls.send(wanted, session.controls)
                 picture = session.take(0.0)
@@ -94,7 +131,7 @@ class WindowDrive(DriveLoop):
                     troubled = now
                 elif self._last is None:
                     if now - drawn >= _CALM or redraw:
-                        self.window.loading(list(session.steps.items()), now - begun)
+                        self.window.loading(Loading(list(session.steps.items()), now - self._begun, session.doing))
                         drawn = now
                 elif now >= self._due(drawn) - 0.001:
                     self._show_moved(self._last)
@@ -104,6 +141,8 @@ class WindowDrive(DriveLoop):
                     self.window.again(self.state)
                     drawn = now
         finally:
+            self.feel.sound.stop()
+            self._remember()
             self.window.close()
 
     def _events(self, pause: float) -> bool:
@@ -113,15 +152,38 @@ class WindowDrive(DriveLoop):
         for event in (first, *pygame.event.get()):
             if event.type == pygame.NOEVENT:
                 continue
+            if self.menu.handle(event):
+                redraw = True
+                continue
+            if event.type == pygame.MOUSEBUTTONDOWN and self._pointed(event):
+                redraw = True
+                continue
             self.inputs.handle(event)
             redraw = self.window.handle(event) or event.type == pygame.KEYDOWN or redraw
         return redraw
 
+    def _pointed(self, event: pygame.event.Event) -> bool:
+        """A click on the map: where to go, or (right) nowhere any more; True if it was on it."""
+        minimap = self.hud.minimap
+        large = minimap.large
+        place = minimap.clicked(event.pos)
+        if large and event.button == 3:
+            self.inputs.go(None)
+            self.hud.notify("Navigation ended")
+        elif place is not None and event.button == 1:
+            self.inputs.go(place)
+            minimap.large = False
+            self.hud.notify("On the way there: P lets the autopilot drive it")
+        return large or minimap.large
+
     def _show(self, picture: PaintedFrame) -> None:
         if self._last is None:
-            self.hud.notify(
-                "Watching: an observer's keys may not drive" if self.controls.observes else "Press H for help"
-            )
+            self.feel.sound.start()
+            if self.controls.observes:
+                self.hud.tutorial.skip()
+                self.hud.notify("Watching: an observer's keys may not drive")
+            elif not self.hud.tutorial.active:
+                self.hud.notify("Press H for help")
             self.say_about_runtime()
             if self.session.note:
                 self.hud.notify(self.session.note.partition(" (")[0])  # the terminal has the rest
@@ -135,11 +197,26 @@ class WindowDrive(DriveLoop):
             self._recording_clock += gap / 1e9
         self._resting = False
         self._fill_state()
+        device = self.inputs.device
+        said = self.feel.frame(picture.frame, self.inputs.holds("horn"), device.joystick if device else None)
+        if said:
+            self.hud.notify(said)
+        self._teach(picture.frame)
+        if picture.frame.chart is not None:
+            self.hud.minimap.chart = picture.frame.chart
         self._late_warp.frame(picture.frame)
         self.window.remap = picture.remap
         self.window.show(picture.frame, picture.neural, self.state)
         self.shown(picture)
         self._record(picture)
+
+    def _teach(self, frame: Frame) -> None:
+        """Go on with the first steps; once they are over they are not shown again."""
+        tutorial = self.hud.tutorial
+        if tutorial.active:
+            tutorial.frame(frame.ego, frame.sim_time)
+            if not tutorial.active:
+                self.choose("tutorial", False)
 
     def _due(self, drawn: float) -> float:
         """When (s) to show the last picture again, moved, after what was drawn last; infinity if not at all.
@@ -180,8 +257,6 @@ class WindowDrive(DriveLoop):
         old, new = before.frame, now.frame
         if new.weather_name and new.weather_name != old.weather_name:
             self.hud.notify(f"Weather: {new.weather_name}")
-        if new.ego.collisions > old.ego.collisions:
-            self.hud.notify("Collision")
         if new.notice and new.notice != old.notice:
             self.hud.notify(new.notice)
 
@@ -205,7 +280,9 @@ class WindowDrive(DriveLoop):
         state.warping = self._warping
         state.paused, state.reverse = wanted.paused, wanted.reverse
         state.recording = self.recorded_seconds if self.recorder is not None else None
+        state.recorded_to = str(self.recorder.path) if self.recorder is not None else ""
         state.device = self.inputs.device_name
+        state.units = self.settings.units
 
     def _town(self) -> str:
         options = self.options
@@ -236,15 +313,29 @@ class WindowDrive(DriveLoop):
         self.recorder = None
         return path
 
-    def _act(self, command: str) -> None:
+    def act(self, command: str) -> None:
         """Carry out what a key asks for (``Inputs`` has already changed what it says to the bridge)."""
         wanted = self.inputs.wanted
         if command == "quit":
             self.interrupted = True
+        elif command == "menu":
+            self._open_menu()
         elif command == "help":
-            self.hud.help = not self.hud.help
+            self.hud.help.turn()
         elif command == "hud":
             self.hud.visible = not self.hud.visible
+        elif command == "full_hud":
+            self.hud.full = not self.hud.full
+        elif command == "skip":
+            if self.hud.tutorial.active:
+                self.hud.tutorial.skip()
+                self.choose("tutorial", False)
+        elif command == "map":
+            self.hud.minimap.large = not self.hud.minimap.large
+        elif command == "camera":
+            self.hud.notify(self.inputs.next_camera())
+        elif command == "fullscreen":
+            self.window.toggle_fullscreen()
         elif command == "graph":
             self.hud.graph = not self.hud.graph
         elif command == "guide":
@@ -263,8 +354,8 @@ class WindowDrive(DriveLoop):
                 self._record_path = self.options.recordings / time.strftime("drive-%Y%m%d-%H%M%S.mp4")
             else:
                 self.hud.notify(f"Saved {self._stop_recording()}")
-        elif command == "screenshot":
-            self._screenshot()
+        elif command in ("screenshot", "screenshot_dressed"):
+            self._screenshot(dressed=command == "screenshot_dressed")
         elif command == "autopilot":
             self.hud.notify("Autopilot on" if wanted.autopilot else "Autopilot off: you drive")
         elif command == "take_over":
@@ -296,11 +387,100 @@ class WindowDrive(DriveLoop):
         session.style = styles[(styles.index(session.style) + 1) % len(styles)]
         self.hud.notify(f"Style: {session.style or 'of the weather'}")
 
-    def _screenshot(self) -> None:
+    def _open_menu(self) -> None:
+        """Pause and offer what there is; what has nothing to lose yet is left at once."""
+        if self.hud.help.page is not None or self.hud.minimap.large:
+            self.hud.help.close()
+            self.hud.minimap.large = False
+        elif self._last is None:
+            self.interrupted = True
+        else:
+            self.menu.open(self._pages.first())
+
+    # Choices of the menu
+
+    @property
+    def own_town(self) -> bool:
+        """Whether this drive started its town itself, and may start another one."""
+        given = self.options
+        return all(value is None for value in (given.carla, given.connect, given.scenario))
+
+    def choose(self, name: str, value: Any) -> None:
+        """Change a setting, and keep it; what can be changed at once is."""
+        self.settings = self.settings.model_copy(update={name: value})
+        self._given = self._given.model_copy()
+        for option in _OPTIONS.get(name, (name,)):  # the driver has changed their mind
+            self._given.model_fields_set.discard(option)
+        if name == "guide":
+            self.session.guide = value
+        self._follow_settings()
+        self._keep()
+
+    def keep_axes(self, axes: Axes) -> None:
+        """Read the device by these axes, now and whenever it is plugged in."""
+        self.inputs.calibrate(axes)
+        calibrated = settings.CalibratedAxes(**asdict(axes))
+        self.choose("axes", {**self.settings.axes, self.inputs.device_name: calibrated})
+
+    def apply_choices(self) -> None:
+        """Start the simulator anew where what was chosen needs that; the window stays."""
+        wanted = self.settings.applied(self._given)
+        if any(getattr(wanted, name) != getattr(self.options, name) for name in _ANEW):
+            self.menu.close()
+            self._start_anew(wanted)
+
+    def _start_anew(self, options: DriveOptions) -> None:
+        self._stop_recording()
+        self.controls.close(end_bridge=options.connect is None)
+        self.session.stop()
+        self.options = options
+        self.controls = Controls(self.meter, options.keys)
+        self.session = DriveSession(options, _wake)
+        self.session.guide = options.guide
+        self._last, self._late_warp, self._begun = None, LateWarp(), time.monotonic()
+        self.hud.minimap.chart = None
+        self.inputs.go(None)
+        self.session.start()
+
+    def _follow_settings(self) -> None:
+        """Do as the settings say, as far as it needs no new start."""
+        chosen, inputs = self.settings, self.inputs
+        inputs.sharpness = chosen.steering
+        inputs.bind(chosen.keys)
+        inputs.wanted = replace(inputs.wanted, preset=chosen.weather or "", minutes=chosen.minutes)
+        self.hud.minimap.visible = chosen.minimap
+        self.feel.settings, self.feel.sound.volume = chosen, chosen.volume
+
+    def _keep(self) -> None:
+        if not self.keeps_settings:
+            return
+        try:
+            settings.save(self._file, self.settings)
+        except OSError as error:
+            logger().warning(f"cannot keep the settings: {error}")
+
+    def _menu_changed(self, shown: bool) -> None:
+        """The menu has been opened or closed: the simulation stands while it is open."""
+        if shown:
+            self._was_paused = self.inputs.wanted.paused
+            self.inputs.release()
+        self.inputs.pause(shown or self._was_paused)
+
+    def _remember(self) -> None:
+        """Keep what was changed about the window by hand."""
+        window, chosen = self.window, self.settings.model_copy()
+        if window.windowed != self._opened:
+            chosen.window = Size(*window.windowed)
+        chosen.fullscreen, chosen.full_hud = window.fullscreen, self.hud.full
+        if chosen != self.settings:
+            self.settings = chosen
+            self._keep()
+
+    def _screenshot(self, dressed: bool) -> None:
         if self._last is None:
             return
         try:
-            self.hud.notify(f"Saved {self.window.screenshot(self.options.recordings)}")
+            self.hud.notify(f"Saved {self.window.screenshot(self.options.recordings, dressed=dressed)}")
         except OSError as error:
             self.hud.notify(f"No screenshot: {error}")
 

@@ -69,7 +69,9 @@ class LateWarp:
         if self._frame is None:
             return None
         for first, second in ((self._frame, self._after), (self._before, self._frame)):
-            if first is not None and second is not None and 0.0 < second.sim_time - first.sim_time < _JUMP:
+            if first is None or second is None or first.mount != second.mount:
+                continue  # another camera is no way that this one went
+            if 0.0 < second.sim_time - first.sim_time < _JUMP:
                 return _Way(first, second, second.sim_time - first.sim_time)
         return None
 

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import io
+import math
 import os
 import sys
 import time
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 
@@ -22,11 +25,15 @@ import pygame
 from bridge.messages import Frame
 from neuralsim.renderer.remap import NOTHING, Remap
 from neuralsim.renderer.views import NAMES, View, picture
+from neuralsim.runtimes import cache
+from neuralsim.window.cards import Loading, draw_loading
 from neuralsim.window.hud import Hud, HudState
+from neuralsim.window.menu import Menu
 
 Move = Callable[[np.ndarray, np.ndarray], bool]  # moves pixels, u32 (H, W), into the second array, unless it cannot
 
 _MINIMUM = (320, 160)
+_JOLT, _JOLT_RATE = 0.6, 7.0  # s that the picture shakes after a blow, and how often a second
 _GRAB = 10  # pixels beside the divider that still take hold of it
 
 
@@ -43,24 +50,35 @@ def display_available() -> bool:
 
 
 class Window:
-    """A resizable window for frames of ``size`` (width, height), at first at ``times`` that size where it fits."""
+    """A resizable window for frames of ``size`` (width, height).
 
-    def __init__(self, size: tuple[int, int], times: float = 2.0, title: str = "NeuralSim") -> None:
+    At first it is ``wanted`` pixels large, else ``times`` the frames' size where that fits; or ``fullscreen``.
+    """
+
+    def __init__(
+        self,
+        size: tuple[int, int],
+        times: float = 2.0,
+        title: str = "NeuralSim",
+        *,
+        wanted: tuple[int, int] | None = None,
+        fullscreen: bool = False,
+    ) -> None:
         if sys.platform == "linux" and not os.environ.get("WAYLAND_DISPLAY"):
             os.environ.setdefault("SDL_VIDEODRIVER", "x11")  # else SDL falls back to drivers that show nothing
         try:
             pygame.display.init()
-            desktop = pygame.display.get_desktop_sizes()[0]
-            factor = max(min(times, desktop[0] * 0.94 / size[0], desktop[1] * 0.88 / size[1]), 0.25)
-            start = (max(round(size[0] * factor), _MINIMUM[0]), max(round(size[1] * factor), _MINIMUM[1]))
-            self._surface = pygame.display.set_mode(start, pygame.RESIZABLE)
+            self._windowed = _start_size(size, times, wanted)
+            self._surface = _set_mode(self._windowed, fullscreen)
         except pygame.error as error:
             where = os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY") or "this machine"
             raise WindowError(f"no window on {where} ({error})") from None
         pygame.display.set_caption(title)
         pygame.display.set_icon(_icon())
         pygame.key.set_repeat()  # no repeats: a held key is one press
+        self.fullscreen = fullscreen
         self.hud = Hud()
+        self.menu = Menu()
         self.view = View.NEURAL
         self.split_right = View.TAGS
         self.remap: Remap = NOTHING  # that the pictures shown are painted with: tags are shown so
@@ -72,6 +90,7 @@ class Window:
         self._neural: np.ndarray | None = None
         self._views: dict[View, pygame.Surface] = {}  # of the frame, as far as they were shown
         self._spare: list[pygame.Surface] = []  # for pictures in the making
+        self._jolted = (0.0, 0.0)  # how hard, 0 .. 1, and when, s
         self._missing = False  # the frame does not carry the plane of the view
 
     @property
@@ -88,6 +107,22 @@ class Window:
             name = f"{NAMES[View.NEURAL]}  |  {name}"
         return f"{name}: not in this frame" if self._missing else name
 
+    @property
+    def windowed(self) -> tuple[int, int]:
+        """Its size in pixels, also while it fills the screen: that which it has otherwise."""
+        return self._windowed if self.fullscreen else self._surface.get_size()
+
+    def jolt(self, strength: float) -> None:
+        """Shake the picture, 0 .. 1."""
+        self._jolted = strength, time.monotonic()
+
+    def toggle_fullscreen(self) -> None:
+        """Fill the screen, or be a window of the size of before again."""
+        if not self.fullscreen:
+            self._windowed = self._surface.get_size()
+        self.fullscreen = not self.fullscreen
+        self._surface = _set_mode(self._windowed, self.fullscreen)
+
     def choose(self, view: View) -> None:
         """Show ``view``; the split view chosen again changes its right side."""
         if view == self.view == View.SPLIT:
@@ -101,9 +136,12 @@ class Window:
         if event.type in (pygame.VIDEORESIZE, pygame.WINDOWEXPOSED):
             self._surface = pygame.display.get_surface() or self._surface
             return True
+        clicked = event.type == pygame.MOUSEBUTTONDOWN and event.button == 1
+        if clicked and not self.hud.minimap.large and self.hud.clicked(event.pos):
+            return True
         if self.view != View.SPLIT:
             return False
-        if event.type == pygame.MOUSEBUTTONDOWN and event.button == 1:
+        if clicked:
             self._dragging = abs(event.pos[0] - self._divider_x()) <= _GRAB
         elif event.type == pygame.MOUSEBUTTONUP and event.button == 1:
             self._dragging = False
@@ -116,9 +154,9 @@ class Window:
                 return True
         return False
 
-    def loading(self, steps: list[tuple[str, bool]], seconds: float) -> None:
+    def loading(self, loading: Loading) -> None:
         """Show what is being waited for."""
-        self.hud.loading(self._surface, steps, seconds)
+        draw_loading(self._surface, self.hud.pen, loading)
         pygame.display.flip()
 
     def show(self, frame: Frame, neural: np.ndarray, state: HudState, move: Move | None = None) -> None:
@@ -130,7 +168,9 @@ class Window:
             self._aspect = frame.camera.width / frame.camera.height
         self._draw(move)
         state.view = self.title_of_view
-        self.hud.draw(self._surface, self._box(), state)
+        self.hud.minimap.large = self.hud.minimap.large and not self.menu.shown
+        self.hud.draw(self._surface, self._box(), state, frame)
+        self.menu.draw(self._surface, self.hud.pen)
         pygame.display.flip()
 
     def again(self, state: HudState, move: Move | None = None) -> None:
@@ -138,15 +178,22 @@ class Window:
         if self._frame is not None and self._neural is not None:
             self.show(self._frame, self._neural, state, move)
 
-    def screenshot(self, folder: Path) -> Path:
-        """Save what the window shows as PNG into ``folder`` and return the file's path. ``OSError`` if it cannot."""
+    def screenshot(self, folder: Path, *, dressed: bool = False) -> Path:
+        """Save the picture as PNG into ``folder`` and return the file's path. ``OSError`` if it cannot.
+
+        ``dressed``: with all that is drawn over it, as the window shows it.
+        """
         folder.mkdir(parents=True, exist_ok=True)
         stem = time.strftime("neuralsim-%Y%m%d-%H%M%S")
         path, n = folder / f"{stem}.png", 1
         while path.exists():
             path, n = folder / f"{stem}-{n}.png", n + 1
         try:
-            pygame.image.save(self._surface, str(path))
+            if not dressed and self._frame is not None:
+                self._draw(None)  # over the HUD, which is drawn again with the next display
+            written = io.BytesIO()
+            pygame.image.save(self._surface, written, path.name)
+            cache.write(path, written.getvalue())  # whole or not at all
         except pygame.error as error:
             raise OSError(f"cannot save {path}: {error}") from None
         return path
@@ -177,6 +224,8 @@ class Window:
 
     def _draw(self, move: Move | None) -> None:
         small = self._picture(move)
+        if self._frame is not None and self._frame.mount == "reversing":  # as a mirror shows it: left is left
+            small = pygame.transform.flip(small, True, False)
         box = self._box()
         if box.size != self._surface.get_size():
             self._surface.fill((0, 0, 0))
@@ -184,6 +233,7 @@ class Window:
             self._surface.blit(small, box)
         else:
             pygame.transform.smoothscale(small, box.size, self._surface.subsurface(box))
+        self._shake(box)
         if self.view == View.SPLIT:
             x = self._divider_x()
             self._surface.fill((20, 24, 30), (x - 2, box.top, 4, box.height))
@@ -193,6 +243,17 @@ class Window:
                 tip, base = x + 6 * side, x + 2 * side
                 points = [(tip, box.centery), (base, box.centery - 4), (base, box.centery + 4)]
                 pygame.draw.polygon(self._surface, (20, 24, 30), points)
+
+    def _shake(self, box: pygame.Rect) -> None:
+        """Shift what is drawn as a body does that was hit: down first, a damped oscillation."""
+        strength, begun = self._jolted
+        since = time.monotonic() - begun
+        if strength <= 0.0 or since > _JOLT:
+            return
+        away = math.exp(-6.0 * since) * math.sin(2.0 * math.pi * _JOLT_RATE * since)
+        down, right = round(0.05 * box.height * strength * away), round(0.012 * box.width * strength * away)
+        picture = self._surface.subsurface(box)
+        picture.blit(picture.copy(), (right, down))
 
     def _picture(self, move: Move | None) -> pygame.Surface:
         """The chosen view, moved; the neural picture stands in for a plane that is not there (yet)."""
@@ -228,6 +289,29 @@ class Window:
         target = self._spare[which]
         moved = move(_pixels(shown), _pixels(target))
         return target if moved else shown
+
+
+def _start_size(size: tuple[int, int], times: float, wanted: tuple[int, int] | None) -> tuple[int, int]:
+    """Pixels of a window for frames of ``size``: never larger than the desktop, nor too small to take hold of."""
+    desktop = pygame.display.get_desktop_sizes()[0]
+    if wanted is None:
+        factor = max(min(times, desktop[0] * 0.94 / size[0], desktop[1] * 0.88 / size[1]), 0.25)
+        wanted = round(size[0] * factor), round(size[1] * factor)
+    return max(min(wanted[0], desktop[0]), _MINIMUM[0]), max(min(wanted[1], desktop[1]), _MINIMUM[1])
+
+
+def _set_mode(windowed: tuple[int, int], fullscreen: bool) -> pygame.Surface:
+    """The display's surface; the screen keeps its resolution, for a change of it flickers and moves others' windows."""
+    if fullscreen:
+        return pygame.display.set_mode(pygame.display.get_desktop_sizes()[0], pygame.FULLSCREEN)
+    for _ in range(2):  # without a window manager the first call leaves the full screen, and the second one resizes
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", RuntimeWarning)
+            surface = pygame.display.set_mode(windowed, pygame.RESIZABLE)
+        if surface.get_size() == windowed:
+            break
+        pygame.event.pump()
+    return surface
 
 
 def _pixels(surface: pygame.Surface) -> np.ndarray:

@@ -12,8 +12,9 @@ from pydantic import BaseModel
 from scipy.interpolate import BSpline
 
 from bridge.carla_client.autopilot import STEP
+from bridge.carla_client.route_planner import RoutePoint
 from scenarios.engine.loader import LoadedScenario, ScenarioError
-from scenarios.engine.road import PlaceFinder, RoutePoint, RouteProgress
+from scenarios.engine.road import PlaceFinder, RouteProgress
 from scenarios.engine.snapshot import ActorState, Snapshot
 from scenarios.language.conditions import At, Place, Spawn, When
 from scenarios.language.schema import ActorSpec, EgoSpec, Step

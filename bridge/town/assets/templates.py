@@ -13,6 +13,7 @@ from bridge.town.assets.pavement_meshes import pavement_templates
 from bridge.town.assets.people_meshes import KINDS, PHASES, walker_templates
 from bridge.town.assets.vehicle_meshes import vehicle_templates, vehicles
 from bridge.town.assets.wheels import WheelTable
+from bridge.town.kept import kept
 
 ARM = 3.6  # m, how far a traffic light's arm reaches over a wide road
 _LIT = {"red": (255, 60, 40), "yellow": (255, 200, 50), "green": (70, 255, 140)}
@@ -76,7 +77,7 @@ def _vector(values: np.ndarray) -> Vector:
 @lru_cache(maxsize=1)
 def templates() -> Templates:
     """The one set that every town of this process shares."""
-    return Templates()
+    return kept("templates", (), Templates)
 
 
 def _props() -> dict[str, Mesh]:

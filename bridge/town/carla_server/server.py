@@ -62,11 +62,13 @@ def serve(options: TownOptions) -> int:
 
     compiled = Stamp()
     if not compiled.is_set:
+        options.step("Compiling the simulator: once on this machine, a minute or two", console)
         _compile(World("hamlet", 0, 2, 1))
         compiled.set()
     try:
         known = maps(options.maps, options.as_carla)
         first = next(iter(known))
+        options.step(f"Building {first}: the first time takes longer", console)
         server = TownServer(make_world, first, known, options.host, options.port, options.streaming_port)
     except OSError as error:
         print(f"town: {error.strerror or error}: choose another --host or port", file=sys.stderr)

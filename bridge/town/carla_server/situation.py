@@ -59,11 +59,12 @@ class Situation:
         return structs.pack_records(self.world.actors, self._fill)
 
     def pack_collision(self, event: Any) -> bytes:
-        """``CollisionEvent``: who, with whom, impulse."""
+        """``CollisionEvent``: who, with whom or what, impulse."""
         pair = []
         for ident in (self.ident(event.actor), self.ident(event.other)):
             actor = self.world.actors.get(ident)
-            pair.append(structs.scenery("scenery") if actor is None else structs.pack_actor(actor, b""))
+            kind = "scenery" if event.obstacle < 0 else self.world.land.tag_of(event.obstacle).name.lower()
+            pair.append(structs.scenery(kind) if actor is None else structs.pack_actor(actor, b""))
         return msgpack.packb([*pair, [float(x) for x in event.impulse]])
 
     def light_of(self, actor: Actor) -> int:

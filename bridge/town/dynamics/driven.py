@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
@@ -17,16 +18,32 @@ GAP = 0.05  # m above the ground where a vehicle is put that it falls rather tha
 LEAP = 0.5  # m that the ground may lie below a vehicle that drives before it has left it
 CLEARANCE = 0.2  # m, vehicles drive over what is lower
 SUNK = 1.5  # m below the ground at which nothing holds a vehicle any more
+NOTICED = 0.05  # m/s towards something from which on touching it is a collision
+HARD = 2.0  # m/s that an impact takes of a vehicle's speed, from which on it is one of its own in a lasting contact
+LASTING = 0.5  # s without touching something until touching it again is another collision
 _MIRRORS = 0.15  # metres on each side of a vehicle's box that are mirrors, and give way
 
 
 @dataclass(frozen=True)
 class CollisionEvent:
-    """A driven vehicle has begun to touch ``other``: an actor's id, 0 for scenery; ``impulse`` in N s, world axes."""
+    """A driven vehicle has run into ``other``: an actor's id, 0 for scenery; ``impulse`` in N s, world axes.
+
+    ``obstacle``: of scenery, its index among the obstacles; -1 for actors.
+    """
 
     actor: int
     other: int
     impulse: tuple[float, float, float]
+    obstacle: int = -1
+
+
+class Contact(NamedTuple):
+    """Where a vehicle is in something: an actor's id, or -1 - index of a box; m; the unit vector out of it."""
+
+    key: int
+    depth: float
+    nx: float
+    ny: float
 
 
 @dataclass(frozen=True)
@@ -62,12 +79,13 @@ class DrivenVehicles:
         self.fleeting: set[int] = set()  # vehicles whose control holds for one tick
         self.patches: dict[int, Patch] = {}  # by the id of their actor
         self._actors, self._ground, self._solid = actors, ground, solid
-        self._touching: dict[int, set[int]] = {}  # what each one is in contact with: actor ids, or -1 - index of a box
+        # What each one was in contact with lately, and for how long that counts, s: actor ids, or -1 - index of a box.
+        self._touching: dict[int, dict[int, float]] = {}
 
     def add(self, actor_id: int, drive: VehicleState) -> None:
         """Drive an actor from now on; it touches nothing yet, and falls when it is not on the ground."""
         self.drives[actor_id] = drive
-        self._touching[actor_id] = set()
+        self._touching[actor_id] = {}
         level, _ = self._footing(drive, self._actors[actor_id].transform.z)
         drive.airborne = not level - SUNK < self._actors[actor_id].transform.z < level + GAP
         drive.rise = 0.0
@@ -94,7 +112,7 @@ class DrivenVehicles:
             drive.friction = (drive.tyres if patch is None else patch) / TYRE
             drive.step(actor.control, delta, float(np.radians(actor.transform.pitch)))
             if actor_id not in self.ghosts:
-                self._meet(actor, drive)
+                self._meet(actor, drive, delta)
             self._stand(actor, drive, delta)
             actor.transform.x, actor.transform.y = float(drive.x), float(drive.y)
             actor.transform.yaw = 180.0 - float(180.0 - np.degrees(drive.yaw)) % 360.0
@@ -143,14 +161,17 @@ class DrivenVehicles:
         if above and place.z <= level:
             place.z, drive.rise, drive.airborne = level, 0.0, False
 
-    def _meet(self, actor: Actor, drive: VehicleState) -> None:
-        half, touched = _body(actor), set()
+    def _meet(self, actor: Actor, drive: VehicleState, delta: float) -> None:
+        half, touching = _body(actor), self._touching[actor.id]
+        for key, left in list(touching.items()):
+            touching[key] = left - delta
+            if touching[key] <= 0.0:
+                del touching[key]
         for _ in range(3):
             k, depth, nx, ny = self._solid.hit(drive.x, drive.y, drive.yaw, half[0], half[1], actor.transform.z)
             if k < 0:
                 break
-            touched.add(-1 - k)
-            self._bounce(actor, drive, -1 - k, depth, nx, ny)
+            self._bounce(actor, drive, Contact(-1 - k, depth, nx, ny))
         for other in self._actors.values():
             if (
                 other.template < 0
@@ -168,32 +189,34 @@ class DrivenVehicles:
                 place.x, place.y, np.radians(place.yaw), body[0], body[1],
             )  # fmt: skip
             if depth > 0.0:
-                touched.add(other.id)
-                self._bounce(actor, drive, other.id, depth, nx, ny)
-        self._touching[actor.id] = touched
+                self._bounce(actor, drive, Contact(other.id, depth, nx, ny))
 
-    def _bounce(self, actor: Actor, drive: VehicleState, key: int, depth: float, nx: float, ny: float) -> None:
-        """Push a vehicle out of an obstacle and remove its speed towards it; a walker only slows it.
+    def _bounce(self, actor: Actor, drive: VehicleState, contact: Contact) -> None:
+        """Push a vehicle out of an obstacle and let the impact act on it; a walker only slows it.
 
-        ``key``: id of the other actor, or -1 - index of a box; ``depth``: m; ``nx``, ``ny``: unit vector out of it.
+        A contact is reported when it begins, and again when it becomes a hard blow: a wall that was grazed first is
+        still run into.
         """
-        velocity = drive.velocity
-        into = -float(velocity[0] * nx + velocity[1] * ny)
-        soft = key > 0 and self._actors[key].blueprint.id.startswith("walker.")
+        other = self._actors.get(contact.key)
+        soft = other is not None and other.blueprint.id.startswith("walker.")
+        rest = np.zeros(3) if other is None else other.velocity
+        into = -float((drive.velocity[0] - rest[0]) * contact.nx + (drive.velocity[1] - rest[1]) * contact.ny)
         if not soft:
-            drive.x += nx * (depth + 0.002)
-            drive.y += ny * (depth + 0.002)
+            drive.x += contact.nx * (contact.depth + 0.002)
+            drive.y += contact.ny * (contact.depth + 0.002)
+        mass, impulse = drive.spec.mass, drive.spec.mass * into
         if into > 0.0:
             if soft:
                 drive.speed *= 0.85
             else:
-                rest = velocity[:2] + into * np.array([nx, ny])
-                along = float(rest[0] * np.cos(drive.yaw) + rest[1] * np.sin(drive.yaw))
-                drive.speed = along * 0.7 if abs(along) > 0.6 else 0.0
-                drive.turn = drive.slip = 0.0
-        if key not in self._touching[actor.id] and into > 0.05:
-            force = drive.spec.mass * into
-            self.events.append(CollisionEvent(actor.id, max(key, 0), (force * nx, force * ny, 0.0)))
+                impulse = drive.strike(contact.nx, contact.ny, rest, _body(actor))
+        touching = self._touching[actor.id]
+        if into > NOTICED and (contact.key not in touching or impulse > HARD * mass):
+            force = (impulse * contact.nx, impulse * contact.ny, 0.0)
+            self.events.append(CollisionEvent(actor.id, max(contact.key, 0), force, max(-1 - contact.key, -1)))
+            touching[contact.key] = LASTING
+        elif contact.key in touching:
+            touching[contact.key] = LASTING
 
 
 def level_with(actor: Actor, other: Actor) -> bool:

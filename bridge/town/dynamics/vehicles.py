@@ -20,7 +20,9 @@ GRIP = 0.92  # tyre on dry asphalt
 TYRE = 3.5  # CARLA's ``tire_friction`` of ordinary tyres on a dry road
 DRIVELINE = 0.84  # share of the engine's power that reaches the road
 LAUNCH = 4.6  # m/s^2 that the driven wheels can put down from a standstill
+BACKING = 2.2  # m/s^2 at most in reverse: nobody floors it with the head turned, and engines are held back there
 SUBSTEP = 1.0 / 60.0  # s, longest step of the integration
+SCRAPE = 0.35  # friction of car bodies on what they hit
 WIDEST_SLIP = 0.5  # radians between a vehicle's axis and its motion while its tyres hold
 
 
@@ -110,6 +112,39 @@ class VehicleState:
         else:
             self.speed, self.slip = along, float(np.clip(aside, -WIDEST_SLIP, WIDEST_SLIP))
 
+    def strike(self, nx: float, ny: float, rest: np.ndarray, half: tuple[float, float]) -> float:
+        """Take the impact against something that does not give way; returns the impulse along the normal, N s.
+
+        Rigid bodies in the plane with Coulomb friction, without restitution, for car bodies crumple (Brach, "Mechanical
+        Impact Dynamics", chapter 3): what is lost along a wall is in proportion to how hard it is hit, so that grazing
+        one costs next to nothing.
+        ``nx``, ``ny``: unit vector out of the obstacle; ``rest``: its velocity, m/s; ``half``: half length and width of
+        this vehicle, m. Nothing happens where the two part already.
+        """
+        cos, sin = float(np.cos(self.yaw)), float(np.sin(self.yaw))
+        ahead, aside = -(nx * cos + ny * sin), -(ny * cos - nx * sin)  # towards it, in the vehicle's own axes
+        # The corner that is in it; where a whole side is, the middle of that side.
+        along, across = (half[k] * np.clip(4.0 * part, -1.0, 1.0) for k, part in enumerate((ahead, aside)))
+        rx, ry = float(cos * along - sin * across), float(sin * along + cos * across)
+        vx, vy, _ = self.velocity - rest
+        vx, vy = vx - self.turn * ry, vy + self.turn * rx  # of the point of contact
+        into = -(vx * nx + vy * ny)
+        if into <= 0.0:
+            return 0.0
+        mass, tx, ty = self.spec.mass, -ny, nx
+        inertia = mass * (half[0] ** 2 + half[1] ** 2) / 3.0
+        lever, slant = rx * ny - ry * nx, rx * ty - ry * tx
+        impulse = into / (1.0 / mass + lever * lever / inertia)
+        slide = vx * tx + vy * ty
+        stopping = abs(slide) / (1.0 / mass + slant * slant / inertia)
+        rub = -np.sign(slide) * min(SCRAPE * impulse, stopping)
+        moved = self.velocity
+        self.push(
+            float(moved[0] + (impulse * nx + rub * tx) / mass), float(moved[1] + (impulse * ny + rub * ty) / mass)
+        )
+        self.turn += float((lever * impulse + slant * rub) / inertia)
+        return float(impulse)
+
     def _glide(self, delta: float) -> None:
         """Go on as it goes, turning as it turns, slowed by the air alone."""
         self.speed /= 1.0 + 0.6 * self.spec.drag * abs(self.speed) / self.spec.mass * delta
@@ -183,7 +218,8 @@ def _advance(motion, inputs, limits, friction, grade, dt):  # type: ignore[no-un
     sign = -1.0 if reverse else 1.0
     if (reverse and speed < -7.0) or abs(speed) > top:
         throttle = 0.0
-    push = min(DRIVELINE * power / max(abs(speed), 1.5) / mass, LAUNCH * friction) * throttle
+    launch = BACKING if reverse else LAUNCH
+    push = min(DRIVELINE * power / max(abs(speed), 1.5) / mass, launch * friction) * throttle
     pull = brake * brakes + (0.5 * brakes if hand_brake else 0.0)
     if sign * speed < -0.3:  # the other way than the gear: throttle brakes first
         pull += push

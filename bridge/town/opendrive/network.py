@@ -7,6 +7,8 @@ and where they lead is asked of ``carla.Map``, so that town, bridge and a real C
 from __future__ import annotations
 
 import xml.etree.ElementTree as ET
+from functools import cached_property
+from typing import Any
 
 import carla
 import numpy as np
@@ -55,9 +57,10 @@ class Network:
     """
 
     def __init__(self, name: str, opendrive: str) -> None:
+        self._name, self._opendrive = name, opendrive
         try:
             root = ET.fromstring(opendrive)
-            self.map = carla.Map(name, opendrive)
+            _ = self.map
         except (ET.ParseError, RuntimeError) as error:
             raise ValueError(f"{name}: not an OpenDRIVE map that CARLA can read ({error})") from None
         self.lanes: list[Lane] = []  # driving lanes first, in order of road, section, lane
@@ -72,6 +75,15 @@ class Network:
         self._settle()
         self.signals = signals_of(self.map, root, self.lanes, self.others)
         self.crosswalks = self._crosswalks()
+
+    def __getstate__(self) -> dict[str, Any]:
+        """``carla.Map`` and its waypoints cannot be kept: the map is read again from its text when it is asked for."""
+        return {name: value for name, value in vars(self).items() if name not in ("map", "_last")}
+
+    @cached_property
+    def map(self) -> carla.Map:
+        """The client's own map of it."""
+        return carla.Map(self._name, self._opendrive)
 
     def berths(self) -> list[Transform]:
         """Poses in driving lanes outside junctions where vehicles might begin, in an order that is always the same."""

@@ -178,6 +178,61 @@ class TestDriving:
             assert frame.weather["sun_altitude_angle"] == pytest.approx(preset.sun_altitude_angle, abs=1e-3)
         assert len(set(names)) == 3
 
+    def test_a_weather_is_asked_for_by_name_and_the_sun_by_the_time_of_day(self, bridge):
+        bridge.apply_control(Control(1, preset="WetCloudySunset"))
+        assert advance(bridge).weather_name == "WetCloudySunset"
+        heights = []
+        for count, minutes in enumerate((300, 480, 720, 1080, 1380), 2):
+            bridge.apply_control(Control(count, preset="WetCloudySunset", minutes=minutes))
+            frame = advance(bridge)
+            assert frame.weather["wetness"] == pytest.approx(carla.WeatherParameters.WetCloudySunset.wetness)
+            heights.append(frame.weather["sun_altitude_angle"])
+        assert heights[2] == pytest.approx(90.0 - 50.0 + 12.0, abs=0.5)  # noon: the pole's and the sun's own angles
+        assert heights[0] < heights[1] < heights[2] > heights[3] > heights[4]
+        assert heights[4] < -10.0
+        bridge.apply_control(Control(9, preset="WetCloudySunset"))
+        sunset = carla.WeatherParameters.WetCloudySunset.sun_altitude_angle
+        assert advance(bridge).weather["sun_altitude_angle"] == pytest.approx(sunset, abs=1e-3)
+
+    def test_every_camera_delivers_and_is_where_it_says(self, bridge):
+        half = bridge._ego.bounding_box.extent
+        ahead = {"bonnet": 1.0, "chase": 1.0, "left": 0.0, "right": 0.0, "back": -1.0, "reversing": -1.0, "": 1.0}
+        for count, (name, along) in enumerate(ahead.items(), 1):
+            bridge.apply_control(Control(count, camera=name))
+            frame = advance(bridge, 2)
+            assert (frame.mount, set(frame.planes)) == (name, {"tag", "instance", "depth", "motion"})
+            place = np.linalg.inv(frame.ego.pose) @ frame.camera.pose
+            assert place[0, 0] == pytest.approx(along, abs=0.2), name
+            ego_seen = (frame.planes["instance"] == bridge._ego.id).mean()
+            assert (ego_seen > 0.02) == (name == "chase"), name  # it is seen from behind, and not from its seat
+            assert abs(place[1, 3]) < half.y
+        bridge.apply_control(Control(20, camera="moon"))
+        assert advance(bridge).mount == ""
+
+    def test_the_way_to_a_place_is_planned_shown_and_driven(self, bridge):
+        bridge.apply_control(Control(1, driver="somebody"))
+        chart = advance(bridge).chart
+        assert chart is not None
+        every = np.concatenate(chart.lines)
+        ego = bridge._ego.get_transform().location
+        assert np.hypot(*(every - (ego.x, ego.y)).T).min() < 3.0
+        assert len(advance(bridge).traffic) > 3
+        bridge.apply_control(Control(2, driver="somebody", chart=chart.name))
+        assert advance(bridge).chart is None  # it has come
+        start = bridge._map.get_waypoint(ego)
+        goal = start.next(70.0)[0].transform.location
+        told = Control(3, autopilot=True, going=1, goal=True, goal_x=goal.x, goal_y=goal.y)
+        bridge.apply_control(told)
+        frame = advance(bridge)
+        assert 50.0 < frame.route_left < 110.0
+        assert np.hypot(*(frame.route[0] - (ego.x, ego.y))) < 8.0
+        assert np.hypot(*(frame.route[-1] - (goal.x, goal.y))) < 5.0
+        before = frame.route_left
+        assert advance(bridge, 120).route_left < before - 5.0
+        bridge.apply_control(Control(4, going=2))
+        frame = advance(bridge)
+        assert (frame.route_left, len(frame.route)) == (0.0, 0)
+
     def test_rgb_only_while_asked_for(self, bridge):
         assert "rgb" not in advance(bridge).planes
         for sequence in (1, 3):

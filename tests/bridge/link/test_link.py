@@ -79,6 +79,29 @@ class TestMessages:
         assert (got.lamps, got.weather, got.stamps) == (sent.lamps, sent.weather, sent.stamps)
         assert (got.sequence, got.sim_frame, got.weather_name) == (7, 107, "ClearNoon")
 
+    def test_what_a_driver_sees_beside_the_picture_arrives_as_it_was(self):
+        sent = make_frame()
+        sent.impact, sent.mount, sent.route_left = messages.Impact("guard rail", 3.5), "chase", 120.0
+        sent.route, sent.traffic = np.ones((7, 2), np.float32), np.full((3, 4), 2.0, np.float32)
+        lines = [np.arange(6, dtype=np.float32).reshape(3, 2), np.zeros((2, 2), np.float32)]
+        sent.chart = messages.Chart("oldtown", lines, np.array([[3.5], [2.0]], np.float32))
+        parts = [bytes(part) for part in messages.pack(sent)]
+        got = messages.unpack(parts)
+        assert (got.impact, got.mount, got.route_left) == (sent.impact, "chase", 120.0)
+        np.testing.assert_array_equal(got.route, sent.route)
+        np.testing.assert_array_equal(got.traffic, sent.traffic)
+        assert got.chart is not None
+        assert (got.chart.name, [line.tolist() for line in got.chart.lines]) == ("oldtown", [a.tolist() for a in lines])
+        np.testing.assert_array_equal(got.chart.widths, sent.chart.widths)
+        header = msgpack.unpackb(parts[1])
+        wrong = {
+            "impact": {"what": "pole", "speed": float("inf")}, "route": b"123", "mount": 3, "traffic": b"1234" * 3,
+            "chart": {"name": "oldtown", "lines": [np.full(2, np.nan, np.float32).tobytes()], "widths": b"1234"},
+        }  # fmt: skip
+        for name, value in wrong.items():
+            with pytest.raises(messages.ProtocolError, match=name):
+                messages.unpack([parts[0], msgpack.packb(header | {name: value}), *parts[2:]])
+
     def test_planes_are_not_copied(self):
         parts = [bytes(part) for part in messages.pack(full_frame())]
         depth = messages.unpack(parts).planes["depth"]
@@ -96,6 +119,8 @@ class TestMessages:
     def test_a_control_arrives_as_it_was(self):
         control = Control(3, 4, 0.5, 0.25, -0.5, True, True, True, 2, 1, True, True, True)
         assert messages.unpack_control(messages.pack_control(control)) == control
+        more = Control(3, camera="chase", going=2, goal=True, goal_x=-812.5, goal_y=40.0, preset="WetNoon", minutes=600)
+        assert messages.unpack_control(messages.pack_control(more)) == more
 
     def test_pedals_are_clipped(self):
         control = messages.unpack_control(messages.pack_control(Control(1, throttle=7.0, brake=-1.0, steer=-3.0)))

@@ -292,6 +292,46 @@ def test_steering_turns_right_tightly_when_slow_and_within_grip_when_fast() -> N
     assert left.yaw == pytest.approx(-slow.yaw, abs=1e-9)
 
 
+def test_reverse_is_no_rocket() -> None:
+    backed = drive(VehicleControl(throttle=1.0, reverse=True), 2)
+    assert -17.0 / 3.6 < backed.speed < -8.0 / 3.6  # m/s after 2 s
+    assert drive(VehicleControl(throttle=1.0, reverse=True), 20).speed > -27.0 / 3.6
+
+
+@pytest.mark.parametrize("rate", [20, 30, 60])
+def test_grazing_a_wall_costs_little_and_says_so_before_it_costs_much(rate: int) -> None:
+    """Along a wall at 3 degrees: the speed that is lost is in proportion to how hard the wall was hit."""
+    world = World("plain", vehicles=0, walkers=0)
+    ego = world.spawn("vehicle.tesla.model3", {}, world.spawn_points()[0])
+    start = ego.transform.x, ego.transform.y
+    world._solid.__init__(np.array([[start[0] + 60.0, start[1] + 3.0, 0.0, 50.0, 1.0]]))  # type: ignore[misc]
+    world.set_transform(ego.id, Transform(*start, ego.transform.z, 0.0, 3.0))
+    world.set_velocity(ego.id, (12.0 * np.cos(np.radians(3.0)), 12.0 * np.sin(np.radians(3.0)), 0.0))
+    ego.control = VehicleControl(throttle=0.3)
+    lost, told, count = 0.0, 0.0, 0
+    for _ in range(3 * rate):
+        before = world.drives[ego.id].speed
+        world.tick(1.0 / rate)
+        change = before - world.drives[ego.id].speed
+        for event in world.events():
+            count += 1
+            told += float(np.hypot(*event.impulse[:2])) / world.drives[ego.id].spec.mass
+        lost += max(change, 0.0)
+        assert change < 0.5 or told > 0.0, "speed was lost to something that nobody was told of"
+    assert count == 1  # a lasting contact is one collision
+    assert 0.0 < told < 1.0
+    assert world.drives[ego.id].speed > 8.0
+
+
+def test_what_one_runs_into_has_a_name() -> None:
+    world = World("hamlet", vehicles=0, walkers=0)
+    tags = [world.land.tag_of(k) for k in range(0, len(world._solid.boxes), 25)]
+    assert {Tag.BUILDING, Tag.VEGETATION} <= set(tags)
+    assert not {Tag.ROAD, Tag.SIDEWALK, Tag.TERRAIN, Tag.SKY} & set(tags)
+    largest = int(np.argmax(world._solid.boxes[:, 3] * world._solid.boxes[:, 4]))
+    assert world.land.tag_of(largest) == Tag.BUILDING
+
+
 def test_car_meets_a_house_stops_and_tells() -> None:
     world = World("hamlet", vehicles=0, walkers=0)
     box = max(world._solid.boxes, key=lambda box: box[3] * box[4])

@@ -452,3 +452,32 @@ def test_on_few_cores_one_is_left_to_the_simulation():
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr("neuralsim.session.session.cores", lambda cores=cores: cores)
             assert DriveSession(options)._threads == threads
+
+
+def test_a_process_that_works_is_waited_for_and_one_that_does_nothing_is_not():
+    busy = "import time, json\nend = time.time() + 2.5\nwhile time.time() < end: sum(range(10000))\n"
+    child = Child(
+        "worker", [sys.executable, "-c", busy + "print(json.dumps({'ready': 1}), flush=True); time.sleep(60)"]
+    )
+    try:
+        assert child.wait_ready(1.8, lambda: False) == 1
+    finally:
+        child.process.kill()
+    child = Child("sleeper", [sys.executable, "-c", "import time; time.sleep(60)"])
+    try:
+        with pytest.raises(ProcessError, match="the sleeper has done nothing for"):
+            child.wait_ready(0.9, lambda: False)
+    finally:
+        child.process.kill()
+
+
+def test_a_process_that_is_begun_later_says_what_it_does():
+    code = (
+        "from bridge.process.messages import ProcessOptions\nfrom bridge.process.options import parse\n"
+        "options = parse(ProcessOptions, ['-'], 'child')\noptions.step('Building')\noptions.tell('ready', 3, '')"
+    )
+    child, said = Child("child", [sys.executable, "-c", code], later=True), []
+    child.begin('{"json_lines": true}')
+    assert child.wait_ready(20.0, lambda: False, said.append) == 3
+    assert said == ["Building", ""]
+    child.process.wait(10)

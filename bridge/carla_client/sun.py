@@ -1,0 +1,21 @@
+"""Where the sun stands at a time of day."""
+
+from __future__ import annotations
+
+from math import acos, asin, cos, degrees, radians, sin
+
+LATITUDE = 50.0  # degrees north: that of the clips that the model was trained on
+DECLINATION = 12.0  # degrees, of the sun late in April and August
+
+
+def sun_at(minutes: int) -> tuple[float, float]:
+    """Azimuth (0 north, 90 east) and altitude, degrees, so many minutes after midnight, solar time.
+
+    The spherical triangle of pole, zenith and sun (Meeus, "Astronomical Algorithms", chapter 13).
+    """
+    hour = radians((minutes - 720) / 4.0)  # of the sun: 15 degrees each
+    latitude, declination = radians(LATITUDE), radians(DECLINATION)
+    altitude = asin(sin(latitude) * sin(declination) + cos(latitude) * cos(declination) * cos(hour))
+    north = (sin(declination) - sin(altitude) * sin(latitude)) / max(cos(altitude) * cos(latitude), 1e-9)
+    azimuth = degrees(acos(min(max(north, -1.0), 1.0)))
+    return (360.0 - azimuth if sin(hour) > 0.0 else azimuth), degrees(altitude)

@@ -1,0 +1,165 @@
+"""The map in the corner, or over the whole view: lanes, the way, traffic, north; a click on it is where to go."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from math import atan2, cos, pi, sin
+
+import numpy as np
+import pygame
+
+from bridge.messages import Chart, Frame
+from neuralsim.window.drawing import AMBER, BLUE, BODY, DARK, EDGE, GREEN, MARGIN, RED, SMALL, SOFT, WHITE, Pen
+
+_SMALL_METRES = 130.0  # that the small map shows across
+_ROAD = (92, 102, 116)
+_CAR, _FOOT = (250, 188, 64), (122, 214, 255)
+
+
+@dataclass
+class _Projection:
+    """Where a place is on the screen: world x east-ish and y as CARLA has them, turned so that ``up`` is up."""
+
+    x: float
+    y: float
+    up: float  # radians, heading in the world that is up on the screen
+    scale: float  # px per m
+    middle: tuple[float, float]  # px
+
+    def __call__(self, points: np.ndarray) -> np.ndarray:
+        """F64 (N, 2) px of places f (N, 2), m."""
+        away = np.asarray(points, np.float64) - (self.x, self.y)
+        c, s = cos(self.up), sin(self.up)
+        ahead, right = away @ (c, s), away @ (-s, c)
+        return np.stack([self.middle[0] + self.scale * right, self.middle[1] - self.scale * ahead], axis=1)
+
+    def place(self, at: tuple[int, int]) -> tuple[float, float]:
+        """The place (m) under a pixel."""
+        right, ahead = (at[0] - self.middle[0]) / self.scale, (self.middle[1] - at[1]) / self.scale
+        c, s = cos(self.up), sin(self.up)
+        return self.x + c * ahead - s * right, self.y + s * ahead + c * right
+
+
+class Minimap:
+    """Draws ``chart`` once it has come. ``large``: over the whole view, north up, to click where to go."""
+
+    def __init__(self) -> None:
+        self.chart: Chart | None = None
+        self.visible = True
+        self.large = False
+        self._at: _Projection | None = None  # of what was drawn last
+        self._box = pygame.Rect(0, 0, 0, 0)
+        self._drawn: tuple[tuple[object, ...], pygame.Surface] | None = None  # the large map's roads
+
+    def clicked(self, at: tuple[int, int]) -> tuple[float, float] | None:
+        """The place (m) that was pointed at on the large map; a click on the small one makes it large."""
+        if self._at is None or not self._box.collidepoint(at):
+            return None
+        if not self.large:
+            self.large = True
+            return None
+        return self._at.place(at)
+
+    def draw(self, target: pygame.Surface, pen: Pen, frame: Frame) -> None:
+        """The map as ``frame`` has it, in the bottom left corner or over the view."""
+        self._box = pygame.Rect(0, 0, 0, 0)
+        if self.chart is None or not (self.visible or self.large):
+            return
+        ego = frame.ego.pose
+        heading = atan2(ego[1, 0], ego[0, 0])
+        if self.large:
+            self._draw_large(target, pen, frame, heading)
+            return
+        side = pen.px(118)
+        box = pygame.Rect(0, 0, side, side)
+        box.bottomleft = pen.view.left + pen.px(MARGIN), pen.view.bottom - pen.px(MARGIN)
+        pen.plate(target, box, 10, 135)
+        self._box = box
+        middle = float(box.centerx), box.top + 0.64 * side
+        self._at = _Projection(ego[0, 3], ego[1, 3], heading, side / _SMALL_METRES, middle)
+        inside = box.inflate(-2, -2)
+        target.set_clip(inside)
+        near = [
+            (line, width)
+            for line, width in zip(self.chart.lines, self.chart.widths[:, 0].tolist(), strict=True)
+            if np.hypot(*(line - ego[:2, 3]).T).min() < _SMALL_METRES
+        ]
+        self._roads(target, near, self._at)
+        self._movers(target, pen, frame, heading)
+        target.set_clip(None)
+        self._north(target, pen, box, heading)
+        if frame.route_left > 0.0:
+            words = f"{frame.route_left / 1000.0:.1f} km" if frame.route_left >= 950.0 else f"{frame.route_left:.0f} m"
+            text = pen.text(words, SMALL, WHITE)
+            label = pygame.Rect(box.left, 0, text.get_width() + pen.px(14), text.get_height() + pen.px(6))
+            label.bottom = box.top - pen.px(5)
+            pen.plate(target, label, 7, 150)
+            target.blit(text, (label.left + pen.px(7), label.centery - text.get_height() // 2))
+
+    def _draw_large(self, target: pygame.Surface, pen: Pen, frame: Frame, heading: float) -> None:
+        chart, view, px = self.chart, pen.view, pen.px
+        assert chart is not None
+        box = view.inflate(-2 * px(MARGIN), -2 * px(MARGIN))
+        self._box = box
+        every = np.concatenate(chart.lines)
+        low, high = every.min(axis=0), every.max(axis=0)
+        across, along = high[0] - low[0] + 40.0, high[1] - low[1] + 40.0
+        foot = px(34)
+        scale = float(min(box.width / across, (box.height - foot) / along))
+        middle = float(box.centerx), box.top + (box.height - foot) / 2.0
+        # CARLA's x points east and its y south: with x to the right and y down, north is up.
+        x, y = ((low + high) / 2.0).tolist()
+        self._at = _Projection(x, y, -pi / 2.0, scale, middle)
+        key = chart.name, view.size
+        if self._drawn is None or self._drawn[0] != key:
+            card = pygame.Surface(view.size, pygame.SRCALPHA)
+            at = box.move(-view.left, -view.top)
+            card.blit(pen.paint.plate(at.size, px(12), DARK, 232, EDGE), at)
+            shifted = replace(self._at, middle=(middle[0] - view.left, middle[1] - view.top))
+            self._roads(card, list(zip(chart.lines, chart.widths[:, 0].tolist(), strict=True)), shifted)
+            self._drawn = key, card
+        target.blit(self._drawn[1], view)
+        pen.taken.append(view.copy())
+        self._movers(target, pen, frame, heading)
+        self._north(target, pen, box, -pi / 2.0)
+        words = "Click where to go  |  right click: forget it  |  M: close"
+        text = pen.text(words, BODY, SOFT)
+        target.blit(text, (box.left + px(14), box.bottom - text.get_height() - px(8)))
+
+    @staticmethod
+    def _roads(target: pygame.Surface, lines: list[tuple[np.ndarray, float]], at: _Projection) -> None:
+        for line, width in lines:
+            points = at(line)
+            pygame.draw.lines(target, _ROAD, False, points.tolist(), max(round(0.9 * width * at.scale), 1))
+
+    def _movers(self, target: pygame.Surface, pen: Pen, frame: Frame, heading: float) -> None:
+        """The way, everybody around, and the ego above all."""
+        at = self._at
+        assert at is not None
+        if len(frame.route) > 1:
+            points = at(frame.route)
+            pygame.draw.lines(target, BLUE, False, points.tolist(), max(pen.px(3), 2))
+            pygame.draw.circle(target, RED, points[-1].tolist(), pen.px(5))
+            pygame.draw.circle(target, WHITE, points[-1].tolist(), pen.px(2))
+        for (x, y), (_, _, _, walks) in zip(at(frame.traffic[:, :2]), frame.traffic, strict=True):
+            pygame.draw.circle(target, _FOOT if walks else _CAR, (x, y), max(pen.px(1.6 if walks else 3.0), 2))
+        (x, y), turn = at(frame.ego.pose[None, :2, 3])[0], heading - at.up
+        size = pen.px(8)
+        shape = [(0.0, -1.0), (0.72, 0.8), (0.0, 0.42), (-0.72, 0.8)]
+        corners = [
+            (x + size * (a * cos(turn) - b * sin(turn)), y + size * (a * sin(turn) + b * cos(turn))) for a, b in shape
+        ]
+        pygame.draw.polygon(target, GREEN, corners)
+        pygame.draw.aalines(target, DARK, True, corners)
+
+    @staticmethod
+    def _north(target: pygame.Surface, pen: Pen, box: pygame.Rect, up: float) -> None:
+        """Where north is: an arrow with its letter, in the top right corner of the map."""
+        turn = -pi / 2.0 - up  # of north against what is up; CARLA's y points south
+        x, y, size = box.right - pen.px(24), box.top + pen.px(24), pen.px(7)
+        c, s = cos(turn), sin(turn)
+        tip = x + size * s, y - size * c
+        left, right = ((x + size * 0.8 * sin(turn + d), y - size * 0.8 * cos(turn + d)) for d in (2.4, -2.4))
+        pygame.draw.polygon(target, AMBER, [tip, left, right])
+        letter = pen.text("N", SMALL, WHITE)
+        target.blit(letter, letter.get_rect(center=(x + 2.1 * size * s, y - 2.1 * size * c)))

@@ -1,0 +1,63 @@
+"""What is kept of a town between starts is the town."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from bridge.town import kept
+from bridge.town.land import Land
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("NEURALSIM_CACHE", str(tmp_path))
+    return tmp_path / "towns"
+
+
+def test_a_build_is_made_once_and_again_when_what_it_comes_from_changes(folder: Path, monkeypatch: pytest.MonkeyPatch):
+    made: list[int] = []
+
+    def make() -> dict[str, int]:
+        made.append(1)
+        return {"made": len(made)}
+
+    assert [kept.kept("thing", (1,), make) for _ in range(3)] == [{"made": 1}] * 3
+    assert kept.kept("thing", (2,), make) == {"made": 2}
+    monkeypatch.setattr(kept, "_sources", lambda: "edited")
+    assert kept.kept("thing", (1,), make) == {"made": 3}
+    next(folder.glob("*")).write_bytes(b"damaged")
+    for path in folder.glob("*"):
+        path.write_bytes(b"damaged")
+    assert kept.kept("thing", (1,), make) == {"made": 4}
+
+
+def test_only_this_users_own_files_are_read_and_old_ones_go(folder: Path):
+    kept.kept("thing", (), lambda: "mine")
+    next(folder.glob("thing-*")).chmod(0o666)  # anybody could have written it
+    assert kept.kept("thing", (), lambda: "made again") == "made again"
+    for n in range(kept.MOST + 3):
+        kept.kept("many", (n,), lambda: "x")
+    assert len(list(folder.glob("*.pickle"))) == kept.MOST
+
+
+def test_where_nothing_can_be_kept_it_is_built(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("NEURALSIM_CACHE", os.devnull)
+    assert kept.kept("thing", (), lambda: 7) == 7
+
+
+def test_a_kept_town_is_the_town(folder: Path):
+    built = Land("plain", 0)
+    kept.kept("land", (), lambda: built)
+    again = kept.kept("land", (), lambda: pytest.fail("it was not kept"))
+    assert [vars(a) for a in again.spawn_points] == [vars(b) for b in built.spawn_points]
+    assert (again.solid.boxes == built.solid.boxes).all()
+    assert again.network.map.name == built.network.map.name
+    first, second = (land.scene.arrays for land in (built, again))
+    assert all(np.array_equal(a, b) for a, b in zip(first, second, strict=True))
+    place = built.spawn_points[0]
+    assert again.ground.level(place.x, place.y, 0.0) == built.ground.level(place.x, place.y, 0.0)
+    assert again.rays is again.rays

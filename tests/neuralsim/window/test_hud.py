@@ -1,0 +1,387 @@
+"""The HUD: small, legible, out of the way of the road and of traffic lights; the menu; what is kept of it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pygame
+import pytest
+
+from bridge.geometry import focal_length
+from bridge.messages import Camera, Chart, Ego, Frame
+from bridge.process.settings import SettingsError
+from bridge.size import Size
+from bridge.town.assets.prop_meshes import traffic_light_bulbs
+from bridge.town.assets.templates import ARM
+from bridge.town.core.types import Transform
+from bridge.town.opendrive.network import Network
+from bridge.town.opendrive.towns import load
+from neuralsim.session.options import DriveOptions
+from neuralsim.window import settings
+from neuralsim.window.cards import HelpCard
+from neuralsim.window.drawing import LEGIBLE, Pen
+from neuralsim.window.hud import Hud, HudState
+from neuralsim.window.inputs import HELP
+from neuralsim.window.menu import Item, Menu, Page
+from neuralsim.window.minimap import Minimap
+from neuralsim.window.settings import CockpitSettings
+from neuralsim.window.tutorial import Tutorial
+
+SIZES = [(320, 160), (512, 256), (640, 480), (1024, 512), (1280, 720), (1600, 700), (3840, 2160)]
+
+
+@pytest.fixture(autouse=True)
+def screen() -> Iterator[None]:
+    before = os.environ.get("SDL_VIDEODRIVER")
+    os.environ["SDL_VIDEODRIVER"] = "dummy"
+    pygame.display.init()
+    yield
+    pygame.quit()
+    if before is None:
+        del os.environ["SDL_VIDEODRIVER"]
+
+
+def state() -> HudState:
+    found = HudState(model="street-rt", runtime="openvino bf16", place="oldtown  |  WetSunset", fps=31.4, latency=41.0)
+    found.ego = Ego(speed=52.0, gear=5, throttle=0.6, steer=-0.2)
+    found.graph = [(11.0, 1.0, 1.0, 22.0, 2.0)] * 120
+    return found
+
+
+def drawn(hud: Hud, size: tuple[int, int], shown: HudState | None = None) -> tuple[pygame.Surface, list[pygame.Rect]]:
+    """The HUD over a grey picture of this size, and the boxes that it takes."""
+    target = pygame.Surface(size, 0, 32)
+    target.fill((120, 120, 120))
+    hud.draw(target, target.get_rect(), shown or state())
+    return target, hud.pen.taken
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_what_is_shown_by_default_is_small_and_in_the_corners(size: tuple[int, int]):
+    target, boxes = drawn(Hud(), size)
+    width, height = size
+    assert len(boxes) == 2
+    assert sum(box.w * box.h for box in boxes) < 0.04 * width * height * max(1.0, (512 / width) ** 2 * 1.3)
+    view = target.get_rect()
+    middle = pygame.Rect(0.25 * width, 0, 0.43 * width, 0.8 * height)
+    for box in boxes:
+        assert view.contains(box)
+        assert not box.colliderect(middle)
+
+
+def test_no_traffic_light_that_one_stands_or_drives_before_is_ever_covered():
+    network = Network(*load("oldtown"))
+    picture = Size(512, 256)
+    focal = focal_length(picture.width, 70.0)
+    lamps: list[tuple[float, float]] = []
+    for signal in network.signals:
+        pose = Transform(*signal.position.tolist(), 0.0, signal.yaw + 180.0).matrix()
+        heads = traffic_light_bulbs(ARM if len(signal.lanes) > 1 else 0.0)
+        bulbs = np.concatenate([np.asarray(places) for places in heads.values()]) @ pose[:3, :3].T + pose[:3, 3]
+        for index in signal.lanes:
+            stop, before = network.lanes[index].centre[[-1, -2]]
+            along = (stop - before) / np.linalg.norm(stop - before)
+            right = np.array([-along[1], along[0], 0.0])
+            for distance in (2.0, 6.0, 12.0, 45.0):  # m, of the camera to the stop line
+                away = bulbs - (stop - distance * along + (0.0, 0.0, 1.45))
+                ahead = away @ along
+                seen = ahead > 1.0
+                across = picture.width / 2 + focal * (away @ right)[seen] / ahead[seen]
+                down = picture.height / 2 - focal * away[seen, 2] / ahead[seen]
+                lamps += [(x, y) for x, y in zip(across, down, strict=True) if 0 <= x < 512 and 0 <= y < 256]
+    assert len(lamps) > 100
+    for size in ((512, 256), (1024, 512), (1920, 960)):
+        _, boxes = drawn(Hud(), size)
+        covered = [
+            at for at in lamps for box in boxes if box.collidepoint(at[0] * size[0] / 512, at[1] * size[1] / 256)
+        ]
+        assert not covered
+
+
+@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize("full", [False, True])
+def test_notices_find_a_place_of_their_own(size: tuple[int, int], full: bool):
+    hud = Hud()
+    hud.full, hud.graph = full and size[0] > 512, size[0] > 320  # smaller ones have no room for all at once
+    shown = state()
+    shown.recording, shown.recorded_to = 12.0, "recordings/drive-20261121-151200"
+    _, before = drawn(hud, size, shown)
+    for text in ("Saved recordings/neuralsim-20261121-151312.png", "Collision"):
+        hud.notify(text)
+    target, boxes = drawn(hud, size, shown)
+    notices = boxes[len(before) :]
+    assert len(notices) == 2
+    for number, box in enumerate(boxes):
+        others = boxes[:number] + boxes[number + 1 :]
+        assert box.collidelist(others) < 0, (box, others)
+        assert target.get_rect().contains(box)
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_text_is_never_smaller_than_can_be_read(size: tuple[int, int], monkeypatch: pytest.MonkeyPatch):
+    used: list[int] = []
+    text = Pen().paint.text
+    monkeypatch.setattr(
+        "neuralsim.window.drawing.Paint.text", lambda _, words, px, c: used.append(px) or text(words, px, c)
+    )
+    hud = Hud()
+    hud.full = hud.graph = True
+    hud.notify("Weather: WetSunset")
+    drawn(hud, size)
+    hud.help.turn()
+    drawn(hud, size)
+    assert used
+    assert min(used) >= LEGIBLE
+
+
+@pytest.mark.parametrize("size", [(320, 160), (512, 256), (1024, 512)])
+def test_the_help_card_has_every_key_on_pages_that_fit(size: tuple[int, int], monkeypatch: pytest.MonkeyPatch):
+    words: set[str] = set()
+    text = Pen().paint.text
+    monkeypatch.setattr(
+        "neuralsim.window.drawing.Paint.text", lambda _, said, px, c: words.add(said) or text(said, px, c)
+    )
+    card, pen = HelpCard(HELP), Pen()
+    target = pygame.Surface(size, 0, 32)
+    pages = 0
+    card.turn()
+    while card.page is not None:
+        pen.begin(target.get_rect())
+        target.fill((200, 200, 200))
+        card.draw(target, pen)
+        assert (pygame.surfarray.array3d(target).sum(axis=-1) < 150).mean() > 0.1
+        pages += 1
+        card.turn()
+    assert pages == 1 or size[0] < 1024
+    assert {key for _, rows in HELP for keys, _ in rows for key in keys} <= words
+
+
+def test_a_click_on_the_hud_shows_it_in_full():
+    hud = Hud()
+    _, boxes = drawn(hud, (1024, 512))
+    assert not hud.clicked((500, 250))
+    assert hud.clicked(boxes[0].center)
+    assert hud.full
+    _, more = drawn(hud, (1024, 512))
+    assert sum(box.w * box.h for box in more) > 2 * sum(box.w * box.h for box in boxes)
+
+
+def test_speed_is_in_the_units_that_were_chosen():
+    hud, words = Hud(), []
+    text = hud.pen.paint.text
+    hud.pen.paint.text = lambda said, px, c: words.append(said) or text(said, px, c)  # type: ignore[method-assign]
+    shown = state()
+    shown.ego.speed, shown.units = 44.704, "mph"
+    drawn(hud, (1024, 512), shown)
+    assert {"100", "mph"} <= set(words)
+
+
+def test_the_first_steps_go_on_as_they_are_taken_and_end():
+    tutorial, steps = Tutorial(active=True), []
+    drive = [
+        (Ego(speed=0.0), 1.0),
+        (Ego(speed=9.0, autopilot=True), 2.0),  # it was not the driver
+        (Ego(speed=3.0), 3.0),
+        (Ego(speed=8.0, steer=-0.3), 4.0),
+        (Ego(speed=4.0, brake=1.0), 5.0),
+        (Ego(speed=0.1, brake=1.0), 6.0),
+        (Ego(speed=0.0), 10.0),
+        (Ego(speed=0.0), 16.0),
+    ]
+    for ego, at in drive:
+        tutorial.frame(ego, at)
+        steps.append(tutorial.step)
+    assert steps == [0, 0, 1, 2, 2, 3, 3, 4]
+    assert not tutorial.active
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_the_first_steps_are_shown_clear_of_the_rest(size: tuple[int, int]):
+    hud = Hud()
+    _, before = drawn(hud, size)
+    hud.tutorial = Tutorial(active=True)
+    for step in range(4):
+        hud.tutorial.step = step
+        target, boxes = drawn(hud, size)
+        assert len(boxes) == len(before) + 1
+        assert target.get_rect().contains(boxes[-1])
+        if size[0] > 320:
+            assert boxes[-1].collidelist(before) < 0
+    hud.tutorial.skip()
+    assert len(drawn(hud, size)[1]) == len(before)
+
+
+# The menu
+
+
+def key(which: int) -> pygame.event.Event:
+    return pygame.event.Event(pygame.KEYDOWN, key=which, mod=0)
+
+
+class Choices:
+    """A menu with a page of everything that an item can be."""
+
+    def __init__(self) -> None:
+        self.done: list[str] = []
+        self.value = 1
+        self.menu = Menu(lambda shown: self.done.append("opened" if shown else "closed"))
+        self.menu.open(Page("First", self.items))
+
+    def items(self) -> list[Item]:
+        below = Page("Second", lambda: [Item(f"{n}", lambda: None) for n in range(40)])
+        return [
+            Item("Act", lambda: self.done.append("acted")),
+            Item("Change", value=lambda: str(self.value), change=self.change),
+            Item("Further", lambda: self.menu.open(below)),
+        ]
+
+    def change(self, by: int) -> None:
+        self.value += by
+
+
+def test_a_menu_is_worked_by_keys():
+    choices = Choices()
+    for which in (pygame.K_RETURN, pygame.K_DOWN, pygame.K_RIGHT, pygame.K_d, pygame.K_LEFT, pygame.K_RETURN):
+        assert choices.menu.handle(key(which))
+    assert (choices.done, choices.value) == (["opened", "acted"], 3)
+    choices.menu.handle(key(pygame.K_UP))
+    choices.menu.handle(key(pygame.K_UP))  # over the top: the last one
+    assert choices.menu.chosen is not None
+    assert choices.menu.chosen.label == "Further"
+    choices.menu.handle(key(pygame.K_RETURN))
+    assert choices.menu.title == "Second"
+    choices.menu.handle(key(pygame.K_ESCAPE))
+    assert (choices.menu.title, choices.menu.shown) == ("First", True)
+    choices.menu.handle(key(pygame.K_ESCAPE))
+    assert not choices.menu.shown
+    assert choices.done[-1] == "closed"
+    assert not choices.menu.handle(key(pygame.K_RETURN))
+
+
+def test_a_menu_is_worked_by_mouse_and_gamepad():
+    choices, pen = Choices(), Pen()
+    target = pygame.Surface((512, 256), 0, 32)
+    pen.begin(target.get_rect())
+    choices.menu.draw(target, pen)
+    event = pygame.event.Event
+    line = target.get_rect().centery
+    choices.menu.handle(event(pygame.MOUSEMOTION, pos=(256, line), rel=(0, 0), buttons=(0, 0, 0)))
+    assert choices.menu.chosen is not None
+    label = choices.menu.chosen.label
+    choices.menu.handle(event(pygame.MOUSEBUTTONDOWN, pos=(256, line), button=1))
+    assert (choices.value, choices.done, choices.menu.title) != (1, ["opened"], "First"), label
+    choices = Choices()
+    choices.menu.handle(event(pygame.JOYHATMOTION, value=(0, -1), hat=0, instance_id=7))
+    choices.menu.handle(event(pygame.JOYAXISMOTION, axis=0, value=0.9, instance_id=7))
+    choices.menu.handle(event(pygame.JOYAXISMOTION, axis=0, value=0.95, instance_id=7))  # held: once
+    assert choices.value == 2
+    choices.menu.handle(event(pygame.JOYAXISMOTION, axis=0, value=0.0, instance_id=7))
+    choices.menu.handle(event(pygame.JOYAXISMOTION, axis=1, value=0.9, instance_id=7))
+    choices.menu.handle(event(pygame.JOYBUTTONDOWN, button=0, instance_id=7))
+    assert choices.menu.title == "Second"
+    choices.menu.handle(event(pygame.JOYBUTTONDOWN, button=7, instance_id=7))
+    assert not choices.menu.shown
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_a_long_page_scrolls_and_shows_what_is_chosen(size: tuple[int, int]):
+    choices, pen = Choices(), Pen()
+    choices.menu.handle(key(pygame.K_END))
+    choices.menu.handle(key(pygame.K_RETURN))
+    target = pygame.Surface(size, 0, 32)
+    for which in (pygame.K_DOWN, pygame.K_END, pygame.K_HOME):
+        choices.menu.handle(key(which))
+        pen.begin(target.get_rect())
+        choices.menu.draw(target, pen)
+        boxes = {number: box for box, number in choices.menu._boxes}
+        assert choices.menu.chosen is not None
+        assert target.get_rect().contains(boxes[int(choices.menu.chosen.label)])
+
+
+# The file of choices
+
+
+def test_the_command_line_goes_before_what_was_chosen():
+    chosen = CockpitSettings(town="hamlet", weather="WetNoon", traffic="dense", quality="best", upscaling=True)
+    plain = chosen.applied(DriveOptions())
+    assert (plain.town, plain.weather, plain.vehicles, plain.size) == ("hamlet", "WetNoon", 45, (768, 384))
+    assert plain.show == (1536, 768)
+    given = chosen.applied(DriveOptions(town="village", vehicles=3, size="256x128", show="300x200"))
+    assert (given.town, given.vehicles, given.walkers, given.size) == ("village", 3, 40, (256, 128))
+    assert given.show == (300, 200)
+    elsewhere = chosen.applied(DriveOptions(connect="tcp://host:5600"))
+    assert (elsewhere.town, elsewhere.weather, elsewhere.size, elsewhere.show) == ("oldtown", None, (512, 256), None)
+    assert CockpitSettings().applied(DriveOptions()) == DriveOptions()
+
+
+# The map
+
+
+def map_frame(yaw: float = 0.0) -> tuple[Minimap, Frame]:
+    minimap = Minimap()
+    street = np.stack([np.linspace(-300.0, 300.0, 60), np.zeros(60)], axis=1).astype(np.float32)
+    minimap.chart = Chart("made", [street, street[:, ::-1].copy()], np.array([[3.5], [3.5]], np.float32))
+    frame = Frame(0, 0, 0.0, Camera(64, 32, 70.0, np.eye(4)), {})
+    frame.ego.pose[:2, :2] = (np.cos(yaw), -np.sin(yaw)), (np.sin(yaw), np.cos(yaw))
+    frame.ego.pose[0, 3] = 20.0
+    return minimap, frame
+
+
+@pytest.mark.parametrize("size", [(320, 160), (1024, 512), (640, 480)])
+def test_a_click_on_the_map_is_the_place_that_is_drawn_there(size: tuple[int, int]):
+    minimap, frame = map_frame()
+    target, pen = pygame.Surface(size, 0, 32), Pen()
+    pen.begin(target.get_rect())
+    minimap.draw(target, pen, frame)
+    corner = minimap._box.center
+    assert corner[0] < size[0] / 3
+    assert corner[1] > size[1] / 2
+    assert minimap.clicked((size[0] - 5, 5)) is None
+    assert minimap.clicked(corner) is None
+    assert minimap.large
+    target.fill((0, 0, 0))
+    minimap.draw(target, pen, frame)
+    at = minimap._at
+    assert at is not None
+    for place in ((-100.0, 40.0), (20.0, 0.0), (250.0, -200.0)):
+        pixel = at(np.array([place]))[0]
+        assert minimap.clicked((round(pixel[0]), round(pixel[1]))) == pytest.approx(place, abs=1.0 / at.scale)
+    south, north = at(np.array([(0.0, 100.0), (0.0, -100.0)]))[:, 1]
+    assert north < south  # CARLA's y points south
+
+
+def test_the_small_map_has_ahead_up_and_shows_way_and_traffic():
+    minimap, frame = map_frame(yaw=np.pi / 2)  # towards y
+    frame.route = np.array([(20.0, 0.0), (20.0, 60.0)], np.float32)
+    frame.route_left = 60.0
+    frame.traffic = np.array([(20.0, 30.0, 0.0, 0.0)], np.float32)
+    target, pen = pygame.Surface((1024, 512), 0, 32), Pen()
+    pen.begin(target.get_rect())
+    minimap.draw(target, pen, frame)
+    assert minimap._at is not None
+    ego, car, side = minimap._at(np.array([(20.0, 0.0), (20.0, 30.0), (50.0, 0.0)]))
+    assert car[1] < ego[1]
+    assert car[0] == pytest.approx(ego[0])
+    assert side[0] < ego[0]  # x is to the left of who drives towards y
+    colours = {tuple(target.get_at((round(car[0]) + dx, round(car[1]))))[:3] for dx in range(-4, 5)}
+    assert (250, 188, 64) in colours
+    way = {tuple(target.get_at((round(ego[0]) + dx, round(ego[1]) - 16)))[:3] for dx in range(-4, 5)}
+    assert (86, 156, 255) in way
+
+
+def test_what_was_chosen_is_kept_in_a_file_that_explains_itself(tmp_path: Path):
+    file = tmp_path / "deep" / "cockpit.yaml"
+    assert settings.load(file) == CockpitSettings()
+    chosen = CockpitSettings(window=Size(640, 320), units="mph")
+    settings.save(file, chosen)
+    assert settings.load(file) == chosen
+    lines = file.read_text(encoding="utf-8").splitlines()
+    for name in CockpitSettings.model_fields:
+        at = next(n for n, line in enumerate(lines) if line.startswith(f"{name}:"))
+        assert lines[at - 1].startswith("# ")
+    file.write_text("units: knots\n", encoding="utf-8")
+    with pytest.raises(SettingsError, match=r"cockpit.yaml:1: units: unknown value 'knots'"):
+        settings.load(file)
