@@ -17,6 +17,7 @@ from bridge.town.ground.blocks import Ground
 from bridge.town.ground.roads import ground_mesh
 from bridge.town.opendrive import towns
 from bridge.town.opendrive.network import Network
+from bridge.town.render.backdrop import Backdrops
 from bridge.town.render.raster import Placements, Scene
 from bridge.town.scenery import placement
 from bridge.town.scenery.looks import look_of
@@ -42,9 +43,11 @@ class Land:
         self.ground = Ground(self.network, look.hills, seed)
         things = placement.dress(self.network, self.ground, np.random.default_rng([seed, 2]), FIRST_SCENERY, look)
         self.solid = Obstacles(things.boxes, things.levels)
-        self.scene = Scene(merge([ground_mesh(self.network, self.ground), things.mesh]), templates().meshes)
+        static = merge([ground_mesh(self.network, self.ground), things.mesh])
+        self.scene = Scene(static, templates().meshes, templates().bodies)
         self.kinds = things.props
         self.props = _placed(things.props, FIRST_SCENERY + things.buildings)
+        self._fronts, self._seed = things.fronts, seed
         self._rays: Rays | None = None
         self._building = threading.Lock()
 
@@ -67,6 +70,12 @@ class Land:
             ):
                 chosen.append(point)
         return chosen
+
+    @cached_property
+    def backdrops(self) -> Backdrops:
+        """What the light of the shaded view looks up."""
+        lamps = np.array([(p.x, p.y, p.z) for p in self.kinds if p.kind in ("lamp", "lantern")]).reshape(-1, 3)
+        return Backdrops(self.scene, self.props, self.network.lanes, self._fronts, lamps, self._seed)
 
     @property
     def rays(self) -> Rays:
