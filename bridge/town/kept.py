@@ -70,7 +70,7 @@ def _sources() -> str:
     digest = hashlib.sha256(f"{sys.version} {numpy.__version__} {cv2.__version__} {carla.__file__}".encode())
     home = Path(__file__).parent
     files = [file for room in _SOURCES for file in (home / room).rglob("*.py")]
-    for file in sorted([*files, home / "land.py", home.parent / "tags.py", home.parent / "geometry.py"]):
+    for file in sorted([*files, home / "land.py", *home.parent.glob("*.py")]):
         digest.update(file.read_bytes())
     return digest.hexdigest()
 

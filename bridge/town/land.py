@@ -20,6 +20,7 @@ from bridge.town.ground.roads import ground_mesh
 from bridge.town.kept import kept
 from bridge.town.opendrive import towns
 from bridge.town.opendrive.network import Network
+from bridge.town.render.backdrop import Backdrops
 from bridge.town.render.raster import Placements, Scene
 from bridge.town.scenery import placement
 from bridge.town.scenery.looks import look_of
@@ -48,11 +49,13 @@ class Land:
         self.ground = Ground(self.network, look.hills, seed)
         things = placement.dress(self.network, self.ground, np.random.default_rng([seed, 2]), FIRST_SCENERY, look)
         self.solid = Obstacles(things.boxes, things.levels)
-        self.scene = Scene(merge([ground_mesh(self.network, self.ground), things.mesh]), templates().meshes)
+        static = merge([ground_mesh(self.network, self.ground), things.mesh])
+        self.scene = Scene(static, templates().meshes, templates().bodies)
         self.kinds = things.props
         self._bodies = _Bodies(things.mesh)
         self._tags: dict[int, Tag] = {}  # of obstacles, by their index
         self.props = _placed(things.props, FIRST_SCENERY + things.buildings)
+        self._fronts, self._seed = things.fronts, seed
         self._rays: Rays | None = None
         self._building = threading.Lock()
 
@@ -101,6 +104,12 @@ class Land:
             else:
                 self._tags[obstacle] = self._bodies.tag_at(self.solid.boxes[obstacle])
         return self._tags[obstacle]
+
+    @cached_property
+    def backdrops(self) -> Backdrops:
+        """What the light of the shaded view looks up."""
+        lamps = np.array([(p.x, p.y, p.z) for p in self.kinds if p.kind in ("lamp", "lantern")]).reshape(-1, 3)
+        return Backdrops(self.scene, self.props, self.network.lanes, self._fronts, lamps, self._seed)
 
     @property
     def rays(self) -> Rays:

@@ -74,7 +74,7 @@ class World:
         self._solid = self.land.solid
         self._driven = DrivenVehicles(self.actors, self.ground, self._solid)
         self._drives = self._driven.drives
-        self._stage = ViewCache(self.land.scene, self.land.props)
+        self._stage = ViewCache(self.land.scene, self.land.props, lambda: self.land.backdrops)
         self.spectator = self._add(blueprint_library.SPECTATOR, {}, self._overview())
         self.lights = TrafficLights(self.network, self._make_lights(), self._rng)
         self.residents = BackgroundActors(

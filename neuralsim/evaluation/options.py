@@ -13,7 +13,7 @@ from bridge.size import Size
 from neuralsim.base.options import DEFAULT_MODEL, Model, Runtime, Style, is_folder
 
 CLIP_PARTS = ("obedience", "realism", "flicker", "sharpness", "classes", "objects")
-PARTS = (*CLIP_PARTS, "town", "shift", "drift", "return", "content", "cost", "upscaling")
+PARTS = (*CLIP_PARTS, "town", "shift", "drift", "return", "content", "drives", "cost", "upscaling")
 LEAST_UPSCALING = 14  # frames; measured is from the 13th on
 LEAST_DRIFT = 150  # frames; the last 100 are painted twice
 
@@ -24,6 +24,12 @@ def _data(value: Any) -> tuple[str, Path]:
     if not (classes and colon and folder):
         raise ValueError(f"{value!r} is not CLASSES:DIR, such as camvid:data/camvid")
     return classes, Path(folder)
+
+
+def _folders(value: Any) -> tuple[Path, ...]:
+    """Separated by commas, or a list of them."""
+    parts = value.split(",") if isinstance(value, str) else value
+    return tuple(Path(part) for part in parts)
 
 
 class EvaluateOptions(Options):
@@ -40,7 +46,8 @@ class EvaluateOptions(Options):
     motion: Folder | None = None
     """The clip's motion by `neuralsim flow` (default: made)."""
     parts: Annotated[tuple[str, ...], listed(PARTS), Arg("LIST", flag="only")] = Field(
-        default=PARTS, description=f"Of {','.join(PARTS)}; the first six need --data (default: all)."
+        default=PARTS,
+        description=f"Of {','.join(PARTS)}; the first six need --data, drives needs --drives-real (default: all).",
     )
     runtime: Runtime = "auto"
     size: Size | None = None
@@ -59,6 +66,10 @@ class EvaluateOptions(Options):
     """Of the towns for content."""
     seed: Count = 0
     """Of the town's drives."""
+    drives_real: Annotated[tuple[Path, ...], BeforeValidator(_folders), Arg("DIR,...")] = ()
+    """Folders of real pictures, which drives of the towns are compared with."""
+    drives_frames: Positive = 200
+    """Of the towns for drives."""
     threads: Positive | None = None
     """CPU threads of the judging networks (default: all)."""
 
@@ -67,7 +78,9 @@ class EvaluateOptions(Options):
         clip = [part for part in self.parts if part in CLIP_PARTS]
         if self.data is None and self.parts != PARTS and clip:
             raise ValueError(f"{', '.join(clip)}: measured on a real clip, which --data CLASSES:DIR names")
-        is_folder(self.data[1] if self.data else None, self.real, self.motion)
+        if "drives" in self.parts and self.parts != PARTS and not self.drives_real:
+            raise ValueError("drives: compared with real pictures, whose folders --drives-real names")
+        is_folder(self.data[1] if self.data else None, self.real, self.motion, *self.drives_real)
         if "upscaling" in self.parts and self.upscaling_frames < LEAST_UPSCALING:
             raise ValueError(f"--upscaling-frames: {LEAST_UPSCALING} or more; the first ones are not measured")
         if "drift" in self.parts and self.drift_frames < LEAST_DRIFT:

@@ -14,7 +14,7 @@ from neuralsim.base.failure import fail, reason
 from neuralsim.base.log import logger
 from neuralsim.base.progress import ProgressLine
 from neuralsim.classmaps import ClassMapError
-from neuralsim.evaluation import clip, content, drive_metrics, page, upscaling
+from neuralsim.evaluation import clip, content, drive_metrics, page, town_realism, upscaling
 from neuralsim.evaluation.ablations import ALONE, SHIPPED, SMOOTHED
 from neuralsim.evaluation.metric_networks import HERE as METRIC_NETWORKS
 from neuralsim.evaluation.options import CLIP_PARTS, EvaluateOptions
@@ -85,6 +85,8 @@ LINES = (
               ("content", "vehicle", "chroma_difference"), high=8.0),
     Criterion("vehicles' tone", "rank correlation of their lightness with that in the simulator's picture",
               ("content", "vehicle", "lightness_rank"), low=0.8),
+    Criterion("drives", "Fréchet distance of recorded drives of four towns to real frames (Lite2, stride 16)",
+              ("drives", "recorded", "stride16"), high=230.0, aim="≤ 190"),
     Criterion("cost", "ms per step at 512x256 on this machine, the shortest of 40",
               ("cost", "ms"), high=15.0, aim="11 ms"),
     Criterion("upscaled", "distance to 1024x512 painted by 16 shifted cameras, over that of half the size scaled up",
@@ -147,6 +149,17 @@ def measure(options: EvaluateOptions) -> dict[str, Any]:
     if "content" in wanted:
         with _Shown("content") as shown:
             results["content"] = content.content(model, runtime, options.content_frames, options.seed, progress=shown)
+    if "drives" in wanted and options.drives_real:
+        with _Shown("drives") as shown:
+            results["drives"] = town_realism.realism(
+                model,
+                runtime,
+                options.drives_real,
+                options.drives_frames,
+                options.seed,
+                options.threads,
+                progress=shown,
+            )
     if "cost" in wanted:
         renderer = NeuralRenderer(model, runtime, size=_COST_SIZE)
         results["cost"] = {"ms": 1e3 * renderer.seconds_per_step(_COST_STEPS), "runtime": renderer.runtime}

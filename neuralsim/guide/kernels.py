@@ -13,6 +13,9 @@ NONE, OBJECT, WALL, TEXTURE = 0, 1, 2, 3
 CELL = 16  # px, side of the cells whose mean colours are a wall's
 _IDS = 1 << 16
 _GAIN = 4.5  # of the sketch, about the middle of those in training (``neuralsim/training/data.py``)
+#: Of 255: how bright the brightest channel of a lamp is at least, how far it is over the least one, and how much
+#: brighter the lamp is than its object in the sum of the three.
+_LAMP, _HUE, _BRIGHTER = 130, 70, 90.0
 _STEPS = 1020  # of differences of luminance, -255..255 in halves
 _SKETCH = np.array(  # u8: sketch in 1..255, 128 = none, by halves of luminance above the tint
     [128 + round(127 * float(np.tanh(_GAIN * (step - _STEPS // 2) / 2.0 / 255.0))) for step in range(_STEPS + 1)],
@@ -95,6 +98,13 @@ def smoothed(cells: np.ndarray, out: np.ndarray) -> None:
 
 
 @numba.njit(cache=True, nogil=True)
+def _shines(r: int, g: int, b: int, usual: float) -> bool:
+    """Whether a pixel is a lamp: bright, of a pure hue, and brighter than its object, whose sum of RGB is ``usual``."""
+    most, least = max(r, g, b), min(r, g, b)
+    return most >= _LAMP and most - least >= _HUE and r + g + b - usual > _BRIGHTER
+
+
+@numba.njit(cache=True, nogil=True)
 def write(
     channel_of_tag: np.ndarray,
     kind_of_channel: np.ndarray,
@@ -171,6 +181,9 @@ def write(
                 before, number_before = channel, number
             if kind == TEXTURE:
                 out[y, x, 0] = out[y, x, 1] = out[y, x, 2] = 0
+            elif _shines(rgb[y, x, 0], rgb[y, x, 1], rgb[y, x, 2], (red + green + blue) / gain_):
+                for c in range(3):
+                    out[y, x, c] = max(1, rgb[y, x, c])
             else:
                 out[y, x, 0] = max(1, min(255, int(red + np.float32(0.5))))
                 out[y, x, 1] = max(1, min(255, int(green + np.float32(0.5))))
@@ -188,8 +201,8 @@ def write(
 
 
 def kinds() -> np.ndarray:
-    """u8 (CHANNELS,): how each class follows the picture. Road, pavement, ground and sky do not: a simulator's are
-    plainer than their surface noise."""
+    """u8 (CHANNELS,): how each class follows the picture. Of the ground only what is darker or brighter than its mean:
+    its colour is the style's. The sky does not: a simulator's is plainer than its surface noise."""
     out = np.full(CHANNELS, NONE, np.uint8)
     for channel in (
         *MOVERS,
@@ -200,7 +213,7 @@ def kinds() -> np.ndarray:
     ):
         out[channel] = OBJECT
     out[Channel.BUILDING] = WALL
-    out[Channel.VEGETATION] = TEXTURE
+    out[[Channel.VEGETATION, Channel.ROAD, Channel.ROAD_LINE, Channel.SIDEWALK, Channel.TERRAIN]] = TEXTURE
     return out
 
 

@@ -13,8 +13,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from bridge.facades import drawn
 from neuralsim.models.classes import CARLA_TO_CHANNEL, CHANNELS, MOVERS, Channel, is_mover
-from neuralsim.models.facades import Fronts, drawn
+from neuralsim.models.facades import Fronts
 
 _EYE = 1.45  # m, height of the camera over the ground on which the nearest movers stand
 _TEXELS = 128  # period of the noise, in cells

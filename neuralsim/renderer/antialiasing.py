@@ -78,8 +78,8 @@ def _runs(keys, before, after):  # type: ignore[no-untyped-def]
 
 @njit(inline="always")
 def _step(keys, i, aside, above, below):  # type: ignore[no-untyped-def]
-    """1 if in the column ``aside`` of a run the edge goes on a little higher, -1 if a little lower; 0 for anything else,
-    such as the corner of a box."""
+    """1 if in the column ``aside`` of a run the edge goes on a little higher, -1 if a little lower; 0 for anything
+    else, such as the corner of a box."""
     if keys[i, aside] == below and keys[i + 1, aside] == below:
         for up in range(1, min(_HIGHEST, i) + 1):
             if keys[i - up, aside] != below:

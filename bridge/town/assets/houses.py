@@ -17,10 +17,8 @@ WALLS: tuple[RGB, ...] = (
     (176, 160, 138), (220, 196, 160), (160, 152, 144), (198, 168, 150), (182, 190, 186),
 )  # fmt: skip
 ROOFS: tuple[RGB, ...] = ((132, 68, 52), (116, 62, 50), (92, 88, 90), (78, 80, 86), (120, 84, 66))
-GLASS: RGB = (58, 66, 76)
-LIT_WINDOW: RGB = (59, 66, 76)  # by day a window like any other
-FRAME: RGB = (214, 210, 200)
 STONE: RGB = (150, 144, 134)
+CHURCH_WALL: RGB = (176, 164, 144)
 
 _FACES = np.array([(0, 1, 2), (0, 2, 3)])
 
@@ -32,6 +30,7 @@ class Builder:
         self._vertices: list[np.ndarray] = []
         self._counts: list[int] = []  # quads per entry
         self._looks: list[tuple[int, RGB, int, int]] = []
+        self.fronts: dict[int, tuple[float, float]] = {}  # of houses by instance: heights of their foot and eaves, m
 
     def quads(self, corners: np.ndarray, tag: int, colour: RGB, instance: int = 0, level: int = ALWAYS) -> None:
         """Quadrilaterals f64 (N, 4, 3); one whose last two corners agree is a triangle.
@@ -145,6 +144,7 @@ def house(
         ]
     )
     walls[:, :2, 2] = -base
+    builder.fronts[instance] = float(frame.origin[2]), float(frame.origin[2]) + eaves
     builder.quads(frame.at(walls), Tag.BUILDING, wall, instance)
     top = _roof(builder, frame, shape, w, d, eaves, rng, roof, wall, instance)
     for _ in range(int(rng.integers(0, 3)) if shape != "flat" else int(rng.integers(0, 2))):
@@ -181,7 +181,7 @@ def house(
             z = k * STOREY + 0.3
             box(builder, frame, (x, -1.0, z), (x + 2.6, 0.0, z + 0.15), Tag.BUILDING, STONE, instance)
             box(builder, frame, (x, -1.0, z + 0.15), (x + 2.6, -0.93, z + 1.0), Tag.BUILDING, (92, 94, 98), instance)
-    _front(builder, frame, w, storeys, eaves, rng, instance, shop=urban and rng.random() < 0.6)
+    _front(builder, frame, w, storeys, eaves, rng, instance, wall, shop=urban and rng.random() < 0.6)
 
 
 def _roof(
@@ -253,9 +253,11 @@ def _front(
     eaves: float,
     rng: np.random.Generator,
     instance: int,
+    wall: RGB,
     shop: bool,
 ) -> None:
-    """Windows and door on the street side; near the camera only, and all of them Building in tags."""
+    """What stands out of the street side: shop signs, awnings, and, near the camera only, a few centimetres of its
+    openings. What is seen of windows and doors is ``bridge.facades``'s."""
     count = max(1, int(w / float(rng.uniform(2.0, 2.9))))
     pitch = w / count
     size = (min(1.2, pitch * 0.5), float(rng.uniform(1.3, 1.7)))
@@ -268,26 +270,18 @@ def _front(
         keep = ~((gz < STOREY) & (np.abs(gx - x[door]) < 0.01))
         gx, gz = gx[keep], gz[keep]
         panel = _panels(np.array([x[door]]), np.array([0.0]), 1.05, 2.15, -0.03)
-        builder.quads(frame.at(panel), Tag.BUILDING, (70, 48, 40), instance, NEAR)
+        builder.quads(frame.at(panel), Tag.BUILDING, wall, instance, NEAR)
     if len(gx):
-        builder.quads(
-            frame.at(_panels(gx - 0.1, gz - 0.1, size[0] + 0.2, size[1] + 0.2, -0.02)),
-            Tag.BUILDING,
-            FRAME,
-            instance,
-            NEAR,
-        )
-        panes = frame.at(_panels(gx, gz, size[0], size[1], -0.035))
-        home = (7 * np.arange(len(gx)) + instance) % 11 < 4  # lit at night
-        builder.quads(panes[~home], Tag.BUILDING, GLASS, instance, NEAR)
-        builder.quads(panes[home], Tag.BUILDING, LIT_WINDOW, instance, NEAR)
+        for rim, out in ((0.1, -0.02), (0.0, -0.035)):
+            panels = _panels(gx - rim, gz - rim, size[0] + 2.0 * rim, size[1] + 2.0 * rim, out)
+            builder.quads(frame.at(panels), Tag.BUILDING, wall, instance, NEAR)
     if shop:
         red, green, blue = rng.integers(30, 170, 3).tolist()
         colour = (red, green, blue)
         builder.quads(
             frame.at(_panels(np.array([0.4]), np.array([0.4]), w - 0.8, 2.1, -0.03)),
             Tag.BUILDING,
-            GLASS,
+            wall,
             instance,
             NEAR,
         )
@@ -311,7 +305,7 @@ def church(builder: Builder, frame: LotFrame, rng: np.random.Generator, instance
 
     ``builder`` collects it; ``frame``: of its lot; ``rng``: of its details; ``instance``: its number.
     """
-    wall, roof = (176, 164, 144), (86, 84, 88)
+    wall, roof = CHURCH_WALL, (86, 84, 88)
     box(builder, frame, (2, 6, -base), (14, 34, 9.0), Tag.BUILDING, wall, instance)
     nave = [
         [(1.6, 5.6, 8.9), (1.6, 34.4, 8.9), (8, 34.4, 16), (8, 5.6, 16)],

@@ -8,6 +8,7 @@ from functools import lru_cache
 import numpy as np
 
 from bridge.town.assets import prop_meshes
+from bridge.town.assets.bodies import COLUMNS, body_row
 from bridge.town.assets.meshes import Mesh
 from bridge.town.assets.pavement_meshes import pavement_templates
 from bridge.town.assets.people_meshes import KINDS, PHASES, walker_templates
@@ -24,7 +25,8 @@ Vector = tuple[float, float, float]
 
 
 class Templates:
-    """``meshes`` in order; ``index`` by name; ``wheels``: what of them turns when a vehicle moves."""
+    """``meshes`` in order; ``index`` by name; ``wheels``: what of them turns when a vehicle moves; ``bodies`` f32
+    (meshes, K): what the light needs to know of those that move, 0 of others."""
 
     def __init__(self) -> None:
         self.meshes: list[Mesh] = []
@@ -55,6 +57,12 @@ class Templates:
             self._add(f"{name} wheel", vehicle.wheel)
             apart.append((whole, first, first + 1, vehicle))
         self.wheels = WheelTable(len(self.meshes), apart)
+        self.bodies = np.zeros((len(self.meshes), COLUMNS), np.float32)
+        walkers = {f"{kind} {phase}" for kind in KINDS for phase in range(PHASES)}
+        for name in (*self.vehicles, *walkers):
+            self.bodies[self.index[name]] = body_row(name, self.meshes[self.index[name]])
+        for whole, body, _, _ in apart:
+            self.bodies[body] = self.bodies[whole]
 
     def _add(self, name: str, mesh: Mesh) -> None:
         self.index[name] = len(self.meshes)

@@ -199,7 +199,7 @@ def _cabin(c: CarShape, fine: int) -> Mesh:
 
 def _lamps(c: CarShape) -> list[Mesh]:
     x = c.length / 2.0
-    front, rear = c.nose_z - 0.15, _rear_lamp(c)
+    front, rear = c.nose_z - 0.15, rear_lamp(c)
     parts = []
     for side in (-1, 1):
         parts.append(box((0.16, 0.26, 0.11), (x - 0.11, side * c.width * 0.36, front), c.tag, HEADLAMP))
@@ -207,7 +207,7 @@ def _lamps(c: CarShape) -> list[Mesh]:
     return parts
 
 
-def _rear_lamp(c: CarShape) -> tuple[float, float, float]:
+def rear_lamp(c: CarShape) -> tuple[float, float, float]:
     """Centre of the face of the right rear lamp."""
     return -c.length / 2.0 - 0.01, c.width * 0.385, min(c.tail_z, c.belt_z + 0.1) - 0.2
 
@@ -305,7 +305,7 @@ def vehicle_rear_lamps() -> dict[str, tuple[tuple[float, float, float], ...]]:
     """
     result: dict[str, tuple[tuple[float, float, float], ...]] = {}
     for name, shape in CARS.items():
-        x, y, z = _rear_lamp(shape)
+        x, y, z = rear_lamp(shape)
         result[name] = ((x, -y, z), (x, y, z))
     x, y, z = TRUCK_LAMP
     result[TRUCK_ID] = ((x, -y, z), (x, y, z))

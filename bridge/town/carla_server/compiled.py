@@ -16,11 +16,11 @@ import numba
 from llvmlite.binding import get_host_cpu_features, get_host_cpu_name
 
 from bridge.town.dynamics import driving_kernels
-from bridge.town.render import raster_kernels
+from bridge.town.render import body_kernels, cast_kernels, raster_kernels, shading_kernels
 from bridge.town.sensors import bvh, rays
 
 #: What ticks, pictures and rays wait for longest.
-KERNELS = (driving_kernels, raster_kernels, bvh, rays)
+KERNELS = (driving_kernels, raster_kernels, body_kernels, cast_kernels, shading_kernels, bvh, rays)
 
 
 class Stamp:

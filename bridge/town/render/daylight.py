@@ -7,11 +7,11 @@ from typing import NamedTuple
 
 import numpy as np
 
-from bridge.town.assets.houses import LIT_WINDOW
+from bridge.town.render.shading_kernels import Light
 
 #: Colours of surfaces that shine by themselves: always, and when it is dark.
 SIGNALS = ((255, 60, 40), (255, 200, 50), (70, 255, 140))
-LAMPS = ((225, 230, 235), (200, 204, 206), (190, 184, 150), (150, 18, 18), LIT_WINDOW)
+LAMPS = ((225, 230, 235), (200, 204, 206), (190, 184, 150), (150, 18, 18))
 CLEAR, THICK = 700.0, 28.0  # m at which half of what one sees is haze: in clear air, in the densest fog
 
 
@@ -35,13 +35,8 @@ class Atmosphere(NamedTuple):
         )
 
 
-def daylight(air: Atmosphere, camera: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Light for ``kernels.draw``, f64 (17,).
-
-    Directions of sun and up in the camera (camera <- world is f64 (4, 4)), sun and ambient RGB, how much darker wet
-    ground is, the sky's RGB that it mirrors, how bright lamps are; and sky for ``kernels.resolve``, f64 (7,): horizon
-    and zenith RGB, haze (m).
-    """
+def daylight(air: Atmosphere) -> Light:
+    """The light that weather makes."""
     altitude, azimuth = np.radians(air[:2])
     clouds, fog, wet = (float(np.clip(value / 100.0, 0.0, 1.0)) for value in air[2:])
     day = float(np.clip((air.altitude + 6.0) / 16.0, 0.08, 1.0))
@@ -58,7 +53,4 @@ def daylight(air: Atmosphere, camera: np.ndarray) -> tuple[np.ndarray, np.ndarra
     zenith += (grey * (0.92 - 0.12 * covered) - zenith) * max(covered, fog**0.5)
     dark = float(np.clip((6.0 - air.altitude) / 8.0, 0.0, 1.0))
     haze = CLEAR * (THICK / CLEAR) ** fog
-    light = np.concatenate(
-        [camera[:3, :3] @ direction, camera[:3, 2], sun, ambient, [1.0 - 0.5 * wet], 0.16 * wet * horizon, [dark]]
-    )
-    return light, np.concatenate([horizon, zenith, [haze]])
+    return Light(direction, sun, ambient, horizon, zenith, haze, wet, dark)

@@ -14,7 +14,8 @@ from bridge.town.core.types import Actor
 @dataclass
 class Poses:
     """All actors at one moment: ``row`` by actor id; ``matrix`` f64 (N, 4, 4); ``template`` i32 (N,), -1 = unseen;
-    ``steer`` f64 (N,), radians to the right at the front wheels, nan where only the way tells."""
+    ``steer`` f64 (N,), radians to the right at the front wheels, nan where only the way tells;
+    ``lights`` i32 (N,), bits of ``carla.VehicleLightState``."""
 
     row: dict[int, int]
     ids: np.ndarray
@@ -22,6 +23,7 @@ class Poses:
     template: np.ndarray
     colour: np.ndarray
     steer: np.ndarray
+    lights: np.ndarray
 
     @staticmethod
     def of(actors: Sequence[Actor], matrix: np.ndarray, steer: Mapping[int, float] | None = None) -> Poses:
@@ -33,6 +35,7 @@ class Poses:
             template=np.array([actor.template for actor in actors], np.int32),
             colour=np.array([_colour(actor.attributes.get("color", "")) for actor in actors], np.uint8).reshape(-1, 3),
             steer=np.array([(steer or {}).get(actor.id, np.nan) for actor in actors], np.float64),
+            lights=np.array([actor.light_state for actor in actors], np.int32),
         )
 
 

@@ -14,14 +14,25 @@ import numpy as np
 from bridge.geometry import focal_length
 from bridge.jitter import NONE, Jitter
 from bridge.tags import Tag
+from bridge.town.assets.bodies import COLUMNS, LENGTH, LIT, LOW_BEAM
 from bridge.town.assets.meshes import ALWAYS, FAR, NEAR, PAINT, Mesh
+from bridge.town.render import backdrop as backdrops
 from bridge.town.render import raster_kernels as kernels
+from bridge.town.render.cast_kernels import cast_shadows, mirror
 from bridge.town.render.daylight import LAMPS, SIGNALS, Atmosphere, daylight
+from bridge.town.render.finishes import finishes, textures
 from bridge.town.render.raster_kernels import Planes
+from bridge.town.render.shading_kernels import Backdrop, Light, shade
 
 CHUNK = 24.0  # m, side of a chunk of the static mesh
 FAR_LEVEL = 8.0  # pixels per metre, below which parts are drawn in their FAR level of detail
 FAR_PLANE = 1000.0  # m, depth of the sky
+_CASTS_WITHIN, _CASTS_AHEAD = 70.0, 12.0  # m before and behind the camera, of bodies that cast shadows as they move
+_LEAST_SUN = 0.02  # of its light, below which it casts no shadows that can be seen
+_LEAST_WET = 0.05
+_REFLECTS = np.zeros(256, np.float32)
+_REFLECTS[[Tag.ROAD, Tag.ROAD_LINE, Tag.SIDEWALK]] = 0.55, 0.4, 0.3
+_EMPTY = backdrops.empty()
 
 
 @dataclass
@@ -30,7 +41,8 @@ class Placements:
 
     ``template`` i32 (N,), index into the scene's templates; ``previous_template`` likewise for the frame before, which
     differs for bodies that change shape and must have the same topology; ``pose`` and ``previous_pose`` f64 (N, 4, 4),
-    world <- local; ``instance`` u16 (N,); ``colour`` u8 (N, 3), RGB of the ``PAINT`` triangles.
+    world <- local; ``instance`` u16 (N,); ``colour`` u8 (N, 3), RGB of the ``PAINT`` triangles;
+    ``lights`` i32 (N,), bits of ``carla.VehicleLightState``.
     """
 
     template: np.ndarray
@@ -39,6 +51,7 @@ class Placements:
     previous_pose: np.ndarray
     instance: np.ndarray
     colour: np.ndarray
+    lights: np.ndarray
 
     @staticmethod
     def empty(count: int = 0) -> Placements:
@@ -46,8 +59,9 @@ class Placements:
         eye = np.tile(np.eye(4), (count, 1, 1))
         zeros = np.zeros(count, np.int32)
         return Placements(
-            zeros, zeros.copy(), eye, eye.copy(), np.zeros(count, np.uint16), np.full((count, 3), 128, np.uint8)
-        )
+            zeros, zeros.copy(), eye, eye.copy(), np.zeros(count, np.uint16), np.full((count, 3), 128, np.uint8),
+            zeros.copy(),
+        )  # fmt: skip
 
     def __len__(self) -> int:
         return len(self.template)
@@ -60,7 +74,8 @@ class Scene:
     than a chunk are allowed but weaken culling.
     """
 
-    def __init__(self, static: Mesh, templates: Sequence[Mesh]) -> None:
+    def __init__(self, static: Mesh, templates: Sequence[Mesh], bodies: np.ndarray | None = None) -> None:
+        """``bodies`` f32 (templates, K): ``bridge.town.assets.bodies``, None: nothing casts shadows as it moves."""
         blocks = [_Block(static, group) for group in _chunks(static)]
         self.chunks = len(blocks)
         blocks += [_Block(mesh, np.arange(len(mesh.triangles))) for mesh in templates]
@@ -86,6 +101,8 @@ class Scene:
         for kind, shining in ((1, SIGNALS), (2, LAMPS)):
             for colour in shining:
                 self.glow[(self.colours == np.array(colour, np.uint8)).all(axis=1)] = kind
+        self.finish = finishes(self.vertices.T, self.triangles, self.tags, self.colours)
+        self.bodies = np.zeros((len(templates), COLUMNS), np.float32) if bodies is None else bodies
         self.paint = (self.colours == np.array(PAINT, np.uint8)).all(axis=1)
         self.sizes = self.parts[self.chunks :, 7] - self.parts[self.chunks :, 4]  # triangles per template
         self.most_vertices = int((self.parts[:, 3] - self.parts[:, 0]).max(initial=1))
@@ -154,7 +171,9 @@ class Rasteriser:
             np.empty((height, width, 2), np.float32),
             np.empty((height, width, 3), np.uint8),
         )
-        self._rows = np.empty((2, width), np.float32)
+        self._row = np.empty(width, np.float32)
+        half = (height + 1) // 2, (width + 1) // 2
+        self._cast, self._beams = np.empty((*half, 2), np.uint8), np.empty(half, np.uint8)
         self._grow(1, 1, 1)
 
     def _grow(self, triangles: int, vertices: int, candidates: int) -> None:
@@ -165,12 +184,12 @@ class Rasteriser:
             source=np.empty(triangles, np.int32),
             owner=np.empty(triangles, np.int32),
             label=np.empty(triangles, np.uint32),
-            shaded=np.empty((3, triangles), np.float32),
+            shaded=np.empty((triangles, 9), np.float32),
             points=np.empty((5, vertices)),
         )
         self._buffer.label[0] = Tag.SKY << 16
         self._buffer.owner[0] = 0
-        self._buffer.shaded[:, 0] = 0.0
+        self._buffer.shaded[0] = 0.0
         self._chosen = np.empty(candidates, np.int64)
         self._keys = np.empty(candidates)
 
@@ -185,18 +204,20 @@ class Rasteriser:
         hide: int = 0,
         rgb: bool = True,
         jitter: Jitter = NONE,
+        backdrop: Backdrop | None = None,
     ) -> Planes:
         """Planes seen from ``pose`` (f64 (4, 4), world <- camera), motion towards ``previous_pose``.
 
         ``jitter``: pixels (right, down) by which the principal point, and with it the whole picture, is shifted; motion
         is what it is without jitter in either frame. ``scene`` with ``placements`` in it; ``sun``: altitude and azimuth
         in degrees, or all of an ``Atmosphere``; ``hide``: instance of placements that are not drawn (0: none); ``rgb``:
-        whether to shade. Planes belong to the rasteriser and are overwritten by its next call. Raises ValueError for
-        templates that do not exist or change topology between the frames.
+        whether to shade; ``backdrop``: of the town, None: nothing that stands still casts shadows. Planes belong to the
+        rasteriser and are overwritten by its next call. Raises ValueError for templates that do not exist or change
+        topology between the frames.
         """
         count = len(placements)
         camera, before = _inverse(pose), _inverse(previous_pose)
-        matrices, previous, warps = _object_matrices(placements, camera, before, pose)
+        matrices, previous, warps, inverses = _object_matrices(placements, camera, before, pose)
         shift = np.zeros(count + 1, np.int32)
         seen = np.arange(count)
         if count:
@@ -230,17 +251,55 @@ class Rasteriser:
         lens = self._lens._replace(cx=self.width / 2.0 + jitter[0], cy=self.height / 2.0 + jitter[1])
         kept = kernels.select(scene.boxes, listed, lens, FAR_PLANE, self._chosen, self._keys)
         order = np.argsort(self._keys[:kept], kind="stable")
-        light, sky = daylight(Atmosphere(*sun), camera)
+        light = daylight(Atmosphere(*sun))
         buffer, planes = self._buffer, self._planes
         buffer.nearness.fill(0.0)
         buffer.ids.fill(0)
         buffer.tiles.fill(0.0)
         chosen, keys = self._chosen[:kept][order], self._keys[:kept][order]
-        kernels.draw(scene.arrays, listed, chosen, keys, lens, light, buffer, rgb)
+        towards = np.concatenate([camera[:3, :3] @ light.to_sun, camera[:3, 2], [light.dark]])
+        kernels.draw(scene.arrays, listed, chosen, keys, lens, towards, buffer, rgb)
         motions = kernels.Motions(shift, previous, warps)
-        up = camera[:3, 2].copy()
-        kernels.resolve(buffer, scene.arrays, matrices, motions, lens, sky, up, self._rows, planes, rgb)
+        kernels.resolve(buffer, scene.arrays, matrices, motions, lens, self._row, planes)
+        if rgb:
+            self._shade(scene, placements, listed, inverses, pose, towards, light, lens, hide, backdrop or _EMPTY)
         return planes if rgb else planes._replace(rgb=None)
+
+    def _shade(
+        self,
+        scene: Scene,
+        placements: Placements,
+        listed: kernels.DrawList,
+        inverses: np.ndarray,
+        pose: np.ndarray,
+        towards: np.ndarray,
+        light: Light,
+        lens: kernels.Lens,
+        hide: int,
+        backdrop: Backdrop,
+    ) -> None:
+        """The picture, from the planes and the buffer that were just drawn; arguments as in ``render``."""
+        planes, cast, beams = self._planes, self._cast, self._beams
+        assert planes.rgb is not None
+        bodies = np.zeros((len(placements) + 1, COLUMNS), np.float32)
+        bodies[1:] = scene.bodies[placements.template]
+        bodies[1:, LIT] = placements.lights
+        if hide and light.dark > 0.0:  # who drives has no key for headlamps
+            bodies[1:, LIT] += LOW_BEAM * ((placements.instance == hide) & (placements.lights & LOW_BEAM == 0))
+        cast.fill(255)
+        beams.fill(0)
+        ahead = listed.matrices[:, 0, 3]
+        near = np.flatnonzero((bodies[:, LENGTH] > 0.0) & (ahead > -_CASTS_AHEAD) & (ahead < _CASTS_WITHIN))
+        shining = bool(light.sun[1] > _LEAST_SUN)
+        seen = planes.depth, planes.instance
+        cast_shadows(bodies, near, listed, inverses, towards[:3], shining, light.dark, lens, *seen, cast, beams)
+        ids = self._buffer.ids.reshape(self.height, self.width)
+        shade(
+            ids, self._buffer, bodies, inverses, pose, textures(), backdrop, light, lens, cast, beams,
+            planes,
+        )  # fmt: skip
+        if light.wet > _LEAST_WET:
+            mirror(planes.rgb, planes.tag, light.wet, _REFLECTS)
 
     @staticmethod
     def _check(scene: Scene, placements: Placements) -> None:
@@ -261,13 +320,16 @@ def _inverse(pose: np.ndarray) -> np.ndarray:
 
 def _object_matrices(
     placements: Placements, camera: np.ndarray, before: np.ndarray, pose: np.ndarray
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Camera <- local, previous camera <- local, previous camera <- camera; f64 (N + 1, 3, 4), entry 0 static."""
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Camera <- local, previous camera <- local, previous camera <- camera, local <- camera; f64 (N + 1, 3, 4), entry 0
+    static."""
     count = len(placements)
     now, then, warps = np.empty((count + 1, 4, 4)), np.empty((count + 1, 4, 4)), np.empty((count + 1, 4, 4))
-    now[0], then[0], warps[0] = camera, before, before @ pose
+    inverse = np.empty((count + 1, 4, 4))
+    now[0], then[0], warps[0], inverse[0] = camera, before, before @ pose, pose
     if count:
         now[1:] = camera @ placements.pose
         then[1:] = before @ placements.previous_pose
-        warps[1:] = then[1:] @ np.linalg.inv(now[1:])
-    return tuple(np.ascontiguousarray(m[:, :3]) for m in (now, then, warps))  # type: ignore[return-value]
+        inverse[1:] = np.linalg.inv(now[1:])
+        warps[1:] = then[1:] @ inverse[1:]
+    return tuple(np.ascontiguousarray(m[:, :3]) for m in (now, then, warps, inverse))  # type: ignore[return-value]

@@ -15,14 +15,12 @@ from typing import NamedTuple
 import numpy as np
 from numba import njit
 
-from bridge.tags import Tag
-
 NEAR_PLANE = 0.06  # m; nearer surfaces are cut off
 TILE = 8  # pixels, side of an occlusion tile
 
-ROAD, SIDEWALK, ROAD_LINE = int(Tag.ROAD), int(Tag.SIDEWALK), int(Tag.ROAD_LINE)  # surfaces that get wet
-
-_options = {"cache": True, "nogil": True, "error_model": "numpy"}
+#: Of every compiled function of the rasteriser; and of those that allocate nothing, which need not count references.
+options = {"cache": True, "nogil": True, "error_model": "numpy"}
+lean_options = {**options, "_nrt": False}
 
 
 class SceneArrays(NamedTuple):
@@ -36,6 +34,7 @@ class SceneArrays(NamedTuple):
     colours: np.ndarray  # u8 (T, 3), RGB
     paint: np.ndarray  # bool (T,): takes the placement's colour
     glow: np.ndarray  # u8 (T,): 1 shines by itself, 2 when it is dark
+    finish: np.ndarray  # u8 (T,), of ``finishes``
     parts: np.ndarray  # i32 (P, 8): vertices: first, first of level ALWAYS, end of ALWAYS, end; triangles likewise
     boxes: np.ndarray  # f64 (P, 6), centre and half size, m
 
@@ -66,8 +65,8 @@ class VisibilityBuffer(NamedTuple):
     tiles: np.ndarray  # f32 (H / TILE, W / TILE), lower bounds of nearness
     source: np.ndarray  # i32 (n,), index of each drawn triangle in the scene
     owner: np.ndarray  # i32 (n,), its object
-    label: np.ndarray  # u32 (n,), tag * 65536 + instance
-    shaded: np.ndarray  # f32 (3, n), RGB
+    label: np.ndarray  # u32 (n,), finish * 2^24 + tag * 2^16 + instance
+    shaded: np.ndarray  # f32 (n, 9): RGB, shares of the sun's and the sky's light, glow, normal in the camera
     points: np.ndarray  # f64 (5, V), scratch: a part's vertices in the camera, and projected
 
 
@@ -93,7 +92,7 @@ class Planes(NamedTuple):
     rgb: np.ndarray | None  # u8 (H, W, 3)
 
 
-@njit(**_options)
+@njit(**options)
 def select(boxes, listed, lens, far, chosen, order_key):  # type: ignore[no-untyped-def]
     """Fill ``chosen`` with the candidates in view and ``order_key`` with their nearest depths; returns the count.
 
@@ -136,7 +135,7 @@ def select(boxes, listed, lens, far, chosen, order_key):  # type: ignore[no-unty
     return count
 
 
-@njit(**_options)
+@njit(**options)
 def _occluded(b, m, lens, nearness, tiles):  # type: ignore[no-untyped-def]
     """Whether the box ``b`` f64 (6,) under ``m`` f64 (3, 4) is hidden in all tiles that it covers.
 
@@ -174,7 +173,7 @@ def _occluded(b, m, lens, nearness, tiles):  # type: ignore[no-untyped-def]
     return True
 
 
-@njit(inline="always", **_options)
+@njit(inline="always", **options)
 def _fill(nearness, ids, width, height, number, ax, ay, bx, by, cx, cy, plane_x, plane_y, plane_1):  # type: ignore[no-untyped-def]
     """Rasterise one projected triangle. 1 / depth at pixel (x, y) is plane_x * x + plane_y * y + plane_1.
 
@@ -218,15 +217,16 @@ def _fill(nearness, ids, width, height, number, ax, ay, bx, by, cx, cy, plane_x,
     return covered
 
 
-@njit(**_options)
+@njit(**options)
 def draw(scene, listed, order, keys, lens, light, buffer, with_rgb):  # type: ignore[no-untyped-def]
     """Draw the chosen candidates, front to back, without hidden ones; returns 1 + the number of triangles used.
 
     ``scene``: ``SceneArrays``; ``listed``: ``DrawList``; ``order`` i64 (c,): the candidates chosen, nearest first;
-    ``keys`` f64 (c,): their nearest depths, m; ``lens``: ``Lens``; ``light`` f64 (17,): of ``daylight``; ``buffer``:
-    ``VisibilityBuffer``, filled from triangle number 1 on; ``with_rgb``: whether to shade.
+    ``keys`` f64 (c,): their nearest depths, m; ``lens``: ``Lens``; ``light`` f64 (7,): directions of sun and up in the
+    camera, how bright lamps are; ``buffer``: ``VisibilityBuffer``, filled from triangle number 1 on; ``with_rgb``:
+    whether to shade.
     """
-    vertices, triangles, tags, instances, solid, colours, paint, glow, parts, boxes = scene
+    vertices, triangles, tags, instances, solid, colours, paint, glow, finish, parts, boxes = scene
     part_of, object_of, matrices, object_colours, object_instances = listed
     nearness, ids, tiles, source, owner, label, shaded, points = buffer
     width, height, focal, cx, cy, far_level = lens
@@ -333,28 +333,25 @@ def draw(scene, listed, order, keys, lens, light, buffer, with_rgb):  # type: ig
                 continue
             source[used] = t
             owner[used] = o
-            label[used] = np.uint32(tags[t]) << 16 | np.uint32(object_instances[o] if o else instances[t])
+            label[used] = (
+                np.uint32(finish[t]) << 24
+                | np.uint32(tags[t]) << 16
+                | np.uint32(object_instances[o] if o else instances[t])
+            )
             if with_rgb:
                 facing = -1.0 / size if distance > 0.0 else 1.0 / size  # the side that is seen
-                sun = max((nx * light[0] + ny * light[1] + nz * light[2]) * facing, 0.0)
-                sky = 0.7 + 0.3 * (nx * light[3] + ny * light[4] + nz * light[5]) * facing
-                ground = tags[t] == ROAD or tags[t] == SIDEWALK or tags[t] == ROAD_LINE
-                share = light[12] if ground else 1.0
-                shine = 0.0 if glow[t] == 0 else 1.0 if glow[t] == 1 else light[16]
+                nx, ny, nz = nx * facing, ny * facing, nz * facing
                 for r in range(3):
-                    albedo = float(object_colours[o, r]) if paint[t] else float(colours[t, r])
-                    lit = share * albedo * (light[6 + r] * sun + light[9 + r] * sky)
-                    if ground:
-                        lit += light[13 + r]
-                    if shine > 0.0:  # a lamp: its own colour; a dim one (a window) like a warm room
-                        own = albedo if albedo > 100.0 or colours[t, 0] > 100 else 222.0 - 52.0 * r
-                        lit = max(lit, shine * own)
-                    shaded[r, used] = min(lit, 255.0)
+                    shaded[used, r] = object_colours[o, r] if paint[t] else colours[t, r]
+                shaded[used, 3] = max(nx * light[0] + ny * light[1] + nz * light[2], 0.0)
+                shaded[used, 4] = 0.7 + 0.3 * (nx * light[3] + ny * light[4] + nz * light[5])
+                shaded[used, 5] = 0.0 if glow[t] == 0 else 1.0 if glow[t] == 1 else light[6]
+                shaded[used, 6], shaded[used, 7], shaded[used, 8] = nx, ny, nz
             used += 1
     return used
 
 
-@njit(**_options)
+@njit(**options)
 def _previous_of(vertices, triangles, t, before, now, then, result):  # type: ignore[no-untyped-def]
     """Linear map from a ray of this frame to the triangle's point in the previous camera, for bodies that change shape.
 
@@ -386,28 +383,25 @@ def _previous_of(vertices, triangles, t, before, now, then, result):  # type: ig
             result[k, 2] += q[k, r] * cz / determinant
 
 
-@njit(**_options)
-def resolve(buffer, scene, matrices, motions, lens, sky, up, rows, planes, with_rgb):  # type: ignore[no-untyped-def]
-    """Compute all planes from the visibility buffer.
+@njit(**options)
+def resolve(buffer, scene, matrices, motions, lens, rows, planes):  # type: ignore[no-untyped-def]
+    """Compute all planes but ``rgb`` from the visibility buffer.
 
     ``buffer``: ``VisibilityBuffer``; ``scene``: ``SceneArrays``; ``matrices``: of the ``DrawList``, used with
-    ``motions`` (``Motions``) where a body changes shape; ``lens``: ``Lens``; ``sky`` f64 (7,): horizon RGB, zenith RGB,
-    haze distance (m); ``up`` f64 (3,): up in the camera; ``rows`` f32 (2, W), scratch; ``planes``: ``Planes``, written,
-    ``rgb`` only ``with_rgb``.
+    ``motions`` (``Motions``) where a body changes shape; ``lens``: ``Lens``; ``rows`` f32 (W,), scratch; ``planes``:
+    ``Planes``, written.
     """
     width, height, focal, cx, cy, _ = lens
     nearness, ids = buffer.nearness.reshape(height, width), buffer.ids.reshape(height, width)
-    source, owner, label, shaded = buffer.source, buffer.owner, buffer.label, buffer.shaded
+    source, owner, label = buffer.source, buffer.owner, buffer.label
     vertices, triangles = scene.vertices, scene.triangles
     shift, previous, warps = motions
-    tag, instance, depth, motion, rgb = planes
+    tag, instance, depth, motion, _ = planes
     f, cx, cy = np.float32(focal), np.float32(cx), np.float32(cy)
     limit = np.float32(30000.0)  # keeps motion inside f16 where the point was beside or behind the previous camera
     half, one, least = np.float32(0.5), np.float32(1.0), np.float32(1e-4)
-    haze = np.float32(sky[6])
-    h0, h1, h2 = np.float32(sky[0]), np.float32(sky[1]), np.float32(sky[2])
     local = np.empty((3, 3))
-    line, veil = rows[0], rows[1]
+    line = rows
     for x in range(width):
         line[x] = (np.float32(x) + half - cx) / f
     for i in range(height):
@@ -451,19 +445,3 @@ def resolve(buffer, scene, matrices, motions, lens, sky, up, rows, planes, with_
             both = label[np.uint32(number[x])]
             tag_row[x] = np.uint8(both >> 16)
             instance_row[x] = np.uint16(both)
-        if with_rgb:
-            picture = rgb[i]
-            for x in range(np.uint64(width)):
-                veil[x] = one / (one + haze * iz[x])
-            for x in range(np.uint64(width)):
-                number_here = np.uint32(number[x])
-                share = veil[x]
-                c0, c1, c2 = shaded[0, number_here], shaded[1, number_here], shaded[2, number_here]
-                if number_here == 0:
-                    ry = line[x]
-                    slope = (up[0] + up[1] * ry + up[2] * rz) / np.sqrt(one + ry * ry + rz * rz)
-                    c0, c1, c2 = np.float32(sky[3]), np.float32(sky[4]), np.float32(sky[5])
-                    share = one - np.float32(min(max(slope * 1.6, 0.0), 1.0))
-                picture[x, 0] = np.uint8(np.int32(c0 + (h0 - c0) * share))
-                picture[x, 1] = np.uint8(np.int32(c1 + (h1 - c1) * share))
-                picture[x, 2] = np.uint8(np.int32(c2 + (h2 - c2) * share))

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 
 from bridge.jitter import Jitter
 from bridge.town.assets.templates import templates
 from bridge.town.assets.wheels import WheelAngles
+from bridge.town.render.backdrop import Backdrops
 from bridge.town.render.poses import Poses
 from bridge.town.render.raster import FAR_PLANE, Placements, Planes, Rasteriser, Scene
 
@@ -16,10 +19,11 @@ ViewKey = tuple[int, int, float, bytes, Jitter]  # width, height, field of view,
 
 
 class ViewCache:
-    """The scene, its props and the pictures of this tick. ``fresh``: poses now, None when something has changed."""
+    """The scene, its props and the pictures of this tick. ``fresh``: poses now, None when something has changed.
+    ``backdrops``: called when a picture is shaded for the first time."""
 
-    def __init__(self, scene: Scene, props: Placements) -> None:
-        self.scene, self.props = scene, props
+    def __init__(self, scene: Scene, props: Placements, backdrops: Callable[[], Backdrops]) -> None:
+        self.scene, self.props, self._backdrops = scene, props, backdrops
         self.fresh: Poses | None = None
         self._last: Poses | None = None
         self._rolled = WheelAngles.still(np.zeros(0))  # of the actors of the previous tick
@@ -63,7 +67,7 @@ class ViewCache:
         before = last.matrix[last.row[camera]] if camera in last.row else pose
         planes = slots[used].render(
             self.scene, self._placements(poses, pose, slots[used]), pose, before, sun=sun, hide=hide, rgb=rgb,
-            jitter=view[4],
+            jitter=view[4], backdrop=self._backdrops().at(sun[0], sun[1]) if rgb else None,
         )  # fmt: skip
         self._pictures[view, hide] = planes
         return planes
@@ -118,6 +122,7 @@ class ViewCache:
             np.concatenate([previous, still.pose[near], then]),
             np.concatenate([poses.ids[seen], still.instance[near], poses.ids[seen[owner]]]).astype(np.uint16),
             np.concatenate([poses.colour[seen], still.colour[near], poses.colour[seen[owner]]]),
+            np.concatenate([poses.lights[seen], still.lights[near], poses.lights[seen[owner]]]),
         )
 
     @staticmethod

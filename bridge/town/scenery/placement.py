@@ -30,7 +30,7 @@ class Scenery:
 
     ``mesh``: everything built in one piece, in world coordinates; ``props``; ``boxes`` f64 (N, 5): obstacles (x, y, yaw
     in radians, half sizes); ``levels`` f64 (N,): their heights, metres; ``buildings``: number of instances that the
-    mesh uses.
+    mesh uses; ``fronts``: heights of foot and eaves of houses by their instance, metres.
     """
 
     mesh: Mesh
@@ -38,6 +38,7 @@ class Scenery:
     boxes: np.ndarray
     levels: np.ndarray
     buildings: int
+    fronts: dict[int, tuple[float, float]]
 
 
 def dress(
@@ -53,7 +54,8 @@ def dress(
     if not look.bare:
         _clothe(site)
     boxes = np.array(site.boxes, np.float64).reshape(-1, 5)
-    return Scenery(site.builder.mesh(), site.props, boxes, ground.heights(boxes[:, :2]), site.buildings)
+    levels = ground.heights(boxes[:, :2])
+    return Scenery(site.builder.mesh(), site.props, boxes, levels, site.buildings, site.builder.fronts)
 
 
 def _clothe(site: Site) -> None:

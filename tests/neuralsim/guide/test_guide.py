@@ -49,10 +49,10 @@ def test_every_object_has_the_mean_colour_it_has_in_the_picture() -> None:
     left, right = out[20, 8, :3].astype(int), out[20, 88 - 16, :3].astype(int)
     assert left[0] > left[2] + 50, "the wall is red where it is red"
     assert right[2] > right[0], "and blue where it is blue"
-    for plain in (Tag.ROAD, Tag.SKY):
-        assert (out[tag == plain] == 0).all(), "their surface noise is richer than a simulator's"
+    assert (out[tag == Tag.SKY] == 0).all(), "its surface noise is richer than a simulator's"
     crown = tag == Tag.VEGETATION
-    assert (out[crown][:, :3] == 0).all(), "a crown keeps the hue of its style"
+    for kept in (crown, tag == Tag.ROAD):
+        assert (out[kept][:, :3] == 0).all(), "crowns and ground keep the hue of their style"
     assert out[::2, ::2][crown[::2, ::2]][:, 3].std() > 3.0, "but shows where it is dark and bright"
 
 
@@ -69,6 +69,15 @@ def test_a_sketch_says_where_an_object_is_darker_than_it_is_on_the_whole() -> No
     assert window == pytest.approx(expected, abs=2.0)
     assert (out[1::2, :, 3] == 0).all(), "only where the graph reads it"
     assert (out[:, 1::2, 3] == 0).all()
+
+
+def test_a_lamp_keeps_its_own_colour_and_a_red_car_its_mean() -> None:
+    tag, instance, rgb = scene()
+    rgb[33:35, 12:14] = (255, 60, 40)
+    out = PictureGuide().follow(tag, instance, rgb, lit_as(rgb, tag), 0.0)
+    assert (out[33:35, 12:14, :3] == (255, 60, 40)).all()
+    red = out[(tag == Tag.CAR) & (instance == 65535)][:, :3]
+    assert (red == red[0]).all()
 
 
 def test_exposure_follows_the_style_and_only_slowly() -> None:

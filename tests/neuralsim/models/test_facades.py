@@ -6,7 +6,12 @@ import numpy as np
 import pytest
 import torch
 
-from neuralsim.models.facades import HEIGHT, WIDTH, Fronts, drawn
+from bridge.facades import HEIGHT, WIDTH, drawn
+from bridge.tags import Tag
+from bridge.town.assets.houses import WALLS
+from bridge.town.assets.meshes import quad
+from bridge.town.render.raster import Placements, Rasteriser, Scene
+from neuralsim.models.facades import Fronts
 
 
 def test_fronts_have_windows_none_is_like_another_and_they_are_the_same_every_time() -> None:
@@ -51,3 +56,27 @@ def test_far_off_a_front_is_its_own_mean_and_does_not_flicker(footprint: float) 
 def test_strips_of_another_shape_are_refused() -> None:
     with pytest.raises(ValueError, match=r"strips: expected u8 \(2, N, 64, 128\)"):
         Fronts(np.zeros((2, 3, 64, 64), np.uint8))
+
+
+@pytest.mark.parametrize("instance", [10_003, 10_077])
+def test_the_simulator_draws_a_front_where_the_surface_planes_have_it(instance: int) -> None:
+    width, height = 192, 96
+    wall = quad([(14, -20, 0), (14, 20, 0), (14, 20, 14), (14, -20, 14)], Tag.BUILDING, WALLS[3])
+    scene = Scene(wall.with_instance(instance), [])
+    pose = np.eye(4)
+    pose[2, 3] = 5.0
+    planes = Rasteriser(width, height, 70.0).render(scene, Placements.empty(), pose, pose, sun=(45.0, 180.0))
+    focal = width / (2.0 * np.tan(np.radians(35.0)))
+    along = torch.from_numpy(((np.arange(width) + 0.5 - width / 2.0) / focal * 14.0).astype(np.float32)).expand(
+        1, height, width
+    )
+    above = 5.0 + torch.from_numpy(((height / 2.0 - np.arange(height) - 0.5) / focal * 14.0).astype(np.float32))
+    code = torch.full((1, height, width), (instance * 97 + 31) % 256)
+    footprint = torch.full((1, height, width), 2.0 * 14.0 / focal)
+    sketch = Fronts(drawn())(code, along, above[None, :, None].expand(1, height, width).contiguous(), footprint)[
+        0
+    ].numpy()
+    assert planes.rgb is not None
+    inside = planes.tag == Tag.BUILDING
+    inside[:, :2] = inside[:, -2:] = False
+    assert np.corrcoef(sketch[inside], (planes.rgb @ np.array((0.299, 0.587, 0.114)))[inside])[0, 1] > 0.75

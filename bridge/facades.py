@@ -1,0 +1,130 @@
+"""Fronts of houses: the one source of what the simulator's picture and the painter's surface planes show on walls.
+
+A front is two strips of texture, drawn here: a storey, which repeats upwards, and the ground floor. Along the wall a
+strip is laid down and mirrored in turn, so that it has no seam; far away it is read from smaller copies (Williams,
+SIGGRAPH 1983). Which strips a house has, and where they begin, follows from its instance.
+"""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+
+WIDTH, HEIGHT = 128, 64  # texels of a strip
+TEXEL = 0.05  # m along the wall, before each house's own stretch; upwards a strip fills its storey
+LEVELS = 5  # copies, each half the size of the one before
+_DARK = 110  # 0..255: what is darker is a pane or a door
+_BARS = 5  # texels, odd: panes that are no further apart belong to one window
+
+
+def table(seed: int = 2) -> np.ndarray:
+    """f32 (256, 5), by hashed instance: height of a storey and of the ground floor (m), stretch along the wall, place
+    where the strip begins (0..2 strips), and a number (0..1) to choose the strips by."""
+    rng = np.random.default_rng(seed)
+    columns = (
+        rng.uniform(2.6, 3.2, 256),
+        rng.uniform(3.2, 3.8, 256),
+        rng.uniform(0.85, 1.25, 256),
+        rng.uniform(0.0, 2.0, 256),
+        rng.permutation(256) / 256.0,
+    )
+    return np.stack(columns, 1).astype(np.float32)
+
+
+def code_of(instance: np.ndarray) -> np.ndarray:
+    """Row of ``table`` of each house, by its instance."""
+    return np.asarray((np.asarray(instance, np.int64) * 97 + 31) % 256)
+
+
+def drawn(count: int = 48, seed: int = 0) -> np.ndarray:
+    """u8 (2, count, HEIGHT, WIDTH): storeys with windows in their frames, and ground floors of shops and of houses."""
+    rng = np.random.default_rng(seed)
+    out = np.stack([np.stack([draw(rng) for _ in range(count)]) for draw in (_storey, _ground_floor)])
+    return np.asarray(((out.clip(-1.0, 1.0) + 1.0) * 127.5).round(), np.uint8)
+
+
+def rooms(strips: np.ndarray) -> np.ndarray:
+    """u8 of ``strips``' shape: the number of the room behind each window or door, 0 for wall: what is lit at night as
+    one."""
+    near = np.ones((_BARS, _BARS), np.uint8)
+    out = np.zeros_like(strips)
+    for place in np.ndindex(strips.shape[:2]):
+        dark = (strips[place] < _DARK).astype(np.uint8)
+        number = cv2.connectedComponents(cv2.morphologyEx(dark, cv2.MORPH_CLOSE, near), connectivity=4)[1]
+        out[place] = number * dark
+    return out
+
+
+def _wall(rng: np.random.Generator) -> np.ndarray:
+    """f64 (HEIGHT, WIDTH): plaster or courses of brick."""
+    grain = rng.normal(0.0, 1.0, (HEIGHT, WIDTH // 4)).repeat(4, 1)
+    return np.asarray(0.2 + rng.uniform(0.02, 0.08) * grain)
+
+
+def _window(
+    front: np.ndarray, rng: np.random.Generator, panes: np.ndarray, top: int, bottom: int, left: int, right: int
+) -> None:
+    """``panes`` (across, down) in a frame, a lintel over it, a sill under it and its shadow."""
+    front[max(top - 2, 0) : top, left - 1 : right + 1] = rng.uniform(0.2, 0.5)
+    front[top:bottom, left:right] = rng.uniform(0.3, 0.7)
+    across, down = panes
+    for i in range(across):
+        for j in range(down):
+            y, x = top + 1 + (bottom - top - 1) * j // down, left + 1 + (right - left - 1) * i // across
+            high, wide = (bottom - top - 1) // down - 1, (right - left - 1) // across - 1
+            # what a pane shows: the room, a curtain, and more of the sky the higher it is
+            front[y : y + high, x : x + wide] = rng.uniform(-1.0, -0.5) + rng.uniform(0.0, 0.4) * (j == 0)
+    if rng.random() < 0.25:
+        front[top + 1 : top + int(rng.integers(3, max(4, bottom - top - 3))), left + 1 : right - 1] += 0.6  # a blind
+    front[bottom : bottom + 1, left - 2 : right + 2] = 0.55
+    front[bottom + 1 : bottom + 2, left - 1 : right + 1] = -0.25
+
+
+def _storey(rng: np.random.Generator) -> np.ndarray:
+    """Windows, one like another, often in pairs; or a band of them."""
+    front = _wall(rng)
+    bays, panes = int(rng.integers(2, 5)), rng.integers((1, 1), (4, 3))
+    wide = int(WIDTH / bays * rng.uniform(0.34, 0.6))
+    top = int(rng.integers(8, 18))
+    bottom = min(HEIGHT - 8, top + int(rng.integers(28, 40)))
+    for bay in range(bays):
+        left = int((bay + 0.5) * WIDTH / bays - wide / 2)
+        _window(front, rng, panes, top, bottom, left, left + wide)
+    if rng.random() < 0.5:  # a string course between the storeys
+        front[-3:-1] = 0.5
+        front[-1] = -0.2
+    return front
+
+
+def _ground_floor(rng: np.random.Generator) -> np.ndarray:
+    """A shop under its signboard, or a door and windows."""
+    front = _wall(rng)
+    if rng.random() < 0.5:
+        board, ink = rng.choice([-0.7, -0.4, 0.1, 0.5]), rng.choice([-0.6, 0.7])
+        front[2:13] = board
+        start, length = int(rng.integers(12, 50)), int(rng.integers(20, 60))
+        letters = rng.random((1, length)).repeat(5, 0) < 0.6
+        front[5:10, start : start + length] = np.where(letters, ink, board)
+        front[13] = -0.5
+        count = int(rng.integers(2, 5))
+        for pane in range(count):
+            left, right = 3 + (WIDTH - 6) * pane // count, (WIDTH - 6) * (pane + 1) // count
+            front[15:54, left:right] = 0.35
+            inside = rng.normal(-0.65, 0.25, (5, 4)).repeat(8, 0)[:37].repeat(-(-(right - left) // 4), 1)
+            front[16:53, left + 1 : right - 1] = inside[:37, : right - left - 2]
+        front[54:] = rng.uniform(-0.3, 0.2)
+        return front
+    bays, panes = int(rng.integers(2, 5)), rng.integers((1, 1), (4, 3))
+    door = int(rng.integers(bays))
+    wide = int(WIDTH / bays * rng.uniform(0.4, 0.55))
+    for bay in range(bays):
+        left = int((bay + 0.5) * WIDTH / bays - wide / 2)
+        if bay == door:
+            left, right = left + wide // 2 - 10, left + wide // 2 + 10
+            front[18:, left - 2 : right + 2] = 0.5
+            front[20:, left:right] = rng.uniform(-0.9, -0.2)
+            front[20:26, left:right] = -0.8
+        else:
+            _window(front, rng, panes, 20, 48, left, left + wide)
+    front[-5:] -= 0.25  # the plinth
+    return front
