@@ -33,6 +33,7 @@ from bridge.town.sensors.rays import Rays
 BLOCKED = "Spawn failed because of collision at spawn position"  # in CARLA's words: its programs look for them
 NEAR = 20.0  # m, boxes of actors further apart do not touch
 STEP = 0.4  # m that people on foot step up or down
+FASTEST = 40.96  # m/s, of a walker that a client leads: CARLA's own limit (CarlaWalkerController.h)
 TAKE_OFF = 0.5  # m/s upwards that lift a vehicle off the ground
 MAX_STEP = 0.1  # s, longest step of the traffic's decisions
 
@@ -243,7 +244,7 @@ class World:
         if actor_id not in self._strides:
             raise ValueError(f"actor {actor_id} is not a walker")
         size = max(float(np.linalg.norm(direction)), 1e-6)
-        actor.velocity[:] = np.array(direction) / size * float(np.clip(speed, 0.0, 6.0)) * (size > 1e-3)
+        actor.velocity[:] = np.array(direction) / size * float(np.clip(speed, 0.0, FASTEST)) * (size > 1e-3)
 
     # Time ---------------------------------------------------------------------------------------------------------
 
@@ -378,7 +379,9 @@ class World:
                 state: np.array(places) @ matrix[:3, :3].T + matrix[:3, 3]
                 for state, places in traffic_light_bulbs(arm).items()
             }
-            lights.append(TrafficLight(actor.id, signal.id, signal.group, signal.cycle, signal.lanes, bulbs))
+            lights.append(
+                TrafficLight(actor.id, signal.id, signal.group, signal.cycle, signal.lanes, signal.stop, bulbs)
+            )
             self.light_of[actor.id] = lights[-1]
         return lights
 

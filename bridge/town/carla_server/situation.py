@@ -39,10 +39,11 @@ class Situation:
         self._stops: dict[tuple[int, int], tuple[int, float, float]] = {}
         for ident, light in self.lights.items():
             for index in light.lanes:
-                self._guard(ident, world.network.lanes[index].centre)
+                past = light.stop if light.cycle < 0 else 0.0  # away from junctions the lane goes on behind it
+                self._guard(ident, world.network.lanes[index].centre, past)
 
-    def _guard(self, light: int, centre: np.ndarray) -> None:
-        points = _along(centre, 0.5)[::-1][: int(REACH / 0.5)]
+    def _guard(self, light: int, centre: np.ndarray, past: float) -> None:
+        points = _along(centre, 0.5)[::-1][int(past / 0.5) :][: int(REACH / 0.5)]
         heading = points[0] - points[-1]
         cos, sin = heading[:2] / max(float(np.hypot(*heading[:2])), 1e-6)
         for across in (-1.2, -0.4, 0.4, 1.2):

@@ -42,6 +42,7 @@ class TrafficLight:
     group: int
     cycle: int
     lanes: tuple[int, ...]  # driving lanes (indices into the network) that it stops
+    stop: float  # m from their end to its stop line
     bulbs: dict[str, np.ndarray]  # state -> f64 (H, 3), centre of that lamp in each of its heads, metres
     state: str = "red"
     elapsed: float = 0.0  # s in this state
