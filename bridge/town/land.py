@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import threading
 from collections.abc import Sequence
 from functools import cached_property, lru_cache
@@ -17,8 +18,10 @@ from bridge.town.ground.blocks import Ground
 from bridge.town.ground.roads import ground_mesh
 from bridge.town.opendrive import towns
 from bridge.town.opendrive.network import Network
+from bridge.town.opendrive.signs import Sign, listed
 from bridge.town.render.raster import Placements, Scene
 from bridge.town.scenery import placement
+from bridge.town.scenery.furniture import SIGNS
 from bridge.town.scenery.looks import look_of
 from bridge.town.scenery.site import Prop
 from bridge.town.sensors.rays import Rays
@@ -44,9 +47,25 @@ class Land:
         self.solid = Obstacles(things.boxes, things.levels)
         self.scene = Scene(merge([ground_mesh(self.network, self.ground), things.mesh]), templates().meshes)
         self.kinds = things.props
+        self.signs = [*self.network.signs, *self._placed_signs(things)]
+        self.opendrive = listed(self.opendrive, self.network.map, self.signs, self.network.lanes)
         self.props = _placed(things.props, FIRST_SCENERY + things.buildings)
         self._rays: Rays | None = None
         self._building = threading.Lock()
+
+    def _placed_signs(self, things: placement.Scenery) -> list[Sign]:
+        """The signs for lanes that the scenery has put up."""
+        used = [int(ident) for ident in re.findall(r'<signal\b[^>]*?\bid="(\d{1,9})"', self.opendrive)]
+        first = max(used, default=0) + 1
+        found = []
+        for number, (prop, k, before_end) in enumerate(things.signs, first):
+            place, lane = things.props[prop], self.network.lanes[k]
+            kind = SIGNS[place.kind]
+            if kind == "speed_limit":
+                kind += f".{round(3.6 * lane.speed)}"
+            position = np.array([place.x, place.y, place.z])
+            found.append(Sign(str(number), kind, position, place.yaw - 180.0, (k,), before_end, given=False))
+        return found
 
     @cached_property
     def spawn_points(self) -> list[Transform]:

@@ -31,6 +31,9 @@ class Situation:
             self._poles[ident] = counts.setdefault(light.group, 0)
             counts[light.group] += 1
         self._fill = {"vehicle": self._vehicle, "walker": self._walker, "traffic": self._light}
+        names = {ident: sign.id for ident, sign in zip(world.signs, world.land.signs, strict=True)}
+        sign = {"traffic": lambda actor, data, at: structs.pack_sign(data, at, names[actor.id])}
+        self._signs = structs.pack_records(world.signs, sign)  # once: they never change
         self._limits: dict[tuple[int, int], float] = {}  # by cell of CELL metres: km/h
         for lane in world.network.lanes:
             for point in _along(lane.centre, CELL / 2):
@@ -57,7 +60,7 @@ class Situation:
 
     def records(self) -> bytearray:
         """All actors as the packed records of a snapshot."""
-        return structs.pack_records(self.world.actors, self._fill)
+        return structs.pack_records(self.world.actors, self._fill) + self._signs
 
     def pack_collision(self, event: Any) -> bytes:
         """``CollisionEvent``: who, with whom, impulse."""

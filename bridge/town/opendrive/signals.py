@@ -66,7 +66,7 @@ def signals_of(town: carla.Map, root: ET.Element, lanes: Sequence[Lane], others:
         guarded = [k for k in guarded if any(lanes[n].junction >= 0 for n in lanes[k].next)]
         alone = not guarded  # on its road, away from any junction: for who walks across, or at roadworks
         if alone:
-            guarded = _passing(mark, [k for k in beside if lanes[k].junction < 0], lanes)
+            guarded = passing(mark, [k for k in beside if lanes[k].junction < 0], lanes)
         if not guarded:
             continue
         known = next((k for k, other in enumerate(found) if other.id == mark.id), None)
@@ -82,7 +82,7 @@ def signals_of(town: carla.Map, root: ET.Element, lanes: Sequence[Lane], others:
             above[mark.road_id, sign] = len(found)
             position = _beside(position, lane, lanes, others)
         if alone:
-            yaw, stop = _stop_beside(position, lane)
+            yaw, stop = stop_beside(position, lane)
             found.append(Signal(mark.id, ALONE + mark.road_id, -2 - mark.road_id, position, yaw, tuple(guarded), stop))
             continue
         heading = lane.centre[-1] - lane.centre[-2]
@@ -95,8 +95,8 @@ def signals_of(town: carla.Map, root: ET.Element, lanes: Sequence[Lane], others:
     return _in_phases(found)
 
 
-def _passing(mark: carla.Landmark, here: Sequence[int], lanes: Sequence[Lane]) -> list[int]:
-    """Those of the lanes ``here`` that pass a light, as far as it is valid for them.
+def passing(mark: carla.Landmark, here: Sequence[int], lanes: Sequence[Lane]) -> list[int]:
+    """Those of the lanes ``here`` that pass a light or sign, as far as it is valid for them.
 
     CARLA's reader makes up validities where there are none, for the lanes of the opposite direction: they are no good.
     """
@@ -110,8 +110,8 @@ def _passing(mark: carla.Landmark, here: Sequence[int], lanes: Sequence[Lane]) -
     return named or passing
 
 
-def _stop_beside(position: np.ndarray, lane: Lane) -> tuple[float, float]:
-    """Heading, degrees, of a lane where it passes a light, and how far from its end one stops there, metres."""
+def stop_beside(position: np.ndarray, lane: Lane) -> tuple[float, float]:
+    """Heading, degrees, of a lane where it passes a light or sign, and how far from its end one stops there, metres."""
     nearest = int(np.hypot(*(lane.centre[:, :2] - position[:2]).T).argmin())
     k = min(nearest, len(lane.centre) - 2)
     heading = lane.centre[k + 1] - lane.centre[k]

@@ -30,7 +30,7 @@ class Scenery:
 
     ``mesh``: everything built in one piece, in world coordinates; ``props``; ``boxes`` f64 (N, 5): obstacles (x, y, yaw
     in radians, half sizes); ``levels`` f64 (N,): their heights, metres; ``buildings``: number of instances that the
-    mesh uses.
+    mesh uses; ``signs``: those among the props that are for a lane, as in ``Site``.
     """
 
     mesh: Mesh
@@ -38,6 +38,7 @@ class Scenery:
     boxes: np.ndarray
     levels: np.ndarray
     buildings: int
+    signs: list[tuple[int, int, float]]
 
 
 def dress(
@@ -53,7 +54,7 @@ def dress(
     if not look.bare:
         _clothe(site)
     boxes = np.array(site.boxes, np.float64).reshape(-1, 5)
-    return Scenery(site.builder.mesh(), site.props, boxes, ground.heights(boxes[:, :2]), site.buildings)
+    return Scenery(site.builder.mesh(), site.props, boxes, ground.heights(boxes[:, :2]), site.buildings, site.signs)
 
 
 def _clothe(site: Site) -> None:

@@ -49,7 +49,7 @@ def _check_camera(given: dict[str, str]) -> None:
 def get_actors_by_id(town: TownServer, call: Call, idents: list[int]) -> list[Any]:
     if len(idents) > MOST_IDS:
         raise ValueError(f"{len(idents)} actors are asked for; {MOST_IDS} can be at once")
-    known = (town.world.actors.get(ident) for ident in idents)
+    known = (town.world.actors.get(ident) or town.world.signs.get(ident) for ident in idents)
     return [structs.pack_actor(actor, town.sensing.token(actor.id)) for actor in known if actor is not None]
 
 
@@ -91,7 +91,7 @@ def get_actor_bounding_box(town: TownServer, call: Call, ident: int) -> list[Any
     Its Traffic Manager asks for every vehicle at every step, and an error for one that was destroyed a moment ago would
     end the client.
     """
-    return structs.pack_box(town.world.actors.get(ident))
+    return structs.pack_box(town.world.actors.get(ident) or town.world.signs.get(ident))
 
 
 @function

@@ -5,7 +5,8 @@ from __future__ import annotations
 import xml.etree.ElementTree as ET
 from pathlib import Path
 
-from bridge.process.presets import PLAIN
+from helpers.wire_world import road as straight
+
 from bridge.town.carla_server.situation import Situation
 from bridge.town.core.types import Transform
 from bridge.town.opendrive import towns
@@ -41,13 +42,13 @@ def test_lights_of_roadrunner_stop_whom_their_references_name() -> None:
 
 def test_a_light_away_from_junctions_stops_traffic_where_it_stands(tmp_path: Path) -> None:
     """As at a crossing for pedestrians in the middle of a road: one light for each way, in phase with each other."""
-    root = ET.fromstring(towns.generate(PLAIN))
+    root = ET.fromstring(straight(300.0))
     road = root.find("road")
     assert road is not None
     holder = ET.SubElement(road, "signals")
     for ident, way, t in (("7", "+", "-4.5"), ("8", "-", "4.5")):
         ET.SubElement(
-            holder, "signal", id=ident, name="light", s="400", t=t, zOffset="0", orientation=way, dynamic="yes",
+            holder, "signal", id=ident, name="light", s="150", t=t, zOffset="0", orientation=way, dynamic="yes",
             type="1000001", subtype="-1", country="OpenDRIVE", value="-1", height="3", width="0.4", hOffset="0",
         )  # fmt: skip
     path = tmp_path / "crossing.xodr"
@@ -59,7 +60,7 @@ def test_a_light_away_from_junctions_stops_traffic_where_it_stands(tmp_path: Pat
     assert lights[0].cycle == lights[1].cycle
     assert lights[0].state == lights[1].state
     at = world.actors[lights[0].actor].transform
-    assert abs(at.x + 100.0) < 0.5
+    assert abs(at.x - 150.0) < 0.5
     assert abs(at.yaw - 180.0) < 1e-6
     assert not passed(world, "red")
     assert passed(world, "green")
@@ -76,10 +77,10 @@ def passed(world: World, state: str) -> bool:
         world.set_light(light.actor, state)
         light.frozen = True
     cars = [actor for actor in world.actors.values() if actor.blueprint.id.startswith("vehicle.")]
-    before = [car.transform.x + 100.0 for car in cars]
+    before = [car.transform.x - 150.0 for car in cars]
     for _ in range(300):
         world.tick(0.1)
-        now = [car.transform.x + 100.0 for car in cars]
+        now = [car.transform.x - 150.0 for car in cars]
         if any(a * b < 0.0 and abs(a - b) < 5.0 for a, b in zip(before, now, strict=True)):
             return True
         before = now
