@@ -21,16 +21,10 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
-import carla
+from esmini import ends, judge
 
-from bridge.carla_client.carla_bridge import CarlaBridge
 from bridge.process.presets import PLAIN
-from scenarios.engine.director import Director
-from scenarios.engine.loader import load
-from scenarios.language.problems import ScenarioError
-from scenarios.openscenario.reader import DURATION, LONGEST
 
 ROOT = Path(__file__).resolve().parent.parent
 PORT = 3654  # in CARLA's smoke tests
@@ -45,8 +39,6 @@ ARGUMENTS = {
     "performance_benchmark.py": "--show_scene",
 }
 FIRST = "start_recording.py"  # others ask about what it has recorded
-FPS = 20.0  # ticks per simulated second, of scenarios
-SAME_END, SAME_SHARE = 1.0, 0.05  # s, and share of the time, by which an ending may differ from esmini's
 Result = tuple[str, str]  # "runs" or "fails", and what was seen
 
 
@@ -146,68 +138,16 @@ def runner(folder: Path, python: str, seconds: float, maps: Path) -> dict[str, R
 
 def esmini(folder: Path, seconds: float) -> dict[str, Result]:
     """esmini's scenarios: are they understood, do they end by themselves, and when esmini's own tests say?"""
+    files = sorted((folder / "resources" / "xosc").glob("*.xosc"))
     found: dict[str, Result] = {}
-    expected = esmini_ends((folder / "test" / "smoke_test.py").read_text())
     with town("--town", str(folder / "resources" / "xodr"), PLAIN) as port:
-        for path in sorted((folder / "resources" / "xosc").glob("*.xosc")):
-            try:
-                load(path)
-            except ScenarioError as error:
-                found[path.name] = ("fails", str(error).rsplit(f"{path.name}:", 1)[-1].strip())
-                continue
-            command = [sys.executable, str(Path(__file__).resolve()), "--play", str(path), "--port", str(port)]
-            code, out = run(command, folder, seconds, PYTHONPATH=str(ROOT))
-            try:
-                played = json.loads(out.strip().splitlines()[-1]) if code == 0 else None
-            except (ValueError, IndexError):
-                played = None
-            if played is None:
-                found[path.name] = ("fails", f"has no end within {seconds:g} s" if code is None else last_line(out))
-            else:
-                found[path.name] = _ending(played, expected.get(path.name))
+        command = [sys.executable, str(ROOT / "docs" / "esmini.py"), "--port", str(port), *map(str, files)]
+        _, out = run(command, folder, seconds * len(files), PYTHONPATH=str(ROOT))
+    played = {each["file"]: each for each in map(json.loads, re.findall(r"^\{.*\}$", out, re.M))}
+    expected = ends((folder / "test" / "smoke_test.py").read_text())
+    for name in (path.name for path in files):
+        found[name] = judge(played[name], expected.get(name)) if name in played else ("fails", last_line(out))
     return found
-
-
-def _ending(played: dict[str, Any], expected: list[float] | None) -> Result:
-    """Whether a scenario has ended as it should: at one of the times that are expected, or by itself at any."""
-    at = played["sim_seconds"]
-    how = f"at {at:.1f} s, " + ("by its own condition" if played["by_itself"] else "when its time was up")
-    if expected is None:
-        return ("runs", how)
-    nearest = min(expected, key=lambda time: abs(time - at))
-    said = f"{how}; esmini's test: {nearest:g} s"
-    return ("runs" if abs(at - nearest) <= max(SAME_END, SAME_SHARE * nearest) else "fails", said)
-
-
-def esmini_ends(tests: str) -> dict[str, list[float]]:
-    """When scenarios end, seconds by file, as the texts that esmini's smoke tests look for in its log have it."""
-    found: dict[str, list[float]] = {}
-    for test in re.split(r"^    def ", tests, flags=re.M):
-        name = re.search(r"resources/xosc/([\w.-]+\.xosc)", test)
-        stops = re.findall(
-            r"(\d+\.\d+)[.*]* (?:storyBoard runningState -> stop|(?:Stop|Quit)Condition: true(?:\\\\n|\$|')"
-            r"|QuitCondition: true, delay: 0\.00)",
-            test,
-        )
-        if name is not None and stops:
-            found.setdefault(name[1], []).append(max(map(float, stops)))
-    return found
-
-
-def play(path: Path, port: int) -> dict[str, Any]:
-    """Plays a scenario on a town server that has its map, as `neuralsim record` does but without pictures."""
-    director = Director(path)
-    client = carla.Client("127.0.0.1", port)
-    client.set_timeout(120.0)
-    client.load_world(Path(director.loaded.town).stem)
-    settings = {**director.settings(), "size": (32, 16), "fps": FPS, "more_cameras": {}}
-    with CarlaBridge(client, planes=("depth",), director=director, **settings) as bridge:
-        while not bridge.over:
-            bridge.drive()
-            bridge.tick()
-        result = bridge.result()
-    asked = director.scenario.duration not in (DURATION, LONGEST)  # the file says when it is over
-    return {**result, "by_itself": asked or result["ended"].startswith("end")}
 
 
 def last_line(out: str) -> str:
@@ -245,13 +185,8 @@ def main() -> None:
         "--seconds", type=float, default=20.0, help="for each program; tests and scenarios get 15 times it"
     )
     parser.add_argument("--results", type=Path, default=ROOT / "compatibility.json", help="what has been seen so far")
-    parser.add_argument("--play", type=Path, metavar="FILE", help="only play this scenario, on the town at --port")
-    parser.add_argument("--port", type=int, default=2000)
     parser.add_argument("--out", type=Path, default=ROOT / "docs" / "compatibility.md")
     options = parser.parse_args()
-    if options.play:
-        print(json.dumps(play(options.play, options.port)))
-        return
     results = json.loads(options.results.read_text()) if options.results.exists() else {}
     short, long = options.seconds, 15.0 * options.seconds
     carla, maps = options.carla, options.maps

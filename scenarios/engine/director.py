@@ -32,7 +32,7 @@ from scenarios.language.schema import EGO, ActorSpec, CameraSpec, Change, EgoSpe
 
 LIFT = {"vehicle": 0.3, "walker": 1.0, "static": 0.0}  # m above the road at which actors are spawned
 ABOVE = 30.0  # m above the road for each actor that is spawned in the air
-END = 2.0  # m before the end of a road that are there
+END = 2.0  # m between the front of a vehicle and the end of its road, which it has reached
 LEVEL = 2.5  # m between the heights of actors that may collide
 SAME = 0.5  # s: touching the same thing again within is still the same collision
 
@@ -57,6 +57,8 @@ class Director:
         self._last_touch: dict[tuple[str, int], float] = {}
         self._names: dict[int, str] = {}
         self._on_rails: list[str] = []
+        #: Whether actors may begin in the midst of others, as those on rails pass through them.
+        self._through = self.scenario.ego.rails or any(actor.rails for actor in self.scenario.actors)
         self._meeting: set[tuple[str, str]] = set()  # who on rails overlaps with whom
         self._strays = set(_strays(self.scenario, EGO))  # whose lanes are watched
         self._ids: dict[str, int] = {}
@@ -260,7 +262,7 @@ class Director:
         place = self._guide.pose(spawn, *key, "spawn")
         place.location.z += LIFT[actor.blueprint.partition(".")[0]]
         made = world.try_spawn_actor(blueprint, place)
-        if made is None and actor.rails:  # in the midst of others: spawned where there is room, then put there
+        if made is None and self._through:  # spawned where there is room, then put there
             above = carla.Transform(place.location + carla.Location(z=ABOVE * (1 + len(self.actors))), place.rotation)
             made = world.try_spawn_actor(blueprint, above)
             if made is not None:
@@ -366,7 +368,7 @@ class Director:
             return False, False
         way = self._map.get_waypoint(at, project_to_road=False, lane_type=carla.LaneType.Any)
         lane = self._map.get_waypoint(at)
-        return way is None, lane is not None and not lane.next(END)
+        return way is None, lane is not None and not lane.next(END + self._half[name][0])
 
     def _lane_of(self, name: str, lanes: int) -> tuple[int, int] | None:
         """Road and lane of an actor, or of a lane to its left."""

@@ -213,7 +213,8 @@ class VehicleDriver:
         self._wanted: Step | None = None  # a change of the path, but there is no path or no such lane yet
         self._pace: SpeedProfile | None = None  # of an exactly set speed
         self._aside: KeepAside | None = None  # a lateral distance to another actor that is being kept
-        self._rails, self._free = spec.rails, False  # keeps to its path; its tyres have been freed for that
+        self._rails = spec.rails
+        self._tyres: Any = None  # its physics as they were, while its tyres hold nothing
         self._across = spawn.across  # m to the right of the lane's middle, as last commanded
 
     def control(
@@ -236,6 +237,9 @@ class VehicleDriver:
                 script.begun, script.begun_at = now.time, me.travelled  # it counts from where there is such a lane
             if self._change_path(self._wanted, now):
                 self._wanted = None
+        if self._pace is None and self._tyres is not None:
+            self.actor.apply_physics_control(self._tyres)
+            self._tyres = None
         if self._parked:
             return carla.VehicleControl(hand_brake=True, brake=1.0)
         heed = self._heed and self._pace is None
@@ -349,14 +353,13 @@ class VehicleDriver:
 
     def _keep_to(self, ahead: tuple[float, float, float], speed: float, me: ActorState, delta: float) -> None:
         """Go on to a place of the path (m, m, heading in radians) at ``speed`` m/s, turned as the path is."""
-        if not self._free:  # tyres that hold nothing leave velocities as they are set
-            physics = self.actor.get_physics_control()
+        if self._tyres is None:  # such that hold nothing leave velocities as they are set
+            self._tyres, physics = self.actor.get_physics_control(), self.actor.get_physics_control()
             wheels = physics.wheels
             for wheel in wheels:
                 wheel.tire_friction = 0.0
             physics.wheels, physics.drag_coefficient = wheels, 0.0
             self.actor.apply_physics_control(physics)
-            self._free = True
         x, y, heading = ahead
         way = atan2(y - me.y, x - me.x)
         turn = (heading - me.yaw + pi) % (2.0 * pi) - pi

@@ -192,7 +192,8 @@ class _Translation:
         if stop.when is not None and stop.when.keys() == {"time"}:
             duration = min(max(stop.when["time"] + stop.delay, 0.5), 3600.0)
         elif stop.when is not None:
-            duration = LONGEST
+            times = [one["time"] for one in stop.when.get("any_of", ()) if one.keys() == {"time"}]
+            duration = min([*(max(time + stop.delay, 0.5) for time in times), 3600.0]) if times else LONGEST
             ends.append(_end(stop))
         asserts, unjudged = self._asserts(stop)
         others = [actor for actor in self._actors.values() if actor is not self._ego]

@@ -141,7 +141,7 @@ def pack_box(actor: Actor | None) -> list[Any]:
         return [[0.0] * 3, [0.0] * 3, [0.0] * 3, 0]
     if actor.trigger is not None:
         return [list(actor.trigger.centre), list(actor.trigger.half), [0.0, 0.0, 0.0], actor.id]
-    return [[float(x) for x in actor.box_offset], [float(x) for x in actor.extent], [0.0, 0.0, 0.0], actor.id]
+    return [[float(x) for x in actor.box_offset], [float(x) for x in actor.body], [0.0, 0.0, 0.0], actor.id]
 
 
 def pack_actor(actor: Actor, token: bytes) -> list[Any]:

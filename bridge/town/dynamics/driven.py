@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from bridge.town.core.types import Actor, VehicleControl
+from bridge.town.core.types import MIRRORS, Actor, VehicleControl
 from bridge.town.dynamics.vehicles import GRAVITY, TYRE, Obstacles, VehicleState, overlap
 from bridge.town.ground.blocks import Ground
 
@@ -17,7 +17,6 @@ GAP = 0.05  # m above the ground where a vehicle is put that it falls rather tha
 LEAP = 0.5  # m that the ground may lie below a vehicle that drives before it has left it
 CLEARANCE = 0.2  # m, vehicles drive over what is lower
 SUNK = 1.5  # m below the ground at which nothing holds a vehicle any more
-_MIRRORS = 0.15  # metres on each side of a vehicle's box that are mirrors, and give way
 
 
 @dataclass(frozen=True)
@@ -206,4 +205,4 @@ def level_with(actor: Actor, other: Actor) -> bool:
 def _body(actor: Actor) -> tuple[float, float]:
     """Half length and half width, metres, of what does not give way."""
     half_length, half_width, _ = actor.extent
-    return half_length, half_width - (_MIRRORS if half_width > 0.8 else 0.0)
+    return half_length, half_width - (MIRRORS if half_width > 0.8 else 0.0)

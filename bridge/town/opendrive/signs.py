@@ -88,7 +88,9 @@ def listed(opendrive: str, town: carla.Map, signs: Sequence[Sign], lanes: Sequen
             holder, "signal", name=kind, id=sign.id, s=f"{s:.6g}", t=f"{dx * math.sin(yaw) - dy * math.cos(yaw):.6g}",
             zOffset="0", hOffset="0", roll="0", pitch="0", orientation="+" if lane.id < 0 else "-", dynamic="no",
             country="OpenDRIVE", type=NUMBERS[kind], subtype=limit or "-1", value=limit or "-1", text="",
-            height="0.6", width="0.6", **({"unit": "km/h"} if limit else {}),
+            height="0.6", width="0.6",
         )  # fmt: skip
+        if limit:
+            signal.set("unit", "km/h")
         ET.SubElement(signal, "validity", fromLane=str(lane.id), toLane=str(lane.id))
     return '<?xml version="1.0" encoding="UTF-8"?>\n' + ET.tostring(root, encoding="unicode")

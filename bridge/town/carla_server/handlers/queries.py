@@ -37,7 +37,7 @@ def get_all_level_BBs(town: TownServer, call: Call, tag: int) -> list[Any]:
             pose = actor.transform
             centre = pose.matrix()[:3] @ (*actor.box_offset, 1.0)
             rotation = [float(pose.pitch), float(pose.yaw), float(pose.roll)]
-            boxes.append([centre.tolist(), [float(half) for half in actor.extent], rotation, actor.id])
+            boxes.append([centre.tolist(), [float(half) for half in actor.body], rotation, actor.id])
     return boxes
 
 
