@@ -37,6 +37,8 @@ ARGUMENTS = {
     "no_rendering_mode.py": "--no-rendering",
     "config.py": "--list",
     "performance_benchmark.py": "--show_scene",
+    "environment.py": "--sun noon",
+    "extract_spawn_points.py": "--output-dir .",
 }
 FIRST = "start_recording.py"  # others ask about what it has recorded
 Result = tuple[str, str]  # "runs" or "fails", and what was seen

@@ -22,9 +22,9 @@ from bridge.carla_client.surroundings import Surroundings
 
 HEROES = ("hero", "ego_vehicle")  # role names
 AHEAD = 16.0  # m within which things in the lane are heeded
-SLOW = 2.0  # m/s beside them
-CLEAR = 0.06  # m between the vehicle and what it goes round
-OVER = 4.0  # m on which it moves over
+SLOW = 1.5  # m/s beside them
+CLEAR = 0.03  # m between the vehicle and what it goes round
+OVER = 3.0  # m on which it moves over
 SEEN = 60.0  # m from which lights are heeded
 ROLL = 12.0  # s that the way to a red light is to take, at any moment
 CREEP = 0.2  # m/s, slowest of that

@@ -74,6 +74,12 @@ near(hidden.get_location().z, -200.0)
 walker.apply_control(carla.WalkerControl(V(1, 0, 0), 10.0, False))
 ticks(20)
 near(walker.get_velocity().x, 10.0)
+# Lamps have places of their own.
+lamp = low.get_component_world_transform("front-blinker-r-1")
+there = low.get_transform().transform(low.get_component_relative_transform("front-blinker-r-1").location)
+near(lamp.location.distance(there), 0.0)
+near(there.x - low.get_location().x, low.bounding_box.extent.x, 0.1)
+assert "back-light-l-1" in low.get_component_names()
 # Who is far above or below is in nobody's way.
 crossing = spawn(car, 120)
 under = spawn(car, 60)
