@@ -172,7 +172,8 @@ class Autopilot:
         own = self._waypoints[0].lane_id
         # Counted from the middle of the road outwards, on the path's own side of it; there is no lane 0.
         wanted = lane if own > 0 else -lane
-        return wanted + (wanted < 0) - abs(own) - self._lane_offset
+        outwards = wanted + (wanted < 0) - abs(own)
+        return (-outwards if _keeps_left(self._waypoints[0]) else outwards) - self._lane_offset
 
     @property
     def arrived(self) -> bool:
@@ -193,6 +194,26 @@ class Autopilot:
             self._shift_to(self._current_shift(), self._lane_offset_m + across, length)
             self._lay_out()
         return bool(self._waypoints)
+
+    def ahead(self, x: float, y: float, metres: float) -> tuple[float, float, float] | None:
+        """The place of the path so many metres further on than the place that is nearest to (``x``, ``y``): metres,
+        metres, and the path's heading where that nearest place is, radians; None without a path, or behind its end."""
+        if len(self._xy) < 3:
+            return None
+        steps = np.diff(self._xy, axis=0)
+        lengths = np.maximum(np.hypot(*steps.T), 1e-6)
+        share = np.clip((((x, y) - self._xy[:-1]) * steps).sum(axis=1) / lengths**2, 0.0, 1.0)
+        near = self._xy[:-1] + share[:, None] * steps
+        k = int(np.hypot(near[:12, 0] - x, near[:12, 1] - y).argmin())  # a path may meet itself
+        at = np.concatenate([[0.0], np.cumsum(lengths)])
+        here = float(at[k] + share[k] * lengths[k])
+        if here + metres > at[-1]:
+            return None
+        there, back, on = (
+            [float(np.interp(s, at, self._xy[:, axis])) for axis in (0, 1)]
+            for s in (here + metres, max(here - STEP, 0.0), here + STEP)
+        )
+        return there[0], there[1], atan2(on[1] - back[1], on[0] - back[0])
 
     def _current_shift(self) -> float:
         return float(self._shift.at(np.array(self._passed))) if self._shift is not None else 0.0
@@ -410,6 +431,15 @@ def _beside(way: Any, lanes: int) -> Any:
         if way is None:
             return None
     return way
+
+
+def _keeps_left(way: Any) -> bool:
+    """Whether traffic keeps left there: the middle of the road is on a lane's right."""
+    left, right = (
+        beside.lane_id if beside is not None else 0 for beside in (way.get_left_lane(), way.get_right_lane())
+    )
+    own = way.lane_id
+    return left * own > own * own or (right * own < own * own and right != 0)
 
 
 def _turned(way: carla.Waypoint) -> float:

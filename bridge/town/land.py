@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import threading
 from collections.abc import Sequence
 from functools import cached_property, lru_cache
@@ -21,8 +22,10 @@ from bridge.town.kept import kept
 from bridge.town.opendrive import towns
 from bridge.town.opendrive.network import Network
 from bridge.town.render.backdrop import Backdrops
+from bridge.town.opendrive.signs import Sign, listed
 from bridge.town.render.raster import Placements, Scene
 from bridge.town.scenery import placement
+from bridge.town.scenery.furniture import SIGNS
 from bridge.town.scenery.looks import look_of
 from bridge.town.scenery.site import Prop
 from bridge.town.sensors.rays import Rays
@@ -54,6 +57,8 @@ class Land:
         self.kinds = things.props
         self._bodies = _Bodies(things.mesh)
         self._tags: dict[int, Tag] = {}  # of obstacles, by their index
+        self.signs = [*self.network.signs, *self._placed_signs(things)]
+        self.opendrive = listed(self.opendrive, self.network.map, self.signs, self.network.lanes)
         self.props = _placed(things.props, FIRST_SCENERY + things.buildings)
         self._fronts, self._seed = things.fronts, seed
         self._rays: Rays | None = None
@@ -65,6 +70,20 @@ class Land:
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         vars(self).update(state, _rays=None, _building=threading.Lock())
+
+    def _placed_signs(self, things: placement.Scenery) -> list[Sign]:
+        """The signs for lanes that the scenery has put up."""
+        used = [int(ident) for ident in re.findall(r'<signal\b[^>]*?\bid="(\d{1,9})"', self.opendrive)]
+        first = max(used, default=0) + 1
+        found = []
+        for number, (prop, k, before_end) in enumerate(things.signs, first):
+            place, lane = things.props[prop], self.network.lanes[k]
+            kind = SIGNS[place.kind]
+            if kind == "speed_limit":
+                kind += f".{round(3.6 * lane.speed)}"
+            position = np.array([place.x, place.y, place.z])
+            found.append(Sign(str(number), kind, position, place.yaw - 180.0, (k,), before_end, given=False))
+        return found
 
     @cached_property
     def spawn_points(self) -> list[Transform]:

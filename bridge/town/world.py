@@ -30,9 +30,11 @@ from bridge.town.render.raster import Placements, Planes, Scene
 from bridge.town.render.view_cache import ViewCache, ViewKey
 from bridge.town.sensors.rays import Rays
 
+FIRST_SIGN = 1_000_000  # ids of signs begin here: those of other actors are given one after the other, from 1
 BLOCKED = "Spawn failed because of collision at spawn position"  # in CARLA's words: its programs look for them
 NEAR = 20.0  # m, boxes of actors further apart do not touch
 STEP = 0.4  # m that people on foot step up or down
+FASTEST = 40.96  # m/s, of a walker that a client leads: CARLA's own limit (CarlaWalkerController.h)
 TAKE_OFF = 0.5  # m/s upwards that lift a vehicle off the ground
 MAX_STEP = 0.1  # s, longest step of the traffic's decisions
 
@@ -76,6 +78,7 @@ class World:
         self._drives = self._driven.drives
         self._stage = ViewCache(self.land.scene, self.land.props, lambda: self.land.backdrops)
         self.spectator = self._add(blueprint_library.SPECTATOR, {}, self._overview())
+        self.signs = self._make_signs()  # by id; nothing about them ever changes
         self.lights = TrafficLights(self.network, self._make_lights(), self._rng)
         self.residents = BackgroundActors(
             self.network, self.ground, self._blueprints, self.actors, self._resident, self._rng, vehicles, walkers
@@ -243,7 +246,7 @@ class World:
         if actor_id not in self._strides:
             raise ValueError(f"actor {actor_id} is not a walker")
         size = max(float(np.linalg.norm(direction)), 1e-6)
-        actor.velocity[:] = np.array(direction) / size * float(np.clip(speed, 0.0, 6.0)) * (size > 1e-3)
+        actor.velocity[:] = np.array(direction) / size * float(np.clip(speed, 0.0, FASTEST)) * (size > 1e-3)
 
     # Time ---------------------------------------------------------------------------------------------------------
 
@@ -378,9 +381,20 @@ class World:
                 state: np.array(places) @ matrix[:3, :3].T + matrix[:3, 3]
                 for state, places in traffic_light_bulbs(arm).items()
             }
-            lights.append(TrafficLight(actor.id, signal.id, signal.group, signal.cycle, signal.lanes, bulbs))
+            lights.append(
+                TrafficLight(actor.id, signal.id, signal.group, signal.cycle, signal.lanes, signal.stop, bulbs)
+            )
             self.light_of[actor.id] = lights[-1]
         return lights
+
+    def _make_signs(self) -> dict[int, Actor]:
+        signs = {}
+        for ident, sign in enumerate(self.land.signs, FIRST_SIGN):
+            x, y, z = sign.position.tolist()
+            pose = Transform(x, y, z, 0.0, sign.yaw + 180.0)
+            blueprint = blueprint_library.traffic_sign(sign.kind)
+            signs[ident] = Actor(ident, blueprint, {}, pose, trigger=trigger_of(self.network, sign, pose))
+        return signs
 
     def _spawn_vehicle(self, blueprint: Blueprint, values: dict[str, str], transform: Transform) -> Actor:
         half, middle = templates().extent(blueprint_library.body(blueprint.id))

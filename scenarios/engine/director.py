@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from math import hypot, radians
 from pathlib import Path
 from typing import Any
@@ -26,12 +26,14 @@ from scenarios.engine.lights import LightSwitch
 from scenarios.engine.loader import LoadedScenario, ScenarioError, load
 from scenarios.engine.road import LaneInvasionDetector, PlaceFinder
 from scenarios.engine.routes import RouteResolver
-from scenarios.engine.snapshot import STANDING, ActorState, CollisionRecord, Invasion, Snapshot, holds
+from scenarios.engine.snapshot import STANDING, ActorState, CollisionRecord, Invasion, Snapshot, gap, holds
 from scenarios.language.conditions import Astray, At
 from scenarios.language.schema import EGO, ActorSpec, CameraSpec, Change, EgoSpec, Spawn, WeatherSpec
 
 LIFT = {"vehicle": 0.3, "walker": 1.0, "static": 0.0}  # m above the road at which actors are spawned
-END = 2.0  # m before the end of a road that are there
+ABOVE = 30.0  # m above the road for each actor that is spawned in the air
+END = 2.0  # m between the front of a vehicle and the end of its road, which it has reached
+LEVEL = 2.5  # m between the heights of actors that may collide
 SAME = 0.5  # s: touching the same thing again within is still the same collision
 
 
@@ -54,12 +56,17 @@ class Director:
         self._touches: list[CollisionRecord] = []
         self._last_touch: dict[tuple[str, int], float] = {}
         self._names: dict[int, str] = {}
+        self._on_rails: list[str] = []
+        #: Whether actors may begin in the midst of others, as those on rails pass through them.
+        self._through = self.scenario.ego.rails or any(actor.rails for actor in self.scenario.actors)
+        self._meeting: set[tuple[str, str]] = set()  # who on rails overlaps with whom
         self._strays = set(_strays(self.scenario, EGO))  # whose lanes are watched
         self._ids: dict[str, int] = {}
         self._half: dict[str, tuple[float, float]] = {}
         self._now: Snapshot | None = None
         self._zero = 0.0  # simulated time at the beginning, s
         self._ended = ""
+        self._ceased: set[int] = set()  # ends whose conditions have not held at least once
         self._ending: dict[int, float] = {}  # which of the ends have come, and when they count
         self._steps: dict[str, str] = {}  # named steps that have begun: "begun" or "done"
         self._invasions: list[Invasion] = []
@@ -102,7 +109,7 @@ class Director:
         ]
         ego = self._spawn_one(world, library, scenario.ego, EGO, scenario.ego.spawn, start, "ego")
         self._drivers[EGO] = VehicleDriver(
-            ego, town, self._script(EGO, scenario.ego), scenario.ego.spawn, start, scenario.seed, guide
+            ego, town, self._script(EGO, scenario.ego), scenario.ego, start, scenario.seed, guide
         )
         for k, actor in enumerate(scenario.actors):
             way = self._places.find(actor.spawn, "actors", k, "spawn")
@@ -112,12 +119,12 @@ class Director:
             if actor.walks:
                 side = -90.0 if actor.spawn.across > 0.0 else 90.0  # back over the lane it stands beside
                 over = radians(way.transform.rotation.yaw + side)
-                self._walkers[actor.name] = WalkerDriver(made, script, over, guide)
+                self._walkers[actor.name] = WalkerDriver(made, script, over, guide, actor.rails)
             elif actor.stands:
                 self._things.append(Thing(made, script, guide))
             else:
                 self._drivers[actor.name] = VehicleDriver(
-                    made, town, script, actor.spawn, way, scenario.seed + 7919 * (k + 1), guide
+                    made, town, script, actor, way, scenario.seed + 7919 * (k + 1), guide
                 )
         for name, driver in self._drivers.items():
             driver.actor.apply_control(carla.VehicleControl(hand_brake=True, brake=1.0))
@@ -178,7 +185,10 @@ class Director:
         if now.time >= self.scenario.duration - 1e-6:
             self._ended = "duration"
         for k, when in enumerate(self.scenario.end):
-            if k not in self._ending and holds(when, now):
+            held = k not in self._ending and holds(when, now)
+            if not held:
+                self._ceased.add(k)
+            elif not when.rising or k in self._ceased:
                 self._ending[k] = now.time + when.delay
             if not self._ended and k in self._ending and now.time >= self._ending[k] - 1e-6:
                 self._ended = f"end[{k}]"
@@ -252,9 +262,17 @@ class Director:
         place = self._guide.pose(spawn, *key, "spawn")
         place.location.z += LIFT[actor.blueprint.partition(".")[0]]
         made = world.try_spawn_actor(blueprint, place)
+        if made is None and self._through:  # spawned where there is room, then put there
+            above = carla.Transform(place.location + carla.Location(z=ABOVE * (1 + len(self.actors))), place.rotation)
+            made = world.try_spawn_actor(blueprint, above)
+            if made is not None:
+                made.set_transform(place)
         if made is None:
             at = f"x {place.location.x:.1f}, y {place.location.y:.1f}"
             raise self.loaded.error(f"something is in the way at {at}; choose another place", *key, "spawn")
+        if actor.rails:  # nothing pushes it off its path; what it meets is seen from where all are
+            made.set_collisions(False)
+            self._on_rails.append(name)
         extent = made.bounding_box.extent
         self._half[name] = extent.x, extent.y
         self._names[made.id], self._ids[name] = name, made.id
@@ -310,6 +328,7 @@ class Director:
             )  # fmt: skip
         self._places.look(states)
         self._take_touches(snapshot.frame, time)
+        self._meet(states, time)
         invasion = self._lanes.look(time, states[EGO])
         self._invasions += [invasion] if invasion is not None else []
         progress = self._drivers[EGO].script.progress
@@ -330,13 +349,26 @@ class Director:
                 self._touches.append(CollisionRecord(time, name, self._names.get(ident, blueprint)))
             self._last_touch[name, ident] = time
 
+    def _meet(self, states: Mapping[str, ActorState], time: float) -> None:
+        """Collisions of actors on rails, once each time that two begin to overlap."""
+        met = {
+            (name, other)
+            for name in self._on_rails
+            for other in states
+            if other != name
+            and abs(states[name].z - states[other].z) < LEVEL
+            and gap(states[name], states[other]) == 0.0
+        }
+        self._touches += [CollisionRecord(time, *pair) for pair in sorted(met - self._meeting)]
+        self._meeting = met
+
     def _lost(self, name: str, at: carla.Location) -> tuple[bool, bool]:
         """Whether an actor is beside every lane, and where the road ends; looked up where a condition asks for it."""
         if name not in self._strays:
             return False, False
         way = self._map.get_waypoint(at, project_to_road=False, lane_type=carla.LaneType.Any)
         lane = self._map.get_waypoint(at)
-        return way is None, lane is not None and not lane.next(END)
+        return way is None, lane is not None and not lane.next(END + self._half[name][0])
 
     def _lane_of(self, name: str, lanes: int) -> tuple[int, int] | None:
         """Road and lane of an actor, or of a lane to its left."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Sequence
 from dataclasses import dataclass
-from math import atan2, cos, hypot, radians, sin, sqrt
+from math import atan2, cos, degrees, hypot, pi, radians, sin, sqrt
 from typing import Any
 
 import carla
@@ -15,7 +15,7 @@ from scenarios.engine.road import RouteProgress
 from scenarios.engine.routes import RouteResolver
 from scenarios.engine.snapshot import STANDING, ActorState, Snapshot, holds
 from scenarios.engine.speed_profiles import SpeedProfile, speed_profile
-from scenarios.language.schema import ControlPoint, Cross, KeepAside, Spawn, Step
+from scenarios.language.schema import ActorSpec, ControlPoint, Cross, EgoSpec, KeepAside, Step
 
 FULL_BRAKING = 8.5  # m/s^2 that a pedal pressed down gives on dry asphalt
 BRAKE_LAMP = 0.03  # of the brake pedal: enough for the lamps
@@ -27,6 +27,7 @@ LAMPS = {
     "right_blinker": "RightBlinker", "left_blinker": "LeftBlinker", "reverse": "Reverse", "fog": "Fog",
     "interior": "Interior",
 }  # fmt: skip
+SIGHT = 2.0  # m ahead that who keeps to its path aims at least: back to it from beside it
 BACKWARDS = 0.02  # m/s
 CORNER = 0.1  # m from a corner of a path at which a walker turns to the next
 REACHED = 0.5  # m/s from the wanted speed at which a named ``follow_lane`` counts as done
@@ -89,7 +90,9 @@ class Script:
         self._beside: list[_Run] = []  # what else is being done
         self._log = log
         self._waiting = [_Wait(step, step.armed_by is None) for step in do]
-        self._events = [_Wait(step, step.armed_by is None, left=step.repeats) for step in events]
+        self._events = [
+            _Wait(step, step.armed_by is None, left=step.repeats, ceased=not step.rising) for step in events
+        ]
 
     def advance(self, now: Snapshot) -> bool:
         """Go on to another step if it is time; True if so."""
@@ -181,8 +184,8 @@ class Script:
 class VehicleDriver:
     """Drives one vehicle by its script.
 
-    ``actor``: its ``carla.Vehicle``; ``town``: the map; ``spawn``: of the scenario; ``start``: the lane it begins on;
-    ``seed``: of turns at junctions; ``guide`` resolves places.
+    ``actor``: its ``carla.Vehicle``; ``town``: the map; ``spec``: what the scenario says of it; ``start``: the lane it
+    begins on; ``seed``: of turns at junctions; ``guide`` resolves places.
     """
 
     def __init__(
@@ -190,12 +193,12 @@ class VehicleDriver:
         actor: Any,
         town: carla.Map,
         script: Script,
-        spawn: Spawn,
+        spec: EgoSpec | ActorSpec,
         start: carla.Waypoint,
         seed: int,
         guide: RouteResolver,
     ) -> None:
-        extent = actor.bounding_box.extent
+        spawn, extent = spec.spawn, actor.bounding_box.extent
         wheelbase, lock = 1.2 * extent.x, radians(40.0)
         with contextlib.suppress(RuntimeError):  # this server does not provide it
             lock = radians(max(wheel.max_steer_angle for wheel in actor.get_physics_control().wheels)) or lock
@@ -210,6 +213,8 @@ class VehicleDriver:
         self._wanted: Step | None = None  # a change of the path, but there is no path or no such lane yet
         self._pace: SpeedProfile | None = None  # of an exactly set speed
         self._aside: KeepAside | None = None  # a lateral distance to another actor that is being kept
+        self._rails = spec.rails
+        self._tyres: Any = None  # its physics as they were, while its tyres hold nothing
         self._across = spawn.across  # m to the right of the lane's middle, as last commanded
 
     def control(
@@ -232,6 +237,9 @@ class VehicleDriver:
                 script.begun, script.begun_at = now.time, me.travelled  # it counts from where there is such a lane
             if self._change_path(self._wanted, now):
                 self._wanted = None
+        if self._pace is None and self._tyres is not None:
+            self.actor.apply_physics_control(self._tyres)
+            self._tyres = None
         if self._parked:
             return carla.VehicleControl(hand_brake=True, brake=1.0)
         heed = self._heed and self._pace is None
@@ -335,18 +343,38 @@ class VehicleDriver:
         if speed < 0.02:
             self.actor.set_target_velocity(carla.Vector3D(0.0, 0.0, 0.0))
             return carla.VehicleControl(0.0, steer, 1.0)
+        if self._rails and (ahead := self._pilot.ahead(me.x, me.y, max(speed * delta, SIGHT))) is not None:
+            self._keep_to(ahead, speed, me, delta)
+            return carla.VehicleControl(0.0, 0.0, BRAKE_LAMP if speed < before - 0.5 * delta else 0.0)
         # Tyres slip in bends: the direction of the motion stays as it is.
         x, y = (me.vx / me.speed, me.vy / me.speed) if me.speed > 1.0 else (cos(me.yaw), sin(me.yaw))
         self.actor.set_target_velocity(carla.Vector3D(speed * x, speed * y, 0.0))
         return carla.VehicleControl(0.0, steer, BRAKE_LAMP if speed < before - 0.5 * delta else 0.0)
 
+    def _keep_to(self, ahead: tuple[float, float, float], speed: float, me: ActorState, delta: float) -> None:
+        """Go on to a place of the path (m, m, heading in radians) at ``speed`` m/s, turned as the path is."""
+        if self._tyres is None:  # such that hold nothing leave velocities as they are set
+            self._tyres, physics = self.actor.get_physics_control(), self.actor.get_physics_control()
+            wheels = physics.wheels
+            for wheel in wheels:
+                wheel.tire_friction = 0.0
+            physics.wheels, physics.drag_coefficient = wheels, 0.0
+            self.actor.apply_physics_control(physics)
+        x, y, heading = ahead
+        way = atan2(y - me.y, x - me.x)
+        turn = (heading - me.yaw + pi) % (2.0 * pi) - pi
+        self.actor.set_target_velocity(carla.Vector3D(speed * cos(way), speed * sin(way), 0.0))
+        self.actor.set_target_angular_velocity(carla.Vector3D(0.0, 0.0, degrees(turn) / max(delta, 1e-3)))
+
 
 class WalkerDriver:
-    """Controls one walker by its script. ``towards``: direction across the road, yaw in radians."""
+    """Controls one walker by its script. ``towards``: direction across the road, yaw in radians; ``rails``: of the
+    scenario."""
 
-    def __init__(self, actor: Any, script: Script, towards: float, guide: RouteResolver) -> None:
+    def __init__(self, actor: Any, script: Script, towards: float, guide: RouteResolver, rails: bool = False) -> None:
         self.actor, self.script = actor, script
         self._over_road = towards
+        self._goes_on = rails  # where a path ends
         self._guide = guide
         self._pace: SpeedProfile | None = None
         self._corners: list[tuple[float, float]] = []  # still to be walked to
@@ -375,7 +403,7 @@ class WalkerDriver:
         while self._corners and self._passed(me):
             self._last = self._corners.pop(0)
         if not self._corners:
-            return carla.WalkerControl(_direction(me.yaw), 0.0, False)
+            return carla.WalkerControl(_direction(me.yaw), speed if self._goes_on else 0.0, False)
         x, y = self._corners[0]
         return carla.WalkerControl(_direction(atan2(y - me.y, x - me.x)), speed, False)
 

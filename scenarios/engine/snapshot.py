@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from math import cos, hypot, inf, nan, sin
 
-from scenarios.language.conditions import EGO, At, Clear, Faster, Headway, TimeToCollision, When
+from scenarios.language.conditions import EGO, At, Clear, Faster, Headway, Near, TimeToCollision, When
 
 STANDING = 0.15  # m/s
 REACH = 60.0  # s that a time to collision looks ahead
@@ -95,10 +95,8 @@ def holds(when: When, now: Snapshot, me: str = EGO, begun: float = 0.0) -> bool:
         return False
     if when.after is not None and now.time - begun < when.after - 1e-6:
         return False
-    if (near := when.distance) is not None:
-        a, b = states[near.of or me], states[near.to]
-        if not _between(hypot(a.x - b.x, a.y - b.y), near.above, near.below):
-            return False
+    if (near := when.distance) is not None and not _between(_distance(near, now, me), near.above, near.below):
+        return False
     if (moving := when.speed) is not None and not _between(states[moving.of or me].forward, moving.above, moving.below):
         return False
     if (far := when.travelled) is not None and states[far.of or me].travelled < far.above:
@@ -143,6 +141,19 @@ def holds(when: When, now: Snapshot, me: str = EGO, begun: float = 0.0) -> bool:
     return _hit(when, now, me)
 
 
+def _distance(wanted: Near, now: Snapshot, me: str) -> float:
+    a, b = now.states[wanted.of or me], now.states[wanted.to]
+    if wanted.way == "straight":
+        return gap(a, b) if wanted.outlines else hypot(a.x - b.x, a.y - b.y)
+    axis = 0 if wanted.way == "ahead" else 1
+    apart = abs(a.ahead(b)[axis])
+    if not wanted.outlines:
+        return apart
+    c, s = abs(cos(b.yaw - a.yaw)), abs(sin(b.yaw - a.yaw))
+    reach = b.half_length * c + b.half_width * s if axis == 0 else b.half_length * s + b.half_width * c
+    return max(apart - reach - (a.half_length, a.half_width)[axis], 0.0)
+
+
 def _faster(wanted: Faster, now: Snapshot, me: str) -> float:
     return now.states[wanted.of or me].speed - now.states[wanted.to].speed
 
@@ -164,7 +175,8 @@ def _headway(wanted: Headway, now: Snapshot, me: str) -> float:
     a, b = now.states[wanted.of or me], now.states[wanted.to]
     if a.ahead(b)[0] <= 0.0:
         return nan  # it is behind: neither above nor below anything
-    return gap(a, b) / a.speed if a.speed > STANDING else inf
+    metres = gap(a, b) if wanted.outlines else a.ahead(b)[0]
+    return metres / a.speed if a.speed > STANDING else inf
 
 
 def time_to_collision(wanted: TimeToCollision, now: Snapshot, me: str = EGO) -> float:

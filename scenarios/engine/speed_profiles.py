@@ -41,7 +41,8 @@ class SpeedRamp:
         if spec.over is not None:
             self._seconds = spec.over
         elif spec.rate is not None:
-            self._seconds = change / spec.rate
+            limit = spec.most if spec.most is not None and self._target > speed else spec.rate
+            self._seconds = change / min(spec.rate, limit)
         elif spec.within is not None:
             self._seconds = 2.0 * spec.within / max(self._target + speed, 0.1)
         if not self._seconds:

@@ -22,6 +22,7 @@ Percent = Annotated[float, Field(ge=0.0, le=100.0)]
 _WHEN = (
     "name", "when", "delay", "armed_by", "done_after", "done_within",
     "lanes", "length", "oncoming", "times", "plus", "keep", "over", "rate", "within", "smooth", "repeats",
+    "rising", "most",
 )  # fmt: skip
 
 
@@ -112,12 +113,16 @@ class Spawn(Place):
 
 
 class Near(Model):
-    """Distance between the middles of two actors."""
+    """Distance between two actors."""
 
     of: Name | None = None
     """One actor (default: whose step it is, or the ego)."""
     to: Name = EGO
     """The other."""
+    way: Literal["straight", "ahead", "aside"] = "straight"
+    """Straight from one to the other, or only along the first one's axis (ahead or behind), or only across it."""
+    outlines: bool = False
+    """Between their outlines (default: between their middles)."""
     below: Distance | None = None
     above: Distance | None = None
 
@@ -219,10 +224,12 @@ class CollisionCondition(Model):
 
 
 class Headway(Model):
-    """Seconds until an actor is where the outline of another one ahead is now, at its own speed."""
+    """Seconds until an actor is where another one ahead is now, at its own speed."""
 
     of: Name | None = None
     to: Name
+    outlines: bool = True
+    """Between their outlines, or (false) between their middles."""
     below: Seconds | None = None
     above: Seconds | None = None
 

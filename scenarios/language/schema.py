@@ -102,6 +102,8 @@ class SetSpeed(OneOf):
     """Seconds that it takes (without any of these three: none)."""
     rate: Annotated[float, Field(gt=0.0, le=1000.0)] | None = None
     """m/s^2."""
+    most: Annotated[float, Field(gt=0.0, le=1000.0)] | None = None
+    """m/s^2 that it gets faster with at most, whatever `rate` says."""
     within: Distance | None = None
     """Metres that it takes."""
     smooth: bool = False
@@ -272,6 +274,8 @@ class Step(OneOf):
     """Counts as done after so many metres."""
     armed_by: When | None = None
     """Has to have held once before `when` counts."""
+    rising: bool = False
+    """Begins when `when` comes to hold: not with what holds from the first moment that it is looked at."""
     repeats: Annotated[int, Field(ge=1, le=100_000)] = 1
     """How often it may begin, in `events`; again when it is done and its conditions have not held in between."""
     follow_lane: FollowLane | None = None
@@ -305,6 +309,9 @@ class EgoSpec(Model):
     color: str | None = Field(None, pattern=r"^\d{1,3},\d{1,3},\d{1,3}$")
     """R,G,B, 0 to 255."""
     spawn: Spawn
+    rails: bool = False
+    """While its speed is set it keeps exactly to its path, whatever tyres would hold, and passes through what it
+    meets."""
     do: list[Step] = Field(default_factory=list, max_length=100)
     events: list[Step] = Field(default_factory=list, max_length=100)
     """Steps that need not come in order: each begins once, whenever its `when` holds, instead of what is being done."""
@@ -323,6 +330,9 @@ class ActorSpec(Model):
     blueprint: str = Field(pattern=r"^(vehicle|walker|static\.prop)\.[\w. -]+$")
     color: str | None = Field(None, pattern=r"^\d{1,3},\d{1,3},\d{1,3}$")
     spawn: Spawn
+    rails: bool = False
+    """While its speed is set it keeps exactly to its path, whatever tyres would hold, and passes through what it meets.
+    Who walks goes straight on where a path ends."""
     do: list[Step] = Field(default_factory=list, max_length=100)
     """Without steps it stands still."""
     events: list[Step] = Field(default_factory=list, max_length=100)
@@ -426,6 +436,8 @@ class End(When):
 
     delay: Seconds = 0.0
     """Seconds between these conditions and the end."""
+    rising: bool = False
+    """Only when they come to hold: not what holds from the beginning."""
 
 
 class LightSpec(Model):

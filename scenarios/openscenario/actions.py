@@ -35,6 +35,7 @@ class Entity(Protocol):
     speed: float
     controlled: bool  # by something outside of the file, instead of which our own driver is there
     paths: bool  # has a trajectory somewhere
+    acceleration: float | None  # m/s^2, the most that its vehicle can do
 
     @property
     def walks(self) -> bool:
@@ -152,6 +153,8 @@ class Actions:
                 raise dynamics.error(f"dynamicsDimension {dimension} is not supported")
             setting[{"time": "over", "rate": "rate", "distance": "within"}[dimension]] = value
             setting |= {"smooth": True} if shape != "linear" else {}
+            if dimension == "rate" and actor.acceleration is not None and self._mirror < 0.0:
+                setting["most"] = actor.acceleration
         return {**done, "set_speed": setting}
 
     def _distance(self, actor: Entity, what: Element) -> dict[str, Any]:
@@ -251,7 +254,7 @@ class Actions:
             raise what.error("is not supported for walkers")
         dynamics, target = what.get("LaneOffsetActionDynamics"), what.get("LaneOffsetTarget").one()
         across = self._mirror * target.number("value")
-        if self._mirror < 0.0 and (actor.spawn or {}).get("lane", -1) > 0:
+        if self._mirror < 0.0 and self._positions.backwards((actor.spawn or {}).get("lane", -1)):
             across = -across  # the standard's offset is the reference line's, whichever way the lane goes
         if target.name == "RelativeTargetLaneOffset":
             across += (self._entity(target).spawn or {}).get("across", 0.0)

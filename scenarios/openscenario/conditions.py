@@ -21,6 +21,7 @@ class Trigger:
 
     when: dict[str, Any] | None = None
     delay: float = 0.0
+    rising: bool = False  # not with what holds when it is looked at first
     criteria: list[tuple[str, Element]] = field(default_factory=list)
 
 
@@ -46,7 +47,7 @@ class Triggers:
         if trigger is None:
             return result
         trigger.only("ConditionGroup")
-        groups = []
+        groups, edges = [], []
         for group in trigger:
             group.only("Condition")
             held = []
@@ -54,20 +55,23 @@ class Triggers:
                 if condition.text("name", "").startswith(CRITERIA):
                     result.criteria.append((condition.text("name")[len(CRITERIA) :], condition))
                     continue
-                if condition.text("conditionEdge", "none") not in ("none", "rising", "risingOrFalling"):
-                    raise condition.error(f"conditionEdge {condition.text('conditionEdge')} is not supported")
                 result.delay = max(result.delay, condition.number("delay", 0.0))
                 held.append(self._condition(condition))
+                edges.append((condition.one().name, condition.text("conditionEdge", "none")))
             if held:
                 groups.append(_all_of(held))
+        # ScenarioRunner heeds no edges; those of times and of the storyboard come to hold by themselves.
+        result.rising = self._positions.mirror < 0.0 and edges == [("ByEntityCondition", "rising")]
         if groups:
             result.when = groups[0] if len(groups) == 1 else {"any_of": groups}
         return result
 
     def _condition(self, condition: Element) -> dict[str, Any]:
-        kind = condition.one()
+        kind, edge = condition.one(), condition.text("conditionEdge", "none")
         if kind.name == "ByValueCondition":
-            return self._by_value(kind.one())
+            return self._by_value(kind.one(), edge)
+        if edge == "falling":
+            raise condition.error("conditionEdge falling is not supported")
         if kind.name != "ByEntityCondition":
             raise kind.refuse()
         kind.only("TriggeringEntities", "EntityCondition")
@@ -89,11 +93,13 @@ class Triggers:
             raise reference.error(f"there is no entity {name!r}; there are {', '.join(self._names)}")
         return self._names[name]
 
-    def _by_value(self, asked: Element) -> dict[str, Any]:
+    def _by_value(self, asked: Element, edge: str) -> dict[str, Any]:
         if asked.name == "SimulationTimeCondition":
-            if asked.text("rule") in _LESS:
+            if (asked.text("rule") in _LESS) != (edge == "falling"):
                 raise asked.error(f"rule {asked.text('rule')} is not supported")
-            return {"time": max(asked.number("value"), 0.0)}
+            return {"time": max(asked.number("value"), 0.0)}  # or: it ceases to be less
+        if edge == "falling":
+            raise asked.error("conditionEdge falling is not supported")
         if asked.name == "StoryboardElementStateCondition":
             return self._states(asked)
         if asked.name in ("ParameterCondition", "VariableCondition"):
@@ -126,9 +132,10 @@ class Triggers:
         if name == "RelativeClearanceCondition":
             return self._clear(asked, of)
         if name == "RelativeDistanceCondition":
-            return {"distance": {"of": of, "to": self.entity(asked), **self._bound(asked)}}
+            return {"distance": {"of": of, "to": self.entity(asked), **_apart(asked), **self._bound(asked)}}
         if name == "TimeHeadwayCondition":
-            return {"headway": {"of": of, "to": self.entity(asked), **self._bound(asked)}}
+            outlines = {} if asked.text("freespace", "true").lower() == "true" else {"outlines": False}
+            return {"headway": {"of": of, "to": self.entity(asked), **outlines, **self._bound(asked)}}
         if name == "TimeToCollisionCondition":
             target, bound = asked.get("TimeToCollisionConditionTarget").one(), self._bound(asked)
             if target.name == "Position":
@@ -170,6 +177,13 @@ class Triggers:
         if rule not in (*_MORE, *_LESS):
             raise asked.error(f"rule {rule} is not supported")
         return {"above" if rule in _MORE else "below": asked.number("value")}
+
+
+def _apart(asked: Element) -> dict[str, Any]:
+    """How a relative distance is measured, where it is not straight between the middles."""
+    ways = {"longitudinal": {"way": "ahead"}, "lateral": {"way": "aside"}}
+    outlines = {"outlines": True} if asked.text("freespace", "false").lower() == "true" else {}
+    return {**ways.get(asked.text("relativeDistanceType", ""), {}), **outlines}
 
 
 def _all_of(conditions: list[dict[str, Any]]) -> dict[str, Any]:

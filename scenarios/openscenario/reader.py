@@ -19,6 +19,7 @@ import yaml
 
 from bridge.process.presets import PLAIN, TOWNS
 from bridge.process.settings import Key
+from bridge.untrusted import files, limits
 from scenarios.language.conditions import EGO
 from scenarios.openscenario.actions import CRUISE, WALK, Actions
 from scenarios.openscenario.catalogs import Catalogs
@@ -27,7 +28,8 @@ from scenarios.openscenario.elements import Element, parameters, parse
 from scenarios.openscenario.places import Positions
 
 MOST_TIMES = 100_000  # that an event begins
-DURATION = 60.0  # s, where no stop trigger says another time
+DURATION = 60.0  # s, where there is no stop trigger
+LONGEST = 300.0  # s until a stop trigger that asks for something else than a time is given up
 
 #: Vehicle and pedestrian categories -> the blueprint that stands for them.
 BLUEPRINTS = {
@@ -98,6 +100,7 @@ class _Actor:
         self.commanded = False  # has a controller of its own, which may be activated
         self.controlled = False  # by something outside of the file, instead of which our own driver is there
         self.paths = False  # has a trajectory somewhere
+        self.acceleration: float | None = None  # m/s^2, the most that its vehicle can do
 
     @property
     def walks(self) -> bool:
@@ -108,8 +111,8 @@ class _Actor:
         """Whether it is a thing."""
         return self.blueprint.startswith("static.")
 
-    def as_data(self, ego: bool) -> dict[str, Any]:
-        """As the scenario language has it."""
+    def as_data(self, ego: bool, rails: bool) -> dict[str, Any]:
+        """As the scenario language has it; ``rails``: vehicles keep exactly to their path."""
         if self.spawn is None:
             raise self.element.error(f"{self.name} has no TeleportAction in Init: it is nowhere")
         do: list[dict[str, Any]] = []
@@ -131,6 +134,8 @@ class _Actor:
         result: dict[str, Any] = {"blueprint": self.blueprint, "spawn": spawn}
         if self.color:
             result["color"] = self.color
+        if rails and not (self.stands or self.controlled):
+            result["rails"] = True
         if do:
             result["do"] = do
         if self.events:
@@ -164,7 +169,8 @@ class _Translation:
         self._changes: list[dict[str, Any]] = []  # of the weather
         self._event_lines: dict[tuple[str, int], int] = {}  # of an actor's events
         self._catalogs = Catalogs(path, root.find("CatalogLocations"))
-        self._positions = Positions(self._catalogs, self._mirror)
+        self._town_name = self._town(root.get("RoadNetwork"))
+        self._positions = Positions(self._catalogs, self._mirror, self._keeps_left())
         self._actors = self._entities(root.get("Entities"))
         self._ego = self._find_ego()
         names = {actor.element.text("name"): actor.name for actor in self._actors.values()}
@@ -177,7 +183,6 @@ class _Translation:
         board.only("Init", "Story", "StopTrigger")
         for story in board.all("Story"):
             self._survey(story)
-        town = self._town(self._root.get("RoadNetwork"))
         weather = self._init(board.get("Init"))
         ends: list[dict[str, Any]] = []
         for story in board.all("Story"):
@@ -187,18 +192,20 @@ class _Translation:
         if stop.when is not None and stop.when.keys() == {"time"}:
             duration = min(max(stop.when["time"] + stop.delay, 0.5), 3600.0)
         elif stop.when is not None:
-            ends.append({**stop.when, "delay": stop.delay})
+            times = [one["time"] for one in stop.when.get("any_of", ()) if one.keys() == {"time"}]
+            duration = min([*(max(time + stop.delay, 0.5) for time in times), 3600.0]) if times else LONGEST
+            ends.append(_end(stop))
         asserts, unjudged = self._asserts(stop)
         others = [actor for actor in self._actors.values() if actor is not self._ego]
         data: dict[str, Any] = {
             "title": self._title[:80],
             "description": f"From {self._path.name}.{unjudged}",
-            "town": town,
+            "town": self._town_name,
             "seed": self._seed,
             "weather": weather,
             "duration": duration,
-            "ego": self._ego.as_data(ego=True),
-            "actors": [actor.as_data(ego=False) for actor in others],
+            "ego": self._ego.as_data(ego=True, rails=self._mirror < 0.0),
+            "actors": [actor.as_data(ego=False, rails=self._mirror < 0.0) for actor in others],
             "end": ends,
             "assert": asserts,
         }
@@ -235,6 +242,13 @@ class _Translation:
             return name
         raise logic.error(f"there is no map {name}; put {candidates[-1]} beside the scenario")
 
+    def _keeps_left(self) -> bool:
+        """Whether traffic of the scenario's map keeps left."""
+        if not self._town_name.endswith(".xodr"):
+            return False
+        text = files.read_bytes(self._path.parent / self._town_name, limits.OPENDRIVE_SIZE)
+        return re.search(rb"""<road\b[^>]*\brule\s*=\s*["']LHT["']""", text) is not None
+
     def _entities(self, entities: Element) -> dict[str, _Actor]:
         entities.only("ScenarioObject")
         found: dict[str, _Actor] = {}
@@ -251,6 +265,9 @@ class _Translation:
             painted = _property(kind, "color") or color
             blueprint = _blueprint(kind)
             found[name] = _Actor(each, _word(name), blueprint, _paint(kind, painted))
+            if (performance := kind.find("Performance")) is not None:
+                most = performance.number("maxAcceleration", 0.0)
+                found[name].acceleration = most if 0.0 < most <= 1000.0 else None
             found[name].controlled = _property(kind, "type") == "ego_vehicle"
             found[name].commanded = each.find("ObjectController") is not None
         if not found:
@@ -414,7 +431,7 @@ class _Translation:
             if stops.when is not None:
                 if len(acts) > 1:
                     raise act.get("StopTrigger").error("of one act among several is not supported")
-                ends.append({**stops.when, "delay": stops.delay})
+                ends.append(_end(stops))
 
     def _group(self, group: Element, begins: Trigger) -> None:
         group.only("Actors", "Maneuver", "CatalogReference")
@@ -436,6 +453,8 @@ class _Translation:
         step: dict[str, Any] = {"when": trigger.when or {"time": 0}}
         if begins.when is not None:
             step["armed_by"] = begins.when
+        if trigger.rising:
+            step["rising"] = True
         if trigger.delay + begins.delay:
             step["delay"] = trigger.delay + begins.delay
         if repeats > 1:
@@ -511,6 +530,11 @@ class _Translation:
             else:
                 unjudged.append(name)
         return asserts, f" Not judged: {', '.join(unjudged)}." if unjudged else ""
+
+
+def _end(trigger: Trigger) -> dict[str, Any]:
+    """A trigger as an ``end``."""
+    return {**(trigger.when or {}), "delay": trigger.delay, **({"rising": True} if trigger.rising else {})}
 
 
 def _word(name: str) -> str:

@@ -80,6 +80,8 @@ class OneRoad:
         self.seed, self.frame, self.time, self.delta = seed, 0, 0.0, 1 / 30
         self.weather = {"cloudiness": 10.0, "sun_altitude_angle": 45.0}
         self.actors: dict[int, Actor] = {}
+        self.signs: dict[int, Actor] = {}
+        self.land = SimpleNamespace(signs=[])
         self._ids = 0
         self._planes: SimpleNamespace | None = None
         self._events: list[SimpleNamespace] = []

@@ -31,6 +31,9 @@ class Situation:
             self._poles[ident] = counts.setdefault(light.group, 0)
             counts[light.group] += 1
         self._fill = {"vehicle": self._vehicle, "walker": self._walker, "traffic": self._light}
+        names = {ident: sign.id for ident, sign in zip(world.signs, world.land.signs, strict=True)}
+        sign = {"traffic": lambda actor, data, at: structs.pack_sign(data, at, names[actor.id])}
+        self._signs = structs.pack_records(world.signs, sign)  # once: they never change
         self._limits: dict[tuple[int, int], float] = {}  # by cell of CELL metres: km/h
         for lane in world.network.lanes:
             for point in _along(lane.centre, CELL / 2):
@@ -39,10 +42,11 @@ class Situation:
         self._stops: dict[tuple[int, int], tuple[int, float, float]] = {}
         for ident, light in self.lights.items():
             for index in light.lanes:
-                self._guard(ident, world.network.lanes[index].centre)
+                past = light.stop if light.cycle < 0 else 0.0  # away from junctions the lane goes on behind it
+                self._guard(ident, world.network.lanes[index].centre, past)
 
-    def _guard(self, light: int, centre: np.ndarray) -> None:
-        points = _along(centre, 0.5)[::-1][: int(REACH / 0.5)]
+    def _guard(self, light: int, centre: np.ndarray, past: float) -> None:
+        points = _along(centre, 0.5)[::-1][int(past / 0.5) :][: int(REACH / 0.5)]
         heading = points[0] - points[-1]
         cos, sin = heading[:2] / max(float(np.hypot(*heading[:2])), 1e-6)
         for across in (-1.2, -0.4, 0.4, 1.2):
@@ -56,7 +60,7 @@ class Situation:
 
     def records(self) -> bytearray:
         """All actors as the packed records of a snapshot."""
-        return structs.pack_records(self.world.actors, self._fill)
+        return structs.pack_records(self.world.actors, self._fill) + self._signs
 
     def pack_collision(self, event: Any) -> bytes:
         """``CollisionEvent``: who, with whom or what, impulse."""

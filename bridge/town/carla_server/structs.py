@@ -56,6 +56,7 @@ _ACTOR = struct.Struct("<IB6f9f")  # id, state, transform, velocity, angular vel
 _VEHICLE = struct.Struct("<3f3?ifB?IB")  # control, limit (km/h), light state, is at one, its id, failure
 _WALKER = struct.Struct("<4f?")  # direction, speed (m/s), jump
 _LIGHT = struct.Struct("<32s4fI?B")  # signal, green, yellow, red, elapsed (s), pole, frozen, state
+_SIGN = struct.Struct("<32s")  # signal
 RECORD = 119  # bytes of one actor in a snapshot: the common part and a union as long as a traffic light's
 ALIVE = 1
 
@@ -140,7 +141,7 @@ def pack_box(actor: Actor | None) -> list[Any]:
         return [[0.0] * 3, [0.0] * 3, [0.0] * 3, 0]
     if actor.trigger is not None:
         return [list(actor.trigger.centre), list(actor.trigger.half), [0.0, 0.0, 0.0], actor.id]
-    return [[float(x) for x in actor.box_offset], [float(x) for x in actor.extent], [0.0, 0.0, 0.0], actor.id]
+    return [[float(x) for x in actor.box_offset], [float(x) for x in actor.body], [0.0, 0.0, 0.0], actor.id]
 
 
 def pack_actor(actor: Actor, token: bytes) -> list[Any]:
@@ -227,6 +228,11 @@ def pack_light(
     ``state``: as ``LIGHT_STATES``.
     """
     _LIGHT.pack_into(data, offset, signal.encode()[:31], *times, pole, frozen, state)
+
+
+def pack_sign(data: bytearray, offset: int, signal: str) -> None:
+    """The part of a record that only traffic signs have: their OpenDRIVE id, as `pack_light` takes it."""
+    _SIGN.pack_into(data, offset, signal.encode()[:31])
 
 
 def frontal_area(actor: Actor) -> float:

@@ -97,6 +97,11 @@ EMPTY = Blueprint("util.actor.empty", "util,actor,empty", (Attribute("role_name"
 WALKER_CONTROLLER = Blueprint("controller.ai.walker", "controller,ai,walker", (Attribute("role_name", "string", ""),))
 
 
+def traffic_sign(kind: str) -> Blueprint:
+    """What CARLA calls a sign: ``kind`` is "stop", "yield" or "speed_limit.50"."""
+    return Blueprint(f"traffic.{kind}", f"traffic,{kind.partition('.')[0]}")
+
+
 def blueprints(vehicles: list[str]) -> dict[str, Blueprint]:
     """Every blueprint by id; ``vehicles`` are the ids that there are meshes for."""
     found = [_vehicle(name) for name in vehicles]

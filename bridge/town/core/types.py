@@ -38,6 +38,9 @@ def matrices_of(transforms: Sequence[Transform]) -> np.ndarray:
     return pose_matrix(values[:, :3].T, cosines, sines)
 
 
+MIRRORS = 0.15  # m on each side of a vehicle's mesh that are mirrors, and give way
+
+
 @dataclass(frozen=True)
 class Attribute:
     """One attribute of a blueprint, as CARLA's library lists it."""
@@ -98,3 +101,10 @@ class Actor:
     light_state: int = 0  # carla.VehicleLightState bits (brake = 8)
     traffic_light_state: str = ""  # "red" | "yellow" | "green" for traffic lights
     template: int = -1  # index of its mesh template in the scene, -1 = invisible
+
+    @property
+    def body(self) -> tuple[float, float, float]:
+        """Half sizes of the box that clients know, metres: as CARLA's, a vehicle's leaves out its mirrors."""
+        length, width, height = self.extent
+        mirrors = MIRRORS if self.blueprint.id.startswith("vehicle.") and width > 0.8 else 0.0
+        return length, width - mirrors, height

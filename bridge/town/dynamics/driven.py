@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from bridge.town.core.types import Actor, VehicleControl
+from bridge.town.core.types import MIRRORS, Actor, VehicleControl
 from bridge.town.dynamics.vehicles import GRAVITY, TYRE, Obstacles, VehicleState, overlap
 from bridge.town.ground.blocks import Ground
 
@@ -21,7 +21,6 @@ SUNK = 1.5  # m below the ground at which nothing holds a vehicle any more
 NOTICED = 0.05  # m/s towards something from which on touching it is a collision
 HARD = 2.0  # m/s that an impact takes of a vehicle's speed, from which on it is one of its own in a lasting contact
 LASTING = 0.5  # s without touching something until touching it again is another collision
-_MIRRORS = 0.15  # metres on each side of a vehicle's box that are mirrors, and give way
 
 
 @dataclass(frozen=True)
@@ -229,4 +228,4 @@ def level_with(actor: Actor, other: Actor) -> bool:
 def _body(actor: Actor) -> tuple[float, float]:
     """Half length and half width, metres, of what does not give way."""
     half_length, half_width, _ = actor.extent
-    return half_length, half_width - (_MIRRORS if half_width > 0.8 else 0.0)
+    return half_length, half_width - (MIRRORS if half_width > 0.8 else 0.0)

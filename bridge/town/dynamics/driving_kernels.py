@@ -144,6 +144,11 @@ def drive(delta, turn, fleet, holders, lights, crossed, bodies, probe, lanes):  
                 line = ahead + cross_at[c] - 1.2
                 if crossed[cross_id[c]] and line > -0.8 and line > v * v / 10.0 - 1.0:
                     wait = min(wait, max(line, 0.1))
+            alone = lights[route[k]]  # of a light on its road, away from any junction
+            if alone != 0 and junction[route[k]] < 0 and (route[k + 1] < 0 or junction[route[k + 1]] < 0):
+                line = ahead + length[route[k]] - stop[route[k]]
+                if line > -1.0 and (alone == 1 or (alone == 2 and line > v * v / 8.0)):
+                    wait = min(wait, max(line, 0.1))
             if route[k + 1] < 0:
                 wait = min(wait, ahead + length[route[k]] - 1.0)  # the road ends here
                 break

@@ -11,13 +11,14 @@ from bridge.town.core.types import Transform, TriggerVolume
 from bridge.town.ground.roads import end_of
 from bridge.town.opendrive.network import Network
 from bridge.town.opendrive.signals import Signal
+from bridge.town.opendrive.signs import Sign
 
 ALL_RED = 2.0  # s, clearance between one group's yellow and the next one's green
 TRIGGER = (3.0, 2.0)  # m, how far a trigger reaches back from the stop line and up from the road
 
 
-def trigger_of(network: Network, signal: Signal, pose: Transform) -> TriggerVolume:
-    """Where a light applies: before its stop line, as wide as its lanes. ``pose``: of the light's actor."""
+def trigger_of(network: Network, signal: Signal | Sign, pose: Transform) -> TriggerVolume:
+    """Where a light or sign applies: before its stop line, as wide as its lanes. ``pose``: of its actor."""
     reach, height = TRIGGER
     corners = []
     for lane in (network.lanes[k] for k in signal.lanes):
@@ -42,6 +43,7 @@ class TrafficLight:
     group: int
     cycle: int
     lanes: tuple[int, ...]  # driving lanes (indices into the network) that it stops
+    stop: float  # m from their end to its stop line
     bulbs: dict[str, np.ndarray]  # state -> f64 (H, 3), centre of that lamp in each of its heads, metres
     state: str = "red"
     elapsed: float = 0.0  # s in this state

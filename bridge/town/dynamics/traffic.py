@@ -172,7 +172,8 @@ class Traffic:
         self.waited = np.where(self.speed > 0.1, 0.0, self.waited + delta)
         keep_off = others[:, :2]
         for i in np.flatnonzero(self.waited > 3.0):  # where a road ends, or nothing moves any more
-            if self.routes[i, 2] < 0 or (self.waited[i] > STUCK_TIMEOUT and self._unseen(int(i), keep_off)):
+            ended = self.routes[i, 2] < 0 and lights[self.routes[i, 1]] == 0
+            if ended or (self.waited[i] > STUCK_TIMEOUT and self._unseen(int(i), keep_off)):
                 self.replace(int(i), rng, keep_off)
         self._place()
 

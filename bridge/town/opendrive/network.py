@@ -16,6 +16,7 @@ import numpy as np
 from bridge.town.core.types import Transform
 from bridge.town.opendrive.lane import Lane, Marking
 from bridge.town.opendrive.signals import signals_of
+from bridge.town.opendrive.signs import signs_of
 
 STEP = 1.5  # distance between samples of a lane, metres
 WIDEST = 6.0  # m, borders and shoulders of a road that are wider are land
@@ -74,6 +75,7 @@ class Network:
         self._connect()
         self._settle()
         self.signals = signals_of(self.map, root, self.lanes, self.others)
+        self.signs = signs_of(self.map, self.lanes)
         self.crosswalks = self._crosswalks()
 
     def __getstate__(self) -> dict[str, Any]:

@@ -18,6 +18,7 @@ from bridge.town.opendrive.lane import Lane
 TYPES = ("1000001", "1000011")  # three lamps, and three lamps with arrows
 EDGE = 0.3  # m beside a lane that still count as on it: CARLA's reader moves lights off a lane, but not further
 BESIDE = 0.9  # m beside the road where a light goes that hangs above it
+ALONE = 1_000_000  # numbers of groups of lights away from junctions: this, and their road's
 ACROSS = 45.0  # degrees between the headings of two lights that cannot be green together
 
 
@@ -27,10 +28,10 @@ class Signal:
 
     id: str
     group: int  # signals of equal group are green together
-    cycle: int  # groups of equal cycle take turns
+    cycle: int  # groups of equal cycle take turns; negative away from junctions
     position: np.ndarray  # f64 (3,), foot of its pole
     yaw: float  # degrees, direction of travel of those it stops
-    lanes: tuple[int, ...]  # indices of the driving lanes whose end it guards
+    lanes: tuple[int, ...]  # indices of the driving lanes that it stops
     stop: float  # distance of its stop line from the end of those lanes, metres
 
 
@@ -61,7 +62,11 @@ def signals_of(town: carla.Map, root: ET.Element, lanes: Sequence[Lane], others:
         guarded = [k for k in here if lanes[k].id * sign > 0] or here
         if any(lanes[k].junction >= 0 for k in guarded):
             guarded = sorted({other for k in guarded for other in before.get(k, [])})
+        beside = guarded
         guarded = [k for k in guarded if any(lanes[n].junction >= 0 for n in lanes[k].next)]
+        alone = not guarded  # on its road, away from any junction: for who walks across, or at roadworks
+        if alone:
+            guarded = passing(mark, [k for k in beside if lanes[k].junction < 0], lanes)
         if not guarded:
             continue
         known = next((k for k, other in enumerate(found) if other.id == mark.id), None)
@@ -76,6 +81,10 @@ def signals_of(town: carla.Map, root: ET.Element, lanes: Sequence[Lane], others:
                 continue
             above[mark.road_id, sign] = len(found)
             position = _beside(position, lane, lanes, others)
+        if alone:
+            yaw, stop = stop_beside(position, lane)
+            found.append(Signal(mark.id, ALONE + mark.road_id, -2 - mark.road_id, position, yaw, tuple(guarded), stop))
+            continue
         heading = lane.centre[-1] - lane.centre[-2]
         yaw = float(np.degrees(np.arctan2(heading[1], heading[0])))
         ahead = float((lane.centre[-1] - position) @ heading / np.linalg.norm(heading))
@@ -86,6 +95,30 @@ def signals_of(town: carla.Map, root: ET.Element, lanes: Sequence[Lane], others:
     return _in_phases(found)
 
 
+def passing(mark: carla.Landmark, here: Sequence[int], lanes: Sequence[Lane]) -> list[int]:
+    """Those of the lanes ``here`` that pass a light or sign, as far as it is valid for them.
+
+    CARLA's reader makes up validities where there are none, for the lanes of the opposite direction: they are no good.
+    """
+    place = mark.transform.location
+    away = {k: float(np.hypot(*(lanes[k].centre[:, :2] - (place.x, place.y)).T).min()) for k in here}
+    if not away:
+        return []
+    section = lanes[min(away, key=away.__getitem__)].section
+    passing = [k for k in here if lanes[k].section == section]
+    named = [k for k in passing if any(min(s) <= lanes[k].id <= max(s) for s in mark.get_lane_validities())]
+    return named or passing
+
+
+def stop_beside(position: np.ndarray, lane: Lane) -> tuple[float, float]:
+    """Heading, degrees, of a lane where it passes a light or sign, and how far from its end one stops there, metres."""
+    nearest = int(np.hypot(*(lane.centre[:, :2] - position[:2]).T).argmin())
+    k = min(nearest, len(lane.centre) - 2)
+    heading = lane.centre[k + 1] - lane.centre[k]
+    left = float(np.linalg.norm(np.diff(lane.centre[nearest:], axis=0), axis=1).sum())
+    return float(np.degrees(np.arctan2(heading[1], heading[0]))), left + 1.0
+
+
 def _axis(junction: int, yaw: float) -> int:
     """The group of a light that no controller names: with those who come the same or the opposite way."""
     return 10_000 + junction * 2 + int(abs(np.sin(np.radians(yaw))) > 0.7)
@@ -94,7 +127,7 @@ def _axis(junction: int, yaw: float) -> int:
 def _in_phases(signals: list[Signal]) -> list[Signal]:
     """A controller whose lights stop ways that cross is all of a junction: its groups are the ways then."""
     axes: dict[int, list[float]] = {}
-    for signal in signals:
+    for signal in (each for each in signals if each.cycle >= 0):
         axes.setdefault(signal.group, []).append(signal.yaw)
     mixed = set()
     for group, yaws in axes.items():

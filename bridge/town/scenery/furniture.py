@@ -205,6 +205,10 @@ def _at(
         site.post(x, y, post)
 
 
+#: Signs that clients know as actors: their props, and CARLA's kinds of them.
+SIGNS = {"sign yield": "yield", "sign stop": "stop", "sign limit": "speed_limit"}
+
+
 def _signs(site: Site) -> None:
     """Signs that belong to a place: who gives way, how fast, where one crosses."""
     rng, network = site.rng, site.network
@@ -241,6 +245,9 @@ def _beside(site: Site, lane: Lane, before_end: float, kind: str, beyond: float 
         spot = place[:2] + across * (beyond + out)
         if not site.ground.asphalt(*spot.tolist()):
             yaw = float(np.degrees(np.arctan2(across[1], across[0]))) + 90.0
+            if kind in SIGNS:
+                k = site.network.index[lane.road, lane.section, lane.id]
+                site.signs.append((len(site.props), k, before_end))
             site.props.append(Prop(kind, float(spot[0]), float(spot[1]), float(place[2]) + KERB, yaw))
             site.post(float(spot[0]), float(spot[1]), 0.06)
             return

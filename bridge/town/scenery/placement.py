@@ -30,7 +30,8 @@ class Scenery:
 
     ``mesh``: everything built in one piece, in world coordinates; ``props``; ``boxes`` f64 (N, 5): obstacles (x, y, yaw
     in radians, half sizes); ``levels`` f64 (N,): their heights, metres; ``buildings``: number of instances that the
-    mesh uses; ``fronts``: heights of foot and eaves of houses by their instance, metres.
+    mesh uses; ``fronts``: heights of foot and eaves of houses by their instance, metres; ``signs``: those among the
+    props that are for a lane, as in ``Site``.
     """
 
     mesh: Mesh
@@ -39,6 +40,7 @@ class Scenery:
     levels: np.ndarray
     buildings: int
     fronts: dict[int, tuple[float, float]]
+    signs: list[tuple[int, int, float]]
 
 
 def dress(
@@ -54,8 +56,8 @@ def dress(
     if not look.bare:
         _clothe(site)
     boxes = np.array(site.boxes, np.float64).reshape(-1, 5)
-    levels = ground.heights(boxes[:, :2])
-    return Scenery(site.builder.mesh(), site.props, boxes, levels, site.buildings, site.builder.fronts)
+    levels, built = ground.heights(boxes[:, :2]), site.builder
+    return Scenery(built.mesh(), site.props, boxes, levels, site.buildings, built.fronts, site.signs)
 
 
 def _clothe(site: Site) -> None:

@@ -43,6 +43,8 @@ class Site:
     look: Look
     builder: Builder = field(default_factory=Builder)
     props: list[Prop] = field(default_factory=list)
+    #: Signs among them that are for a lane: index of the prop, lane, metres before the lane's end.
+    signs: list[tuple[int, int, float]] = field(default_factory=list)
     boxes: list[tuple[float, float, float, float, float]] = field(default_factory=list)
     buildings: int = 0
 

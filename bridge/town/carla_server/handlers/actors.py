@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+
 from bridge.size import MOST
 from bridge.town.carla_server import structs
 from bridge.town.carla_server.handlers.lookup import find
@@ -13,6 +15,13 @@ from bridge.town.carla_server.town_server import TownServer
 from bridge.town.core.types import Actor, Transform
 
 MOST_IDS = 10_000  # in one question
+#: A vehicle's lamps by CARLA's names, in halves of its box from its middle: forward, right, up.
+COMPONENTS = {
+    f"{end}-{kind}-{side}-1": (ahead, aside if side == "r" else -aside, up)
+    for end, ahead in (("front", 1.0), ("back", -1.0))
+    for kind, aside, up in (("light", 0.72, -0.1), ("blinker", 0.85, -0.1))
+    for side in "lr"
+}
 RIGID = 0  # carla.AttachmentType; the others are spring arms
 
 
@@ -49,7 +58,7 @@ def _check_camera(given: dict[str, str]) -> None:
 def get_actors_by_id(town: TownServer, call: Call, idents: list[int]) -> list[Any]:
     if len(idents) > MOST_IDS:
         raise ValueError(f"{len(idents)} actors are asked for; {MOST_IDS} can be at once")
-    known = (town.world.actors.get(ident) for ident in idents)
+    known = (town.world.actors.get(ident) or town.world.signs.get(ident) for ident in idents)
     return [structs.pack_actor(actor, town.sensing.token(actor.id)) for actor in known if actor is not None]
 
 
@@ -91,7 +100,7 @@ def get_actor_bounding_box(town: TownServer, call: Call, ident: int) -> list[Any
     Its Traffic Manager asks for every vehicle at every step, and an error for one that was destroyed a moment ago would
     end the client.
     """
-    return structs.pack_box(town.world.actors.get(ident))
+    return structs.pack_box(town.world.actors.get(ident) or town.world.signs.get(ident))
 
 
 @function
@@ -137,3 +146,41 @@ def apply_control_to_vehicle(town: TownServer, call: Call, ident: int, control: 
 def apply_control_to_walker(town: TownServer, call: Call, ident: int, control: list[Any]) -> None:
     direction, speed, _ = control
     town.world.walk(find(town, ident, "walker").id, structs.vector(direction), structs.finite(speed))
+
+
+def _component(town: TownServer, ident: int, name: str) -> np.ndarray:
+    """Where a lamp of a vehicle is in its own axes, f64 (4, 4)."""
+    actor = find(town, ident, "vehicle")
+    found = COMPONENTS.get(name)
+    if found is None:
+        raise ValueError(f"actor {ident} has no component {name!r}; there are {', '.join(COMPONENTS)}")
+    length, width, height = actor.body
+    pose = np.eye(4)
+    pose[:3, 3] = np.array(actor.box_offset) + np.array(found) * (length, width, height)
+    if found[0] < 0.0:
+        pose[0, 0] = pose[1, 1] = -1.0  # lamps look away from the vehicle
+    return pose
+
+
+def _pose(matrix: np.ndarray) -> list[list[float]]:
+    """``carla.Transform`` of something that stands as upright as its vehicle."""
+    pitch = float(np.degrees(np.arcsin(np.clip(matrix[2, 0], -1.0, 1.0))))
+    roll = float(np.degrees(np.arctan2(-matrix[2, 1], matrix[2, 2])))
+    yaw = float(np.degrees(np.arctan2(matrix[1, 0], matrix[0, 0])))
+    return [matrix[:3, 3].tolist(), [pitch, yaw, roll]]
+
+
+@function
+def get_actor_component_names(town: TownServer, call: Call, ident: int) -> list[str]:
+    return list(COMPONENTS) if find(town, ident).blueprint.id.startswith("vehicle.") else []
+
+
+@function
+def get_actor_component_world_transform(town: TownServer, call: Call, ident: int, name: str) -> list[Any]:
+    local = _component(town, ident, name)
+    return _pose(find(town, ident).transform.matrix() @ local)
+
+
+@function
+def get_actor_component_relative_transform(town: TownServer, call: Call, ident: int, name: str) -> list[Any]:
+    return _pose(_component(town, ident, name))

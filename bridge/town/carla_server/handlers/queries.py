@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from bridge.town.carla_server import structs
-from bridge.town.carla_server.queries import ANY
+from bridge.town.carla_server.level import ANY, wanted
 from bridge.town.carla_server.registry import function
 from bridge.town.carla_server.rpc import Call
 from bridge.town.carla_server.town_server import TownServer
@@ -21,21 +21,23 @@ def get_environment_objects(town: TownServer, call: Call, tag: int) -> list[Any]
     return [
         [thing.place, thing.box, thing.ident, thing.name, thing.tag]
         for thing in town.queries.things
-        if tag in (ANY, thing.tag)
+        if wanted(thing.tag, tag)
     ]
 
 
 @function
 def get_all_level_BBs(town: TownServer, call: Call, tag: int) -> list[Any]:
     """Boxes in the world: of what stands, and of the actors now."""
-    boxes = [thing.box for thing in town.queries.things if tag in (ANY, thing.tag)]
-    for actor in town.world.actors.values():
+    boxes = [thing.box for thing in town.queries.things if wanted(thing.tag, tag)]
+    with town.lock:
+        actors = list(town.world.actors.values())
+    for actor in actors:
         tags = structs.semantic_tags(actor)
         if actor.template >= 0 and tags and (tag == ANY or tag in tags):
             pose = actor.transform
             centre = pose.matrix()[:3] @ (*actor.box_offset, 1.0)
             rotation = [float(pose.pitch), float(pose.yaw), float(pose.roll)]
-            boxes.append([centre.tolist(), [float(half) for half in actor.extent], rotation, actor.id])
+            boxes.append([centre.tolist(), [float(half) for half in actor.body], rotation, actor.id])
     return boxes
 
 

@@ -70,6 +70,16 @@ near(walker.get_location().z, ground, 0.2)
 near(held.get_location().z, 5.0)
 near(light.get_location().z, 5.0)
 near(hidden.get_location().z, -200.0)
+# Walkers go as fast as they are told to.
+walker.apply_control(carla.WalkerControl(V(1, 0, 0), 10.0, False))
+ticks(20)
+near(walker.get_velocity().x, 10.0)
+# Lamps have places of their own.
+lamp = low.get_component_world_transform("front-blinker-r-1")
+there = low.get_transform().transform(low.get_component_relative_transform("front-blinker-r-1").location)
+near(lamp.location.distance(there), 0.0)
+near(there.x - low.get_location().x, low.bounding_box.extent.x, 0.1)
+assert "back-light-l-1" in low.get_component_names()
 # Who is far above or below is in nobody's way.
 crossing = spawn(car, 120)
 under = spawn(car, 60)
@@ -231,6 +241,48 @@ def test_maps_answer_to_their_names_and_to_carlas(tmp_path: Path) -> None:
                 world = client.load_world(name)
                 assert world.get_map().name.split("/")[-1] == name.split("/")[-1]
             says(lambda: client.load_world("Town99"), "no town", "Town01")
+            """,
+            timeout=90.0,
+        )
+
+
+def test_signs_are_actors_and_landmarks_and_the_ground_is_part_of_the_level() -> None:
+    with serving(TownServer(lambda town: World(town, vehicles=0, walkers=0), "hamlet", port=0)) as server:
+        run_client(
+            server.port,
+            """
+            client.set_timeout(60.0)
+            world = client.get_world()
+            town = world.get_map()
+            signs = [actor for actor in world.get_actors() if actor.type_id.startswith("traffic.") and
+                     not actor.type_id.startswith("traffic.traffic_light")]
+            kinds = {actor.type_id.split(".")[1] for actor in signs}
+            assert kinds == {"stop", "yield", "speed_limit"}, kinds
+            marks = {"205": "traffic.yield", "206": "traffic.stop"}
+            found = [mark for mark in town.get_all_landmarks() if mark.type in ("205", "206", "274")]
+            assert len(found) == len(signs)
+            for mark in found:
+                sign = world.get_traffic_sign(mark)
+                assert sign.type_id == marks.get(mark.type, f"traffic.speed_limit.{mark.value:.0f}")
+                assert sign.get_location().distance(mark.transform.location) < 1.5
+                # Where it applies there is a lane, which leads towards those who can read it.
+                place = sign.get_transform().transform(sign.trigger_volume.location)
+                way = town.get_waypoint(place)
+                assert way.transform.location.distance(place) < 2.0
+                away = abs((way.transform.rotation.yaw - sign.get_transform().rotation.yaw) % 360.0 - 180.0)
+                assert away < 20.0, away
+                assert not sign.destroy()
+            labels = carla.CityObjectLabel
+            def holds(box, place):  # the client's own `contains` leaves a box's rotation out
+                whole = carla.BoundingBox(carla.Location(), box.extent)
+                return whole.contains(place, carla.Transform(box.location, box.rotation))
+            roads = world.get_level_bbs(labels.Roads)
+            for point in town.get_spawn_points():
+                assert any(holds(box, point.location - carla.Location(0, 0, 0.2)) for box in roads)
+            for label in (labels.Sidewalks, labels.RoadLines, labels.Ground, labels.Terrain):
+                assert world.get_level_bbs(label), label
+            pieces = world.get_environment_objects(labels.Roads)
+            assert len({piece.id for piece in pieces}) == len(pieces) == len(roads)
             """,
             timeout=90.0,
         )
