@@ -21,8 +21,8 @@ from bridge.town.ground.roads import ground_mesh
 from bridge.town.kept import kept
 from bridge.town.opendrive import towns
 from bridge.town.opendrive.network import Network
-from bridge.town.render.backdrop import Backdrops
 from bridge.town.opendrive.signs import Sign, listed
+from bridge.town.render.backdrop import Backdrops
 from bridge.town.render.raster import Placements, Scene
 from bridge.town.scenery import placement
 from bridge.town.scenery.furniture import SIGNS
