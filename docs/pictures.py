@@ -41,7 +41,7 @@ PLACES = {
     "motorway": ((112, -2, 90.0), (32, -1, 100.0)),
 }
 #: Where the pictures of what the guide is worth are taken: town, and which of its places.
-GUIDED = (("oldtown", 0), ("oldtown", 1), ("suburb", 0), ("village", 1), ("motorway", 1))
+GUIDED = (("oldtown", 0), ("suburb", 0), ("village", 1))
 
 
 def main() -> int:
