@@ -2,7 +2,7 @@
 
 Writes docs/img/towns/TOWN_map.png (lanes with road ids) and TOWN.png (tags above, the shaded view below): small palette
 images. With ``--neural`` also what the shipped model paints there, TOWN_neural.jpg, and for all towns
-docs/img/painted.jpg, tags and pictures of one place in three lights.
+docs/img/painted.jpg, tags and pictures of one place in three lights. ``--guided`` writes docs/img/guided.jpg alone.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ from bridge.town.opendrive.lane import Lane
 from bridge.town.opendrive.network import Network
 from bridge.town.opendrive.towns import TOWNS, load
 from bridge.town.world import World
+from neuralsim.guide import Guide
 
 OUT = Path(__file__).parent / "img" / "towns"
 WIDTH, HEIGHT, FOV = 512, 256, 70.0
@@ -39,13 +40,19 @@ PLACES = {
     "village": ((1, -1, 40.0), (9, -1, 150.0)),
     "motorway": ((112, -2, 90.0), (32, -1, 100.0)),
 }
+#: Where the pictures of what the guide is worth are taken: town, and which of its places.
+GUIDED = (("oldtown", 0), ("suburb", 0), ("village", 1))
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("towns", nargs="*", metavar="TOWN", help=f"all of {', '.join(TOWNS)} by default")
     parser.add_argument("--neural", action="store_true", help="also what the shipped model paints")
+    parser.add_argument("--guided", action="store_true", help="only docs/img/guided.jpg: what the guide is worth")
     options = parser.parse_args()
+    if options.guided:
+        write_jpg(OUT.parent / "guided.jpg", guided())
+        return 0
     unknown = sorted(set(options.towns) - set(TOWNS))
     if unknown:
         parser.error(f"unknown town {unknown[0]!r}: choose {', '.join(TOWNS)}")
@@ -94,11 +101,21 @@ def shoot(town: str, road: int, lane: int, s: float) -> list[Frame]:
     return frames
 
 
-def painted(frames: list[Frame], style: str) -> np.ndarray:
+def guided() -> np.ndarray:
+    """For each of ``GUIDED``: the simulator's picture, painted after the surface alone, and after that picture."""
+    rows = []
+    for town, place in GUIDED:
+        frames = shoot(town, *PLACES[town][place])
+        both = [painted(frames, "overcast", guide) for guide in ("surface", "picture")]
+        rows.append(np.hstack([frames[-1].planes["rgb"], *both]))
+    return np.vstack(rows)
+
+
+def painted(frames: list[Frame], style: str, guide: Guide = "picture") -> np.ndarray:
     """The last of some frames as the shipped model paints it, u8 (H, W, 3)."""
     from neuralsim.renderer.neural_renderer import NeuralRenderer
 
-    renderer = NeuralRenderer("street-rt", size=(WIDTH, HEIGHT), style=style)
+    renderer = NeuralRenderer("street-rt", size=(WIDTH, HEIGHT), style=style, guide=guide)
     picture = frames[0].planes["rgb"]
     for frame in frames:
         picture = renderer.render(frame)

@@ -2,7 +2,7 @@
 
 For perception trained on painted frames, the blue car of the labels has to be blue. Colours are compared in CIELAB
 (CIE 1976, D65) by object: the distance of the mean chroma (a, b), and the rank correlation of the mean lightness L,
-which exposure and light leave as it is (Spearman 1904).
+which exposure and light leave as it is (Spearman 1904). And a traffic light has to show the same colour.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from typing import Any
 import cv2
 import numpy as np
 
+from bridge.tags import Tag
 from neuralsim.evaluation.town_drive import TownDrive
 from neuralsim.models.classes import CARLA_TO_CHANNEL, Channel
 from neuralsim.renderer.neural_renderer import NeuralRenderer
@@ -22,6 +23,9 @@ TOWNS = ("oldtown", "suburb", "village", "motorway")
 LEAST = {Channel.VEHICLE: 400, Channel.PERSON: 150, Channel.CYCLE: 150}  # px of an object that is compared
 _EVERY = 8  # frames from one that is compared to the next
 _RIDE = 5  # compared frames on one car
+NEAR = 40.0  # m, of a traffic light that is read
+_HEAD = 12  # px of its head at least: of what others hide nothing can be read
+_LIT, _PURE = 130, 60  # of 255: brightest channel of a lamp, and how far the least one is below
 
 
 @dataclass
@@ -41,6 +45,18 @@ class Compared:
         return {"objects": len(ours), "chroma_difference": float(np.median(apart)), "lightness_rank": rank}
 
 
+@dataclass
+class Signals:
+    """Traffic lights: how many were lit, and of how many the painted picture shows the same colour."""
+
+    lit: int = 0
+    read: int = 0
+
+    def figures(self) -> dict[str, float | int | None]:
+        """``lit``; ``read``, the share that is read correctly, None where none was lit."""
+        return {"lit": self.lit, "read": self.read / self.lit if self.lit else None}
+
+
 def spearman(a: np.ndarray, b: np.ndarray) -> float:
     """Rank correlation of two samples f64 (N,), ties at their mean rank."""
     from scipy.stats import spearmanr
@@ -51,6 +67,34 @@ def spearman(a: np.ndarray, b: np.ndarray) -> float:
 def lab(rgb: np.ndarray) -> np.ndarray:
     """f32 (H, W, 3): CIELAB of u8 RGB, L 0..100."""
     return np.asarray(cv2.cvtColor(rgb.astype(np.float32) / 255.0, cv2.COLOR_RGB2LAB))
+
+
+def signal(pixels: np.ndarray) -> str:
+    """What a lamp among ``pixels`` u8 (N, 3), RGB, shows: "red", "yellow" or "green"; "" where none is lit.
+
+    It is the pixel that is brightest and purest in hue. Yellow is from where green is 0.6 of red, which amber is too.
+    """
+    if not len(pixels):
+        return ""
+    most, least = pixels.max(1).astype(int), pixels.min(1).astype(int)
+    lamp = int(np.argmax(2 * most - least))
+    red, green, blue = pixels[lamp].astype(int).tolist()
+    if most[lamp] < _LIT or most[lamp] - least[lamp] < _PURE:
+        return ""
+    if green > 1.2 * red:
+        return "green"
+    return "yellow" if green > 0.6 * red and green > blue else "red" if red > 1.5 * blue else ""
+
+
+def read_signals(planes: Mapping[str, np.ndarray], painted: np.ndarray, found: Signals) -> None:
+    """Add the traffic lights of one frame, within ``NEAR`` m, that show a colour in the simulator's picture."""
+    lights = (planes["tag"] == Tag.TRAFFIC_LIGHT) & (planes["depth"] < NEAR)
+    for number in np.unique(planes["instance"][lights]).tolist():
+        head = lights & (planes["instance"] == number)
+        shown = signal(planes["rgb"][head])
+        if shown and int(head.sum()) >= _HEAD:
+            found.lit += 1
+            found.read += signal(painted[head]) == shown
 
 
 def compare(planes: Mapping[str, np.ndarray], painted: np.ndarray, found: Mapping[Channel, Compared]) -> None:
@@ -76,7 +120,7 @@ def content(
     towns: tuple[str, ...] = TOWNS,
     progress: Callable[[int, int], None] = lambda _done, _all: None,
 ) -> dict[str, Any]:
-    """Figures of ``Compared`` by class, over as many frames in each town.
+    """Figures of ``Compared`` by class and of ``Signals``, over as many frames in each town.
 
     Args:
         model: Name of a shipped model or a folder.
@@ -87,7 +131,7 @@ def content(
         towns: Names of maps.
         progress: Called with the frames done and all of them.
     """
-    found = {channel: Compared() for channel in LEAST}
+    found, signals = {channel: Compared() for channel in LEAST}, Signals()
     renderer = NeuralRenderer(model, runtime, guide=guide)
     each = max(1, frames // len(towns))
     for place, name in enumerate(towns):
@@ -101,8 +145,9 @@ def content(
             painted = renderer.render(frame)
             if index % _EVERY == _EVERY - 1:
                 compare(frame.planes, painted, found)
+                read_signals(frame.planes, painted, signals)
                 seen += 1
                 progress(place * each + seen, each * len(towns))
-    return {"frames": each * len(towns), "guide": guide} | {
+    return {"frames": each * len(towns), "guide": guide, "traffic_lights": signals.figures()} | {
         channel.name.lower(): compared.figures() for channel, compared in found.items()
     }

@@ -85,6 +85,8 @@ LINES = (
               ("content", "vehicle", "chroma_difference"), high=8.0),
     Criterion("vehicles' tone", "rank correlation of their lightness with that in the simulator's picture",
               ("content", "vehicle", "lightness_rank"), low=0.8),
+    Criterion("traffic lights", "share of those within 40 m whose colour is painted, no lamp drawn on top",
+              ("content", "traffic_lights", "read"), low=0.98),
     Criterion("drives", "Fréchet distance of recorded drives of four towns to real frames (Lite2, stride 16)",
               ("drives", "recorded", "stride16"), high=230.0, aim="≤ 190"),
     Criterion("cost", "ms per step at 512x256 on this machine, the shortest of 40",

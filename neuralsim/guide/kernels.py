@@ -182,8 +182,8 @@ def write(
             if kind == TEXTURE:
                 out[y, x, 0] = out[y, x, 1] = out[y, x, 2] = 0
             elif _shines(rgb[y, x, 0], rgb[y, x, 1], rgb[y, x, 2], (red + green + blue) / gain_):
-                for c in range(3):
-                    out[y, x, c] = max(1, rgb[y, x, c])
+                for hue in range(3):
+                    out[y, x, hue] = max(1, rgb[y, x, hue])
             else:
                 out[y, x, 0] = max(1, min(255, int(red + np.float32(0.5))))
                 out[y, x, 1] = max(1, min(255, int(green + np.float32(0.5))))

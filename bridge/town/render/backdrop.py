@@ -128,24 +128,25 @@ class Backdrops:
 
     def _worn(self, lanes: Sequence[Lane], shape: tuple[int, int], rng: np.random.Generator) -> np.ndarray:
         """Wear, repairs and dirt of the ground, and less of the sky's light at walls and kerbs: u8, 128 = none."""
-        tone = np.full(shape, 128, np.uint8)
+        tone: np.ndarray = np.full(shape, 128, np.uint8)
         for lane in lanes:
             self._wear(tone, lane, rng)
-        tone = cv2.GaussianBlur(tone, (3, 3), 0.0)
+        tone = np.asarray(cv2.GaussianBlur(tone, (3, 3), 0.0), np.uint8)
         for tags, reach, depth in (((Tag.BUILDING, Tag.WALL, Tag.VEGETATION), 1.6, 0.75), ((Tag.SIDEWALK,), 0.7, 0.3)):
             mask = self._footprint(tags, shape)
             side = max(3, int(reach / self._cell) | 1)
             near = cv2.blur(cv2.blur(mask, (side, side)), (side, side))
             edge = np.where(mask > 0, 255 - near, near)  # darkest along the outline
-            tone = cv2.multiply(tone, 255 - (edge.astype(np.float32) * depth).astype(np.uint8), scale=1.0 / 255.0)
-        return np.asarray(tone, np.uint8)
+            kept = 255 - (edge.astype(np.float32) * depth).astype(np.uint8)
+            tone = np.asarray(cv2.multiply(tone, kept, scale=1.0 / 255.0), np.uint8)
+        return tone
 
     def _wear(self, tone: np.ndarray, lane: Lane, rng: np.random.Generator) -> None:
         """Draw what traffic leaves on a lane: tracks, dripped oil, patches, sealed cracks, manholes."""
         across = (lane.right - lane.left) / np.maximum(lane.width, 0.1)[:, None]
 
         def stripe(aside: float, wide: float, value: int) -> None:
-            line = self._texels(lane.centre + across * aside).reshape(1, -1, 2)
+            line = [self._texels(lane.centre + across * aside).reshape(-1, 1, 2)]
             cv2.polylines(tone, line, False, value, max(1, round(wide / self._cell)), cv2.LINE_AA, 4)
 
         stripe(0.0, 3.4, 126)

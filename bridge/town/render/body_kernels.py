@@ -27,6 +27,8 @@ from bridge.town.assets.bodies import (
 )
 from bridge.town.render.raster_kernels import lean_options as options
 
+_FLAT = 0.78  # of a normal along one axis, from which on the whole panel is taken to look that way
+
 
 @njit(forceinline=True, **options)
 def _inside(value, low, high, soft):  # type: ignore[no-untyped-def]
@@ -137,10 +139,14 @@ def bodywork(  # type: ignore[no-untyped-def]
     mx, my, mz = nx, ny, nz
     if not glass:  # panels are smooth where facets are not: their normals lean to the axes
         mx, my, mz = nx * nx * nx, ny * ny * ny, nz * nz * nz
+        if abs(ny) > _FLAT:
+            mx = mz = 0.0
+        elif abs(nx) > _FLAT:
+            my = mz = 0.0
         size = 1.0 / np.sqrt(mx * mx + my * my + mz * mz)
         mx, my, mz = mx * size, my * size, mz * size
     flat = 1.0 - mz * mz  # a panel curves: its upper half looks at the sky, its lower half at the street
-    mz += flat * (0.3 * (z - body[BELT]) if glass else min(max((z - 0.58 * max(body[BELT], 0.9)) * 1.5, -0.45), 0.45))
+    mz += flat * (0.3 * (z - body[BELT]) if glass else min(max((z - 0.58 * max(body[BELT], 0.9)) * 1.5, -0.35), 0.4))
     size = 1.0 / np.sqrt(mx * mx + my * my + mz * mz)
     mx, my, mz = mx * size, my * size, mz * size
     a = inverse[0, 0] * mx + inverse[1, 0] * my + inverse[2, 0] * mz

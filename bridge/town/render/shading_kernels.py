@@ -6,6 +6,7 @@ more of it (Williams, SIGGRAPH 1983), so that nothing swims and little flickers.
 
 from __future__ import annotations
 
+import math
 from typing import NamedTuple
 
 import numpy as np
@@ -23,7 +24,7 @@ _LEAVES = 0.045  # m, the same in crowns
 _SLAB = 0.6  # m, side of a paving slab
 _COURSE = 0.24  # m of height from one course of tiles to the next
 _LEAST_SUN = 0.5 / 255.0
-_SHADOW_NEAR, _SHADOW_FAR = 60.0, 140.0  # m, between which the sun's shadows fade: single pixels of them would flicker
+_SHADOW_NEAR, _SHADOW_FAR = 40.0, 100.0  # m, between which the sun's shadows fade: single pixels of them would flicker
 
 
 class Textures(NamedTuple):
@@ -78,20 +79,14 @@ def _texel(flat, first, size, x, y):  # type: ignore[no-untyped-def]
 @njit(forceinline=True, **options)
 def _level(footprint, texel, last):  # type: ignore[no-untyped-def]
     """Which copy of a texture suits pixels that cover so many metres."""
-    level, size = 0, 1.5 * texel
-    while level < last and footprint > size:
-        level += 1
-        size *= 2.0
-    return level
+    return min(max(math.frexp(footprint / (1.5 * texel))[1], 0), last)
 
 
 @njit(forceinline=True, **options)
 def _noise(noise, x, y, texel, level):  # type: ignore[no-untyped-def]
     """Noise at ``x``, ``y`` m, from the copy ``level``."""
-    first, size = 0, NOISE_SIZE
-    for _ in range(level):
-        first += size * size
-        size >>= 1
+    size = NOISE_SIZE >> level
+    first = (NOISE_SIZE * NOISE_SIZE - size * size) * 4 // 3  # of the larger copies, a geometric series
     scale = 1.0 / (texel * (1 << level))
     return _texel(noise, first, size, x * scale, y * scale)
 
@@ -144,11 +139,8 @@ def _front(fronts, rooms, table, strips, code, foot, eaves, along, height, footp
     across = 1.0 - abs(place - 2.0 * np.floor(place * 0.5) - 1.0)
     strip = int(number * strips) + (strips if below else 0)
     level = _level(footprint, TEXEL, LEVELS - 1)
-    first, wide, high = 0, WIDTH, HEIGHT
-    for _ in range(level):
-        first += 2 * strips * wide * high
-        wide >>= 1
-        high >>= 1
+    wide, high = WIDTH >> level, HEIGHT >> level
+    first = 2 * strips * (WIDTH * HEIGHT - wide * high) * 4 // 3
     x = min(max(across * wide - 0.5, 0.0), wide - 1.001)
     y = min(max(down * high - 0.5, 0.0), high - 1.001)
     i, j = np.uint64(x), np.uint64(y)
@@ -181,22 +173,21 @@ def _to_joint(x):  # type: ignore[no-untyped-def]
 
 
 @njit(forceinline=True, **options)
-def _texture(arrays, low, cell, wet, dark, finish, look, n, code, pose, focal, wx, wy, wz, d):  # type: ignore[no-untyped-def]
+def _texture(arrays, west, south, texels, wet, dark, finish, by_x, code, oz, footprint, wx, wy, wz, d):  # type: ignore[no-untyped-def]
     """Factor of a triangle's colour and whether a window is lit, at a point of the world ``d`` m ahead.
 
-    ``arrays``: of ``Textures`` and ``Backdrop``, taken out of them, since numba counts references at each access.
+    ``arrays``: of ``Textures`` and ``Backdrop``; ``west``, ``south``: where its map begins, ``texels`` a metre of it;
+    ``by_x``: whether a wall runs along x; ``code``: instance; ``oz``: height of the camera; ``footprint``: m that two
+    pixels cover.
     """
     noise, fronts, rooms, table, strips, tone, houses = arrays
-    footprint = 2.0 * d / focal
     factor, own = 1.0, False
     if finish <= GRASS:
-        slant = footprint * np.sqrt(min(d / max(abs(wz - pose[2, 3]), 0.3), 36.0))
+        slant = footprint * np.sqrt(min(d / max(abs(wz - oz), 0.3), 36.0))
         level = _level(slant, _GRAIN, NOISE_LEVELS - 1)
         grain = _noise(noise, wx, wy, _GRAIN, level)
         if tone.shape[0] > 1:
-            texels = 1.0 / cell
-            x, y = (wx - low[0]) * texels, (wy - low[1]) * texels
-            factor = _map(tone, x, y) * (1.0 / 128.0)
+            factor = _map(tone, (wx - west) * texels, (wy - south) * texels) * (1.0 / 128.0)
         if finish == ASPHALT:
             factor *= 1.0 + 0.2 * grain
         elif finish == MARKING:
@@ -210,10 +201,8 @@ def _texture(arrays, low, cell, wet, dark, finish, look, n, code, pose, focal, w
             factor *= 1.0 + 0.7 * grain
         factor *= 1.0 - 0.45 * wet
     elif finish == WALL:
-        nx = pose[0, 0] * look[n, 6] + pose[0, 1] * look[n, 7] + pose[0, 2] * look[n, 8]
-        ny = pose[1, 0] * look[n, 6] + pose[1, 1] * look[n, 7] + pose[1, 2] * look[n, 8]
         foot, eaves = houses[code, 0], houses[code, 1]
-        along = wx if abs(ny) > abs(nx) else wy
+        along = wx if by_x else wy
         bright, own = _front(fronts, rooms, table, strips, code, foot, eaves, along, wz, footprint, dark)
         factor = 1.0 + 0.72 * (bright - 0.2)
         eaves, foot = eaves - wz, wz - foot
@@ -250,24 +239,21 @@ def _received(still, shines, glows, dark, d, wx, wy, wz, oz):  # type: ignore[no
 
 
 @njit(forceinline=True, **options)
-def _surface(run, above, arrays, still, finish, look, n, code, pose, lens, light, depth, cast, beams, out, out_above):  # type: ignore[no-untyped-def]
+def _surface(run, above, arrays, still, finish, look, n, code, by_x, ray, light, depth, cast, beams, out, out_above):  # type: ignore[no-untyped-def]
     """Write a run of pixels of triangle ``n``: worked out at even rows and columns, and at its outline; the others are
     as their neighbours.
 
     ``run``: row, first and end; ``above`` i32 (W,): triangles of the row above, whose pixels are ``out_above``;
-    ``arrays``: of ``_texture``; ``still``: of ``_received``; ``code``: instance; ``out`` u8 (W, 3).
+    ``arrays`` .. ``by_x``: of ``_texture``; ``still``: of ``_received``; ``ray``: the principal column, 1 / focal
+    length, the camera's place, and the ray of this row's principal pixel with what each pixel to the right adds, in the
+    world; ``light``: numbers, loaded once, for the compiler cannot know that ``out`` u8 (W, 3) is not where they are.
     """
     i, start, stop = run
-    sun, ambient, horizon, haze, wet, dark = light
-    focal, cx, cy = lens.focal, lens.cx, lens.cy
-    low, cell, lamps = still[0], still[1], still[2]
-    rz = -(i + 0.5 - cy) / focal
-    ox, oy, oz = pose[0, 3], pose[1, 3], pose[2, 3]
-    ax, ay, az = pose[0, 0] + pose[0, 2] * rz, pose[1, 0] + pose[1, 2] * rz, pose[2, 0] + pose[2, 2] * rz
-    bx, by, bz = pose[0, 1] / focal, pose[1, 1] / focal, pose[2, 1] / focal
+    sun0, sun1, sun2, sky0, sky1, sky2, far0, far1, far2, haze, wet, dark, west, south, texels = light
+    cx, per_pixel, ox, oy, oz, ax, ay, az, bx, by, bz = ray
     odd, first, one = i & 1 == 1, np.uint64(start), np.uint64(1)
-    shines = sun[1] > _LEAST_SUN and look[n, 3] > 0.0
-    glows = dark > 0.0 and lamps.shape[0] > 1
+    shines = sun1 > _LEAST_SUN and look[n, 3] > 0.0
+    glows = dark > 0.0 and still[2].shape[0] > 1
     r, g, b = np.float64(look[n, 0]), np.float64(look[n, 1]), np.float64(look[n, 2])
     facing, sky, glow = look[n, 3] * (1.0 / 255.0), look[n, 4] * (1.0 / 255.0), np.float64(look[n, 5])
     for x in range(first, np.uint64(stop)):
@@ -282,12 +268,14 @@ def _surface(run, above, arrays, still, finish, look, n, code, pose, lens, light
         wx, wy, wz = ox + d * (ax + bx * aside), oy + d * (ay + by * aside), oz + d * (az + bz * aside)
         share, burns = 1.0, False
         if finish != PLAIN:
-            share, burns = _texture(arrays, low, cell, wet, dark, finish, look, n, code, pose, focal, wx, wy, wz, d)
+            size = 2.0 * d * per_pixel
+            share, burns = _texture(
+                arrays, west, south, texels, wet, dark, finish, by_x, code, oz, size, wx, wy, wz, d
+            )  # fmt: skip
         reached, pool = _received(still, shines, glows, dark, d, wx, wy, wz, oz)
         k = x >> one
         shone, around = facing * reached * cast[k, 0], sky * cast[k, 1]
-        l0, l1 = sun[0] * shone + ambient[0] * around, sun[1] * shone + ambient[1] * around
-        l2 = sun[2] * shone + ambient[2] * around
+        l0, l1, l2 = sun0 * shone + sky0 * around, sun1 * shone + sky1 * around, sun2 * shone + sky2 * around
         if dark > 0.0:
             beam = dark * beams[k] * (1.0 / 255.0)
             l0, l1, l2 = l0 + 0.95 * pool + beam, l1 + 0.74 * pool + 0.93 * beam, l2 + 0.44 * pool + 0.78 * beam
@@ -295,9 +283,9 @@ def _surface(run, above, arrays, still, finish, look, n, code, pose, lens, light
         if burns:
             c0, c1, c2 = max(c0, 236.0 * dark), max(c1, 186.0 * dark), max(c2, 110.0 * dark)
         veil = d / (d + haze)
-        out[x, 0] = np.uint8(np.int32(min(c0 + (horizon[0] - c0) * veil, 255.0)))
-        out[x, 1] = np.uint8(np.int32(min(c1 + (horizon[1] - c1) * veil, 255.0)))
-        out[x, 2] = np.uint8(np.int32(min(c2 + (horizon[2] - c2) * veil, 255.0)))
+        out[x, 0] = np.uint8(np.int32(min(c0 + (far0 - c0) * veil, 255.0)))
+        out[x, 1] = np.uint8(np.int32(min(c1 + (far1 - c1) * veil, 255.0)))
+        out[x, 2] = np.uint8(np.int32(min(c2 + (far2 - c2) * veil, 255.0)))
 
 
 @njit(**options)
@@ -373,8 +361,19 @@ def shade(ids, buffer, bodies, inverses, pose, textures, backdrop, light, lens, 
     still = backdrop.low, backdrop.cell, backdrop.lamps, backdrop.sun, backdrop.shadow
     look, label, owner = buffer.shaded, buffer.label, buffer.owner
     sun, ambient, horizon, zenith, haze, wet, dark = light[1:]
-    lit_by = sun, ambient, horizon, haze, wet, dark
+    numbers_of_light = (
+        sun[0], sun[1], sun[2], ambient[0], ambient[1], ambient[2], horizon[0], horizon[1], horizon[2], haze, wet, dark,
+        backdrop.low[0], backdrop.low[1], 1.0 / backdrop.cell,
+    )  # fmt: skip
+    cx, cy, per_pixel = lens.cx, lens.cy, 1.0 / lens.focal
+    f0, f1, f2, r0, r1, r2 = pose[0, 0], pose[1, 0], pose[2, 0], pose[0, 1], pose[1, 1], pose[2, 1]
+    u0, u1, u2, o0, o1, o2 = pose[0, 2], pose[1, 2], pose[2, 2], pose[0, 3], pose[1, 3], pose[2, 3]
     for i in range(height):
+        up = -(i + 0.5 - cy) * per_pixel
+        ray = (
+            cx, per_pixel, o0, o1, o2, f0 + u0 * up, f1 + u1 * up, f2 + u2 * up, r0 * per_pixel, r1 * per_pixel,
+            r2 * per_pixel,
+        )  # fmt: skip
         before = max(i - 1, 0)
         numbers, above, out, out_above, depth = ids[i], ids[before], planes.rgb[i], planes.rgb[before], planes.depth[i]
         shadows, beam = cast[i >> 1], beams[i >> 1]
@@ -395,8 +394,10 @@ def shade(ids, buffer, bodies, inverses, pose, textures, backdrop, light, lens, 
                     of = bodies[o], inverses[o]
                     _vehicle(run, glass, look, n, of, pose, light, still, lens, depth, shadows, beam, out)
                 else:
+                    east, north, high = look[n, 6], look[n, 7], look[n, 8]
+                    by_x = abs(f1 * east + r1 * north + u1 * high) > abs(f0 * east + r0 * north + u0 * high)
                     _surface(
-                        run, above, arrays, still, finish, look, n, code, pose, lens, lit_by, depth, shadows, beam, out,
-                        out_above,
+                        run, above, arrays, still, finish, look, n, code, by_x, ray, numbers_of_light, depth, shadows,
+                        beam, out, out_above,
                     )  # fmt: skip
             start = stop
