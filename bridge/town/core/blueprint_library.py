@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bridge.town.assets.car_shapes import CARS
 from bridge.town.assets.people_meshes import KINDS
 from bridge.town.assets.prop_meshes import BOXES
 from bridge.town.core.sensor_blueprints import blueprints as sensors
@@ -95,6 +96,11 @@ SPECTATOR = Blueprint("spectator", "spectator")
 TRAFFIC_LIGHT = Blueprint("traffic.traffic_light", "traffic,traffic_light")
 EMPTY = Blueprint("util.actor.empty", "util,actor,empty", (Attribute("role_name", "string", "front"),))
 WALKER_CONTROLLER = Blueprint("controller.ai.walker", "controller,ai,walker", (Attribute("role_name", "string", ""),))
+
+
+def names() -> tuple[str, ...]:
+    """Of all vehicles, walkers and props that the town has, without building any of them."""
+    return tuple(sorted({*CARS, *BASE_TYPES, *ALIASES, *WALKERS, *PROPS}))
 
 
 def blueprints(vehicles: list[str]) -> dict[str, Blueprint]:

@@ -6,6 +6,7 @@ import contextlib
 import json
 import math
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -233,6 +234,7 @@ class Driven:
             [*command, *arguments],
             cwd=folder,
             env=os.environ | {"PYTHONPATH": str(ROOT)},
+            stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
         )
@@ -304,10 +306,15 @@ def test_same_seed_gives_the_same_video_to_the_byte(tmp_path: Path):
 
 
 def test_headless_drive_follows_the_road_and_writes_everything(tmp_path: Path):
-    driven = Driven(tmp_path, "--frames", "80", "--size", "256x128", "--record", "d.mp4", "--report", "r.json")
-    errors = driven.process.communicate(timeout=120)[1]
+    driven = Driven(tmp_path, "--frames", "80", "--size", "256x128", "--record", "d.mp4", "--report", "new/r.json")
+    said, errors = driven.process.communicate(timeout=120)
     assert driven.process.returncode == 0, errors
-    written = json.loads((tmp_path / "r.json").read_text())
+    made, summary = said.splitlines()
+    assert made == "new: this folder was made"
+    assert re.fullmatch(r"80 frames, \d+\.\d a second, \d+ ms \(p95 \d+\); wrote d.mp4, new/r.json, .*", summary), (
+        summary
+    )
+    written = json.loads((tmp_path / "new" / "r.json").read_text())
     assert {"frames", "seconds", "fps", "dropped", "latency_ms", "input_to_photon_ms", "stage_ms"} <= written.keys()
     assert {"runtime", "model", "size", "host", "bound_by", "memory_mb"} <= written.keys()
     assert (written["frames"], written["dropped"], written["size"]) == (80, 0, "256x128")

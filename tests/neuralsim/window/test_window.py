@@ -444,12 +444,16 @@ class Person:
     def press(self, key: str) -> None:
         self.xdotool("key", key)
 
-    def resize(self, width: int, height: int) -> None:
+    def in_windows(self, *arguments: str) -> None:
+        """Call xdotool for each window of the process: helper windows that nothing can be done to may be among them."""
         search = ["xdotool", "search", "--pid", str(self.process.pid)]
         found = subprocess.run(search, env=self.environment, capture_output=True, text=True, check=True).stdout.split()
-        for window in found:  # helper windows that cannot be resized may be among them
-            size = ["xdotool", "windowsize", window, str(width), str(height)]
-            subprocess.run(size, env=self.environment, capture_output=True, check=False)
+        for window in found:
+            command = ["xdotool", *(each.format(window) for each in arguments)]
+            subprocess.run(command, env=self.environment, capture_output=True, check=False)
+
+    def resize(self, width: int, height: int) -> None:
+        self.in_windows("windowsize", "{}", str(width), str(height))
 
     def newest(self) -> dict:
         lines = self.log.read_text().splitlines() if self.log.exists() else []
@@ -606,8 +610,8 @@ def test_a_person_drives(display: str, tmp_path: Path):
         person.xdotool("keyup", "u")
         person.until(lambda line: line["camera"] == "bonnet")
         person.press("m")  # the map, over the whole window
-        person.xdotool("search", "--onlyvisible", "--pid", str(person.process.pid), "mousemove", "--window", "%1",
-                       "300", "120", "click", "1")  # fmt: skip
+        person.in_windows("mousemove", "--window", "{}", "300", "120")
+        person.xdotool("click", "1")
         person.until(lambda line: line["route_left"] > 10.0)
         person.press("Escape")
         person.press("End")
