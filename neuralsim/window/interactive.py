@@ -19,13 +19,12 @@ import pygame
 from bridge.messages import Frame
 from bridge.process.settings import SettingsError
 from bridge.size import Size
-from neuralsim.guide import GUIDES
 from neuralsim.recording.mp4 import RecordingError
 from neuralsim.renderer.remap import Remap, following
 from neuralsim.session.drive_recording import DriveRecording
 from neuralsim.session.loop import Controls, DriveLoop
 from neuralsim.session.options import DriveOptions
-from neuralsim.session.session import DriveError, DriveSession, PaintedFrame, follows_picture
+from neuralsim.session.session import DriveError, DriveSession, PaintedFrame
 from neuralsim.window import settings
 from neuralsim.window.cards import Loading
 from neuralsim.window.feel import Feel
@@ -354,12 +353,12 @@ class WindowDrive(DriveLoop):
         elif command == "graph":
             self.hud.graph = not self.hud.graph
         elif command == "guide":
-            self._next_guide()
+            self.hud.notify(self.session.next_guide())
         elif command == "late_warp":
             self._warping = not self._warping
             self.hud.notify("Late warp on" if self._warping else "Late warp off")
         elif command == "style":
-            self._next_style()
+            self.hud.notify(self.session.next_style())
         elif command == "edit":
             session = self.session
             session.remap = following(session.remap, Remap.parse(self.options.remap or ""))
@@ -384,23 +383,6 @@ class WindowDrive(DriveLoop):
             self.hud.notify(f"{self.inputs.device_name} connected")
         elif command == "unplugged":
             self.hud.notify("Controller unplugged")
-
-    def _next_guide(self) -> None:
-        session = self.session
-        if not follows_picture(session.options.model, GUIDES[0]):
-            self.hud.notify("This model takes no guide")
-            return
-        session.guide = GUIDES[(GUIDES.index(session.guide) + 1) % len(GUIDES)]
-        self.hud.notify(f"Guide: {session.guide}")
-
-    def _next_style(self) -> None:
-        session = self.session
-        if not session.styles:
-            self.hud.notify("No styles to choose from")
-            return
-        styles = [None, *session.styles]
-        session.style = styles[(styles.index(session.style) + 1) % len(styles)]
-        self.hud.notify(f"Style: {session.style or 'of the weather'}")
 
     def _open_menu(self) -> None:
         """Pause and offer what there is; what has nothing to lose yet is left at once."""
