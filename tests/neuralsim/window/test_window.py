@@ -493,11 +493,14 @@ class Person:
 
     def loudness(self, seconds: float = 0.4) -> float:
         """Of what is played from now on: deviation of samples, 0 .. 1."""
-        begin = self.audio.stat().st_size
-        time.sleep(seconds)
-        samples = np.frombuffer(self.audio.read_bytes()[begin // 2 * 2 :][: int(seconds * 2 * sound.RATE)], "<i2")
-        assert samples.size > 0.2 * seconds * sound.RATE, "nothing is played"
-        return float(samples.std()) / 32768.0
+        begin, wanted = self.audio.stat().st_size // 2 * 2, int(2 * seconds * sound.RATE)
+        end = time.monotonic() + 30.0
+        while self.audio.stat().st_size < begin + wanted:
+            assert time.monotonic() < end, "nothing is played"
+            time.sleep(0.05)
+        with self.audio.open("rb") as file:
+            file.seek(begin)
+            return float(np.frombuffer(file.read(wanted), "<i2").std()) / 32768.0
 
     def held(self) -> int:
         """Wait until frames have stopped coming for a second; the last one's sequence."""
@@ -621,8 +624,9 @@ def test_a_person_drives(display: str, tmp_path: Path):
         person.press("End")
         person.press("Return")
         begun = time.monotonic()
-        errors = person.process.communicate(timeout=10)[1]
-        assert time.monotonic() - begun < 2.0
+        errors = person.process.communicate(timeout=30)[1]
+        crowd = max(os.getloadavg()[0] / (os.cpu_count() or 1), 1.0)  # who else wants the processors
+        assert time.monotonic() - begun < 2.0 * crowd
         assert person.process.returncode == 0
         assert not [line for line in errors.splitlines() if not line.startswith("CRITICAL: ")]  # SDL's, of its disk
         kept = settings.load(tmp_path / "config" / "cockpit.yaml")
