@@ -16,7 +16,8 @@ from neuralsim.base.failure import reason
 from neuralsim.base.log import logger
 from neuralsim.guide.exemplars import Atlas, AtlasError, ExemplarGuide
 from neuralsim.guide.picture import PictureGuide
-from neuralsim.renderer import upscaling, weather_style
+from neuralsim.renderer import antialiasing, upscaling, weather_style
+from neuralsim.renderer.antialiasing import soften
 from neuralsim.renderer.remap import NOTHING, Remap
 from neuralsim.renderer.upscaling import PLANES as REMEMBERING
 from neuralsim.renderer.upscaling import TemporalUpscaler
@@ -39,7 +40,8 @@ class NeuralRenderer:
     objects. Where there is no such plane, or the model takes no guide or has no sketches, it is "surface".
     ``pixels``: so many of each frame are painted, in windows that take turns, and the picture is put together from
     those of several frames at full resolution (``upscaling.py``); with as many as a frame has, outlines are
-    anti-aliased by frames' jitter. None: each frame is painted whole, with the graph's own memory.
+    anti-aliased by frames' jitter. None: each frame is painted whole, with the graph's own memory. ``antialias``: take
+    the stairs from outlines in each picture (``antialiasing.py``); the graph's memory keeps them.
 
     Raises ModelError and RuntimeUnavailable, one line each.
     """
@@ -53,6 +55,7 @@ class NeuralRenderer:
         style: str | None = None,
         guide: str = "picture",
         pixels: int | None = None,
+        antialias: bool = True,
     ) -> None:
         self.card = zoo.load(model)
         self.model = self.card.name
@@ -65,6 +68,7 @@ class NeuralRenderer:
         self.remap: Remap = NOTHING
         self.guide = guide
         self._pixels = pixels
+        self._antialias = antialias
         self._upscaler: TemporalUpscaler | None = None
         self.upscaling = 0.0  # s that putting the last picture together took, beside painting
         self._picture = PictureGuide()
@@ -148,10 +152,13 @@ class NeuralRenderer:
         self._last = frame.sim_frame
         feeds = self.feeds(frame)
         if self._upscaler is not None:
-            return self._put_together(frame, feeds, self._upscaler)
-        picture = self.step(feeds)
-        height, width = frame.planes["tag"].shape
-        return picture[:height, :width].copy()
+            picture = self._put_together(frame, feeds, self._upscaler)
+        else:
+            height, width = frame.planes["tag"].shape
+            picture = self.step(feeds)[:height, :width].copy()
+        if self._antialias:
+            soften(picture, feeds["tag"], self._whole(frame.planes["instance"]))
+        return picture
 
     def seconds_per_step(self, steps: int = 10) -> float:
         """Shortest of a few steps at the loaded size: what an undisturbed machine needs. Forgets the past."""
@@ -277,6 +284,8 @@ class NeuralRenderer:
         self._session = runtimes.create(
             self._wanted, self.card.file, *self._padded, self._threads, example, self._failed
         )
+        if self._antialias:
+            antialiasing.compile_kernels()
         if self._pixels is not None:
             upscaling.compile_kernels()
             self._upscaler = TemporalUpscaler(size, part)
