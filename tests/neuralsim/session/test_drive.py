@@ -22,11 +22,13 @@ from bridge import tags
 from bridge.messages import STAMPS, Camera, Frame, Lamp
 from neuralsim.base import machine
 from neuralsim.recording.mp4 import Mp4Writer, RecordingError
+from neuralsim.recording.reader import RecordingReader
 from neuralsim.renderer import views
 from neuralsim.session import lamps, metrics
+from neuralsim.session.drive_recording import DriveRecording
 from neuralsim.session.options import DriveOptions
 from neuralsim.session.processes import Child, ProcessError, Processes, alive, free_port
-from neuralsim.session.session import DriveSession, painting_threads, sustainable_rate
+from neuralsim.session.session import DriveSession, PaintedFrame, painting_threads, sustainable_rate
 
 ROOT = Path(__file__).resolve().parents[3]
 
@@ -488,3 +490,33 @@ def test_a_process_that_is_begun_later_says_what_it_does():
     assert child.wait_ready(20.0, lambda: False, said.append) == 3
     assert said == ["Building", ""]
     child.process.wait(10)
+
+
+def test_a_drive_recorded_by_hand_can_be_read_again(tmp_path: Path):
+    session = DriveSession(DriveOptions(model="tags", town="hamlet"))
+    planes = {
+        "tag": np.ones((32, 64), np.uint8),
+        "instance": np.zeros((32, 64), np.uint16),
+        "depth": np.full((32, 64), 9.0, np.float32),
+        "motion": np.zeros((32, 64, 2), np.float16),
+        "rgb": np.zeros((32, 64, 3), np.uint8),  # the window looked at it; it is not recorded
+    }
+    recording = None
+    for n in range(12):
+        frame = Frame(n, n, n / 30.0, Camera(64, 32, 70.0, np.eye(4)), planes)
+        picture = PaintedFrame(frame, np.full((32, 64, 3), 20 * n, np.uint8))
+        recording = recording or DriveRecording(tmp_path / "drive-1", picture, session)
+        recording.write(picture, n / 30.0)
+        planes["tag"][:] = n  # the bridge uses the memory again
+        time.sleep(0.02)
+    assert recording is not None
+    recording.close()
+    assert recording.error is None
+    with RecordingReader(tmp_path / "drive-1" / "recording.mcap") as reader:
+        assert len(reader) >= 6
+        assert reader.about["town"] == "hamlet"
+        first = reader.read(0)
+        assert (first.planes["tag"] == 1).all()
+        assert {"tag", "instance", "depth", "motion"} == set(first.planes)
+    with av.open(str(tmp_path / "drive-1" / "video.mp4")) as video:
+        assert len(list(video.decode(video=0))) >= 6

@@ -636,7 +636,7 @@ def test_a_person_drives(display: str, tmp_path: Path):
             assert len(list(file.decode(video=0))) >= 5
         with RecordingReader(next(recordings.glob("*/recording.mcap"))) as reader:
             assert len(reader) >= 5
-            assert {"tag", "depth", "motion"} <= set(reader.first.planes)
+            assert {"tag", "depth", "motion"} <= set(reader.read(0).planes)
         written = json.loads((tmp_path / "r.json").read_text())
         assert written["input_to_photon_ms"]["p50"] > 0.0
     finally:
