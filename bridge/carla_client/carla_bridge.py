@@ -255,7 +255,7 @@ class CarlaBridge:
             route=self._navigator.shown(),
             route_left=self._navigator.left,
             traffic=traffic_around(self._surroundings.bodies(), ego.pose[0, 3], ego.pose[1, 3]),
-            chart=self._chart if self.control.driver and self.control.chart != self._chart.name else None,
+            chart=self._chart if self.control.chart not in ("", self._chart.name) else None,
         )
         self.sequence += 1
         return frame

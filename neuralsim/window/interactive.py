@@ -115,7 +115,7 @@ class WindowDrive(DriveLoop):
                 wanted = inputs.control(now - looked, self._last.frame.ego.speed if self._last else 0.0)
                 wanted.rgb = self.window.needs_rgb or session.wants_picture
                 wanted.camera = inputs.camera(wanted.reverse and self.settings.reversing_view)
-                wanted.chart = self.hud.minimap.chart.name if self.hud.minimap.chart else ""
+                wanted.chart = self.hud.minimap.chart.name if self.hud.minimap.chart else "?"
                 pause = _CALM if wanted == before else _BUSY
                 looked = now
                 session.paused = self.feel.sound.muted = wanted.paused
