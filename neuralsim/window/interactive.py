@@ -6,7 +6,7 @@ import contextlib
 import math
 import threading
 import time
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -80,7 +80,7 @@ class WindowDrive(DriveLoop):
         self.menu.changed = self._menu_changed
         self._was_paused = False  # before the menu was opened
         self.inputs = Inputs(self.act, self.window.choose, autopilot=options.autopilot)
-        self.inputs.axes = {name: Axes(**each.model_dump()) for name, each in chosen.axes.items()}
+        self.inputs.axes = dict(chosen.axes)
         self._begun = time.monotonic()
         self._pages = PauseMenu(self)
         self.feel = Feel(chosen, self.window.jolt)
@@ -416,8 +416,7 @@ class WindowDrive(DriveLoop):
     def keep_axes(self, axes: Axes) -> None:
         """Read the device by these axes, now and whenever it is plugged in."""
         self.inputs.calibrate(axes)
-        calibrated = settings.CalibratedAxes(**asdict(axes))
-        self.choose("axes", {**self.settings.axes, self.inputs.device_name: calibrated})
+        self.choose("axes", {**self.settings.axes, self.inputs.device_name: axes})
 
     def apply_choices(self) -> None:
         """Start the simulator anew where what was chosen needs that; the window stays."""
