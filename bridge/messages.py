@@ -202,7 +202,7 @@ class Control:
     driver: Name = ""  # who sends it, the same in all of a window's controls
     leaving: bool = False  # the last one of this driver: another one may drive
     camera: Name = ""  # of the ego's, to look through
-    chart: str = ""  # name of the map whose chart has come
+    chart: str = ""  # name of the map whose chart has come; "?" for none yet, "" where none is wanted
     going: Count = 0  # counts destinations
     goal: bool = False  # there is one
     goal_x: Number = 0.0  # m, of the newest one

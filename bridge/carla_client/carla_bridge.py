@@ -15,23 +15,26 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from math import radians
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import carla
 import numpy as np
 
 from bridge.carla_client.autopilot import Autopilot
 from bridge.carla_client.cameras import EgoCameras
+from bridge.carla_client.collisions import CollisionCounter
 from bridge.carla_client.connection import CALL_TIMEOUT, VERSION, connect, lost, watch_server
+from bridge.carla_client.hooks import ScenarioHooks
+from bridge.carla_client.loop import run
 from bridge.carla_client.navigation import Navigator, chart_of, traffic_around
 from bridge.carla_client.options import BridgeOptions
-from bridge.carla_client.rig import OURS, CameraRig, SensorTimeout, mark, matrix
+from bridge.carla_client.rig import OURS, CameraRig, SensorTimeout, matrix
 from bridge.carla_client.spawn_points import SpawnPoints
 from bridge.carla_client.sun import sun_at
-from bridge.carla_client.surroundings import Surroundings, collided_with
+from bridge.carla_client.surroundings import Surroundings
 from bridge.link.pacing import FramePacer
 from bridge.link.transport import ControlReceiver, FramePublisher, LinkError, control_endpoint
-from bridge.messages import Camera, Control, Ego, Frame, Impact
+from bridge.messages import Camera, Control, Ego, Frame
 from bridge.process.lifetime import BridgeError, Lifetime, end
 from bridge.process.options import parse
 from bridge.process.presets import WEATHERS
@@ -42,48 +45,7 @@ NOTICE_SECONDS = 2.0  # s for which frames repeat a notice: some of them may be 
 LIVENESS_WAIT = 0.5  # s in which a bridge that lives makes a tick
 WARM_UP_TICKS = 12  # ticks before a drive's first frame
 START_FRAME_MULTIPLE = 12  # a drive begins at such a tick; more ticks than a client needs to enter sync mode
-LASTING_CONTACT = 0.5  # s without a blow after which the next one with the same actor is another collision
-DEFAULT_MASS = 1500.0  # kg, of an ego that does not tell its own
 STARTUP_TIMEOUT = 90.0  # s per call until the first frame: servers load assets or compile their kernels
-
-
-class ScenarioHooks(Protocol):
-    """What the bridge calls before and after each tick of a scenario (implemented in ``scenarios.engine.director``)."""
-
-    @property
-    def over(self) -> bool:
-        """Whether the scenario has ended."""
-
-    @property
-    def actors(self) -> list[Any]:
-        """All spawned actors except the ego."""
-
-    def settings(self) -> dict[str, Any]:
-        """``CarlaBridge``'s arguments that the scenario sets."""
-
-    def spawn(self, world: carla.World, town: carla.Map) -> Any:
-        """Set up the scenario; returns the ego."""
-
-    def begin(self, snapshot: carla.WorldSnapshot) -> None:
-        """Begin scenario time, once the cameras deliver."""
-
-    def drive(self, surroundings: Surroundings, delta: float) -> carla.VehicleControl | None:
-        """Before a tick: control all actors; returns the ego's control, None once handed over."""
-
-    def observe(self, snapshot: carla.WorldSnapshot) -> None:
-        """After a tick: update assertions and end conditions."""
-
-    def report(self) -> str:
-        """JSON of this tick for the frame."""
-
-    def hand_over(self) -> None:
-        """Leave the ego to the driver."""
-
-    def result(self) -> dict[str, Any]:
-        """The result, ready for JSON."""
-
-    def stop(self) -> None:
-        """Stop listening to sensors."""
 
 
 class CarlaBridge:
@@ -130,7 +92,7 @@ class CarlaBridge:
         self._other_rigs: dict[str, CameraRig] = {}
         #: Frames of the further cameras at the last tick, to be published before the first camera's.
         self.extra_frames: list[Frame] = []
-        self._collision_sensor: Any = None
+        self._collisions: Any = None
         self._notice = ("", 0)  # and the sequence from which on it has expired
         try:
             self._begin(size, fov, weather, mount or carla.Transform(carla.Location(x=1.2, z=1.45)))
@@ -149,9 +111,8 @@ class CarlaBridge:
             self._ego = self._director.spawn(self._world, self._map)
         self._actors.append(self._ego)
         self._set_weather(weather)
-        self._collisions, self._impact = 0, Impact()
-        self._mass = DEFAULT_MASS
-        self._watch_collisions()
+        self._collisions = CollisionCounter(self._world, self._ego)
+        self._actors.append(self._collisions.sensor)
         self._cameras = EgoCameras(self._world, self._ego, size, fov, mount, self._jitter)
         self._rig.want(self.planes)
         for name, camera in self._more_cameras.items():
@@ -289,12 +250,12 @@ class CarlaBridge:
             play=play,
             view=view,
             notice=self._notice[0] if self.sequence < self._notice[1] else "",
-            impact=self._impact,
+            impact=self._collisions.newest,
             mount="" if view or self._cameras is None else self._cameras.name,
             route=self._navigator.shown(),
             route_left=self._navigator.left,
             traffic=traffic_around(self._surroundings.bodies(), ego.pose[0, 3], ego.pose[1, 3]),
-            chart=self._chart if self.control.driver and self.control.chart != self._chart.name else None,
+            chart=self._chart if self.control.chart not in ("", self._chart.name) else None,
         )
         self.sequence += 1
         return frame
@@ -307,7 +268,7 @@ class CarlaBridge:
                 break
         self._ego.set_target_velocity(carla.Vector3D())
         self._ego.set_transform(point)
-        self._collisions, self._impact = 0, Impact()
+        self._collisions.reset()
         self._autopilot.reset()
         self._hand_route_to_autopilot()
 
@@ -319,8 +280,8 @@ class CarlaBridge:
                 if rig is not None:
                     rig.stop()
                     self._actors += rig.actors
-            if self._collision_sensor is not None:
-                self._collision_sensor.stop()
+            if self._collisions is not None:
+                self._collisions.sensor.stop()
             if self._director is not None:
                 self._director.stop()
                 self._actors += self._director.actors
@@ -355,26 +316,6 @@ class CarlaBridge:
             f"none of the map's {len(self._spawn_points.points)} spawn points is free; restart the server"
         )
 
-    def _watch_collisions(self) -> None:
-        last: dict[int, float] = {}
-
-        def count(event: Any) -> None:
-            """Count a lasting contact with the same actor as one collision."""
-            other = event.other_actor.id if event.other_actor else 0
-            blow = event.normal_impulse.length() / self._mass
-            new = event.timestamp - last.get(other, -9.0) > LASTING_CONTACT
-            if new or blow > self._impact.speed:  # a lasting contact is as hard as its hardest blow
-                self._impact = Impact(collided_with(event.other_actor), blow)
-            self._collisions += new
-            last[other] = event.timestamp
-
-        blueprint = self._world.get_blueprint_library().find("sensor.other.collision")
-        mark(blueprint)
-        sensor = self._world.spawn_actor(blueprint, carla.Transform(), attach_to=self._ego)
-        self._actors.append(sensor)
-        self._collision_sensor = sensor
-        sensor.listen(count)
-
     def _warm_up(self) -> Any:
         """Tick ``WARM_UP_TICKS`` times, and further until every camera delivers.
 
@@ -397,7 +338,7 @@ class CarlaBridge:
         with contextlib.suppress(RuntimeError):
             physics = self._ego.get_physics_control()
             lock = radians(max(wheel.max_steer_angle for wheel in physics.wheels)) or lock
-            self._mass = physics.mass or self._mass
+            self._collisions.mass = physics.mass or self._collisions.mass
         return Autopilot(self._map, extent.x, extent.y, wheelbase, lock, self.seed)
 
     @property
@@ -509,64 +450,9 @@ class CarlaBridge:
             road_id=lane.road_id if lane else -1,
             lane_id=lane.lane_id if lane else 0,
             autopilot=self.control.autopilot,
-            collisions=self._collisions,
+            collisions=self._collisions.count,
             pose=matrix(pose),
         )
-
-
-def run(
-    bridge: CarlaBridge,
-    frames: FramePublisher,
-    controls: ControlReceiver,
-    over: Callable[[], bool],
-    pace: FramePacer | None,
-    count: int | None = None,
-    skip: int | None = None,
-) -> None:
-    """The loop: newest control in, tick, publish; until ``over()``, the driver quits, or ``count`` frames are out.
-
-    ``bridge`` is ticked, its frames go to ``frames``, controls come from ``controls``; ``pace``: real-time pacing, None
-    to run as fast as possible. ``skip``: this many ticks of a scenario are played unpublished, one more is published,
-    then the driver takes over the ego.
-
-    ``over``: whether the process has been asked to end.
-    """
-
-    def ended() -> bool:
-        control = controls.newest()
-        if control is not None:
-            bridge.apply_control(control)
-        if controls.drivers.notice:
-            bridge.notify(controls.drivers.notice)
-            controls.drivers.notice = ""
-        return over() or bridge.control.quit
-
-    if skip is not None:
-        for _ in range(skip):
-            if ended() or bridge.over:
-                break
-            bridge.drive()
-            bridge.tick()
-    while not ended() and (count is None or bridge.sequence < count) and not bridge.over:
-        if pace is not None:
-            pace.wait(frames, ended)
-        if bridge.control.paused:
-            time.sleep(0.02)
-            continue
-        frames.wait(ended)
-        bridge.drive()
-        frame = bridge.tick()
-        for other in bridge.extra_frames:
-            frames.send(other)
-            frames.wait(ended)
-        frames.send(frame)
-        if skip is not None:
-            bridge.hand_over()
-            skip = None
-        if pace is not None:
-            pace.frame_sent()
-    if bridge.over:
-        frames.wait(ended)  # lock-step: until the last frame was taken
 
 
 def _settings(options: BridgeOptions, direct: Callable[[Path], ScenarioHooks] | None) -> dict[str, Any]:

@@ -19,9 +19,10 @@ from neuralsim.recording.mp4 import Mp4Writer
 from neuralsim.recording.picture_folder import export_frames
 from neuralsim.recording.writer import RecordingError
 from neuralsim.renderer.remap import Remap
+from neuralsim.session.child_options import PAINTING
 from neuralsim.session.loop import EXPECTED as DRIVE_EXPECTED
 from neuralsim.session.options import TAGS, DriveOptions
-from neuralsim.session.session import PAINTING, DriveSession, PaintedFrame
+from neuralsim.session.session import DriveSession, PaintedFrame
 from scenarios.engine.loader import LoadedScenario, ScenarioError
 
 

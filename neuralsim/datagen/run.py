@@ -20,13 +20,15 @@ from neuralsim.recording.evaluate import evaluate
 from neuralsim.recording.junit import write_junit
 from neuralsim.recording.writer import RecordingError
 from neuralsim.session.processes import ended_by_signals
-from scenarios.engine.loader import ScenarioError, load
+from scenarios.engine.loader import ScenarioError, check_blueprints, load
 
 
 def run(options: RecordOptions) -> int:
     """Record all scenarios; returns 1 if one could not be recorded or an assertion failed, else 0."""
     try:
         loaded = [load(path) for path in options.scenarios]
+        for each in loaded if options.carla is None else ():
+            check_blueprints(each)
     except ScenarioError as error:
         return fail(error)
     twice = {each.id for each in loaded if sum(other.id == each.id for other in loaded) > 1}

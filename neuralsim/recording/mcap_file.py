@@ -40,7 +40,8 @@ class McapWriter(QueuedWriter[_PICTURE]):
 
     ``planes``: of tag, instance, depth, motion, rgb, neural. ``about`` becomes the metadata record "recording",
     ``files`` (name -> content) attachments, ``views`` are the names of further cameras: of each tick, what they see
-    comes before the frame of the first one. Raises :class:`RecordingError` where the file cannot be opened; later,
+    comes before the frame of the first one. ``block``: wait where the writing is behind, or leave the frame out and
+    count it in ``dropped``. Raises :class:`RecordingError` where the file cannot be opened; later,
     ``error`` is one line.
     """
 
@@ -51,9 +52,12 @@ class McapWriter(QueuedWriter[_PICTURE]):
         about: Mapping[str, str],
         files: Mapping[str, bytes] | None = None,
         views: Sequence[str] = (),
+        block: bool = True,
     ) -> None:
         super().__init__(Path(path), _QUEUE, FLUSH)
         self.planes, self.views = tuple(planes), tuple(views)
+        self.block = block
+        self.dropped = 0  # left out because the writing was behind
         self.frames = 0  # written
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
@@ -68,8 +72,10 @@ class McapWriter(QueuedWriter[_PICTURE]):
         self._start()
 
     def write(self, frame: Frame, neural: np.ndarray | None) -> bool:
-        """Queue a frame and its picture, u8 (H, W, 3) RGB; neither may change afterwards. False once writing failed."""
-        return self._put((frame, neural), wait=True)
+        """Queue a frame and its picture, u8 (H, W, 3) RGB; neither may change afterwards. True if it was taken."""
+        taken = self._put((frame, neural), self.block)
+        self.dropped += not taken and self.error is None
+        return taken
 
     def _begin(self) -> None:
         writer = self._writer

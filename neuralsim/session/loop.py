@@ -214,6 +214,19 @@ class HeadlessDrive(DriveLoop):
             if self.recorder.error is not None:
                 raise RecordingError(self.recorder.error)
 
+    def _finish(self) -> None:
+        super()._finish()
+        print(self.summary(), flush=True)
+
+    def summary(self) -> str:
+        """The drive in a line: frames, rate, latency, what was written."""
+        meter, options = self.meter, self.options
+        rate = meter.frames / meter.seconds if meter.seconds > 0.0 else 0.0
+        median, p95 = meter.recent()[0], meter.recent_tail()[0]
+        written = [str(path) for path in (options.record, options.report, options.log) if path is not None]
+        said = f"{meter.frames} frames, {rate:.1f} a second, {median:.0f} ms (p95 {p95:.0f})"
+        return f"{said}; wrote {', '.join(written)}" if written else said
+
     def _record(self, path: Path, picture: PaintedFrame) -> None:
         if self.recorder is None:
             self.start_recording(path, picture)
@@ -238,7 +251,9 @@ def check_outputs(options: DriveOptions) -> None:
         if path is None:
             continue
         try:
-            path.parent.mkdir(parents=True, exist_ok=True)
+            if not path.parent.exists():
+                path.parent.mkdir(parents=True, exist_ok=True)
+                print(f"{path.parent}: this folder was made", flush=True)
             new = not path.exists()
             path.open("ab").close()
             if new:

@@ -14,15 +14,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from bridge.carla_client.options import BridgeOptions
 from bridge.link.transport import FrameSubscriber, control_endpoint
 from bridge.messages import Frame
 from bridge.size import Size
-from bridge.town.carla_server.options import TownOptions
-from neuralsim import zoo
 from neuralsim.base.machine import cores
+from neuralsim.guide import GUIDES
 from neuralsim.renderer.remap import NOTHING, Remap
 from neuralsim.session import lamps
+from neuralsim.session.child_options import bridge_options, follows_picture, town_options
 from neuralsim.session.options import TAGS, DriveOptions
 from neuralsim.session.processes import Child, ProcessError, Processes
 
@@ -30,7 +29,6 @@ if TYPE_CHECKING:
     from neuralsim.renderer.neural_renderer import NeuralRenderer
     from neuralsim.session.tag_painter import TagPainter
 
-PAINTING = ("tag", "instance", "depth", "motion")  # planes that painting needs
 _TOWN_READY, _BRIDGE_READY = 60.0, 90.0  # seconds in which they do nothing at all
 RATE = 30.0  # simulated ticks per second without a driver
 FULL_RATE = 40.0  # and with one, at most
@@ -108,6 +106,21 @@ class DriveSession(threading.Thread):
             picture, self._picture = self._picture, None
             self._changed.notify_all()
             return picture
+
+    def next_guide(self) -> str:
+        """Paint after the next guide; returns what there is to say about it."""
+        if not follows_picture(self.options.model, GUIDES[0]):
+            return "This model takes no guide"
+        self.guide = GUIDES[(GUIDES.index(self.guide) + 1) % len(GUIDES)]
+        return f"Guide: {self.guide}"
+
+    def next_style(self) -> str:
+        """Paint in the next style; returns what there is to say about it."""
+        if not self.styles:
+            return "No styles to choose from"
+        styles = [None, *self.styles]
+        self.style = styles[(styles.index(self.style) + 1) % len(styles)]
+        return f"Style: {self.style or 'of the weather'}"
 
     @property
     def is_painting(self) -> bool:
@@ -404,16 +417,6 @@ def make_renderer(
     return NeuralRenderer(model, runtime, size, threads, pixels=pixels)
 
 
-def follows_picture(model: str, guide: str) -> bool:
-    """Does ``model`` paint after the simulator's own picture, as ``guide`` wants it?"""
-    if model == TAGS or guide != "picture":
-        return False
-    try:
-        return "guide" in zoo.load(model).inputs
-    except zoo.ModelError:
-        return False  # loading it says what is wrong
-
-
 def painting_threads(cores: int) -> int | None:
     """CPU threads to paint with while a driver drives on ``cores``; None: all of them.
 
@@ -446,48 +449,3 @@ def apply_style(
         painter.follow(frame.weather)
     else:
         painter.set_style(style)
-
-
-def town_options(options: DriveOptions) -> TownOptions:
-    """Options of a drive's town server."""
-    return TownOptions(
-        port=0,
-        town=(options.town,),
-        seed=options.seed,
-        vehicles=options.vehicles,
-        walkers=options.walkers,
-        with_parent=True,
-        json_lines=True,
-    )
-
-
-def bridge_options(options: DriveOptions, server: str, frames: str, *, fps: float, lockstep: bool) -> BridgeOptions:
-    """Options of a drive's bridge; what is not set is left to its scenario, or to its defaults.
-
-    Args:
-        options: Of the drive.
-        server: HOST:PORT of the simulator.
-        frames: Endpoint that frames are published on.
-        fps: Simulated ticks per second.
-        lockstep: Whether each frame is acknowledged.
-    """
-    planes = options.planes
-    if planes is None and lockstep and follows_picture(options.model, options.guide):
-        planes = (*PAINTING, "rgb")  # from the first frame on; a window asks for it when it can show it
-    asked: dict[str, Any] = {"planes": planes, "weather": options.weather, "scenario": options.scenario}
-    return BridgeOptions(
-        carla=server,
-        publish=frames,
-        control=control_endpoint(frames),
-        size=options.shown,
-        jitter=options.show is not None,
-        fps=fps,
-        seed=options.seed,
-        hand_over_at=options.hand_over_at,
-        autopilot=options.autopilot,
-        lockstep=lockstep,
-        realtime=not lockstep,
-        with_parent=True,
-        json_lines=True,
-        **{name: value for name, value in asked.items() if value is not None},
-    )

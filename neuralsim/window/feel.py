@@ -48,10 +48,10 @@ class Feel:
         self._before: Frame | None = None
         self._felt = 0.0  # m/s, the hardest blow of this collision so far
 
-    def frame(self, frame: Frame, horn: bool, joystick: pygame.joystick.JoystickType | None = None) -> str:
+    def frame(self, frame: Frame, joystick: pygame.joystick.JoystickType | None = None) -> str:
         """A new picture is on the screen; returns what there is to say about a new collision, "" if nothing."""
         before, self._before = self._before, frame
-        self.sound.heard = Heard.of(frame.ego, self.sound.heard, _across(before, frame), horn)
+        self.sound.heard = Heard.of(frame.ego, self.sound.heard, _across(before, frame))
         if before is None or frame.ego.collisions < before.ego.collisions:  # another place
             self._felt = frame.impact.speed
             return ""

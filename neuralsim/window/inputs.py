@@ -83,7 +83,7 @@ HELP: tuple[tuple[str, tuple[tuple[tuple[str, ...], str], ...]], ...] = (
     (
         "Window",
         (
-            (("R",), "record on / off, without HUD"),
+            (("R",), "record all: MP4 and MCAP"),
             (("F12", "Ctrl+S"), "screenshot without HUD"),
             (("Shift+F12",), "screenshot as it is"),
             (("Tab",), "hide the HUD"),

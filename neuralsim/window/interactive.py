@@ -6,7 +6,7 @@ import contextlib
 import math
 import threading
 import time
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,12 +19,12 @@ import pygame
 from bridge.messages import Frame
 from bridge.process.settings import SettingsError
 from bridge.size import Size
-from neuralsim.guide import GUIDES
 from neuralsim.recording.mp4 import RecordingError
 from neuralsim.renderer.remap import Remap, following
+from neuralsim.session.drive_recording import DriveRecording
 from neuralsim.session.loop import Controls, DriveLoop
 from neuralsim.session.options import DriveOptions
-from neuralsim.session.session import DriveError, DriveSession, PaintedFrame, follows_picture
+from neuralsim.session.session import DriveError, DriveSession, PaintedFrame
 from neuralsim.window import settings
 from neuralsim.window.cards import Loading
 from neuralsim.window.feel import Feel
@@ -80,13 +80,14 @@ class WindowDrive(DriveLoop):
         self.menu.changed = self._menu_changed
         self._was_paused = False  # before the menu was opened
         self.inputs = Inputs(self.act, self.window.choose, autopilot=options.autopilot)
-        self.inputs.axes = {name: Axes(**each.model_dump()) for name, each in chosen.axes.items()}
+        self.inputs.axes = dict(chosen.axes)
         self._begun = time.monotonic()
         self._pages = PauseMenu(self)
         self.feel = Feel(chosen, self.window.jolt)
         self._follow_settings()
         self.state = HudState(model=options.model)
         self._record_path = options.record  # where the next recording goes; None: none is wanted
+        self._recording: DriveRecording | None = None  # that R began
         self._recording_clock = 0.0  # seconds of pauses, taken out of the recording
         self._resting = False  # the simulation was paused since the last picture
         self._last: PaintedFrame | None = None
@@ -114,10 +115,11 @@ class WindowDrive(DriveLoop):
                 wanted = inputs.control(now - looked, self._last.frame.ego.speed if self._last else 0.0)
                 wanted.rgb = self.window.needs_rgb or session.wants_picture
                 wanted.camera = inputs.camera(wanted.reverse and self.settings.reversing_view)
-                wanted.chart = self.hud.minimap.chart.name if self.hud.minimap.chart else ""
+                wanted.chart = self.hud.minimap.chart.name if self.hud.minimap.chart else "?"
                 pause = _CALM if wanted == before else _BUSY
                 looked = now
                 session.paused = self.feel.sound.muted = wanted.paused
+                self.feel.sound.heard.horn = inputs.holds("horn")  # at once, whatever the pictures do
                 self._resting = self._resting or wanted.paused
                 self.controls.send(wanted, session.controls)
                 picture = session.take(0.0)
@@ -142,6 +144,7 @@ class WindowDrive(DriveLoop):
                     drawn = now
         finally:
             self.feel.sound.stop()
+            self._stop_recording()
             self._remember()
             self.window.close()
 
@@ -198,7 +201,7 @@ class WindowDrive(DriveLoop):
         self._resting = False
         self._fill_state()
         device = self.inputs.device
-        said = self.feel.frame(picture.frame, self.inputs.holds("horn"), device.joystick if device else None)
+        said = self.feel.frame(picture.frame, device.joystick if device else None)
         if said:
             self.hud.notify(said)
         self._teach(picture.frame)
@@ -279,8 +282,9 @@ class WindowDrive(DriveLoop):
             state.graph = meter.stages(_GRAPH)
         state.warping = self._warping
         state.paused, state.reverse = wanted.paused, wanted.reverse
-        state.recording = self.recorded_seconds if self.recorder is not None else None
-        state.recorded_to = str(self.recorder.path) if self.recorder is not None else ""
+        writing = self._recording or self.recorder
+        state.recording = self.recorded_seconds if writing is not None else None
+        state.recorded_to = str(writing.path) if writing is not None else ""
         state.device = self.inputs.device_name
         state.units = self.settings.units
 
@@ -294,24 +298,34 @@ class WindowDrive(DriveLoop):
             if self._record_path is not None:
                 path, self._record_path = self._record_path, None
                 self._recording_clock = 0.0
-                self.start_recording(path, picture)
+                if path.suffix:
+                    self.start_recording(path, picture)
+                else:  # R: all of it, into a folder
+                    self._recording, self._recorded_since = (
+                        DriveRecording(path, picture, self.session),
+                        time.monotonic(),
+                    )
                 self.hud.notify(f"Recording to {path}")
-            if self.recorder is not None:
-                self.recorder.write(picture.neural, picture.frame.stamps["displayed"] / 1e9 - self._recording_clock)
-                if self.recorder.error is not None:
-                    raise RecordingError(self.recorder.error)
+            seconds = picture.frame.stamps["displayed"] / 1e9 - self._recording_clock
+            if self._recording is not None:
+                self._recording.write(picture, seconds)
+            elif self.recorder is not None:
+                self.recorder.write(picture.neural, seconds)
+            writing = self._recording or self.recorder
+            if writing is not None and writing.error is not None:
+                raise RecordingError(writing.error)
         except RecordingError as error:
             logger().warning(error)
             self.hud.notify("Recording stopped: see the terminal")
             self._stop_recording()
 
     def _stop_recording(self) -> Path | None:
-        if self.recorder is None:
+        writing = self._recording or self.recorder
+        if writing is None:
             return None
-        path = self.recorder.path
-        self.recorder.close()
-        self.recorder = None
-        return path
+        writing.close()
+        self._recording = self.recorder = None
+        return writing.path
 
     def act(self, command: str) -> None:
         """Carry out what a key asks for (``Inputs`` has already changed what it says to the bridge)."""
@@ -339,19 +353,19 @@ class WindowDrive(DriveLoop):
         elif command == "graph":
             self.hud.graph = not self.hud.graph
         elif command == "guide":
-            self._next_guide()
+            self.hud.notify(self.session.next_guide())
         elif command == "late_warp":
             self._warping = not self._warping
             self.hud.notify("Late warp on" if self._warping else "Late warp off")
         elif command == "style":
-            self._next_style()
+            self.hud.notify(self.session.next_style())
         elif command == "edit":
             session = self.session
             session.remap = following(session.remap, Remap.parse(self.options.remap or ""))
             self.hud.notify(f"Edit: {session.remap.words or 'none'}")
         elif command == "record":
-            if self.recorder is None:
-                self._record_path = self.options.recordings / time.strftime("drive-%Y%m%d-%H%M%S.mp4")
+            if self.recorder is None and self._recording is None:
+                self._record_path = self.options.recordings / time.strftime("drive-%Y%m%d-%H%M%S")
             else:
                 self.hud.notify(f"Saved {self._stop_recording()}")
         elif command in ("screenshot", "screenshot_dressed"):
@@ -369,23 +383,6 @@ class WindowDrive(DriveLoop):
             self.hud.notify(f"{self.inputs.device_name} connected")
         elif command == "unplugged":
             self.hud.notify("Controller unplugged")
-
-    def _next_guide(self) -> None:
-        session = self.session
-        if not follows_picture(session.options.model, GUIDES[0]):
-            self.hud.notify("This model takes no guide")
-            return
-        session.guide = GUIDES[(GUIDES.index(session.guide) + 1) % len(GUIDES)]
-        self.hud.notify(f"Guide: {session.guide}")
-
-    def _next_style(self) -> None:
-        session = self.session
-        if not session.styles:
-            self.hud.notify("No styles to choose from")
-            return
-        styles = [None, *session.styles]
-        session.style = styles[(styles.index(session.style) + 1) % len(styles)]
-        self.hud.notify(f"Style: {session.style or 'of the weather'}")
 
     def _open_menu(self) -> None:
         """Pause and offer what there is; what has nothing to lose yet is left at once."""
@@ -419,8 +416,7 @@ class WindowDrive(DriveLoop):
     def keep_axes(self, axes: Axes) -> None:
         """Read the device by these axes, now and whenever it is plugged in."""
         self.inputs.calibrate(axes)
-        calibrated = settings.CalibratedAxes(**asdict(axes))
-        self.choose("axes", {**self.settings.axes, self.inputs.device_name: calibrated})
+        self.choose("axes", {**self.settings.axes, self.inputs.device_name: axes})
 
     def apply_choices(self) -> None:
         """Start the simulator anew where what was chosen needs that; the window stays."""

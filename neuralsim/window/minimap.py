@@ -12,6 +12,7 @@ from bridge.messages import Chart, Frame
 from neuralsim.window.drawing import AMBER, BLUE, BODY, DARK, EDGE, GREEN, MARGIN, RED, SMALL, SOFT, WHITE, Pen
 
 _SMALL_METRES = 130.0  # that the small map shows across
+_GONE = 40.0  # m
 _ROAD = (92, 102, 116)
 _CAR, _FOOT = (250, 188, 64), (122, 214, 255)
 
@@ -40,6 +41,23 @@ class _Projection:
         return self.x + c * ahead - s * right, self.y + s * ahead + c * right
 
 
+class _Around:
+    """The lines of a chart near a place: found again when one has gone some way from there."""
+
+    def __init__(self, chart: Chart, x: float, y: float) -> None:
+        self._chart, self._x, self._y = chart, x, y
+        reach = _SMALL_METRES + _GONE
+        self.lines: list[tuple[np.ndarray, float]] = []
+        for line, width in zip(chart.lines, chart.widths[:, 0].tolist(), strict=True):
+            near = np.flatnonzero(np.abs(line - (x, y)).max(axis=1) < reach)
+            if len(near):
+                self.lines.append((line[max(near[0] - 1, 0) : near[-1] + 2], width))
+
+    def holds(self, chart: Chart, x: float, y: float) -> bool:
+        """Whether it is still good for a place."""
+        return chart is self._chart and abs(x - self._x) < _GONE and abs(y - self._y) < _GONE
+
+
 class Minimap:
     """Draws ``chart`` once it has come. ``large``: over the whole view, north up, to click where to go."""
 
@@ -50,6 +68,8 @@ class Minimap:
         self._at: _Projection | None = None  # of what was drawn last
         self._box = pygame.Rect(0, 0, 0, 0)
         self._drawn: tuple[tuple[object, ...], pygame.Surface] | None = None  # the large map's roads
+        self._small: tuple[tuple[object, ...], pygame.Surface] | None = None  # the small map of a frame
+        self._around: _Around | None = None
 
     def clicked(self, at: tuple[int, int]) -> tuple[float, float] | None:
         """The place (m) that was pointed at on the large map; a click on the small one makes it large."""
@@ -77,16 +97,16 @@ class Minimap:
         self._box = box
         middle = float(box.centerx), box.top + 0.64 * side
         self._at = _Projection(ego[0, 3], ego[1, 3], heading, side / _SMALL_METRES, middle)
-        inside = box.inflate(-2, -2)
-        target.set_clip(inside)
-        near = [
-            (line, width)
-            for line, width in zip(self.chart.lines, self.chart.widths[:, 0].tolist(), strict=True)
-            if np.hypot(*(line - ego[:2, 3]).T).min() < _SMALL_METRES
-        ]
-        self._roads(target, near, self._at)
-        self._movers(target, pen, frame, heading)
-        target.set_clip(None)
+        key = id(frame), frame.sequence, box.size, id(self.chart)
+        if self._small is None or self._small[0] != key:  # once a frame, however often that is shown
+            card = pygame.Surface(box.size, pygame.SRCALPHA)
+            shown, self._at = self._at, replace(self._at, middle=(middle[0] - box.left, middle[1] - box.top))
+            if self._around is None or not self._around.holds(self.chart, ego[0, 3], ego[1, 3]):
+                self._around = _Around(self.chart, ego[0, 3], ego[1, 3])
+            self._roads(card, self._around.lines, self._at)
+            self._movers(card, pen, frame, heading)
+            self._at, self._small = shown, (key, card)
+        target.blit(self._small[1], box)
         self._north(target, pen, box, heading)
         if frame.route_left > 0.0:
             words = f"{frame.route_left / 1000.0:.1f} km" if frame.route_left >= 950.0 else f"{frame.route_left:.0f} m"
@@ -128,9 +148,15 @@ class Minimap:
 
     @staticmethod
     def _roads(target: pygame.Surface, lines: list[tuple[np.ndarray, float]], at: _Projection) -> None:
-        for line, width in lines:
-            points = at(line)
-            pygame.draw.lines(target, _ROAD, False, points.tolist(), max(round(0.9 * width * at.scale), 1))
+        if not lines:
+            return
+        points = at(np.concatenate([line for line, _ in lines]))
+        ends = np.cumsum([len(line) for line, _ in lines]).tolist()
+        begin = 0
+        for end, (_, width) in zip(ends, lines, strict=True):
+            if end - begin > 1:
+                pygame.draw.lines(target, _ROAD, False, points[begin:end], max(round(0.9 * width * at.scale), 1))
+            begin = end
 
     def _movers(self, target: pygame.Surface, pen: Pen, frame: Frame, heading: float) -> None:
         """The way, everybody around, and the ego above all."""

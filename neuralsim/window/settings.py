@@ -18,6 +18,7 @@ from bridge.size import Size
 from neuralsim.guide import Guide
 from neuralsim.runtimes import cache
 from neuralsim.session.options import DriveOptions
+from neuralsim.window.inputs import Axes
 
 Units = Literal["km/h", "mph"]
 Share = Annotated[float, number(0.0, 1.0, "a share from 0 to 1")]
@@ -31,22 +32,6 @@ QUALITIES: dict[Quality, Size] = {"fast": Size(384, 192), "balanced": Size(512, 
 Traffic = Literal["none", "light", "usual", "dense"]
 #: Vehicles and people on foot.
 CROWDS: dict[Traffic, tuple[int, int]] = {"none": (0, 0), "light": (8, 6), "usual": (20, 12), "dense": (45, 40)}
-
-
-class CalibratedAxes(BaseModel):
-    """The axes of a wheel or gamepad, as ``neuralsim.window.inputs.Axes``."""
-
-    model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
-
-    steer: int
-    throttle: int
-    brake: int
-    rest: float = -1.0
-    left: float = -1.0
-    right: float = 1.0
-    pressed: float | None = None
-    brake_rest: float | None = None
-    brake_pressed: float | None = None
 
 
 class CockpitSettings(BaseModel):
@@ -96,7 +81,7 @@ class CockpitSettings(BaseModel):
     """How sharply the car turns while a key is held, 0.3 to 2: 1 is 4.5 m/s2 across at any speed."""
     keys: dict[str, str] = Field(default_factory=dict)
     """Other keys than at first, such as {horn: k, camera: c}; the menu lists the actions."""
-    axes: dict[str, CalibratedAxes] = Field(default_factory=dict)
+    axes: dict[str, Axes] = Field(default_factory=dict)
     """Calibrated wheels and gamepads, by their names."""
 
     def applied(self, options: DriveOptions) -> DriveOptions:

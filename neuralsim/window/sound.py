@@ -40,13 +40,13 @@ class Heard:
     horn: bool = False
 
     @staticmethod
-    def of(ego: Ego, before: Heard, across: float, horn: bool) -> Heard:
+    def of(ego: Ego, before: Heard, across: float) -> Heard:
         """Of the ego, with ``across`` m/s^2 of lateral acceleration; levels follow softly from ``before``."""
         speed = abs(ego.speed)
         sliding = min(max((abs(across) - _GRIP) / 3.0, 0.0), 1.0)
         locked = 1.0 if (ego.hand_brake or ego.brake > 0.95) and speed > 4.0 else 0.0
         squeal = before.squeal + 0.4 * (max(sliding, locked) - before.squeal)
-        return Heard(speed, ego.throttle, ego.gear, squeal, horn)
+        return Heard(speed, ego.throttle, ego.gear, squeal, before.horn)
 
 
 def revolutions(speed: float, gear: int, throttle: float) -> float:

@@ -12,6 +12,7 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 
 from bridge.process import presets
+from bridge.process.parser import unknown
 from bridge.process.settings import Key, Problem, dotted, line_of, problems
 from bridge.untrusted import files, limits, names
 from scenarios.language.conditions import EGO, StepState
@@ -60,6 +61,20 @@ class LoadedScenario:
     def error(self, message: str, *key: str | int) -> ScenarioError:
         """A mistake that only shows when it is played, at the line of ``key``."""
         return first_error(self.path, [Problem(line_of(self._lines, key), dotted(key), message)])
+
+
+def check_blueprints(loaded: LoadedScenario) -> None:
+    """``ScenarioError`` for the first actor whose blueprint the embedded town does not have, before anything starts."""
+    from bridge.town.core import blueprint_library  # not while it is CARLA's
+
+    known = blueprint_library.names()
+    scenario = loaded.scenario
+    named: list[tuple[str, Key]] = [(scenario.ego.blueprint, ("ego",))]
+    named += [(actor.blueprint, ("actors", number)) for number, actor in enumerate(scenario.actors)]
+    for blueprint, key in named:
+        if blueprint not in known:
+            alike = [name for name in known if name.partition(".")[0] == blueprint.partition(".")[0]]
+            raise loaded.error(unknown("blueprint", blueprint, alike), *key, "blueprint")
 
 
 def load(path: str | Path) -> LoadedScenario:

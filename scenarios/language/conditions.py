@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 EGO = "ego"
 Name = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_-]{0,40}$")]
@@ -269,11 +269,23 @@ class StepState(Model):
     state: Literal["begun", "done"] = "done"
 
 
+class FromThenOn(Model):
+    """``time: {above: 4}``, as other conditions are written: the same as ``time: 4``."""
+
+    above: Seconds
+
+
+def _from_then_on(value: Any) -> Any:
+    return value["above"] if isinstance(value, dict) and value.keys() == {"above"} else value
+
+
 class When(Model):
     """Conditions that must all hold at the same tick."""
 
-    time: Seconds | None = None
-    """Seconds since the beginning."""
+    time: Annotated[
+        Seconds | None, BeforeValidator(_from_then_on, json_schema_input_type=Seconds | FromThenOn | None)
+    ] = None
+    """Seconds since the beginning, from which on it holds; `{above: 4}` is the same as `4`."""
     after: Seconds | None = None
     """Seconds since the step before began."""
     distance: Near | None = None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from math import pi
 from pathlib import Path
@@ -9,12 +10,15 @@ from pathlib import Path
 import carla
 import numpy as np
 import pytest
+from pydantic import ValidationError
 
 from bridge.carla_client.autopilot import Autopilot
+from bridge.town.assets.templates import templates
+from bridge.town.core import blueprint_library
 from bridge.town.opendrive import towns
 from scenarios.engine.assertions import AssertionMonitor
 from scenarios.engine.executors import Script
-from scenarios.engine.loader import ScenarioError, load
+from scenarios.engine.loader import ScenarioError, check_blueprints, load
 from scenarios.engine.road import LaneInvasionDetector, PlaceFinder, RouteProgress
 from scenarios.engine.routes import Approach
 from scenarios.engine.snapshot import ActorState, CollisionRecord, Invasion, Snapshot, gap, holds
@@ -61,6 +65,26 @@ def test_there_are_the_scenes_of_daily_driving():
         "large_junction", "motorway_merge", "village_at_dusk", "dense_traffic", "door_zone", "long_loop",
     }  # fmt: skip
     assert wanted <= {path.stem for path in FILES}
+
+
+def test_a_blueprint_that_there_is_not_is_found_before_anything_starts(tmp_path: Path):
+    path = tmp_path / "typo.yaml"
+    text = (FOLDER / "following.yaml").read_text(encoding="utf-8")
+    line = next(n for n, words in enumerate(text.splitlines(), 1) if "blueprint:" in words)
+    path.write_text(re.sub(r"blueprint: \S+", "blueprint: vehicle.audi.ttt", text, count=1), encoding="utf-8")
+    with pytest.raises(ScenarioError, match=rf"typo.yaml:{line}: .*unknown blueprint 'vehicle.audi.ttt'; did you mean"):
+        check_blueprints(load(path))
+    for file in FILES:
+        check_blueprints(load(file))
+    of_the_town = blueprint_library.blueprints(list(templates().vehicles))
+    spawned = {name for name in of_the_town if name.startswith(("vehicle.", "walker.", "static.prop"))}
+    assert set(blueprint_library.names()) == spawned
+
+
+def test_a_time_may_be_written_as_other_conditions_are():
+    assert When.model_validate({"time": {"above": 4}}) == When.model_validate({"time": 4})
+    with pytest.raises(ValidationError):
+        When.model_validate({"time": {"below": 4}})
 
 
 def test_the_json_schema_is_the_one_committed():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bridge.town.assets.car_shapes import CARS
 from bridge.town.assets.people_meshes import KINDS
 from bridge.town.assets.prop_meshes import BOXES
 from bridge.town.core.sensor_blueprints import blueprints as sensors
@@ -100,6 +101,11 @@ WALKER_CONTROLLER = Blueprint("controller.ai.walker", "controller,ai,walker", (A
 def traffic_sign(kind: str) -> Blueprint:
     """What CARLA calls a sign: ``kind`` is "stop", "yield" or "speed_limit.50"."""
     return Blueprint(f"traffic.{kind}", f"traffic,{kind.partition('.')[0]}")
+
+
+def names() -> tuple[str, ...]:
+    """Of all vehicles, walkers and props that the town has, without building any of them."""
+    return tuple(sorted({*CARS, *BASE_TYPES, *ALIASES, *WALKERS, *PROPS}))
 
 
 def blueprints(vehicles: list[str]) -> dict[str, Blueprint]:

@@ -11,8 +11,8 @@ from bridge.tags import Tag
 from neuralsim.evaluation.upscaling import distance, gradient, outlines
 from neuralsim.renderer.neural_renderer import ModelError, NeuralRenderer
 from neuralsim.renderer.upscaling import TemporalUpscaler, window_of
+from neuralsim.session.child_options import bridge_options
 from neuralsim.session.options import DriveOptions
-from neuralsim.session.session import bridge_options
 
 W, H, WINDOW = 320, 64, 128
 

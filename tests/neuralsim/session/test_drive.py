@@ -6,6 +6,7 @@ import contextlib
 import json
 import math
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -21,11 +22,13 @@ from bridge import tags
 from bridge.messages import STAMPS, Camera, Frame, Lamp
 from neuralsim.base import machine
 from neuralsim.recording.mp4 import Mp4Writer, RecordingError
+from neuralsim.recording.reader import RecordingReader
 from neuralsim.renderer import views
 from neuralsim.session import lamps, metrics
+from neuralsim.session.drive_recording import DriveRecording
 from neuralsim.session.options import DriveOptions
 from neuralsim.session.processes import Child, ProcessError, Processes, alive, free_port
-from neuralsim.session.session import DriveSession, painting_threads, sustainable_rate
+from neuralsim.session.session import DriveSession, PaintedFrame, painting_threads, sustainable_rate
 
 ROOT = Path(__file__).resolve().parents[3]
 
@@ -233,6 +236,7 @@ class Driven:
             [*command, *arguments],
             cwd=folder,
             env=os.environ | {"PYTHONPATH": str(ROOT)},
+            stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
         )
@@ -304,10 +308,15 @@ def test_same_seed_gives_the_same_video_to_the_byte(tmp_path: Path):
 
 
 def test_headless_drive_follows_the_road_and_writes_everything(tmp_path: Path):
-    driven = Driven(tmp_path, "--frames", "80", "--size", "256x128", "--record", "d.mp4", "--report", "r.json")
-    errors = driven.process.communicate(timeout=120)[1]
+    driven = Driven(tmp_path, "--frames", "80", "--size", "256x128", "--record", "d.mp4", "--report", "new/r.json")
+    said, errors = driven.process.communicate(timeout=120)
     assert driven.process.returncode == 0, errors
-    written = json.loads((tmp_path / "r.json").read_text())
+    made, summary = said.splitlines()
+    assert made == "new: this folder was made"
+    assert re.fullmatch(r"80 frames, \d+\.\d a second, \d+ ms \(p95 \d+\); wrote d.mp4, new/r.json, .*", summary), (
+        summary
+    )
+    written = json.loads((tmp_path / "new" / "r.json").read_text())
     assert {"frames", "seconds", "fps", "dropped", "latency_ms", "input_to_photon_ms", "stage_ms"} <= written.keys()
     assert {"runtime", "model", "size", "host", "bound_by", "memory_mb"} <= written.keys()
     assert (written["frames"], written["dropped"], written["size"]) == (80, 0, "256x128")
@@ -481,3 +490,33 @@ def test_a_process_that_is_begun_later_says_what_it_does():
     assert child.wait_ready(20.0, lambda: False, said.append) == 3
     assert said == ["Building", ""]
     child.process.wait(10)
+
+
+def test_a_drive_recorded_by_hand_can_be_read_again(tmp_path: Path):
+    session = DriveSession(DriveOptions(model="tags", town="hamlet"))
+    planes = {
+        "tag": np.ones((32, 64), np.uint8),
+        "instance": np.zeros((32, 64), np.uint16),
+        "depth": np.full((32, 64), 9.0, np.float32),
+        "motion": np.zeros((32, 64, 2), np.float16),
+        "rgb": np.zeros((32, 64, 3), np.uint8),  # the window looked at it; it is not recorded
+    }
+    recording = None
+    for n in range(12):
+        frame = Frame(n, n, n / 30.0, Camera(64, 32, 70.0, np.eye(4)), planes)
+        picture = PaintedFrame(frame, np.full((32, 64, 3), 20 * n, np.uint8))
+        recording = recording or DriveRecording(tmp_path / "drive-1", picture, session)
+        recording.write(picture, n / 30.0)
+        planes["tag"][:] = n  # the bridge uses the memory again
+        time.sleep(0.02)
+    assert recording is not None
+    recording.close()
+    assert recording.error is None
+    with RecordingReader(tmp_path / "drive-1" / "recording.mcap") as reader:
+        assert len(reader) >= 6
+        assert reader.about["town"] == "hamlet"
+        first = reader.read(0)
+        assert (first.planes["tag"] == 1).all()
+        assert {"tag", "instance", "depth", "motion"} == set(first.planes)
+    with av.open(str(tmp_path / "drive-1" / "video.mp4")) as video:
+        assert len(list(video.decode(video=0))) >= 6

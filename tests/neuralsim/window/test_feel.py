@@ -71,12 +71,12 @@ def test_a_collision_is_told_once_with_its_cause_and_shakes_as_hard_as_it_is():
     jolts: list[float] = []
     feel = Feel(CockpitSettings(), jolts.append)
     told = [(0, "", 0.0), (1, "pole", 2.0), (1, "pole", 2.0), (1, "pole", 6.0), (2, "car", 0.1), (0, "", 0.0)]
-    said = [feel.frame(frame, horn=False) for frame in frames(*told)]
+    said = [feel.frame(frame) for frame in frames(*told)]
     assert said == ["", "Collision 1: a pole, 7 km/h lost", "", "", "Collision 2: a car", ""]
     assert jolts == pytest.approx([0.2, 0.6])
     calm = Feel(CockpitSettings(jolts=False), jolts.append)
     for frame in frames(*told):
-        calm.frame(frame, horn=False)
+        calm.frame(frame)
     assert len(jolts) == 2
 
 
@@ -94,5 +94,5 @@ class Pad:
 def test_a_gamepad_shakes_with_it():
     pad, feel = Pad(), Feel(CockpitSettings(force_feedback=1.0), lambda strength: None)
     for frame in frames((0, "", 0.0), (1, "wall", 10.0), (1, "wall", 10.0)):
-        feel.frame(frame, horn=False, joystick=pad)  # type: ignore[arg-type]
+        feel.frame(frame, joystick=pad)  # type: ignore[arg-type]
     assert pad.shaken == [(1.0, 1.0, 500)]

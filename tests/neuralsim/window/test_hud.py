@@ -24,7 +24,7 @@ from neuralsim.window import settings
 from neuralsim.window.cards import HelpCard
 from neuralsim.window.drawing import LEGIBLE, Pen
 from neuralsim.window.hud import Hud, HudState
-from neuralsim.window.inputs import HELP
+from neuralsim.window.inputs import HELP, Axes
 from neuralsim.window.menu import Item, Menu, Page
 from neuralsim.window.minimap import Minimap
 from neuralsim.window.settings import CockpitSettings
@@ -375,7 +375,8 @@ def test_the_small_map_has_ahead_up_and_shows_way_and_traffic():
 def test_what_was_chosen_is_kept_in_a_file_that_explains_itself(tmp_path: Path):
     file = tmp_path / "deep" / "cockpit.yaml"
     assert settings.load(file) == CockpitSettings()
-    chosen = CockpitSettings(window=Size(640, 320), units="mph")
+    wheel = Axes(steer=3, throttle=1, brake=5, rest=1.0, left=0.9, right=-0.95)
+    chosen = CockpitSettings(window=Size(640, 320), units="mph", keys={"horn": "k"}, axes={"Odd wheel": wheel})
     settings.save(file, chosen)
     assert settings.load(file) == chosen
     lines = file.read_text(encoding="utf-8").splitlines()

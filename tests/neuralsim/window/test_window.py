@@ -20,6 +20,7 @@ import pygame
 import pytest
 
 from bridge.messages import Camera, Frame
+from neuralsim.recording.reader import RecordingReader
 from neuralsim.renderer.views import View
 from neuralsim.window import inputs, settings, sound
 from neuralsim.window.calibration import Calibration
@@ -444,12 +445,16 @@ class Person:
     def press(self, key: str) -> None:
         self.xdotool("key", key)
 
-    def resize(self, width: int, height: int) -> None:
+    def in_windows(self, *arguments: str) -> None:
+        """Call xdotool for each window of the process: helper windows that nothing can be done to may be among them."""
         search = ["xdotool", "search", "--pid", str(self.process.pid)]
         found = subprocess.run(search, env=self.environment, capture_output=True, text=True, check=True).stdout.split()
-        for window in found:  # helper windows that cannot be resized may be among them
-            size = ["xdotool", "windowsize", window, str(width), str(height)]
-            subprocess.run(size, env=self.environment, capture_output=True, check=False)
+        for window in found:
+            command = ["xdotool", *(each.format(window) for each in arguments)]
+            subprocess.run(command, env=self.environment, capture_output=True, check=False)
+
+    def resize(self, width: int, height: int) -> None:
+        self.in_windows("windowsize", "{}", str(width), str(height))
 
     def newest(self) -> dict:
         lines = self.log.read_text().splitlines() if self.log.exists() else []
@@ -488,11 +493,14 @@ class Person:
 
     def loudness(self, seconds: float = 0.4) -> float:
         """Of what is played from now on: deviation of samples, 0 .. 1."""
-        begin = self.audio.stat().st_size
-        time.sleep(seconds)
-        samples = np.frombuffer(self.audio.read_bytes()[begin // 2 * 2 :][: int(seconds * 2 * sound.RATE)], "<i2")
-        assert samples.size > 0.2 * seconds * sound.RATE, "nothing is played"
-        return float(samples.std()) / 32768.0
+        begin, wanted = self.audio.stat().st_size // 2 * 2, int(2 * seconds * sound.RATE)
+        end = time.monotonic() + 30.0
+        while self.audio.stat().st_size < begin + wanted:
+            assert time.monotonic() < end, "nothing is played"
+            time.sleep(0.05)
+        with self.audio.open("rb") as file:
+            file.seek(begin)
+            return float(np.frombuffer(file.read(wanted), "<i2").std()) / 32768.0
 
     def held(self) -> int:
         """Wait until frames have stopped coming for a second; the last one's sequence."""
@@ -506,10 +514,11 @@ class Person:
 
 
 @needs_display
+@pytest.mark.timeout(420)  # on a machine that is busy with other things as well
 def test_a_person_drives(display: str, tmp_path: Path):
     person = Person(display, tmp_path, "--size", "256x128", "--report", "r.json")
     try:
-        start = person.until(lambda line: True, timeout=60.0)
+        start = person.until(lambda line: True, timeout=150.0)
         assert start["speed"] == pytest.approx(0.0, abs=0.5)
 
         person.xdotool("keydown", "w")
@@ -538,7 +547,7 @@ def test_a_person_drives(display: str, tmp_path: Path):
         recordings = tmp_path / "recordings"
         person.press("r")
         end = time.monotonic() + 10.0
-        while not list(recordings.glob("*.mp4")):
+        while not list(recordings.glob("*/video.mp4")):
             assert time.monotonic() < end, "no recording"
             time.sleep(0.05)
         first = person.newest()["sequence"]
@@ -587,7 +596,9 @@ def test_a_person_drives(display: str, tmp_path: Path):
         before = person.newest()["collisions"]
         quiet = person.loudness()
         person.xdotool("keydown", "n")
-        assert person.loudness() > 1.4 * quiet  # the horn
+        end = time.monotonic() + 10.0
+        while person.loudness() <= 1.4 * quiet:  # the horn
+            assert time.monotonic() < end, "no horn"
         person.xdotool("keyup", "n", "keydown", "w")
         # straight ahead, until something is there
         hit = person.until(lambda line: line["collisions"] > before and not line["autopilot"], timeout=90.0)
@@ -606,22 +617,26 @@ def test_a_person_drives(display: str, tmp_path: Path):
         person.xdotool("keyup", "u")
         person.until(lambda line: line["camera"] == "bonnet")
         person.press("m")  # the map, over the whole window
-        person.xdotool("search", "--onlyvisible", "--pid", str(person.process.pid), "mousemove", "--window", "%1",
-                       "300", "120", "click", "1")  # fmt: skip
+        person.in_windows("mousemove", "--window", "{}", "300", "120")
+        person.xdotool("click", "1")
         person.until(lambda line: line["route_left"] > 10.0)
         person.press("Escape")
         person.press("End")
         person.press("Return")
         begun = time.monotonic()
-        errors = person.process.communicate(timeout=10)[1]
-        assert time.monotonic() - begun < 2.0
+        errors = person.process.communicate(timeout=30)[1]
+        crowd = max(os.getloadavg()[0] / (os.cpu_count() or 1), 1.0)  # who else wants the processors
+        assert time.monotonic() - begun < 2.0 * crowd
         assert person.process.returncode == 0
         assert not [line for line in errors.splitlines() if not line.startswith("CRITICAL: ")]  # SDL's, of its disk
         kept = settings.load(tmp_path / "config" / "cockpit.yaml")
         assert (kept.window, kept.fullscreen, kept.full_hud) == ((640, 320), False, False)
         assert (kept.units, kept.tutorial) == ("mph", False)  # the first steps were taken, or left
-        with av.open(str(next(recordings.glob("*.mp4")))) as file:
+        with av.open(str(next(recordings.glob("*/video.mp4")))) as file:
             assert len(list(file.decode(video=0))) >= 5
+        with RecordingReader(next(recordings.glob("*/recording.mcap"))) as reader:
+            assert len(reader) >= 5
+            assert {"tag", "depth", "motion"} <= set(reader.read(0).planes)
         written = json.loads((tmp_path / "r.json").read_text())
         assert written["input_to_photon_ms"]["p50"] > 0.0
     finally:

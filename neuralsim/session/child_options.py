@@ -1,0 +1,68 @@
+"""What a drive tells the processes that it starts."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from bridge.carla_client.options import BridgeOptions
+from bridge.link.transport import control_endpoint
+from bridge.town.carla_server.options import TownOptions
+from neuralsim import zoo
+from neuralsim.session.options import TAGS, DriveOptions
+
+PAINTING = ("tag", "instance", "depth", "motion")  # planes that painting needs
+
+
+def follows_picture(model: str, guide: str) -> bool:
+    """Does ``model`` paint after the simulator's own picture, as ``guide`` wants it?"""
+    if model == TAGS or guide != "picture":
+        return False
+    try:
+        return "guide" in zoo.load(model).inputs
+    except zoo.ModelError:
+        return False  # loading it says what is wrong
+
+
+def town_options(options: DriveOptions) -> TownOptions:
+    """Options of a drive's town server."""
+    return TownOptions(
+        port=0,
+        town=(options.town,),
+        seed=options.seed,
+        vehicles=options.vehicles,
+        walkers=options.walkers,
+        with_parent=True,
+        json_lines=True,
+    )
+
+
+def bridge_options(options: DriveOptions, server: str, frames: str, *, fps: float, lockstep: bool) -> BridgeOptions:
+    """Options of a drive's bridge; what is not set is left to its scenario, or to its defaults.
+
+    Args:
+        options: Of the drive.
+        server: HOST:PORT of the simulator.
+        frames: Endpoint that frames are published on.
+        fps: Simulated ticks per second.
+        lockstep: Whether each frame is acknowledged.
+    """
+    planes = options.planes
+    if planes is None and lockstep and follows_picture(options.model, options.guide):
+        planes = (*PAINTING, "rgb")  # from the first frame on; a window asks for it when it can show it
+    asked: dict[str, Any] = {"planes": planes, "weather": options.weather, "scenario": options.scenario}
+    return BridgeOptions(
+        carla=server,
+        publish=frames,
+        control=control_endpoint(frames),
+        size=options.shown,
+        jitter=options.show is not None,
+        fps=fps,
+        seed=options.seed,
+        hand_over_at=options.hand_over_at,
+        autopilot=options.autopilot,
+        lockstep=lockstep,
+        realtime=not lockstep,
+        with_parent=True,
+        json_lines=True,
+        **{name: value for name, value in asked.items() if value is not None},
+    )
