@@ -9,7 +9,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 ARGS ?=
 
-.PHONY: drive test test-all test-faults fuzz soak wheel-test docs lint ruff lock clean
+.PHONY: drive test test-all test-faults fuzz soak wheel-test docs lint ruff lock sbom clean
 .DEFAULT_GOAL := drive
 
 drive: $(VENV)/.drive
@@ -74,7 +74,7 @@ $(VENV)/.drive: requirements.txt requirements/drive.txt pyproject.toml | $(BIN)/
 	@touch $@
 
 $(VENV)/.dev: $(VENV)/.drive $(addprefix requirements/,train.txt torch.txt dev.txt)
-	@$(FIRST_DRIVE) >/dev/null 2>&1 & \
+	@$(FIRST_DRIVE) >$(VENV)/first_drive.log 2>&1 & \
 	  $(LOCKED) -r requirements/train.txt -r requirements/dev.txt && $(PIP) -r requirements/torch.txt && wait
 	@touch $@
 
@@ -86,6 +86,15 @@ $(VENV)/.docs: $(VENV)/.drive requirements/docs.txt
 lock: | $(BIN)/python
 	$(PIP) uv==0.13.9
 	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python requirements/lock.py $(ARGS)
+
+# What a drive has installed, with licences and what needs what, for tools that watch supply chains (CycloneDX 1.6).
+# The tool has an environment of its own: it is no part of what it lists.
+sbom: $(VENV)/.drive
+	$(PYTHON) -m venv build/sbom
+	build/sbom/bin/python -m pip install --quiet --disable-pip-version-check cyclonedx-bom==7.5.0
+	build/sbom/bin/python -m cyclonedx_py environment --pyproject pyproject.toml --mc-type application \
+	  --output-reproducible -o build/sbom.cdx.json $(BIN)/python
+	@echo build/sbom.cdx.json
 
 clean:
 	rm -rf $(VENV) build site *.egg-info

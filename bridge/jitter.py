@@ -1,4 +1,4 @@
-"""Shifts of the projection by parts of a pixel, another one in each frame, for whoever averages frames.
+"""Shifts of the projection by parts of a pixel, another one in each frame, for accumulation over frames.
 
 Halton's sequence in bases 3 and 5 (Halton, 1960), fifteen points long and centred, so that their
 mean is the middle of the pixel. Pixels that are looked at in every second or fourth frame only see evenly

@@ -1,30 +1,30 @@
 """The messages between bridge and renderer: dataclasses here, msgpack header and raw planes on the wire.
 
-A frame is a ZeroMQ multipart message ``[topic, header, plane, plane, ...]``. The header is a msgpack map whose first
-entry is the protocol version; ``header["planes"]`` lists ``[name, dtype, shape, codec]`` of the raw C-order
-little-endian planes that follow, in their order. A control is a message of one part, a msgpack map. Objects travel as
-columns (one binary string per field), since a list of 64 poses as numbers costs more than all the rest.
+A frame is a ZeroMQ multipart message ``[topic, header, plane, plane, ...]``. The header is a msgpack map: ``protocol``,
+the fields of :class:`Frame` by name, and in the place of its planes ``[name, dtype, shape, codec]`` of the raw C-order
+little-endian planes that follow, in their order. A control is a message of one part, the fields of :class:`Control`
+and ``protocol``. Dataclasses are maps, a pose is the 128 bytes of its matrix.
 
-``unpack`` copies no plane: the arrays are views of the received buffers. Everything received is validated before use;
-anything wrong with it is a one-line ``ProtocolError``.
+``unpack`` copies no plane: the arrays are views of the received buffers. Everything received is checked against the
+types below, bounds included, before it is used; anything wrong with it is a one-line ``ProtocolError``.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
-from dataclasses import dataclass, field, fields
-from math import isfinite
-from typing import Any
+from dataclasses import asdict, dataclass, field
+from typing import Annotated, Any, Literal, get_type_hints
 
-import msgpack
+import msgspec
 import numpy as np
+from msgspec import Meta
 
 from bridge import jitter
 from bridge.geometry import focal_length
-from bridge.jitter import Jitter
 from bridge.size import MOST
 
-PROTOCOL = 1
+PROTOCOL = 2
 TOPIC = b"frame"
 
 #: Planes that the protocol knows: dtype on the wire and the shape behind (H, W).
@@ -37,9 +37,14 @@ PLANES: dict[str, tuple[str, tuple[int, ...]]] = {
 }
 UNKNOWN_MOTION = 65504.0  # px, the largest f16: marks pixels without known motion, which a model may estimate
 MAX_HEADER = 1 << 20  # bytes
-NOT_MSGPACK = (ValueError, TypeError, OverflowError, RecursionError, msgpack.UnpackException)  # what noise raises
-MAX_NAME = 64  # characters
 MAX_ITEMS = 4096  # objects, lamps, stamps, weather entries: each
+
+Count = Annotated[int, Meta(ge=0, le=(1 << 63) - 1)]
+Number = Annotated[float, Meta(ge=-1e300, le=1e300)]  # finite
+Shift = Annotated[float, Meta(ge=-1.0, le=1.0)]  # px
+Side = Annotated[int, Meta(ge=1, le=MOST)]  # px
+Name = Annotated[str, Meta(max_length=64)]
+Few = Meta(max_length=MAX_ITEMS)
 
 
 class ProtocolError(ValueError):
@@ -50,11 +55,13 @@ class ProtocolError(ValueError):
 class Camera:
     """A pinhole camera. Pixel (row i, column j) looks along the ray through (j + 0.5, i + 0.5), less ``jitter``."""
 
-    width: int
-    height: int
-    fov: float  # horizontal, degrees
+    width: Side
+    height: Side
+    fov: Annotated[float, Meta(ge=1.0, le=179.0)]  # horizontal, degrees
     pose: np.ndarray  # f64 (4, 4), world <- camera; x forward, y right, z up (UE, left-handed), metres
-    jitter: Jitter = jitter.NONE  # px (right, down) that this frame's picture is shifted by; motion does not contain it
+    jitter: tuple[Shift, Shift] = (
+        jitter.NONE
+    )  # px (right, down) that this frame's picture is shifted by; motion does not contain it
 
     @property
     def focal(self) -> float:
@@ -66,10 +73,10 @@ class Camera:
 class Ego:
     """State of the driven vehicle at capture."""
 
-    speed: float = 0.0  # m/s, signed along the vehicle's forward axis
-    steer: float = 0.0  # -1 left .. 1 right
-    throttle: float = 0.0  # 0 .. 1
-    brake: float = 0.0  # 0 .. 1
+    speed: Number = 0.0  # m/s, signed along the vehicle's forward axis
+    steer: Number = 0.0  # -1 left .. 1 right
+    throttle: Number = 0.0  # 0 .. 1
+    brake: Number = 0.0  # 0 .. 1
     hand_brake: bool = False
     gear: int = 0  # -1 reverse, 0 neutral, 1.. forward
     road_id: int = -1
@@ -83,10 +90,10 @@ class Ego:
 class MovingObject:
     """Pose and size of a moving object, keyed by its value in the ``instance`` plane."""
 
-    instance: int
-    tag: int
+    instance: Annotated[int, Meta(ge=0, le=0xFFFF)]
+    tag: Annotated[int, Meta(ge=0, le=0xFF)]
     pose: np.ndarray  # f64 (4, 4), world <- object (centre of its bounding box)
-    extent: tuple[float, float, float]  # half sizes, metres
+    extent: tuple[Number, Number, Number]  # half sizes, metres
 
 
 @dataclass
@@ -95,8 +102,8 @@ class Lamp:
 
     kind: str  # "traffic_light" | "brake"
     state: str  # "red" | "yellow" | "green" | "on"
-    box: tuple[float, float, float, float]  # left, top, right, bottom in pixels
-    depth: float  # metres
+    box: tuple[Number, Number, Number, Number]  # left, top, right, bottom in pixels
+    depth: Number  # metres
 
 
 @dataclass
@@ -108,20 +115,20 @@ class Frame:
     frame that this receiver was given before, both cameras taken without jitter; ``rgb`` u8 (H, W, 3), optional.
     """
 
-    sequence: int  # counts the bridge's published frames
-    sim_frame: int
-    sim_time: float  # s
+    sequence: Count  # counts the bridge's published frames
+    sim_frame: Count
+    sim_time: Number  # s
     camera: Camera
     planes: dict[str, np.ndarray]
     ego: Ego = field(default_factory=Ego)
-    control_seq: int = 0  # newest control already contained in this frame
-    stamps: dict[str, int] = field(default_factory=dict)  # ns, time.monotonic_ns of one host; see STAMPS
-    weather: dict[str, float] = field(default_factory=dict)  # carla.WeatherParameters by name
+    control_seq: Count = 0  # newest control already contained in this frame
+    stamps: Annotated[dict[str, int], Few] = field(default_factory=dict)  # ns, monotonic_ns of one host; see STAMPS
+    weather: Annotated[dict[str, Number], Few] = field(default_factory=dict)  # carla.WeatherParameters by name
     weather_name: str = ""
-    objects: list[MovingObject] = field(default_factory=list)
-    lamps: list[Lamp] = field(default_factory=list)
+    objects: Annotated[list[MovingObject], Few] = field(default_factory=list)
+    lamps: Annotated[list[Lamp], Few] = field(default_factory=list)
     scenario: str = ""
-    seed: int = 0
+    seed: Count = 0
     play: str = ""  # JSON of the scenario director's report at this tick, "" without one
     view: str = ""  # which of several cameras this is, "" the first or only one
     notice: str = ""  # a message for the driver, repeated for some frames
@@ -137,21 +144,21 @@ STAMPS = ("capture", "simulated", "sent", "received", "rendered", "displayed")
 class Control:
     """The driver's input, sent when it changes and at least ten times a second."""
 
-    sequence: int
-    stamp: int = 0  # ns, sender's time.monotonic_ns
-    throttle: float = 0.0  # 0 .. 1
-    brake: float = 0.0  # 0 .. 1
-    steer: float = 0.0  # -1 .. 1
+    sequence: Count
+    stamp: Count = 0  # ns, sender's time.monotonic_ns
+    throttle: Number = 0.0  # 0 .. 1
+    brake: Number = 0.0  # 0 .. 1
+    steer: Number = 0.0  # -1 .. 1
     hand_brake: bool = False
     reverse: bool = False
     autopilot: bool = False
-    respawn: int = 0  # counts requests, so that a lost message loses none
-    weather: int = 0  # counts requests for the next weather preset
+    respawn: Count = 0  # counts requests, so that a lost message loses none
+    weather: Count = 0  # counts requests for the next weather preset
     rgb: bool = False  # the window shows the simulator's own picture: send that plane
     paused: bool = False  # hold the simulation
     quit: bool = False  # the driver has left; the bridge may end
-    driver: str = ""  # who sends it, the same in all of a window's controls
-    leaving: bool = False  # the last one of this driver: somebody else may drive
+    driver: Name = ""  # who sends it, the same in all of a window's controls
+    leaving: bool = False  # the last one of this driver: another one may drive
 
 
 Buffer = bytes | bytearray | memoryview
@@ -176,34 +183,8 @@ def pack(frame: Frame) -> list[Any]:
             raise ValueError(f"plane {name!r} is not C-contiguous")
         described.append((name, dtype, plane.shape, "raw"))
         parts.append(plane)
-    objects, ego = frame.objects, frame.ego
-    header = {
-        "protocol": PROTOCOL,
-        "sequence": frame.sequence,
-        "sim_frame": frame.sim_frame,
-        "sim_time": frame.sim_time,
-        "camera": (camera.width, camera.height, camera.fov, _matrix_bytes(camera.pose)),
-        "jitter": camera.jitter,
-        "planes": described,
-        "ego": [_matrix_bytes(ego.pose) if name == "pose" else getattr(ego, name) for name in _EGO],
-        "control_seq": frame.control_seq,
-        "stamps": frame.stamps,
-        "weather": frame.weather,
-        "weather_name": frame.weather_name,
-        "objects": (
-            np.array([o.instance for o in objects], "<u2").tobytes(),
-            np.array([o.tag for o in objects], "u1").tobytes(),
-            b"".join([_matrix_bytes(o.pose) for o in objects]),
-            np.array([o.extent for o in objects], "<f8").tobytes(),
-        ),
-        "lamps": [(lamp.kind, lamp.state, lamp.box, lamp.depth) for lamp in frame.lamps],
-        "scenario": frame.scenario,
-        "seed": frame.seed,
-        "play": frame.play,
-        "view": frame.view,
-        "notice": frame.notice,
-    }
-    return [TOPIC, msgpack.packb(header), *parts]
+    header = {"protocol": PROTOCOL, **{name: getattr(frame, name) for name in _HEADER}, "planes": described}
+    return [TOPIC, _ENCODER.encode(header), *parts]
 
 
 def unpack(parts: Sequence[Buffer]) -> Frame:
@@ -213,221 +194,81 @@ def unpack(parts: Sequence[Buffer]) -> Frame:
     """
     if len(parts) < 2 or bytes(parts[0][:16]) != TOPIC:
         raise ProtocolError("not a frame: topic missing")
-    header = _decode(parts[1])
-    take = _Fields(header, "frame")
-    camera = _camera(take("camera", list))
-    camera.jitter = take.jitter()
-    planes = _planes(take("planes", list), parts[2:], camera)
-    return Frame(
-        sequence=take.count("sequence"),
-        sim_frame=take.count("sim_frame"),
-        sim_time=take.real("sim_time"),
-        camera=camera,
-        planes=planes,
-        ego=_ego(take("ego", list)),
-        control_seq=take.count("control_seq"),
-        stamps=take.table("stamps", int),
-        weather=take.table("weather", float),
-        weather_name=take("weather_name", str),
-        objects=_objects(take("objects", list)),
-        lamps=[_lamp(item) for item in take.items("lamps")],
-        scenario=take("scenario", str),
-        seed=take.count("seed"),
-        play=take.text("play"),
-        view=take.text("view"),
-        notice=take.text("notice"),
-    )
+    header = _decoded(_FRAMES, parts[1], "frame")
+    if not np.isfinite([header.camera.pose, header.ego.pose, *(moving.pose for moving in header.objects)]).all():
+        raise ProtocolError("frame: a pose is not finite")
+    values = {name: getattr(header, name) for name in _HEADER}
+    return Frame(**values, planes=_planes(header.planes, parts[2:], header.camera))
 
 
 def pack_control(control: Control) -> bytes:
     """The single part of a control message."""
-    return msgpack.packb({"protocol": PROTOCOL, **{name: getattr(control, name) for name in _CONTROL}})
+    return _ENCODER.encode({"protocol": PROTOCOL, **asdict(control)})
 
 
 def unpack_control(part: Buffer) -> Control:
     """The control in a message part, pedals and steering clipped to their range. Raises ``ProtocolError``."""
-    header = _decode(part)
-    take = _Fields(header, "control")
-    values: dict[str, Any] = {}
-    for name, default in _CONTROL.items():
-        if name in _SINCE_DRIVERS and name not in header:
-            values[name] = default
-        elif isinstance(default, str):
-            values[name] = take(name, str)
-            if len(values[name]) > MAX_NAME:
-                raise ProtocolError(f"control: {name} is longer than {MAX_NAME} characters")
-        elif isinstance(default, bool):
-            values[name] = take(name, bool)
-        elif isinstance(default, float):
-            values[name] = min(max(take.real(name), -1.0 if name == "steer" else 0.0), 1.0)
-        else:
-            values[name] = take.count(name)
-    return Control(**values)
+    control: Control = _decoded(_CONTROLS, part, "control")
+    control.throttle = min(max(control.throttle, 0.0), 1.0)
+    control.brake = min(max(control.brake, 0.0), 1.0)
+    control.steer = min(max(control.steer, -1.0), 1.0)
+    return control
 
 
-_SINCE_DRIVERS = ("driver", "leaving")  # that windows of before do not send
-_EGO = [f.name for f in fields(Ego)]
-_CONTROL: dict[str, Any] = {f.name: getattr(Control(0), f.name) for f in fields(Control)}
+def _plain(value: Any) -> Any:
+    """What msgpack has no type for: poses, and numbers of numpy."""
+    return np.ascontiguousarray(value, "<f8").tobytes() if isinstance(value, np.ndarray) else value.item()
 
 
-def _matrix_bytes(matrix: np.ndarray) -> bytes:
-    return np.ascontiguousarray(matrix, "<f8").tobytes()
-
-
-def _decode(part: Buffer) -> dict[str, Any]:
-    """The msgpack map in ``part``, of our version."""
-    if len(part) > MAX_HEADER:
-        raise ProtocolError(f"header of {len(part)} bytes is over {MAX_HEADER}")
-    try:
-        header = msgpack.unpackb(part, strict_map_key=True, max_ext_len=0)
-    except NOT_MSGPACK as error:
-        raise ProtocolError(f"header is not msgpack ({type(error).__name__})") from None
-    if not isinstance(header, dict):
-        raise ProtocolError("header is not a map")
-    version = header.get("protocol")
-    if type(version) is not int or version != PROTOCOL:
-        shown = version if type(version) is int else "unknown"
-        raise ProtocolError(f"protocol version {shown}, this side speaks {PROTOCOL}: update the older side")
-    return header
-
-
-class _Fields:
-    """Checked access to the entries of a decoded map."""
-
-    def __init__(self, values: dict[str, Any], what: str) -> None:
-        self._values, self._what = values, what
-
-    def __call__(self, name: str, kind: type) -> Any:
-        value = self._values.get(name)
-        if type(value) is not kind:
-            raise ProtocolError(f"{self._what}: {name} is {type(value).__name__}, not {kind.__name__}")
-        return value
-
-    def count(self, name: str) -> int:
-        value = self(name, int)
-        if not 0 <= value < 1 << 63:
-            raise ProtocolError(f"{self._what}: {name} is out of range")
-        return value
-
-    def text(self, name: str) -> str:
-        """A string that older bridges do not send."""
-        return self(name, str) if name in self._values else ""
-
-    def jitter(self) -> Jitter:
-        """The camera's shift, at most a pixel either way; bridges of before do not send one, and have none."""
-        if "jitter" not in self._values:
-            return jitter.NONE
-        value = self("jitter", list)
-        if len(value) != 2:
-            raise ProtocolError(f"{self._what}: jitter is not (right, down)")
-        right, down = (_real(part, f"{self._what}: jitter") for part in value)
-        if max(abs(right), abs(down)) > 1.0:
-            raise ProtocolError(f"{self._what}: jitter of more than a pixel")
-        return right, down
-
-    def real(self, name: str) -> float:
-        return _real(self._values.get(name), f"{self._what}: {name}")
-
-    def items(self, name: str) -> list[Any]:
-        value = self(name, list)
-        if len(value) > MAX_ITEMS:
-            raise ProtocolError(f"{self._what}: {name} has {len(value)} entries, over {MAX_ITEMS}")
-        return value
-
-    def table(self, name: str, kind: type) -> dict[str, Any]:
-        value = self(name, dict)
-        if len(value) > MAX_ITEMS:
-            raise ProtocolError(f"{self._what}: {name} has {len(value)} entries, over {MAX_ITEMS}")
-        for key, entry in value.items():
-            if type(key) is not str or (kind is int and type(entry) is not int):
-                raise ProtocolError(f"{self._what}: {name} is not a table of {kind.__name__}")
-            if kind is float:
-                _real(entry, f"{self._what}: {name}")
-        return value
-
-
-def _real(value: Any, what: str) -> float:
-    if type(value) not in (float, int) or not isfinite(value) or abs(value) > 1e300:
-        raise ProtocolError(f"{what} is not a finite number")
-    return float(value)
-
-
-def _matrix(value: Any, what: str) -> np.ndarray:
+def _pose(kind: type, value: Any) -> np.ndarray:
+    """The matrix in 128 bytes, as a view of them."""
     if type(value) is not bytes or len(value) != 128:
-        raise ProtocolError(f"{what}: a pose is 128 bytes")
-    matrix = np.frombuffer(value, "<f8").reshape(4, 4)
-    if not np.isfinite(matrix).all():
-        raise ProtocolError(f"{what}: pose is not finite")
-    return matrix
+        raise ValueError("A pose is 128 bytes")
+    return np.frombuffer(value, "<f8").reshape(4, 4)
 
 
-def _camera(value: list[Any]) -> Camera:
-    if len(value) != 4 or type(value[0]) is not int or type(value[1]) is not int:
-        raise ProtocolError("camera is not (width, height, fov, pose)")
-    width, height = value[0], value[1]
-    if not (1 <= width <= MOST and 1 <= height <= MOST):
-        raise ProtocolError(f"camera of {width}x{height} pixels is out of range")
-    fov = _real(value[2], "camera: fov")
-    if not 1.0 <= fov <= 179.0:
-        raise ProtocolError(f"camera: fov of {fov:g} degrees is out of range")
-    return Camera(width, height, fov, _matrix(value[3], "camera"))
+class _Version(msgspec.Struct):
+    protocol: Any
+
+
+_Described = Annotated[list[tuple[str, str, list[int], Literal["raw"]]], Meta(max_length=len(PLANES))]
+_HEADER = {
+    name: kind for name, kind in get_type_hints(Frame, include_extras=True).items() if name not in ("planes", "skipped")
+}
+_ENCODER = msgspec.msgpack.Encoder(enc_hook=_plain)
+_VERSIONS = msgspec.msgpack.Decoder(_Version)
+_FRAMES = msgspec.msgpack.Decoder(
+    msgspec.defstruct("Header", [*_HEADER.items(), ("planes", _Described)]), dec_hook=_pose
+)
+_CONTROLS = msgspec.msgpack.Decoder(Control)
+
+
+def _decoded(decoder: msgspec.msgpack.Decoder[Any], part: Buffer, what: str) -> Any:
+    """The message in ``part``, of our version. Raises ``ProtocolError``."""
+    if len(part) > MAX_HEADER:
+        raise ProtocolError(f"{what} header of {len(part)} bytes is over {MAX_HEADER}")
+    try:
+        version = _VERSIONS.decode(part).protocol
+        if type(version) is not int or version != PROTOCOL:
+            shown = version if type(version) is int else "unknown"
+            raise ProtocolError(f"protocol version {shown}, this side speaks {PROTOCOL}: update the older side")
+        return decoder.decode(part)
+    except ProtocolError:
+        raise
+    except (ValueError, RecursionError) as error:
+        raise ProtocolError(f"{what}: {error}") from None
 
 
 def _planes(described: list[Any], parts: Sequence[Buffer], camera: Camera) -> dict[str, np.ndarray]:
-    if len(described) != len(parts) or len(described) > len(PLANES):
+    if len(described) != len(parts):
         raise ProtocolError(f"{len(parts)} planes came, {len(described)} are described")
     planes: dict[str, np.ndarray] = {}
-    for entry, part in zip(described, parts, strict=True):
-        if type(entry) is not list or len(entry) != 4 or type(entry[0]) is not str or entry[0] not in PLANES:
-            raise ProtocolError("a plane is not described by (name, dtype, shape, codec)")
-        name, dtype, shape, codec = entry
-        known, tail = PLANES[name]
-        if name in planes or dtype != known or codec != "raw" or shape != [camera.height, camera.width, *tail]:
-            raise ProtocolError(f"plane {name!r} is not {np.dtype(known)} of the camera's size, raw, once")
-        count = camera.height * camera.width * (tail[0] if tail else 1)
-        size, came = count * np.dtype(known).itemsize, memoryview(part).nbytes
+    for (name, dtype, shape, _), part in zip(described, parts, strict=True):
+        known, tail = PLANES.get(name, ("", ()))
+        if name in planes or not known or dtype != known or shape != [camera.height, camera.width, *tail]:
+            raise ProtocolError(f"plane {name!r} is not known, or not of the camera's size and its own dtype, once")
+        size, came = np.dtype(known).itemsize * math.prod(shape), memoryview(part).nbytes
         if came != size:
             raise ProtocolError(f"plane {name!r} has {came} bytes, not {size}")
         planes[name] = np.frombuffer(part, known).reshape(shape)
     return planes
-
-
-def _ego(value: list[Any]) -> Ego:
-    if len(value) != len(_EGO):
-        raise ProtocolError(f"ego has {len(value)} fields, not {len(_EGO)}")
-    ego = Ego()
-    for name, entry in zip(_EGO, value, strict=True):
-        default = getattr(ego, name)
-        if name == "pose":
-            entry = _matrix(entry, "ego")
-        elif isinstance(default, float):
-            entry = _real(entry, f"ego: {name}")
-        elif type(entry) is not type(default):
-            raise ProtocolError(f"ego: {name} is {type(entry).__name__}, not {type(default).__name__}")
-        setattr(ego, name, entry)
-    return ego
-
-
-def _objects(value: list[Any]) -> list[MovingObject]:
-    if len(value) != 4 or not all(type(column) is bytes for column in value):
-        raise ProtocolError("objects are not four columns")
-    count = len(value[1])
-    if count > MAX_ITEMS or [len(column) for column in value] != [2 * count, count, 128 * count, 24 * count]:
-        raise ProtocolError("the columns of objects differ in length")
-    instances, tags = np.frombuffer(value[0], "<u2").tolist(), list(value[1])
-    poses, extents = np.frombuffer(value[2], "<f8").reshape(-1, 4, 4), np.frombuffer(value[3], "<f8").reshape(-1, 3)
-    if not (np.isfinite(poses).all() and np.isfinite(extents).all()):
-        raise ProtocolError("objects: a pose or an extent is not finite")
-    return [
-        MovingObject(instance, tag, pose, (x, y, z))
-        for instance, tag, pose, (x, y, z) in zip(instances, tags, poses, extents.tolist(), strict=True)
-    ]
-
-
-def _lamp(value: Any) -> Lamp:
-    if type(value) is not list or len(value) != 4 or type(value[0]) is not str or type(value[1]) is not str:
-        raise ProtocolError("a lamp is not (kind, state, box, depth)")
-    if type(value[2]) is not list or len(value[2]) != 4:
-        raise ProtocolError("a lamp's box is not four numbers")
-    left, top, right, bottom = (_real(edge, "lamp: box") for edge in value[2])
-    return Lamp(value[0], value[1], (left, top, right, bottom), _real(value[3], "lamp: depth"))

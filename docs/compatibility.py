@@ -99,10 +99,10 @@ def smoke(folder: Path, python: str, seconds: float) -> dict[str, Result]:
 
 
 def programs(folder: Path, python: str, seconds: float) -> dict[str, Result]:
-    """Programs of a folder, each for so long as told: who still runs then runs."""
+    """Programs of a folder, each for so many seconds: what still runs then, runs."""
     found: dict[str, Result] = {}
     agents = str(folder.parent / "carla")
-    with town("--as-carla", port=2000):  # where programs look that are told no port
+    with town("--as-carla", port=2000):  # the default port of most programs
         for path in sorted(folder.glob("*.py"), key=lambda path: (path.name != FIRST, path.name)):
             given = ARGUMENTS.get(path.name, "").split()
             ports = ["--port", "2000"] if "--port" in path.read_text(errors="replace") else []

@@ -11,10 +11,10 @@ from pathlib import Path
 import pytest
 
 from neuralsim import runtimes
-from neuralsim.runtimes import driver, engines
+from neuralsim.runtimes import cuda_driver, engines
 
 STANDINS = Path(__file__).parent / "helpers" / "standins"
-GPU = driver.Gpu("NVIDIA Stand-in", 8 << 30, "580.65.06", (13, 0))
+GPU = cuda_driver.Gpu("NVIDIA Stand-in", 8 << 30, "580.65.06", (13, 0))
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -33,10 +33,10 @@ def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.fixture
-def gpu(own_cache: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[driver.Gpu]:
+def gpu(own_cache: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[cuda_driver.Gpu]:
     """A machine with a GPU and TensorRT, both stand-ins."""
     monkeypatch.syspath_prepend(str(STANDINS))
-    monkeypatch.setattr(driver, "gpu", lambda: GPU)
+    monkeypatch.setattr(cuda_driver, "gpu", lambda: GPU)
     monkeypatch.setattr(engines, "tensorrt_version", lambda: "11.4.0.106")
     before = set(sys.modules)
     yield GPU

@@ -42,7 +42,7 @@ class BridgeOptions(ProcessOptions):
         default=("tag", "instance", "depth", "motion"), description=f"Of {','.join(presets.PLANES)}."
     )
     jitter: bool = False
-    """Shift each frame by parts of a pixel, for whoever averages them (the embedded town only)."""
+    """Shift each frame by parts of a pixel, for receivers that average them (the embedded town only)."""
     scenario: Annotated[Path, Arg("FILE")] | None = None
     """Play this scenario; it sets what is not set here, and drives the ego."""
     hand_over_at: Count | None = None

@@ -1,7 +1,7 @@
 """ZeroMQ sockets of the links: addresses, CURVE keys, one-line errors.
 
 Addresses other than loopback and ``ipc://`` need CURVE keys: one pair made by ``generate_keys``, its folder copied to
-both machines; only holders of the secret key may watch or drive.
+both machines. Its holders may watch and drive; those whom ``generate_observer`` gave a pair of their own may watch.
 """
 
 from __future__ import annotations
@@ -26,12 +26,23 @@ class LinkError(RuntimeError):
     """A link cannot be made or kept; one line says what to do."""
 
 
+_OBSERVERS = "observers"  # folder of the public keys that may watch
+_MOST_OBSERVERS = 256
+
+
 @dataclass(frozen=True)
 class Keys:
     """A CURVE key pair, z85 text of 40 characters each."""
 
     public: bytes
     secret: bytes
+    server: bytes = b""  # in an observer's pair: the public key of the link
+    observers: frozenset[bytes] = frozenset()  # in a link's pair: public keys that may watch
+
+    @property
+    def drives(self) -> bool:
+        """Whether its holders may drive."""
+        return not self.server
 
 
 def generate_keys(folder: str | Path) -> Path:
@@ -39,10 +50,34 @@ def generate_keys(folder: str | Path) -> Path:
 
     Raises ``LinkError`` if the folder holds keys already or cannot be written.
     """
-    folder = Path(folder)
+    return _write_pair(Path(folder), {})
+
+
+def generate_observer(folder: str | Path, link: str | Path) -> Path:
+    """Write a pair to ``folder`` with which one may watch the link whose keys are in ``link``, but not drive.
+
+    Its public key is added to ``link``; a bridge that is started from then on admits it, and no longer does once
+    ``link/observers/NAME`` is removed. Raises ``LinkError``.
+    """
+    folder, pair = Path(folder), load_keys(link)
+    if not pair.drives:
+        raise LinkError(f"{link} is an observer's; give the keys of the link itself")
+    _write_pair(folder, {"server": pair.public})
+    entry = Path(link) / _OBSERVERS / load_keys(folder).public.hex()[:16]
+    try:
+        entry.parent.mkdir(mode=0o700, exist_ok=True)
+        entry.write_bytes((folder / "public").read_bytes())
+    except OSError as error:
+        raise LinkError(f"cannot write {entry}: {error.strerror}") from None
+    return folder
+
+
+def _write_pair(folder: Path, others: dict[str, bytes]) -> Path:
+    """A new pair, and ``others`` by file name."""
+    public, secret = zmq.curve_keypair()
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        for name, key in zip(("public", "secret"), zmq.curve_keypair(), strict=True):
+        for name, key in {"public": public, "secret": secret, **others}.items():
             with os.fdopen(os.open(folder / name, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
                 file.write(key + b"\n")
     except FileExistsError:
@@ -55,16 +90,23 @@ def generate_keys(folder: str | Path) -> Path:
 
 def load_keys(folder: str | Path) -> Keys:
     """The pair in ``folder``. Raises ``LinkError`` if it is missing or damaged."""
+    folder, server, observers = Path(folder), b"", frozenset[bytes]()
     try:
-        public, secret = ((Path(folder) / name).read_bytes().strip() for name in ("public", "secret"))
+        public, secret = ((folder / name).read_bytes().strip() for name in ("public", "secret"))
         whole = zmq.curve_public(secret) == public
+        if (folder / "server").exists():
+            server = (folder / "server").read_bytes().strip()
+            whole = whole and len(server) == len(public)
+        elif (folder / _OBSERVERS).is_dir():
+            files = sorted((folder / _OBSERVERS).iterdir())[:_MOST_OBSERVERS]
+            observers = frozenset(file.read_bytes().strip() for file in files)
     except OSError:
         raise LinkError(f"no keys in {folder}; make some with `neuralsim keys new`") from None
     except (zmq.ZMQError, ValueError):
         whole = False
     if not whole:
         raise LinkError(f"the keys in {folder} are damaged; copy both files again")
-    return Keys(public, secret)
+    return Keys(public, secret, server, observers)
 
 
 def control_endpoint(endpoint: str) -> str:
@@ -91,13 +133,26 @@ class Socket:
     """One ZeroMQ socket with its context: bound or connected, encrypted when there are keys, closed without linger.
 
     ``kind``: the socket type (``zmq.ROUTER``, ...); ``endpoint``: address; ``keys``: CURVE pair or its folder;
-    ``bind``: bind instead of connect; ``options``: ZeroMQ socket options by name. Raises ``LinkError``.
+    ``bind``: bind instead of connect; ``watched``: whether observers are admitted, or their keys will do;
+    ``options``: ZeroMQ socket options by name. Raises ``LinkError``.
     """
 
-    def __init__(self, kind: int, endpoint: str, keys: str | Path | Keys | None, bind: bool, **options: int) -> None:
+    def __init__(
+        self,
+        kind: int,
+        endpoint: str,
+        keys: str | Path | Keys | None,
+        bind: bool,
+        watched: bool = False,
+        **options: int,
+    ) -> None:
         if not is_local(endpoint) and keys is None:
             raise LinkError(f"{endpoint} is not on this machine: encrypted links only, give the keys' folder (--keys)")
         pair = keys if isinstance(keys, Keys) or keys is None else load_keys(keys)
+        if pair is not None and not pair.drives and (bind or not watched):
+            raise LinkError(
+                "these keys are an observer's, who may watch and not drive; give the keys of the link itself"
+            )
         if bind and endpoint.startswith("ipc://"):
             _refuse_taken(endpoint)
         self._context = zmq.Context()
@@ -110,7 +165,7 @@ class Socket:
             for name, value in {**settings, **options}.items():
                 self._socket.setsockopt(getattr(zmq, name), value)
             if pair is not None:
-                self._encrypt(pair, bind)
+                self._encrypt(pair, bind, watched)
             if bind:
                 self._socket.bind(re.sub(r"^(tcp://.*):0$", r"\1:*", endpoint))
             else:
@@ -123,15 +178,15 @@ class Socket:
         #: The endpoint with its real port.
         self.endpoint = self._socket.getsockopt_string(zmq.LAST_ENDPOINT).rstrip("\0")
 
-    def _encrypt(self, pair: Keys, server: bool) -> None:
+    def _encrypt(self, pair: Keys, server: bool, watched: bool) -> None:
         self._socket.curve_publickey, self._socket.curve_secretkey = pair.public, pair.secret
         if not server:
-            self._socket.curve_serverkey = pair.public
+            self._socket.curve_serverkey = pair.server or pair.public
             return
         self._socket.curve_server = True
         self._guard = ThreadAuthenticator(self._context)
         self._guard.start()
-        self._guard.configure_curve_callback("*", credentials_provider=_OnlyHolders(pair))
+        self._guard.configure_curve_callback("*", credentials_provider=_Admitted(pair, watched))
 
     def close(self) -> None:
         """Close at once; unsent messages are dropped. May be called again."""
@@ -148,14 +203,14 @@ class Socket:
         self.close()
 
 
-class _OnlyHolders:
-    """Admits peers that prove to hold the same key pair (ZeroMQ's authentication callback)."""
+class _Admitted:
+    """Admits peers that prove to hold the same pair, or an observer's (ZeroMQ's authentication callback)."""
 
-    def __init__(self, pair: Keys) -> None:
-        self._public = pair.public
+    def __init__(self, pair: Keys, watched: bool) -> None:
+        self._public = {pair.public, *(pair.observers if watched else ())}
 
     def callback(self, domain: str, key: bytes) -> bool:
-        return key == self._public
+        return key in self._public
 
 
 def _refuse_taken(endpoint: str) -> None:

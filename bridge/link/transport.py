@@ -24,18 +24,26 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
-import msgpack
+import msgspec
 import zmq
 
-from bridge.link.drivers import Drivers
+from bridge.link.driver_arbitration import Drivers
 from bridge.link.durations import DurationEstimator
 from bridge.link.motion import compose, reproject
-from bridge.link.shared import FrameExpired, ShmReader, ShmRing, host_id
-from bridge.link.sockets import Keys, LinkError, Socket, control_endpoint, generate_keys, is_local, load_keys
+from bridge.link.shared_memory import FrameExpired, ShmReader, ShmRing, host_id
+from bridge.link.sockets import (
+    Keys,
+    LinkError,
+    Socket,
+    control_endpoint,
+    generate_keys,
+    generate_observer,
+    is_local,
+    load_keys,
+)
 from bridge.messages import (
-    NOT_MSGPACK,
     PROTOCOL,
     TOPIC,
     Camera,
@@ -59,6 +67,7 @@ __all__ = [
     "LinkTimeout",
     "control_endpoint",
     "generate_keys",
+    "generate_observer",
     "is_local",
     "load_keys",
 ]
@@ -70,8 +79,22 @@ PING = b"alive?"
 REQUEST_RETRY = 0.25  # s without a frame until a subscriber repeats its request: recovers from a publisher's restart
 PING_INTERVAL = 0.5  # s between connection checks of a receiver that takes no frames
 MAX_RECEIVERS = 32
-MAX_DRAINED = 256  # messages taken in at once: whoever floods must not hold up the simulation
+MAX_DRAINED = 256  # messages taken in at once: a flood must not hold up the simulation
 MAX_COMPOSED = 4  # skipped frames whose motion is composed exactly: each costs a pass, and lag must not cause more lag
+
+
+class _Request(msgspec.Struct, array_like=True):
+    """A receiver's request for its next frames, which acknowledges the last one."""
+
+    protocol: Annotated[int, msgspec.Meta(ge=PROTOCOL, le=PROTOCOL)]
+    credit: Annotated[int, msgspec.Meta(ge=1)]
+    sequence: int  # of the last frame, -1: none yet
+    host: str = ""  # host_id() of a receiver that can map shared memory
+    interactive: bool = False
+    needed: Annotated[float, msgspec.Meta(ge=0.0, le=1e9)] = 0.0  # s that the last frame kept it busy
+
+
+_REQUESTS = msgspec.msgpack.Decoder(_Request)
 
 
 class LinkTimeout(LinkError):
@@ -139,7 +162,7 @@ class FramePublisher(Socket):
     ) -> None:
         self._ring = ShmRing()
         options = {"SNDHWM": SHARED_QUEUE, "RCVHWM": 64, "ROUTER_MANDATORY": 1, "MAXMSGSIZE": 4096}
-        super().__init__(zmq.ROUTER, endpoint, keys, True, **options)
+        super().__init__(zmq.ROUTER, endpoint, keys, True, watched=True, **options)
         self.lockstep, self.timeout = lockstep, timeout
         self.malformed = 0  # messages that violate the protocol
         self._receivers: dict[bytes, _Receiver] = {}
@@ -233,11 +256,7 @@ class FramePublisher(Socket):
         return True
 
     def listen(self, timeout: float = 0.0) -> None:
-        """Read the receivers' requests; with a ``timeout`` in seconds, wait for the first one.
-
-        A request is a msgpack array: version, credit, last sequence (-1: none yet), and from newer receivers: host id,
-        interactive, seconds that the last frame kept it busy.
-        """
+        """Read the receivers' requests; with a ``timeout`` in seconds, wait for the first one."""
         waited = not self._socket.poll(0)
         wait = int(1000 * timeout) if waited else 0
         for _ in range(MAX_DRAINED):
@@ -246,22 +265,18 @@ class FramePublisher(Socket):
             wait = 0
             identity, *parts = self._socket.recv_multipart()
             try:
-                version, credit, sequence, *more = msgpack.unpackb(b"".join(parts))
-                host, interactive, needed = more or ("", False, 0.0)
-                known = type(credit) is int and type(sequence) is int and isinstance(needed, float | int)
-                if version != PROTOCOL or not known or credit < 1 or not 0.0 <= needed < math.inf:
-                    raise ProtocolError("not an acknowledgement")
-            except NOT_MSGPACK:
+                request = _REQUESTS.decode(b"".join(parts))
+            except (ValueError, RecursionError):
                 self.malformed += 1
                 continue
             if identity not in self._receivers and len(self._receivers) >= MAX_RECEIVERS:
                 continue
             receiver = self._receivers.setdefault(identity, _Receiver())
-            if receiver.same_host and host != self._host:  # it could not map the planes
+            if receiver.same_host and request.host != self._host:  # it could not map the planes
                 receiver.unacknowledged.clear()
-            receiver.credit, receiver.interactive = min(credit, QUEUE), interactive is True
-            receiver.same_host = bool(host) and host == self._host
-            receiver.on_request(sequence, needed, waited)
+            receiver.credit, receiver.interactive = min(request.credit, QUEUE), request.interactive
+            receiver.same_host = bool(request.host) and request.host == self._host
+            receiver.on_request(request.sequence, request.needed, waited)
 
 
 class FrameSubscriber(Socket):
@@ -283,7 +298,9 @@ class FrameSubscriber(Socket):
         interactive: bool = False,
         shared: bool = True,
     ) -> None:
-        super().__init__(zmq.DEALER, endpoint, keys, False, RCVHWM=SHARED_QUEUE, SNDHWM=QUEUE, MAXMSGSIZE=1 << 28)
+        super().__init__(
+            zmq.DEALER, endpoint, keys, False, watched=True, RCVHWM=SHARED_QUEUE, SNDHWM=QUEUE, MAXMSGSIZE=1 << 28
+        )
         self.lockstep, self.ahead, self.interactive = lockstep, ahead, interactive
         self.received = 0  # frames handed out
         self.skipped = 0  # frames not handed out
@@ -322,9 +339,9 @@ class FrameSubscriber(Socket):
 
     def _request(self) -> None:
         self._requested_at = time.monotonic()
-        request = PROTOCOL, self.ahead + 1, self._newest, self._host, self.interactive, self._needed
+        request = _Request(PROTOCOL, self.ahead + 1, self._newest, self._host, self.interactive, self._needed)
         with contextlib.suppress(zmq.Again):  # not connected yet, earlier requests are queued
-            self._socket.send(msgpack.packb(request), zmq.NOBLOCK)
+            self._socket.send(msgspec.msgpack.encode(request), zmq.NOBLOCK)
 
     def _drain(self) -> list[Frame]:
         """All waiting frames, oldest first; in lock-step one of them."""

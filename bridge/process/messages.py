@@ -14,7 +14,7 @@ from bridge.process.options import Options
 
 
 class ProcessOptions(Options):
-    """What all processes of ours can be told."""
+    """The requests that all our processes understand."""
 
     with_parent: bool = False
     """End when the process that started this one ends."""

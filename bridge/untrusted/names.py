@@ -36,5 +36,5 @@ def below(folder: Path, *parts: str) -> Path:
 
 
 def shown(text: str) -> str:
-    """``text`` as it can be shown in a line, cut to a length that somebody would read."""
+    """``text`` as it can be shown in a line, cut to a readable length."""
     return ascii(text if len(text) <= _SHOWN else f"{text[:_SHOWN]}...")

@@ -13,7 +13,7 @@ def parse(text: str, elements: int, depth: int, most: Mapping[str, int] | None =
     """The root of an XML text of up to so many ``elements``, nested up to ``depth``; ``most``: of some, by their tag.
     Raises ``FileRefused``.
 
-    As ``ElementTree.fromstring``, which would make any tree before anybody could count it.
+    As ``ElementTree.fromstring``, which would make any tree before it can be counted.
     """
     builder = ET.TreeBuilder()
     parser = expat.ParserCreate("utf-8", "}")

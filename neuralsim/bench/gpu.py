@@ -22,7 +22,7 @@ from neuralsim.bench import peer_graphs
 from neuralsim.bench.options import GpuOptions
 from neuralsim.evaluation.town_drive import TownDrive
 from neuralsim.renderer.neural_renderer import ModelError, NeuralRenderer
-from neuralsim.runtimes import RuntimeUnavailable, driver
+from neuralsim.runtimes import RuntimeUnavailable, cuda_driver
 
 RUNTIMES = ("torch:fp16", "torch:fp16-compiled", "torch:bf16", "tensorrt:fp16", "tensorrt:int8", "onnxruntime:fp16")
 _FRAMES = 8  # of the town, painted over and over
@@ -43,7 +43,7 @@ def measure(step: Callable[[int], object], steps: int) -> dict[str, float]:
 
 def compare(model: str, pixels: tuple[int, int], steps: int, peers: bool) -> dict[str, object]:
     """Milliseconds by runtime, and why the others are missing. Raises ModelError, NoGpu."""
-    gpu = driver.check(driver.gpu())
+    gpu = cuda_driver.check(cuda_driver.gpu())
     town = TownDrive(*pixels)
     town.ride()
     frames = [town.next() for _ in range(_FRAMES)]
@@ -91,7 +91,7 @@ def main() -> int:
     options = parse(GpuOptions, None, "python -m neuralsim.bench.gpu")
     try:
         report = compare(options.model, options.size, options.steps, options.peers)
-    except (ModelError, driver.NoGpu) as error:
+    except (ModelError, cuda_driver.NoGpu) as error:
         logger("gpu").error(error)
         return 1
     for kind in ("ms", "missing"):

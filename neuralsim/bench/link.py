@@ -109,7 +109,12 @@ def measure_link(
             arguments = ["--lockstep", "--ahead", str(_AHEAD)] if case.rate == 0.0 else []
             watchers = [
                 processes.start(
-                    f"subscriber {n + 1}", "neuralsim.bench.watcher", publisher.endpoint, "--out", str(out), *arguments
+                    f"subscriber {n + 1}",
+                    "neuralsim.bench.passive_subscriber",
+                    publisher.endpoint,
+                    "--out",
+                    str(out),
+                    *arguments,
                 )
                 for n, out in enumerate(outs)
             ]

@@ -24,7 +24,7 @@ _PACKAGES = (
     "onnxruntime",
     "tensorrt-cu13",
     "pyzmq",
-    "msgpack",
+    "msgspec",
     "numba",
     "carla",
     "pygame-ce",

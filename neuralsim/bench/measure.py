@@ -143,7 +143,7 @@ class BenchProcesses(Processes):
         cell = self._job.cell
         more = ["--lockstep"] if cell.loop == "lockstep" else []
         for n in range(cell.link.others):
-            super().start(f"subscriber {n + 1}", "neuralsim.bench.watcher", self._frames, *more)
+            super().start(f"subscriber {n + 1}", "neuralsim.bench.passive_subscriber", self._frames, *more)
 
 
 class _Measured:

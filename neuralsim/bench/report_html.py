@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from neuralsim.base.pages import render
+from neuralsim.base.html_pages import render
 from neuralsim.session.metrics import STAGES
 
 from . import charts, tables

@@ -33,21 +33,30 @@ def drive(options: DriveOptions) -> int:
 class KeysOptions(Options):
     """Keys for links between machines; ``new`` makes a pair, and its folder is copied to both of them."""
 
-    action: Annotated[Literal["new"], Arg("ACTION", positional=True)]
-    """new: make a key pair; copy its folder to both machines."""
+    action: Annotated[Literal["new", "observer"], Arg("ACTION", positional=True)]
+    """new: make a key pair; copy its folder to both machines. observer: make one that may watch, not drive."""
     folder: Annotated[Keys, Arg(positional=True)] = Path("keys")
     """Where to."""
+    link: Keys | None = None
+    """For an observer: the keys of the link."""
+
+    def check(self) -> None:
+        if (self.link is not None) != (self.action == "observer"):
+            raise ValueError("an observer's keys are made for a link: neuralsim keys observer FOLDER --link KEYS")
 
 
 def keys(options: KeysOptions) -> int:
     """Make a key pair; the exit code."""
-    from bridge.link.transport import LinkError, generate_keys
+    from bridge.link.transport import LinkError, generate_keys, generate_observer
 
     try:
-        folder = generate_keys(options.folder)
+        if options.link is None:
+            folder, whose = generate_keys(options.folder), "copy this folder to the other machine, --keys on both"
+        else:
+            folder, whose = generate_observer(options.folder, options.link), "for one who watches, --keys there"
     except LinkError as error:
         return fail(error)
-    print(f"{folder}: copy this folder to the other machine and give it with --keys on both; keep `secret` secret")
+    print(f"{folder}: {whose}; keep `secret` secret")
     return 0
 
 
@@ -121,7 +130,7 @@ def _with_torch(task: Callable[[Any], bool | None]) -> int:
     """Run ``task`` with ``neuralsim.training.run``; what goes wrong is one line, and what returns False has failed."""
     from neuralsim import zoo
     from neuralsim.training import run
-    from neuralsim.training.state import SafetensorError
+    from neuralsim.training.checkpoint import SafetensorError
 
     try:
         return FAILED if task(run) is False else 0

@@ -18,7 +18,7 @@ from neuralsim.base.machine import cores, cpu, gpu, memory_gb
 _PACKAGES = {  # import name -> (distribution, what it is for)
     "numpy": ("numpy", "everything"),
     "zmq": ("pyzmq", "the link between bridge and renderer"),
-    "msgpack": ("msgpack", "the link between bridge and renderer"),
+    "msgspec": ("msgspec", "the link between bridge and renderer"),
     "yaml": ("PyYAML", "model cards"),
     "pygame": ("pygame-ce", "the window"),
     "av": ("av", "MP4 recordings"),
@@ -73,7 +73,7 @@ def examine(say: Say) -> bool:
         findings.title(title)
         try:
             check(findings)
-        except Exception as error:  # a doctor who faints helps nobody
+        except Exception as error:  # one check that fails must not end the others
             findings.note(title.lower(), f"cannot be examined: {type(error).__name__}: {error}")
     say(
         "\nA drive is possible: neuralsim drive"

@@ -34,8 +34,8 @@ def _licence(found: Any) -> str:
     listed = [
         one.rpartition("::")[2].strip() for one in found.get_all("Classifier") or () if one.startswith("License ::")
     ]
-    told = (found.get("License") or "").strip().splitlines()
-    return ", ".join(listed) or (told[0] if told else "not said by its metadata")
+    text = (found.get("License") or "").strip().splitlines()
+    return ", ".join(listed) or (text[0] if text else "not said by its metadata")
 
 
 def _needed(root: str) -> Iterator[str]:

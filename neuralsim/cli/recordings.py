@@ -26,8 +26,8 @@ def export_recording(options: ExportRecordingOptions) -> int:
     """Write the formats; the exit code."""
     from neuralsim.base.progress import ProgressLine
     from neuralsim.recording.export import export_mp4
-    from neuralsim.recording.frames import export_frames
     from neuralsim.recording.mp4 import RecordingError
+    from neuralsim.recording.picture_folder import export_frames
 
     made: list[str] = []
     missing: list[str] = []

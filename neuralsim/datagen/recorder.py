@@ -14,9 +14,9 @@ from bridge.size import Size
 from neuralsim import __version__
 from neuralsim.base.machine import host
 from neuralsim.datagen.options import PLANES, RecordOptions
-from neuralsim.recording.frames import export_frames
 from neuralsim.recording.mcap_file import McapWriter
 from neuralsim.recording.mp4 import Mp4Writer
+from neuralsim.recording.picture_folder import export_frames
 from neuralsim.recording.writer import RecordingError
 from neuralsim.renderer.remap import Remap
 from neuralsim.session.loop import EXPECTED as DRIVE_EXPECTED

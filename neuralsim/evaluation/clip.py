@@ -14,6 +14,7 @@ from bridge.size import Size
 from bridge.tags import Tag
 from neuralsim import classmaps
 from neuralsim.evaluation import measures
+from neuralsim.evaluation.ablations import SHIPPED, WAYS, ThreeWays
 from neuralsim.evaluation.by_class import EVERY, ByClass
 from neuralsim.evaluation.metric_networks import (
     CAMVID_CLASSES,
@@ -24,8 +25,8 @@ from neuralsim.evaluation.metric_networks import (
     confusion,
     iou,
 )
+from neuralsim.evaluation.object_crops import ObjectCrops
 from neuralsim.evaluation.video import Video
-from neuralsim.evaluation.ways import SHIPPED, WAYS, ThreeWays
 from neuralsim.models.classes import CARLA_TO_CHANNEL, Channel
 from neuralsim.offline import flow, folder
 from neuralsim.offline.folder import RenderOptions
@@ -125,8 +126,9 @@ def evaluate(
         labels=clip.labels, classes=clip.classes, out=out, sequence=True, motion=motions, size=size, style=style
     )
     segmenter = MetricNetwork(HERE / "segmenter.onnx", threads) if "obedience" in parts else None
-    features = MetricNetwork(HERE / "features.onnx", threads) if parts & {"realism", "classes"} else None
+    features = MetricNetwork(HERE / "features.onnx", threads) if parts & {"realism", "classes", "objects"} else None
     by_class = ByClass(features) if features is not None and "classes" in parts else None
+    crops = ObjectCrops(features, (REAL, *WAYS), REAL) if features is not None and "objects" in parts else None
     painter = ThreeWays(model, runtime, style, "exemplars")  # as `neuralsim render` does
     tallies = {name: _Tally() for name in (REAL, *WAYS)}
     census = folder.LabelCensus()
@@ -149,6 +151,9 @@ def evaluate(
             if by_class is not None and index % EVERY == 0:
                 seen, fake = (_resized(shown[name], cv2.INTER_AREA) for name in (REAL, SHIPPED))
                 by_class.add(seen, fake, _resized(label, cv2.INTER_NEAREST))
+            if crops is not None:
+                small = {name: _resized(picture, cv2.INTER_AREA) for name, picture in shown.items()}
+                crops.add(small, _resized(label, cv2.INTER_NEAREST))
             if video is None:
                 video = Video(out / "clip.mp4", {REAL: "real", **{way: way.replace("_", " ") for way in WAYS}}, 15.0)
             video.add(shown)
@@ -157,6 +162,8 @@ def evaluate(
         if video is not None:
             video.close()
     result = _summary(tallies, parts)
+    for name, kinds in crops.figures().items() if crops is not None else ():
+        result[name]["objects"] = kinds
     first = tallies[REAL].last
     assert first is not None
     result |= {

@@ -12,7 +12,7 @@ from bridge.process.values import Count, Folder, McapFile, Positive, listed
 from bridge.size import Size
 from neuralsim.base.options import DEFAULT_MODEL, Model, Runtime, Style, is_folder
 
-CLIP_PARTS = ("obedience", "realism", "flicker", "sharpness", "classes")
+CLIP_PARTS = ("obedience", "realism", "flicker", "sharpness", "classes", "objects")
 PARTS = (*CLIP_PARTS, "town", "shift", "drift", "return", "content", "cost", "upscaling")
 LEAST_UPSCALING = 14  # frames; measured is from the 13th on
 LEAST_DRIFT = 150  # frames; the last 100 are painted twice
@@ -40,7 +40,7 @@ class EvaluateOptions(Options):
     motion: Folder | None = None
     """The clip's motion by `neuralsim flow` (default: made)."""
     parts: Annotated[tuple[str, ...], listed(PARTS), Arg("LIST", flag="only")] = Field(
-        default=PARTS, description=f"Of {','.join(PARTS)}; the first five need --data (default: all)."
+        default=PARTS, description=f"Of {','.join(PARTS)}; the first six need --data (default: all)."
     )
     runtime: Runtime = "auto"
     size: Size | None = None

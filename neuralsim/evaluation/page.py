@@ -6,7 +6,7 @@ import base64
 from pathlib import Path
 from typing import Any
 
-from neuralsim.base.pages import render
+from neuralsim.base.html_pages import render
 
 _TEMPLATE = Path(__file__).with_name("page.html.j2")
 

@@ -14,10 +14,10 @@ from neuralsim.base.failure import fail, reason
 from neuralsim.base.log import logger
 from neuralsim.base.progress import ProgressLine
 from neuralsim.classmaps import ClassMapError
-from neuralsim.evaluation import clip, content, drives, page, upscaling
+from neuralsim.evaluation import clip, content, drive_metrics, page, upscaling
+from neuralsim.evaluation.ablations import ALONE, SHIPPED, SMOOTHED
 from neuralsim.evaluation.metric_networks import HERE as METRIC_NETWORKS
 from neuralsim.evaluation.options import CLIP_PARTS, EvaluateOptions
-from neuralsim.evaluation.ways import ALONE, SHIPPED, SMOOTHED
 from neuralsim.offline.images import ImageError
 from neuralsim.recording.mp4 import RecordingError
 from neuralsim.renderer.neural_renderer import NeuralRenderer, RuntimeUnavailable
@@ -65,6 +65,10 @@ LINES = (
               ("clip", "{way}", "obedience"), low=0.88, aim="≥ 0.95"),
     Criterion("realism", "Fréchet ratio (as FID): generated–real over half–half of real, EfficientNet-Lite2, stride 16",
               ("clip", "{way}", "realism"), high=1.6, aim="≤ 1.35"),
+    Criterion("realism, vehicles", "Fréchet ratio of crops about vehicles, each at 96 px, means of the same layer",
+              ("clip", "{way}", "objects", "vehicles", "ratio")),
+    Criterion("realism, people", "the same about people and cycles",
+              ("clip", "{way}", "objects", "people", "ratio")),
     Criterion("flicker, clip", "warping error over that of the real clip, dense inverse-search flow",
               ("clip", "{way}", "flicker"), high=1.25, aim="≤ 1.1"),
     Criterion("flicker, town", "warping error over that of the same weights frame by frame, exact motion",
@@ -126,16 +130,20 @@ def measure(options: EvaluateOptions) -> dict[str, Any]:
             )  # fmt: skip
     if "town" in wanted:
         with _Shown("town") as shown:
-            results["town"] = drives.flicker(model, runtime, options.town_frames, options.out, options.seed, shown)
+            results["town"] = drive_metrics.flicker(
+                model, runtime, options.town_frames, options.out, options.seed, shown
+            )
     if "shift" in wanted:
         with _Shown("shift") as shown:
-            results["shift"] = drives.shift(model, runtime, options.town_frames, options.seed, shown)
+            results["shift"] = drive_metrics.shift(model, runtime, options.town_frames, options.seed, shown)
     if "drift" in wanted:
         with _Shown("drift") as shown:
-            results["drift"] = drives.drift(model, runtime, options.drift_frames, options.seed, options.threads, shown)
+            results["drift"] = drive_metrics.drift(
+                model, runtime, options.drift_frames, options.seed, options.threads, shown
+            )
     if "return" in wanted:
         with _Shown("return") as shown:
-            results["return"] = drives.comes_back(model, runtime, options.seed, options.frames, shown)
+            results["return"] = drive_metrics.comes_back(model, runtime, options.seed, options.frames, shown)
     if "content" in wanted:
         with _Shown("content") as shown:
             results["content"] = content.content(model, runtime, options.content_frames, options.seed, progress=shown)

@@ -9,13 +9,15 @@ Laplacian) stands beside, because blur wins the first two.
 
 from __future__ import annotations
 
-import argparse
 import json
 from dataclasses import replace
 
 import numpy as np
 
 from bridge.messages import Frame
+from bridge.process.options import Options, parse
+from bridge.process.values import Positive
+from neuralsim.base.options import DEFAULT_MODEL, Model, Runtime
 from neuralsim.evaluation.town_drive import TownDrive
 from neuralsim.models.warp import still_visible
 from neuralsim.renderer.neural_renderer import NeuralRenderer
@@ -81,14 +83,22 @@ def shift_error(renderer: NeuralRenderer, wide: Frame) -> float:
     return float(np.mean(errors))
 
 
+class StabilityOptions(Options):
+    """How still a model's picture stands on what it shows."""
+
+    model: Model = DEFAULT_MODEL
+    """A shipped model, or a folder with a card."""
+    runtime: Runtime = "auto"
+    """RUNTIME[:PRECISION]."""
+    frames: Positive = 90
+    """Of the town drive."""
+    seed: int = 0
+    """Of the town drive."""
+
+
 def main() -> None:
     """Measure a model and print one JSON line."""
-    parser = argparse.ArgumentParser(description="How still a model's picture stands on what it shows.")
-    parser.add_argument("--model", default="street-rt")
-    parser.add_argument("--runtime", default="auto")
-    parser.add_argument("--frames", type=int, default=90)
-    parser.add_argument("--seed", type=int, default=0)
-    options = parser.parse_args()
+    options = parse(StabilityOptions, None, "stability")
     town = TownDrive(seed=options.seed)
     town.ride()
     frames = [town.next() for _ in range(options.frames)]

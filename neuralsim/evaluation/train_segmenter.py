@@ -9,21 +9,23 @@ ImageNet features for Fréchet distances.
 
 from __future__ import annotations
 
-import argparse
 import hashlib
 import math
 import time
 from pathlib import Path
-from typing import cast
+from typing import Annotated, cast
 
 import cv2
 import numpy as np
 import onnx
 import torch
 import yaml
+from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from bridge.process.options import Arg, Options, parse
+from bridge.process.values import Positive
 from neuralsim.evaluation.metric_networks import CAMVID_CLASSES, CAMVID_VOID, FEATURE_LAYERS, MetricNetwork, mean_iou
 from neuralsim.models.discriminator import Features
 from neuralsim.models.export import OPSET, halve_weights
@@ -208,15 +210,24 @@ def _sha256(path: Path) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
+class SegmenterOptions(Options):
+    """Train the segmenter that obedience is measured with."""
+
+    camvid: Annotated[Path, Arg("CAMVID", positional=True)]
+    """Folder with train/, test/ and val/."""
+    out: Path = Path(__file__).parent / "metric_networks"
+    """Folder for the two networks and their card."""
+    minutes: Annotated[float, Field(gt=0.0)] = 25.0
+    """Of training."""
+    threads: Positive = 1
+    """CPU threads."""
+    seed: int = 0
+    """Of weights and crops."""
+
+
 def main() -> None:
     """Train, test on ``val`` and write ``segmenter.onnx``, ``features.onnx`` and their ``card.yaml``."""
-    parser = argparse.ArgumentParser(description="Train the segmenter that obedience is measured with.")
-    parser.add_argument("camvid", type=Path, help="folder with train/, test/ and val/")
-    parser.add_argument("--out", type=Path, default=Path(__file__).parent / "metric_networks")
-    parser.add_argument("--minutes", type=float, default=25.0)
-    parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--seed", type=int, default=0)
-    options = parser.parse_args()
+    options = parse(SegmenterOptions, None, "train_segmenter")
     torch.set_num_threads(options.threads)
     pairs = load(options.camvid / "train") + load(options.camvid / "test")
     net, steps = train(pairs, options.minutes, seed=options.seed)

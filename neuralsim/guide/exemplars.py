@@ -21,7 +21,7 @@ SIZES = {Channel.VEHICLE: (64, 96), Channel.PERSON: (80, 32), Channel.CYCLE: (64
 _ALIKE = 6  # sketches of the most similar aspect that one is chosen from
 _OTHER_VIEW = 1.6  # change of a box's aspect at which another sketch is chosen
 _WHOLE = {Channel.VEHICLE: 1.5, Channel.PERSON: 0.38, Channel.CYCLE: 0.9}  # aspect of what the frame's rim cuts
-_BLUR = 1.6  # px of the frame: what is finer than in training's sketches of real objects is not told
+_BLUR = 1.6  # px of the frame: details finer than those of training's sketches are left out
 _LEVELS = 4  # copies of each sketch, each half the size of the one before (Williams, SIGGRAPH 1983)
 _LEAST = 36  # px of an object that gets one
 

@@ -17,7 +17,7 @@ from neuralsim.base.failure import fail
 from neuralsim.base.progress import ProgressLine
 from neuralsim.offline.images import ImageError, pictures, read, write_png
 from neuralsim.offline.options import FlowOptions
-from neuralsim.recording.frames import MOTION_STEPS, encode_motion
+from neuralsim.recording.picture_folder import MOTION_STEPS, encode_motion
 
 
 def backward(before: np.ndarray, after: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -11,6 +11,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from bridge.geometry import focal_length
 from bridge.messages import UNKNOWN_MOTION, Camera, Frame
 from neuralsim import classmaps, zoo
 from neuralsim.base.failure import fail
@@ -132,7 +133,7 @@ def maps(options: RenderOptions, classes: classmaps.ClassMap, files: list[Path],
         motion, valid = _motion(options, file, full, size) if options.motion and number else (None, None)
         tag = _resized(classes.tags[label], size)
         if stage is None or objects is None or not options.sequence:
-            focal = size[0] / (2.0 * float(np.tan(np.radians(options.fov) / 2.0)))
+            focal = focal_length(size[0], options.fov)
             sample = files[:: max(1, len(files) // 8)] if options.sequence else [file]
             horizon = horizon_row([CARLA_TO_CHANNEL[_resized(classes.tags[read_ids(f)], size)] for f in sample])
             stage, objects = PseudoDepth(size, focal, horizon), Objects()

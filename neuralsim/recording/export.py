@@ -11,7 +11,7 @@ from mcap.records import Attachment, Channel, Header, Message, Metadata, Schema
 from mcap.writer import CompressionType, Writer
 
 from neuralsim.base.failure import reason
-from neuralsim.recording.records import Lost
+from neuralsim.recording.mcap_records import Lost
 from neuralsim.recording.writer import RecordingError
 from neuralsim.renderer.views import tag_picture
 

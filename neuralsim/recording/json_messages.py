@@ -1,6 +1,6 @@
 """The JSON messages of a recording, checked as they are read: types, lengths and sizes, by topic.
 
-They are dictionaries with what is told here and whatever else the file says. Numbers are finite.
+They are dictionaries with the keys listed here and any others that the file has. Numbers are finite.
 """
 
 from __future__ import annotations

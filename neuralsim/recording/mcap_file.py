@@ -25,8 +25,8 @@ from neuralsim.base.failure import reason
 from neuralsim.recording.writer import QueuedWriter, RecordingError
 
 from . import foxglove, json_messages
+from .mcap_records import Lost, Records, open_recording
 from .pictures import decode
-from .records import Lost, Records, open_recording
 from .topics import JSON, LAST, ONCE, PICTURES, RAW, messages, protobuf_topics
 
 FLUSH = 0.5  # s of wall clock after which what came is on disk

@@ -13,7 +13,7 @@ import numpy as np
 
 # Its warnings about damaged pictures would come beside our one line.
 cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_ERROR)
-_STDERR = threading.Lock()  # held while it is somebody else's
+_STDERR = threading.Lock()  # held while it is redirected
 _CODECS = re.compile(rb"Corrupt JPEG|Premature end of JPEG|Invalid SOS|Unsupported marker|libpng |.*JPEG datastream")
 _HARMLESS = re.compile(rb"libpng warning|Corrupt JPEG data: \d+ extraneous bytes")
 

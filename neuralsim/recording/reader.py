@@ -24,7 +24,7 @@ from neuralsim.recording.writer import RecordingError
 
 from . import foxglove
 from .mcap_file import Recorded, attach, checked_about, checked_topic, rate, take
-from .records import Lost, Place, Records, open_recording
+from .mcap_records import Lost, Place, Records, open_recording
 from .topics import LAST, OPTICAL, camera_frame
 
 _KEPT = 4  # chunks that stay in memory, each of some 8 MB

@@ -12,9 +12,12 @@ import numpy as np
 from bridge.messages import PLANES, Camera, Frame
 from bridge.tags import Tag
 from neuralsim import runtimes, zoo
+from neuralsim.base.failure import reason
+from neuralsim.base.log import logger
 from neuralsim.guide.exemplars import Atlas, AtlasError, ExemplarGuide
 from neuralsim.guide.picture import PictureGuide
-from neuralsim.renderer import upscaling, weather_style
+from neuralsim.renderer import antialiasing, upscaling, weather_style
+from neuralsim.renderer.antialiasing import soften
 from neuralsim.renderer.remap import NOTHING, Remap
 from neuralsim.renderer.upscaling import PLANES as REMEMBERING
 from neuralsim.renderer.upscaling import TemporalUpscaler
@@ -37,7 +40,8 @@ class NeuralRenderer:
     objects. Where there is no such plane, or the model takes no guide or has no sketches, it is "surface".
     ``pixels``: so many of each frame are painted, in windows that take turns, and the picture is put together from
     those of several frames at full resolution (``upscaling.py``); with as many as a frame has, outlines are
-    anti-aliased by frames' jitter. None: each frame is painted whole, with the graph's own memory.
+    anti-aliased by frames' jitter. None: each frame is painted whole, with the graph's own memory. ``antialias``: take
+    the stairs from outlines in each picture (``antialiasing.py``); the graph's memory keeps them.
 
     Raises ModelError and RuntimeUnavailable, one line each.
     """
@@ -51,17 +55,20 @@ class NeuralRenderer:
         style: str | None = None,
         guide: str = "picture",
         pixels: int | None = None,
+        antialias: bool = True,
     ) -> None:
         self.card = zoo.load(model)
         self.model = self.card.name
         self._wanted, self._threads = runtime, threads
         self._size: tuple[int, int] | None = None
         self._session: runtimes.ModelSession | None = None
+        self._failed: set[str] = set()  # runtimes that failed while painting
         self._last: int | None = None
         self._time = 0.0  # s, simulated, of the last frame
         self.remap: Remap = NOTHING
         self.guide = guide
         self._pixels = pixels
+        self._antialias = antialias
         self._upscaler: TemporalUpscaler | None = None
         self.upscaling = 0.0  # s that putting the last picture together took, beside painting
         self._picture = PictureGuide()
@@ -145,10 +152,13 @@ class NeuralRenderer:
         self._last = frame.sim_frame
         feeds = self.feeds(frame)
         if self._upscaler is not None:
-            return self._put_together(frame, feeds, self._upscaler)
-        picture = self.step(feeds)
-        height, width = frame.planes["tag"].shape
-        return picture[:height, :width].copy()
+            picture = self._put_together(frame, feeds, self._upscaler)
+        else:
+            height, width = frame.planes["tag"].shape
+            picture = self.step(feeds)[:height, :width].copy()
+        if self._antialias:
+            soften(picture, feeds["tag"], self._whole(frame.planes["instance"]))
+        return picture
 
     def seconds_per_step(self, steps: int = 10) -> float:
         """Shortest of a few steps at the loaded size: what an undisturbed machine needs. Forgets the past."""
@@ -168,9 +178,35 @@ class NeuralRenderer:
         return min(times)
 
     def step(self, feeds: dict[str, np.ndarray]) -> np.ndarray:
-        """Run the graph on what ``feeds`` made: u8 (H, W, 3), padded size, valid until the next step."""
+        """Run the graph on what ``feeds`` made: u8 (H, W, 3), padded size, valid until the next step.
+
+        A runtime that "auto" has chosen and that fails gives way to the next one, which goes on from its memory where
+        that can still be read; ``warning`` says so. Raises RuntimeUnavailable where there is no other one.
+        """
         assert self._session is not None, "feeds() loads the graph for the frame's size"
-        return self._session.step(feeds)
+        while True:
+            try:
+                return self._session.step(feeds)
+            except Exception as error:  # each library has its own: out of memory, a device that was lost
+                self._session = self._successor(self._session, error)
+
+    def _successor(self, failed: runtimes.ModelSession, error: Exception) -> runtimes.ModelSession:
+        """A session of another runtime, in the state of the one that ``failed``. Raises RuntimeUnavailable."""
+        problem = f"{failed.name} failed: {reason(error)[:120]}"
+        if self._wanted != "auto":
+            raise RuntimeUnavailable(problem) from error
+        self._failed.add(failed.name.split()[0])
+        try:
+            session = runtimes.create("auto", self.card.file, *self._padded, self._threads, without=self._failed)
+        except RuntimeUnavailable as none:
+            raise RuntimeUnavailable(f"{problem}; {none}") from error
+        try:
+            session.restore(failed.state())
+        except Exception:  # of the lost device, too
+            session.reset()
+        session.warning = f"{problem}; running on {session.name} instead"
+        logger().warning(session.warning)
+        return session
 
     def _put_together(self, frame: Frame, feeds: dict[str, np.ndarray], upscaler: TemporalUpscaler) -> np.ndarray:
         """Paint a window of ``frame``, whose whole ``feeds`` are given, and put it into what is remembered."""
@@ -245,7 +281,11 @@ class NeuralRenderer:
         self._padded = (-(-height // step) * step, -(-part // step) * step)
         example = self._inputs(_sky(part, height))  # has the guide's kernels compiled too, before a frame waits for it
         self._picture.reset()
-        self._session = runtimes.create(self._wanted, self.card.file, *self._padded, self._threads, example)
+        self._session = runtimes.create(
+            self._wanted, self.card.file, *self._padded, self._threads, example, self._failed
+        )
+        if self._antialias:
+            antialiasing.compile_kernels()
         if self._pixels is not None:
             upscaling.compile_kernels()
             self._upscaler = TemporalUpscaler(size, part)

@@ -13,8 +13,8 @@ from neuralsim.session.processes import ended_by_signals
 from neuralsim.window.drive import run as start_drive
 from scenarios.engine.loader import ScenarioError
 
+from .drive_on import model_to_drive, onward
 from .headless import repaint
-from .onward import model_to_drive, onward
 from .options import ReplayOptions
 
 _EXPECTED: tuple[type[BaseException], ...] = (*EXPECTED, ScenarioError)

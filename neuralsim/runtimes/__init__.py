@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from pathlib import Path
 
 import numpy as np
@@ -44,17 +45,18 @@ def create(
     width: int,
     threads: int | None = None,
     example: dict[str, np.ndarray] | None = None,
+    without: Collection[str] = (),
 ) -> ModelSession:
     """Load ``graph`` for frames of ``height`` x ``width`` (multiples of 32).
 
     ``runtime``: a name, or "name:precision" such as "openvino:fp32", or "auto": the fastest here, measured on
     ``example`` (the graph's inputs without the state) and remembered; without an example, OpenVINO or what there is.
-    ``threads``: CPU threads to use, None = all. Raises RuntimeUnavailable.
+    ``threads``: CPU threads to use, None = all. ``without``: names that "auto" leaves out. Raises RuntimeUnavailable.
     """
     if runtime == "auto":
         from neuralsim.runtimes import choice
 
-        return choice.fastest(graph, height, width, threads, example)
+        return choice.fastest(graph, height, width, threads, example, without)
     return load(runtime, graph, height, width, threads)
 
 

@@ -7,7 +7,7 @@ import time
 from neuralsim import zoo
 from neuralsim.base.failure import fail
 from neuralsim.base.progress import reporting
-from neuralsim.runtimes import driver, engines, tensorrt_
+from neuralsim.runtimes import cuda_driver, engines, tensorrt_
 
 
 def run(model: str, size: tuple[int, int], precision: str, level: int, workspace: int, again: bool) -> int:
@@ -34,7 +34,7 @@ def run(model: str, size: tuple[int, int], precision: str, level: int, workspace
         begun = time.monotonic()
         with reporting() as report:
             path = engines.build(card.file, facts, level, workspace, report)
-    except (zoo.ModelError, engines.EngineError, driver.NoGpu, OSError) as error:
+    except (zoo.ModelError, engines.EngineError, cuda_driver.NoGpu, OSError) as error:
         return fail(error)
     print(f"{path}: built in {time.monotonic() - begun:.0f} s for {facts.gpu}, {path.stat().st_size / 1e6:.1f} MB")
     return 0

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from importlib.metadata import PackageNotFoundError, version
@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from neuralsim.base import machine
-from neuralsim.runtimes import cache, driver, engines, ranges, tensorrt_
+from neuralsim.runtimes import cache, cuda_driver, engines, ranges, tensorrt_
 from neuralsim.runtimes.interface import RUNTIMES, ModelSession, NotCalibrated, RuntimeUnavailable
 from neuralsim.runtimes.loading import load, obstacle
 
@@ -63,7 +63,12 @@ def candidates(graph: Path, height: int, width: int) -> dict[str, str]:
 
 
 def fastest(
-    graph: Path, height: int, width: int, threads: int | None, example: dict[str, np.ndarray] | None
+    graph: Path,
+    height: int,
+    width: int,
+    threads: int | None,
+    example: dict[str, np.ndarray] | None,
+    without: Collection[str] = (),
 ) -> ModelSession:
     """A session of the remembered runtime, or of the one that measuring finds. Raises RuntimeUnavailable.
 
@@ -73,18 +78,21 @@ def fastest(
         width: Of the frames, px.
         threads: CPU threads, None = all.
         example: Inputs without the state to measure with; None: nothing is measured.
+        without: Runtimes that are not to be used, in any precision.
     """
     reasons = candidates(graph, height, width)
-    usable = [name for name, reason in reasons.items() if not reason]
+    usable = [name for name, reason in reasons.items() if not reason and name.partition(":")[0] not in without]
     if not usable:
-        raise RuntimeUnavailable("no runtime is installed: pip install openvino")
+        raise RuntimeUnavailable(
+            "no other runtime is installed" if without else "no runtime is installed: pip install openvino"
+        )
     remembered = recall(graph, height, width, threads)
     failed: dict[str, str] = {}
     if reasons["tensorrt"] and find_spec(RUNTIMES["tensorrt"].package):  # installed, so meant to be used
         failed["tensorrt"] = f"tensorrt: {reasons['tensorrt']}"
     if remembered is not None:
         usable.sort(key=lambda name: name != remembered.runtime)
-    if remembered is not None or example is None or len(usable) == 1:
+    if remembered is not None or example is None or without or len(usable) == 1:
         session = _first_that_loads(usable, graph, height, width, threads, failed)
     else:
         session = _measured(usable, graph, height, width, threads, example, failed)
@@ -144,8 +152,8 @@ def _loaders() -> int:
     """How many candidates to load at a time: compilers for the processor work side by side, but while one runtime
     captures a CUDA graph, no other may use the GPU."""
     try:
-        driver.gpu()
-    except driver.NoGpu:
+        cuda_driver.gpu()
+    except cuda_driver.NoGpu:
         return min(machine.cores(), 4)
     return 1
 
@@ -187,8 +195,8 @@ def _no_gpu() -> str:
     if _version("torch").endswith("+cpu"):
         return "this PyTorch is for processors alone: for comparison only, with --runtime torch"
     try:
-        driver.check(driver.gpu())
-    except driver.NoGpu as error:
+        cuda_driver.check(cuda_driver.gpu())
+    except cuda_driver.NoGpu as error:
         return f"{error}; on the processor it is for comparison only, with --runtime torch"
     return ""
 
@@ -227,9 +235,9 @@ def _path(graph: Path, height: int, width: int, threads: int | None) -> Path:
         "versions": {name: _version(name) for name in _DISTRIBUTIONS},
     }
     try:
-        gpu = driver.gpu()
+        gpu = cuda_driver.gpu()
         facts["gpu"] = (gpu.name, gpu.driver)
-    except driver.NoGpu:
+    except cuda_driver.NoGpu:
         pass
     return cache.folder() / "choices" / f"{cache.key(facts)}.json"
 

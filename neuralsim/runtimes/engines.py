@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from neuralsim.base.extras import remedy
-from neuralsim.runtimes import cache, driver
+from neuralsim.runtimes import cache, cuda_driver
 from neuralsim.runtimes.interface import RuntimeUnavailable
 
 _MAGIC = b"NeuralSim TensorRT engine 1\n"
@@ -47,9 +47,9 @@ class EngineFacts:
     def here(cls, graph: Path, height: int, width: int, precision: str) -> EngineFacts:
         """Those of ``graph`` on this machine. Raises EngineError without a GPU, TensorRT or, for int8, ranges."""
         try:
-            gpu = driver.check(driver.gpu())
+            gpu = cuda_driver.check(cuda_driver.gpu())
             source = _quantised(graph) if precision == "int8" else graph
-        except (driver.NoGpu, RuntimeUnavailable) as error:
+        except (cuda_driver.NoGpu, RuntimeUnavailable) as error:
             raise EngineError(str(error)) from error
         return cls(cache.sha256(source), height, width, precision, tensorrt_version(), gpu.driver, gpu.name)
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import onnxruntime as ort
 
-from neuralsim.runtimes import cache, driver
+from neuralsim.runtimes import cache, cuda_driver
 from neuralsim.runtimes.interface import NEXT, RuntimeUnavailable, state_shapes
 
 PRECISIONS = ("fp32", "fp16", "int8")
@@ -124,8 +124,8 @@ def _providers(precision: str | None) -> list[str | tuple[str, dict[str, object]
     known = ort.get_available_providers()
     found: list[str | tuple[str, dict[str, object]]] = ["CPUExecutionProvider"]
     try:
-        driver.gpu()
-    except driver.NoGpu as error:
+        cuda_driver.gpu()
+    except cuda_driver.NoGpu as error:
         if precision == "tensorrt":
             raise RuntimeUnavailable(f"onnxruntime: {error}") from error
         return found

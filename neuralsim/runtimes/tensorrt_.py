@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from neuralsim.base.extras import remedy
-from neuralsim.runtimes import driver, engines
+from neuralsim.runtimes import cuda_driver, engines
 from neuralsim.runtimes.engines import EngineError, EngineFacts
 from neuralsim.runtimes.interface import NEXT, RuntimeUnavailable, state_shapes
 
@@ -27,8 +27,8 @@ def obstacle() -> str:
     if not (find_spec("tensorrt") and find_spec("cuda")):
         return f"not installed: {remedy('tensorrt')}"
     try:
-        driver.check(driver.gpu())
-    except driver.NoGpu as error:
+        cuda_driver.check(cuda_driver.gpu())
+    except cuda_driver.NoGpu as error:
         return str(error)
     return ""
 

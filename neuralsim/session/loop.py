@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
-from bridge.link.transport import ControlSender, LinkError
+from bridge.link.transport import ControlSender, LinkError, load_keys
 from bridge.messages import Control
 from bridge.process import presets
 from bridge.size import Size
@@ -36,6 +36,7 @@ class Controls:
 
     def __init__(self, meter: metrics.Meter, keys: Path | None) -> None:
         self._meter, self._keys = meter, keys
+        self.observes = keys is not None and not load_keys(keys).drives  # may watch, not drive
         self._sender: ControlSender | None = None
         self._endpoint = ""
         self._sent = Control(sequence=0)
@@ -45,7 +46,7 @@ class Controls:
         """Send ``wanted`` to ``endpoint`` if it is new or the last one has grown old; "" = not there yet."""
         now = time.monotonic()
         same = replace(wanted, sequence=0, stamp=0) == replace(self._sent, sequence=0, stamp=0, driver="")
-        if not endpoint or (same and now - self._at < _HEARTBEAT):
+        if self.observes or not endpoint or (same and now - self._at < _HEARTBEAT):
             return
         if self._sender is not None and endpoint != self._endpoint:  # of a bridge that was started anew
             self._sender.close()

@@ -34,7 +34,7 @@ _TOWN_ONLY = ("town", "vehicles", "walkers")
 
 
 class DriveOptions(Options):
-    """One drive; None means that the default of whoever acts on it holds."""
+    """One drive; None stands for the default of the part that uses the value."""
 
     town: Annotated[Town, Arg(group="where to drive")] = Field(
         default="oldtown", description=f"One of {', '.join(presets.TOWNS)}, or any OpenDRIVE file."

@@ -167,8 +167,8 @@ class DriveSession(threading.Thread):
     def _start_again(self, lost: DriveError | ProcessError) -> str:
         """Start anew what has ended, while the last picture stands; returns the frames' endpoint, "" when stopped.
 
-        A server or a bridge elsewhere is waited for as long as somebody looks. Raises ``lost`` where our own processes
-        end again and again.
+        A server or a bridge elsewhere is waited for as long as the window is open. Raises ``lost`` where our own
+        processes end again and again.
         """
         elsewhere = self.options.connect is not None or self.options.carla is not None
         while not self._ending.is_set():

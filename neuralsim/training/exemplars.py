@@ -6,14 +6,15 @@ class has. What is left of the automatic choice is looked at (``--sheet``), and 
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated
 
 import cv2
 import numpy as np
 
+from bridge.process.options import Arg, Options, parse
 from neuralsim.guide.exemplars import SIZES, Atlas, AtlasError
 from neuralsim.models.classes import Channel
 from neuralsim.training.data import LUMA, Picture
@@ -152,17 +153,25 @@ def sheet(found: Atlas, across: int = 16) -> np.ndarray:
     return np.vstack(rows)
 
 
+class ExemplarsOptions(Options):
+    """Cut sketches of real objects out of a run's pictures."""
+
+    run: Annotated[Path, Arg("RUN", positional=True)]
+    """A run's YAML, for its pictures."""
+    out: Path
+    """The .npz file to write."""
+    sheet: Path | None = None
+    """Write a picture of all sketches here."""
+    without: str = ""
+    """What to leave out, such as "cycle:0,3 person:7"."""
+
+
 def main() -> None:
     """The command line."""
     from neuralsim.training.config import load_config
     from neuralsim.training.run import load_pictures
 
-    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("run", type=Path, help="a run's YAML, for its pictures")
-    parser.add_argument("--out", type=Path, required=True, help=".npz file")
-    parser.add_argument("--sheet", type=Path, help="write a picture of all sketches here")
-    parser.add_argument("--without", default="", help="what to leave out, such as cycle:0,3 person:7")
-    chosen = parser.parse_args()
+    chosen = parse(ExemplarsOptions, None, "exemplars")
     without = {}
     for part in chosen.without.split():
         name, _, places = part.partition(":")

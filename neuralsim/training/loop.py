@@ -18,13 +18,13 @@ from typing import Protocol, TypeVar
 import numpy as np
 
 from neuralsim.training import clips
+from neuralsim.training.checkpoint import left
 from neuralsim.training.clips import Clip
 from neuralsim.training.config import TrainConfig
 from neuralsim.training.data import Example, Picture, example
-from neuralsim.training.ranks import Ranks
+from neuralsim.training.distributed import Ranks
 from neuralsim.training.rollout import rollout_step
 from neuralsim.training.simulated import Pair, load_clip, load_pair, pair_files
-from neuralsim.training.state import left
 from neuralsim.training.tensors import Batch, Seen, collate
 from neuralsim.training.trainer import Trainer
 

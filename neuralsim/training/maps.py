@@ -13,6 +13,7 @@ import cv2
 import numpy as np
 import torch
 
+from bridge.geometry import focal_length
 from neuralsim.guide.exemplars import Atlas, ExemplarGuide
 from neuralsim.models.classes import CARLA_TO_CHANNEL, CHANNELS, Channel
 from neuralsim.models.surface import Surface
@@ -101,7 +102,7 @@ def map_pair(
     else:
         instance = cv2.resize(np.ascontiguousarray(instance), size, interpolation=cv2.INTER_NEAREST_EXACT)
     fov = RenderOptions.model_fields["fov"].default * rng.uniform(0.9, 1.4)
-    focal = size[0] / (2.0 * float(np.tan(np.radians(fov) / 2.0)))
+    focal = focal_length(size[0], fov)
     view = PseudoDepth(size, focal, horizon_row([CARLA_TO_CHANNEL[tag]])).view(tag, instance, None, None)
     view.pose[:2, 3] = rng.uniform(-500.0, 500.0, 2)  # other houses, other noise
     houses = (_FIRST_HOUSE + view.plot + int(rng.integers(4000))).astype(np.uint16)

@@ -16,16 +16,16 @@ from neuralsim.models.generator import Painter, PainterConfig
 from neuralsim.models.surface import Surface
 from neuralsim.models.video import generator
 from neuralsim.offline.images import ImageError
-from neuralsim.training import ranks
+from neuralsim.training import distributed
 from neuralsim.training.board import Board
+from neuralsim.training.checkpoint import STATE, about
 from neuralsim.training.config import TrainConfig, load_config
 from neuralsim.training.datasets import Pictures, find
 from neuralsim.training.loop import TrainingInterrupted, interruptible, train
 from neuralsim.training.maps import make_map_pairs
 from neuralsim.training.palette import palettes, styles
+from neuralsim.training.pretrained import load_weights
 from neuralsim.training.simulated import make_pairs
-from neuralsim.training.start import load_weights
-from neuralsim.training.state import STATE, about
 from neuralsim.training.trainer import Trainer
 
 TOWNS = ("oldtown", "suburb", "village", "motorway")
@@ -78,7 +78,7 @@ def run_training(path: Path, simulate: int = 150) -> bool:
     Where the config wants simulator frames and its folder is empty, ``simulate`` pairs are driven first in each town.
     """
     config = load_config(path)
-    with ranks.joined() as group:
+    with distributed.joined() as group:
         try:
             _train(config, group, simulate)
         except TrainingInterrupted as end:
@@ -88,10 +88,10 @@ def run_training(path: Path, simulate: int = 150) -> bool:
     return True
 
 
-def _train(config: TrainConfig, group: ranks.Ranks, simulate: int) -> None:
+def _train(config: TrainConfig, group: distributed.Ranks, simulate: int) -> None:
     folder = Path(config.out)
     pictures = load_pictures(config, quiet=not group.first)
-    trainer = Trainer(config, device=ranks.device(), ranks=group)
+    trainer = Trainer(config, device=distributed.device(), ranks=group)
     if (folder / STATE).exists():
         trainer.resume(folder)
     elif config.start:

@@ -24,11 +24,11 @@ from neuralsim.models.discriminator import (
     VideoDiscriminator,
 )
 from neuralsim.models.generator import Painter, PainterConfig
-from neuralsim.training import losses, state
+from neuralsim.training import checkpoint, losses
 from neuralsim.training.config import TrainConfig
+from neuralsim.training.distributed import Ranks
 from neuralsim.training.frechet import FrechetDistance
 from neuralsim.training.object_crops import CropWindow, cut, object_windows
-from neuralsim.training.ranks import Ranks
 from neuralsim.training.simulated import Pair
 from neuralsim.training.tensors import blurred, one_hot
 
@@ -355,9 +355,9 @@ class Trainer:
             mean.lerp_(value, 1.0 - decay)
 
     def save(self, folder: Path) -> None:
-        """Write the run's state; raises OSError, one line. ``neuralsim/training/state.py``."""
-        state.save(self, folder)
+        """Write the run's state; raises OSError, one line. ``neuralsim/training/checkpoint.py``."""
+        checkpoint.save(self, folder)
 
     def resume(self, folder: Path) -> None:
         """Go on from what ``save`` wrote. Raises FileNotFoundError, ValueError."""
-        state.resume(self, folder)
+        checkpoint.resume(self, folder)

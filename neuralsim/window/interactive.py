@@ -119,7 +119,9 @@ class WindowDrive(DriveLoop):
 
     def _show(self, picture: PaintedFrame) -> None:
         if self._last is None:
-            self.hud.notify("Press H for help")
+            self.hud.notify(
+                "Watching: an observer's keys may not drive" if self.controls.observes else "Press H for help"
+            )
             self.say_about_runtime()
             if self.session.note:
                 self.hud.notify(self.session.note.partition(" (")[0])  # the terminal has the rest

@@ -21,7 +21,7 @@ from bridge.carla_client.autopilot import Halt
 from bridge.carla_client.rig import mark
 from bridge.carla_client.surroundings import Surroundings
 from scenarios.engine.assertions import AssertionMonitor
-from scenarios.engine.drivers import Script, Thing, VehicleDriver, WalkerDriver, road_user
+from scenarios.engine.executors import Script, Thing, VehicleDriver, WalkerDriver, road_user
 from scenarios.engine.lights import LightSwitch
 from scenarios.engine.loader import LoadedScenario, ScenarioError, load
 from scenarios.engine.road import LaneInvasionDetector, PlaceFinder

@@ -84,10 +84,10 @@ class RouteResolver:
         """The corners of a ``follow_path`` that begins now, metres, and the seconds from now at which to be there; none
         where they have no times."""
         assert step.follow_path is not None
-        told = step.follow_path
+        path = step.follow_path
         corners = []
-        base = now.states[told.frame] if told.frame is not None else None
-        for n, mark in enumerate(told.points):
+        base = now.states[path.frame] if path.frame is not None else None
+        for n, mark in enumerate(path.points):
             if base is not None and mark.x is not None and mark.y is not None:
                 c, s = cos(base.yaw), sin(base.yaw)
                 corners.append((base.x + c * mark.x - s * mark.y, base.y + s * mark.x + c * mark.y))
@@ -96,11 +96,11 @@ class RouteResolver:
             at, right = way.transform.location, way.transform.get_right_vector()
             x, y = (at.x, at.y) if mark.x is None or mark.y is None else (mark.x, mark.y)
             corners.append((x + mark.across * right.x, y + mark.across * right.y))
-        times = [mark.at - (now.time if told.absolute else 0.0) for mark in told.points if mark.at is not None]
-        if told.curve is None:
+        times = [mark.at - (now.time if path.absolute else 0.0) for mark in path.points if mark.at is not None]
+        if path.curve is None:
             return corners, times
         at = np.linspace(0.0, 1.0, BEND * len(corners))
-        drawn = nurbs(np.array(corners), told.curve.order, told.curve.knots, told.curve.weights, at)
+        drawn = nurbs(np.array(corners), path.curve.order, path.curve.knots, path.curve.weights, at)
         when = np.interp(at, np.linspace(0.0, 1.0, len(times)), times).tolist() if times else []
         return [(x, y) for x, y in drawn.tolist()], when
 

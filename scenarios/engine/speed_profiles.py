@@ -105,11 +105,11 @@ class TimedPath:
 class Profile:
     """Speeds one after the other, each reached linearly."""
 
-    def __init__(self, told: Sequence[SpeedAt], now: Snapshot, speed: float) -> None:
+    def __init__(self, targets: Sequence[SpeedAt], now: Snapshot, speed: float) -> None:
         self.speed, self.reached = speed, False
         self._begun = now.time
-        self._times = list(accumulate((each.over for each in told), initial=0.0))
-        self._speeds = [speed, *(each.speed for each in told)]
+        self._times = list(accumulate((each.over for each in targets), initial=0.0))
+        self._speeds = [speed, *(each.speed for each in targets)]
 
     def at(self, now: Snapshot, delta: float) -> float:
         """See ``SpeedProfile``."""

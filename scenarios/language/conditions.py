@@ -176,7 +176,7 @@ class Clear(Model):
     """How many lanes to the left of its own (negative: to the right)."""
     ahead: Distance = 0.0
     behind: Distance = 0.0
-    """Metres between the middles within which nobody is."""
+    """Metres between the centres within which no other actor is."""
 
 
 class Astray(Model):

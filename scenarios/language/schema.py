@@ -229,7 +229,7 @@ class KeepDistance(Model):
 
 
 class KeepAside(Model):
-    """Keep a distance to the side of somebody, by shifting within or beyond the lane. Goes on until the next way."""
+    """Keep a distance to the side of another actor, by shifting within or beyond the lane. Lasts until the next way."""
 
     to: Name
     metres: Distance

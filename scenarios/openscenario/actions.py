@@ -181,7 +181,7 @@ class Actions:
     def _profile(self, actor: Entity, what: Element) -> dict[str, Any]:
         what.only("SpeedProfileEntry", "DynamicConstraints")
         if actor.walks or what.text("entityRef", ""):
-            raise what.error("is not supported for somebody on foot, nor relative to an entity")
+            raise what.error("is not supported for pedestrians, nor relative to an entity")
         entries = what.all("SpeedProfileEntry")
         if not entries:
             raise what.error("has no SpeedProfileEntry")
@@ -269,14 +269,15 @@ class Actions:
     def _beside(self, actor: Entity, what: Element) -> dict[str, Any]:
         what.only("DynamicConstraints")
         if actor.walks:
-            raise what.error("is not supported for somebody on foot")
+            raise what.error("is not supported for pedestrians")
         sides = {"leftToReferencedEntity": {"side": "left"}, "rightToReferencedEntity": {"side": "right"}, "any": {}}
-        told = what.text("displacement", "any")
-        if told not in sides:
-            raise what.error(f"displacement {told} is not supported")
+        displacement = what.text("displacement", "any")
+        if displacement not in sides:
+            raise what.error(f"displacement {displacement} is not supported")
         outlines = what.text("freespace", "false").lower() == "true"
         metres = abs(what.number("distance", 0.0))
-        return {"keep_aside": {"to": self._entity(what).name, "metres": metres, "outlines": outlines, **sides[told]}}
+        to = self._entity(what).name
+        return {"keep_aside": {"to": to, "metres": metres, "outlines": outlines, **sides[displacement]}}
 
     def _route(self, actor: Entity, what: Element) -> dict[str, Any]:
         if what.name == "AcquirePositionAction":
@@ -287,7 +288,7 @@ class Actions:
                 via = via[1:] or via  # the first is where the standard's route begins, and who drives it is beyond
         else:
             raise what.refuse()
-        # Who drives exactly keeps the speed that is told elsewhere.
+        # An exact follower keeps the speed that another action sets.
         speed = {"speed": actor.speed or CRUISE} if actor.controlled else {}
         return {"follow_route": {"via": [_plain(place) for place in via], **speed}}
 

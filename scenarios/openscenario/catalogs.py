@@ -16,8 +16,8 @@ class Catalogs:
 
     def __init__(self, path: Path, locations: Element | None) -> None:
         self._folder = path.parent
-        told = [(each.name, each.find("Directory")) for each in locations or ()]
-        self._places = [(kind, place) for kind, place in told if place is not None]
+        listed = [(each.name, each.find("Directory")) for each in locations or ()]
+        self._places = [(kind, place) for kind, place in listed if place is not None]
         self._read: dict[str, list[Element]] = {}  # by a catalog's own name, and by what it is declared as
         self._done = False
 

@@ -43,11 +43,11 @@ class Positions:
         place = self.later(position)
         known = ("road", "lane", "s", "t", "x", "y", "ahead", "of", *(["across", "lanes"] if across else []))
         if not across and ("lanes" in place or (position.name.startswith("Relative") and "across" in place)):
-            raise position.error("beside somebody's lane is not supported here")
+            raise position.error("beside another actor's lane is not supported here")
         return {key: value for key, value in place.items() if key in known}
 
     def later(self, position: Element) -> dict[str, Any]:
-        """A position as the language's ``spawn`` for somebody who goes there while others move."""
+        """A position as the language's ``spawn`` for an actor that goes there while others move."""
         if not position.name.startswith("Relative"):
             return self.spawn(position, {})
         name = self._name_of(position)

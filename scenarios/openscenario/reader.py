@@ -390,8 +390,8 @@ class _Translation:
             self._acts[known] = act
 
     def _note_set(self, action: Element, steps: list[str]) -> None:
-        told = action.find("GlobalAction")
-        if told is None or (what := told.one()).name not in ("ParameterAction", "VariableAction"):
+        change = action.find("GlobalAction")
+        if change is None or (what := change.one()).name not in ("ParameterAction", "VariableAction"):
             return
         if (value := what.find("SetAction")) is None:
             raise what.one().refuse()

@@ -14,6 +14,7 @@ import sys
 import zlib
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -567,37 +568,43 @@ def _pictures() -> Iterator[Attack]:
         "flow {file} --out {out}",
     )
     whole = png(96, 64)
+    bombs = {
+        "bomb": partial(png, 30_000, 30_000),
+        "bomb-colour": partial(png, 30_000, 30_000, colour=2),
+        "bomb-palette": partial(png, 30_000, 30_000, colour=3),
+        "bomb-deep": partial(png, 20_000, 20_000, depth=16),
+        "wide": partial(png, 10_000_000, 8),
+    }
+    for name, make in bombs.items():
+        yield Attack(f"png-{name}", _folder_of(make), commands, "")
     for name, data in {
-        "bomb": png(30_000, 30_000),
-        "bomb-colour": png(30_000, 30_000, colour=2),
-        "bomb-palette": png(30_000, 30_000, colour=3),
-        "bomb-deep": png(20_000, 20_000, depth=16),
-        "wide": png(10_000_000, 8),
         "cut": whole[:40],
         "noise": b"\x89PNG\r\n\x1a\n" + bytes(range(256)) * 8,
         "nothing": b"",
         "palette-cut": png(96, 64, colour=3)[:830],
     }.items():
-        yield Attack(f"png-{name}", _folder_of(data), commands, "")
-    for name, data in {"bomb": png(30_000, 30_000, 16, 2), "eight-bits": png(96, 64, 8, 2)}.items():
+        yield Attack(f"png-{name}", _folder_of(partial(bytes, data)), commands, "")
+    for name, make in {"bomb": partial(png, 30_000, 30_000, 16, 2), "eight-bits": partial(png, 96, 64, 8, 2)}.items():
         yield Attack(
             f"motion-{name}",
-            _folder_of(data, "b.png"),
+            _folder_of(make, "b.png"),
             ("render {labels} --classes camvid --size 64x64 --sequence --motion {file} --out {out}",),
             "",
         )
         yield Attack(
             f"instances-{name}",
-            _folder_of(data, "a.png"),
+            _folder_of(make, "a.png"),
             ("render {labels} --classes camvid --size 64x64 --instances {file} --out {out}",),
             "",
         )
 
 
-def _folder_of(data: bytes, name: str = "a.png") -> Callable[[Path], None]:
+def _folder_of(make: Callable[[], bytes], name: str = "a.png") -> Callable[[Path], None]:
+    """Writes a folder with the one file ``name``; a bomb takes seconds to make, so only the one that is tried is."""
+
     def write(folder: Path) -> None:
         folder.mkdir()
-        (folder / name).write_bytes(data)
+        (folder / name).write_bytes(make())
 
     return write
 

@@ -13,7 +13,7 @@ import pytest
 from bridge.carla_client.autopilot import Autopilot
 from bridge.town.opendrive import towns
 from scenarios.engine.assertions import AssertionMonitor
-from scenarios.engine.drivers import Script
+from scenarios.engine.executors import Script
 from scenarios.engine.loader import ScenarioError, load
 from scenarios.engine.road import LaneInvasionDetector, PlaceFinder, RouteProgress
 from scenarios.engine.routes import Approach

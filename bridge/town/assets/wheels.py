@@ -95,7 +95,7 @@ class WheelAngles:
         """A moment later.
 
         Actors at ``pose`` f64 (N, 4, 4) which were entry ``row`` (-1: new) of ``before``, with wheelbases ``base`` (m)
-        and ``steer`` (radians; nan: to be told from the way).
+        and ``steer`` (radians; nan: derived from the movement).
         """
         return WheelAngles(*_onward(self.rolled, self.steer, before, row, pose, base, steer))
 

@@ -3,7 +3,7 @@
 A request is ``[0, id, function, [[fire_and_forget], *arguments]]``, its response ``[1, id, nil, result]``. This file
 knows nothing of towns: a dispatcher gets a ``Call`` and answers it. What arrives is bounded (message size, what
 it decodes to, the time it takes to come, number of connections); a client that breaks the protocol or never reads its
-answers is dropped, and where there is no room for another one, whoever has been silent for longest.
+answers is dropped, and where there is no room for another one, the client that has been silent for longest.
 """
 
 from __future__ import annotations
@@ -135,7 +135,7 @@ class Connection:
             max_map_len=1 << 12,
             max_ext_len=1 << 12,
             list_hook=self._counted,
-            object_pairs_hook=self._counted,  # nobody sends maps; those of strangers may have lists for keys
+            object_pairs_hook=self._counted,  # no client sends maps; hostile ones may have lists for keys
             unicode_errors="replace",
         )
         buffer = bytearray(1 << 16)
@@ -250,7 +250,7 @@ class RpcServer:
 
     def _make_room(self) -> bool:
         """With the lock held: whether another client may come. Where there are too many, one gives way: of those who
-        have never called anything whoever is there for longest, else who has been silent for longest."""
+        have never called anything the oldest, else the one that has been silent for longest."""
         if len(self._connections) < MAX_CONNECTIONS:
             return True
         silent = [one for one in self._connections if not one.calls]

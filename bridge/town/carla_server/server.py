@@ -38,7 +38,7 @@ def _compile(world: World) -> None:
 
 
 def serve(options: TownOptions) -> int:
-    """Be the town until told to end; returns the exit code. Says one line when it is ready."""
+    """Serve the town until asked to end; returns the exit code. Says one line when it is ready."""
     lifetime = Lifetime(options.with_parent)
     # Threads that wait for each other's lock get it within half a millisecond, not five.
     sys.setswitchinterval(0.0005)

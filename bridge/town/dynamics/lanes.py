@@ -48,7 +48,7 @@ class LaneTable:
     ``points`` f64 (M, 3), metres; ``at`` f64 (M,), metres along the lane; ``pace`` f64 (M,), m/s that the bend and
     the limit allow there; ``lane`` i64 (M,), whose it is; lane k owns samples ``first[k]`` to ``first[k + 1]``.
     ``conflicts[conflict_first[k]:conflict_first[k + 1]]`` are the lanes of the same junction that cross or join lane
-    k; ``yields`` says for each whether k gives way to it. ``major[k]`` are lanes that wait for nobody. ``left[k]`` and
+    k; ``yields`` says for each whether k gives way to it. ``major[k]`` are lanes that give way to none. ``left[k]`` and
     ``right[k]`` are the lanes beside k that one may change to, -1 = none; ``leaves[k]``: it ends soon, in an exit or by
     merging (2). ``turn[k]``: -1 left, 1 right, 0 straight on. Crosswalk ``cross_id[c]`` lies ``cross_at[c]`` metres
     along lane k for c from ``cross_first[k]`` to ``cross_first[k + 1]``.

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from numba import njit
 
-LEAF = 4  # items per leaf, at most, where they can be told apart
+LEAF = 4  # items per leaf, at most, where their centres differ
 BINS = 16
 DEEP = 48  # levels below which halves are taken, so that no tree is deeper than DEEP + log2 of its items
 STEP = 1.0  # cost of going down a node, in tests of an item

@@ -6,7 +6,7 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
-from bridge.link.drivers import SILENT, TAKEN_OVER, WAITS, Drivers
+from bridge.link.driver_arbitration import SILENT, TAKEN_OVER, WAITS, Drivers
 from bridge.messages import Control
 from bridge.transport import ControlReceiver, ControlSender
 

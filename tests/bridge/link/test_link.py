@@ -26,7 +26,9 @@ from bridge.link.transport import (
     LinkTimeout,
     control_endpoint,
     generate_keys,
+    generate_observer,
     is_local,
+    load_keys,
 )
 from bridge.messages import Camera, Control, Ego, Frame, Lamp, MovingObject, ProtocolError
 
@@ -99,7 +101,7 @@ class TestMessages:
         control = messages.unpack_control(messages.pack_control(Control(1, throttle=7.0, brake=-1.0, steer=-3.0)))
         assert (control.throttle, control.brake, control.steer) == (1.0, 0.0, -1.0)
 
-    @pytest.mark.parametrize("version", [0, 2, "1", None])
+    @pytest.mark.parametrize("version", [0, 1, "2", None])
     def test_another_version_is_named(self, version):
         with pytest.raises(ProtocolError, match="protocol version"):
             messages.unpack_control(msgpack.packb({"protocol": version, "sequence": 1}))
@@ -388,6 +390,35 @@ class TestKeys:
             dealer.close()
             push.close()
             context.term()
+
+    def test_an_observer_watches_and_cannot_drive(self, tmp_path):
+        keys = generate_keys(tmp_path / "keys")
+        guest, former = (generate_observer(tmp_path / name, keys) for name in ("guest", "former"))
+        (keys / "observers" / load_keys(former).public.hex()[:16]).unlink()
+        with FramePublisher(LOOPBACK, keys) as publisher, ControlReceiver(LOOPBACK, keys) as receiver:
+            with FrameSubscriber(publisher.endpoint, guest) as watching:
+                send_until_received(publisher, watching)
+            with FrameSubscriber(publisher.endpoint, former) as refused:
+                for sequence in range(20):
+                    publisher.send(make_frame(sequence))
+                    assert refused.recv(0.02) is None
+            with pytest.raises(LinkError, match="may watch and not drive"):
+                ControlSender(receiver.endpoint, guest)
+            context = zmq.Context()
+            for folder, arrives in ((guest, False), (keys, True)):  # by a program that does not ask our classes
+                pair = load_keys(folder)
+                with context.socket(zmq.PUSH) as push:
+                    push.curve_publickey, push.curve_secretkey = pair.public, pair.secret
+                    push.curve_serverkey, push.linger = load_keys(keys).public, 0
+                    push.connect(receiver.endpoint)
+                    push.send(messages.pack_control(Control(2, driver="a")))
+                    assert (receiver.newest(0.3 if not arrives else 5.0) is not None) == arrives
+            context.term()
+            for make in (FramePublisher, ControlReceiver):
+                with pytest.raises(LinkError, match="observer"):
+                    make(LOOPBACK, guest)
+        with pytest.raises(LinkError, match="observer"):
+            generate_observer(tmp_path / "second", guest)
 
     def test_bad_folders(self, tmp_path):
         keys = generate_keys(tmp_path / "keys")

@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from bridge.link import shared
+from bridge.link import shared_memory
 from bridge.link.durations import DurationEstimator
 from bridge.link.pacing import FramePacer
 from bridge.link.transport import FramePublisher, FrameSubscriber, _Receiver
@@ -141,7 +141,7 @@ def in_memory(frame: Frame) -> bool:
     base = frame.planes["depth"]
     while isinstance(base, np.ndarray | memoryview):
         base = base.obj if isinstance(base, memoryview) else base.base
-    return isinstance(base, shared._ReadLock)
+    return isinstance(base, shared_memory._ReadLock)
 
 
 class TestMemory:
@@ -176,7 +176,7 @@ class TestMemory:
             def refuse(*_: object) -> None:
                 raise PermissionError
 
-            monkeypatch.setattr(shared._MappedSlot, "__init__", refuse)
+            monkeypatch.setattr(shared_memory._MappedSlot, "__init__", refuse)
             with FrameSubscriber(publisher.endpoint) as subscriber:
                 assert not in_memory(handshake(publisher, subscriber))
                 assert subscriber.malformed == 0
@@ -196,9 +196,9 @@ class TestMemory:
                     assert (got.planes["instance"] == sequence).all()
 
     def test_noise_instead_of_a_reference(self):
-        windows = shared.ShmReader()
+        windows = shared_memory.ShmReader()
         for noise in (b"", b"\xc1", b"\x90", b"\x96\x01\x02\x03\x04\x05\x06", bytes(range(64))):
-            with pytest.raises(shared.FrameExpired):
+            with pytest.raises(shared_memory.FrameExpired):
                 windows.map(noise)
 
     def test_nothing_is_left_of_a_killed_publisher(self, tmp_path):

@@ -23,9 +23,9 @@ from mcap.reader import make_reader
 from bridge.messages import Camera, Frame
 from neuralsim.recording import foxglove
 from neuralsim.recording.export import examine, export_mp4, recover
-from neuralsim.recording.frames import DEPTH_STEPS, encode_motion, export_frames
 from neuralsim.recording.labels import TRAIN_IDS
 from neuralsim.recording.mcap_file import McapRecording, McapWriter
+from neuralsim.recording.picture_folder import DEPTH_STEPS, encode_motion, export_frames
 from neuralsim.recording.writer import RecordingError
 from neuralsim.session.processes import alive
 

@@ -16,10 +16,11 @@ from helpers.clips import write_clip
 from bridge.link.motion import reproject
 from bridge.tags import Tag
 from neuralsim import cli
-from neuralsim.evaluation import clip, drives, measures, metric_networks
+from neuralsim.evaluation import clip, drive_metrics, measures, metric_networks
 from neuralsim.evaluation.by_class import ByClass
 from neuralsim.evaluation.clip import camvid_of_tag
 from neuralsim.evaluation.metric_networks import CAMVID_CLASSES, MetricNetwork
+from neuralsim.evaluation.object_crops import ObjectCrops, windows
 from neuralsim.evaluation.town_drive import TownLoop
 
 # Measures -------------------------------------------------------------------------------------------------------------
@@ -123,12 +124,12 @@ def test_a_loop_through_the_town_comes_back_to_the_same_view() -> None:
 
 @pytest.mark.slow
 def test_drift_and_return_are_measured_on_real_drives(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(drives, "_AFRESH", 4)
-    monkeypatch.setattr(drives, "_FROM", 2)
-    found = drives.drift("street-rt", "auto", frames=7, threads=1)
+    monkeypatch.setattr(drive_metrics, "_AFRESH", 4)
+    monkeypatch.setattr(drive_metrics, "_FROM", 2)
+    found = drive_metrics.drift("street-rt", "auto", frames=7, threads=1)
     assert found["compared"] == 2
     assert found["worst"] == max(abs(value) for value in found["change"].values())
-    back = drives.comes_back("street-rt", "auto", most=13)
+    back = drive_metrics.comes_back("street-rt", "auto", most=13)
     assert back["compared"] == 2
     assert 10.0 < back["frame_by_frame"]["psnr"] < 60.0
     assert 10.0 < back["with_state"]["psnr"] < 60.0
@@ -170,6 +171,40 @@ def test_three_frames_say_nothing_by_class() -> None:
     for _ in range(3):
         by_class.add(np.zeros((64, 64, 3), np.uint8), np.ones((64, 64, 3), np.uint8), np.zeros((64, 64), np.uint8))
     assert by_class.figures() is None
+
+
+# Objects --------------------------------------------------------------------------------------------------------------
+
+
+def test_objects_that_are_painted_flat_are_far_from_real_ones_and_others_are_not() -> None:
+    """Cars of noise on a plain road: painted exactly they have no distance, painted white a large one."""
+    rng = np.random.default_rng(0)
+    crops = ObjectCrops(cast(MetricNetwork, Brightness()), ("real", "same", "flat"), "real")
+    for _ in range(20):
+        label = np.full((192, 256), CAMVID_CLASSES.index("road"), np.uint8)
+        for column in (20, 150):
+            label[80:130, column : column + 80] = CAMVID_CLASSES.index("car")
+        label[10:14, 10:14] = CAMVID_CLASSES.index("pedestrian")  # too small to have a shape
+        real = rng.integers(0, rng.integers(100, 250), (192, 256, 3)).astype(np.uint8)
+        flat = np.where((label == CAMVID_CLASSES.index("car"))[..., None], 250, real).astype(np.uint8)
+        crops.add({"real": real, "same": real, "flat": flat}, label)
+    found = crops.figures()
+    assert found["same"]["vehicles"]["crops"] == 40
+    assert found["same"]["vehicles"]["ratio"] < 1e-6
+    assert found["flat"]["vehicles"]["ratio"] > 5.0
+    assert "people" not in found["flat"]
+
+
+def test_windows_are_squares_within_the_frame() -> None:
+    mask = np.zeros((100, 160), np.uint8)
+    mask[0:20, 0:50] = mask[60:100, 120:160] = mask[30:95, 60:80] = 1
+    mask[5:8, 100:103] = 1
+    found = windows(mask)
+    assert len(found) == 3
+    for rows, columns in found:
+        assert rows.stop - rows.start == columns.stop - columns.start
+        assert 0 <= rows.start < rows.stop <= 100
+        assert 0 <= columns.start < columns.stop <= 160
 
 
 # neuralsim evaluate ---------------------------------------------------------------------------------------------------

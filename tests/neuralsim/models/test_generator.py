@@ -15,7 +15,7 @@ from neuralsim.models.classes import CHANNELS  # noqa: E402
 from neuralsim.models.generator import SIZES, Painter, PainterConfig  # noqa: E402
 from neuralsim.models.surface import Surface  # noqa: E402
 from neuralsim.models.temporal import TemporalGenerator  # noqa: E402
-from neuralsim.training.start import load_weights  # noqa: E402
+from neuralsim.training.pretrained import load_weights  # noqa: E402
 
 SMALL = PainterConfig(encoder=(16,) * 5, decoder=(16,) * 5, blocks=((2,),) * 5)
 

@@ -13,8 +13,8 @@ from mcap.opcode import Opcode
 from bridge.messages import Camera, Frame
 from neuralsim.recording.export import examine, recover
 from neuralsim.recording.mcap_file import McapRecording, McapWriter
+from neuralsim.recording.mcap_records import Place, Records
 from neuralsim.recording.reader import DamagedChunk, RecordingReader, frame_of
-from neuralsim.recording.records import Place, Records
 from neuralsim.recording.writer import RecordingError
 
 FRAMES, SIZE = 200, (256, 128)

@@ -69,6 +69,44 @@ def test_same_frames_same_bytes_and_a_jump_back_forgets() -> None:
     assert all(np.array_equal(a, b) for a, b in zip(first, again, strict=True))
 
 
+class Lost(Exception):
+    """As a library raises when its device is gone."""
+
+
+def test_when_a_runtime_fails_the_next_one_goes_on_from_its_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    renderer, undisturbed, fresh = (NeuralRenderer(threads=1) for _ in range(3))
+    frames = [frame(n) for n in range(1, 7)]
+    for other in frames:
+        other.planes["tag"] = np.roll(other.planes["tag"], other.sequence, axis=0)
+    for each in frames[:5]:
+        renderer.render(each)
+        undisturbed.render(each)
+    failed = renderer._session
+
+    def lost(feeds: dict[str, np.ndarray]) -> np.ndarray:
+        raise Lost("CUDA error: an illegal memory access\nwas encountered")
+
+    monkeypatch.setattr(failed, "step", lost)
+    picture = renderer.render(frames[5]).astype(float)
+    assert renderer._session is not failed
+    assert "failed: CUDA error: an illegal memory access was encountered; running on " in renderer.warning
+    wanted = undisturbed.render(frames[5]).astype(float)
+    without_memory = fresh.render(frames[5]).astype(float)
+    assert np.abs(picture - wanted).mean() < 0.5 * np.abs(without_memory - wanted).mean()
+
+
+def test_a_runtime_that_was_asked_for_and_fails_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    renderer = NeuralRenderer(runtime="onnxruntime", threads=1)
+    renderer.render(frame(1))
+
+    def full(feeds: dict[str, np.ndarray]) -> np.ndarray:
+        raise MemoryError("out of memory")
+
+    monkeypatch.setattr(renderer._session, "step", full)
+    with pytest.raises(RuntimeUnavailable, match=r"^onnxruntime.* failed: out of memory$"):
+        renderer.render(frame(2))
+
+
 def test_styles_of_the_card_change_the_light() -> None:
     bright, dark = (NeuralRenderer(threads=1, style=s).render(frame()).mean() for s in ("overcast", "dusk"))
     assert dark < bright - 10

@@ -20,7 +20,7 @@ from neuralsim.recording.mcap_file import McapWriter
 from neuralsim.recording.reader import RecordingReader, frame_of, picture_of
 from neuralsim.recording.writer import RecordingError
 from neuralsim.renderer.views import View, tag_picture
-from neuralsim.replay.onward import model_to_drive, onward
+from neuralsim.replay.drive_on import model_to_drive, onward
 from neuralsim.replay.options import RECORDED, ReplayOptions
 from neuralsim.replay.player import Player
 from neuralsim.replay.repaint import Repainter

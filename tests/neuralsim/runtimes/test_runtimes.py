@@ -19,7 +19,7 @@ import pytest
 from neuralsim import runtimes, zoo
 from neuralsim.cli import main
 from neuralsim.renderer.neural_renderer import NeuralRenderer
-from neuralsim.runtimes import RuntimeUnavailable, cache, choice, driver, engines, tensorrt_, variants
+from neuralsim.runtimes import RuntimeUnavailable, cache, choice, cuda_driver, engines, tensorrt_, variants
 
 WIDTH, HEIGHT = 256, 128
 GRAPH = zoo.load(zoo.DEFAULT).file
@@ -65,7 +65,7 @@ def test_the_graph_is_within_what_tensorrt_documents() -> None:
     assert "operator STFT" in found
 
 
-def test_other_graphs_run_on_every_runtime(gpu: driver.Gpu, tmp_path: Path) -> None:
+def test_other_graphs_run_on_every_runtime(gpu: cuda_driver.Gpu, tmp_path: Path) -> None:
     from neuralsim.bench import peer_graphs
 
     graph = peer_graphs.write("hypergan", tmp_path, 32, 64)
@@ -81,7 +81,7 @@ def test_other_graphs_run_on_every_runtime(gpu: driver.Gpu, tmp_path: Path) -> N
 
 
 def test_the_gpu_comparison_measures_what_is_there_and_says_what_is_not(
-    gpu: driver.Gpu, monkeypatch: pytest.MonkeyPatch
+    gpu: cuda_driver.Gpu, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from neuralsim.bench import gpu as comparison
 
@@ -94,7 +94,7 @@ def test_the_gpu_comparison_measures_what_is_there_and_says_what_is_not(
 
 
 def test_an_engine_is_built_once_and_anew_when_anything_changes(
-    gpu: driver.Gpu, monkeypatch: pytest.MonkeyPatch, own_cache: Path
+    gpu: cuda_driver.Gpu, monkeypatch: pytest.MonkeyPatch, own_cache: Path
 ) -> None:
     built: list[float] = []
     facts = engines.EngineFacts.here(GRAPH, HEIGHT, WIDTH, "fp16")
@@ -125,7 +125,7 @@ def test_an_engine_is_built_once_and_anew_when_anything_changes(
         (lambda content: content.replace(b"11.4.0.106", b"10.9.0.034", 1), "another tensorrt"),
     ],
 )
-def test_a_spoilt_engine_is_one_line_and_auto_falls_back(gpu: driver.Gpu, spoil: Any, words: str) -> None:
+def test_a_spoilt_engine_is_one_line_and_auto_falls_back(gpu: cuda_driver.Gpu, spoil: Any, words: str) -> None:
     facts = engines.EngineFacts.here(GRAPH, HEIGHT, WIDTH, "fp16")
     path = engines.write(facts, b"PLAN" + b"x" * 500)
     assert engines.read(facts).startswith(b"PLAN")
@@ -137,7 +137,7 @@ def test_a_spoilt_engine_is_one_line_and_auto_falls_back(gpu: driver.Gpu, spoil:
     assert words in choice.candidates(GRAPH, HEIGHT, WIDTH)["tensorrt"]
 
 
-def test_a_whole_engine_that_tensorrt_refuses_is_a_warning_in_the_hud(gpu: driver.Gpu) -> None:
+def test_a_whole_engine_that_tensorrt_refuses_is_a_warning_in_the_hud(gpu: cuda_driver.Gpu) -> None:
     facts = engines.EngineFacts.here(GRAPH, 64, 64, "fp16")
     engines.write(facts, b"NOPE" + b"x" * 500)
     renderer = NeuralRenderer(size=(64, 64), threads=1)
@@ -149,13 +149,13 @@ def test_a_whole_engine_that_tensorrt_refuses_is_a_warning_in_the_hud(gpu: drive
 
 @pytest.mark.parametrize(("spoil", "words"), [("engine", "is cut short"), ("driver", "install driver 580")])
 def test_auto_says_why_it_cannot_take_tensorrt(
-    gpu: driver.Gpu, monkeypatch: pytest.MonkeyPatch, spoil: str, words: str
+    gpu: cuda_driver.Gpu, monkeypatch: pytest.MonkeyPatch, spoil: str, words: str
 ) -> None:
     path = engines.write(engines.EngineFacts.here(GRAPH, 64, 64, "fp16"), b"PLAN" + b"x" * 500)
     if spoil == "engine":
         path.write_bytes(path.read_bytes()[:-100])
     else:
-        monkeypatch.setattr(driver, "gpu", lambda: replace(gpu, driver="550.54", cuda=(12, 4)))
+        monkeypatch.setattr(cuda_driver, "gpu", lambda: replace(gpu, driver="550.54", cuda=(12, 4)))
     renderer = NeuralRenderer(size=(64, 64), threads=1)
     assert words in renderer.warning
     assert renderer.warning.endswith(f"running on {renderer.runtime} instead")
@@ -168,21 +168,23 @@ def test_auto_says_why_it_cannot_take_tensorrt(
         ("Error Code 4: Internal", "cannot build the engine: Error Code 4: Internal"),
     ],
 )
-def test_a_failed_build_is_one_line(gpu: driver.Gpu, monkeypatch: pytest.MonkeyPatch, failure: str, words: str) -> None:
+def test_a_failed_build_is_one_line(
+    gpu: cuda_driver.Gpu, monkeypatch: pytest.MonkeyPatch, failure: str, words: str
+) -> None:
     monkeypatch.setattr(import_module("tensorrt"), "failure", failure)
     with pytest.raises(RuntimeUnavailable, match=words) as caught:
         runtimes.create("tensorrt", GRAPH, HEIGHT, WIDTH)
     assert "\n" not in str(caught.value)
 
 
-def test_too_little_memory_to_run_is_one_line(gpu: driver.Gpu, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_too_little_memory_to_run_is_one_line(gpu: cuda_driver.Gpu, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(import_module("cuda.bindings.runtime"), "limit", 1000)
     with pytest.raises(RuntimeUnavailable, match="too little GPU memory: close"):
         runtimes.create("tensorrt", GRAPH, HEIGHT, WIDTH)
 
 
 def test_build_engine_keeps_the_engine_and_auto_counts_it_in(
-    gpu: driver.Gpu, capsys: pytest.CaptureFixture[str]
+    gpu: cuda_driver.Gpu, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert "neuralsim build-engine" in choice.candidates(GRAPH, HEIGHT, WIDTH)["tensorrt"]
     size = f"{WIDTH}x{HEIGHT}"
@@ -195,7 +197,7 @@ def test_build_engine_keeps_the_engine_and_auto_counts_it_in(
     assert len(capsys.readouterr().err.splitlines()) == 1
 
 
-def test_building_can_be_interrupted(gpu: driver.Gpu) -> None:
+def test_building_can_be_interrupted(gpu: cuda_driver.Gpu) -> None:
     facts = engines.EngineFacts.here(GRAPH, HEIGHT, WIDTH, "fp16")
 
     def press_ctrl_c(what: str, share: float) -> bool:
@@ -223,22 +225,23 @@ def test_without_a_driver_tensorrt_is_never_touched(own_cache: Path, tmp_path: P
         )
         assert done.returncode == code, done.stderr
         assert words in (done.stdout if code == 0 else done.stderr)
-        assert code == 0 or len(done.stderr.splitlines()) == 1, done.stderr
+        said = [line for line in done.stderr.splitlines() if not line.startswith("waiting for:")]  # on a slow machine
+        assert code == 0 or len(said) == 1, done.stderr
 
 
 def test_a_driver_that_is_too_old_or_has_no_gpu_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
-    with pytest.raises(driver.NoGpu, match=r"serves CUDA 12\.4, 13\.0 is needed: install driver 580"):
-        driver.check(driver.Gpu("any", 8 << 30, "550.54", (12, 4)))
+    with pytest.raises(cuda_driver.NoGpu, match=r"serves CUDA 12\.4, 13\.0 is needed: install driver 580"):
+        cuda_driver.check(cuda_driver.Gpu("any", 8 << 30, "550.54", (12, 4)))
 
     class Library:
         def __init__(self, status: int) -> None:
             self.cuInit = lambda flags: status
 
     for status, words in ((100, "finds no GPU"), (999, "error 999")):
-        monkeypatch.setattr(driver.ctypes, "CDLL", lambda name, status=status: Library(status))
-        driver.gpu.cache_clear()
-        with pytest.raises(driver.NoGpu, match=words):
-            driver.gpu()
+        monkeypatch.setattr(cuda_driver.ctypes, "CDLL", lambda name, status=status: Library(status))
+        cuda_driver.gpu.cache_clear()
+        with pytest.raises(cuda_driver.NoGpu, match=words):
+            cuda_driver.gpu()
 
 
 def test_auto_measures_once_says_so_and_remembers(own_cache: Path) -> None:
@@ -388,7 +391,7 @@ def test_every_cuda_call_in_use_exists_with_these_arguments() -> None:
     assert {word for word in CUDA_CALLS if word in source} == set(CUDA_CALLS)
 
 
-def test_the_stand_in_has_the_names_that_are_checked_against_nvidias(gpu: driver.Gpu) -> None:
+def test_the_stand_in_has_the_names_that_are_checked_against_nvidias(gpu: cuda_driver.Gpu) -> None:
     trt, cudart = import_module("tensorrt"), import_module("cuda.bindings.runtime")
     for kind in ("Runtime", "ILogger", "IProgressMonitor", "Builder", "OnnxParser", "MemoryPoolType", "TensorIOMode"):
         assert all(hasattr(getattr(trt, kind), name) for name in (USED | BUILDER)[kind]), kind

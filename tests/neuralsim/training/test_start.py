@@ -18,9 +18,9 @@ from neuralsim.models.generator import SIZES, Painter  # noqa: E402
 from neuralsim.models.surface import Surface  # noqa: E402
 from neuralsim.training.data import Picture  # noqa: E402
 from neuralsim.training.maps import map_pair  # noqa: E402
+from neuralsim.training.pretrained import load_weights  # noqa: E402
 from neuralsim.training.run import load_painter  # noqa: E402
 from neuralsim.training.simulated import load_clip, load_pair, pair_files  # noqa: E402
-from neuralsim.training.start import load_weights  # noqa: E402
 
 SIZE = 256, 128  # px of the pairs
 

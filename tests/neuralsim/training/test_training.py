@@ -31,13 +31,13 @@ from neuralsim.models.generator import PainterConfig  # noqa: E402
 from neuralsim.models.surface import Surface  # noqa: E402
 from neuralsim.training import data  # noqa: E402
 from neuralsim.training.board import Board  # noqa: E402
+from neuralsim.training.checkpoint import about  # noqa: E402
 from neuralsim.training.config import Source, TrainConfig, load_config  # noqa: E402
 from neuralsim.training.datasets import Pictures, find  # noqa: E402
 from neuralsim.training.loop import train  # noqa: E402
 from neuralsim.training.losses import feature_distance  # noqa: E402
 from neuralsim.training.palette import palettes, styles  # noqa: E402
 from neuralsim.training.simulated import drive_pairs  # noqa: E402
-from neuralsim.training.state import about  # noqa: E402
 from neuralsim.training.tensors import collate  # noqa: E402
 from neuralsim.training.trainer import Trainer  # noqa: E402
 
@@ -457,7 +457,7 @@ import hashlib, sys
 import torch
 from test_rollouts import EVERYTHING, SMALL
 from test_training import Own, tiny
-from neuralsim.training import ranks
+from neuralsim.training import distributed
 from neuralsim.training.loop import train
 from neuralsim.training.trainer import Trainer
 
@@ -467,7 +467,7 @@ class Told(Own):
         return super().draw(rng)
 
 torch.set_num_threads(1)
-with ranks.joined() as group:
+with distributed.joined() as group:
     settings = EVERYTHING | {"rollout": 3, "rollout_from": 3, "minutes": 9.0, "precision": "fp32"}
     trainer = Trainer(tiny(sys.argv[1], steps=2, batch=1, **settings), SMALL, ranks=group)
     drawn = []

@@ -127,7 +127,7 @@ def apply_batch(town: TownServer, call: Call, commands: list[Any], tick: bool) -
                     answers.append([[0, [str(error)]]])
                 if time.monotonic() > until:
                     break
-        time.sleep(0.0)  # whoever waits for the lock gets it before this asks again
+        time.sleep(0.0)  # a thread that waits for the lock gets it before this asks again
     if tick and town.settings.synchronous_mode:
         town.streams.settle(call.connection)
         town.tick(lambda _: call.answer(answers))

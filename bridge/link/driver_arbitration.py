@@ -1,7 +1,7 @@
 """Who of several drivers drives: one at a time, by rule, however many windows are connected.
 
 Whoever sends the first control drives, until it leaves or has been silent for ``SILENT`` seconds (windows send ten
-times a second); then whoever sends next does. Requests are counted per driver, so that a second window's numbers are
+times a second); then the next sender does. Requests are counted per driver, so that a second window's numbers are
 never compared with the first one's, and controls that come late or twice are passed over.
 """
 
@@ -29,14 +29,14 @@ class _Seen:
 
 
 class Drivers:
-    """Decides whose controls count. ``notice``: what both should be told since it was last taken, "" if nothing."""
+    """Decides whose controls count. ``notice``: message for both, since it was last taken, "" if nothing."""
 
     def __init__(self) -> None:
-        self.owner = ""  # id of who drives, "" while nobody does
+        self.owner = ""  # id of the driver, "" without one
         self.notice = ""
         self._heard = -SILENT  # s, when the owner was last heard of
-        self._had = False  # whether anybody has ever driven
-        self._waiting = ""  # who was last told to wait
+        self._had = False  # whether there has ever been a driver
+        self._waiting = ""  # id that was last asked to wait
         self._seen: OrderedDict[str, _Seen] = OrderedDict()
         self._respawn = self._weather = 0  # requests of all owners so far
 

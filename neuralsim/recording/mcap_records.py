@@ -1,7 +1,7 @@
 """The one reader of MCAP files: record by record, bounded in what each may cost, past chunks that are damaged.
 
 All that reads recordings goes through here. A chunk whose checksum is wrong, or that would decompress to more than a
-chunk may, is skipped by its length and told of as :class:`Lost`; so is everything up to the next chunk that the index
+chunk may, is skipped by its length and reported as :class:`Lost`; so is everything up to the next chunk that the index
 at the end knows of where a length itself is damaged. Foxglove's ``mcap recover`` does the same.
 """
 
@@ -32,7 +32,7 @@ _CHUNK = struct.Struct("<QQQI")  # first and last time of its messages, ns; size
 _MESSAGE = struct.Struct("<HIQQ")  # channel, sequence, log and publish time
 _INDEX, _ENTRY = struct.Struct("<HI"), struct.Struct("<QQ")  # channel, bytes of entries; time, offset
 _FOOTER = 20  # bytes
-_SHOWN = 3  # damaged chunks that are told of one by one
+_SHOWN = 3  # damaged chunks that are reported one by one
 _KINDS: dict[int, Any] = {
     Opcode.HEADER: Header, Opcode.SCHEMA: Schema, Opcode.CHANNEL: Channel, Opcode.ATTACHMENT: Attachment,
     Opcode.METADATA: Metadata, Opcode.CHUNK_INDEX: ChunkIndex, Opcode.FOOTER: Footer,
@@ -94,7 +94,7 @@ class Records:
         for place in self.places():
             if isinstance(place, Lost):
                 yield place
-                yield from self.summary(Opcode.SCHEMA, Opcode.CHANNEL)  # which it may have told of
+                yield from self.summary(Opcode.SCHEMA, Opcode.CHANNEL)  # which it may have reported
             elif place.opcode == Opcode.CHUNK:
                 try:
                     yield from self.chunk(place)

@@ -16,12 +16,10 @@ import os
 import struct
 import sys
 from collections.abc import Sequence
-from typing import Any
+from typing import Annotated, Any
 
-import msgpack
+import msgspec
 import numpy as np
-
-from bridge.messages import NOT_MSGPACK
 
 RING_SIZE = 8  # slots; beyond, the oldest frames are overwritten even if not all receivers have taken them
 MAX_SLOTS = 64  # slots in use at the same time
@@ -29,6 +27,21 @@ _STATE = struct.Struct("<QQ")  # identity of the slot, ticket of its content
 #: Nobody, not even its owner, may make a slot smaller: a reader of memory that has gone is killed by SIGBUS.
 _SEALS = (fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_SEAL) if hasattr(fcntl, "F_SEAL_SHRINK") else 0
 _ALIGNMENT = 64  # bytes: planes begin at multiples of it
+_Natural = Annotated[int, msgspec.Meta(ge=0)]
+
+
+class _Reference(msgspec.Struct, array_like=True):
+    """Where the planes of a frame lie."""
+
+    owner: _Natural  # process
+    file: _Natural  # descriptor there
+    slot: _Natural
+    ticket: _Natural
+    sequence: _Natural
+    places: list[tuple[_Natural, _Natural]]  # begin and size of each plane, bytes
+
+
+_REFERENCES = msgspec.msgpack.Decoder(_Reference)
 
 
 class FrameExpired(Exception):
@@ -84,7 +97,7 @@ class _Slot:
             begin += _aligned(plane.nbytes)
         fcntl.flock(self.file, fcntl.LOCK_UN)
         self.sequence = sequence
-        return msgpack.packb((os.getpid(), self.file, self.identity, ticket, sequence, places))
+        return msgspec.msgpack.encode(_Reference(os.getpid(), self.file, self.identity, ticket, sequence, places))
 
     def close(self) -> None:
         """Release the slot; receivers keep what they have mapped."""
@@ -192,33 +205,23 @@ class ShmReader:
 
         The slot is not overwritten while any array over them lives. Raises ``FrameExpired`` if the frame already was.
         """
-        owner, number, identity, ticket, sequence, places = _checked(reference)
-        mapped = self._mapped.pop(identity, None)
+        try:
+            at = _REFERENCES.decode(reference)
+        except (ValueError, RecursionError):
+            raise FrameExpired from None
+        mapped = self._mapped.pop(at.slot, None)
         if mapped is None:
             try:
-                mapped = _MappedSlot(owner, number, identity)
+                mapped = _MappedSlot(at.owner, at.file, at.slot)
             except (OSError, ValueError):  # released meanwhile, unless no slot could ever be opened
-                raise FrameExpired(sequence if self._mapped else None) from None
-        self._mapped[identity] = mapped
+                raise FrameExpired(at.sequence if self._mapped else None) from None
+        self._mapped[at.slot] = mapped
         if len(self._mapped) > MAX_SLOTS:
             del self._mapped[next(iter(self._mapped))]
-        if any(begin + size > mapped.bytes.size for begin, size in places) or not mapped.lock(ticket):
-            raise FrameExpired(sequence)
+        if any(begin + size > mapped.bytes.size for begin, size in at.places) or not mapped.lock(at.ticket):
+            raise FrameExpired(at.sequence)
         memory = np.asarray(_ReadLock(mapped))
-        return [memory[begin : begin + size].data for begin, size in places]
-
-
-def _checked(reference: Any) -> tuple[int, int, int, int, int, list[tuple[int, int]]]:
-    """The fields of a reference. Raises ``FrameExpired`` for anything else."""
-    try:
-        *numbers, places = msgpack.unpackb(reference)
-        owner, number, identity, ticket, sequence = numbers
-        pairs = [(begin, size) for begin, size in places]
-        if all(type(part) is int and part >= 0 for part in (*numbers, *(part for pair in pairs for part in pair))):
-            return owner, number, identity, ticket, sequence, pairs
-    except NOT_MSGPACK:
-        pass
-    raise FrameExpired
+        return [memory[begin : begin + size].data for begin, size in at.places]
 
 
 def _aligned(size: int) -> int:

@@ -13,12 +13,12 @@ from bridge.messages import Frame
 from bridge.tags import COLOURS as TAG_COLOURS
 from bridge.tags import Tag
 from neuralsim.evaluation import measures
+from neuralsim.evaluation.ablations import ALONE, SHIPPED, WAYS, ThreeWays
 from neuralsim.evaluation.clip import camvid_of_tag
 from neuralsim.evaluation.metric_networks import CAMVID_CLASSES, HERE, MetricNetwork, confusion, iou
 from neuralsim.evaluation.stability import shift_error, warp
 from neuralsim.evaluation.town_drive import TownDrive, TownLoop
 from neuralsim.evaluation.video import Video
-from neuralsim.evaluation.ways import ALONE, SHIPPED, WAYS, ThreeWays
 from neuralsim.models.warp import still_visible, warp_source
 from neuralsim.renderer.neural_renderer import NeuralRenderer
 

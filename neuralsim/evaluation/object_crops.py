@@ -1,0 +1,84 @@
+"""Realism of single objects: Fréchet distances of crops about vehicles, and about people and cycles.
+
+What a driver looks at covers a few per cent of a frame, and a distance between whole frames hardly sees it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import cv2
+import numpy as np
+
+from neuralsim.evaluation import measures
+from neuralsim.evaluation.metric_networks import CAMVID_CLASSES, MetricNetwork
+
+KINDS = {"vehicles": ("car",), "people": ("pedestrian", "bicyclist")}
+_SIDE = 96  # px of a crop for the network
+_LEAST_PIXELS, _LEAST_SIDE = 200, 12  # px: what is smaller has no shape that could be compared
+_MARGIN = 1.2  # side of a crop over the longer side of its object
+_ENOUGH = 24  # crops
+
+
+@dataclass
+class _Sample:
+    """Mean features of the crops of one way of painting, by kind."""
+
+    features: dict[str, list[np.ndarray]] = field(default_factory=lambda: {kind: [] for kind in KINDS})
+
+
+class ObjectCrops:
+    """``add(pictures, label)`` for every frame, then ``figures()``.
+
+    ``names``: of the ways of painting; ``real`` among them is what the others are compared with.
+    """
+
+    def __init__(self, features: MetricNetwork, names: tuple[str, ...], real: str) -> None:
+        self._network, self._real = features, real
+        self._samples = {name: _Sample() for name in names}
+
+    def add(self, pictures: dict[str, np.ndarray], label: np.ndarray) -> None:
+        """One frame: pictures u8 (H, W, 3) by name, CamVid's label u8 (H, W), all of one size."""
+        for kind, classes in KINDS.items():
+            mask = np.isin(label, [CAMVID_CLASSES.index(each) for each in classes]).astype(np.uint8)
+            for rows, columns in windows(mask):
+                for name, sample in self._samples.items():
+                    crop = cv2.resize(pictures[name][rows, columns], (_SIDE, _SIDE), interpolation=cv2.INTER_AREA)
+                    sample.features[kind].append(self._network(crop)[1].mean((1, 2), dtype=np.float64))
+
+    def figures(self) -> dict[str, dict[str, Any]]:
+        """By name and kind: how many crops, their distance from all real ones, that of the first half of the real ones
+        from the second, and the ratio of the two. Without kinds that are hardly there."""
+        found: dict[str, dict[str, Any]] = {name: {} for name in self._samples}
+        for kind in KINDS:
+            crops = self._samples[self._real].features[kind]
+            if len(crops) < _ENOUGH:
+                continue
+            real, half = np.stack(crops), len(crops) // 2
+            floor = measures.frechet(real[:half], real[half:], shrink=True)
+            for name, sample in self._samples.items():
+                distance = measures.frechet(np.stack(sample.features[kind]), real, shrink=True)
+                found[name][kind] = {
+                    "crops": len(real),
+                    "distance": distance,
+                    "halves": floor,
+                    "ratio": distance / floor,
+                }
+        return found
+
+
+def windows(mask: np.ndarray) -> list[tuple[slice, slice]]:
+    """Squares (rows, columns) about the connected parts of ``mask`` u8 (H, W), within the frame; small parts have
+    none."""
+    height, width = mask.shape
+    _, _, stats, _ = cv2.connectedComponentsWithStats(mask)
+    squares = []
+    for x, y, w, h, pixels in stats[1:].tolist():
+        if pixels < _LEAST_PIXELS or min(w, h) < _LEAST_SIDE:
+            continue
+        side = min(round(_MARGIN * max(w, h)), height, width)
+        top = min(max(0, y + (h - side) // 2), height - side)
+        left = min(max(0, x + (w - side) // 2), width - side)
+        squares.append((slice(top, top + side), slice(left, left + side)))
+    return squares

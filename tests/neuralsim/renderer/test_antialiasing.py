@@ -1,0 +1,74 @@
+"""Outlines without stairs: nearer to a picture with 64 samples a pixel, and nothing else is touched."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from neuralsim.renderer.antialiasing import soften
+
+SIZE, FINE = (128, 160), 8  # pixels; samples of a pixel to a side
+COLOURS = np.array([[200, 200, 220], [60, 60, 60], [180, 40, 40], [20, 20, 20], [90, 140, 60]], np.uint8)
+
+
+def things(samples: int) -> np.ndarray:
+    """u8: a road that rises, a disc, a leaning pole, a wall that leans."""
+    y, x = (np.mgrid[: SIZE[0] * samples, : SIZE[1] * samples] + 0.5) / samples
+    tag = (y > 90.0 - 0.13 * x).astype(np.uint8)
+    tag[(x - 80.0) ** 2 + (y - 50.0) ** 2 < 900.0] = 2
+    tag[np.abs(x - 30.0 - 0.05 * y) < 1.0] = 3
+    tag[0.9 * (x - 120.0) + 0.2 * (y - 60.0) > 10.0] = 4
+    return tag
+
+
+def softened(picture: np.ndarray, tag: np.ndarray) -> np.ndarray:
+    result = picture.copy()
+    soften(result, tag, np.zeros(tag.shape, np.uint16))
+    return result
+
+
+def test_stairs_are_a_third_of_what_they_were() -> None:
+    tag = things(1)
+    plain = COLOURS[tag]
+    height, width = SIZE
+    wanted = COLOURS[things(FINE)].astype(float).reshape(height, FINE, width, FINE, 3).mean((1, 3))
+
+    def error(picture: np.ndarray) -> float:
+        return float(np.sqrt(np.square(picture - wanted).mean()))
+
+    assert error(softened(plain, tag)) < 0.35 * error(plain)
+
+
+def test_it_is_the_same_in_a_mirror() -> None:
+    tag = things(1)
+    plain = COLOURS[tag]
+    result = softened(plain, tag).astype(int)
+    for axes in ((1,), (0,), (0, 1)):
+        mirrored = softened(np.ascontiguousarray(np.flip(plain, axes)), np.ascontiguousarray(np.flip(tag, axes)))
+        assert np.abs(np.flip(mirrored, axes) - result).max() <= 1, "but for rounding"
+
+
+def test_what_lies_inside_of_things_and_level_edges_stay_as_they_are() -> None:
+    noise = np.random.default_rng(0).integers(0, 256, (*SIZE, 3)).astype(np.uint8)
+    tag = things(1)
+    changed = (softened(noise, tag) != noise).any(axis=2)
+    rim = np.zeros(SIZE, bool)
+    for axis in (0, 1):
+        for shift in (1, -1):
+            rim |= np.roll(tag, shift, axis) != tag
+    assert changed.any()
+    assert not (changed & ~rim).any()
+    level = np.zeros(SIZE, np.uint8)
+    level[40:80, 30:90] = 5
+    assert np.array_equal(softened(noise, level), noise)
+
+
+def test_instances_have_outlines_too_and_planes_may_be_larger_and_read_only() -> None:
+    tag = things(1)
+    plain = COLOURS[tag]
+    padded = np.pad(tag, ((0, 32), (0, 32)), mode="edge").astype(np.uint16)
+    alike = np.full(padded.shape, 14, np.uint8)
+    for plane in (padded, alike):
+        plane.flags.writeable = False
+    by_instance = plain.copy()
+    soften(by_instance, alike, padded)
+    assert np.array_equal(by_instance, softened(plain, tag))
