@@ -37,7 +37,7 @@ ARGUMENTS = {
     "no_rendering_mode.py": "--no-rendering",
     "config.py": "--list",
     "performance_benchmark.py": "--show_scene",
-    "environment.py": "--sun noon",
+    "environment.py": "--sun day",
     "extract_spawn_points.py": "--output-dir .",
 }
 SCENARIOS = ("FollowLeadingVehicle_1", "ControlLoss_1")  # of ScenarioRunner's own, in Python
@@ -102,8 +102,9 @@ def programs(folder: Path, python: str, seconds: float) -> dict[str, Result]:
     """Programs of a folder, each for so many seconds: what still runs then, runs."""
     found: dict[str, Result] = {}
     agents = str(folder.parent / "carla")
-    with town("--as-carla", port=2000):  # the default port of most programs
-        for path in sorted(folder.glob("*.py"), key=lambda path: (path.name != FIRST, path.name)):
+    for path in sorted(folder.glob("*.py"), key=lambda path: (path.name != FIRST, path.name)):
+        # A town of its own for each: who is ended leaves its cars behind. Most programs know no port but this one.
+        with town("--as-carla", port=2000):
             given = ARGUMENTS.get(path.name, "").split()
             ports = ["--port", "2000"] if "--port" in path.read_text(errors="replace") else []
             code, out = run([python, path.name, *ports, *given], folder, seconds, PYTHONPATH=agents)
