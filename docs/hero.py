@@ -22,8 +22,9 @@ from bridge.carla_client.surroundings import Surroundings
 
 HEROES = ("hero", "ego_vehicle")  # role names
 AHEAD = 16.0  # m within which things in the lane are heeded
-SLOW = 1.5  # m/s beside them
-CLEAR = 0.03  # m between the vehicle and what it goes round
+SLOW = 1.2  # m/s beside them
+EARLY = 1.0  # m before its rear has passed a thing that it moves over again: the rear swings out to the other side
+CLEAR = 0.07  # m between the vehicle and what it goes round
 OVER = 3.0  # m on which it moves over
 SEEN = 60.0  # m from which lights are heeded
 ROLL = 12.0  # s that the way to a red light is to take, at any moment
@@ -85,7 +86,7 @@ class Driver:
         for thing in sorted(self._things, key=lambda each: hypot(each.x - at.x, each.y - at.y)):
             ahead = (thing.x - at.x) * forward.x + (thing.y - at.y) * forward.y
             beside = abs((thing.x - at.x) * forward.y - (thing.y - at.y) * forward.x)
-            passed = ahead < -(self._half_length + thing.half_length)
+            passed = ahead < EARLY - self._half_length - thing.half_length
             if passed or ahead > AHEAD or beside > 3.0:
                 continue
             least = thing.half_width + self._half_width + CLEAR

@@ -17,7 +17,7 @@ from bridge.town.assets.templates import ARM, templates
 from bridge.town.core import blueprint_library
 from bridge.town.core.types import Actor, Blueprint, Transform, matrices_of
 from bridge.town.dynamics.driven import SUNK, CollisionEvent, DrivenVehicles, Patch
-from bridge.town.dynamics.lights import TrafficLight, TrafficLights, trigger_of
+from bridge.town.dynamics.lights import TrafficLight, TrafficLights, sign_actors, trigger_of
 from bridge.town.dynamics.mounts import Mounts, assign
 from bridge.town.dynamics.residents import BackgroundActors
 from bridge.town.dynamics.vehicles import GRAVITY, SPECS, VehicleState, overlap
@@ -30,7 +30,6 @@ from bridge.town.render.raster import Placements, Planes, Scene
 from bridge.town.render.view_cache import ViewCache, ViewKey
 from bridge.town.sensors.rays import Rays
 
-FIRST_SIGN = 1_000_000  # ids of signs begin here: those of other actors are given one after the other, from 1
 BLOCKED = "Spawn failed because of collision at spawn position"  # in CARLA's words: its programs look for them
 NEAR = 20.0  # m, boxes of actors further apart do not touch
 STEP = 0.4  # m that people on foot step up or down
@@ -78,7 +77,7 @@ class World:
         self._drives = self._driven.drives
         self._stage = ViewCache(self.land.scene, self.land.props, lambda: self.land.backdrops)
         self.spectator = self._add(blueprint_library.SPECTATOR, {}, self._overview())
-        self.signs = self._make_signs()  # by id; nothing about them ever changes
+        self.signs = sign_actors(self.network, self.land.signs)  # by id; nothing about them ever changes
         self.lights = TrafficLights(self.network, self._make_lights(), self._rng)
         self.residents = BackgroundActors(
             self.network, self.ground, self._blueprints, self.actors, self._resident, self._rng, vehicles, walkers
@@ -386,15 +385,6 @@ class World:
             )
             self.light_of[actor.id] = lights[-1]
         return lights
-
-    def _make_signs(self) -> dict[int, Actor]:
-        signs = {}
-        for ident, sign in enumerate(self.land.signs, FIRST_SIGN):
-            x, y, z = sign.position.tolist()
-            pose = Transform(x, y, z, 0.0, sign.yaw + 180.0)
-            blueprint = blueprint_library.traffic_sign(sign.kind)
-            signs[ident] = Actor(ident, blueprint, {}, pose, trigger=trigger_of(self.network, sign, pose))
-        return signs
 
     def _spawn_vehicle(self, blueprint: Blueprint, values: dict[str, str], transform: Transform) -> Actor:
         half, middle = templates().extent(blueprint_library.body(blueprint.id))

@@ -545,6 +545,38 @@ def test_what_esminis_files_use_besides(tmp_path: Path):
     assert (twice["repeats"], twice["set_speed"], twice["when"]) == (3, {"speed": -2.0}, {"time": 0.0})
 
 
+def test_the_standards_vehicles_keep_to_their_paths_and_its_edges_to_what_changes(tmp_path: Path):
+    entities = vehicle("Ego", "vehicle.a") + vehicle("Other", "vehicle.b").replace(
+        'maxAcceleration="200"', 'maxAcceleration="5"'
+    )
+    init = placed("Ego", '<LanePosition roadId="1" laneId="-1" s="20"/>')
+    init += placed("Other", '<RelativeLanePosition entityRef="Ego" dLane="0" ds="30"/>')
+    near = """<RelativeDistanceCondition entityRef="Ego" relativeDistanceType="lateral" value="9" freespace="true"
+      rule="lessThan"/>"""
+    head = '<TimeHeadwayCondition entityRef="Other" value="0.5" freespace="false" rule="greaterThan"/>'
+    text = story(
+        "Other",
+        event("a", speed(absolute("50"), "linear", "10", "rate"), by_entity("Other", near)),
+        event("b", speed(absolute("3")), by_entity("Ego", head)),
+        event("c", speed(absolute("4")), by_entity("Ego", head).replace("rising", "none")),
+    )
+    falls = by_value('<SimulationTimeCondition value="7" rule="lessThan"/>', delay="1").replace("rising", "falling")
+    stop = trigger("StopTrigger", falls)
+    scenario = load(file(tmp_path, entities, init, text, stop=stop, description="esmini")).scenario
+    (other,) = scenario.actors
+    assert scenario.ego.rails
+    assert other.rails
+    assert scenario.duration == 8.0, "from 7 s on it is no longer less, and a second later it ends"
+    a, b, c = (step.model_dump(exclude_defaults=True) for step in other.events)
+    assert a["when"] == {"distance": {"of": "Other", "way": "aside", "outlines": True, "below": 9.0}}
+    assert a["set_speed"] == {"speed": 50.0, "rate": 10.0, "most": 5.0}
+    assert b["when"] == {"headway": {"of": "ego", "to": "Other", "outlines": False, "above": 0.5}}
+    assert (a["rising"], b["rising"], "rising" in c) == (True, True, False)
+    carla = load(file(tmp_path, entities, init, text)).scenario
+    assert not carla.ego.rails, "ScenarioRunner's drive with tyres, and heed no edges"
+    assert not carla.actors[0].events[0].rising
+
+
 def test_somebody_without_a_place_begins_where_the_path_does(tmp_path: Path):
     path = """<PrivateAction><RoutingAction><FollowTrajectoryAction><TrajectoryRef><Trajectory name="t" closed="false">
       <Shape><Polyline><Vertex time="0"><Position><WorldPosition x="10" y="5"/></Position></Vertex><Vertex time="2">

@@ -389,6 +389,35 @@ def test_events_begin_once_in_whatever_order_their_conditions_hold():
     ]
 
 
+def test_what_rises_does_not_begin_with_what_holds_from_the_first_moment():
+    fast = {"when": {"speed": {"above": 3}}, "rising": True, "stop": {}}
+    assert play(Script("ego", [], steps(fast), {}), 2.0, ego=car(speed=4.0)) == []
+    script = Script("ego", [], steps(fast), {})
+    assert play(script, 0.5, ego=car(speed=2.0)) == []
+    assert play(script, 0.5, ego=car(speed=4.0)) == [(0.0, "stop")]
+
+
+@pytest.mark.parametrize("radius", [12.0, 60.0])
+def test_who_is_on_rails_keeps_to_bends_that_tyres_would_not_hold(radius: float):
+    """At 20 m/s round a circle, from half a metre beside it: each tick goes as far as the speed says, towards the
+    path, turned as it is."""
+    pilot = Autopilot(None, 2.0, 1.0, 2.8, 0.7)
+    angles = np.arange(0.0, 2.0, 1.0 / radius)
+    pilot._xy = radius * np.stack([np.sin(angles), 1.0 - np.cos(angles)], axis=1)
+    x, y, yaw, off = 0.0, -0.5, 0.0, []
+    for _ in range(int(0.8 * radius)):
+        found = pilot.ahead(x, y, 2.0)
+        assert found is not None
+        way = np.arctan2(found[1] - y, found[0] - x)
+        x, y, yaw = x + np.cos(way), y + np.sin(way), found[2]
+        off.append(np.hypot(x, y - radius) - radius)
+        pilot._xy = pilot._xy[max(int(np.hypot(*(pilot._xy - (x, y)).T).argmin()) - 1, 0) :]
+    assert abs(np.array(off[5:])).max() < 0.15
+    heading = np.arctan2(x, radius - y)
+    assert abs(yaw - heading) < 1.5 / radius
+    assert pilot.ahead(x, y, 1e3) is None
+
+
 def test_a_step_can_wait_for_another_ones_end_and_a_while_longer():
     do = steps(
         {"name": "go", "follow_lane": {"speed": 8}},
@@ -406,6 +435,11 @@ def test_headway_and_time_to_collision():
 
     assert check(headway={"to": "other", "above": 1.9, "below": 2.1})  # 16 m at 8 m/s
     assert not check(headway={"of": "other", "to": "ego", "below": 60})  # it stands
+    assert check(headway={"to": "other", "outlines": False, "above": 2.4, "below": 2.6})  # 20 m between their middles
+    for way, middles, outlines in (("straight", 21.93, 17.46), ("ahead", 20.0, 16.0), ("aside", 9.0, 7.0)):
+        for metres, between in ((middles, False), (outlines, True)):
+            near = {"to": "aside", "way": way, "outlines": between}
+            assert check(distance={**near, "above": metres - 0.01, "below": metres + 0.01}), (way, between)
     assert check(time_to_collision={"to": "other", "below": 2.1})
     assert not check(time_to_collision={"to": "other", "below": 1.9})
     assert not check(time_to_collision={"to": "aside", "below": 60})

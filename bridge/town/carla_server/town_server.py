@@ -153,9 +153,16 @@ class TownServer:
         self.queries = Queries(world)
         self.recorder = Recorder(world)
         self.episode += 1
-        # The trees that rays go through take seconds in a large town: they are there when a sensor asks for them.
-        threading.Thread(target=world.rays, name="trees", daemon=True).start()
+        threading.Thread(target=self._prepare, args=(world, self.queries), name="preparing", daemon=True).start()
         self._publish_snapshot(world.delta)
+
+    @staticmethod
+    def _prepare(world: World, queries: Queries) -> None:
+        """Work out what takes seconds in a large town before it is asked for: the map, which clients that connect wait
+        for, and the trees that rays go through."""
+        assert queries.opendrive
+        world.spawn_points()
+        world.rays()
 
     def set_settings(self, settings: Settings, connection: Connection) -> int:
         """Apply what a client asked for; returns the frame from which it holds."""

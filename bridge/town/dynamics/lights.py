@@ -1,19 +1,22 @@
-"""Traffic lights: phases, timing, trigger volumes and lamp positions."""
+"""Traffic lights: phases, timing, trigger volumes and lamp positions; signs as actors."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from bridge.town.assets.prop_meshes import STATES
-from bridge.town.core.types import Transform, TriggerVolume
+from bridge.town.core.blueprint_library import traffic_sign
+from bridge.town.core.types import Actor, Transform, TriggerVolume
 from bridge.town.ground.roads import end_of
 from bridge.town.opendrive.network import Network
 from bridge.town.opendrive.signals import Signal
 from bridge.town.opendrive.signs import Sign
 
 ALL_RED = 2.0  # s, clearance between one group's yellow and the next one's green
+FIRST_SIGN = 1_000_000  # ids of signs begin here: those of other actors are given one after the other, from 1
 TRIGGER = (3.0, 2.0)  # m, how far a trigger reaches back from the stop line and up from the road
 
 
@@ -32,6 +35,16 @@ def trigger_of(network: Network, signal: Signal | Sign, pose: Transform) -> Trig
     x, y, z = ((low + high) / 2).tolist()
     length, width, tall = ((high - low) / 2).tolist()
     return TriggerVolume((x, y, z), (length, width, tall))
+
+
+def sign_actors(network: Network, signs: Sequence[Sign]) -> dict[int, Actor]:
+    """The actors that clients know signs as, by id."""
+    actors = {}
+    for ident, sign in enumerate(signs, FIRST_SIGN):
+        x, y, z = sign.position.tolist()
+        pose = Transform(x, y, z, 0.0, sign.yaw + 180.0)
+        actors[ident] = Actor(ident, traffic_sign(sign.kind), {}, pose, trigger=trigger_of(network, sign, pose))
+    return actors
 
 
 @dataclass
