@@ -123,7 +123,7 @@ def runner(folder: Path, python: str, seconds: float, maps: Path, agents: Path) 
     plays += [(name, ["--scenario", name]) for name in SCENARIOS]
     roots = os.pathsep.join(map(str, (folder, agents)))
     for name, given in plays:
-        with town("--town", str(maps / "Town01.xodr")) as port:
+        with town("--town", str(maps / "Town01.xodr"), str(maps)) as port:
             hero = [sys.executable, str(ROOT / "docs" / "hero.py"), "--port", str(port)]
             with subprocess.Popen(
                 hero, env={**os.environ, "PYTHONPATH": str(ROOT)}, stderr=subprocess.DEVNULL

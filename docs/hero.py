@@ -22,6 +22,7 @@ from bridge.carla_client.surroundings import Surroundings
 
 HEROES = ("hero", "ego_vehicle")  # role names
 AHEAD = 16.0  # m within which things in the lane are heeded
+LOW = 0.2  # m, one drives over what is lower
 SLOW = 1.2  # m/s beside them
 EARLY = 1.0  # m before its rear has passed a thing that it moves over again: the rear swings out to the other side
 CLEAR = 0.07  # m between the vehicle and what it goes round
@@ -109,7 +110,8 @@ class Driver:
 
 
 def _props(world: carla.World) -> list[carla.Actor]:
-    return [each for each in world.get_actors() if each.type_id.startswith("static.prop.")]
+    things = [each for each in world.get_actors() if each.type_id.startswith("static.prop.")]
+    return [each for each in things if 2.0 * each.bounding_box.extent.z > LOW]
 
 
 def _thing(town: carla.Map, prop: carla.Actor) -> Thing:
