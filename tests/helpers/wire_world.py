@@ -180,7 +180,7 @@ class OneRoad:
                 actor.velocity = actor.velocity + np.array([3.0 * actor.control.throttle * delta, 0.0, 0.0])
                 actor.transform.x += float(actor.velocity[0]) * delta
                 if actor.transform.x > 290.0:
-                    self._events.append(SimpleNamespace(actor=actor.id, other=0, impulse=(-9.0, 0.0, 0.0)))
+                    self._events.append(SimpleNamespace(actor=actor.id, other=0, impulse=(-9.0, 0.0, 0.0), obstacle=-1))
                     actor.velocity = np.zeros(3)
                     actor.transform.x = 280.0
 

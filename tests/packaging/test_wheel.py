@@ -124,7 +124,7 @@ def test_the_metadata_says_what_the_cards_say(wheel: Path) -> None:
     assert about["License-Expression"] == "MIT AND Apache-2.0 AND LicenseRef-NeuralSim-Weights"
     files = about.get_all("License-File", [])
     assert set(files) == {"LICENSE", "LICENSES/Apache-2.0.txt", "LICENSES/LicenseRef-NeuralSim-Weights.txt"}
-    terms = (ROOT / "LICENSES/LicenseRef-NeuralSim-Weights.txt").read_text()
+    terms = (ROOT / "LICENSES/LicenseRef-NeuralSim-Weights.txt").read_text(encoding="utf-8")
     named = [name for name in terms.replace(",", " ").split() if name.startswith("neuralsim/")]
     assert named
     assert all(list(ROOT.glob(name.rstrip(".;)"))) for name in named)

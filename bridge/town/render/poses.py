@@ -35,7 +35,8 @@ class Poses:
             template=np.array([actor.template for actor in actors], np.int32),
             colour=np.array([_colour(actor.attributes.get("color", "")) for actor in actors], np.uint8).reshape(-1, 3),
             steer=np.array([(steer or {}).get(actor.id, np.nan) for actor in actors], np.float64),
-            lights=np.array([actor.light_state for actor in actors], np.int32),
+            # all 32 bits may be set
+            lights=np.array([actor.light_state for actor in actors], np.uint32).view(np.int32),
         )
 
 

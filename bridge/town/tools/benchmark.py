@@ -171,11 +171,11 @@ def served_town(*arguments: str) -> Iterator[carla.Client]:
     command = [sys.executable, "-m", "bridge.town.carla_server.server", "--port", "0", "--with-parent", "--json-lines"]
     with subprocess.Popen([*command, *arguments], stdout=subprocess.PIPE, text=True) as process:
         try:
-            ready = process.stdout.readline() if process.stdout else ""
-            message = received(ready)
-            if message is None:
+            messages = (received(line) or {} for line in process.stdout or ())
+            ready = next((message["ready"] for message in messages if "ready" in message), None)
+            if ready is None:
                 raise RuntimeError("the town's server did not start")
-            host, _, port = message["ready"]["server"].rpartition(":")
+            host, _, port = ready["server"].rpartition(":")
             client = carla.Client(host, int(port))
             client.set_timeout(TIMEOUT)
             yield client

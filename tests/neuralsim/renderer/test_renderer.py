@@ -137,13 +137,13 @@ def test_what_a_frame_or_a_card_lacks_is_one_line(tmp_path: Path) -> None:
         NeuralRenderer(threads=1).render(lacking)
     copy = tmp_path / "model"
     shutil.copytree(zoo.HERE / "street-rt", copy)
-    card = (copy / "card.yaml").read_text()
+    card = (copy / "card.yaml").read_text(encoding="utf-8")
     for text in (
         card.replace("multiple_of: 32", "multiple_of: 0"),
         card.replace("  day:\n", "  day:\n  - [0, 0, 0]\n"),
     ):
         assert text != card
-        (copy / "card.yaml").write_text(text)
+        (copy / "card.yaml").write_text(text, encoding="utf-8")
         with pytest.raises(ModelError, match="multiple_of must be"):
             NeuralRenderer(model=str(copy))
 
