@@ -109,6 +109,7 @@ def test_every_step_of_a_town_drive_is_the_references(runtime: str, bound: float
     assert min(changes) < bound, "pictures that do not change prove nothing"
 
 
+@pytest.mark.slow
 def test_a_free_rollout_stays_with_the_references(elsewhere: list[Frame]) -> None:
     """300 frames on their own state, bf16 and int8 against fp32: flicker, obedience and realism within 3 %.
 
