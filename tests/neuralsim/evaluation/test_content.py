@@ -50,7 +50,8 @@ def test_with_the_picture_as_guide_cars_have_their_colours(monkeypatch: pytest.M
     """Some frames of two towns; the surface alone draws its own colours."""
     monkeypatch.setitem(LEAST, Channel.VEHICLE, 120)  # a few frames have few cars near by
     guided, surface = (
-        content("street-rt", "openvino", 48, guide=guide, towns=("oldtown", "suburb")) for guide in ("picture", "surface")
+        content("street-rt", "openvino", 48, guide=guide, towns=("oldtown", "suburb"))
+        for guide in ("picture", "surface")
     )
     assert guided["vehicle"]["objects"] == surface["vehicle"]["objects"] > 3
     assert guided["vehicle"]["chroma_difference"] < surface["vehicle"]["chroma_difference"]
