@@ -1,7 +1,7 @@
 """Builds kept between starts: what takes seconds to compute from sources and seeds alone is computed once a machine.
 
-Files lie in ``$NEURALSIM_CACHE``, else ``neuralsim`` in the user's cache folder, in ``towns``. They are pickles, as
-numba's compiled kernels are; only those that belong to this user are read.
+Files lie in ``$NEURALSIM_CACHE``, else ``neuralsim`` in the user's cache folder, in ``towns``. They are pickles, from
+which nothing but our own classes and arrays is made, and only those that belong to this user are read.
 """
 
 from __future__ import annotations
@@ -15,11 +15,34 @@ import tempfile
 from collections.abc import Callable
 from functools import lru_cache
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 _T = TypeVar("_T")
 MOST = 8  # files; those that were used longest ago go
 _SOURCES = ("assets", "core", "dynamics", "ground", "opendrive", "render", "scenery")  # what builds depend on
+
+_ARRAYS = {
+    ("numpy", "ndarray"),
+    ("numpy", "dtype"),
+    ("numpy._core.multiarray", "_reconstruct"),
+    ("numpy._core.multiarray", "scalar"),
+    ("numpy._core.numeric", "_frombuffer"),
+    ("scipy.spatial._ckdtree", "cKDTree"),
+}
+
+
+class _Reader(pickle.Unpickler):
+    """Looks up nothing but our own classes and what arrays consist of: a pickle may name any function to be called."""
+
+    def find_class(self, module: str, name: str) -> Any:
+        """The class ``name`` of ``module``. Raises pickle.UnpicklingError for anything that a build does not hold."""
+        if module.startswith("bridge."):
+            found = super().find_class(module, name)
+            if isinstance(found, type) and found.__module__ == module:
+                return found
+        elif (module, name) in _ARRAYS:
+            return super().find_class(module, name)
+        raise pickle.UnpicklingError(f"{module}.{name} is no part of a build")
 
 
 def kept(name: str, facts: tuple[object, ...], make: Callable[[], _T]) -> _T:
@@ -32,7 +55,7 @@ def kept(name: str, facts: tuple[object, ...], make: Callable[[], _T]) -> _T:
     with contextlib.suppress(Exception):  # whatever is wrong with the file: it can be made again
         if _ours(path):
             with path.open("rb") as file:
-                found: _T = pickle.load(file)
+                found: _T = _Reader(file).load()
             os.utime(path)
             return found
     built = make()

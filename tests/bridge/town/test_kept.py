@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import pickle
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -61,3 +63,29 @@ def test_a_kept_town_is_the_town(folder: Path):
     place = built.spawn_points[0]
     assert again.ground.level(place.x, place.y, 0.0) == built.ground.level(place.x, place.y, 0.0)
     assert again.rays is again.rays
+
+
+class Hostile:
+    """Its pickle asks for any call there is."""
+
+    def __init__(self, call: Callable[..., object], *arguments: object) -> None:
+        self._call, self._arguments = call, arguments
+
+    def __reduce__(self) -> tuple[Callable[..., object], tuple[object, ...]]:
+        return self._call, self._arguments
+
+
+@pytest.mark.parametrize("call", [os.system, eval, exec, kept.os.mkdir])
+def test_a_file_that_asks_for_a_call_is_not_obeyed(folder: Path, tmp_path: Path, call: Callable[..., object]):
+    witness = tmp_path / "witness"
+    asked = {os.system: f"mkdir {witness}", os.mkdir: str(witness)}.get(
+        call, f"__import__('os').mkdir({str(witness)!r})"
+    )
+    kept.kept("thing", (), lambda: "mine")
+    path = next(folder.glob("thing-*"))
+    path.write_bytes(pickle.dumps(Hostile(call, asked)))
+    assert kept.kept("thing", (), lambda: "made again") == "made again"
+    assert not witness.exists()
+    path.write_bytes(pickle.dumps(Hostile(call, asked)))
+    pickle.loads(path.read_bytes())
+    assert witness.exists(), "an ordinary reader would have obeyed"
