@@ -59,9 +59,7 @@ class Camera:
     height: Side
     fov: Annotated[float, Meta(ge=1.0, le=179.0)]  # horizontal, degrees
     pose: np.ndarray  # f64 (4, 4), world <- camera; x forward, y right, z up (UE, left-handed), metres
-    jitter: tuple[Shift, Shift] = (
-        jitter.NONE
-    )  # px (right, down) that this frame's picture is shifted by; motion does not contain it
+    jitter: tuple[Shift, Shift] = jitter.NONE  # right, down: of this frame's picture; motion does not contain it
 
     @property
     def focal(self) -> float:

@@ -381,12 +381,7 @@ class CarlaBridge:
     def _follow_route(self) -> None:
         happened = self._navigator.follow(self._ego_state.get_transform().location)
         if happened:
-            words = {
-                "arrived": "You have arrived",
-                "planned anew": "Planning the way anew",
-                "lost": "No way leads there",
-            }
-            self.notify(words[happened])
+            self.notify(happened)
             self._hand_route_to_autopilot()
 
     def _hand_route_to_autopilot(self) -> None:

@@ -106,7 +106,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 def memory() -> float:
     """Megabytes that this process holds now; its peak where the system does not tell."""
     try:
-        return int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize() / 1e6
+        return int(Path("/proc/self/statm").read_text(encoding="utf-8").split()[1]) * resource.getpagesize() / 1e6
     except OSError:
         return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e3
 

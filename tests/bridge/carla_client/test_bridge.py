@@ -234,6 +234,21 @@ class TestDriving:
         frame = advance(bridge)
         assert (frame.route_left, len(frame.route)) == (0.0, 0)
 
+    def test_who_strays_is_led_anew_and_who_arrives_is_told(self, bridge):
+        goal = bridge._map.get_waypoint(bridge._ego.get_transform().location).next(70.0)[0].transform.location
+        bridge.apply_control(Control(1, going=1, goal=True, goal_x=goal.x, goal_y=goal.y))
+        advance(bridge)
+        strayed = max(bridge._spawn_points.points, key=lambda point: point.location.distance(goal))
+        bridge._ego.set_transform(strayed)
+        assert "anew" in advance(bridge).notice
+        there = bridge._map.get_waypoint(goal).transform
+        there.location.z += 0.3
+        bridge._ego.set_transform(there)
+        bridge._navigator.go(goal.x, goal.y, goal)
+        frame = advance(bridge)
+        assert "arrived" in frame.notice
+        assert frame.route_left == 0.0
+
     def test_rgb_only_while_asked_for(self, bridge):
         assert "rgb" not in advance(bridge).planes
         for sequence in (1, 3):
@@ -606,7 +621,9 @@ class TestProcess:
         assert "ready" in line
         end(parent)
         until = time.monotonic() + 3.0
-        while Path(f"/proc/{child}/stat").exists() and ") Z" not in Path(f"/proc/{child}/stat").read_text():
+        while Path(f"/proc/{child}/stat").exists() and ") Z" not in Path(f"/proc/{child}/stat").read_text(
+            encoding="utf-8"
+        ):
             assert time.monotonic() < until
             time.sleep(0.05)
 
