@@ -86,7 +86,7 @@ def smoke(folder: Path, python: str, seconds: float) -> dict[str, Result]:
         copy = Path(scratch) / "smoke"
         shutil.copytree(folder / "test" / "smoke", copy)
         start = copy / "__init__.py"
-        start.write_text(start.read_text().replace(str(PORT), str(port)))
+        start.write_text(start.read_text(encoding="utf-8").replace(str(PORT), str(port)))
         for module in sorted(path.stem for path in copy.glob("test_*.py")):
             code, out = run([python, "-m", "unittest", "-v", f"smoke.{module}"], Path(scratch), seconds)
             verdicts = re.findall(r"^(test_\w+) \(([\w.]+)\)(.*?)^(ok|FAIL|ERROR|skipped.*?)$", out, re.M | re.S)
@@ -150,7 +150,7 @@ def esmini(folder: Path, seconds: float) -> dict[str, Result]:
         command = [sys.executable, str(ROOT / "docs" / "esmini.py"), "--port", str(port), *map(str, files)]
         _, out = run(command, folder, seconds * len(files), PYTHONPATH=str(ROOT))
     played = {each["file"]: each for each in map(json.loads, re.findall(r"^\{.*\}$", out, re.M))}
-    expected = ends((folder / "test" / "smoke_test.py").read_text())
+    expected = ends((folder / "test" / "smoke_test.py").read_text(encoding="utf-8"))
     for name in (path.name for path in files):
         found[name] = judge(played[name], expected.get(name)) if name in played else ("fails", last_line(out))
     return found
@@ -194,7 +194,7 @@ def main() -> None:
     parser.add_argument("--results", type=Path, default=ROOT / "compatibility.json", help="what has been seen so far")
     parser.add_argument("--out", type=Path, default=ROOT / "docs" / "compatibility.md")
     options = parser.parse_args()
-    results = json.loads(options.results.read_text()) if options.results.exists() else {}
+    results = json.loads(options.results.read_text(encoding="utf-8")) if options.results.exists() else {}
     short, long = options.seconds, 15.0 * options.seconds
     carla, maps = options.carla, options.maps
     suites = {
@@ -216,7 +216,7 @@ def main() -> None:
     for name, (title, suite) in suites.items():
         if suite and (not options.only or name in options.only):
             results[title] = suite()
-            options.results.write_text(json.dumps(results, indent=1))
+            options.results.write_text(json.dumps(results, indent=1), encoding="utf-8")
     options.out.write_text(page(results), encoding="utf-8")
 
 

@@ -65,7 +65,9 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "measured.yaml"
         seconds = min(wanted.frames / 20, 3600.0)
-        path.write_text(_SCENARIO.format(seconds=seconds, vehicles=wanted.vehicles, walkers=wanted.walkers))
+        path.write_text(
+            _SCENARIO.format(seconds=seconds, vehicles=wanted.vehicles, walkers=wanted.walkers), encoding="utf-8"
+        )
         planes = ("tag", "instance", "depth", "motion", *(() if wanted.model == TAGS else ("neural",)))
         options = RecordOptions(
             scenarios=(path,), out=Path(folder), planes=planes, model=wanted.model, size=wanted.size

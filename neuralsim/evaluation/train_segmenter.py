@@ -254,7 +254,9 @@ def main() -> None:
             "sha256": _sha256(options.out / "features.onnx"),
         },
     }
-    (options.out / "card.yaml").write_text(yaml.safe_dump(card, sort_keys=False, allow_unicode=True, width=120))
+    (options.out / "card.yaml").write_text(
+        yaml.safe_dump(card, sort_keys=False, allow_unicode=True, width=120), encoding="utf-8"
+    )
     print(yaml.safe_dump(card, sort_keys=False, allow_unicode=True))
 
 

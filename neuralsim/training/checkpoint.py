@@ -129,7 +129,7 @@ def about(run: Path) -> dict[str, str]:
     older = run / "last.json"  # runs wrote it beside the tensors before these carried their own description
     if "step" not in metadata and older.is_file():
         with suppress(OSError, ValueError, KeyError, TypeError):
-            metadata |= {"step": str(int(json.loads(older.read_text())["step"]))}
+            metadata |= {"step": str(int(json.loads(older.read_text(encoding="utf-8"))["step"]))}
     if "step" not in metadata:
         raise ValueError(f"{run / STATE} does not say at which step it was written; train into a new folder")
     return metadata

@@ -139,7 +139,9 @@ def run_export(path: Path, out: Path, licence: str) -> Path:
         training_data=[each.title for each in pictures.found],
         licence=licence,
     )
-    (out / "card.yaml").write_text(yaml.safe_dump(card, sort_keys=False, default_flow_style=None, width=120))
+    (out / "card.yaml").write_text(
+        yaml.safe_dump(card, sort_keys=False, default_flow_style=None, width=120), encoding="utf-8"
+    )
     return out / "card.yaml"
 
 

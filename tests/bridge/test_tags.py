@@ -16,7 +16,7 @@ ROOT = Path(__file__).parents[2]
 
 def with_line(file: str, after: str, line: str) -> ModuleType:
     """The module in ``file`` with one more line behind the one that begins with ``after``."""
-    lines = (ROOT / file).read_text().splitlines()
+    lines = (ROOT / file).read_text(encoding="utf-8").splitlines()
     at = next(k for k, text in enumerate(lines) if text.strip().startswith(after))
     module = ModuleType(file)
     exec("\n".join([*lines[: at + 1], line, *lines[at + 1 :]]), module.__dict__)

@@ -64,7 +64,7 @@ def run(command: str, seconds: int = 60) -> Outcome:
 
 
 def _stream(descriptor: int) -> io.TextIOWrapper:
-    return io.TextIOWrapper(io.FileIO(descriptor, "w", closefd=False), write_through=True)
+    return io.TextIOWrapper(io.FileIO(descriptor, "w", closefd=False), encoding="utf-8", write_through=True)
 
 
 def _resident() -> float:

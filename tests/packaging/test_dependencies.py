@@ -174,6 +174,10 @@ def test_no_two_locks_disagree_and_none_names_a_registry() -> None:
 
 
 def test_torch_is_pinned_once_within_its_range() -> None:
-    (pin,) = [line for line in (ROOT / "requirements/torch.txt").read_text().splitlines() if not line.startswith("#")]
+    (pin,) = [
+        line
+        for line in (ROOT / "requirements/torch.txt").read_text(encoding="utf-8").splitlines()
+        if not line.startswith("#")
+    ]
     (wanted,) = [Requirement(text) for text in project()["optional-dependencies"]["train"] if text.startswith("torch")]
     assert wanted.specifier.contains(pin.removeprefix("torch=="))

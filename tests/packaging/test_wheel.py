@@ -136,7 +136,7 @@ def test_it_drives(python: Path, tmp_path: Path, model: str) -> None:
     drive = ("-m", "neuralsim", "drive", "--headless", "--autopilot", "--frames", "30", "--model", model, *size)
     done = run(python, tmp_path, *drive)
     assert done.returncode == 0, done.stderr
-    report = json.loads((tmp_path / "r.json").read_text())
+    report = json.loads((tmp_path / "r.json").read_text(encoding="utf-8"))
     assert (report["frames"], report["model"]) == (30, model)
     where = run(
         python, tmp_path, "-c", "import bridge, neuralsim, scenarios; print(bridge.__file__, neuralsim.__file__)"
@@ -164,7 +164,7 @@ def test_a_shipped_scenario_is_recorded_by_its_name(python: Path, tmp_path: Path
     record = ("record", "cut_in", "--planes", "tag", "--format", "mcap", "--size", "64x32", "--out", "out")
     done = run(python, tmp_path, "-m", "neuralsim", *record)
     assert done.returncode == 0, done.stderr
-    assert json.loads((tmp_path / "out/cut_in/result.json").read_text())["frames"] > 0
+    assert json.loads((tmp_path / "out/cut_in/result.json").read_text(encoding="utf-8"))["frames"] > 0
 
 
 @pytest.mark.skipif(not EMPTY, reason="needs an environment without the other extras: make wheel-test")

@@ -500,7 +500,7 @@ def test_an_openscenario_file_is_recorded_and_judged(tmp_path: Path):
         cwd=ROOT, text=True, capture_output=True, timeout=170, check=False,
     )  # fmt: skip
     assert done_.returncode == 0, done_.stderr
-    result = json.loads((tmp_path / "out/drive/result.json").read_text())
+    result = json.loads((tmp_path / "out/drive/result.json").read_text(encoding="utf-8"))
     assert (result["passed"], result["frames"], result["ended"]) == (True, 180, "duration")
     assert result["distance"] > 5.0
 

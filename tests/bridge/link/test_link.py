@@ -451,7 +451,7 @@ class TestKeys:
             generate_keys(keys)
         with pytest.raises(LinkError, match="neuralsim keys new"):
             FramePublisher(LOOPBACK, tmp_path / "none")
-        Path(keys / "secret").write_text("x" * 40)
+        Path(keys / "secret").write_text("x" * 40, encoding="utf-8")
         with pytest.raises(LinkError, match="damaged"):
             FramePublisher(LOOPBACK, keys)
 

@@ -49,7 +49,7 @@ def digest(frame: dict[str, np.ndarray]) -> str:
 
 @pytest.mark.parametrize("town", TOWNS)
 def test_frames_of_a_town_are_those_that_were_written_down(town: str) -> None:
-    golden = json.loads(FILE.read_text())
+    golden = json.loads(FILE.read_text(encoding="utf-8"))
     for frame, sha256, packed in zip(frames(town), golden[town]["sha256"], golden[town]["tag"], strict=True):
         if digest(frame) == sha256:
             continue

@@ -331,7 +331,7 @@ def test_a_pages_tables_are_filled_and_its_prose_is_kept(tmp_path: Path):
     )
     docs.check(path)
     docs.fill(path, report())
-    first = path.read_text()
+    first = path.read_text(encoding="utf-8")
     assert first.startswith("Before.\n<!-- bench: drives -->\n| drive |")
     assert "old" not in first
     assert "Between." in first
@@ -341,13 +341,15 @@ def test_a_pages_tables_are_filled_and_its_prose_is_kept(tmp_path: Path):
     del less["check"]
     less["machine"]["load"] = [3.0, 3.0, 3.0]
     docs.fill(path, less)
-    assert "Honest" in path.read_text()  # what was not measured again stays
-    assert "busy with other work" in path.read_text()
+    assert "Honest" in path.read_text(encoding="utf-8")  # what was not measured again stays
+    assert "busy with other work" in path.read_text(encoding="utf-8")
     path.write_text("<!-- bench: drives -->\n<!-- /bench -->\n<!-- bench: matrix -->\n<!-- /bench -->\n")
     whole = report(cells=3)
     whole["options"]["matrix"] = True
     docs.fill(path, whole)
-    assert path.read_text().startswith("<!-- bench: drives -->\n<!-- /bench -->\n<!-- bench: matrix -->\n| drive |")
+    assert path.read_text(encoding="utf-8").startswith(
+        "<!-- bench: drives -->\n<!-- /bench -->\n<!-- bench: matrix -->\n| drive |"
+    )
     path.write_text("nothing to fill")
     with pytest.raises(docs.DocsError, match="bench: NAME"):
         docs.check(path)

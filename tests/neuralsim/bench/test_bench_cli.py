@@ -49,7 +49,7 @@ def test_a_bench_writes_everything_compares_and_keeps_to_budgets(tmp_path: Path)
     (tmp_path / "page.md").write_text("Prose.\n<!-- bench: drives -->\n<!-- /bench -->\n")
     first = bench(tmp_path, *QUICK, "--loop", "lockstep", "--out", "a", "--trace", "t.json", "--docs", "page.md")
     assert first.returncode == 0, first.stderr
-    report = json.loads((tmp_path / "a" / "report.json").read_text())
+    report = json.loads((tmp_path / "a" / "report.json").read_text(encoding="utf-8"))
     assert {"frames", "seconds", "fps", "dropped", "latency_ms", "stage_ms", "runtime", "model", "size", "host"} <= set(
         report
     )
@@ -60,9 +60,9 @@ def test_a_bench_writes_everything_compares_and_keeps_to_budgets(tmp_path: Path)
     assert run["frames"]["sequence"] == list(range(5, 35))  # lock-step: every frame, the warm-up left out
     assert all(a <= b for a, b in zip(run["frames"]["capture"], run["frames"]["displayed"], strict=True))
     assert run["frames"]["seen"], "no key press was seen"
-    assert trace.nests(json.loads((tmp_path / "t.json").read_text()))
-    assert "<svg" in (tmp_path / "a" / "report.html").read_text()
-    assert "| tags none 128x64 ipc lockstep |" in (tmp_path / "page.md").read_text()
+    assert trace.nests(json.loads((tmp_path / "t.json").read_text(encoding="utf-8")))
+    assert "<svg" in (tmp_path / "a" / "report.html").read_text(encoding="utf-8")
+    assert "| tags none 128x64 ipc lockstep |" in (tmp_path / "page.md").read_text(encoding="utf-8")
     assert re.search(r"tags none 128x64 ipc lockstep +\d", first.stdout)
 
     second = bench(
@@ -73,7 +73,7 @@ def test_a_bench_writes_everything_compares_and_keeps_to_budgets(tmp_path: Path)
     lines = [line for line in second.stderr.splitlines() if line.startswith("neuralsim:")]
     assert len(lines) == 2, second.stderr  # one per drive
     assert all("budget fps" in line and "at least 100000" in line for line in lines)
-    compared = json.loads((tmp_path / "b" / "report.json").read_text())["comparison"]
+    compared = json.loads((tmp_path / "b" / "report.json").read_text(encoding="utf-8"))["comparison"]
     assert [drive["name"] for drive in compared["drives"]] == ["tags auto 128x64 ipc lockstep"]
     rows = {row["what"]: row for row in compared["drives"][0]["rows"]}
     assert rows["simulate p50"]["paired"], "same seed, lock-step: the same frames"
@@ -144,7 +144,7 @@ def test_ctrl_c_ends_it_with_all_it_started(tmp_path: Path):
 def descendants(pid: int) -> list[int]:
     found: list[int] = []
     for path in Path(f"/proc/{pid}/task").glob("*/children"):
-        for child in map(int, path.read_text().split()):
+        for child in map(int, path.read_text(encoding="utf-8").split()):
             found += [child, *descendants(child)]
     return found
 

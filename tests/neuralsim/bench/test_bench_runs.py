@@ -40,7 +40,7 @@ def drive(folder: Path, job: Job, *before: str) -> dict[str, Any]:
         command, cwd=folder, env=environment, capture_output=True, text=True, timeout=120, check=False
     )
     assert done.returncode == 0, done.stderr
-    result: dict[str, Any] = json.loads(path.with_suffix(".result").read_text())
+    result: dict[str, Any] = json.loads(path.with_suffix(".result").read_text(encoding="utf-8"))
     return result
 
 

@@ -48,7 +48,9 @@ def test_what_does_not_go_together_is_said(tmp_path: Path):
 def test_scenarios_are_recorded_by_tasks_and_not_twice(tmp_path: Path):
     done = record(tmp_path, "--ray", "local")
     assert done.returncode == 0, done.stderr
-    results = [json.loads((tmp_path / "out" / name / "result.json").read_text()) for name in ("one", "two")]
+    results = [
+        json.loads((tmp_path / "out" / name / "result.json").read_text(encoding="utf-8")) for name in ("one", "two")
+    ]
     assert [result["frames"] for result in results] == [20, 20]
     assert results[0]["tag_sha256"] == results[1]["tag_sha256"]
     again = record(tmp_path, "--ray", "local")

@@ -155,7 +155,7 @@ def test_the_indexed_reader_finds_every_message_and_a_schema_for_it(recorded):
 
 def test_frames_are_what_the_mcap_holds(recorded):
     folder = recorded[0] / "out/short"
-    lines = [json.loads(line) for line in (folder / "frames/index.jsonl").read_text().splitlines()]
+    lines = [json.loads(line) for line in (folder / "frames/index.jsonl").read_text(encoding="utf-8").splitlines()]
     assert [line["frame"] for line in lines] == list(range(60))
     frame = list(McapRecording(folder / "recording.mcap").frames())[30]
     files = {name: cv2.imread(str(folder / "frames" / path), -1) for name, path in lines[30]["files"].items()}
@@ -186,7 +186,7 @@ def test_cityscapes_loaders_find_pictures_and_labels(recorded):
 
 def test_cocos_boxes_and_masks_fit_the_planes(recorded):
     frames = recorded[0] / "out/short/frames"
-    coco = json.loads((frames / "coco.json").read_text())
+    coco = json.loads((frames / "coco.json").read_text(encoding="utf-8"))
     assert [image["id"] for image in coco["images"]] == list(range(60))
     assert {one["image_id"] for one in coco["annotations"]} == set(range(60))  # the lead is always in view
     assert len({one["id"] for one in coco["annotations"]}) == len(coco["annotations"])
@@ -223,13 +223,13 @@ def test_the_index_is_a_table_and_poses_are_kittis(recorded):
     table = pq.read_table(frames / "index.parquet")
     assert table.num_rows == 60
     row = table.slice(30, 1).to_pylist()[0]
-    line = json.loads((frames / "index.jsonl").read_text().splitlines()[30])
+    line = json.loads((frames / "index.jsonl").read_text(encoding="utf-8").splitlines()[30])
     assert (row["frame"], row["speed"], row["camera"]) == (30, line["ego"]["speed"], line["camera"])
     assert (frames / row["depth_file"]).is_file()
     poses = np.loadtxt(frames / "poses.txt")
     assert poses.shape == (60, 12)
     assert np.allclose(poses[30], line["camera"][:12], atol=1e-5)
-    calibration = json.loads((frames / "calibration.json").read_text())
+    calibration = json.loads((frames / "calibration.json").read_text(encoding="utf-8"))
     assert (calibration["camera"]["width"], len(calibration["camera"]["K"])) == (128, 9)
 
 
@@ -257,7 +257,7 @@ def test_in_every_shipped_scenario_everybody_finds_a_place(tmp_path: Path):
     """Towns change: a new bollard may stand where a scenario has parked a car. The first tenth of a second of all."""
     names = sorted(path.name for path in (ROOT / "scenarios" / "library").glob("*.yaml"))
     for name in names:
-        text = (ROOT / "scenarios" / "library" / name).read_text()
+        text = (ROOT / "scenarios" / "library" / name).read_text(encoding="utf-8")
         (tmp_path / name).write_text(re.sub(r"(?m)^duration: .*$", "duration: 0.1", text))
     files = [tmp_path / name for name in names]
     done = neuralsim("record", *files, "--out", tmp_path / "out", "--model", "tags", "--size", "64x32", timeout=600)
@@ -293,7 +293,7 @@ def test_a_killed_recorder_takes_its_processes_along_and_leaves_a_readable_file(
 
 def _parent(entry: Path) -> int:
     try:
-        return int(entry.read_text().rpartition(")")[2].split()[1])
+        return int(entry.read_text(encoding="utf-8").rpartition(")")[2].split()[1])
     except OSError:
         return 0
 

@@ -85,7 +85,7 @@ def test_iou_counts_both_kinds_of_mistakes_and_leaves_void_out() -> None:
 
 
 def test_the_judging_networks_are_the_ones_that_their_card_describes() -> None:
-    card = yaml.safe_load((metric_networks.HERE / "card.yaml").read_text())
+    card = yaml.safe_load((metric_networks.HERE / "card.yaml").read_text(encoding="utf-8"))
     for name in ("segmenter.onnx", "features.onnx"):
         data = (metric_networks.HERE / name).read_bytes()
         assert hashlib.sha256(data).hexdigest() == card[name]["sha256"]
@@ -221,7 +221,7 @@ def test_a_clip_is_painted_three_ways_and_every_line_lands_in_the_page(
     arguments = ["evaluate", "--data", f"camvid:{tmp_path / 'data'}", "--only", only, "--town-frames", "3"]
     assert cli.main([*arguments, "--size", "128x96", "--threads", "1", "--out", str(out)]) == 0
     assert "flicker, town" in capsys.readouterr().out
-    figures = json.loads((out / "figures.json").read_text())
+    figures = json.loads((out / "figures.json").read_text(encoding="utf-8"))
     table = {row["name"]: row for row in figures["table"]}
     assert list(table) == ["obedience", "realism", "flicker, clip", "flicker, town", "sharpness"]
     for row in table.values():
@@ -235,7 +235,7 @@ def test_a_clip_is_painted_three_ways_and_every_line_lands_in_the_page(
     assert all(0.0 < each["share"] < 1.0 for each in by_class["with_real"].values())
     assert found["smoothed"]["sharpness"] < found["frame_by_frame"]["sharpness"]
     assert figures["town"]["frame_by_frame"]["flicker"] == 1.0
-    page = (out / "index.html").read_text()
+    page = (out / "index.html").read_text(encoding="utf-8")
     assert page.count("data:video/mp4;base64,") == 2
     assert "http" not in page  # opens from disk, without a network
     assert all(name in page for name in table)

@@ -56,7 +56,7 @@ def test_a_bad_class_map_is_one_line(
     tmp_path: Path, text: str, complaint: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    Path("own.yaml").write_text(text)
+    Path("own.yaml").write_text(text, encoding="utf-8")
     with pytest.raises(classmaps.ClassMapError, match=complaint) as error:
         classmaps.load("own.yaml")
     assert "\n" not in str(error.value)

@@ -124,7 +124,7 @@ def test_the_command_writes_what_continuous_integration_reads(tmp_path: Path):
     failure = suites.find("testsuite[@name='bad']/testcase[@name='no_collision of ego']/failure")
     assert failure is not None
     assert "1, limit 0" in failure.get("message", "")
-    told = json.loads(report.read_text())
+    told = json.loads(report.read_text(encoding="utf-8"))
     assert [(one["scenario"], one["passed"], one["complete"]) for one in told] == [
         ("good", True, True),
         ("bad", False, False),

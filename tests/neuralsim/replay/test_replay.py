@@ -353,7 +353,7 @@ def test_the_command_drives_on_and_says_what_is_wrong(driven: Path, tmp_path: Pa
     arguments = ("drive", "--replay", driven, "--headless", "--model", TAGS)
     done = neuralsim(*arguments, "--from-frame", "50", "--frames", "5", "--report", report)
     assert done.returncode == 0, done.stderr
-    assert json.loads(report.read_text())["frames"] == 5
+    assert json.loads(report.read_text(encoding="utf-8"))["frames"] == 5
     for more, code, words in (
         (("--from-frame", "60"), 1, "has frames 0 to 59, not 60"),
         ((), 2, "needs --from-frame"),

@@ -64,7 +64,11 @@ def measured(recording: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def prepared(measured: Path, own_cache: Path) -> ranges.Ranges:
     """A cache with these ranges in it."""
     return ranges.Ranges(
-        **json.loads(ranges.keep(GRAPH, ranges.Ranges(**json.loads(measured.read_text()))).read_text())
+        **json.loads(
+            ranges.keep(GRAPH, ranges.Ranges(**json.loads(measured.read_text(encoding="utf-8")))).read_text(
+                encoding="utf-8"
+            )
+        )
     )
 
 
@@ -163,7 +167,7 @@ def test_auto_measures_int8_once_there_are_ranges_and_anew_with_others(prepared:
 
 def test_an_engine_in_int8_is_built_anew_with_other_ranges(gpu: object, measured: Path) -> None:
     assert main(["build-engine", "--size", f"{WIDTH}x{HEIGHT}", "--precision", "int8"]) == 1
-    known = ranges.Ranges(**json.loads(measured.read_text()))
+    known = ranges.Ranges(**json.loads(measured.read_text(encoding="utf-8")))
     ranges.keep(GRAPH, known)
     assert main(["build-engine", "--size", f"{WIDTH}x{HEIGHT}", "--precision", "int8"]) == 0
     facts = engines.EngineFacts.here(GRAPH, HEIGHT, WIDTH, "int8")

@@ -249,7 +249,7 @@ def test_auto_measures_once_says_so_and_remembers(own_cache: Path) -> None:
     assert "is the fastest here" in first.note
     assert first.runtime in first.note
     (kept,) = own_cache.glob("choices/*.json")
-    assert first.runtime.replace(" ", ":").startswith(json.loads(kept.read_text())["runtime"])
+    assert first.runtime.replace(" ", ":").startswith(json.loads(kept.read_text(encoding="utf-8"))["runtime"])
     again = NeuralRenderer(size=(96, 64), threads=1)
     assert (again.runtime, again.note) == (first.runtime, "")
     assert NeuralRenderer(size=(64, 64), threads=1).note, "another size is another question"
@@ -275,7 +275,7 @@ def test_auto_waits_for_nobody_who_is_clearly_slower() -> None:
 
 
 def test_a_cache_that_cannot_be_written_only_costs_the_measuring(own_cache: Path) -> None:
-    own_cache.write_text("a file where a folder should be")
+    own_cache.write_text("a file where a folder should be", encoding="utf-8")
     renderer = NeuralRenderer(size=(64, 64), threads=1)
     assert "cannot be remembered" in renderer.note
 
@@ -387,7 +387,7 @@ def test_every_cuda_call_in_use_exists_with_these_arguments() -> None:
     assert (cudart.cudaStreamNonBlocking, cudart.cudaEventDisableTiming) == (1, 2)
     assert int(cudart.cudaError_t.cudaErrorMemoryAllocation) == 2
     assert cudart.cudaStreamCaptureMode.cudaStreamCaptureModeThreadLocal is not None
-    source = (Path(runtimes.__file__).parent / "cuda.py").read_text()
+    source = (Path(runtimes.__file__).parent / "cuda.py").read_text(encoding="utf-8")
     assert {word for word in CUDA_CALLS if word in source} == set(CUDA_CALLS)
 
 

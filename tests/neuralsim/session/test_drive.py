@@ -242,7 +242,11 @@ class Driven:
         )
 
     def telemetry(self) -> list[dict]:
-        return [json.loads(line) for line in self.log.read_text().splitlines()] if self.log.exists() else []
+        return (
+            [json.loads(line) for line in self.log.read_text(encoding="utf-8").splitlines()]
+            if self.log.exists()
+            else []
+        )
 
     def wait_for_frames(self, count: int, timeout: float = 60.0) -> None:
         until = time.monotonic() + timeout
@@ -260,12 +264,14 @@ class Driven:
 
     def children(self) -> list[int]:
         lists = Path(f"/proc/{self.process.pid}/task").glob("*/children")
-        return sorted(int(pid) for text in lists for pid in text.read_text().split())
+        return sorted(int(pid) for text in lists for pid in text.read_text(encoding="utf-8").split())
 
 
 def gone(pids: list[int], within: float) -> bool:
     until = time.monotonic() + within
-    while any(alive(pid) and "Z" not in Path(f"/proc/{pid}/stat").read_text().split()[2] for pid in pids):
+    while any(
+        alive(pid) and "Z" not in Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").split()[2] for pid in pids
+    ):
         if time.monotonic() > until:
             return False
         time.sleep(0.05)
@@ -316,7 +322,7 @@ def test_headless_drive_follows_the_road_and_writes_everything(tmp_path: Path):
     assert re.fullmatch(r"80 frames, \d+\.\d a second, \d+ ms \(p95 \d+\); wrote d.mp4, new/r.json, .*", summary), (
         summary
     )
-    written = json.loads((tmp_path / "new" / "r.json").read_text())
+    written = json.loads((tmp_path / "new" / "r.json").read_text(encoding="utf-8"))
     assert {"frames", "seconds", "fps", "dropped", "latency_ms", "input_to_photon_ms", "stage_ms"} <= written.keys()
     assert {"runtime", "model", "size", "host", "bound_by", "memory_mb"} <= written.keys()
     assert (written["frames"], written["dropped"], written["size"]) == (80, 0, "256x128")
@@ -366,7 +372,7 @@ def test_ctrl_c_ends_everything_within_two_seconds(tmp_path: Path, number: signa
     assert gone(children, within=0.1)
     if number == signal.SIGINT:
         assert decoded(tmp_path / "d.mp4")
-        assert json.loads((tmp_path / "r.json").read_text())["frames"] >= 5
+        assert json.loads((tmp_path / "r.json").read_text(encoding="utf-8"))["frames"] >= 5
 
 
 @pytest.mark.slow

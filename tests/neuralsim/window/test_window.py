@@ -457,7 +457,7 @@ class Person:
         self.in_windows("windowsize", "{}", str(width), str(height))
 
     def newest(self) -> dict:
-        lines = self.log.read_text().splitlines() if self.log.exists() else []
+        lines = self.log.read_text(encoding="utf-8").splitlines() if self.log.exists() else []
         return json.loads(lines[-1]) if lines else {}
 
     def until(self, what: Callable[[dict], bool], timeout: float = 20.0) -> dict:
@@ -637,7 +637,7 @@ def test_a_person_drives(display: str, tmp_path: Path):
         with RecordingReader(next(recordings.glob("*/recording.mcap"))) as reader:
             assert len(reader) >= 5
             assert {"tag", "depth", "motion"} <= set(reader.read(0).planes)
-        written = json.loads((tmp_path / "r.json").read_text())
+        written = json.loads((tmp_path / "r.json").read_text(encoding="utf-8"))
         assert written["input_to_photon_ms"]["p50"] > 0.0
     finally:
         if person.process.poll() is None:

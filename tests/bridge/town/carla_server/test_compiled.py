@@ -47,7 +47,7 @@ def test_another_source_is_not_compiled_yet(tmp_path: Path) -> None:
     assert look(tmp_path, **cache)[1:] == (False, True)
     assert look(tmp_path, **cache)[1:] == (True, True)
     kernels = tmp_path / "bridge/town/sensors/rays.py"
-    kernels.write_text(kernels.read_text() + "\n# another one\n")
+    kernels.write_text(kernels.read_text(encoding="utf-8") + "\n# another one\n")
     assert look(tmp_path, **cache)[1:] == (False, True)
 
 

@@ -148,7 +148,7 @@ def test_subscriber_that_never_reads(town: TownServer) -> None:
     thread.start()
 
     def memory() -> int:
-        return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+        return int(Path("/proc/self/statm").read_text(encoding="utf-8").split()[1]) * os.sysconf("SC_PAGE_SIZE")
 
     for _ in range(40):
         client.call("tick_cue")
@@ -240,7 +240,7 @@ def test_ends_with_its_parent() -> None:
     deadline = time.monotonic() + 3.0
     while time.monotonic() < deadline:
         try:
-            state = Path(f"/proc/{child}/stat").read_text().rsplit(")", 1)[1].split()[0]
+            state = Path(f"/proc/{child}/stat").read_text(encoding="utf-8").rsplit(")", 1)[1].split()[0]
         except FileNotFoundError:
             return
         if state == "Z":

@@ -13,7 +13,7 @@ from bridge.town.carla_server.server import TownServer
 from bridge.town.world import World
 
 ROOT = Path(__file__).resolve().parents[4]
-MISSING = (ROOT / "docs" / "carla_calls.md").read_text().partition("## Not supported")[2]
+MISSING = (ROOT / "docs" / "carla_calls.md").read_text(encoding="utf-8").partition("## Not supported")[2]
 
 
 @pytest.fixture(scope="module")
