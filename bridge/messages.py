@@ -92,6 +92,8 @@ class MovingObject:
     tag: Annotated[int, Meta(ge=0, le=0xFF)]
     pose: np.ndarray  # f64 (4, 4), world <- object (centre of its bounding box)
     extent: tuple[Number, Number, Number]  # half sizes, metres
+    blueprint: Name = ""  # CARLA's, "" where it is not known
+    color: Name = ""  # R,G,B of its paint, "" for none
 
 
 @dataclass

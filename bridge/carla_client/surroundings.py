@@ -37,6 +37,8 @@ class _Mover:
     offset: np.ndarray  # f64 (4, 4), actor <- centre of its box
     extent: tuple[float, float, float]
     walks: bool
+    blueprint: str = ""
+    color: str = ""  # R,G,B
     instance: int = 0  # its value in the instance plane, 0 = not seen yet
     pose: np.ndarray | None = None  # f64 (4, 4), world <- centre of its box, of this tick
     velocity: tuple[float, float] = (0.0, 0.0)
@@ -130,7 +132,8 @@ class Surroundings:
                 if count > 1 or not mover.instance:
                     mover.instance = instance
             if mover.instance in votes:
-                seen.append(MovingObject(mover.instance, mover.tag, poses[index], mover.extent))
+                known = mover.blueprint, mover.color
+                seen.append(MovingObject(mover.instance, mover.tag, poses[index], mover.extent, *known))
         return seen[:MAX_OBJECTS]
 
     def lamps(self, camera: Camera, planes: dict[str, np.ndarray]) -> list[Lamp]:
@@ -170,7 +173,10 @@ class Surroundings:
             box = actor.bounding_box
             offset = matrix(carla.Transform(box.location, box.rotation))
             extent = (box.extent.x, box.extent.y, box.extent.z)
-            self._movers[actor.id] = _Mover(actor, _tag(actor), offset, extent, kind.startswith("walker."))
+            color = actor.attributes.get("color", "")
+            self._movers[actor.id] = _Mover(
+                actor, _tag(actor), offset, extent, kind.startswith("walker."), kind[:64], color[:64]
+            )
 
 
 _CORNERS = np.array([(x, y, z) for x in (-1.0, 1.0) for y in (-1.0, 1.0) for z in (-1.0, 1.0)]).T

@@ -47,6 +47,11 @@ COMMANDS: dict[str, Command] = {
         "neuralsim.cli.recordings:ExportRecordingOptions",
         "neuralsim.cli.recordings:export_recording",
     ),
+    "scenario-from": Command(
+        "a recorded drive as a scenario, for `record`",
+        "neuralsim.cli.recordings:ScenarioFromOptions",
+        "neuralsim.cli.recordings:scenario_from",
+    ),
     "bench": Command(
         "measure: end to end, by stage, from key to pixel",
         "neuralsim.bench.options:BenchOptions",

@@ -48,6 +48,28 @@ def export_recording(options: ExportRecordingOptions) -> int:
     return 0
 
 
+class ScenarioFromOptions(Options):
+    """A recorded drive, and where its scenario goes."""
+
+    file: Annotated[McapFile, Arg(positional=True)]
+    """A recording, whole or cut short."""
+    out: Folder
+    """Folder for the scenario, and its map where that is a file."""
+
+
+def scenario_from(options: ScenarioFromOptions) -> int:
+    """Write the scenario; the exit code."""
+    from neuralsim.recording.scenario import scenario_from as write
+    from neuralsim.recording.writer import RecordingError
+
+    try:
+        file, others = write(options.file, options.out)
+    except RecordingError as error:
+        return fail(error)
+    print(f"{file}: the drive and {others} others; neuralsim record {file} plays it")
+    return 0
+
+
 class EvaluateRecordingOptions(Options):
     """Recordings, and what they are judged by."""
 

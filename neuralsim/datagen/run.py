@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import os
-import sys
-import threading
 import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-from neuralsim.base.failure import fail, words
+from neuralsim.base.failure import fail, unless_compiling, words
 from neuralsim.base.progress import ProgressLine
 from neuralsim.datagen.cluster import ClusterError, record_on_cluster
 from neuralsim.datagen.options import RecordOptions
@@ -51,12 +48,7 @@ def run(options: RecordOptions) -> int:
     if options.junit is not None:
         failed += not _evaluate(recorders, options.junit)
     code = 1 if failed else 0
-    if any(thread.name == "model" for thread in threading.enumerate()):
-        # A compiler that is still at work cannot be cancelled, and must not see the interpreter go away under it.
-        sys.stdout.flush()
-        sys.stderr.flush()
-        os._exit(code)
-    return code
+    return unless_compiling(code)
 
 
 def _record_all(recorders: Sequence[ScenarioRecorder], shared: Shared, jobs: int) -> int:

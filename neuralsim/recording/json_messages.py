@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Annotated, Any
 
 from pydantic import ConfigDict, Field, TypeAdapter, ValidationError, with_config
-from typing_extensions import TypedDict
+from typing_extensions import NotRequired, TypedDict
 
 from bridge.untrusted import limits
 
@@ -79,6 +79,8 @@ class _Object(TypedDict):
     tag: Annotated[int, Field(ge=0, le=255)]
     pose: _Pose
     extent: _Vector
+    blueprint: NotRequired[Annotated[str, Field(max_length=64)]]
+    color: NotRequired[Annotated[str, Field(max_length=64)]]
 
 
 @with_config(_CHECKED)

@@ -221,7 +221,8 @@ def picture_of(recorded: Recorded, name: str) -> np.ndarray:
 
 def _object(values: dict[str, Any]) -> MovingObject:
     x, y, z = values["extent"]
-    return MovingObject(values["instance"], values["tag"], np.reshape(values["pose"], (4, 4)), (x, y, z))
+    known = values.get("blueprint", ""), values.get("color", "")
+    return MovingObject(values["instance"], values["tag"], np.reshape(values["pose"], (4, 4)), (x, y, z), *known)
 
 
 def _lamp(values: dict[str, Any]) -> Lamp:

@@ -30,7 +30,9 @@ _NUMBER, _INTEGER, _FLAG, _TEXT = ({"type": kind} for kind in ("number", "intege
 _NUMBERS = {"type": "array", "items": _NUMBER}
 _TABLE = {"type": "object", "additionalProperties": _NUMBER}
 _EVENTS = {"type": "array", "items": {"type": "object"}}
-_THING = _object(instance=_INTEGER, tag=_INTEGER, pose=_NUMBERS, extent=_NUMBERS)
+_THING = _object(
+    instance=_INTEGER, tag=_INTEGER, pose=_NUMBERS, extent=_NUMBERS, blueprint=_TEXT, color=_TEXT
+)  # fmt: skip
 _LAMP = _object(kind=_TEXT, state=_TEXT, box=_NUMBERS, depth=_NUMBER)
 
 #: JSON topics -> name and JSON Schema of their messages. The last one is the last message of a frame.
@@ -169,7 +171,10 @@ def _described(frame: Frame) -> dict[str, dict[str, Any] | bytes]:
     described[LAST] = {
         "frame": frame.sequence,
         "objects": [
-            {"instance": o.instance, "tag": o.tag, "pose": o.pose.ravel().tolist(), "extent": list(o.extent)}
+            {
+                "instance": o.instance, "tag": o.tag, "pose": o.pose.ravel().tolist(), "extent": list(o.extent),
+                "blueprint": o.blueprint, "color": o.color,
+            }
             for o in frame.objects
         ],
         "lamps": [

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 import pygame
 
-from neuralsim.window.drawing import AMBER, BLUE, MARGIN, RED, SMALL, SOFT, WHITE
+from neuralsim.window.drawing import AMBER, BLUE, MARGIN, RED, SMALL, SOFT, WHITE, Colour
 from neuralsim.window.hud import Hud, HudState
 from neuralsim.window.inputs import VIEW_KEYS
 
@@ -57,6 +57,16 @@ HELP: tuple[tuple[str, tuple[tuple[tuple[str, ...], str], ...]], ...] = (
 )
 
 
+#: What one begins with, for the loading screen.
+FIRST_KEYS: tuple[tuple[tuple[str, ...], str], ...] = (
+    (("Space",), "play / pause"),
+    (("Left", "Right"), "one frame"),
+    (("M",), "next model"),
+    (("H",), "all keys"),
+    (("Esc",), "quit"),
+)
+
+
 @dataclass
 class Timeline:
     """Where the replay is. Marks are (s, what) of what happened: "collision" or "lane"."""
@@ -79,7 +89,13 @@ class ReplayHud(Hud):
     def __init__(self) -> None:
         super().__init__()
         self.timeline = Timeline()
+        self.loading: tuple[str, float] = ("", 0.0)  # model that is being loaded, and for how many seconds
         self.track = pygame.Rect(0, 0, 1, 1)  # where the time line was drawn last
+
+    def badges(self, state: HudState) -> list[tuple[str, Colour, bool]]:
+        """Those of a drive, and what is being loaded."""
+        model, seconds = self.loading
+        return [*super().badges(state), *([(f"LOADING {model}  {seconds:.0f} s", BLUE, True)] if model else [])]
 
     def draw_notices(self, target: pygame.Surface) -> None:
         """Above the time line, which is there when all else is."""

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 
@@ -15,22 +16,26 @@ from neuralsim.window.window import Window, WindowError  # isort: skip (before p
 import pygame
 
 from neuralsim import zoo
-from neuralsim.recording.reader import DamagedChunk, RecordingReader
+from neuralsim.base.log import logger
+from neuralsim.recording.reader import DamagedChunk, RecordingReader, frame_of
 from neuralsim.recording.writer import RecordingError
 from neuralsim.renderer.neural_renderer import ModelError, RuntimeUnavailable
 from neuralsim.renderer.remap import Remap, following
 from neuralsim.renderer.views import NAMES, View
 from neuralsim.session.options import TAGS
 from neuralsim.session.session import DriveError
+from neuralsim.window.cards import Loading
 from neuralsim.window.hud import HudState
 
-from .hud import ReplayHud
+from .hud import FIRST_KEYS, ReplayHud
 from .options import RECORDED, ReplayOptions
+from .painters import Painters, Wish
 from .repaint import BRIDGED, PREROLL, Repainter, default_model, recorded_remap
 
 SPEEDS = (0.1, 0.25, 0.5, 1.0, 2.0, 4.0, 8.0)
 _WAIT = 30  # ms between looks at the keys while nothing moves
 _REDRAW = 0.1  # s between drawings while nothing moves: notices fade
+_FAILS = (RecordingError, ModelError, RuntimeUnavailable)  # what a model may be missing
 
 
 class ReplayWindow(Window):
@@ -65,40 +70,36 @@ class Player:
     def __init__(self, reader: RecordingReader, options: ReplayOptions) -> None:
         self.reader, self.options = reader, options
         self.drive_from: int | None = None
-        self._model = options.model or default_model(reader)
-        self._view = options.view
-        self._painters: dict[tuple[str, str], Repainter] = {}
+        self._wish = Wish(options.model or default_model(reader), options.compare, options.view)
+        self._wishes: list[Wish] = []  # what it is to be next: the first one that can be had
         self._style = options.style
+        self._painters = Painters(reader, options.runtime, options.style)
         #: what is painted as what
         self.remap = recorded_remap(reader) if options.remap is None else Remap.parse(options.remap)
         self._own = self.remap
-        self._compare = options.compare
-        painter = self._painter(self._model)  # says now what is wrong
-        if self._compare is not None:
-            self._painter(self._compare)
-        frame, self._picture = painter.paint(reader.first)
+        self._done = False
+        self._painters.begin(self._wish)  # says now what is wrong with the recording
+        camera = frame_of(reader.read(reader.first), options.view).camera
         try:
-            self.window = ReplayWindow((frame.camera.width, frame.camera.height))
+            self.window = ReplayWindow((camera.width, camera.height))
         except WindowError as error:
             raise DriveError(str(error)) from None
-        if self._compare is not None:
+        if options.compare is not None:
             self.window.choose(View.SPLIT)
-        self._frame = frame
-        self._state = HudState(model=self._model)
+        self._state = HudState(model=self._wish.model)
         self._speed = options.speed
         self._playing = True
         self._seconds = min(options.begin, self._end)
         self._shown: int | None = None
         self._settled = False  # what is shown has a past
         self._dragging = False
-        self._done = False
         self.window.hud.timeline.marks = _marks(reader)
         self.window.hud.timeline.length = reader.time(len(reader) - 1)
 
     @property
     def model(self) -> str:
         """What is looked at."""
-        return self._model
+        return self._wish.model
 
     @property
     def style(self) -> str | None:
@@ -112,13 +113,15 @@ class Player:
 
     def run(self, interrupted: Callable[[], bool] = lambda: False) -> None:
         """Play until the window is closed, ``interrupted()``, or the driver wants to drive on."""
-        self.window.hud.notify("Press H for help")
-        before = time.monotonic()
         drawn = 0.0
         try:
+            self._load(interrupted)
+            self.window.hud.notify("Press H for help")
+            before = time.monotonic()
             while not self._done and not interrupted():
                 busy = self._playing or not self._settled
                 redraw = self._events(1 if busy else _WAIT)
+                self._follow_wishes()
                 now = time.monotonic()
                 if self._playing and not self._dragging:
                     self._seconds += (now - before) * self._speed
@@ -130,6 +133,55 @@ class Player:
                     drawn = now
         finally:
             self.window.close()
+
+    def _load(self, interrupted: Callable[[], bool]) -> None:
+        """Wait for what is to be looked at first, in a window that answers; raises what is wrong with it."""
+        begun = time.monotonic()
+        steps = [(f"Model {model}", False) for model in self._wish.models]
+        while not self._painters.ready(self._wish) and not self._done and not interrupted():
+            self.window.loading(Loading(steps, time.monotonic() - begun, keys=FIRST_KEYS))
+            self._events(_WAIT)
+        if not self._done and self._painters.ready(self._wish):
+            self._frame, self._picture = self._painter(self._wish.model).paint(self.reader.first)
+        else:
+            self._done = True
+
+    def _want(self, *wishes: Wish) -> None:
+        """Look at the first of these that can be had, as soon as it is loaded."""
+        self._wishes = list(wishes)
+        self._begin()
+
+    def _begin(self) -> None:
+        while self._wishes:
+            try:
+                self._painters.begin(self._wishes[0])
+                return
+            except _FAILS as error:
+                self._refuse(error)
+
+    def _refuse(self, error: Exception) -> None:
+        wish = self._wishes.pop(0)
+        logger().warning(f"{' and '.join(wish.models)}: {error}")
+        self.window.hud.notify(f"Not {wish.compare or wish.model}: see the terminal")
+
+    def _follow_wishes(self) -> None:
+        """Change over to what is wished for when it is there."""
+        try:
+            there = bool(self._wishes) and self._painters.ready(self._wishes[0])
+        except _FAILS as error:
+            self._refuse(error)
+            self._begin()
+            there = False
+        if there:
+            before, self._wish, self._wishes = self._wish, self._wishes[0], []
+            self._settled, self._shown = False, None
+            if self._wish.model != before.model:
+                self.window.hud.notify(f"Model: {self._wish.model}")
+            if self._wish.compare != before.compare:
+                compare = self._wish.compare
+                self.window.choose(View.SPLIT if compare else View.NEURAL)
+                self.window.hud.notify(f"Compared with: {compare}" if compare else "No comparison")
+        self.window.hud.loading = self._painters.loading(self._wishes[:1])
 
     def _show(self) -> bool:
         """Paint the frame that is due, if it is another one, or the same once more with a past; True if so."""
@@ -153,36 +205,29 @@ class Player:
 
     def _paint(self, number: int, preroll: int) -> None:
         begun = time.perf_counter()
-        painter = self._painter(self._model)
+        painter = self._painter(self._wish.model)
         self._frame, self._picture = painter.paint(number, preroll)
         self.window.remap = painter.remap
-        other = self._compare
+        other = self._wish.compare
         self.window.other = None if other is None else (other, self._painter(other).paint(number, preroll)[1])
         self.window.hud.timeline.paint_ms = (time.perf_counter() - begun) * 1000.0
 
     def _draw(self) -> None:
-        line, state, painter = self.window.hud.timeline, self._state, self._painter(self._model)
+        line, state, painter = self.window.hud.timeline, self._state, self._painter(self._wish.model)
         line.seconds, line.speed, line.playing = self._seconds, self._speed, self._playing
         line.frame, line.frames = (self._shown or 0) + 1, len(self.reader)
         style = f"  |  {painter.style}" if painter.style else ""
         state.ego, state.model, state.runtime = self._frame.ego, painter.model + style, painter.runtime
-        names = (self.reader.about.get("scenario", self.reader.path.stem), self._view, self._frame.weather_name)
+        names = (self.reader.about.get("scenario", self.reader.path.stem), self._wish.view, self._frame.weather_name)
         state.place = "  |  ".join(name for name in names if name)
         state.painted = painter.remap.words
         self.window.show(self._frame, self._picture, state)
 
     def _painter(self, model: str) -> Repainter:
-        key = model, self._view
-        if key not in self._painters:
-            painter = Repainter(self.reader, model, self.options.runtime, None, self._view)
-            if self._style in painter.styles:
-                painter.choose(self._style)
-            elif self._style is not None and painter.styles and not self._painters:
-                Repainter(self.reader, model, self.options.runtime, self._style, self._view)  # raises: there is none
-            self._painters[key] = painter
+        painter = self._painters.get(model, self._wish.view)
         if model != RECORDED:
-            self._painters[key].remap = self.remap
-        return self._painters[key]
+            painter.remap = self.remap
+        return painter
 
     def _number(self, seconds: float) -> int:
         """The newest frame at this time."""
@@ -236,24 +281,23 @@ class Player:
         elif key in (pygame.K_HOME, pygame.K_END):
             self._go(0.0 if key == pygame.K_HOME else self._end)
         elif key == pygame.K_m:
-            self._model = self._next(self._model, self._models()) or self._model
-            hud.notify(f"Model: {self._model}")
+            wish = self._newest
+            self._want(*(replace(wish, model=name) for name in _after(wish.model, self._models())))
         elif key == pygame.K_n:
-            self._compare = self._next(self._compare, [None, *(name for name in self._models() if name != self._model)])
-            self.window.choose(View.SPLIT if self._compare else View.NEURAL)
-            hud.notify(f"Compared with: {self._compare}" if self._compare else "No comparison")
+            wish = self._newest
+            others = [None, *(name for name in self._models() if name != wish.model)]
+            self._want(*(replace(wish, compare=name) for name in _after(wish.compare, others)))
         elif key == pygame.K_s:
             self._next_style()
         elif key == pygame.K_e:
             self.remap = following(self.remap, self._own)
-            recorded = self._model == RECORDED
+            recorded = self._wish.model == RECORDED
             words = "No edits: press M for a model that paints" if recorded else f"Edit: {self.remap.words or 'none'}"
             hud.notify(words)
             self._settled = False
         elif key == pygame.K_v and self.reader.views:
-            views_ = ["", *self.reader.views]
-            self._view = views_[(views_.index(self._view) + 1) % len(views_)]
-            self._settled, self._shown = False, None
+            wish = self._newest
+            self._want(*(replace(wish, view=name) for name in _after(wish.view, ["", *self.reader.views])[:1]))
         elif key == pygame.K_d:
             self.drive_from, self._done = self._number(self._seconds), True
         elif key == pygame.K_F12:
@@ -286,27 +330,19 @@ class Player:
         given = [name for name in (self.options.model, self.options.compare) if name]
         return list(dict.fromkeys([RECORDED, *zoo.names(), *given, TAGS]))
 
-    def _next(self, current: str | None, models: list[str] | list[str | None]) -> str | None:
-        """The next of ``models`` that can paint this recording, ``current`` if there is no other."""
-        start = models.index(current) if current in models else -1  # type: ignore[arg-type]
-        for n in range(1, len(models) + 1):
-            name = models[(start + n) % len(models)]
-            if name is None:
-                break
-            with contextlib.suppress(RecordingError, ModelError, RuntimeUnavailable):
-                self._painter(name)
-                break
-        self._settled, self._shown = False, None
-        return name
+    @property
+    def _newest(self) -> Wish:
+        """What is looked at, or will be when it is loaded."""
+        return self._wishes[0] if self._wishes else self._wish
 
     def _next_style(self) -> None:
-        painter = self._painter(self._model)
+        painter = self._painter(self._wish.model)
         if not painter.styles:
             self.window.hud.notify("No styles: press M for a model that paints")
             return
         wanted = [None, *painter.styles]
-        self._style = wanted[(wanted.index(painter.style) + 1) % len(wanted)]
-        for one in self._painters.values():
+        self._style = self._painters.style = wanted[(wanted.index(painter.style) + 1) % len(wanted)]
+        for one in self._painters:
             if self._style is None or self._style in one.styles:
                 one.choose(self._style)
         self.window.hud.notify(f"Style: {self._style or 'of the weather'}")
@@ -317,6 +353,15 @@ class Player:
             self.window.hud.notify(f"Saved {self.window.screenshot(self.options.screenshots)}")
         except OSError as error:
             self.window.hud.notify(f"No screenshot: {error}")
+
+
+_Name = TypeVar("_Name", str, "str | None")
+
+
+def _after(current: _Name, names: Sequence[_Name]) -> list[_Name]:
+    """All other names in turn, beginning behind the current one."""
+    start = names.index(current) + 1 if current in names else 0
+    return [name for name in (*names[start:], *names[:start]) if name != current]
 
 
 def _marks(reader: RecordingReader) -> list[tuple[float, str]]:

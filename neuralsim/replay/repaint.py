@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from contextlib import suppress
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -18,6 +19,10 @@ from neuralsim.session.options import TAGS
 from neuralsim.session.session import apply_style, make_renderer
 
 from .options import RECORDED
+
+if TYPE_CHECKING:
+    from neuralsim.renderer.neural_renderer import NeuralRenderer
+    from neuralsim.session.tag_painter import TagPainter
 
 PREROLL = 6  # frames painted before one that is jumped to, so that its picture has a past
 BRIDGED = 12  # frames that may be left out between two pictures without beginning anew
@@ -35,6 +40,7 @@ class Repainter:
         style: Of the model; None: by the weather.
         view: Name of the camera; "": the first.
         remap: Painted as something else; None: as recorded.
+        renderer: Of that model, loaded already; None: it is loaded now.
     """
 
     def __init__(
@@ -45,6 +51,7 @@ class Repainter:
         style: str | None = None,
         view: str = "",
         remap: Remap | None = None,
+        renderer: NeuralRenderer | TagPainter | None = None,
     ) -> None:
         self.model, self.style = model, style
         self.remap = recorded_remap(reader) if remap is None else remap  # from the next frame on
@@ -62,7 +69,8 @@ class Repainter:
             self.runtime = "as recorded"
             return
         frame = frame_of(first, view)
-        self._painter = make_renderer(model, runtime, (frame.camera.width, frame.camera.height))
+        size = frame.camera.width, frame.camera.height
+        self._painter = make_renderer(model, runtime, size) if renderer is None else renderer
         missing = [name for name in getattr(self._painter.card, "inputs", ("tag",)) if name in _PLANES - has]
         if missing:
             raise RecordingError(f"{reader.path} holds no {', '.join(missing)}; {model} paints from that")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import tempfile
 from pathlib import Path
 
-from neuralsim.base.failure import fail
+from neuralsim.base.failure import fail, unless_compiling
 from neuralsim.recording.reader import RecordingReader
 from neuralsim.session.loop import EXPECTED, DriveError
 from neuralsim.session.options import DriveOptions
@@ -22,6 +22,10 @@ _EXPECTED: tuple[type[BaseException], ...] = (*EXPECTED, ScenarioError)
 
 def run(options: ReplayOptions) -> int:
     """Replay as ``options`` say; returns the exit code. Errors are one line on stderr."""
+    return unless_compiling(_run(options))
+
+
+def _run(options: ReplayOptions) -> int:
     try:
         with RecordingReader(options.file) as reader:
             if options.model is None and (options.style is not None or options.remap is not None):

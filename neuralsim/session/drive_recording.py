@@ -27,7 +27,7 @@ class DriveRecording:
         self._video = Mp4Writer(path / VIDEO, (width, height), rate=session.fps)
         about = {
             "scenario": path.name,
-            "town": options.town,
+            "town": Path(options.town).name,
             "seed": str(options.seed),
             "fps": f"{session.fps:g}",
             "model": session.model,
@@ -35,8 +35,10 @@ class DriveRecording:
             "remap": str(session.remap),
             "neuralsim": __version__,
         }
+        town = Path(options.town)
         try:
-            self._data = McapWriter(path / DATA, _PLANES, about, block=False)
+            files = {town.name: town.read_bytes()} if town.suffix.lower() == ".xodr" else {}
+            self._data = McapWriter(path / DATA, _PLANES, about, files, block=False)
         except BaseException:
             self._video.close()
             raise

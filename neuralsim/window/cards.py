@@ -156,6 +156,7 @@ class Loading:
     steps: list[tuple[str, bool]]  # what, and whether it is done
     seconds: float = 0.0  # since it began
     note: str = ""  # why it takes longer than usual
+    keys: Sequence[tuple[tuple[str, ...], str]] = FIRST_KEYS  # to begin with
 
 
 def draw_loading(target: pygame.Surface, pen: Pen, loading: Loading) -> None:
@@ -167,7 +168,7 @@ def draw_loading(target: pygame.Surface, pen: Pen, loading: Loading) -> None:
     row = pen.text("X", BODY, WHITE).get_height() + px(9)
     title = pen.text("NeuralSim", 2 * TITLE, WHITE)
     wide = view.width >= px(700)
-    keys = len(FIRST_KEYS) if wide or view.height > row * (len(loading.steps) + len(FIRST_KEYS) + 5) else 0
+    keys = len(loading.keys) if wide or view.height > row * (len(loading.steps) + len(loading.keys) + 5) else 0
     lines = len(loading.steps) + (0 if wide else keys + (keys > 0))
     x = max(view.centerx - (px(270) if wide else px(150)), px(MARGIN))
     note = pen.wrapped(loading.note, SMALL, AMBER, min(view.width - x - px(MARGIN), px(540)))
@@ -185,8 +186,8 @@ def draw_loading(target: pygame.Surface, pen: Pen, loading: Loading) -> None:
         target.blit(words, (x + px(22), y))
         y += row
     at, below = (view.centerx + px(30), top) if wide else (x, y + row // 2)
-    caps = max(_caps_width(pen, each) for each, _ in FIRST_KEYS)
-    for each, meaning in FIRST_KEYS[:keys]:
+    caps = max(_caps_width(pen, each) for each, _ in loading.keys)
+    for each, meaning in loading.keys[:keys]:
         _draw_line(target, pen, (each, meaning), at, below, caps)
         below += row
     y = max(y, below) + px(8)

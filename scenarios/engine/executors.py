@@ -15,6 +15,7 @@ from scenarios.engine.road import RouteProgress
 from scenarios.engine.routes import RouteResolver
 from scenarios.engine.snapshot import STANDING, ActorState, Snapshot, holds
 from scenarios.engine.speed_profiles import SpeedProfile, speed_profile
+from scenarios.engine.trajectories import pose_at
 from scenarios.language.schema import ActorSpec, ControlPoint, Cross, EgoSpec, KeepAside, Step
 
 FULL_BRAKING = 8.5  # m/s^2 that a pedal pressed down gives on dry asphalt
@@ -162,6 +163,8 @@ class Script:
             return metres >= over.length if over.over is None else now.time - run.begun >= over.over - 1e-6
         if step.cross is not None:
             return metres >= step.cross.distance
+        if step.follow_trajectory is not None:
+            return now.time >= step.follow_trajectory.points[-1][0] - 1e-6
         if step.stop is not None:
             return me.speed < STANDING and min(me.stood, now.time - run.begun) >= step.stop.hold - 1e-6
         if _exact(step):
@@ -232,6 +235,8 @@ class VehicleDriver:
             script.progress.update(me.x, me.y)
         if step is not None and step.controls is not None:
             return _scripted(step.controls, now.time - script.begun)
+        if step is not None and step.follow_trajectory is not None:
+            return self._along(pose_at(step.follow_trajectory, now.time + delta), me, delta)
         if self._wanted is not None:
             if self._wanted is step:
                 script.begun, script.begun_at = now.time, me.travelled  # it counts from where there is such a lane
@@ -351,6 +356,17 @@ class VehicleDriver:
         self.actor.set_target_velocity(carla.Vector3D(speed * x, speed * y, 0.0))
         return carla.VehicleControl(0.0, steer, BRAKE_LAMP if speed < before - 0.5 * delta else 0.0)
 
+    def _along(self, pose: tuple[float, float, float], me: ActorState, delta: float) -> carla.VehicleControl:
+        """Be at a pose (m, m, heading in radians) after this tick; pedals only serve the lamps."""
+        x, y, yaw = pose
+        dx, dy = x - me.x, y - me.y
+        speed = hypot(dx, dy) / delta
+        self._parked = False
+        self._keep_to(pose, speed, me, delta)
+        backwards = dx * cos(yaw) + dy * sin(yaw) < -BACKWARDS * delta
+        slower = speed < me.speed - 0.5 * delta or speed < STANDING
+        return carla.VehicleControl(0.0, 0.0, BRAKE_LAMP if slower else 0.0, False, backwards)
+
     def _keep_to(self, ahead: tuple[float, float, float], speed: float, me: ActorState, delta: float) -> None:
         """Go on to a place of the path (m, m, heading in radians) at ``speed`` m/s, turned as the path is."""
         if self._tyres is None:  # such that hold nothing leave velocities as they are set
@@ -388,6 +404,11 @@ class WalkerDriver:
             self._begin(now)
         step = script.step
         cross: Cross | None = step.cross if step is not None else None
+        if step is not None and step.follow_trajectory is not None:
+            x, y, yaw = pose_at(step.follow_trajectory, now.time + delta)
+            dx, dy = x - me.x, y - me.y
+            speed = hypot(dx, dy) / delta
+            return carla.WalkerControl(_direction(atan2(dy, dx) if speed > STANDING else yaw), speed, False)
         if cross is not None and me.travelled - script.begun_at < cross.distance:
             towards = self._over_road if cross.yaw is None else radians(cross.yaw)
             return carla.WalkerControl(_direction(towards), cross.speed, False)

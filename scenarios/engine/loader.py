@@ -32,6 +32,7 @@ _WALKERS = (
     "meet",
     "keep_distance",
     "follow_path",
+    "follow_trajectory",
     "teleport",
     "vanish",
     "mark",
@@ -190,6 +191,8 @@ def _check_steps(actor: ActorSpec | EgoSpec, key: Key, names: set[str], known: s
             at, kind = (*key, listed, k), step.chosen()[0]
             if kind not in known_kinds:
                 yield (*at, kind), f"is not for {what}"
+            if kind == "follow_trajectory" and not actor.rails:
+                yield (*at, kind), "needs rails: true of its actor, which nothing pushes off it then"
             if step.when is None and listed == "events":
                 yield at, "never begins: an event needs a `when`"
             elif before is not None and step.when is None and before.chosen()[0] in ("follow_lane", "controls"):

@@ -18,6 +18,7 @@ from bridge.tags import COUNT, named
 from scenarios.language.conditions import (
     EGO,
     Distance,
+    Metres,
     Model,
     Name,
     OneOf,
@@ -161,6 +162,29 @@ class FollowPath(Model):
         return self
 
 
+#: Seconds of the scenario, x, y, yaw. YAML has lists where Python has tuples.
+TrajectoryPoint = Annotated[
+    tuple[Seconds, Metres, Metres, Annotated[float, Field(ge=-360.0, le=360.0)]], Field(strict=False)
+]
+
+
+class FollowTrajectory(Model):
+    """Be at each moment exactly where a trajectory says, whatever tyres and feet would do; needs `rails`.
+
+    Done at the last point.
+    """
+
+    points: Annotated[list[TrajectoryPoint], Field(min_length=1, max_length=20_000)]
+    """[seconds of the scenario, x, y, yaw] each: metres in the world, degrees clockwise from the x axis, both CARLA's.
+    In between straight on, turning the shorter way."""
+
+    @model_validator(mode="after")
+    def _in_order(self) -> FollowTrajectory:
+        if any(after[0] <= before[0] for before, after in pairwise(self.points)):
+            raise ValueError("each point of a trajectory is later than the one before")
+        return self
+
+
 class Meet(Model):
     """Choose the speed so as to reach a place at the moment when another actor reaches another one.
 
@@ -284,6 +308,7 @@ class Step(OneOf):
     shift: Shift | None = None
     set_speed: SetSpeed | None = None
     follow_path: FollowPath | None = None
+    follow_trajectory: FollowTrajectory | None = None
     meet: Meet | None = None
     keep_distance: KeepDistance | None = None
     stop: Stop | None = None

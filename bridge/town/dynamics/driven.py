@@ -150,8 +150,8 @@ class DrivenVehicles:
         soft = min(1.0, 12.0 * delta)
         if not drive.airborne and level - SUNK < place.z < level + LEAP:
             place.z += (level - place.z) * soft
-            place.pitch += (pitch - place.pitch) * soft
-            place.roll -= place.roll * soft
+            place.pitch += _turn(place.pitch, pitch) * soft  # clients give 360 degrees as well as 0
+            place.roll += _turn(place.roll, 0.0) * soft
             return
         drive.airborne = True
         above = place.z >= level
@@ -216,6 +216,11 @@ class DrivenVehicles:
             touching[contact.key] = LASTING
         elif contact.key in touching:
             touching[contact.key] = LASTING
+
+
+def _turn(before: float, after: float) -> float:
+    """Degrees from one angle to another, the shorter way."""
+    return (after - before + 180.0) % 360.0 - 180.0
 
 
 def level_with(actor: Actor, other: Actor) -> bool:

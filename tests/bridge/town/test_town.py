@@ -510,6 +510,17 @@ def test_camera_rides_along_and_shares_its_picture(world: World) -> None:
     assert not {camera.id, depth.id} & set(world.actors)
 
 
+def test_a_car_put_there_at_a_pitch_of_nearly_360_degrees_stands_level_at_once(world: World) -> None:
+    """Clients' waypoints have it so; it must not turn a whole somersault back to 0."""
+    ego, _ = with_camera(world, 31)
+    ego.transform.pitch, ego.transform.roll = 359.9, 359.8
+    ego.control = VehicleControl(hand_brake=True)
+    world.tick(STEP)
+    assert abs((ego.transform.pitch + 180.0) % 360.0 - 180.0) < 2.0
+    assert abs((ego.transform.roll + 180.0) % 360.0 - 180.0) < 1.0
+    world.destroy(ego.id)
+
+
 def test_brake_lights_follow_the_pedal(world: World) -> None:
     ego, _ = with_camera(world, 31)
     ego.control = VehicleControl(brake=0.5)

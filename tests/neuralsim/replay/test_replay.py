@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -16,16 +17,20 @@ import pygame
 import pytest
 
 from bridge.messages import Camera, Frame, Lamp
+from neuralsim import zoo
 from neuralsim.recording.mcap_file import McapWriter
 from neuralsim.recording.reader import RecordingReader, frame_of, picture_of
 from neuralsim.recording.writer import RecordingError
 from neuralsim.renderer.views import View, tag_picture
+from neuralsim.replay import painters
 from neuralsim.replay.drive_on import model_to_drive, onward
 from neuralsim.replay.options import RECORDED, ReplayOptions
 from neuralsim.replay.player import Player
 from neuralsim.replay.repaint import Repainter
 from neuralsim.session.options import TAGS, DriveOptions
 from neuralsim.session.session import DriveSession
+from neuralsim.session.tag_painter import TagPainter
+from neuralsim.zoo import ModelError
 
 ROOT = Path(__file__).resolve().parents[3]
 PLANES = ("tag", "instance", "depth", "motion", "neural")
@@ -289,6 +294,48 @@ def test_the_window_scrubs_steps_and_compares(made: Path):
         assert seen[4] == (2.0, View.SPLIT, "Neural  |  recorded")
         assert seen[5] == 32
         assert seen[6] == 60
+
+
+@pytest.mark.usefixtures("no_screen")
+@pytest.mark.parametrize("fails", [False, True])
+def test_a_model_is_loaded_beside_the_keys(made: Path, monkeypatch: pytest.MonkeyPatch, fails: bool):
+    """While one loads, for a quarter of a minute or so, the replay goes on and says for how long it has been."""
+    may, asked = threading.Event(), threading.Event()
+
+    def slowly(*_: object) -> TagPainter:
+        asked.set()
+        assert may.wait(60.0)
+        if fails:
+            raise ModelError("this one cannot be had")
+        return TagPainter()
+
+    monkeypatch.setattr(painters, "make_renderer", slowly)
+    monkeypatch.setattr(zoo, "names", lambda: ["street-rt"])
+    with RecordingReader(made) as reader:
+        player = Player(reader, ReplayOptions(file=made))
+        line, hud = player.window.hud.timeline, player.window.hud
+        seen: list[tuple[str, str, int]] = []
+        words: list[str] = []
+        monkeypatch.setattr(hud, "notify", words.append)
+
+        def post(key: int) -> Callable[[], object]:
+            return lambda: pygame.event.post(press(key))
+
+        def note() -> None:
+            seen.append((player.model, hud.loading[0], line.frame))
+
+        def let_it() -> None:
+            may.set()
+            for thread in threading.enumerate():
+                if thread.name == "model":
+                    thread.join(10.0)
+
+        keys = (pygame.K_SPACE, pygame.K_HOME, pygame.K_m, pygame.K_RIGHT, pygame.K_RIGHT)
+        play(player, *map(post, keys), note, let_it, note)
+        assert asked.is_set()
+        assert seen[0] == (RECORDED, "street-rt", 3)
+        assert seen[1][:2] == (TAGS if fails else "street-rt", "")
+        assert ("Not street-rt: see the terminal" in words) == fails
 
 
 @pytest.mark.usefixtures("no_screen")
