@@ -26,7 +26,7 @@ from bridge.carla_client.collisions import CollisionCounter
 from bridge.carla_client.connection import CALL_TIMEOUT, VERSION, connect, lost, watch_server
 from bridge.carla_client.hooks import ScenarioHooks
 from bridge.carla_client.loop import run
-from bridge.carla_client.navigation import Navigator, chart_of, traffic_around
+from bridge.carla_client.navigation import Charts, Navigator, traffic_around
 from bridge.carla_client.options import BridgeOptions
 from bridge.carla_client.rig import OURS, CameraRig, SensorTimeout, matrix
 from bridge.carla_client.spawn_points import SpawnPoints
@@ -123,7 +123,7 @@ class CarlaBridge:
         self._surroundings = Surroundings(self._world, self._ego)
         self._surroundings.update(self._snapshot)
         self._autopilot = self._make_autopilot()
-        self._navigator, self._chart = Navigator(self._map), chart_of(self._map)
+        self._navigator, self._charts = Navigator(self._map), Charts(self._map)
         if self._director is not None:
             self._director.begin(self._snapshot)
 
@@ -255,7 +255,7 @@ class CarlaBridge:
             route=self._navigator.shown(),
             route_left=self._navigator.left,
             traffic=traffic_around(self._surroundings.bodies(), ego.pose[0, 3], ego.pose[1, 3]),
-            chart=self._chart if self.control.chart not in ("", self._chart.name) else None,
+            chart=self._charts.due(self.control.chart) if not view else None,
         )
         self.sequence += 1
         return frame

@@ -20,6 +20,20 @@ _ARRIVED = 9.0  # m
 _TRAFFIC_RANGE = 160.0  # m
 
 
+class Charts:
+    """The chart of a map, for the first frame and then for those who ask."""
+
+    def __init__(self, town: carla.Map) -> None:
+        self._chart = chart_of(town)
+        self._sent = False
+
+    def due(self, had: str) -> Chart | None:
+        """What is to be sent to who has the chart of the map ``had``: "?" has none, "" wants none."""
+        due = not self._sent or had not in ("", self._chart.name)
+        self._sent = True
+        return self._chart if due else None
+
+
 def chart_of(town: carla.Map) -> Chart:
     """The lanes of a map as lines, by its topology."""
     spacing = _SPACING

@@ -68,6 +68,7 @@ def _copy(recording: McapRecording, writer: Writer) -> int:
     schemas: dict[int, int] = {0: 0}
     channels: dict[int, int] = {}
     topics: dict[int, str] = {}
+    about: dict[str, str] = {}
     begun = Begun()
     started = False
     for record in recording.records():
@@ -85,8 +86,9 @@ def _copy(recording: McapRecording, writer: Writer) -> int:
             writer.add_attachment(record.create_time, record.log_time, record.name, record.media_type, record.data)
         elif isinstance(record, Metadata):
             writer.add_metadata(record.name, record.metadata)
+            about |= record.metadata if record.name == "recording" else {}
         elif isinstance(record, Lost):
-            begun.gap()
+            begun.gap(about)
         elif isinstance(record, Message) and record.channel_id in channels and begun(topics[record.channel_id], record):
             writer.add_message(
                 channels[record.channel_id], record.log_time, record.data, record.publish_time, record.sequence

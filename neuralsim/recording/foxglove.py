@@ -9,13 +9,26 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+from foxglove_schemas_protobuf.ArrowPrimitive_pb2 import ArrowPrimitive
 from foxglove_schemas_protobuf.CameraCalibration_pb2 import CameraCalibration
+from foxglove_schemas_protobuf.Color_pb2 import Color
 from foxglove_schemas_protobuf.CompressedImage_pb2 import CompressedImage
+from foxglove_schemas_protobuf.CubePrimitive_pb2 import CubePrimitive
 from foxglove_schemas_protobuf.FrameTransform_pb2 import FrameTransform
+from foxglove_schemas_protobuf.ImageAnnotations_pb2 import ImageAnnotations
+from foxglove_schemas_protobuf.KeyValuePair_pb2 import KeyValuePair
+from foxglove_schemas_protobuf.LinePrimitive_pb2 import LinePrimitive
+from foxglove_schemas_protobuf.Point2_pb2 import Point2
+from foxglove_schemas_protobuf.Point3_pb2 import Point3
+from foxglove_schemas_protobuf.PointsAnnotation_pb2 import PointsAnnotation
 from foxglove_schemas_protobuf.Pose_pb2 import Pose
 from foxglove_schemas_protobuf.PoseInFrame_pb2 import PoseInFrame
 from foxglove_schemas_protobuf.Quaternion_pb2 import Quaternion
 from foxglove_schemas_protobuf.RawImage_pb2 import RawImage
+from foxglove_schemas_protobuf.SceneEntity_pb2 import SceneEntity
+from foxglove_schemas_protobuf.SceneEntityDeletion_pb2 import SceneEntityDeletion
+from foxglove_schemas_protobuf.SceneUpdate_pb2 import SceneUpdate
+from foxglove_schemas_protobuf.TextAnnotation_pb2 import TextAnnotation
 from foxglove_schemas_protobuf.Vector3_pb2 import Vector3
 from google.protobuf.descriptor import FileDescriptor
 from google.protobuf.descriptor_pb2 import FileDescriptorSet
@@ -23,12 +36,27 @@ from google.protobuf.message import DecodeError
 from scipy.spatial.transform import Rotation
 
 __all__ = [
+    "ArrowPrimitive",
     "CameraCalibration",
+    "Color",
     "CompressedImage",
+    "CubePrimitive",
     "FrameTransform",
+    "ImageAnnotations",
+    "KeyValuePair",
+    "LinePrimitive",
+    "Point2",
+    "Point3",
+    "PointsAnnotation",
     "Pose",
     "PoseInFrame",
+    "Quaternion",
     "RawImage",
+    "SceneEntity",
+    "SceneEntityDeletion",
+    "SceneUpdate",
+    "TextAnnotation",
+    "Vector3",
     "descriptors",
     "matrix",
     "parsed",
@@ -39,7 +67,15 @@ __all__ = [
 #: Schema name -> message class, of what a recording holds.
 MESSAGES: dict[str, Any] = {
     each.DESCRIPTOR.full_name: each
-    for each in (CameraCalibration, CompressedImage, FrameTransform, PoseInFrame, RawImage)
+    for each in (
+        CameraCalibration,
+        CompressedImage,
+        FrameTransform,
+        ImageAnnotations,
+        PoseInFrame,
+        RawImage,
+        SceneUpdate,
+    )
 }
 
 

@@ -27,7 +27,7 @@ from neuralsim.recording.writer import QueuedWriter, RecordingError
 from . import foxglove, json_messages
 from .mcap_records import Lost, Records, open_recording
 from .pictures import decode
-from .topics import JSON, LAST, ONCE, PICTURES, RAW, messages, protobuf_topics
+from .topics import JSON, LAST, ONCE, PICTURES, RAW, camera_topic, messages, protobuf_topics
 
 FLUSH = 0.5  # s of wall clock after which what came is on disk
 CHUNK = 8 << 20  # bytes, before compression
@@ -171,9 +171,12 @@ class Begun:
         self._severed: tuple[int, int] | None = None  # sequence and time of a frame without its beginning
         self._after_gap = False
 
-    def gap(self) -> None:
-        """Something is missing here."""
+    def gap(self, about: Mapping[str, str]) -> None:
+        """Something is missing here; ``about``: the recording's metadata, which say what frames begin with."""
         self._after_gap = True
+        plane, view = (about.get(key, "").partition(",")[0] for key in ("planes", "views"))
+        if plane and not self._opening:
+            self._opening = camera_topic(view, plane)
 
     def __call__(self, topic: str, message: Message) -> bool:
         """Whether the beginning of this message's frame is there."""
@@ -222,7 +225,7 @@ class McapRecording:
                 if held is not None and whole:
                     yield held
                 held = None
-                begun.gap()
+                begun.gap(self.about)
                 continue
             if not begun(topic, message):
                 continue

@@ -13,11 +13,14 @@ import cv2
 import numpy as np
 
 from bridge.messages import Frame
+from neuralsim.renderer.views import tag_picture
 
-from . import foxglove
+from . import foxglove, scene
 
 JPEG = 95  # quality of the neural and rgb pictures
 PICTURES = ("neural", "rgb")
+COLOURED = "tag_color"  # the tags as one looks at them
+ANNOTATIONS = "/camera/annotations"
 RAW = {"tag": "mono8", "instance": "mono16", "depth": "32FC1", "motion": "16FC2"}
 OPTICAL = np.array([[0.0, 0.0, 1.0, 0.0], [-1.0, 0.0, 0.0, 0.0], [0.0, -1.0, 0.0, 0.0], [0.0, 0.0, 0.0, 1.0]])
 
@@ -76,11 +79,20 @@ def protobuf_topics(planes: Sequence[str], view: str = "") -> dict[str, str]:
     kinds = {**dict.fromkeys(PICTURES, "foxglove.CompressedImage"), **dict.fromkeys(RAW, "foxglove.RawImage")}
     topics = {camera_topic(view, name): kinds[name] for name in planes}
     topics[camera_topic(view, "calibration")] = "foxglove.CameraCalibration"
+    if "tag" in planes:
+        topics[camera_topic(view, COLOURED)] = "foxglove.CompressedImage"
+    if not view:
+        topics[ANNOTATIONS] = "foxglove.ImageAnnotations"
     return topics
 
 
 #: Topic -> schema, of what there is but once.
-ONCE = {"/tf": "foxglove.FrameTransform", "/ego/pose": "foxglove.PoseInFrame"}
+ONCE = {
+    "/tf": "foxglove.FrameTransform",
+    "/ego/pose": "foxglove.PoseInFrame",
+    "/scene/objects": "foxglove.SceneUpdate",
+    "/scene/lanes": "foxglove.SceneUpdate",
+}
 
 
 def camera_topic(view: str, name: str) -> str:
@@ -104,6 +116,8 @@ def messages(frame: Frame, neural: np.ndarray | None, planes: Sequence[str]) -> 
         picture = neural if name == "neural" else frame.planes.get(name)
         if picture is not None:
             yield camera_topic(view, name), _image(name, picture, stamp, name_of_frame)
+        if picture is not None and name == "tag":
+            yield camera_topic(view, COLOURED), _coloured(picture, stamp, name_of_frame)
     f, cx, cy = camera.focal, camera.width / 2, camera.height / 2
     yield (
         camera_topic(view, "calibration"),
@@ -122,6 +136,10 @@ def messages(frame: Frame, neural: np.ndarray | None, planes: Sequence[str]) -> 
     at, turn = foxglove.placed(ego)
     pose = foxglove.Pose(position=at, orientation=turn)
     yield "/ego/pose", foxglove.PoseInFrame(timestamp=stamp, frame_id="world", pose=pose).SerializeToString()
+    yield ANNOTATIONS, scene.annotations(frame, stamp)
+    yield "/scene/objects", scene.boxes(frame, stamp)
+    if frame.chart is not None:
+        yield "/scene/lanes", scene.lanes(frame.chart, stamp)
     for topic, content in _described(frame).items():
         yield topic, content if isinstance(content, bytes) else json.dumps(content, separators=(",", ":")).encode()
 
@@ -140,6 +158,16 @@ def _image(name: str, picture: np.ndarray, stamp: dict[str, int], frame_id: str)
         )  # fmt: skip
     data_: bytes = message.SerializeToString()
     return data_
+
+
+def _coloured(tag: np.ndarray, stamp: dict[str, int], frame_id: str) -> bytes:
+    """In CARLA's colours, as PNG: zlib's fastest, for areas of one colour are small anyway."""
+    done, data = cv2.imencode(".png", tag_picture(tag)[..., ::-1], [cv2.IMWRITE_PNG_COMPRESSION, 1])
+    if not done:
+        raise ValueError("the tags cannot be compressed")
+    message = foxglove.CompressedImage(timestamp=stamp, frame_id=frame_id, data=data.tobytes(), format="png")
+    coloured: bytes = message.SerializeToString()
+    return coloured
 
 
 def _transform(stamp: dict[str, int], child: str, pose: np.ndarray) -> bytes:

@@ -355,7 +355,7 @@ class Player:
             self.window.hud.notify(f"No screenshot: {error}")
 
 
-_Name = TypeVar("_Name", str, "str | None")
+_Name = TypeVar("_Name")
 
 
 def _after(current: _Name, names: Sequence[_Name]) -> list[_Name]:

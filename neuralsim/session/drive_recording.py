@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
+from bridge.messages import Chart
 from neuralsim import __version__
 from neuralsim.recording.mcap_file import McapWriter
 from neuralsim.recording.mp4 import Mp4Writer
@@ -20,8 +21,9 @@ class DriveRecording:
     Raises ``neuralsim.recording.writer.RecordingError`` where the files cannot be opened; later ``error`` is one line.
     """
 
-    def __init__(self, path: Path, first: PaintedFrame, session: DriveSession) -> None:
-        self.path = path
+    def __init__(self, path: Path, first: PaintedFrame, session: DriveSession, chart: Chart | None = None) -> None:
+        """``chart``: of the map, None where it is not known."""
+        self.path, self._chart = path, chart
         height, width = first.neural.shape[:2]
         options = session.options
         self._video = Mp4Writer(path / VIDEO, (width, height), rate=session.fps)
@@ -53,7 +55,9 @@ class DriveRecording:
         self._video.write(picture.neural, seconds)
         # The planes lie in memory that the bridge uses again, and the stamps are still to be filled in.
         planes = {name: plane.copy() for name, plane in picture.frame.planes.items() if name in _PLANES}
-        self._data.write(replace(picture.frame, planes=planes, stamps=dict(picture.frame.stamps)), picture.neural)
+        frame = replace(picture.frame, planes=planes, stamps=dict(picture.frame.stamps), chart=self._chart)
+        self._data.write(frame, picture.neural)
+        self._chart = None  # once is enough
 
     def close(self) -> None:
         """Write what is queued and finish both files."""

@@ -302,7 +302,7 @@ class WindowDrive(DriveLoop):
                     self.start_recording(path, picture)
                 else:  # R: all of it, into a folder
                     self._recording, self._recorded_since = (
-                        DriveRecording(path, picture, self.session),
+                        DriveRecording(path, picture, self.session, self.hud.minimap.chart),
                         time.monotonic(),
                     )
                 self.hud.notify(f"Recording to {path}")
