@@ -6,6 +6,8 @@ Log times are simulated nanoseconds. Poses in Foxglove's messages are right-hand
 from __future__ import annotations
 
 import json
+import struct
+import zlib
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -161,11 +163,20 @@ def _image(name: str, picture: np.ndarray, stamp: dict[str, int], frame_id: str)
 
 
 def _coloured(tag: np.ndarray, stamp: dict[str, int], frame_id: str) -> bytes:
-    """In CARLA's colours, as PNG: zlib's fastest, for areas of one colour are small anyway."""
-    done, data = cv2.imencode(".png", tag_picture(tag)[..., ::-1], [cv2.IMWRITE_PNG_COMPRESSION, 1])
-    if not done:
-        raise ValueError("the tags cannot be compressed")
-    message = foxglove.CompressedImage(timestamp=stamp, frame_id=frame_id, data=data.tobytes(), format="png")
+    """In CARLA's colours, as a PNG with a palette: OpenCV, which writes none, takes six times as long for RGB."""
+    height, width = tag.shape
+    rows = np.zeros((height, width + 1), np.uint8)  # each behind its filter's number: none
+    rows[:, 1:] = tag
+    parts = (
+        (b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 3, 0, 0, 0)),
+        (b"PLTE", tag_picture(np.arange(256, dtype=np.uint8)).tobytes()),
+        (b"IDAT", zlib.compress(rows, 1)),
+        (b"IEND", b""),
+    )
+    data = b"\x89PNG\r\n\x1a\n" + b"".join(
+        struct.pack(">I", len(part)) + kind + part + struct.pack(">I", zlib.crc32(kind + part)) for kind, part in parts
+    )
+    message = foxglove.CompressedImage(timestamp=stamp, frame_id=frame_id, data=data, format="png")
     coloured: bytes = message.SerializeToString()
     return coloured
 
