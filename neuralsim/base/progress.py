@@ -85,10 +85,10 @@ class ProgressLine:
         """Another frame has been shown."""
         self._show(meter.frames, lambda: f"{meter.rate():.1f} FPS  {meter.recent()[0]:.0f} ms")
 
-    def count(self, frames: int, fps: float) -> None:
-        """So many are done, at this rate."""
+    def count(self, frames: int, fps: float, doing: str = "") -> None:
+        """So many are done, at this rate; ``doing``: what is being done beside them."""
         left = f"  {(self._wanted - frames) / fps:.0f} s left" if self._wanted and fps > 0.0 else ""
-        self._show(frames, lambda: f"{fps:.1f} FPS{left}")
+        self._show(frames, lambda: f"{fps:.1f} FPS{left}{'  ' if doing else ''}{doing}")
 
     def measured(self, frames: int, words: str) -> None:
         """So many are done; ``words`` say what is being done."""

@@ -50,7 +50,7 @@ def drives(report: dict[str, Any]) -> Table | None:
         words += [_with_interval(photon, q) for q in ("p50", "p95")]
         displayed = f"{s['displayed_fps']:.1f}" if "displayed_fps" in s else ""
         words += [f"{frame['p50']:.1f}", f"{frame['p99']:.1f}", str(s["dropped"]), displayed]
-        rows.append((_name(drive["cell"], s), f"{rate['value']:.1f}{_half(rate['ci'])}", *words))
+        rows.append((drive_name(drive["cell"], s), f"{rate['value']:.1f}{_half(rate['ci'])}", *words))
     note = (
         "ms; ±: half of the 95 % confidence interval. p50, p95, p99: capture to display; photon: from the key to the "
     )
@@ -70,7 +70,7 @@ def stages(report: dict[str, Any]) -> Table | None:
             times = [f"{s['stage_ms'][stage]['p50']:.2f}" for stage in STAGES]
             busy = [f"{s['cores'][name]:.2f}" if name in s["cores"] else "" for name in processes]
             memory = f"{s['memory_mb']['all']:.0f}" if "all" in s["memory_mb"] else ""
-            rows.append((_name(drive["cell"], s), *times, s["bound_by"], *busy, memory))
+            rows.append((drive_name(drive["cell"], s), *times, s["bound_by"], *busy, memory))
     note = f"{', '.join(name.split()[0] for name in processes)}: processor cores that this process kept busy."
     return Table("Stages", head, rows, note if processes else "") if rows else None
 
@@ -212,7 +212,7 @@ def terminal(report: dict[str, Any]) -> str:
     return "\n\n".join(table.terminal() for make in ALL.values() if (table := make(report)) is not None)
 
 
-def _name(cell: dict[str, Any], summary: dict[str, Any]) -> str:
+def drive_name(cell: dict[str, Any], summary: dict[str, Any]) -> str:
     """With the runtime that was really used."""
     return f"{cell['model']} {summary['runtime']} {cell['size']} {cell['link']} {cell['loop']}"
 

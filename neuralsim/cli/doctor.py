@@ -8,6 +8,7 @@ import os
 import platform
 import shutil
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -60,8 +61,13 @@ class _Findings:
         self._say(f"  {mark} {name:<20} {' '.join(text.split())}")
 
 
-def examine(say: Say) -> bool:
-    """Tell line by line what is here; True if a headless drive is possible. Never raises: what fails is a finding."""
+def examine(say: Say, measure: bool = False) -> bool:
+    """Tell line by line what is here; True if a headless drive is possible. Never raises: what fails is a finding.
+
+    ``measure``: find out anew which runtime is the fastest.
+    """
+    if measure:
+        _measure(say)
     findings = _Findings(say)
     say(f"NeuralSim {__version__}")
     for title, check in (
@@ -137,6 +143,23 @@ def _models(findings: _Findings) -> None:
     _runtimes(findings)
 
 
+def _measure(say: Say) -> None:
+    """What ``auto`` remembers of the default model and size, measured anew: as a drive paints, and on all cores."""
+    from neuralsim import zoo
+    from neuralsim.renderer.neural_renderer import NeuralRenderer
+    from neuralsim.runtimes import RuntimeUnavailable, choice
+    from neuralsim.session.session import painting_threads
+
+    for threads in dict.fromkeys((painting_threads(cores()), None)):
+        try:
+            choice.forget(zoo.load(zoo.DEFAULT).file, _SIZE.height, _SIZE.width, threads)
+            note = NeuralRenderer(size=_SIZE, threads=threads).note
+        except (OSError, RuntimeUnavailable, zoo.ModelError) as error:
+            note = str(error)
+        on = "all cores" if threads is None else f"{threads} of {cores()} cores"
+        say(f"auto, {zoo.DEFAULT} at {_SIZE} on {on}: {note or 'there is one runtime only'}")
+
+
 def _runtimes(findings: _Findings) -> None:
     """Which can be used here, which one ``auto`` takes and why, and how to get the others."""
     from neuralsim import runtimes, zoo
@@ -161,7 +184,9 @@ def _runtimes(findings: _Findings) -> None:
     known = choice.recall(graph, height, width, painting_threads(cores())) or choice.recall(graph, height, width)
     size = f"{zoo.DEFAULT} at {_SIZE}"
     if known is not None:
-        findings.good("auto", f"{known}, measured with {size}; kept in {cache.folder() / 'choices'}")
+        day = time.strftime("%Y-%m-%d", time.localtime(known.measured))
+        words = f"{known}, measured on {day} with {size}; kept in {cache.folder() / 'choices'}"
+        (findings.note if known.busy else findings.good)("auto", f"{words}; anew: neuralsim doctor --measure")
     else:
         findings.note("auto", f"not measured yet with {size}: the first drive does, in about two seconds")
 

@@ -117,13 +117,17 @@ class DoctorOptions(Options):
     """A recording: is it whole?"""
     recover: Annotated[McapFile, Arg("NEW.mcap")] | None = None
     """Write what can be read of FILE into a whole file."""
+    measure: bool = False
+    """Find out anew which runtime is the fastest here, for --runtime auto."""
     licences: bool = False
     """Whose terms hold: of packages, and of the weights."""
 
     def check(self) -> None:
         """Raises ``ValueError`` where there is nothing to recover from, or two things are to be examined at once."""
-        if self.licences and (self.file is not None or self.recover is not None):
+        if self.licences and (self.file is not None or self.recover is not None or self.measure):
             raise ValueError("--licences stands alone")
+        if self.measure and self.file is not None:
+            raise ValueError("--measure is for this machine, not for a recording")
         if self.recover is not None and self.file is None:
             raise ValueError("--recover is for a recording: name it first")
 
@@ -139,7 +143,7 @@ def doctor(options: DoctorOptions) -> int:
         return _examine(options.file, options.recover)
     from neuralsim.cli.doctor import examine
 
-    return 0 if examine(print) else FAILED
+    return 0 if examine(print, options.measure) else FAILED
 
 
 def _examine(file: Path, target: Path | None) -> int:

@@ -48,6 +48,7 @@ class ScenarioRecorder:
     def __init__(self, loaded: LoadedScenario, options: RecordOptions, shared: Shared) -> None:
         self.loaded, self.options = loaded, options
         self.folder = options.out / loaded.id
+        self.phase = ""  # what is being done before and after the frames, "" while those come
         self._shared = shared
         self._tags = hashlib.sha256()
         self._frames = 0
@@ -99,11 +100,15 @@ class ScenarioRecorder:
                 picture = session.take(0.1)
                 if picture is not None:
                     begun = begun or time.monotonic()
+                    self.phase = ""
                     self._add(picture, session)
                 elif session.error is not None:
                     raise session.error
                 elif session.verdict:
                     break
+                if not begun:
+                    self.phase = session.doing or ", ".join(name for name, done in session.steps.items() if not done)
+            self.phase = "writing what is left"
         finally:
             session.stop()
             self._close()
@@ -111,6 +116,7 @@ class ScenarioRecorder:
         self._check_writers()
         files = [name for name, there in (("recording.mcap", self._mcap), ("video.mp4", self._mp4)) if there]
         if "frames" in self.options.formats:
+            self.phase = "exporting pictures"
             export_frames(self.folder / "recording.mcap", self.folder / "frames")
             files.append("frames/index.jsonl")
             if "mcap" not in self.options.formats:

@@ -74,7 +74,11 @@ def _record_all(recorders: Sequence[ScenarioRecorder], shared: Shared, jobs: int
                     raise error
             if not ready:
                 time.sleep(0.05)
-                progress.count(shared.frames, shared.frames / (time.monotonic() - begun))
+                phases = [f"{each.loaded.id}: {each.phase}" for each in running.values() if each.phase]
+                if shared.frames:
+                    progress.count(shared.frames, shared.frames / (time.monotonic() - begun), "; ".join(phases))
+                else:
+                    progress.waiting(phases)
         progress.close()
     return failed
 
@@ -96,6 +100,7 @@ def _evaluate(recorders: Sequence[ScenarioRecorder], target: Path) -> bool:
     """Judge all that was recorded, as JUnit XML."""
     files = [recorder.folder / "recording.mcap" for recorder in recorders]
     try:
+        print("judging the recordings", flush=True)
         write_junit(target, [evaluate(file) for file in files if file.exists()])
     except (RecordingError, ScenarioError) as error:
         fail(error)

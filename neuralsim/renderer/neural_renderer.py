@@ -104,6 +104,12 @@ class NeuralRenderer:
         """What was found out while the runtime was chosen, in one line; "" if nothing."""
         return self._session.note if self._session else ""
 
+    @property
+    def padded(self) -> tuple[int, int]:
+        """Height and width that the loaded graph paints."""
+        assert self._size is not None, "no size yet: give one to the constructor or render a frame"
+        return self._padded
+
     def set_style(self, name: str) -> None:
         """Blend over to one of the card's styles within a second or so. Raises ModelError for an unknown one."""
         self._weather = None
@@ -274,11 +280,10 @@ class NeuralRenderer:
         return guide
 
     def _load(self, size: tuple[int, int]) -> None:
-        width, height = size
-        step = self.card.multiple_of
+        height = size[1]
         self._upscaler = None
-        part = width if self._pixels is None else upscaling.window_of(self._pixels, width, height, step)
-        self._padded = (-(-height // step) * step, -(-part // step) * step)
+        part, *padded = _painted(self.card, size, self._pixels)
+        self._padded = padded[0], padded[1]
         example = self._inputs(_sky(part, height))  # has the guide's kernels compiled too, before a frame waits for it
         self._picture.reset()
         self._session = runtimes.create(
@@ -301,6 +306,24 @@ class NeuralRenderer:
             return np.ascontiguousarray(plane)
         pad = [(0, self._padded[0] - height), (0, self._padded[1] - width)] + [(0, 0)] * (plane.ndim - 2)
         return np.pad(plane, pad, mode="edge")
+
+
+def _painted(card: zoo.Card, size: tuple[int, int], pixels: int | None) -> tuple[int, int, int]:
+    """Of frames of ``size`` (width, height): the width that is painted at once, and height and width of the graph."""
+    (width, height), step = size, card.multiple_of
+    part = width if pixels is None else upscaling.window_of(pixels, width, height, step)
+    return part, -(-height // step) * step, -(-part // step) * step
+
+
+def measures(model: str, size: tuple[int, int], threads: int | None, pixels: int | None = None) -> bool:
+    """Whether ``NeuralRenderer`` with these arguments and ``auto`` will measure the runtimes before it paints."""
+    from neuralsim.runtimes import choice
+
+    try:
+        card = zoo.load(model)
+        return choice.to_measure(card.file, *_painted(card, size, pixels)[1:], threads)
+    except ModelError:
+        return False  # loading it says what is wrong
 
 
 def _exemplars(card: zoo.Card) -> ExemplarGuide | None:

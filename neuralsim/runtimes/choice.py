@@ -1,13 +1,18 @@
-"""``auto``: the runtime that is fastest on this machine, measured once for each model and size, then remembered."""
+"""``auto``: the runtime that is fastest on this machine, measured for each model and size, then remembered.
+
+It is measured again on request (``neuralsim doctor --measure``), and where the machine is calm now: once if it was busy
+the first time, else when a week has passed.
+"""
 
 from __future__ import annotations
 
 import json
+import os
 import statistics
 import time
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 from pathlib import Path
@@ -22,6 +27,8 @@ from neuralsim.runtimes.loading import load, obstacle
 _SECONDS = 0.4  # of measuring, for each candidate
 _FIRST = 3  # steps before a candidate may be given up
 _HOPELESS = 1.6  # times slower than the best
+_SPREAD = 0.25  # between a candidate's quartiles, of its median: beyond, something else ran meanwhile
+_LASTS = 7 * 86400.0  # s that a measurement is believed
 Step = Callable[[], object]
 
 _DISTRIBUTIONS = ("openvino", "onnxruntime", "onnxruntime-gpu", "tensorrt-cu13", "torch")
@@ -33,12 +40,40 @@ class Choice:
 
     runtime: str
     milliseconds: dict[str, float] = field(default_factory=dict)  # median per step, by session name
+    measured: float = 0.0  # s since 1970
+    busy: str = ""  # why the machine was not calm then, "" if it was
+    tries: int = 1  # measurements in a row on a machine that was not
+
+    def due(self) -> bool:
+        """Whether it is to be measured again: at most weekly, but a first time that was disturbed counts for nothing;
+        and never on a machine that is busy now."""
+        old = not 0.0 <= time.time() - self.measured < _LASTS
+        return (old or (bool(self.busy) and self.tries == 1)) and not disturbance()
 
     def __str__(self) -> str:
         ordered = sorted(self.milliseconds.items(), key=lambda item: item[1])
         (best, fastest), *others = ordered
         rest = f" ({', '.join(f'{name} {value:.3g} ms' for name, value in others)})" if others else ""
-        return f"{best} is the fastest here: {fastest:.3g} ms{rest}"
+        busy = f"; the machine was busy ({self.busy})" if self.busy else ""
+        return f"{best} is the fastest here: {fastest:.3g} ms{rest}{busy}"
+
+
+def disturbance(samples: Iterable[list[float]] = ()) -> str:
+    """Why what is measured now, or what came of it (``samples``: s of each candidate), says little; "" if nothing.
+
+    Of the candidates' spreads the least counts: what disturbs a machine disturbs all of them.
+    """
+    load = os.getloadavg()[0] if hasattr(os, "getloadavg") else 0.0
+    if load > machine.cores() + 1.0:
+        return f"load {load:.1f} on {machine.cores()} cores"
+    spreads = []
+    for taken in samples:
+        if len(taken) > 2 * _FIRST:
+            first, middle, third = statistics.quantiles(taken, n=4)
+            spreads.append((third - first) / middle)
+    if spreads and min(spreads) > _SPREAD:
+        return f"its times spread by {100.0 * min(spreads):.0f} %"
+    return ""
 
 
 def candidates(graph: Path, height: int, width: int) -> dict[str, str]:
@@ -87,15 +122,17 @@ def fastest(
             "no other runtime is installed" if without else "no runtime is installed: pip install openvino"
         )
     remembered = recall(graph, height, width, threads)
+    again = example is not None and not without and len(usable) > 1
     failed: dict[str, str] = {}
     if reasons["tensorrt"] and find_spec(RUNTIMES["tensorrt"].package):  # installed, so meant to be used
         failed["tensorrt"] = f"tensorrt: {reasons['tensorrt']}"
     if remembered is not None:
         usable.sort(key=lambda name: name != remembered.runtime)
-    if remembered is not None or example is None or without or len(usable) == 1:
-        session = _first_that_loads(usable, graph, height, width, threads, failed)
+    if again and (remembered is None or remembered.due()):
+        assert example is not None
+        session = _measured(usable, graph, height, width, threads, example, failed, remembered)
     else:
-        session = _measured(usable, graph, height, width, threads, example, failed)
+        session = _first_that_loads(usable, graph, height, width, threads, failed)
     if failed:
         session.warning = f"{'; '.join(failed.values())}; running on {session.name} instead"
     return session
@@ -106,9 +143,23 @@ def recall(graph: Path, height: int, width: int, threads: int | None = None) -> 
     try:
         kept = json.loads(_path(graph, height, width, threads).read_text(encoding="utf-8"))
         milliseconds = {str(name): float(value) for name, value in kept["milliseconds"].items()}
-        return Choice(str(kept["runtime"]), milliseconds) if milliseconds else None
+        about = float(kept["measured"]), str(kept["busy"]), int(kept["tries"])
+        return Choice(str(kept["runtime"]), milliseconds, *about) if milliseconds else None
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return None
+
+
+def to_measure(graph: Path, height: int, width: int, threads: int | None = None) -> bool:
+    """Whether the next one that is asked for will be measured, which nothing beside it should disturb."""
+    known = recall(graph, height, width, threads)
+    return sum(not reason for reason in candidates(graph, height, width).values()) > 1 and (
+        known is None or known.due()
+    )
+
+
+def forget(graph: Path, height: int, width: int, threads: int | None = None) -> None:
+    """Measure it the next time. ``OSError`` where the file cannot be removed."""
+    _path(graph, height, width, threads).unlink(missing_ok=True)
 
 
 def _measured(
@@ -119,7 +170,9 @@ def _measured(
     threads: int | None,
     example: dict[str, np.ndarray],
     failed: dict[str, str],
+    before: Choice | None = None,
 ) -> ModelSession:
+    load_before = disturbance()
     sessions: dict[str, ModelSession] = {}
     with ThreadPoolExecutor(_loaders()) as pool:
         loading = {name: pool.submit(load, name, graph, height, width, threads) for name in usable}
@@ -132,16 +185,23 @@ def _measured(
             failed[name] = str(error)
     if not sessions:
         raise RuntimeUnavailable("; ".join(failed.values()))
-    times = race({name: _stepper(session, example) for name, session in sessions.items()})
+    samples = race({name: _stepper(session, example) for name, session in sessions.items()})
+    times = {name: statistics.median(taken) for name, taken in samples.items()}
     best = min(times, key=lambda name: times[name])
     chosen = sessions[best]
     chosen.reset()
-    choice = Choice(best, {sessions[name].name: round(1000.0 * value, 3) for name, value in times.items()})
+    busy = load_before or disturbance(samples.values())
+    choice = Choice(
+        best,
+        {sessions[name].name: round(1000.0 * value, 3) for name, value in times.items()},
+        time.time(),
+        busy,
+        1 + (before.tries if before is not None and before.busy else 0),
+    )
     chosen.note = str(choice)
     path = _path(graph, height, width, threads)
     try:
-        kept = {"runtime": best, "milliseconds": choice.milliseconds}
-        cache.write(path, json.dumps(kept, indent=2).encode() + b"\n")
+        cache.write(path, json.dumps(asdict(choice), indent=2).encode() + b"\n")
         chosen.note += "; remembered"
     except OSError as error:
         chosen.note += f"; cannot be remembered: {error.strerror or error}"
@@ -158,8 +218,8 @@ def _loaders() -> int:
     return 1
 
 
-def race(steps: dict[str, Step]) -> dict[str, float]:
-    """Median seconds of each step, taken in turns; one that is clearly slower after a few is given up."""
+def race(steps: dict[str, Step]) -> dict[str, list[float]]:
+    """Seconds that each step took, time after time, in turns; one that is clearly slower after a few is given up."""
     times: dict[str, list[float]] = {name: [] for name in steps}
     running = set(steps)
     while running:
@@ -172,7 +232,7 @@ def race(steps: dict[str, Step]) -> dict[str, float]:
             slow = len(times[name]) >= _FIRST and statistics.median(times[name]) > _HOPELESS * best
             if slow or sum(times[name]) > _SECONDS:
                 running.discard(name)
-    return {name: statistics.median(taken) for name, taken in times.items()}
+    return times
 
 
 def _stepper(session: ModelSession, example: dict[str, np.ndarray]) -> Step:

@@ -151,6 +151,8 @@ class DriveSession(threading.Thread):
 
     def _run(self) -> None:
         self._loader.start()
+        if self._loader.measures():  # which runtime is the fastest: nothing that we start should be in its way
+            self._loader.finished.wait()
         frames = self.options.connect or self._start_simulation()
         while not self._loader.finished.wait(0.05):
             if self._ending.is_set():
@@ -372,6 +374,15 @@ class _Loader(threading.Thread):
     @property
     def failed(self) -> bool:
         return self._error is not None
+
+    def measures(self) -> bool:
+        """Whether it will find out which runtime is the fastest."""
+        options = self._options
+        if options.model == TAGS or options.runtime != "auto" or options.connect:
+            return False
+        from neuralsim.renderer.neural_renderer import measures
+
+        return measures(options.model, options.shown, self._threads, options.pixels)
 
     def run(self) -> None:
         name = f"Model {self._options.model}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import html
 import json
 import shutil
 import subprocess
@@ -17,7 +18,7 @@ from bridge.messages import STAMPS
 from neuralsim.bench import compare, docs, tables, trace
 from neuralsim.bench.budget import Budget
 from neuralsim.bench.options import BenchOptions, Cell, Link
-from neuralsim.bench.report_html import page
+from neuralsim.bench.report_html import page, warnings
 from neuralsim.bench.results import summarise, values
 from neuralsim.bench.statistics import difference, paired_difference, quantile, summary
 from neuralsim.session.metrics import STAGES
@@ -120,7 +121,7 @@ def report(seed: int = 0, slower: float = 0.0, cells: int = 1) -> dict[str, Any]
             "ms": 30.0,
             "kinds": {"Convolution": 20.0, "Gather": 4.0},
             "layers": [
-                {"name": f"layer {n}", "ms": 3.0 / n, "gflop": 0.6, "mb": 4.0 / n, "precision": "bf16"}
+                {"name": f"layer {n}", "ms": 3.0 / n, "gflop": 0.6 / n, "mb": 4.0 / n**2, "precision": "bf16"}
                 for n in range(1, 8)
             ],
         },
@@ -402,6 +403,36 @@ def test_a_page_of_less_is_a_page_too():
     assert not Elements(page(less | {"drives": []})).open
 
 
+def test_what_one_has_to_know_first_is_said_first():
+    made = report()
+    assert not warnings(made)
+    made["machine"]["load"] = [7.9, 5.0, 3.0]
+    made["auto"] = [{"model": "street-rt", "size": "512x256", "runtime": "openvino", "busy": "load 7.9 on 2 cores"}]
+    made["drives"].append({"cell": Cell(model="other").described(), "error": "it would not start"})
+    made["check"]["honest"] = False
+    made["roofline"]["layers"][0]["ms"] = 1.0  # 600 GFLOP/s of 300
+    made["comparison"] = {"against": "old.json", "warnings": ["cpu: another before"], "drives": []}
+    said = warnings(made)
+    assert len(said) == 6
+    text = html.unescape(page(made))
+    places = [text.index(line) for line in said]
+    assert max(places) < text.index('<div class="cards">')
+    for word in (
+        "a load of 7.9 on 2 cores",
+        "auto chose openvino",
+        "it would not start",
+        "1 layers are above the roof",
+    ):
+        assert any(word in line for line in said), word
+
+
+def test_every_chart_names_what_really_painted():
+    """ "auto" is no answer: summaries have what it was."""
+    text = page(report(cells=2))
+    assert "street-rt auto" not in text
+    assert text.count("street-rt openvino bf16 512x256 ipc lockstep") >= 3  # overview, table, its own charts
+
+
 BROWSER = next(
     (path for name in ("chromium", "chromium-browser", "google-chrome") if (path := shutil.which(name))), None
 )
@@ -426,7 +457,13 @@ function look(frame) {
     }).length;
     charts.push({label: svg.getAttribute("aria-label"), width: box.width, pixels: 12 * scale, shapes, outside});
   });
-  found[frame.width] = {charts, wide: page.documentElement.scrollWidth, ink: view.getComputedStyle(page.body).color};
+  const clipped = [...page.querySelectorAll("table")].filter(table => {
+    const r = table.getBoundingClientRect();
+    const around = table.parentElement;
+    return r.right > page.documentElement.clientWidth || around.scrollWidth > around.clientWidth;
+  }).map(table => table.rows[0].textContent);
+  const wide = page.documentElement.scrollWidth;
+  found[frame.width] = {charts, clipped, wide, ink: view.getComputedStyle(page.body).color};
 }
 </script>
 FRAMES
@@ -457,6 +494,7 @@ def test_a_browser_draws_every_chart_for_a_desk_and_for_a_phone(tmp_path: Path):
     for width in (1280, 390):
         seen = found[str(width)]
         assert seen["wide"] <= width, f"the page is {seen['wide']} wide at {width}"
+        assert width < 1000 or seen["clipped"] == [], "figures are cut off on a desk"
         assert len(seen["charts"]) == 9  # overview, twice three, roofline, peers
         for chart in seen["charts"]:
             assert chart["shapes"] >= 2, chart

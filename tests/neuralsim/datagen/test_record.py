@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import av
 import cv2
@@ -21,6 +22,8 @@ from mcap.exceptions import McapError
 from mcap.reader import make_reader
 
 from bridge.messages import Camera, Frame
+from neuralsim.datagen import recorder
+from neuralsim.datagen import run as datagen_run
 from neuralsim.recording import foxglove
 from neuralsim.recording.export import examine, export_mp4, recover
 from neuralsim.recording.labels import TRAIN_IDS
@@ -379,6 +382,7 @@ WRITER = """
 import sys, time
 sys.path.insert(0, "tests/neuralsim/datagen")
 from pathlib import Path
+from types import SimpleNamespace
 from test_record import McapWriter, picture_frame
 writer = McapWriter(Path(sys.argv[1]), ("tag", "instance", "depth", "motion", "neural"), {})
 for k in range(10_000):
@@ -458,3 +462,38 @@ def test_a_full_disk_stops_with_its_reason():
     writer.close()
     assert writer.error is not None
     assert "the disk is full" in writer.error
+
+
+def test_what_is_being_done_is_said_before_the_first_frame_and_after_the_last(monkeypatch: pytest.MonkeyPatch):
+    said: list[str] = []
+
+    class Line:
+        def __init__(self, frames: int) -> None:
+            assert frames == 7
+
+        def waiting(self, steps: list[str]) -> None:
+            said.append(f"waiting {steps}")
+
+        def count(self, frames: int, fps: float, doing: str) -> None:
+            said.append(f"{frames} {doing}")
+
+        def close(self) -> None: ...
+
+    shared = recorder.Shared()
+
+    class Recorder:
+        loaded = SimpleNamespace(id="one", scenario=SimpleNamespace(frames=7))
+        phase = ""
+
+        def record(self) -> dict[str, object]:
+            for frames, phase in ((0, "Town oldtown"), (3, ""), (7, "exporting pictures")):
+                shared.frames, self.phase = frames, phase
+                until = time.monotonic() + 30.0
+                before = len(said)
+                while len(said) < before + 2 and time.monotonic() < until:  # the first one may be of before
+                    time.sleep(0.01)
+            return {"passed": True, "frames": 7, "fps": 1.0, "distance": 0.0, "scenario": "one", "assertions": []}
+
+    monkeypatch.setattr(datagen_run, "ProgressLine", Line)
+    assert datagen_run._record_all([Recorder()], shared, 1) == 0  # type: ignore[list-item]
+    assert {"waiting ['one: Town oldtown']", "3 ", "7 one: exporting pictures"} <= set(said)

@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from dataclasses import asdict, replace
 from importlib import import_module, util
@@ -244,7 +245,8 @@ def test_a_driver_that_is_too_old_or_has_no_gpu_is_one_line(monkeypatch: pytest.
             cuda_driver.gpu()
 
 
-def test_auto_measures_once_says_so_and_remembers(own_cache: Path) -> None:
+def test_auto_measures_once_says_so_and_remembers(own_cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(choice, "disturbance", lambda samples=(): "")  # of the machine that tests
     first = NeuralRenderer(size=(96, 64), threads=1)
     assert "is the fastest here" in first.note
     assert first.runtime in first.note
@@ -254,15 +256,14 @@ def test_auto_measures_once_says_so_and_remembers(own_cache: Path) -> None:
     assert (again.runtime, again.note) == (first.runtime, "")
     assert NeuralRenderer(size=(64, 64), threads=1).note, "another size is another question"
     slower = "onnxruntime" if first.runtime.startswith("openvino") else "openvino"
-    kept.write_text(json.dumps({"runtime": slower, "milliseconds": {"x": 1.0}}))
+    made = json.loads(kept.read_text(encoding="utf-8"))
+    kept.write_text(json.dumps({**made, "runtime": slower, "busy": ""}))
     assert NeuralRenderer(size=(96, 64), threads=1).runtime.startswith(slower), "what is remembered is believed"
     kept.write_text("{")
     assert NeuralRenderer(size=(96, 64), threads=1).note, "what cannot be read is measured again"
 
 
 def test_auto_waits_for_nobody_who_is_clearly_slower() -> None:
-    import time
-
     count = {"quick": 0, "slow": 0}
 
     def step(name: str, seconds: float) -> None:
@@ -270,8 +271,55 @@ def test_auto_waits_for_nobody_who_is_clearly_slower() -> None:
         time.sleep(seconds)
 
     times = choice.race({"quick": lambda: step("quick", 0.01), "slow": lambda: step("slow", 0.1)})
-    assert times["quick"] < times["slow"]
-    assert count["slow"] == 3 < count["quick"]
+    assert max(times["quick"]) < max(times["slow"])
+    assert len(times["slow"]) == count["slow"] == 3 < count["quick"]
+
+
+@pytest.mark.parametrize(
+    ("hours", "busy", "tries", "load", "again"),
+    [
+        (1, "", 1, 0.0, False),
+        (24 * 8, "", 1, 0.0, True),  # a week is over
+        (24 * 8, "", 1, 9.0, False),  # not while the machine is busy
+        (1, "load 9.0", 1, 0.0, True),  # it was disturbed, and would not be now
+        (1, "load 9.0", 1, 9.0, False),
+        (1, "load 9.0", 2, 0.0, False),  # but not time and again
+        (24 * 8, "load 9.0", 2, 0.0, True),
+        (-1, "", 1, 0.0, True),  # by a clock that has been set since
+    ],
+)
+def test_auto_is_measured_again_when_that_can_tell_more(
+    monkeypatch: pytest.MonkeyPatch, hours: float, busy: str, tries: int, load: float, again: bool
+) -> None:
+    monkeypatch.setattr(choice.machine, "cores", lambda: 2)
+    monkeypatch.setattr(choice.os, "getloadavg", lambda: (load, 0.0, 0.0))
+    made = choice.Choice("openvino", {"openvino": 1.0}, time.time() - 3600.0 * hours, busy, tries)
+    assert made.due() == again
+
+
+def test_a_busy_machine_is_known_by_its_load_and_by_how_times_spread(
+    own_cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(choice.machine, "cores", lambda: 2)
+    monkeypatch.setattr(choice.os, "getloadavg", lambda: (0.4, 0.0, 0.0))
+    even, torn = [1.0, 1.01] * 10, [1.0, 1.6] * 10
+    assert choice.disturbance([even, torn]) == ""
+    assert choice.disturbance([torn]) == "its times spread by 46 %"
+    monkeypatch.setattr(choice.os, "getloadavg", lambda: (7.9, 0.0, 0.0))
+    assert choice.disturbance() == "load 7.9 on 2 cores"
+    first = NeuralRenderer(size=(64, 64), threads=1)
+    assert "the machine was busy (load 7.9 on 2 cores)" in first.note
+    known = choice.recall(GRAPH, 64, 64, 1)
+    assert known is not None
+    assert (known.busy, known.tries) == ("load 7.9 on 2 cores", 1)
+    assert NeuralRenderer(size=(64, 64), threads=1).note == "", "it still is: what is remembered will do"
+    monkeypatch.setattr(choice.os, "getloadavg", lambda: (0.4, 0.0, 0.0))
+    assert choice.to_measure(GRAPH, 64, 64, 1)
+    assert "is the fastest here" in NeuralRenderer(size=(64, 64), threads=1).note
+    again = choice.recall(GRAPH, 64, 64, 1)
+    assert again is not None
+    assert again.tries == 2
+    assert not choice.to_measure(GRAPH, 64, 64, 1)
 
 
 def test_a_cache_that_cannot_be_written_only_costs_the_measuring(own_cache: Path) -> None:
