@@ -68,14 +68,14 @@ def lanes(chart: Chart, stamp: _Stamp) -> bytes:
     return data
 
 
-def annotations(frame: Frame, stamp: _Stamp) -> bytes:
+def outlines(frame: Frame, stamp: _Stamp) -> bytes:
     """The edges of boxes with their class, and lit lamps, in pixels: ``ImageAnnotations``."""
-    outlines, words = [], []
+    lines, words = [], []
     for moving in frame.objects:
         corners = _on_screen(moving, frame.camera)
         if corners is None:
             continue
-        outlines.append(
+        lines.append(
             foxglove.PointsAnnotation(
                 timestamp=stamp, type=foxglove.PointsAnnotation.Type.LINE_LIST, thickness=1.0,
                 points=[foxglove.Point2(x=x, y=y) for x, y in corners[_EDGES].reshape(-1, 2).tolist()],
@@ -93,14 +93,14 @@ def annotations(frame: Frame, stamp: _Stamp) -> bytes:
         left, top, right, bottom = lamp.box
         red, green, blue = _LAMPS.get(lamp.state, (255, 255, 255))
         corner = [(left, top), (right, top), (right, bottom), (left, bottom)]
-        outlines.append(
+        lines.append(
             foxglove.PointsAnnotation(
                 timestamp=stamp, type=foxglove.PointsAnnotation.Type.LINE_LOOP, thickness=1.0,
                 points=[foxglove.Point2(x=x, y=y) for x, y in corner],
                 outline_color=foxglove.Color(r=red / 255, g=green / 255, b=blue / 255, a=1.0),
             )
         )  # fmt: skip
-    data: bytes = foxglove.ImageAnnotations(points=outlines, texts=words).SerializeToString()
+    data: bytes = foxglove.ImageAnnotations(points=lines, texts=words).SerializeToString()
     return data
 
 

@@ -138,7 +138,7 @@ def messages(frame: Frame, neural: np.ndarray | None, planes: Sequence[str]) -> 
     at, turn = foxglove.placed(ego)
     pose = foxglove.Pose(position=at, orientation=turn)
     yield "/ego/pose", foxglove.PoseInFrame(timestamp=stamp, frame_id="world", pose=pose).SerializeToString()
-    yield ANNOTATIONS, scene.annotations(frame, stamp)
+    yield ANNOTATIONS, scene.outlines(frame, stamp)
     yield "/scene/objects", scene.boxes(frame, stamp)
     if frame.chart is not None:
         yield "/scene/lanes", scene.lanes(frame.chart, stamp)
@@ -170,7 +170,7 @@ def _coloured(tag: np.ndarray, stamp: dict[str, int], frame_id: str) -> bytes:
     parts = (
         (b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 3, 0, 0, 0)),
         (b"PLTE", tag_picture(np.arange(256, dtype=np.uint8)).tobytes()),
-        (b"IDAT", zlib.compress(rows, 1)),
+        (b"IDAT", zlib.compress(rows.tobytes(), 1)),
         (b"IEND", b""),
     )
     data = b"\x89PNG\r\n\x1a\n" + b"".join(

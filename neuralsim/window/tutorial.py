@@ -26,6 +26,10 @@ _STEPS = (
 )
 
 
+#: Instead of what the driver should do while the autopilot does it.
+_DRIVEN = _Step(("P",), "The autopilot drives. P, or any pedal: you do")
+
+
 class Tutorial:
     """``active`` until all is done or it was skipped."""
 
@@ -33,6 +37,7 @@ class Tutorial:
         self.active = active
         self.step = 0
         self._since = 0.0  # s of simulated time at which the last step began
+        self._driven = False  # by the autopilot
 
     def skip(self) -> None:
         """Enough of it."""
@@ -43,6 +48,7 @@ class Tutorial:
         if not self.active:
             return
         driving = not ego.autopilot
+        self._driven = ego.autopilot
         done = (
             driving and ego.speed > 2.5,
             driving and abs(ego.steer) > 0.1,
@@ -56,14 +62,20 @@ class Tutorial:
         if self.step == len(_STEPS):
             self.active = False
 
+    @property
+    def card(self) -> tuple[tuple[str, ...], str]:
+        """Keys, and what they do: of this step, or while the autopilot drives how to take over."""
+        step = _DRIVEN if self._driven and self.step < len(_STEPS) - 1 else _STEPS[self.step]
+        return step.keys, step.words
+
     def draw(self, target: pygame.Surface, pen: Pen) -> None:
         """A card at the bottom: keys, what they do, how far it is, how to leave it."""
         if not self.active:
             return
-        px, step = pen.px, _STEPS[self.step]
-        caps = sum(pen.key_width(key) + px(5) for key in step.keys)
+        px, (keys, said) = pen.px, self.card
+        caps = sum(pen.key_width(key) + px(5) for key in keys)
         room = pen.view.width - 2 * px(MARGIN) - px(28) - caps
-        lines = pen.wrapped(step.words, BODY, WHITE, max(room, px(120)))
+        lines = pen.wrapped(said, BODY, WHITE, max(room, px(120)))
         skip = pen.text("Enter: skip", SMALL, SOFT)
         words = max(line.get_width() for line in lines)
         width = max(caps + px(8) + words, skip.get_width() + px(80)) + px(28)
@@ -74,7 +86,7 @@ class Tutorial:
         pen.free(box, [*((left, y) for y in range(lowest, pen.view.centery, -px(4))), (left, lowest)])
         pen.plate(target, box, 12, 215)
         x, y = box.left + px(14), box.top + px(10)
-        for key in step.keys:
+        for key in keys:
             x += pen.key(target, key, x, y) + px(5)
         x += px(8)
         for line in lines:

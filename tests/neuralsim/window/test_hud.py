@@ -198,6 +198,20 @@ def test_the_first_steps_go_on_as_they_are_taken_and_end():
     assert not tutorial.active
 
 
+def test_no_card_asks_for_what_the_autopilot_does():
+    tutorial = Tutorial(active=True)
+    asked = tutorial.card
+    assert asked[0] == ("W",)
+    tutorial.frame(Ego(speed=8.0, autopilot=True), 1.0)
+    assert (tutorial.step, tutorial.card[0]) == (0, ("P",)), "the autopilot's driving off is not the driver's"
+    assert "autopilot drives" in tutorial.card[1]
+    tutorial.frame(Ego(speed=0.0), 2.0)
+    assert tutorial.card == asked
+    tutorial.step = 3  # which tells of the autopilot itself
+    tutorial.frame(Ego(speed=8.0, autopilot=True), 3.0)
+    assert "Have a good trip" in tutorial.card[1]
+
+
 @pytest.mark.parametrize("size", SIZES)
 def test_the_first_steps_are_shown_clear_of_the_rest(size: tuple[int, int]):
     hud = Hud()
