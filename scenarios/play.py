@@ -9,6 +9,7 @@ from typing import NoReturn
 
 from bridge.carla_client.carla_bridge import serve
 from bridge.carla_client.options import BridgeOptions
+from bridge.carla_client.rig import compile_kernels
 from bridge.process.lifetime import end
 from bridge.process.options import parse
 from scenarios.engine.director import Director
@@ -20,4 +21,5 @@ def play(options: BridgeOptions) -> NoReturn:
 
 
 if __name__ == "__main__":
+    compile_kernels()  # before the options: who waits for them waits for a town
     play(parse(BridgeOptions, None, "bridge"))

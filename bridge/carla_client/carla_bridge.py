@@ -28,7 +28,7 @@ from bridge.carla_client.hooks import ScenarioHooks
 from bridge.carla_client.loop import run
 from bridge.carla_client.navigation import Charts, Navigator, traffic_around
 from bridge.carla_client.options import BridgeOptions
-from bridge.carla_client.rig import OURS, CameraRig, SensorTimeout, matrix
+from bridge.carla_client.rig import OURS, CameraRig, SensorTimeout, compile_kernels, matrix
 from bridge.carla_client.spawn_points import SpawnPoints
 from bridge.carla_client.sun import sun_at
 from bridge.carla_client.surroundings import Surroundings
@@ -470,6 +470,7 @@ def _settings(options: BridgeOptions, direct: Callable[[Path], ScenarioHooks] | 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command line. Returns the exit code; wrong usage exits with 2."""
+    compile_kernels()  # before the options: who waits for them waits for a town
     return serve(parse(BridgeOptions, arguments, "bridge"))
 
 

@@ -72,6 +72,16 @@ def _colours(words: np.ndarray, rgb: np.ndarray) -> None:
         rgb[k, 2] = np.uint8(word)
 
 
+def compile_kernels() -> None:
+    """Do so, or load them, before the first pictures wait for it; CARLA's buffers are read-only."""
+    words, flow = np.frombuffer(bytes(256), "<u4"), np.frombuffer(bytes(512), "<f4").reshape(8, 8, 2)
+    depth, still = np.zeros((8, 8), np.float32), np.eye(4)
+    _split(words, np.zeros(64, np.uint8), np.zeros(64, np.uint16))
+    _metres(words, depth.reshape(-1))
+    _colours(words, np.zeros((64, 3), np.uint8))
+    from_flow(flow, depth, Camera(8, 8, 70.0, still), still, np.zeros((8, 8, 2), np.float16))
+
+
 class _Sensor:
     """One camera actor and the pictures that arrived from it (in the client's threads)."""
 

@@ -23,6 +23,7 @@ from bridge.town.opendrive import towns
 from bridge.town.opendrive.network import Network
 from bridge.town.opendrive.signs import Sign, listed
 from bridge.town.render.backdrop import Backdrops
+from bridge.town.render.daylight import FIRST_SUN
 from bridge.town.render.raster import Placements, Scene
 from bridge.town.scenery import placement
 from bridge.town.scenery.furniture import SIGNS
@@ -61,12 +62,13 @@ class Land:
         self.opendrive = listed(self.opendrive, self.network.map, self.signs, self.network.lanes)
         self.props = _placed(things.props, FIRST_SCENERY + things.buildings)
         self._fronts, self._seed = things.fronts, seed
+        self._kept_as: tuple[object, ...] | None = None  # what it depends on besides our sources, if it is kept
         self._rays: Rays | None = None
         self._building = threading.Lock()
 
     def __getstate__(self) -> dict[str, Any]:
         """What is kept between starts: not the rays' hierarchies, which are built when somebody casts a ray."""
-        return {name: value for name, value in vars(self).items() if name not in ("_rays", "_building")}
+        return {name: value for name, value in vars(self).items() if name not in ("_rays", "_building", "backdrops")}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         vars(self).update(state, _rays=None, _building=threading.Lock())
@@ -128,7 +130,15 @@ class Land:
     def backdrops(self) -> Backdrops:
         """What the light of the shaded view looks up."""
         lamps = np.array([(p.x, p.y, p.z) for p in self.kinds if p.kind in ("lamp", "lantern")]).reshape(-1, 3)
-        return Backdrops(self.scene, self.props, self.network.lanes, self._fronts, lamps, self._seed)
+
+        def make() -> Backdrops:
+            made = Backdrops(self.scene, self.props, self.network.lanes, self._fronts, lamps, self._seed)
+            made.at(*FIRST_SUN)
+            return made
+
+        if self._kept_as is None:
+            return make()
+        return kept(f"backdrop-{Path(str(self._kept_as[0])).stem[:40]}", self._kept_as, make).of(self.scene, self.props)
 
     @property
     def rays(self) -> Rays:
@@ -173,7 +183,10 @@ def _land(town: str, seed: int, edition: tuple[int, int]) -> Land:
         _ = land.spawn_points  # so that they are kept, too
         return land
 
-    return kept(f"land-{Path(town).stem[:40]}", (town, seed, edition), build)
+    facts = town, seed, edition
+    land = kept(f"land-{Path(town).stem[:40]}", facts, build)
+    land._kept_as = facts
+    return land
 
 
 def _placed(props: Sequence[Prop], first_instance: int) -> Placements:

@@ -24,7 +24,7 @@ from bridge.town.dynamics.vehicles import GRAVITY, SPECS, VehicleState, overlap
 from bridge.town.dynamics.walkers import STRIDE
 from bridge.town.ground.blocks import KERB
 from bridge.town.land import land_of
-from bridge.town.render.daylight import Atmosphere
+from bridge.town.render.daylight import FIRST_SUN, Atmosphere
 from bridge.town.render.poses import Poses
 from bridge.town.render.raster import Placements, Planes, Scene
 from bridge.town.render.view_cache import ViewCache, ViewKey
@@ -39,7 +39,8 @@ MAX_STEP = 0.1  # s, longest step of the traffic's decisions
 
 WEATHER = {
     "cloudiness": 20.0, "precipitation": 0.0, "precipitation_deposits": 0.0, "wind_intensity": 10.0,
-    "sun_azimuth_angle": 40.0, "sun_altitude_angle": 48.0, "fog_density": 0.0, "fog_distance": 0.75, "fog_falloff": 0.1,
+    "sun_azimuth_angle": FIRST_SUN[1], "sun_altitude_angle": FIRST_SUN[0],
+    "fog_density": 0.0, "fog_distance": 0.75, "fog_falloff": 0.1,
     "wetness": 0.0, "scattering_intensity": 1.0, "mie_scattering_scale": 0.03, "rayleigh_scattering_scale": 0.0331,
     "dust_storm": 0.0,
 }  # fmt: skip

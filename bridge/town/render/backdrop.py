@@ -6,7 +6,7 @@ Computed once for a town, and for each place of the sun; the shaded view looks i
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import cv2
 import numpy as np
@@ -72,6 +72,15 @@ class Backdrops:
         self._light = self._lit(lamps, (int(shape[0]) // 4 + 1, int(shape[1]) // 4 + 1))
         self._houses = _houses(fronts)
         self._known: tuple[tuple[float, float], Backdrop] | None = None
+
+    def __getstate__(self) -> dict[str, Any]:
+        """What is kept between starts: what was computed, not what it was computed from."""
+        return {name: value for name, value in vars(self).items() if name not in ("_scene", "_props")}
+
+    def of(self, scene: Scene, props: Placements) -> Backdrops:
+        """The same of this scene with its props, after it was kept."""
+        self._scene, self._props = scene, props
+        return self
 
     def at(self, altitude: float, azimuth: float) -> Backdrop:
         """Under the sun at so many degrees, to the nearest even ones."""

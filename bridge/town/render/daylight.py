@@ -35,6 +35,10 @@ class Atmosphere(NamedTuple):
         )
 
 
+#: Altitude and azimuth of the sun as every town begins, degrees.
+FIRST_SUN = 48.0, 40.0
+
+
 def daylight(air: Atmosphere) -> Light:
     """The light that weather makes."""
     altitude, azimuth = np.radians(air[:2])

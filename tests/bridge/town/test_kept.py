@@ -11,7 +11,10 @@ import numpy as np
 import pytest
 
 from bridge.town import kept
-from bridge.town.land import Land
+from bridge.town.land import Land, _land, land_of
+from bridge.town.render import backdrop
+from bridge.town.render.daylight import FIRST_SUN
+from bridge.town.render.shading_kernels import Backdrop
 
 
 @pytest.fixture
@@ -89,3 +92,21 @@ def test_a_file_that_asks_for_a_call_is_not_obeyed(folder: Path, tmp_path: Path,
     path.write_bytes(pickle.dumps(Hostile(call, asked)))
     pickle.loads(path.read_bytes())
     assert witness.exists(), "an ordinary reader would have obeyed"
+
+
+def test_a_kept_backdrop_is_the_backdrop(folder: Path, monkeypatch: pytest.MonkeyPatch):
+    """Wear and shadows of a town take over a second: every start but the first one reads them."""
+    built = Land("plain", 0)
+    fresh = built.backdrops
+    assert not list(folder.glob("backdrop-*")), "nobody has said what it is kept as"
+    _land.cache_clear()
+    first = land_of("plain", 0).backdrops
+    assert len(list(folder.glob("backdrop-*"))) == 1
+    _land.cache_clear()
+    monkeypatch.setattr(backdrop.Backdrops, "_worn", lambda *_: pytest.fail("it was not kept"))
+    again = land_of("plain", 0).backdrops
+    for sun in (FIRST_SUN, (30.0, 100.0)):  # the one that is kept, and one that has to be computed
+        for name in Backdrop._fields:
+            wanted = getattr(fresh.at(*sun), name)
+            assert np.array_equal(getattr(first.at(*sun), name), wanted)
+            assert np.array_equal(getattr(again.at(*sun), name), wanted)
