@@ -37,6 +37,7 @@ PLANES: dict[str, tuple[str, tuple[int, ...]]] = {
 }
 UNKNOWN_MOTION = 65504.0  # px, the largest f16: marks pixels without known motion, which a model may estimate
 MAX_HEADER = 1 << 20  # bytes
+MIRROR = 192, 64  # width and height of the rear mirror's picture, px
 MAX_ITEMS = 4096  # objects, lamps, stamps, weather entries: each
 
 Count = Annotated[int, Meta(ge=0, le=(1 << 63) - 1)]
@@ -174,6 +175,7 @@ class Frame:
     route_left: Number = 0.0  # m of it
     traffic: RoadUsers = field(default_factory=lambda: np.zeros((0, 4), np.float32))  # around the ego
     chart: Chart | None = None  # of the map, until a control says that it has come
+    mirror: Annotated[bytes, Meta(max_length=3 * MIRROR[0] * MIRROR[1])] = b""  # RGB, mirrored; b"": none that is new
     skipped: int = 0  # frames dropped by this receiver since the one before (never sent, filled on arrival)
 
 
@@ -207,6 +209,7 @@ class Control:
     goal: bool = False  # there is one
     goal_x: Number = 0.0  # m, of the newest one
     goal_y: Number = 0.0
+    mirror: bool = False  # the driver looks into the rear mirror
     preset: Name = ""  # weather to change to when this changes
     minutes: Annotated[int, Meta(ge=0, le=1440)] = 0  # after midnight, of the sun; 0: where the weather has it
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import carla
 
+from bridge.carla_client.mirror import RearMirror
 from bridge.carla_client.rig import CameraRig
 
 #: By the word of ``bridge.messages.Control.camera``; "" is the rig's own mount. Metres and degrees in the vehicle's
@@ -26,7 +27,7 @@ _FOLLOWS = "chase"  # on a spring arm: it swings after the car in its turns
 class EgoCameras:
     """Rigs of one ``size`` (px) and ``fov`` (degrees) at ``vehicle``, one of which delivers.
 
-    ``mount``: of the camera "", which is looked through at first.
+    ``mount``: of the camera "", which is looked through at first; ``delta``: s per tick; ``mirror``: the rear one.
     """
 
     def __init__(
@@ -37,8 +38,10 @@ class EgoCameras:
         fov: float,
         mount: carla.Transform,
         jitter: bool,
+        delta: float,
     ) -> None:
         self._world, self._vehicle, self._size, self._fov, self._jitter = world, vehicle, size, fov, jitter
+        self.mirror = RearMirror(world, vehicle, delta)
         self.name = ""
         self.rig = CameraRig(world, vehicle, size, fov, mount, jitter)
         self._rigs = {"": self.rig}
@@ -59,11 +62,12 @@ class EgoCameras:
     def stop(self) -> None:
         """Stop listening."""
         self.rig.stop()
+        self.mirror.stop()
 
     @property
     def actors(self) -> list[Any]:
         """All camera actors, to be destroyed with the vehicle."""
-        return [actor for rig in self._rigs.values() for actor in rig.actors]
+        return [*self.mirror.actors, *(actor for rig in self._rigs.values() for actor in rig.actors)]
 
     def _mount(self, name: str) -> carla.Transform:
         x, y, z, pitch, yaw = _MOUNTS[name]

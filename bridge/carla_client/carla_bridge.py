@@ -113,7 +113,7 @@ class CarlaBridge:
         self._set_weather(weather)
         self._collisions = CollisionCounter(self._world, self._ego)
         self._actors.append(self._collisions.sensor)
-        self._cameras = EgoCameras(self._world, self._ego, size, fov, mount, self._jitter)
+        self._cameras = EgoCameras(self._world, self._ego, size, fov, mount, self._jitter, self.delta)
         self._rig.want(self.planes)
         for name, camera in self._more_cameras.items():
             self._other_rigs[name] = CameraRig(self._world, self._ego, *camera, self._jitter)
@@ -178,6 +178,8 @@ class CarlaBridge:
             self._look_through(control.camera)
         elif control.rgb != old.rgb:
             self._want_planes()
+        if self._cameras is not None:
+            self._cameras.mirror.show(control.mirror)
         if control.going != old.going:
             self._navigate(control)
 
@@ -255,6 +257,7 @@ class CarlaBridge:
             route=self._navigator.shown(),
             route_left=self._navigator.left,
             traffic=traffic_around(self._surroundings.bodies(), ego.pose[0, 3], ego.pose[1, 3]),
+            mirror=b"" if view or self._cameras is None else self._cameras.mirror.newest(),
             chart=self._charts.due(self.control.chart) if not view else None,
         )
         self.sequence += 1

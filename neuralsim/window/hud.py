@@ -34,6 +34,7 @@ from neuralsim.window.drawing import (
 )
 from neuralsim.window.inputs import HELP
 from neuralsim.window.minimap import Minimap
+from neuralsim.window.mirror import Mirror
 from neuralsim.window.settings import Units
 from neuralsim.window.tutorial import Tutorial
 
@@ -82,6 +83,7 @@ class Hud:
         self.full = False  # all that is known, rather than what a driver needs
         self.graph = False  # of the frames' stages
         self.minimap = Minimap()
+        self.mirror = Mirror()
         self.tutorial = Tutorial(active=False)
         self.pen = Pen()
         self.help = HelpCard(self.keys)
@@ -115,6 +117,8 @@ class Hud:
             self.draw_instruments(target, state)
             if frame is not None and not self.minimap.large:
                 self.minimap.draw(target, pen, frame)
+                if frame.mount != "reversing":
+                    self.mirror.draw(target, pen)
         if self.graph:
             self._graph.draw(target, pen, state.graph)
         if frame is not None and frame.mount == "reversing" and self.visible:

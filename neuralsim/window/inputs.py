@@ -64,6 +64,7 @@ HELP: tuple[tuple[str, tuple[tuple[tuple[str, ...], str], ...]], ...] = (
             (("Mouse",), "drag the divider"),
             (("V",), "seat, bonnet, chase camera"),
             (("U", "I", "O"), "look left, back, right"),
+            (("Z",), "rear mirror on / off"),
             (("M",), "map: click where to go"),
         ),
     ),
@@ -126,6 +127,7 @@ _TOGGLES = {
     pygame.K_F2: "graph",
     pygame.K_v: "camera",
     pygame.K_m: "map",
+    pygame.K_z: "mirror",
     pygame.K_RETURN: "skip",
     pygame.K_F3: "full_hud",
     pygame.K_F11: "fullscreen",
@@ -154,7 +156,8 @@ ACTIONS: dict[str, str] = {
     "throttle": "Throttle", "brake": "Brake", "left": "Steer left", "right": "Steer right", "hand_brake": "Hand brake",
     "reverse": "Reverse", "autopilot": "Autopilot", "horn": "Horn", "respawn": "Respawn",
     "look left": "Look left", "look back": "Look back", "look right": "Look right", "camera": "Next camera",
-    "map": "Map", "weather": "Next weather", "style": "Next style", "edit": "Edit", "guide": "Guide",
+    "map": "Map", "mirror": "Rear mirror",
+    "weather": "Next weather", "style": "Next style", "edit": "Edit", "guide": "Guide",
     "pause": "Pause", "record": "Record", "hud": "Hide the HUD", "late_warp": "Late warp",
 }  # fmt: skip
 _DEFAULTS: dict[int, str] = {**_PEDALS, **_HELD, **_TOGGLES}

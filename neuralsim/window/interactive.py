@@ -114,6 +114,7 @@ class WindowDrive(DriveLoop):
                 before = inputs.wanted
                 wanted = inputs.control(now - looked, self._last.frame.ego.speed if self._last else 0.0)
                 wanted.rgb = self.window.needs_rgb or session.wants_picture
+                wanted.mirror = self.hud.mirror.on
                 wanted.camera = inputs.camera(wanted.reverse and self.settings.reversing_view)
                 wanted.chart = self.hud.minimap.chart.name if self.hud.minimap.chart else "?"
                 pause = _CALM if wanted == before else _BUSY
@@ -207,6 +208,7 @@ class WindowDrive(DriveLoop):
         self._teach(picture.frame)
         if picture.frame.chart is not None:
             self.hud.minimap.chart = picture.frame.chart
+        self.hud.mirror.frame(picture.frame)
         self._late_warp.frame(picture.frame)
         self.window.remap = picture.remap
         self.window.show(picture.frame, picture.neural, self.state)
@@ -346,6 +348,9 @@ class WindowDrive(DriveLoop):
                 self.choose("tutorial", False)
         elif command == "map":
             self.hud.minimap.large = not self.hud.minimap.large
+        elif command == "mirror":
+            self.choose("mirror", not self.settings.mirror)
+            self.hud.notify("Rear mirror on" if self.settings.mirror else "Rear mirror off")
         elif command == "camera":
             self.hud.notify(self.inputs.next_camera())
         elif command == "fullscreen":
@@ -444,7 +449,7 @@ class WindowDrive(DriveLoop):
         inputs.sharpness = chosen.steering
         inputs.bind(chosen.keys)
         inputs.wanted = replace(inputs.wanted, preset=chosen.weather or "", minutes=chosen.minutes)
-        self.hud.minimap.visible = chosen.minimap
+        self.hud.minimap.visible, self.hud.mirror.on = chosen.minimap, chosen.mirror
         self.feel.settings, self.feel.sound.volume = chosen, chosen.volume
 
     def _keep(self) -> None:

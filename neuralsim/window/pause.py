@@ -123,6 +123,7 @@ class PauseMenu:
         return [
             self._choice("Units", "units", ("km/h", "mph"), ("km/h", "mph")),
             self._switch("Map in the corner", "minimap"),
+            self._switch("Rear mirror", "mirror", "The simulator's picture of what is behind. At once, as Z."),
             self._switch("Reversing view", "reversing_view", "Look behind while the car backs up."),
             self._share("Sound", "volume", 1.0, hint="Engine, tyres, wind, blows. From silence: at the next start."),
             self._switch("Jolts", "jolts", "Shake the picture when something is hit."),

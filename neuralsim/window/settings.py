@@ -69,6 +69,8 @@ class CockpitSettings(BaseModel):
     """km/h or mph."""
     minimap: bool = True
     """Show the small map in the corner."""
+    mirror: bool = False
+    """Show a rear mirror: the simulator's picture of what is behind, not a painted one."""
     reversing_view: bool = True
     """Look behind while the car backs up."""
     volume: Share = 0.6

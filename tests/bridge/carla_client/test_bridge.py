@@ -26,7 +26,7 @@ from bridge.carla_client.carla_bridge import CarlaBridge
 from bridge.carla_client.connection import connect
 from bridge.carla_client.rig import matrix
 from bridge.link.transport import ControlSender, FrameSubscriber, control_endpoint
-from bridge.messages import Control, Frame
+from bridge.messages import MIRROR, Control, Frame
 from bridge.process.lifetime import BridgeError
 from bridge.tags import Tag
 
@@ -208,6 +208,19 @@ class TestDriving:
             assert abs(place[1, 3]) < half.y
         bridge.apply_control(Control(20, camera="moon"))
         assert advance(bridge).mount == ""
+
+    def test_the_rear_mirror_shows_what_is_behind_every_third_tick_while_it_is_wanted(self, bridge):
+        assert not any(advance(bridge).mirror for _ in range(4))
+        bridge.apply_control(Control(1, mirror=True))
+        seen = [advance(bridge).mirror for _ in range(13)]
+        pictures = [np.frombuffer(each, np.uint8).reshape(MIRROR[1], MIRROR[0], 3) for each in seen if each]
+        assert 3 <= len(pictures) <= 6
+        assert pictures[-1].std() > 10.0, "a street, not one colour"
+        sky, road = pictures[-1][:8].mean(), pictures[-1][-8:].mean()
+        assert sky > road + 15.0, "the right way up"
+        bridge.apply_control(Control(2))
+        advance(bridge)
+        assert not any(advance(bridge).mirror for _ in range(4))
 
     def test_the_way_to_a_place_is_planned_shown_and_driven(self, bridge):
         advance(bridge)  # the first frame has it anyway

@@ -11,7 +11,7 @@ import pygame
 import pytest
 
 from bridge.geometry import focal_length
-from bridge.messages import Camera, Chart, Ego, Frame
+from bridge.messages import MIRROR, Camera, Chart, Ego, Frame
 from bridge.process.settings import SettingsError
 from bridge.size import Size
 from bridge.town.assets.prop_meshes import traffic_light_bulbs
@@ -329,6 +329,37 @@ def test_the_command_line_goes_before_what_was_chosen():
     elsewhere = chosen.applied(DriveOptions(connect="tcp://host:5600"))
     assert (elsewhere.town, elsewhere.weather, elsewhere.size, elsewhere.show) == ("oldtown", None, (512, 256), None)
     assert CockpitSettings().applied(DriveOptions()) == DriveOptions()
+
+
+# The mirror
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_the_mirror_is_clear_of_the_instruments_and_never_shows_what_is_long_gone(size: tuple[int, int]):
+    hud = Hud()
+    _, before = drawn(hud, size)
+    red = bytes((200, 20, 20)) * (MIRROR[0] * MIRROR[1])
+
+    def shown(at: float, picture: bytes = b"", mount: str = "") -> list[pygame.Rect]:
+        frame = Frame(0, 0, at, Camera(64, 32, 70.0, np.eye(4)), {}, mirror=picture, mount=mount)
+        hud.mirror.frame(frame)
+        target = pygame.Surface(size, 0, 32)
+        hud.draw(target, target.get_rect(), HudState(), frame)
+        boxes = hud.pen.taken[len(before) :]
+        if boxes:
+            assert target.get_at(boxes[0].center)[:3] == pytest.approx((200, 20, 20), abs=4)
+        return boxes
+
+    assert shown(1.0, red) == [], "it is off"
+    hud.mirror.on = True
+    (box,) = shown(1.1, red)
+    assert pygame.Rect((0, 0), size).contains(box)
+    assert box.top > size[1] // 2, "below where traffic lights are"
+    assert box.collidelist(before) < 0 or size[0] < 400
+    assert shown(1.2) == [box], "the last one stays"
+    assert shown(1.3, mount="reversing") == []
+    assert shown(3.0) == [], "it is too old"
+    assert shown(3.1, b"not a picture") == []
 
 
 # The map
