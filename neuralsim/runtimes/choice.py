@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable, Collection, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
+from datetime import datetime, timezone
 from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 from pathlib import Path
@@ -47,7 +48,7 @@ class Choice:
     def due(self) -> bool:
         """Whether it is to be measured again: at most weekly, but a first time that was disturbed counts for nothing;
         and never on a machine that is busy now."""
-        old = not 0.0 <= time.time() - self.measured < _LASTS
+        old = not 0.0 <= _today() - self.measured < _LASTS
         return (old or (bool(self.busy) and self.tries == 1)) and not disturbance()
 
     def __str__(self) -> str:
@@ -56,6 +57,11 @@ class Choice:
         rest = f" ({', '.join(f'{name} {value:.3g} ms' for name, value in others)})" if others else ""
         busy = f"; the machine was busy ({self.busy})" if self.busy else ""
         return f"{best} is the fastest here: {fastest:.3g} ms{rest}{busy}"
+
+
+def _today() -> float:
+    """S since 1970, by the calendar: weeks pass between two starts of a machine."""
+    return datetime.now(timezone.utc).timestamp()
 
 
 def disturbance(samples: Iterable[list[float]] = ()) -> str:
@@ -194,7 +200,7 @@ def _measured(
     choice = Choice(
         best,
         {sessions[name].name: round(1000.0 * value, 3) for name, value in times.items()},
-        time.time(),
+        _today(),
         busy,
         1 + (before.tries if before is not None and before.busy else 0),
     )

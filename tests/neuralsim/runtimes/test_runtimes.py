@@ -293,7 +293,7 @@ def test_auto_is_measured_again_when_that_can_tell_more(
 ) -> None:
     monkeypatch.setattr(choice.machine, "cores", lambda: 2)
     monkeypatch.setattr(choice.os, "getloadavg", lambda: (load, 0.0, 0.0))
-    made = choice.Choice("openvino", {"openvino": 1.0}, time.time() - 3600.0 * hours, busy, tries)
+    made = choice.Choice("openvino", {"openvino": 1.0}, choice._today() - 3600.0 * hours, busy, tries)
     assert made.due() == again
 
 
