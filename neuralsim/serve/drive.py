@@ -55,9 +55,13 @@ class BrowserDrive(LiveDrive):
         self.follow_settings()
 
     def drive(self) -> None:
-        for line in self.server.open():
-            print(line, flush=True)
+        self.announce(self.server.open())
         super().drive()
+
+    def announce(self, lines: list[str]) -> None:
+        """Tell the user where the page is."""
+        for line in lines:
+            print(line, flush=True)
 
     def close(self) -> None:
         super().close()

@@ -178,7 +178,7 @@ function screenshot() {
 }
 
 addEventListener("keydown", (event) => {
-  if (event.target.tagName === "INPUT" || !menu.key(event.key)) return;
+  if (event.target?.tagName === "INPUT" || !menu.key(event.key)) return;
   event.preventDefault();
   event.stopImmediatePropagation();
 }, { capture: true });
@@ -224,6 +224,18 @@ setInterval(() => {
   reported = now;
   reportedSeen = [hud.seen, hud.seenPainted];
 }, 1000);
+
+// `?press`: the page of a benchmark, which presses Q at random moments
+
+if (wishes.has("press")) {
+  const press = () => {
+    if (drives() && status.driving) {
+      for (const kind of ["keydown", "keyup"]) dispatchEvent(new KeyboardEvent(kind, { key: "q", code: "KeyQ", cancelable: true }));
+    }
+    setTimeout(press, 60 + 80 * Math.random());
+  };
+  press();
+}
 
 connection.connect();
 window.neuralsim = { connection, controls, hud, maps, menu, status: () => status, me: () => me };  // for tests and the curious

@@ -36,7 +36,7 @@ export class Controls {
   }
 
   key(event, down) {
-    if (event.target.tagName === "INPUT" || event.altKey || event.metaKey) return;
+    if (event.target?.tagName === "INPUT" || event.altKey || event.metaKey) return;
     if (event.ctrlKey) {
       if (down && event.key.toLowerCase() === "s") { event.preventDefault(); this.act("screenshot"); }
       return;
