@@ -8,6 +8,7 @@ import time
 from typing import Any
 
 from bridge.messages import Frame
+from neuralsim.base.machine import cores
 from neuralsim.renderer.views import View
 from neuralsim.serve import messages
 from neuralsim.serve.access import Tokens
@@ -18,13 +19,14 @@ from neuralsim.serve.seats import Ledger, PageInput, Seats
 from neuralsim.serve.server import Arrived, Left, PageServer
 from neuralsim.serve.stamp import ROWS, Stamp, write
 from neuralsim.session.options import DriveOptions
-from neuralsim.session.session import PaintedFrame
+from neuralsim.session.session import MANY_CORES, PaintedFrame
 from neuralsim.window.choices import REVERSING_VIEW, UNITS, Choice, picture_choices
 from neuralsim.window.collisions import FELT, said
-from neuralsim.window.live import LiveDrive, Move
+from neuralsim.window.live import REFRESH, LiveDrive, Move
 from neuralsim.window.settings import CockpitSettings
 
 _STATUS = 0.25  # s between two reports of what is not a matter of pictures
+_REFRESH_ON_FEW = 1.0 / 30.0  # s between two pictures where painting and encoding share few cores
 _AROUND = 0.2  # s between two of what is on the map
 
 
@@ -44,6 +46,7 @@ class BrowserDrive(LiveDrive):
         self.seats, self._ledger = Seats(self.inputs), Ledger()
         self.canvas = Canvas()
         self.server = PageServer(options, tokens, self._woken.set)
+        self.refresh = REFRESH if cores() >= MANY_CORES else _REFRESH_ON_FEW
         self._chart: dict[str, Any] | None = None
         self._driver = ""  # page that drove when it was looked last
         self._pictures = 0

@@ -34,7 +34,14 @@ _HELLO = 5.0  # s in which they have to
 _SILENT = 10.0  # s between two pings; a page that answers none is gone
 _TYPES = {".html": "text/html", ".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
 #: Of the help, what a page has no use for: it is about the window, or browsers keep the key for themselves.
-_NOT_HERE = {"quit at once", "fullscreen", "screenshot as it is", "screenshot without HUD", "skip the first steps"}
+_NOT_HERE = {
+    "quit at once",
+    "fullscreen",
+    "screenshot as it is",
+    "screenshot without HUD",
+    "skip the first steps",
+    "frame graph",
+}
 _REFUSED, _FULL = 4401, 4429  # close codes: wrong token, too many pages
 
 

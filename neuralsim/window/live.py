@@ -29,8 +29,7 @@ _BUSY = 0.010  # seconds between looks at the keys while pedals or steering move
 _CALM = 0.050  # otherwise; events and pictures wake the loop up at once
 _BANNER = 1.5  # s after which what is being waited for is said again
 _REDRAW = 0.1  # seconds between drawings while no new picture comes
-_REFRESH = 1.0 / 60.0  # or this, while the last one is moved instead
-_SOON = 0.5 * _REFRESH
+REFRESH = 1.0 / 60.0  # or this, while the last one is moved instead
 _STALLED = 0.25  # s after which a picture is no longer moved: its motion is unknown
 _MEASURED = 0.25  # seconds between two looks at the measurement: numbers that flicker cannot be read
 #: Moves pixels, u32 (H, W), into the second array, unless it cannot: then False.
@@ -80,6 +79,7 @@ class LiveDrive(DriveLoop):
     """
 
     inputs: DriverInput
+    refresh = REFRESH  # s between two displays, at least
 
     def __init__(self, options: DriveOptions, chosen: CockpitSettings, wake: Callable[[], None]) -> None:
         self._given = options  # by the command line alone
@@ -230,10 +230,11 @@ class LiveDrive(DriveLoop):
         if self._last is None or not self._warping or self.inputs.wanted.paused:
             return math.inf
         shown = self._last.frame.stamps["displayed"] / 1e9
-        due, following = drawn + max(_REFRESH, 2.0 * self._cost), shown + self._interval
+        due, following = drawn + max(self.refresh, 2.0 * self._cost), shown + self._interval
         if due - shown > _STALLED:
             return math.inf
-        return following + _SOON if abs(due - following) < _SOON else due
+        soon = 0.5 * self.refresh
+        return following + soon if abs(due - following) < soon else due
 
     def _show_moved(self, picture: PaintedFrame) -> None:
         """What the camera would see by now of the last picture."""

@@ -8,6 +8,12 @@ const row = (name, value) => {
   return line;
 };
 
+// Only what has changed is laid out anew.
+function written(id, text) {
+  const element = byId(id);
+  if (element.textContent !== text) element.textContent = text;
+}
+
 export function percentile(values, share) {
   if (!values.length) return 0;
   const sorted = [...values].sort((a, b) => a - b);
@@ -47,15 +53,13 @@ export class Hud {
     this.ego = message;
     const factor = this.status.units === "mph" ? MPH : KMH;
     byId("instruments").hidden = false;
-    byId("speed").textContent = Math.abs(message.speed * factor).toFixed(0);
-    byId("gear").textContent = message.gear < 0 ? "R" : message.gear === 0 ? "N" : `D${message.gear}`;
-    byId("gear").style.color = message.gear < 0 ? "var(--amber)" : "";
-    byId("unit").textContent = this.status.units ?? "km/h";
-    byId("throttle").style.width = `${100 * message.throttle}%`;
-    byId("brake").style.width = `${100 * (message.hand_brake ? 1 : message.brake)}%`;
-    const steer = byId("steer").style;
-    steer.left = `${50 + Math.min(message.steer, 0) * 50}%`;
-    steer.width = `${Math.abs(message.steer) * 50}%`;
+    written("speed", Math.abs(message.speed * factor).toFixed(0));
+    written("gear", message.gear < 0 ? "R" : message.gear === 0 ? "N" : `D${message.gear}`);
+    byId("gear").classList.toggle("back", message.gear < 0);
+    written("unit", this.status.units ?? "km/h");
+    byId("throttle").style.transform = `scaleX(${message.throttle})`;
+    byId("brake").style.transform = `scaleX(${message.hand_brake ? 1 : message.brake})`;
+    byId("steer").style.transform = `scaleX(${message.steer / 2})`;
     if (message.autopilot !== this.autopilot || message.collisions !== this.collisions) {
       this.autopilot = message.autopilot;
       this.collisions = message.collisions;
@@ -96,8 +100,8 @@ export class Hud {
 
   // Rate and latency; in full with all that is known.
   draw(latencies = [], transport = "", decoded = "") {
-    const { status } = this, box = byId("measure"), latency = percentile(latencies, 0.5);
-    const words = latencies.length ? `${latency.toFixed(0)} ms` : "– ms";
+    const { status } = this, box = byId("measure");
+    const words = latencies.length ? `${percentile(latencies, 0.5).toFixed(0)} ms` : "– ms";
     if (!this.full) {
       const more = document.createElement("em");
       more.textContent = words;

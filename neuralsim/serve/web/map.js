@@ -1,16 +1,17 @@
 // The map in the corner, heading up, and the large one, north up, to click where to go.
 
 const METRES = 130;  // that the small map shows across
+const PERIOD = 100;  // ms between two drawings: roads are many lines, and the processor may be the simulator's
 const ROAD = "#5c6674", CAR = "#fabc40", FOOT = "#7ad6ff", WAY = "#569cff", EGO = "#48cf8e", RED = "#ff5d5d", WHITE = "#f4f7fa";
 
 export class Maps {
   // `go(place)`: the place, m, that was clicked; null: nowhere any more
   constructor(small, large, go) {
-    Object.assign(this, { small, large, go, chart: null, ego: null, traffic: [], route: [], left: 0, roads: null });
+    Object.assign(this, { small, large, go, chart: null, ego: null, traffic: [], route: [], left: 0, drawn: 0, boxes: [] });
     small.addEventListener("click", () => this.toggle());
     large.addEventListener("click", (event) => { const at = this.at; this.toggle(); if (at) this.go(this.place(at, event)); });
     large.addEventListener("contextmenu", (event) => { event.preventDefault(); this.toggle(); this.go(null); });
-    addEventListener("resize", () => { this.roads = null; this.draw(); });
+    addEventListener("resize", () => this.draw());
   }
 
   get open() { return !this.large.hidden; }
@@ -22,21 +23,21 @@ export class Maps {
 
   chartCame(chart) {
     this.chart = chart;
-    this.roads = null;
     this.small.hidden = false;
-    let [left, top, right, bottom] = [Infinity, Infinity, -Infinity, -Infinity];
-    for (const line of chart.lines) {
-      for (let n = 0; n < line.length; n += 2) {
-        left = Math.min(left, line[n]); right = Math.max(right, line[n]);
-        top = Math.min(top, line[n + 1]); bottom = Math.max(bottom, line[n + 1]);
-      }
-    }
-    this.box = { left, top, right, bottom };
+    this.boxes = chart.lines.map((line) => {
+      const xs = line.filter((_, n) => n % 2 === 0), ys = line.filter((_, n) => n % 2);
+      return { left: Math.min(...xs), right: Math.max(...xs), top: Math.min(...ys), bottom: Math.max(...ys) };
+    });
+    const most = (name, pick) => pick(...this.boxes.map((box) => box[name]));
+    this.box = { left: most("left", Math.min), right: most("right", Math.max), top: most("top", Math.min), bottom: most("bottom", Math.max) };
   }
 
   heard(hud) {
     this.ego = hud;
     if (hud.traffic) { this.traffic = hud.traffic; this.route = hud.route; this.left = hud.route_left; }
+    const now = performance.now();
+    if (now - this.drawn < PERIOD) return;
+    this.drawn = now;
     this.draw();
   }
 
@@ -51,8 +52,8 @@ export class Maps {
     context.scale(scale, scale);
     context.rotate(-this.ego.heading - Math.PI / 2);
     context.translate(-this.ego.x, -this.ego.y);
-    const reach = METRES * 0.9;
-    this.drawRoads(context, (x, y) => Math.abs(x - this.ego.x) < reach && Math.abs(y - this.ego.y) < reach, 1 / scale);
+    const reach = METRES * 0.9, { x, y } = this.ego;
+    this.drawRoads(context, (box) => box.left < x + reach && box.right > x - reach && box.top < y + reach && box.bottom > y - reach, 1 / scale);
     this.drawMovers(context, 1 / scale * width / 118);
     context.restore();
     north(context, width - width * 0.16, height * 0.16, width / 17, -this.ego.heading - Math.PI / 2);
@@ -86,14 +87,10 @@ export class Maps {
     context.strokeStyle = ROAD;
     context.lineCap = context.lineJoin = "round";
     this.chart.lines.forEach((line, number) => {
+      if (!near(this.boxes[number])) return;
       context.lineWidth = Math.max(0.9 * this.chart.widths[number], least);
       context.beginPath();
-      let drawing = false;
-      for (let n = 0; n < line.length; n += 2) {
-        if (!near(line[n], line[n + 1])) { drawing = false; continue; }
-        if (drawing) context.lineTo(line[n], line[n + 1]); else context.moveTo(line[n], line[n + 1]);
-        drawing = true;
-      }
+      for (let n = 0; n < line.length; n += 2) context.lineTo(line[n], line[n + 1]);
       context.stroke();
     });
   }
