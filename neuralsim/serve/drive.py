@@ -27,6 +27,7 @@ from neuralsim.window.settings import CockpitSettings
 
 _STATUS = 0.25  # s between two reports of what is not a matter of pictures
 _REFRESH_ON_FEW = 1.0 / 30.0  # s between two pictures where painting and encoding share few cores
+_LONELY = 10.0  # s without a page after which the simulation stands: a machine need not heat an empty room
 _AROUND = 0.2  # s between two of what is on the map
 
 
@@ -49,11 +50,13 @@ class BrowserDrive(LiveDrive):
         self.refresh = REFRESH if cores() >= MANY_CORES else _REFRESH_ON_FEW
         self._chart: dict[str, Any] | None = None
         self._driver = ""  # page that drove when it was looked last
-        self._pictures = 0
+        self._pictures = self._painted = 0  # shown so far; of which those that are not one moved
         self._contained = 0
         self._status_due = self._around_due = 0.0
         self._menu_open = False
-        self._was_paused = False  # before the menu was opened
+        self._was_paused = False  # before the menu was opened, or the last page left
+        self._alone = math.inf  # s, since when there has been no page
+        self._resting_alone = False
         self._collisions: Frame | None = None  # newest frame whose collisions were told
         self.follow_settings()
 
@@ -89,6 +92,7 @@ class BrowserDrive(LiveDrive):
             redraw = self._handle(page, message) or redraw
         self.seats.look()
         self._follow_driver()
+        self._rest_alone()
         if notice := self.seats.notice():
             self.notify(notice)
         if time.monotonic() >= self._status_due:
@@ -99,11 +103,13 @@ class BrowserDrive(LiveDrive):
         """Take what a page says; True if the picture has to be drawn again."""
         if isinstance(message, messages.Driving):
             self.seats.take(page, message)
+            self._follow_driver()
             return False
         if isinstance(message, Arrived):
             self._welcome(page)
         elif isinstance(message, Left):
             self.seats.left(page)
+            self._follow_driver()
             self._tell_status()
         elif isinstance(message, messages.Measured):
             self.measured(page, message)
@@ -143,6 +149,21 @@ class BrowserDrive(LiveDrive):
             self._contained = 0
             self._open_menu(False)
             self._tell_status()
+
+    def _rest_alone(self) -> None:
+        """The simulation stands while nobody looks, unless it is recorded or counted."""
+        now = time.monotonic()
+        wanted = self.options.frames is not None or self._last is None
+        if self.server.count or wanted or self._recording or self.recorder or self._record_path:
+            self._alone = math.inf
+            if self._resting_alone:
+                self._resting_alone = False
+                self.inputs.pause(self._was_paused)
+        elif self._alone == math.inf:
+            self._alone = now
+        elif now - self._alone > _LONELY and not self._resting_alone:
+            self._resting_alone, self._was_paused = True, self.inputs.wanted.paused
+            self.inputs.pause(True)
 
     def _open_menu(self, shown: bool) -> None:
         """The simulation stands while the driver's menu is open."""
@@ -264,6 +285,7 @@ class BrowserDrive(LiveDrive):
         self._contained = self._ledger.shown(frame.control_seq)
         self.canvas.remap = picture.remap
         self.canvas.frame(frame, picture.neural)
+        self._painted += 1
         self._stream(None)
         self._tell_hud(frame)
 
@@ -285,8 +307,8 @@ class BrowserDrive(LiveDrive):
         if pixels is None:
             return
         self._pictures += 1
-        write(Stamp(self._pictures, self._contained, self.meter.frames), pixels[:ROWS])
-        self.server.show(Picture(pixels, self._pictures, self._contained, self.meter.frames, time.monotonic()))
+        write(Stamp(self._pictures, self._contained, self._painted), pixels[:ROWS])
+        self.server.show(Picture(pixels, self._pictures, self._contained, self._painted, time.monotonic()))
 
     def sent(self, sequence: int) -> None:
         self._ledger.sent(sequence, self.seats.control)

@@ -147,6 +147,14 @@ class VideoEncoder:
         return codec
 
 
+def working_encoder() -> str:
+    """The H.264 encoder that is taken here, "nothing" where none works."""
+    encoder = VideoEncoder("video/H264", 1.0)
+    with contextlib.suppress(EncodeError, av.error.FFmpegError):
+        encoder.encode(Picture(np.zeros((stamp.ROWS + 256, 512, 4), np.uint8), 0, 0, 0, 0.0), key=True)
+    return encoder.name or "nothing"
+
+
 class JpegEncoder:
     """Each picture for itself, without the strip: the message that carries it has the numbers."""
 

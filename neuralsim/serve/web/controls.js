@@ -15,6 +15,7 @@ export class Controls {
   // `act(action)`: what the page does itself; `send(message)`
   constructor(act, send) {
     Object.assign(this, { act, send, actions: {}, held: new Map(), pressed: {}, buttons: [], touch: null, pad: null });
+    this.horn = new Horn();
     this.number = 0;
     this.waiting = [];  // [number, ms] of what no picture contains yet
     this.latencies = [];  // ms, the newest
@@ -43,6 +44,7 @@ export class Controls {
     }
     if (!down) {
       if (this.held.delete(event.code)) this.changed();
+      this.quieten();
       return;
     }
     if (/^[1-6]$/.test(event.key)) { this.act(`view ${event.key}`); return; }
@@ -53,6 +55,7 @@ export class Controls {
     if (this.lasting(action)) {
       this.held.set(event.code, action);
       this.changed();
+      if (action === "horn") this.horn.on();
     } else {
       this.press(action);
     }
@@ -71,7 +74,12 @@ export class Controls {
     if (!this.held.size && !this.touch) return;
     this.held.clear();
     this.touch = null;
+    this.quieten();
     this.changed();
+  }
+
+  quieten() {
+    if (![...this.held.values()].includes("horn")) this.horn.off();
   }
 
   // Where a finger is: {steer, throttle, brake}, null for none.
@@ -121,6 +129,23 @@ export class Controls {
   }
 }
 
+// Two reeds, as cars have them.
+class Horn {
+  on() {
+    const context = this.context ??= new AudioContext();
+    if (this.voices) return;
+    const gain = new GainNode(context, { gain: 0.08 });
+    gain.connect(context.destination);
+    this.voices = [415, 523].map((frequency) => new OscillatorNode(context, { type: "sawtooth", frequency }));
+    for (const voice of this.voices) { voice.connect(gain); voice.start(); }
+  }
+
+  off() {
+    for (const voice of this.voices ?? []) voice.stop();
+    this.voices = null;
+  }
+}
+
 // A pad to steer with and two pedals, for fingers.
 export class Touch {
   constructor(controls, elements) {
@@ -140,7 +165,8 @@ export class Touch {
     const box = element.getBoundingClientRect();
     if (name === "steer") {
       const at = (event.clientX - box.left) / box.width * 2 - 1;
-      this.set(name, Math.max(-1, Math.min(1, at * 1.15)));
+      const wide = Math.max(-1, Math.min(1, at * 1.15));
+      this.set(name, Math.sign(wide) * Math.abs(wide) ** 1.6, wide);  // gentle in the middle
     } else {
       this.set(name, Math.max(0.15, Math.min(1, 1.15 - (event.clientY - box.top) / box.height)));
     }
@@ -151,10 +177,10 @@ export class Touch {
     this.set(name, 0);
   }
 
-  set(name, value) {
+  set(name, value, shown = value) {
     this.state[name] = rounded(value);
     const element = this.elements[name];
-    if (name === "steer") element.firstElementChild.style.left = `${50 + value * 38}%`;
+    if (name === "steer") element.firstElementChild.style.left = `${50 + shown * 38}%`;
     else element.style.setProperty("--pressed", value);
     const some = this.fingers.size > 0 || Object.values(this.state).some((each) => each !== 0);
     this.controls.touched(some ? { hand_brake: false, ...this.state } : null);
