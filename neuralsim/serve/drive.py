@@ -93,8 +93,9 @@ class BrowserDrive(LiveDrive):
         self.seats.look()
         self._follow_driver()
         self._rest_alone()
-        if notice := self.seats.notice():
-            self.notify(notice)
+        notice, own = self.seats.notice()
+        if notice:
+            self.server.tell({"t": "notice", "text": notice, "driver": self.seats.driver, "own": own})
         if time.monotonic() >= self._status_due:
             self._tell_status()
         return redraw
@@ -270,6 +271,11 @@ class BrowserDrive(LiveDrive):
             message["route"] = frame.route[:: max(len(frame.route) // 64, 1)].round(1).tolist()
             message["route_left"] = round(frame.route_left, 1)
         self.server.tell_fast(message)
+
+    def first_picture(self) -> None:
+        if self.controls.observes:
+            self.notify("Watching: an observer's keys may not drive")
+        super().first_picture()
 
     # What pages are shown
 

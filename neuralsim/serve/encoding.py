@@ -31,7 +31,7 @@ _HARDWARE: dict[str, tuple[str, dict[str, str]]] = {
     "h264_v4l2m2m": ("nv12", {}),
 }
 _SOFTWARE: dict[str, tuple[str, dict[str, str]]] = {
-    "libx264": ("yuv420p", {"preset": "ultrafast", "tune": "zerolatency", "crf": "23", "forced-idr": "1"}),
+    "libx264": ("yuv420p", {"preset": "superfast", "tune": "zerolatency", "crf": "19", "forced-idr": "1"}),
 }
 _VP8: dict[str, tuple[str, dict[str, str]]] = {
     "libvpx": ("yuv420p", {"deadline": "realtime", "cpu-used": "8", "lag-in-frames": "0", "error-resilient": "1"}),

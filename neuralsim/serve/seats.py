@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass
 
-from bridge.link.driver_arbitration import SILENT, Drivers
+from bridge.link.driver_arbitration import SILENT, TAKEN_OVER, WAITS, Drivers
 from bridge.messages import Control
 from neuralsim.serve.messages import Driving
 from neuralsim.window.driver import Analogue, DriverInput
@@ -14,6 +14,11 @@ from neuralsim.window.keys import ACTIONS, HELD, PEDALS
 
 #: Commands that a page may ask for by ``Driving.pressed``; what only concerns what it draws, it does itself.
 COMMANDS = frozenset(ACTIONS) - PEDALS - HELD - {"map", "hud"}
+#: What the rule says to windows, to pages: all but the driver's, and the driver's.
+_PAGES_WORDS = {
+    TAKEN_OVER: (TAKEN_OVER, "You drive"),
+    WAITS: ("Another page drives: you can when it has left", "Another page waits to drive: it can when you leave"),
+}
 _OUT_OF_TOUCH = 0.5  # s without a word after which the pedals are let go of
 _MOST = 4  # times that one command is carried out for one message: what was pressed while nothing came through
 _PRESSED = 0.5  # of a pedal, which takes over from the autopilot: one at rest trembles
@@ -126,10 +131,10 @@ class Seats:
             self.inputs.stand()
             self._standing = True
 
-    def notice(self) -> str:
-        """What there is to say to all since this was asked last, "" if nothing."""
+    def notice(self) -> tuple[str, str]:
+        """What there is to say since this was asked last, to all and to the driver; "" if nothing."""
         said, self._drivers.notice = self._drivers.notice, ""
-        return said
+        return _PAGES_WORDS.get(said, (said, said))
 
 
 class Ledger:

@@ -42,6 +42,7 @@ _NOT_HERE = {
     "skip the first steps",
     "frame graph",
 }
+_PICTURE = (("Ctrl+S",), "the picture as a file")
 _REFUSED, _FULL = 4401, 4429  # close codes: wrong token, too many pages
 
 
@@ -308,7 +309,8 @@ class PageServer:
 
 def _welcome(name: str, role: Role) -> dict[str, Any]:
     """What a page needs to know from the start."""
-    rows = [(title, [row for row in group if row[1] not in _NOT_HERE]) for title, group in HELP]
+    rows = [(title, [row for row in group if row[1] not in _NOT_HERE]) for title, group in HELP[:-1]]
+    rows.append(("Page", [*(row for row in HELP[-1][1] if row[1] not in _NOT_HERE), _PICTURE]))
     return {"t": "welcome", "page": name, "role": role.value, "keys": KEYS, "help": rows}
 
 

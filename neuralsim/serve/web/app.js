@@ -48,6 +48,7 @@ const heard = {
     controls.actions = message.keys;
     drawKeys(byId("help"), message.help);
     say("Connected");
+    if (!coarse) hud.notify("Press H for help");
   },
   status(message) {
     status = message;
@@ -67,7 +68,7 @@ const heard = {
   hud(message) { hud.hud(message); maps.heard(message); },
   chart(message) { maps.chartCame(message); },
   choices(message) { menu.heard(message.items); },
-  notice(message) { hud.notify(message.text); },
+  notice(message) { hud.notify(message.driver && message.driver === me.page ? message.own : message.text); },
   blow() { hud.blow(); },
 };
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from bridge.link.driver_arbitration import SILENT, TAKEN_OVER, WAITS
+from bridge.link.driver_arbitration import SILENT, TAKEN_OVER
 from neuralsim.serve.messages import Driving, MessageError, decode
 from neuralsim.serve.seats import Ledger, PageInput, Seats
 
@@ -23,13 +23,14 @@ def test_the_first_page_drives_and_the_second_waits():
     assert drive.seats.take("a", Driving(n=1, held=("throttle",)), 0.0)
     assert not drive.seats.take("b", Driving(n=1, held=("brake",), pressed={"autopilot": 1}), 0.1)
     assert drive.seats.driver == "a"
-    assert drive.seats.notice() == WAITS
+    assert "it can when you leave" in drive.seats.notice()[1]
+    assert drive.seats.notice() == ("", "")
     wanted = drive.input.control(0.3, 0.0)
     assert (wanted.throttle, wanted.brake, wanted.autopilot) == (1.0, 0.0, False)
     drive.seats.left("a")
     assert drive.seats.driver == ""
     assert drive.seats.take("b", Driving(n=2, held=("brake",), pressed={"autopilot": 1}), 0.3)
-    assert drive.seats.notice() == TAKEN_OVER
+    assert drive.seats.notice() == (TAKEN_OVER, "You drive")
     assert not drive.input.wanted.autopilot  # pressed while another one drove
     assert drive.input.control(0.3, 5.0).brake == 1.0
 
