@@ -20,6 +20,7 @@ from typing import Any
 import msgspec
 from aiohttp import WSCloseCode, WSMsgType, web
 
+from neuralsim.base.failure import reason
 from neuralsim.serve import messages
 from neuralsim.serve.access import HEADERS, Role, Tokens, is_own_host, is_own_page
 from neuralsim.serve.encoding import Encoded, EncodingThread, JpegEncoder, Picture, VideoEncoder
@@ -166,8 +167,7 @@ class PageServer:
         options = self._options
         if isinstance(error, ssl.SSLError | FileNotFoundError | PermissionError) and options.cert is not None:
             return f"--cert {options.cert} and --key {options.key} cannot be used: {error}"
-        reason = getattr(error, "strerror", None) or str(error)
-        return f"cannot listen on {options.host}:{options.port} ({reason.lower()}): another --port?"
+        return f"cannot listen on {options.host}:{options.port} ({reason(error)}): another --port?"
 
     def _soon(self, call: Callable[..., None], *arguments: Any) -> None:
         with contextlib.suppress(RuntimeError):  # it has ended

@@ -10,7 +10,8 @@ export class Connection {
   // `on`: opened(), lost(words, refused), message(object), picture(bitmap, numbers), stream(MediaStream)
   constructor(token, transport, on) {
     Object.assign(this, { token, forced: transport, on, transport: "", attempts: 0, open: false });
-    this.watch = setInterval(() => this.look(), 500);
+    this.asked = 0;  // key frames that the browser has asked for
+    setInterval(() => { this.look(); this.care(); }, 500);
   }
 
   connect() {
@@ -92,8 +93,19 @@ export class Connection {
     }
   }
 
+  // The browser asks the sender for a key frame by RTCP, which the encoder of all pages does not hear of.
+  async care() {
+    const peer = this.peer;
+    if (!peer || this.transport !== "webrtc") return;
+    let asked = 0;
+    for (const report of (await peer.getStats()).values()) if (report.type === "inbound-rtp") asked = report.pliCount ?? 0;
+    if (peer === this.peer && asked > this.asked) this.say({ t: "keyframe" });
+    this.asked = asked;
+  }
+
   async offer() {
     const peer = this.peer = new RTCPeerConnection({ iceServers: [], bundlePolicy: "max-bundle" });
+    this.asked = 0;
     const video = peer.addTransceiver("video", { direction: "recvonly" });
     if ("jitterBufferTarget" in video.receiver) video.receiver.jitterBufferTarget = 0;
     if ("playoutDelayHint" in video.receiver) video.receiver.playoutDelayHint = 0;
