@@ -212,8 +212,8 @@ addEventListener("contextmenu", (event) => event.preventDefault());
 // Measurement: shown here, and told to the server now and then
 
 function measure() {
-  const decoded = video.hidden ? "JPEG" : "";
-  hud.draw(controls.latencies, connection.transport, decoded);
+  const how = video.hidden ? "JPEG" : `${connection.buffered.toFixed(0)} ms from packet to picture`;
+  hud.draw(controls.latencies, connection.transport, how);
 }
 setInterval(measure, 250);
 setInterval(() => {

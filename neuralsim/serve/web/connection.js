@@ -10,7 +10,8 @@ export class Connection {
   // `on`: opened(), lost(words, refused), message(object), picture(bitmap, numbers), stream(MediaStream)
   constructor(token, transport, on) {
     Object.assign(this, { token, forced: transport, on, transport: "", attempts: 0, open: false });
-    this.asked = 0;  // key frames that the browser has asked for
+    this.video = null;   // what the browser said of the video last
+    this.buffered = 0;   // ms from a picture's first packet until it is decoded, lately
     setInterval(() => { this.look(); this.care(); }, 500);
   }
 
@@ -97,15 +98,18 @@ export class Connection {
   async care() {
     const peer = this.peer;
     if (!peer || this.transport !== "webrtc") return;
-    let asked = 0;
-    for (const report of (await peer.getStats()).values()) if (report.type === "inbound-rtp") asked = report.pliCount ?? 0;
-    if (peer === this.peer && asked > this.asked) this.say({ t: "keyframe" });
-    this.asked = asked;
+    const video = [...(await peer.getStats()).values()].find((report) => report.type === "inbound-rtp");
+    if (!video || peer !== this.peer) return;
+    const before = this.video ?? {};
+    this.video = video;
+    if (video.pliCount > (before.pliCount ?? 0)) this.say({ t: "keyframe" });
+    const decoded = video.framesDecoded - (before.framesDecoded ?? 0);
+    if (decoded > 0) this.buffered = 1000 * (video.totalProcessingDelay - (before.totalProcessingDelay ?? 0)) / decoded;
   }
 
   async offer() {
     const peer = this.peer = new RTCPeerConnection({ iceServers: [], bundlePolicy: "max-bundle" });
-    this.asked = 0;
+    this.video = null;
     const video = peer.addTransceiver("video", { direction: "recvonly" });
     if ("jitterBufferTarget" in video.receiver) video.receiver.jitterBufferTarget = 0;
     if ("playoutDelayHint" in video.receiver) video.receiver.playoutDelayHint = 0;

@@ -25,8 +25,7 @@ export class Controls {
     addEventListener("blur", () => this.release());
     document.addEventListener("visibilitychange", () => document.hidden && this.release());
     setInterval(() => this.say(), HEARTBEAT);
-    const poll = () => { this.poll(); requestAnimationFrame(poll); };
-    requestAnimationFrame(poll);
+    addEventListener("gamepadconnected", () => this.follow());
   }
 
   begin() {
@@ -88,9 +87,17 @@ export class Controls {
     this.changed();
   }
 
+  // Asks a gamepad as often as the screen is refreshed, while there is one: without, it would only keep the machine busy.
+  follow() {
+    if (this.following) return;
+    this.following = true;
+    const poll = () => { if (this.following = this.poll()) requestAnimationFrame(poll); };
+    poll();
+  }
+
   poll() {
     const pad = [...(navigator.getGamepads?.() ?? [])].find((each) => each?.connected && each.axes.length);
-    if (!pad) { if (this.pad) { this.pad = null; this.changed(); } return; }
+    if (!pad) { this.pad = null; this.changed(); return false; }
     const value = (n) => pad.buttons[n]?.value ?? 0;
     const now = {
       steer: rounded(deadZone(pad.axes[0])), throttle: rounded(value(7)), brake: rounded(value(6)), hand_brake: value(0) > 0.5,
@@ -105,6 +112,7 @@ export class Controls {
     const moved = !this.pad || Object.keys(now).some((name) => now[name] !== this.pad[name]);
     this.pad = now;
     if (moved) this.changed();
+    return true;
   }
 
   changed() {

@@ -99,7 +99,7 @@ export class Hud {
   }
 
   // Rate and latency; in full with all that is known.
-  draw(latencies = [], transport = "", decoded = "") {
+  draw(latencies = [], transport = "", how = "") {
     const { status } = this, box = byId("measure");
     const words = latencies.length ? `${percentile(latencies, 0.5).toFixed(0)} ms` : "– ms";
     if (!this.full) {
@@ -119,7 +119,7 @@ export class Hud {
       ...Object.entries(status.stages ?? {}).map(([name, ms]) => row(name, `${ms} ms`)),
       row("late warp", status.late_warp ? `${status.late_warp_ms} ms each` : "off"),
       row("encoder", encoders || "–"),
-      row("transport", decoded ? `${transport}, ${decoded}` : transport),
+      row("transport", `${transport}, ${how}`),
       row("pages", status.pages ?? 0),
     );
     box.replaceChildren(table);
