@@ -228,7 +228,7 @@ class PageServer:
         elif len(self._pages) >= MOST_PAGES:
             await socket.close(code=_FULL, message=b"too many pages are open")
         else:
-            await self._converse(socket, role)
+            await self._converse(socket, role, request.remote or "127.0.0.1")
         return socket
 
     async def _greeted(self, socket: web.WebSocketResponse) -> Role | None:
@@ -240,10 +240,10 @@ class PageServer:
             return None
         return self._tokens.role(hello.token) if isinstance(hello, messages.Hello) else None
 
-    async def _converse(self, socket: web.WebSocketResponse, role: Role) -> None:
+    async def _converse(self, socket: web.WebSocketResponse, role: Role, address: str) -> None:
         self._numbered += 1
         name = f"page {self._numbered}"
-        page = Page(name, role, socket, lambda message: self._hear(page, message), self._request_key)
+        page = Page(name, role, socket, address, lambda message: self._hear(page, message), self._request_key)
         self._pages[name] = page
         page.tell(msgspec.json.encode(_welcome(name, role)).decode())
         self._happened(name, Arrived(role))

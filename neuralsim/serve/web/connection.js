@@ -1,7 +1,7 @@
 // One WebSocket for what must not be lost; WebRTC for pictures, HUD and controls, or, where that does not come
 // through, the WebSocket for them too. It begins anew by itself.
 
-const PATIENCE = 1000;  // ms after which pictures come over the WebSocket, until WebRTC works, if ever
+const PATIENCE = 400;  // ms after which pictures come over the WebSocket, until WebRTC works, if ever
 const SILENT = 4000;    // ms without a picture or a word after which the connection counts as lost
 const AGAIN = [250, 500, 1000, 2000];  // ms before another attempt
 const REFUSED = 4401, FULL = 4429;
