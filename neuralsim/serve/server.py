@@ -9,6 +9,7 @@ import asyncio
 import contextlib
 import logging
 import queue
+import socket
 import ssl
 import threading
 from collections.abc import Callable
@@ -85,7 +86,8 @@ class PageServer:
         self._thread.start()
         port = self._opened.result()
         options, tls = self._options, self._options.cert is not None
-        host = f"[{options.host}]" if ":" in options.host else options.host
+        everywhere = options.host in ("0.0.0.0", "::")  # an address that nobody can open
+        host = socket.gethostname() if everywhere else f"[{options.host}]" if ":" in options.host else options.host
         page = f"{'https' if tls else 'http'}://{host}:{port}/"
         return [f"to drive: {page}#{self._tokens.drive}", f"to watch: {page}#{self._tokens.watch}"]
 
@@ -216,20 +218,20 @@ class PageServer:
             raise web.HTTPForbidden
         if self._strangers >= _STRANGERS:
             raise web.HTTPServiceUnavailable
-        socket = web.WebSocketResponse(heartbeat=_SILENT, max_msg_size=messages.MOST, compress=False)
+        connection = web.WebSocketResponse(heartbeat=_SILENT, max_msg_size=messages.MOST, compress=False)
         self._strangers += 1
         try:
-            await socket.prepare(request)
-            role = await self._greeted(socket)
+            await connection.prepare(request)
+            role = await self._greeted(connection)
         finally:
             self._strangers -= 1
         if role is None:
-            await socket.close(code=_REFUSED, message=b"the token is not this server's")
+            await connection.close(code=_REFUSED, message=b"the token is not this server's")
         elif len(self._pages) >= MOST_PAGES:
-            await socket.close(code=_FULL, message=b"too many pages are open")
+            await connection.close(code=_FULL, message=b"too many pages are open")
         else:
-            await self._converse(socket, role, request.remote or "127.0.0.1")
-        return socket
+            await self._converse(connection, role, request.remote or "127.0.0.1")
+        return connection
 
     async def _greeted(self, socket: web.WebSocketResponse) -> Role | None:
         """What the other side may do, None for one that does not say so in time."""

@@ -31,7 +31,7 @@ def test_tokens_let_drive_or_watch_or_nothing():
         assert tokens.role(wrong) is None
 
 
-@pytest.mark.parametrize("text", [b"short", b"two words of sixteen", b"\xff" * 40, b""])
+@pytest.mark.parametrize("text", [b"short", b"two words of sixteen", b"a#b%c&d" * 4, b"\xff" * 40, b""])
 def test_a_file_that_holds_no_token_is_one_line(tmp_path: Path, text: bytes):
     file = tmp_path / "token"
     file.write_bytes(text)

@@ -264,8 +264,9 @@ def test_other_machines_come_by_tls(tmp_path: Path):
     async def test() -> None:
         trust = ssl.create_default_context(cafile=str(cert))
         trust.check_hostname = False
-        page = address.replace("0.0.0.0", "127.0.0.1")
-        assert page.startswith("https://")
+        assert address.startswith("https://")
+        assert "0.0.0.0" not in address  # which no browser can open
+        page = f"https://127.0.0.1:{address.rsplit(':', 1)[1]}"
         async with opened(page, ssl=trust) as socket:
             assert (await socket.receive_json(timeout=_PATIENCE))["role"] == "drive"
         async with opened(page, "wrong", ssl=trust) as socket:
