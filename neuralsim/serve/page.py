@@ -99,8 +99,10 @@ class Page:
         self._say(t="answer", sdp=sdp)
         return peer.mime
 
-    def fall_back(self) -> None:
-        """Pictures over the WebSocket until WebRTC works, if ever."""
+    async def fall_back(self, lost: bool) -> None:
+        """Pictures over the WebSocket until WebRTC works, if ever; ``lost``: it does no longer."""
+        if lost:
+            await self._end_peer()
         self._unseen.clear()
         self._falls_back = True
 

@@ -271,7 +271,7 @@ class PageServer:
             if mime:
                 self._begin(mime)
         elif isinstance(message, messages.Fallback):
-            page.fall_back()
+            await page.fall_back(message.lost)
             self._begin(JPEG)
         elif isinstance(message, messages.KeyFrame):
             self._request_key(page.stream)

@@ -24,6 +24,7 @@ const connection = new Connection(location.hash.slice(1), wishes.get("transport"
   },
   message(message) { (heard[message.t] ?? (() => {}))(message); },
   stream(stream) { video.srcObject = stream; },
+  expects() { return status.driving && !document.hidden; },
   picture(bitmap, stamp) {
     sized(bitmap.width, bitmap.height, 0);
     if (canvas.width !== bitmap.width || canvas.height !== bitmap.height) Object.assign(canvas, { width: bitmap.width, height: bitmap.height });

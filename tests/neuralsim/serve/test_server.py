@@ -243,6 +243,9 @@ def test_webrtc_brings_video_hud_and_controls(encoder: str, mime: str):
             assert 100 < seen.picture <= number
             assert seen.control == seen.picture + 1
             assert any(message["t"] == "hud" for message in heard)
+            await socket.send_json({"t": "fallback", "lost": True})
+            await until(lambda: not server.watched or server.show(picture(number)) or "jpeg" in server.encoders())
+            assert (await socket.receive(_PATIENCE)).type == aiohttp.WSMsgType.BINARY
         await peer.close()
         await until(lambda: server.count == 0)
 
