@@ -93,6 +93,15 @@ def test_a_process_that_stood_still_goes_on(which: int, tmp_path: Path) -> None:
         assert set(psutil.Process(drive.process.pid).children()) == set(children), "nothing was started anew"
 
 
+def test_a_bridge_that_never_goes_on_is_replaced(tmp_path: Path) -> None:
+    with window(tmp_path, "--town", "hamlet", "--vehicles", "0", "--walkers", "0") as drive:
+        drive.shows(20)
+        children = sorted(psutil.Process(drive.process.pid).children(), key=lambda child: child.create_time())
+        children[1].send_signal(signal.SIGSTOP)
+        drive.shows(40)
+        assert not children[1].is_running()
+
+
 def test_a_bridge_elsewhere_that_comes_back_is_driven_on(port: int, tmp_path: Path) -> None:
     endpoint = f"tcp://127.0.0.1:{free_pair()}"
     first = bridge(port, endpoint)
