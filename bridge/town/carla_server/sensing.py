@@ -49,9 +49,9 @@ class Sensing:
         self.sensors: dict[int, Sensor] = {}
         self.gravity = GRAVITY  # m/s^2, as the IMUs feel it
         self._complain = complain
-        # Rays take long: they are cast one after the other beside the town, which goes on.
-        self._caster = ThreadPoolExecutor(1, "rays")
-        self._casting: list[Future[None]] = []
+        # Rays and pictures take long: each kind is done one after the other beside the town, which answers meanwhile.
+        self._caster, self._painter = ThreadPoolExecutor(1, "rays"), ThreadPoolExecutor(1, "pictures")
+        self._beside: list[Future[None]] = []
 
     def watch(self, actor: Actor) -> None:
         """Give a new sensor its stream. Raises ``ValueError`` for attributes that it cannot work with."""
@@ -69,7 +69,8 @@ class Sensing:
 
     def close(self) -> None:
         """Close all streams, with their world."""
-        self._caster.shutdown(wait=False, cancel_futures=True)
+        for worker in (self._caster, self._painter):
+            worker.shutdown(wait=False, cancel_futures=True)
         for sensor in self.sensors.values():
             self.streams.drop(sensor.stream)
         self.sensors.clear()
@@ -105,9 +106,9 @@ class Sensing:
         return cast
 
     def settle(self) -> None:
-        """Wait for the previous tick's rays: only a client that ticks faster than they are cast has to wait."""
-        wait(self._casting)
-        self._casting.clear()
+        """Wait for the previous tick's rays and pictures: who ticks faster than they are made has to."""
+        wait(self._beside)
+        self._beside.clear()
 
     def describe(self, actor: int, tag: int) -> list[Any]:
         """``rpc::Actor`` of what was hit: an actor, or scenery of some tag."""
@@ -142,7 +143,7 @@ class Sensing:
                 measurement = sensor.instrument.measure(self.world.time - sensor.last)
                 sensor.last = self.world.time
                 if casting:
-                    self._casting.append(self._caster.submit(self._finish, sensor, header, measurement))
+                    self._beside.append(self._caster.submit(self._finish, sensor, header, measurement))
                 else:
                     self._finish(sensor, header, measurement)
 
@@ -161,25 +162,30 @@ class Sensing:
             self._complain(f"{who} failed: {type(error).__name__}: {error}")
 
     def publish_images(self) -> None:
-        """Draw and send the pictures that are due."""
+        """Begin to draw the pictures that are due; each is sent when it is drawn."""
         for ident, sensor in self._due("sensor.camera."):
             with self._surviving(f"camera {ident}"):
-                planes = self.world.capture(ident) if sensor.eye is None else self.world.capture(ident, rgb=True)
-                self._send(ident, sensor, planes)
+                actor, exposure = self.world.actors[ident], self.world.exposure(ident, rgb=sensor.eye is not None)
+                header, pose = self._header(sensor, actor), actor.transform.matrix()
+                self._beside.append(self._painter.submit(self._send, sensor, header, pose, self.world.time, exposure))
 
-    def _send(self, ident: int, sensor: Sensor, planes: Planes) -> None:
-        actor = self.world.actors[ident]
-        height, width = planes.tag.shape
-        header, size = self._header(sensor, actor), structs.IMAGE_HEADER.pack(width, height, sensor.fov)
-        if sensor.eye is not None:
-            assert planes.rgb is not None, "captured with rgb=True"
-            seen = sensor.eye.read(planes.rgb, self.world.time)
-            if len(seen):  # CARLA's client takes an array without events for a broken one
-                self.streams.publish(sensor.stream, (header, size, seen))
-            return
-        pixels = self.streams.borrow(height * width * images.pixel_bytes(sensor.kind))
-        images.encode(sensor.kind, planes, pixels, sensor.fov, actor.transform.matrix())
-        self.streams.publish(sensor.stream, (header, size), pixels)
+    def _send(
+        self, sensor: Sensor, header: bytes, pose: np.ndarray, now: float, exposure: Callable[[], Planes]
+    ) -> None:
+        """Draw and send one picture. ``pose`` f64 (4, 4) of its camera and ``now`` (s) are of its exposure."""
+        with self._surviving(sensor.kind):
+            planes = exposure()
+            height, width = planes.tag.shape
+            size = structs.IMAGE_HEADER.pack(width, height, sensor.fov)
+            if sensor.eye is not None:
+                assert planes.rgb is not None, "captured with rgb=True"
+                seen = sensor.eye.read(planes.rgb, now)
+                if len(seen):  # CARLA's client takes an array without events for a broken one
+                    self.streams.publish(sensor.stream, (header, size, seen))
+                return
+            pixels = self.streams.borrow(height * width * images.pixel_bytes(sensor.kind))
+            images.encode(sensor.kind, planes, pixels, sensor.fov, pose)
+            self.streams.publish(sensor.stream, (header, size), pixels)
 
     def _due(self, *type_prefixes: str, casting: bool = False) -> list[tuple[int, Sensor]]:
         """Sensors of these kinds, and that cast rays or do not, whose time has come and who have listeners.

@@ -1,8 +1,8 @@
 """A ``World`` behind CARLA 0.9.16's wire.
 
 One lock guards the world: functions run under it in the thread of their connection, and so does a tick, which first
-sends the snapshot, then lets the client go on, then casts the rays and takes the pictures of that very frame. While no
-client is synchronous the town ticks by itself, 30 times a second.
+sends the snapshot, then lets the client go on, then has the rays cast and the pictures drawn of that very frame, beside
+the town: only the next tick waits for them. While no client is synchronous the town ticks by itself, 30 times a second.
 """
 
 from __future__ import annotations
@@ -77,6 +77,7 @@ class TownServer:
         streaming_port: int = 0,
     ) -> None:
         self.lock = threading.RLock()
+        self._ticking = threading.Lock()  # who holds it may wait for the sensors; taken before ``lock``
         self.rpc = RpcServer(host, port, self._dispatch, self._closed)
         try:
             self.streams = StreamServer(host, streaming_port)
@@ -179,19 +180,24 @@ class TownServer:
 
     def tick(self, then: Callable[[int], None] = lambda _: None) -> None:
         """One step of everything. ``then`` gets the frame's number after the snapshot and before the pictures."""
-        self.sensing.settle()
-        with self.lock:
-            self.handling.before(self.delta)
-            self.recorder.before(self.delta)
-            self.world.tick(self.delta)
-            self.handling.after()
-            self.recorder.after()
-            self._publish_snapshot(self.delta)
-            self.sensing.publish_events()
-            then(self.world.frame)
-            self.sensing.publish_rays()
-            if not self.settings.no_rendering_mode:
-                self.sensing.publish_images()
+        with self._ticking:
+            self.sensing.settle()
+            with self.lock:
+                self._tick(then)
+
+    def _tick(self, then: Callable[[int], None] = lambda _: None) -> None:
+        """``tick`` with both locks held and the sensors done."""
+        self.handling.before(self.delta)
+        self.recorder.before(self.delta)
+        self.world.tick(self.delta)
+        self.handling.after()
+        self.recorder.after()
+        self._publish_snapshot(self.delta)
+        self.sensing.publish_events()
+        then(self.world.frame)
+        self.sensing.publish_rays()
+        if not self.settings.no_rendering_mode:
+            self.sensing.publish_images()
 
     def tick_for(self, call: Call) -> None:
         """Tick at a client's request and answer it as soon as it can go on; asynchronous, it may wait for the next."""
@@ -283,15 +289,16 @@ class TownServer:
         ``late``: seconds since the last tick. Without a fixed step, on a machine too slow for ``RATE``, steps grow with
         it up to ``MAX_STEP``, so that nothing moves in slow motion.
         """
-        self.sensing.settle()
-        with self.lock:
-            if self.settings.synchronous_mode or self._stop.is_set():
-                return
-            if not self.settings.fixed_delta_seconds and late > 1.5 / RATE:
-                self._delta = min(late, MAX_STEP)
-            try:
-                self.tick()
-            except Exception as error:
-                self._complain(f"a tick failed: {type(error).__name__}: {error}")
-            finally:
-                self._delta = 1.0 / RATE
+        with self._ticking:
+            self.sensing.settle()
+            with self.lock:
+                if self.settings.synchronous_mode or self._stop.is_set():
+                    return
+                if not self.settings.fixed_delta_seconds and late > 1.5 / RATE:
+                    self._delta = min(late, MAX_STEP)
+                try:
+                    self._tick()
+                except Exception as error:
+                    self._complain(f"a tick failed: {type(error).__name__}: {error}")
+                finally:
+                    self._delta = 1.0 / RATE
