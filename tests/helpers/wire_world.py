@@ -190,7 +190,7 @@ class OneRoad:
         return events
 
     def exposure(self, camera_id: int, rgb: bool = False) -> Callable[[], SimpleNamespace]:
-        """What gives known planes: the tag is the column modulo 29, the id 1000 + row, the depth column + frame / 1000 metres."""
+        """What gives known planes: tag column modulo 29, id 1000 + row, depth column + frame / 1000 metres."""
         given = self.actors[camera_id].attributes
         width, height = int(given["image_size_x"]), int(given["image_size_y"])
         if self._planes is None or self._planes.tag.shape != (height, width):
