@@ -45,10 +45,10 @@ class Thing:
 
 
 class Driver:
-    """The driver of one vehicle. ``speed``: m/s on a free road."""
+    """The driver of one vehicle. ``speed``: m/s on a free road; ``lights``: whether it heeds traffic lights."""
 
-    def __init__(self, world: carla.World, vehicle: carla.Vehicle, speed: float) -> None:
-        self.vehicle, self._speed = vehicle, speed
+    def __init__(self, world: carla.World, vehicle: carla.Vehicle, speed: float, lights: bool = True) -> None:
+        self.vehicle, self._speed, self._lights = vehicle, speed, lights
         self._surroundings = Surroundings(world, vehicle)
         extent = vehicle.bounding_box.extent
         self._half_length, self._half_width = extent.x, extent.y
@@ -72,7 +72,7 @@ class Driver:
         delta, self._then = min(now - self._then, LONGEST), now
         pose, velocity = state.get_transform(), state.get_velocity()
         forward = pose.get_forward_vector()
-        halts = self._surroundings.halts()
+        halts = self._surroundings.halts() if self._lights else []
         self._go_round(pose.location, forward)
         self._approach(pose.location, forward, halts)
         pedals = self._autopilot.drive(
@@ -135,6 +135,7 @@ def main() -> None:
     parser.add_argument("--host", default="127.0.0.1")
     parser.add_argument("--port", type=int, default=2000)
     parser.add_argument("--speed", type=float, default=8.0, help="m/s on a free road (default: 8)")
+    parser.add_argument("--ignore-lights", action="store_true", help="drive on at red lights")
     options = parser.parse_args()
     client = carla.Client(options.host, options.port)
     client.set_timeout(30.0)
@@ -144,7 +145,7 @@ def main() -> None:
             world = client.get_world()
             if driver is None or not driver.vehicle.is_alive:
                 vehicle = find(world)
-                driver = None if vehicle is None else Driver(world, vehicle, options.speed)
+                driver = None if vehicle is None else Driver(world, vehicle, options.speed, not options.ignore_lights)
             if driver is None:
                 time.sleep(0.1)
             else:

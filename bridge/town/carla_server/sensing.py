@@ -16,8 +16,10 @@ from bridge.town.carla_server.situation import Situation
 from bridge.town.carla_server.streams import StreamServer
 from bridge.town.core.types import Actor
 from bridge.town.render.raster import Planes
-from bridge.town.sensors.instruments import GRAVITY, INSTRUMENTS, Cast, Instrument, Measurement
+from bridge.town.sensors.instrument import GRAVITY, Cast, Instrument, Measurement
+from bridge.town.sensors.instruments import INSTRUMENTS
 from bridge.town.sensors.rays import Hits
+from bridge.town.sensors.v2x import Airwaves
 
 if TYPE_CHECKING:
     from bridge.town.world import World
@@ -48,6 +50,7 @@ class Sensing:
         self.world, self.situation, self.streams = world, situation, streams
         self.sensors: dict[int, Sensor] = {}
         self.gravity = GRAVITY  # m/s^2, as the IMUs feel it
+        self.airwaves = Airwaves()
         self._complain = complain
         # Rays and pictures take long: each kind is done one after the other beside the town, which answers meanwhile.
         self._caster, self._painter = ThreadPoolExecutor(1, "rays"), ThreadPoolExecutor(1, "pictures")
@@ -128,6 +131,8 @@ class Sensing:
                     header = self._header(sensor, self.world.actors[parent])
                     self.streams.publish(sensor.stream, (header, self.situation.pack_collision(event)))
         self._measure(casting=False)
+        with self._surviving("v2x"):
+            self.airwaves.exchange(self.world)
 
     def publish_rays(self) -> None:
         """Begin to cast the rays of the instruments that are due; each sends its message when they are back."""

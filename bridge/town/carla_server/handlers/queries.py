@@ -11,7 +11,7 @@ from bridge.town.carla_server.level import ANY, wanted
 from bridge.town.carla_server.registry import function
 from bridge.town.carla_server.rpc import Call
 from bridge.town.carla_server.town_server import TownServer
-from bridge.town.sensors.instruments import GRAVITY
+from bridge.town.sensors.instrument import GRAVITY
 
 MOST_HITS = 32  # of one ray
 
