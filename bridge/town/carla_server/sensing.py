@@ -12,7 +12,7 @@ import numpy as np
 
 from bridge.tags import Tag
 from bridge.town.carla_server import events, images, structs
-from bridge.town.carla_server.situation import Situation
+from bridge.town.carla_server.actor_states import ActorStates
 from bridge.town.carla_server.streams import StreamServer
 from bridge.town.core.types import Actor
 from bridge.town.render.raster import Planes
@@ -45,9 +45,9 @@ class Sensing:
     """All sensors of ``world``. It is the ``Scene`` that instruments measure."""
 
     def __init__(
-        self, world: World, situation: Situation, streams: StreamServer, complain: Callable[[str], None]
+        self, world: World, actor_states: ActorStates, streams: StreamServer, complain: Callable[[str], None]
     ) -> None:
-        self.world, self.situation, self.streams = world, situation, streams
+        self.world, self.actor_states, self.streams = world, actor_states, streams
         self.sensors: dict[int, Sensor] = {}
         self.gravity = GRAVITY  # m/s^2, as the IMUs feel it
         self.airwaves = Airwaves()
@@ -127,9 +127,9 @@ class Sensing:
         ]
         for event in self.world.events():
             for parent, sensor in watching:
-                if parent == self.situation.ident(event.actor):
+                if parent == self.actor_states.ident(event.actor):
                     header = self._header(sensor, self.world.actors[parent])
-                    self.streams.publish(sensor.stream, (header, self.situation.pack_collision(event)))
+                    self.streams.publish(sensor.stream, (header, self.actor_states.pack_collision(event)))
         self._measure(casting=False)
         with self._surviving("v2x"):
             self.airwaves.exchange(self.world)

@@ -17,14 +17,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bridge.town.carla_server import structs
-from bridge.town.carla_server.handling import Handling
-from bridge.town.carla_server.queries import Queries
+from bridge.town.carla_server.actor_states import ActorStates
 from bridge.town.carla_server.recorder import Recorder
 from bridge.town.carla_server.registry import FUNCTIONS, WITHOUT_LOCK
 from bridge.town.carla_server.rpc import Call, Connection, RpcError, RpcServer, wrap
 from bridge.town.carla_server.sensing import Sensing
-from bridge.town.carla_server.situation import Situation
+from bridge.town.carla_server.static_scene import StaticScene
 from bridge.town.carla_server.streams import StreamServer
+from bridge.town.carla_server.vehicle_commands import VehicleCommands
 from bridge.town.opendrive.towns import find
 
 if TYPE_CHECKING:
@@ -148,20 +148,20 @@ class TownServer:
         if self.episode:
             self.sensing.close()
         self.world = world
-        self.situation = Situation(world)
-        self.sensing = Sensing(world, self.situation, self.streams, self._complain)
-        self.handling = Handling(world)
-        self.queries = Queries(world)
+        self.actor_states = ActorStates(world)
+        self.sensing = Sensing(world, self.actor_states, self.streams, self._complain)
+        self.vehicle_commands = VehicleCommands(world)
+        self.static_scene = StaticScene(world)
         self.recorder = Recorder(world)
         self.episode += 1
-        threading.Thread(target=self._prepare, args=(world, self.queries), name="preparing", daemon=True).start()
+        threading.Thread(target=self._prepare, args=(world, self.static_scene), name="preparing", daemon=True).start()
         self._publish_snapshot(world.delta)
 
     @staticmethod
-    def _prepare(world: World, queries: Queries) -> None:
+    def _prepare(world: World, scene: StaticScene) -> None:
         """Work out what takes seconds in a large town before it is asked for: the map, which clients that connect wait
         for, and the trees that rays go through."""
-        assert queries.opendrive
+        assert scene.opendrive
         world.spawn_points()
         world.rays()
 
@@ -187,10 +187,10 @@ class TownServer:
 
     def _tick(self, then: Callable[[int], None] = lambda _: None) -> None:
         """``tick`` with both locks held and the sensors done."""
-        self.handling.before(self.delta)
+        self.vehicle_commands.before(self.delta)
         self.recorder.before(self.delta)
         self.world.tick(self.delta)
-        self.handling.after()
+        self.vehicle_commands.after()
         self.recorder.after()
         self._publish_snapshot(self.delta)
         self.sensing.publish_events()
@@ -210,7 +210,7 @@ class TownServer:
     def _publish_snapshot(self, delta: float) -> None:
         world = self.world
         header = structs.sensor_header(structs.WORLD_OBSERVER, world.frame, world.time, structs.Transform())
-        records = bytes(self.situation.records())
+        records = bytes(self.actor_states.records())
         about = (self.episode, time.time(), delta, 0, 0, 0)
         first, state = (structs.EPISODE_HEADER.pack(*about, bits) for bits in (structs.MAP_CHANGED, 0))
         self.streams.welcome(self.snapshots, (header, first, records))

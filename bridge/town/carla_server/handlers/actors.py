@@ -89,7 +89,7 @@ def spawn_actor_with_parent(
 @function
 def destroy_actor(town: TownServer, call: Call, ident: int) -> bool:
     done = bool(town.world.destroy(ident))
-    town.handling.forget(ident)
+    town.vehicle_commands.forget(ident)
     town.sensing.close_removed()
     return done
 
@@ -139,7 +139,7 @@ def apply_control_to_vehicle(town: TownServer, call: Call, ident: int, control: 
     actor = find(town, ident, "vehicle")
     given = structs.vehicle_control(control)
     town.world.drive_of(ident)  # from now on its control applies
-    town.handling.targets.pop(ident, None)
+    town.vehicle_commands.targets.pop(ident, None)
     actor.control = given
 
 

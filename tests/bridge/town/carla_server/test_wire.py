@@ -18,7 +18,7 @@ from helpers.wire_world import OneRoad, road
 from bridge.town.assets.templates import templates
 from bridge.town.carla_server import images
 from bridge.town.carla_server.handlers import FUNCTIONS
-from bridge.town.carla_server.server import TownServer
+from bridge.town.carla_server.process import TownServer
 
 ROOT = Path(__file__).resolve().parents[4]
 

@@ -14,7 +14,7 @@ from helpers.wire_client import run_client, serving
 from bridge.tags import Tag
 from bridge.town.carla_server import structs
 from bridge.town.carla_server.events import EVENT, EventCamera
-from bridge.town.carla_server.server import TownServer
+from bridge.town.carla_server.process import TownServer
 from bridge.town.core.types import Actor, Transform, VehicleControl
 from bridge.town.render.raster import Planes
 from bridge.town.sensors.instrument import Cast, Instrument

@@ -11,7 +11,7 @@ import pytest
 from helpers.wire_client import run_client, serving
 
 from bridge.town.assets.templates import templates
-from bridge.town.carla_server.server import TownServer
+from bridge.town.carla_server.process import TownServer
 from bridge.town.core.blueprint_library import blueprints
 from bridge.town.core.types import Actor, Transform
 from bridge.town.sensors.rays import Hits

@@ -30,7 +30,7 @@ class Ackermann:
     wheel: float = 0.0  # radians, where the steering has got to
 
 
-class Handling:
+class VehicleCommands:
     """The vehicle commands of all clients of one world."""
 
     def __init__(self, world: World) -> None:

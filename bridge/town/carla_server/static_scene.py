@@ -23,7 +23,7 @@ NO_PAINT = {"sOffset": "0", "type": "none", "material": "standard", "color": "wh
 BEFORE_ROAD_MARK = ("link", "width", "border")  # what a lane lists before its road marks
 
 
-class Queries:
+class StaticScene:
     """Answers about one world, each worked out when it is first asked for."""
 
     def __init__(self, world: World) -> None:
