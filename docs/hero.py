@@ -45,10 +45,16 @@ class Thing:
 
 
 class Driver:
-    """The driver of one vehicle. ``speed``: m/s on a free road; ``lights``: whether it heeds traffic lights."""
+    """The driver of one vehicle.
 
-    def __init__(self, world: carla.World, vehicle: carla.Vehicle, speed: float, lights: bool = True) -> None:
-        self.vehicle, self._speed, self._lights = vehicle, speed, lights
+    ``speed``: m/s on a free road; ``lights``: whether it heeds traffic lights; ``right``: m that it keeps to the right
+    of its lane's middle.
+    """
+
+    def __init__(
+        self, world: carla.World, vehicle: carla.Vehicle, speed: float, lights: bool = True, right: float = 0.0
+    ) -> None:
+        self.vehicle, self._speed, self._lights, self._right = vehicle, speed, lights, right
         self._surroundings = Surroundings(world, vehicle)
         extent = vehicle.bounding_box.extent
         self._half_length, self._half_width = extent.x, extent.y
@@ -83,7 +89,7 @@ class Driver:
 
     def _go_round(self, at: carla.Location, forward: carla.Vector3D) -> None:
         """Move over within the lane for the next thing that stands in it."""
-        across, slow = 0.0, False
+        across, slow = self._right, False
         for thing in sorted(self._things, key=lambda each: hypot(each.x - at.x, each.y - at.y)):
             ahead = (thing.x - at.x) * forward.x + (thing.y - at.y) * forward.y
             beside = abs((thing.x - at.x) * forward.y - (thing.y - at.y) * forward.x)
@@ -136,6 +142,7 @@ def main() -> None:
     parser.add_argument("--port", type=int, default=2000)
     parser.add_argument("--speed", type=float, default=8.0, help="m/s on a free road (default: 8)")
     parser.add_argument("--ignore-lights", action="store_true", help="drive on at red lights")
+    parser.add_argument("--keep-right", type=float, default=0.0, help="m to the right of the lane's middle")
     options = parser.parse_args()
     client = carla.Client(options.host, options.port)
     client.set_timeout(30.0)
@@ -145,7 +152,8 @@ def main() -> None:
             world = client.get_world()
             if driver is None or not driver.vehicle.is_alive:
                 vehicle = find(world)
-                driver = None if vehicle is None else Driver(world, vehicle, options.speed, not options.ignore_lights)
+                manner = options.speed, not options.ignore_lights, options.keep_right
+                driver = None if vehicle is None else Driver(world, vehicle, *manner)
             if driver is None:
                 time.sleep(0.1)
             else:

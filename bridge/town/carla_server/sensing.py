@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from bridge.tags import Tag
-from bridge.town.carla_server import events, images, structs
+from bridge.town.carla_server import events, gbuffers, images, structs
 from bridge.town.carla_server.actor_states import ActorStates
 from bridge.town.carla_server.streams import StreamServer
 from bridge.town.core.types import Actor
@@ -39,6 +39,12 @@ class Sensor:
     last: float = 0.0  # simulated time of its last one
     instrument: Instrument | None = None
     eye: events.EventCamera | None = None  # of an event camera
+    gbuffers: dict[int, int] = field(default_factory=dict)  # streams by texture, of a camera that was asked for them
+
+    @property
+    def streams(self) -> list[int]:
+        """All its streams."""
+        return [self.stream, *self.gbuffers.values()]
 
 
 class Sensing:
@@ -75,13 +81,28 @@ class Sensing:
         for worker in (self._caster, self._painter):
             worker.shutdown(wait=False, cancel_futures=True)
         for sensor in self.sensors.values():
-            self.streams.drop(sensor.stream)
+            self._drop(sensor)
         self.sensors.clear()
 
     def close_removed(self) -> None:
         """Close the streams of sensors that were removed from the world."""
         for ident in [ident for ident in self.sensors if ident not in self.world.actors]:
-            self.streams.drop(self.sensors.pop(ident).stream)
+            self._drop(self.sensors.pop(ident))
+
+    def _drop(self, sensor: Sensor) -> None:
+        for stream in sensor.streams:
+            self.streams.drop(stream)
+
+    def gbuffer_token(self, actor: int, texture: int) -> bytes:
+        """The stream token of a texture of an rgb camera's G-buffer. Raises ``ValueError`` for other sensors."""
+        sensor = self.sensors.get(actor)
+        if sensor is None or sensor.kind != "sensor.camera.rgb":
+            raise ValueError(f"actor {actor} has no G-buffer: ask a sensor.camera.rgb")
+        if not 0 <= texture < gbuffers.COUNT:
+            raise ValueError(f"there is no texture {texture} in a G-buffer: choose 0 to {gbuffers.COUNT - 1}")
+        if texture not in sensor.gbuffers:
+            sensor.gbuffers[texture] = self.streams.open()
+        return self.streams.token(sensor.gbuffers[texture])
 
     def token(self, actor: int) -> bytes:
         """The stream token of an actor, empty for all but sensors."""
@@ -191,6 +212,12 @@ class Sensing:
             pixels = self.streams.borrow(height * width * images.pixel_bytes(sensor.kind))
             images.encode(sensor.kind, planes, pixels, sensor.fov, pose)
             self.streams.publish(sensor.stream, (header, size), pixels)
+            header = structs.GBUFFER.to_bytes(8, "little") + header[8:]
+            for texture, stream in list(sensor.gbuffers.items()):
+                if self.streams.listeners(stream):
+                    pixels = self.streams.borrow(height * width * 4)
+                    gbuffers.encode(texture, planes, pixels, sensor.fov, pose)
+                    self.streams.publish(stream, (header, size), pixels)
 
     def _due(self, *type_prefixes: str, casting: bool = False) -> list[tuple[int, Sensor]]:
         """Sensors of these kinds, and that cast rays or do not, whose time has come and who have listeners.

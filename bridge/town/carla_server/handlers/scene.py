@@ -8,12 +8,19 @@ import numpy as np
 
 from bridge.town.carla_server import structs
 from bridge.town.carla_server.level import ANY, wanted
-from bridge.town.carla_server.registry import function
+from bridge.town.carla_server.registry import accept, function
 from bridge.town.carla_server.rpc import Call
 from bridge.town.carla_server.town_server import TownServer
 from bridge.town.sensors.instrument import GRAVITY
 
 MOST_HITS = 32  # of one ray
+
+accept("enable_gbuffers")  # they are there for who listens to them
+
+
+@function
+def get_gbuffer_token(town: TownServer, call: Call, ident: int, texture: int) -> bytes:
+    return town.sensing.gbuffer_token(ident, texture)
 
 
 @function

@@ -230,6 +230,45 @@ walker.destroy()
     )
 
 
+def test_a_camera_gives_its_g_buffer(town: TownServer) -> None:
+    run_client(
+        town.port,
+        OPEN
+        + """
+lens = dict(image_size_x="64", image_size_y="32")
+camera, depth, tags, normals = (
+    spawn(f"sensor.camera.{kind}", 0, z=3.0, **lens) for kind in ("rgb", "depth", "semantic_segmentation", "normals")
+)
+T = carla.GBufferTextureID
+wanted = (T.SceneColor, T.SceneDepth, T.CustomStencil, T.GBufferA, T.Velocity, T.GBufferB)
+found = [queue.Queue() for _ in range(4 + len(wanted))]
+for sensor, into in zip((camera, depth, tags, normals), found):
+    sensor.listen(into.put)
+camera.enable_gbuffers(True)
+for texture, into in zip(wanted, found[4:]):
+    camera.listen_to_gbuffer(texture, into.put)
+world.tick()
+[into.get(timeout=60) for into in found[:4]]
+world.tick()  # by now all of them listen
+own = [pixels(into.get(timeout=60)).astype(int)[..., :3] for into in found[:4]]
+for into in found[4:]:
+    while (image := into.get(timeout=60)).frame != world.get_snapshot().frame:
+        pass
+    into.put(image)
+color, far, stencil, facing, moved, rough = (pixels(into.get(timeout=60)).astype(int)[..., :3] for into in found[4:])
+assert (color == own[0]).all() and color.max() > 0
+metres = (own[1] @ (65536, 256, 1)) / (2**24 - 1) * 1000.0
+assert np.abs(far[..., 0] - 255 * np.minimum(metres / 160.0, 1.0)).max() <= 1.0
+assert (stencil[..., 0] == own[2][..., 2]).all() and len(np.unique(stencil)) > 1
+assert (facing == own[3]).all()
+assert (moved[..., 1:] == 128).all() and rough.max() == 0, "nothing moves; no materials"
+for sensor in (camera, depth, tags, normals):
+    sensor.stop(), sensor.destroy()
+""",
+        timeout=90.0,
+    )
+
+
 def test_maps_answer_to_their_names_and_to_carlas(tmp_path: Path) -> None:
     for name in ("Town01", "Other"):
         (tmp_path / f"{name}.xodr").write_text(towns.generate("plain"), encoding="utf-8")
