@@ -31,6 +31,7 @@ SEEN = 60.0  # m from which lights are heeded
 ROLL = 12.0  # s that the way to a red light is to take, at any moment
 CREEP = 0.2  # m/s, slowest of that
 LONGEST = 0.2  # s, longest step of the driver
+AGAIN = 40  # ticks after which keeping to the right is asked for anew
 
 
 @dataclass(frozen=True)
@@ -102,7 +103,10 @@ class Driver:
                 across = thing.across + (least if thing.across < 0.0 else -least)
                 break
         self._autopilot.cruise = SLOW if slow else self._speed
-        if abs(across - self._across) > 0.02 and self._autopilot.shift(across, OVER):
+        lost = (
+            across == self._right != 0.0 and self._ticks % AGAIN == 0
+        )  # a path that was laid out anew lies in the middle
+        if (abs(across - self._across) > 0.02 or lost) and self._autopilot.shift(across, OVER):
             self._across = across
 
     def _approach(self, at: carla.Location, forward: carla.Vector3D, halts: Sequence[Halt]) -> None:

@@ -59,6 +59,7 @@ class World:
         self._rng = np.random.default_rng([seed, 1])
         self._next_id = 1
         self._strides: dict[int, float] = {}  # metres walked by walkers that a client moves
+        self._carried: set[int] = set()  # those of them that the client itself puts where they are
         self._falls: dict[int, float] = {}  # m/s upwards of walkers and props in the air
         self._events: list[CollisionEvent] = []  # of the last tick
         self._steps = 0  # parts of ticks so far
@@ -131,6 +132,7 @@ class World:
         self.residents.release(actor_id)
         self._driven.remove(actor_id)
         self._strides.pop(actor_id, None)
+        self._carried.discard(actor_id)
         self._falls.pop(actor_id, None)
         self._mounts.remove(actor_id)
         del self.actors[actor_id]
@@ -230,13 +232,14 @@ class World:
         self.lights.set(self.light_of[actor_id], state)
         self._show_lights()
 
-    def walk(self, actor_id: int, direction: tuple[float, float, float], speed: float) -> None:
-        """Let a walker go: ``direction`` in the world, ``speed`` in m/s, until the next call. Raises ValueError."""
+    def walk(self, actor_id: int, direction: tuple[float, float, float], speed: float, carried: bool = False) -> None:
+        """Let a walker go until the next call, ``speed`` in m/s; whom a client carries only moves its legs."""
         actor = self._get(actor_id)
         if actor_id in self.residents.people:
             self.lead(actor_id)
         if actor_id not in self._strides:
             raise ValueError(f"actor {actor_id} is not a walker")
+        (self._carried.add if carried else self._carried.discard)(actor_id)
         size = max(float(np.linalg.norm(direction)), 1e-6)
         actor.velocity[:] = np.array(direction) / size * float(np.clip(speed, 0.0, FASTEST)) * (size > 1e-3)
 
@@ -266,14 +269,15 @@ class World:
         closed = self.traffic.table.closed_crosswalks(self.lights.state, len(self.walkers.crossed))
         self.walkers.step(delta, np.concatenate([others, self.traffic.bodies]), closed)
         for actor_id, walked in self._strides.items():
-            if actor_id in self._driven.held:
-                continue
             actor = self.actors[actor_id]
             speed = float(np.hypot(actor.velocity[0], actor.velocity[1]))
             self._strides[actor_id] = walked + speed * delta
+            if actor_id in self._carried:
+                continue
             actor.transform.x += float(actor.velocity[0]) * delta
             actor.transform.y += float(actor.velocity[1]) * delta
-            self._settle(actor, delta, STEP)
+            if actor_id not in self._driven.held:
+                self._settle(actor, delta, STEP)
             if speed > 0.1:
                 actor.transform.yaw = float(np.degrees(np.arctan2(actor.velocity[1], actor.velocity[0])))
         for actor_id in [ident for ident in self._falls if ident not in self._strides]:

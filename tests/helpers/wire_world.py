@@ -169,7 +169,7 @@ class OneRoad:
     def set_light(self, actor_id: int, state: str) -> None:
         self.light_of[actor_id].state = state
 
-    def walk(self, actor_id: int, direction: tuple[float, float, float], speed: float) -> None:
+    def walk(self, actor_id: int, direction: tuple[float, float, float], speed: float, carried: bool = False) -> None:
         self.actors[actor_id].velocity = np.array(direction) * speed
 
     def tick(self, delta: float) -> None:

@@ -51,6 +51,9 @@ def test_actors_stay_where_they_are_put_and_fall_when_nothing_holds_them(town: T
 high, low = spawn(car, 0, z=10.0), spawn(car, 30, z=0.2)
 held, light, hidden = spawn(car, 60, z=5.0), spawn(car, 90, z=5.0), spawn(car, 120)
 prop, walker = spawn("static.prop.box01", 150, z=4.0), spawn("walker.pedestrian.0001", 160, 20, z=6.0)
+led = spawn("walker.pedestrian.0002", 180, 20, z=1.0)  # as an AI controller leaves it behind
+led.set_simulate_physics(False)
+led.apply_control(carla.WalkerControl(V(1, 0, 0), 2.0))
 held.set_simulate_physics(False)
 light.set_enable_gravity(False)
 hidden.set_simulate_physics(False)
@@ -74,6 +77,9 @@ near(hidden.get_location().z, -200.0)
 walker.apply_control(carla.WalkerControl(V(1, 0, 0), 10.0, False))
 ticks(20)
 near(walker.get_velocity().x, 10.0)
+# ... also those without physics, at the height at which they are.
+assert led.get_location().x > 186.0
+near(led.get_location().z, 1.0)
 # Lamps have places of their own.
 lamp = low.get_component_world_transform("front-blinker-r-1")
 there = low.get_transform().transform(low.get_component_relative_transform("front-blinker-r-1").location)
@@ -88,7 +94,7 @@ ticks(20)
 assert hidden.get_location().z < -203.0, "what is below the ground falls on"
 for actor in world.get_actors().filter("vehicle.*"):
     actor.destroy()
-walker.destroy(), prop.destroy()
+walker.destroy(), led.destroy(), prop.destroy()
 world.tick()
 """,
         timeout=90.0,
@@ -140,6 +146,13 @@ for each in (once, stuck):
 ticks(20)
 assert once.get_control().throttle == 0.0 and stuck.get_control().throttle == 1.0
 assert once.get_velocity().x < 0.5 < 3.0 < stuck.get_velocity().x
+# An Ackermann target is reached with the acceleration that was asked for.
+once.set_target_velocity(V(0, 0, 0))
+once.apply_ackermann_control(carla.VehicleAckermannControl(speed=5.0, acceleration=2.0))
+ticks(20)
+near(once.get_velocity().x, 1.9, 0.3)
+ticks(60)
+near(once.get_velocity().x, 5.0, 0.2)
 for actor in world.get_actors().filter("vehicle.*"):
     actor.destroy()
 """,
