@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -241,6 +242,43 @@ walker.destroy()
 """,
         timeout=120.0,
     )
+
+
+def test_recordings_are_told_of_in_the_words_of_carlas_server(
+    town: TownServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """ScenarioRunner's metrics take them apart at these very places."""
+    with tempfile.TemporaryDirectory() as cache:
+        monkeypatch.setenv("XDG_CACHE_HOME", cache)
+        run_client(
+            town.port,
+            OPEN
+            + """
+import re
+client.start_recorder("any/where/drive.log", True)
+world.tick()
+hero = spawn(car, 10, -20, role_name="hero", yaw=30)
+hero.set_target_velocity(V(5, 0, 0))
+ticks(3)
+client.stop_recorder()
+there = hero.get_transform()
+told = client.show_recorder_file_info("drive.log", True)
+head, *frames, foot = told.split("Frame")
+assert head.splitlines() == ["Version: 1", "Map: " + world.get_map().name.split("/")[-1], head.splitlines()[2], ""]
+count, duration = foot.splitlines()
+assert int(count[3:]) == len(frames) == 5 and abs(float(duration[10:-8]) - 0.2) < 1e-6, foot
+numbers = r"\\(([-\\d.e]+), ([-\\d.e]+), ([-\\d.e]+)\\)"
+[made] = re.findall(rf"^ Create {hero.id}: vehicle.tesla.model3 \\(1\\) at {numbers}$", told, re.M)
+assert abs(float(made[0]) - 1000.0) < 100.0 and "\\n  role_name = hero\\n" in told
+row = re.findall(rf"^  Id: {hero.id} Location: {numbers} Rotation: {numbers}$", frames[-1], re.M)[0]
+near(float(row[0]) / 100.0, there.location.x, 0.01)
+near(float(row[5]), there.rotation.yaw, 0.01)
+row = re.findall(rf"^  Id: {hero.id} linear_velocity: {numbers} angular_velocity: {numbers}$", frames[-1], re.M)[0]
+assert 1.0 < float(row[0]) < 6.0
+hero.destroy()
+""",
+            timeout=90.0,
+        )
 
 
 def test_a_camera_gives_its_g_buffer(town: TownServer) -> None:
