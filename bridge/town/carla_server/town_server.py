@@ -155,7 +155,7 @@ class TownServer:
         self.recorder = Recorder(world)
         self.episode += 1
         threading.Thread(target=self._prepare, args=(world, self.static_scene), name="preparing", daemon=True).start()
-        self._publish_snapshot(world.delta)
+        self._publish_snapshot(world.delta, structs.MAP_CHANGED)  # others than who loaded it learn of it by this
 
     @staticmethod
     def _prepare(world: World, scene: StaticScene) -> None:
@@ -207,14 +207,14 @@ class TownServer:
         self.streams.settle(call.connection)
         self.tick(lambda frame: call.answer(wrap(frame)))
 
-    def _publish_snapshot(self, delta: float) -> None:
+    def _publish_snapshot(self, delta: float, state: int = 0) -> None:
         world = self.world
         header = structs.sensor_header(structs.WORLD_OBSERVER, world.frame, world.time, structs.Transform())
         records = bytes(self.actor_states.records())
         about = (self.episode, time.time(), delta, 0, 0, 0)
-        first, state = (structs.EPISODE_HEADER.pack(*about, bits) for bits in (structs.MAP_CHANGED, 0))
+        first, now = (structs.EPISODE_HEADER.pack(*about, bits) for bits in (structs.MAP_CHANGED, state))
         self.streams.welcome(self.snapshots, (header, first, records))
-        self.streams.publish(self.snapshots, (header, state, records))
+        self.streams.publish(self.snapshots, (header, now, records))
 
     def _dispatch(self, call: Call) -> Any:
         self._called = time.monotonic()
