@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -189,11 +190,14 @@ class Sensing:
 
     def publish_images(self) -> None:
         """Begin to draw the pictures that are due; each is sent when it is drawn."""
+        shots = []
         for ident, sensor in self._due("sensor.camera."):
             with self._surviving(f"camera {ident}"):
                 actor, exposure = self.world.actors[ident], self.world.exposure(ident, rgb=sensor.eye is not None)
                 header, pose = self._header(sensor, actor), actor.transform.matrix()
-                self._beside.append(self._painter.submit(self._send, sensor, header, pose, self.world.time, exposure))
+                shots.append(partial(self._send, sensor, header, pose, self.world.time, exposure))
+        if shots:
+            self._beside.append(self._painter.submit(_each, shots))
 
     def _send(
         self, sensor: Sensor, header: bytes, pose: np.ndarray, now: float, exposure: Callable[[], Planes]
@@ -239,3 +243,8 @@ class Sensing:
     def _header(self, sensor: Sensor, actor: Actor) -> bytes:
         kind = structs.SENSOR_TYPES[sensor.kind]
         return structs.sensor_header(kind, self.world.frame, self.world.time, actor.transform)
+
+
+def _each(jobs: Sequence[Callable[[], None]]) -> None:
+    for job in jobs:
+        job()
