@@ -140,6 +140,7 @@ def test_a_slow_machine_takes_longer_steps_not_slow_motion(town: TownServer) -> 
     )
 
 
+@pytest.mark.alone
 def test_five_cameras_of_one_frame(town: TownServer) -> None:
     out = run_client(
         town.port,
