@@ -164,7 +164,17 @@ def _play(
     with town("--town", str(maps / "Town01.xodr"), str(maps)) as port:
         hero = [sys.executable, str(ROOT / "docs" / "hero.py"), "--port", str(port), *manner]
         with subprocess.Popen(hero, env={**os.environ, "PYTHONPATH": str(ROOT)}, stderr=subprocess.DEVNULL) as driver:
-            command = [python, "scenario_runner.py", "--port", str(port), "--output", "--sync", *given]
+            command = [
+                python,
+                "scenario_runner.py",
+                "--port",
+                str(port),
+                "--timeout",
+                "60",
+                "--output",
+                "--sync",
+                *given,
+            ]
             code, out = run(command, folder, seconds, SCENARIO_RUNNER_ROOT=str(folder), PYTHONPATH=roots)
             driver.terminate()
     verdict = re.search(r"GLOBAL RESULT\W*([A-Z]+)", out)
