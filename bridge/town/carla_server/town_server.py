@@ -211,7 +211,7 @@ class TownServer:
         world = self.world
         header = structs.sensor_header(structs.WORLD_OBSERVER, world.frame, world.time, structs.Transform())
         records = bytes(self.actor_states.records())
-        about = (self.episode, time.time(), delta, 0, 0, 0)
+        about = (self.episode, time.monotonic(), delta, 0, 0, 0)
         first, now = (structs.EPISODE_HEADER.pack(*about, bits) for bits in (structs.MAP_CHANGED, state))
         self.streams.welcome(self.snapshots, (header, first, records))
         self.streams.publish(self.snapshots, (header, now, records))
