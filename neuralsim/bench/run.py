@@ -22,7 +22,7 @@ from neuralsim.zoo import ModelError
 
 from . import budget, compare, docs, link, machine, roofline, self_test, tables, trace
 from .measure import Job
-from .options import NO_DISPLAY, BenchOptions, Cell, PeersOptions, everything
+from .options import NO_BROWSER, NO_DISPLAY, BenchOptions, Cell, PeersOptions, browser, everything
 from .report_html import page
 from .results import summarise
 
@@ -305,3 +305,5 @@ def _check_display(options: BenchOptions) -> None:
 
         if not display_available():
             raise BenchError(f"no display: {NO_DISPLAY}")
+    if "drive" in options.parts and "browser" in options.loops and not browser():
+        raise BenchError(NO_BROWSER)

@@ -42,6 +42,11 @@ class Controls:
         self._sent = Control(sequence=0)
         self._at = 0.0
 
+    @property
+    def sequence(self) -> int:
+        """Number of the newest control that was sent, 0 for none."""
+        return self._sent.sequence
+
     def send(self, wanted: Control, endpoint: str) -> None:
         """Send ``wanted`` to ``endpoint`` if it is new or the last one has grown old; "" = not there yet."""
         now = time.monotonic()
