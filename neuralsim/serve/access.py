@@ -6,13 +6,14 @@ import contextlib
 import hashlib
 import hmac
 import os
+import re
 import secrets
 from enum import Enum
 from pathlib import Path
 from urllib.parse import urlsplit
 
 _BYTES = 24  # of a token: too many to be guessed
-_LEAST = 16  # characters of one that somebody wrote by hand
+_TOKEN = re.compile(r"[A-Za-z0-9_.~-]{16,}", re.ASCII)  # what stands in a link as it is
 _MOST = 1024  # bytes of its file
 _LOCAL = {"localhost", "127.0.0.1", "::1"}
 #: What every answer says: nothing is loaded from elsewhere, nobody frames the page, nothing tells where it was opened.
@@ -66,8 +67,8 @@ class Tokens:
             raise ValueError(f"{file}: others may read this token; chmod 600 {file}")
         with file.open("rb") as read:
             token = read.read(_MOST).decode("ascii", "replace").strip()
-        if len(token) < _LEAST or not token.isprintable() or "\ufffd" in token or " " in token:
-            raise ValueError(f"{file}: a token is a word of {_LEAST} ASCII characters or more; remove it for a new one")
+        if not _TOKEN.fullmatch(token):
+            raise ValueError(f"{file}: a token is a word of 16 or more letters, digits, -_.~; remove it for a new one")
         return cls(token)
 
 

@@ -32,7 +32,9 @@ class Offer(PageMessage, tag="offer"):
 
 
 class Fallback(PageMessage, tag="fallback"):
-    """The page wants pictures over this WebSocket."""
+    """The page wants pictures over this WebSocket, until WebRTC works; or since it does no longer."""
+
+    lost: bool = False
 
 
 class Driving(PageMessage, tag="drive"):

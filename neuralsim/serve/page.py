@@ -22,18 +22,22 @@ _PICTURE = struct.Struct("<III")  # numbers of a picture over the WebSocket: its
 
 
 class Page:
-    """``heard`` gets what it says over its data channel, ``lost`` the stream of which it needs a key frame."""
+    """``heard`` gets what it says over its data channel, ``lost`` the stream of which it needs a key frame.
+
+    ``address`` is that of its machine.
+    """
 
     def __init__(
         self,
         name: str,
         role: Role,
         socket: web.WebSocketResponse,
+        address: str,
         heard: Callable[[messages.Message], None],
         lost: Callable[[str], None],
     ) -> None:
         self.name, self.role = name, role
-        self._socket, self._heard, self._lost = socket, heard, lost
+        self._socket, self._address, self._heard, self._lost = socket, address, heard, lost
         self._peer: Peer | None = None
         self._falls_back = False  # pictures come over the WebSocket while there is no WebRTC
         self._unseen: list[int] = []  # pictures on their way over the WebSocket
@@ -87,7 +91,7 @@ class Page:
         await self._end_peer()
         peer = self._peer = Peer(self._hear, lambda: self._say(t="failed"), lambda: self._lost(peer.mime))
         try:
-            sdp = await peer.answer(offer, mimes)
+            sdp = await peer.answer(offer, mimes, self._address)
         except PeerError as error:
             await self._end_peer()
             self._say(t="failed", why=str(error))
@@ -95,8 +99,10 @@ class Page:
         self._say(t="answer", sdp=sdp)
         return peer.mime
 
-    def fall_back(self) -> None:
-        """Pictures over the WebSocket until WebRTC works, if ever."""
+    async def fall_back(self, lost: bool) -> None:
+        """Pictures over the WebSocket until WebRTC works, if ever; ``lost``: it does no longer."""
+        if lost:
+            await self._end_peer()
         self._unseen.clear()
         self._falls_back = True
 

@@ -16,6 +16,7 @@ from neuralsim.serve.encoding import Encoded
 
 _WAITING = 6  # packets that a track holds; what is older than that is no use to a driver
 _BUFFERED = 64 * 1024  # bytes on their way over the data channel from which on the HUD waits
+_HIDDEN = re.compile(r"\b[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}\.local\b", re.IGNORECASE)
 _CODEC = re.compile(r"^m=video \S+ \S+ (\d+).*?^a=rtpmap:\1 (\w+)/", re.MULTILINE | re.DOTALL)
 
 
@@ -80,17 +81,19 @@ class Peer:
         """Whether the data channel can be used."""
         return self._channel is not None and bool(self._channel.readyState == "open")
 
-    async def answer(self, offer: str, mimes: list[str]) -> str:
+    async def answer(self, offer: str, mimes: list[str], address: str) -> str:
         """The answer to ``offer`` (SDP both), with the first of ``mimes`` that the page can show.
 
-        :class:`PeerError` for an offer that is none, or of a page that can show none of them.
+        ``address`` is where the page's WebSocket comes from. Browsers hide their addresses behind names that multicast
+        DNS may tell, in a second or never; that one is known. :class:`PeerError` for an offer that is none, or of a
+        page that can show none of them.
         """
         connection = self._connection
         video = connection.addTransceiver(self.track, direction="sendonly")
         known = RTCRtpSender.getCapabilities("video").codecs
         video.setCodecPreferences([each for mime in mimes for each in known if each.mimeType == mime])
         try:
-            await connection.setRemoteDescription(RTCSessionDescription(offer, "offer"))
+            await connection.setRemoteDescription(RTCSessionDescription(_HIDDEN.sub(address, offer), "offer"))
             if len(connection.getTransceivers()) != 1 or connection.sctp is None:
                 raise PeerError("an offer has one video and a data channel")
             await connection.setLocalDescription(await connection.createAnswer())

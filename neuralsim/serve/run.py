@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-import os
-import sys
-import threading
-
 from neuralsim.base.failure import fail
 from neuralsim.serve.access import Tokens
 from neuralsim.serve.drive import BrowserDrive
 from neuralsim.serve.options import ServeOptions
-from neuralsim.session.loop import EXPECTED
+from neuralsim.session.loop import EXPECTED, ended
 from neuralsim.window import settings
 
 
@@ -22,9 +18,4 @@ def run(options: ServeOptions) -> int:
         code = 0
     except (*EXPECTED, ValueError) as error:
         code = fail(error)
-    if any(thread.name == "model" for thread in threading.enumerate()):
-        # A compiler that is still at work cannot be cancelled, and must not see the interpreter go away under it.
-        sys.stdout.flush()
-        sys.stderr.flush()
-        os._exit(code)
-    return code
+    return ended(code)

@@ -9,6 +9,7 @@ import asyncio
 import contextlib
 import logging
 import queue
+import socket
 import ssl
 import threading
 from collections.abc import Callable
@@ -85,7 +86,8 @@ class PageServer:
         self._thread.start()
         port = self._opened.result()
         options, tls = self._options, self._options.cert is not None
-        host = f"[{options.host}]" if ":" in options.host else options.host
+        everywhere = options.host in ("0.0.0.0", "::")  # an address that nobody can open
+        host = socket.gethostname() if everywhere else f"[{options.host}]" if ":" in options.host else options.host
         page = f"{'https' if tls else 'http'}://{host}:{port}/"
         return [f"to drive: {page}#{self._tokens.drive}", f"to watch: {page}#{self._tokens.watch}"]
 
@@ -216,20 +218,20 @@ class PageServer:
             raise web.HTTPForbidden
         if self._strangers >= _STRANGERS:
             raise web.HTTPServiceUnavailable
-        socket = web.WebSocketResponse(heartbeat=_SILENT, max_msg_size=messages.MOST, compress=False)
+        connection = web.WebSocketResponse(heartbeat=_SILENT, max_msg_size=messages.MOST, compress=False)
         self._strangers += 1
         try:
-            await socket.prepare(request)
-            role = await self._greeted(socket)
+            await connection.prepare(request)
+            role = await self._greeted(connection)
         finally:
             self._strangers -= 1
         if role is None:
-            await socket.close(code=_REFUSED, message=b"the token is not this server's")
+            await connection.close(code=_REFUSED, message=b"the token is not this server's")
         elif len(self._pages) >= MOST_PAGES:
-            await socket.close(code=_FULL, message=b"too many pages are open")
+            await connection.close(code=_FULL, message=b"too many pages are open")
         else:
-            await self._converse(socket, role)
-        return socket
+            await self._converse(connection, role, request.remote or "127.0.0.1")
+        return connection
 
     async def _greeted(self, socket: web.WebSocketResponse) -> Role | None:
         """What the other side may do, None for one that does not say so in time."""
@@ -240,10 +242,10 @@ class PageServer:
             return None
         return self._tokens.role(hello.token) if isinstance(hello, messages.Hello) else None
 
-    async def _converse(self, socket: web.WebSocketResponse, role: Role) -> None:
+    async def _converse(self, socket: web.WebSocketResponse, role: Role, address: str) -> None:
         self._numbered += 1
         name = f"page {self._numbered}"
-        page = Page(name, role, socket, lambda message: self._hear(page, message), self._request_key)
+        page = Page(name, role, socket, address, lambda message: self._hear(page, message), self._request_key)
         self._pages[name] = page
         page.tell(msgspec.json.encode(_welcome(name, role)).decode())
         self._happened(name, Arrived(role))
@@ -269,7 +271,7 @@ class PageServer:
             if mime:
                 self._begin(mime)
         elif isinstance(message, messages.Fallback):
-            page.fall_back()
+            await page.fall_back(message.lost)
             self._begin(JPEG)
         elif isinstance(message, messages.KeyFrame):
             self._request_key(page.stream)

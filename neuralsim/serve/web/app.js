@@ -16,7 +16,7 @@ const FIRST = [[["W", "S"], "throttle, brake"], [["A", "D"], "steer"], [["P"], "
 let me = { page: "", role: "", help: [] }, status = {}, reported = performance.now(), reportedSeen = [0, 0];
 let asleep = 0;
 
-const connection = new Connection(decodeURIComponent(location.hash.slice(1)), wishes.get("transport") ?? "", {
+const connection = new Connection(location.hash.slice(1), wishes.get("transport") ?? "", {
   opened() { controls.begin(); },
   lost(words, refused) {
     me = { ...me, page: "" };
@@ -24,6 +24,7 @@ const connection = new Connection(decodeURIComponent(location.hash.slice(1)), wi
   },
   message(message) { (heard[message.t] ?? (() => {}))(message); },
   stream(stream) { video.srcObject = stream; },
+  expects() { return status.driving && !document.hidden; },
   picture(bitmap, stamp) {
     sized(bitmap.width, bitmap.height, 0);
     if (canvas.width !== bitmap.width || canvas.height !== bitmap.height) Object.assign(canvas, { width: bitmap.width, height: bitmap.height });
@@ -86,7 +87,7 @@ function say(words, refused = false) {
 byId("ask").addEventListener("submit", (event) => {
   event.preventDefault();
   connection.token = byId("token").value.trim();
-  history.replaceState(null, "", `#${encodeURIComponent(connection.token)}`);
+  history.replaceState(null, "", `#${connection.token}`);
   say("Connecting");
   connection.connect();
 });

@@ -1,15 +1,19 @@
 // One WebSocket for what must not be lost; WebRTC for pictures, HUD and controls, or, where that does not come
 // through, the WebSocket for them too. It begins anew by itself.
 
-const PATIENCE = 1000;  // ms after which pictures come over the WebSocket, until WebRTC works, if ever
+const PATIENCE = 400;  // ms after which pictures come over the WebSocket, until WebRTC works, if ever
+const STALLED = 5;      // looks, half a second apart, without a new picture by WebRTC, after which it counts as lost
+const RETRY = 30000;    // ms until it is tried again
 const SILENT = 4000;    // ms without a picture or a word after which the connection counts as lost
 const AGAIN = [250, 500, 1000, 2000];  // ms before another attempt
 const REFUSED = 4401, FULL = 4429;
 
 export class Connection {
-  // `on`: opened(), lost(words, refused), message(object), picture(bitmap, numbers), stream(MediaStream)
+  // `on`: opened(), lost(words, refused), message(object), picture(bitmap, numbers), stream(MediaStream), expects():
+  // whether there should be pictures
   constructor(token, transport, on) {
     Object.assign(this, { token, forced: transport, on, transport: "", attempts: 0, open: false });
+    this.stalled = 0;    // looks without a new picture
     this.video = null;   // what the browser said of the video last
     this.buffered = 0;   // ms from a picture's first packet until it is decoded, lately
     setInterval(() => { this.look(); this.care(); }, 500);
@@ -36,8 +40,7 @@ export class Connection {
   }
 
   end() {
-    clearTimeout(this.timer);
-    clearTimeout(this.patience);
+    for (const timer of [this.timer, this.patience, this.retry]) clearTimeout(timer);
     this.open = false;
     this.transport = "";
     this.endPeer();
@@ -87,8 +90,7 @@ export class Connection {
     } else if (message.t === "answer") {
       this.peer?.setRemoteDescription({ type: "answer", sdp: message.sdp }).catch(() => this.fallBack());
     } else if (message.t === "failed") {
-      this.endPeer();
-      this.fallBack();
+      this.fallBack(true);
     } else {
       this.on.message(message);
     }
@@ -102,6 +104,8 @@ export class Connection {
     if (!video || peer !== this.peer) return;
     const before = this.video ?? {};
     this.video = video;
+    this.stalled = video.framesDecoded === before.framesDecoded && this.on.expects() ? this.stalled + 1 : 0;
+    if (this.stalled >= STALLED) { this.fallBack(true); return; }
     if (video.pliCount > (before.pliCount ?? 0)) this.say({ t: "keyframe" });
     const decoded = video.framesDecoded - (before.framesDecoded ?? 0);
     if (decoded > 0) this.buffered = 1000 * (video.totalProcessingDelay - (before.totalProcessingDelay ?? 0)) / decoded;
@@ -110,6 +114,7 @@ export class Connection {
   async offer() {
     const peer = this.peer = new RTCPeerConnection({ iceServers: [], bundlePolicy: "max-bundle" });
     this.video = null;
+    this.stalled = 0;
     const video = peer.addTransceiver("video", { direction: "recvonly" });
     if ("jitterBufferTarget" in video.receiver) video.receiver.jitterBufferTarget = 0;
     if ("playoutDelayHint" in video.receiver) video.receiver.playoutDelayHint = 0;
@@ -118,7 +123,7 @@ export class Connection {
     peer.ontrack = (event) => this.on.stream(event.streams[0] ?? new MediaStream([event.track]));
     peer.onconnectionstatechange = () => {
       if (peer.connectionState === "connected") { clearTimeout(this.patience); this.transport = "webrtc"; }
-      if (peer.connectionState === "failed") { this.endPeer(); this.fallBack(); }
+      if (peer.connectionState === "failed") this.fallBack(true);
     };
     this.patience = setTimeout(() => this.fallBack(), PATIENCE);
     await peer.setLocalDescription();
@@ -126,10 +131,15 @@ export class Connection {
     if (this.peer === peer) this.say({ t: "offer", sdp: peer.localDescription.sdp });
   }
 
-  fallBack() {
+  // `lost`: there is no hope left for the WebRTC that there was; later there may be.
+  fallBack(lost = false) {
     clearTimeout(this.patience);
     this.transport = "websocket";
-    this.say({ t: "fallback" });
+    this.say({ t: "fallback", lost });
+    if (!lost) return;
+    this.endPeer();
+    clearTimeout(this.retry);
+    this.retry = setTimeout(() => this.open && this.transport === "websocket" && this.offer().catch(() => {}), RETRY);
   }
 
   async picture(data) {

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import stat
+import sys
 from pathlib import Path
 
 import pytest
 
+from neuralsim.cli import main
 from neuralsim.serve.access import Role, Tokens, is_own_host, is_own_page
 from neuralsim.serve.options import ServeOptions
 
@@ -29,7 +31,7 @@ def test_tokens_let_drive_or_watch_or_nothing():
         assert tokens.role(wrong) is None
 
 
-@pytest.mark.parametrize("text", [b"short", b"two words of sixteen", b"\xff" * 40, b""])
+@pytest.mark.parametrize("text", [b"short", b"two words of sixteen", b"a#b%c&d" * 4, b"\xff" * 40, b""])
 def test_a_file_that_holds_no_token_is_one_line(tmp_path: Path, text: bytes):
     file = tmp_path / "token"
     file.write_bytes(text)
@@ -86,3 +88,20 @@ def test_other_machines_need_a_certificate():
         assert ServeOptions(host=host).is_local
         ServeOptions(host=host).check()
     assert not ServeOptions(host="my-machine").is_local
+
+
+@pytest.mark.parametrize("package", ["aiohttp", "aiortc"])
+def test_a_package_that_is_missing_is_one_line(
+    package: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    for name in [name for name in sys.modules if name.startswith("neuralsim.serve")]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, package, None)
+    assert main(["serve"]) == 1
+    assert capsys.readouterr().err == f'neuralsim: {package} is missing: pip install "neuralsim[serve]"\n'
+
+
+def test_options_of_a_drive_without_a_window_are_none_of_a_page(capsys: pytest.CaptureFixture[str]):
+    assert main(["serve", "--headless"]) == 2
+    assert main(["serve", "--host", "0.0.0.0"]) == 2
+    assert "--cert and --key" in capsys.readouterr().err
