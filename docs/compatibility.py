@@ -33,6 +33,7 @@ EMPTY = ("--vehicles", "0", "--walkers", "0")  # as CARLA's server begins
 ARGUMENTS = {
     "generate_traffic.py": "-n 10 -w 5",
     "start_recording.py": "-n 5 -t 3 -f test1.rec",
+    "start_replaying.py": "-f test1.rec",
     "lidar_to_camera.py": "-f 5",
     "no_rendering_mode.py": "--no-rendering",
     "config.py": "--list",
