@@ -113,7 +113,7 @@ COMMANDS: dict[str, Command] = {
     "town": Command(
         "the embedded town alone, a CARLA 0.9.16-compatible server",
         "bridge.town.carla_server.options:TownOptions",
-        "bridge.town.carla_server.server:run",
+        "bridge.town.carla_server.process:run",
     ),
     "bridge": Command(
         "the bridge alone, on the simulator's machine",

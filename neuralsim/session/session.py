@@ -218,7 +218,7 @@ class DriveSession(threading.Thread):
             name = f"Town {options.town}"
             self._step(name)
             wanted = town_options(options).to_json()
-            town = self.processes.start("town server", "bridge.town.carla_server.server", wanted)
+            town = self.processes.start("town server", "bridge.town.carla_server", wanted)
             ready = town.wait_ready(_TOWN_READY, cancelled, self._tell)
             if ready is None:
                 return ""
