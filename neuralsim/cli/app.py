@@ -32,6 +32,11 @@ COMMANDS: dict[str, Command] = {
         "neuralsim.session.options:DriveOptions",
         "neuralsim.cli.commands:drive",
     ),
+    "serve": Command(
+        "drive from a browser, on this machine or another one",
+        "neuralsim.serve.options:ServeOptions",
+        "neuralsim.serve.run:run",
+    ),
     "record": Command(
         "record scenarios: every frame once, in lock-step",
         "neuralsim.datagen.options:RecordOptions",
