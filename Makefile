@@ -73,9 +73,9 @@ $(VENV)/.drive: requirements.txt requirements/drive.txt pyproject.toml | $(BIN)/
 	$(PIP) --no-deps --editable .
 	@touch $@
 
-$(VENV)/.dev: $(VENV)/.drive $(addprefix requirements/,train.txt torch.txt dev.txt)
+$(VENV)/.dev: $(VENV)/.drive $(addprefix requirements/,train.txt gym.txt torch.txt dev.txt)
 	@$(FIRST_DRIVE) >$(VENV)/first_drive.log 2>&1 & \
-	  $(LOCKED) -r requirements/train.txt -r requirements/dev.txt && $(PIP) -r requirements/torch.txt && wait
+	  $(LOCKED) -r requirements/train.txt -r requirements/gym.txt -r requirements/dev.txt && $(PIP) -r requirements/torch.txt && wait
 	@touch $@
 
 $(VENV)/.docs: $(VENV)/.drive requirements/docs.txt

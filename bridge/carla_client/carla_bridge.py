@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import re
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -32,6 +31,7 @@ from bridge.carla_client.rig import OURS, CameraRig, SensorTimeout, matrix
 from bridge.carla_client.spawn_points import SpawnPoints
 from bridge.carla_client.sun import sun_at
 from bridge.carla_client.surroundings import Surroundings
+from bridge.carla_client.weather import weather_values
 from bridge.link.pacing import FramePacer
 from bridge.link.transport import ControlReceiver, FramePublisher, LinkError, control_endpoint
 from bridge.messages import Camera, Control, Ego, Frame
@@ -399,8 +399,7 @@ class CarlaBridge:
             self._world.set_weather(wanted)
         weather = self._world.get_weather()
         self._weather_name = name or next((n for n in WEATHERS if getattr(carla.WeatherParameters, n) == weather), "")
-        fields = (field for field in dir(weather) if re.match("[a-z]", field))
-        self._weather = {field: float(getattr(weather, field)) for field in fields}
+        self._weather = weather_values(weather)
 
     def _weather_index(self) -> int:
         return WEATHERS.index(self._weather_name or "ClearNight")  # so that the next one is ClearNoon
@@ -409,6 +408,17 @@ class CarlaBridge:
     def over(self) -> bool:
         """Whether there was a scenario and it has ended."""
         return self._director is not None and self._director.over
+
+    @property
+    def map(self) -> carla.Map:
+        """The server's."""
+        return self._map
+
+    @property
+    def half(self) -> tuple[float, float]:
+        """Half length and width of the ego, m."""
+        extent = self._ego.bounding_box.extent
+        return extent.x, extent.y
 
     def hand_over(self) -> None:
         """Give control of a scenario's ego to the driver; the scenario then continues without an end."""

@@ -52,7 +52,10 @@ class World:
         ValueError: unknown town, or a file that is no drivable OpenDRIVE map.
     """
 
-    def __init__(self, town: str = "oldtown", seed: int = 0, vehicles: int = 20, walkers: int = 12) -> None:
+    def __init__(
+        self, town: str = "oldtown", seed: int = 0, vehicles: int = 20, walkers: int = 12, traffic: int | None = None
+    ) -> None:
+        """``seed``: of the scenery and, where ``traffic`` is None, of what moves; else that is its own."""
         self.seed = seed
         self.land = land_of(town, seed)
         self.name, self.opendrive = self.land.name, self.land.opendrive
@@ -63,7 +66,7 @@ class World:
         self.actors: dict[int, Actor] = {}
         self.light_of: dict[int, TrafficLight] = {}  # by actor id
         self._blueprints = blueprint_library.blueprints(list(templates().vehicles))
-        self._rng = np.random.default_rng([seed, 1])
+        self._rng = np.random.default_rng([seed if traffic is None else traffic, 1])
         self._next_id = 1
         self._strides: dict[int, float] = {}  # metres walked by walkers that a client moves
         self._falls: dict[int, float] = {}  # m/s upwards of walkers and props in the air

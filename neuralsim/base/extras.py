@@ -5,6 +5,7 @@ from __future__ import annotations
 #: Extra -> packages, by the names they are imported by, that only it brings.
 _ONLY = {
     "cluster": ("ray",),
+    "gym": ("gymnasium",),
     "tensorrt": ("cuda", "tensorrt"),
     "train": ("efficientnet_lite_pytorch", "safetensors", "tensorboard", "torch"),
 }

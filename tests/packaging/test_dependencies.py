@@ -32,6 +32,7 @@ ROOMS = {
     "neuralsim/training/configs": "",
     "neuralsim/training": "train",
     "neuralsim/models": "train",
+    "neuralsim/gym": "gym",
     "neuralsim": "drive",
 }
 #: Files that import, inside a function, what their room's extra does not have; the command that comes there says so.
@@ -126,7 +127,7 @@ def test_every_import_is_declared_by_the_extra_of_its_room() -> None:
 
 def test_everything_declared_is_imported() -> None:
     imported = set().union(*(distribution(package) for path in sources() for package in imports(path)))
-    extras = ("bridge", "drive", "train", "tensorrt", "cluster")
+    extras = ("bridge", "drive", "train", "gym", "tensorrt", "cluster")
     assert set().union(*map(declared, extras)) - imported - UNIMPORTED == set()
 
 
@@ -146,7 +147,7 @@ def lock(name: str) -> dict[str, list[tuple[str, Requirement, int]]]:
     return pins
 
 
-@pytest.mark.parametrize("extra", ["bridge", "drive", "train", "tensorrt", "cluster", "dev", "docs"])
+@pytest.mark.parametrize("extra", ["bridge", "drive", "train", "gym", "tensorrt", "cluster", "dev", "docs"])
 def test_a_lock_pins_what_its_extra_declares_within_the_ranges(extra: str) -> None:
     pins = lock(extra)
     on_top_of = {} if extra == "bridge" else lock("drive")
