@@ -16,8 +16,8 @@ EMPTY = {"vehicles": 0, "walkers": 0, "size": (128, 64), "fps": 10, "route_lengt
 
 
 def prepare(seen: np.ndarray) -> torch.Tensor:
-    """f32 (1, C, 32, 64) of u8 (64, 128, C): a plane for each class, or colours; every second pixel."""
-    planes = np.eye(29, dtype=np.float32)[seen[..., 0]] if seen.shape[2] == 1 else seen / np.float32(255.0)
+    """u8 (1, C, 32, 64) of u8 (64, 128, C): a plane for each class, or colours; every second pixel."""
+    planes = 255 * np.eye(29, dtype=np.uint8)[seen[..., 0]] if seen.shape[2] == 1 else seen
     return torch.from_numpy(planes).permute(2, 0, 1)[None, :, ::2, ::2]
 
 
@@ -30,7 +30,7 @@ def episode(env: gymnasium.Env, seed: int, policy: nn.Module | None = None) -> t
         pairs.append((prepare(observation), torch.tensor([[action[0]]])))
         push = 0.9 * push + 0.08 * random.standard_normal()
         with torch.no_grad():
-            action[0] = action[0] + push if policy is None else policy(pairs[-1][0]).item()
+            action[0] = action[0] + push if policy is None else policy(pairs[-1][0] / 255).item()
         observation, _, terminated, truncated, info = env.step(action)
         if terminated or truncated:
             return pairs, 1.0 if info["arrived"] else info["progress"]
@@ -48,7 +48,7 @@ def main(observed: str, episodes: int = 24, epochs: int = 12, tests: int = 16) -
     optimiser = torch.optim.Adam(policy.parameters(), 1e-3)
     for batch in (batch for _ in range(epochs) for batch in torch.randperm(len(seen)).split(64)):
         optimiser.zero_grad()
-        nn.functional.smooth_l1_loss(policy(seen[batch]), steer[batch], beta=0.1).backward()
+        nn.functional.smooth_l1_loss(policy(seen[batch] / 255), steer[batch], beta=0.1).backward()
         optimiser.step()
     done = np.array([episode(env, 1000 + seed, policy)[1] for seed in range(tests)])
     print(

@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 import importlib.util
+import json
+import threading
 from pathlib import Path
 from typing import Any
 
 import cv2
 import pytest
+
+from bridge.messages import Control
+from neuralsim import cli
+from neuralsim.models.warp import warp_source
 
 FOLDER = Path(__file__).resolve().parents[2] / "examples"
 EMPTY = {"town": "hamlet", "vehicles": 0, "walkers": 0}
@@ -39,6 +45,33 @@ def test_lane_following(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureF
     monkeypatch.setattr(module, "EMPTY", {**module.EMPTY, "town": "hamlet", "route_length": 20, "duration": 2})
     module.main("tags", episodes=1, epochs=1, tests=1)
     assert "tags: 20 steps; of 1 new routes" in capsys.readouterr().out
+
+
+def test_own_engine_is_driven_headless(tmp_path: Path) -> None:
+    endpoint, report = f"ipc://{tmp_path}/frames", tmp_path / "report.json"
+    engine = threading.Thread(target=example("own_engine").main, args=(endpoint, True), daemon=True)
+    engine.start()
+    drive = ("drive", "--connect", endpoint, "--headless", "--autopilot", "--model", "tags")
+    assert cli.main([*drive, "--frames", "20", "--report", str(report)]) == 0
+    engine.join(30.0)
+    assert not engine.is_alive()  # it was told to quit
+    assert json.loads(report.read_text(encoding="utf-8"))["frames"] == 20
+
+
+def test_own_engines_motion_leads_back_to_the_same_surfaces() -> None:
+    module = example("own_engine")
+    engine = module.Engine()
+    engine.control = Control(1, autopilot=True)
+    for _ in range(30):
+        before = engine.frame().planes
+        engine.step()
+    now = engine.frame().planes
+    rows, columns, inside = warp_source(now["motion"])
+    same = before["instance"][rows, columns] == now["instance"]
+    assert engine.speed > 4.0
+    assert same[inside].mean() > 0.98
+    moved = (before["instance"] == now["instance"])[now["instance"] > 0].mean()
+    assert same[inside & (now["instance"] > 0)].mean() > moved  # better than as if nothing had moved
 
 
 def test_paint_town(tmp_path: Path) -> None:
