@@ -78,6 +78,7 @@ class CarlaBridge:
     ) -> None:
         self.seed, self.delta = seed, 1.0 / fps
         self.scenario, self._director = scenario, director
+        self._directed = director is not None and director.drives_ego
         self.planes = tuple(planes)
         self.control = Control(0, autopilot=autopilot)
         self.sequence = 0
@@ -105,10 +106,8 @@ class CarlaBridge:
         self._remove_leftovers()
         self._map = self._world.get_map()
         self._spawn_points = SpawnPoints(self._map, self.seed)
-        if self._director is None:
-            self._ego = self._spawn_ego()
-        else:
-            self._ego = self._director.spawn(self._world, self._map)
+        directed = None if self._director is None else self._director.spawn(self._world, self._map)
+        self._ego = directed or self._spawn_ego()
         self._actors.append(self._ego)
         self._set_weather(weather)
         self._collisions = CollisionCounter(self._world, self._ego)
@@ -167,7 +166,7 @@ class CarlaBridge:
     def apply_control(self, control: Control) -> None:
         """Apply the driver's input: pedals with the next ``drive``; respawn, weather and the rgb plane at once."""
         old, self.control = self.control, control
-        if control.respawn > old.respawn and self._director is None:
+        if control.respawn > old.respawn and not self._directed:
             self.respawn()
         if control.weather > old.weather:
             self._set_weather(WEATHERS[(self._weather_index() + control.weather - old.weather) % len(WEATHERS)])
@@ -195,7 +194,7 @@ class CarlaBridge:
                 self._surroundings.bodies(), self._surroundings.halts(), self.delta,
             )  # fmt: skip
             self._pedals = carla.VehicleControl(pedals.throttle, pedals.steer, pedals.brake)
-            if self._autopilot.arrived and not self._navigator.active and self._director is None:
+            if self._autopilot.arrived and not self._navigator.active and not self._directed:
                 self.respawn()
                 self.notify("The road ends here: on from another place")
         else:
@@ -385,7 +384,7 @@ class CarlaBridge:
             self._hand_route_to_autopilot()
 
     def _hand_route_to_autopilot(self) -> None:
-        if self._director is None:
+        if not self._directed:
             self._autopilot.reset()
             self._autopilot.follow((point.way, point.x, point.y) for point in self._navigator.ahead)
 

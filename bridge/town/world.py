@@ -254,7 +254,7 @@ class World:
 
     def tick(self, delta: float) -> None:
         """One step of ``delta`` seconds of everything there is; a long one is taken in parts of ``LONGEST`` at most."""
-        self._stage.remember(self._poses())
+        self._stage.remember(self._poses(), self._driven.held)
         parts = max(1, math.ceil(delta / MAX_STEP - 1e-9))
         self._events = []
         for _ in range(parts):

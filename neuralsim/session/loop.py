@@ -13,6 +13,7 @@ from pathlib import Path
 from bridge.link.transport import ControlSender, LinkError, load_keys
 from bridge.messages import Control
 from bridge.process import presets
+from bridge.process.lifetime import BridgeError
 from bridge.size import Size
 from bridge.town.opendrive import probe
 from neuralsim.base import machine
@@ -263,4 +264,4 @@ def check_outputs(options: DriveOptions) -> None:
 
 
 #: What may go wrong without being a mistake of ours: one line says it.
-EXPECTED = (DriveError, ProcessError, LinkError, RecordingError, ModelError, RuntimeUnavailable, OSError)
+EXPECTED = (BridgeError, DriveError, ProcessError, LinkError, RecordingError, ModelError, RuntimeUnavailable, OSError)

@@ -42,6 +42,8 @@ SAME = 0.5  # s: touching the same thing again within is still the same collisio
 class Director:
     """One play of one scenario file. Raises ``ScenarioError``."""
 
+    drives_ego = True
+
     def __init__(self, path: str | Path) -> None:
         self.loaded: LoadedScenario = load(path)
         self.scenario = self.loaded.scenario

@@ -12,6 +12,7 @@ import cv2
 import pytest
 
 from bridge.messages import Control
+from bridge.sumo.network import network_of
 from neuralsim import cli
 from neuralsim.models.warp import warp_source
 
@@ -72,6 +73,12 @@ def test_own_engines_motion_leads_back_to_the_same_surfaces() -> None:
     assert same[inside].mean() > 0.98
     moved = (before["instance"] == now["instance"])[now["instance"] > 0].mean()
     assert same[inside & (now["instance"] > 0)].mean() > moved  # better than as if nothing had moved
+
+
+@pytest.mark.skipif(not importlib.util.find_spec("sumo"), reason="needs the extra sumo")
+def test_sumo_town(tmp_path: Path) -> None:
+    config = example("sumo_town").main(str(tmp_path / "town"))
+    assert network_of(config).stat().st_size > 10_000
 
 
 def test_paint_town(tmp_path: Path) -> None:
