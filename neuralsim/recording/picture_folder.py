@@ -228,7 +228,7 @@ def _write_seen(frame: Recorded, folder: Path, view: str, index: int) -> dict[st
     files = {}
     for name, picture in pictures.items():
         file = f"{view}{name}/{index:06d}.png"
-        _write_png(folder / file, picture)
+        write_png(folder / file, picture)
         files[f"{view}{name}"] = file
     return files
 
@@ -239,10 +239,10 @@ def _write_cityscapes(
     """The frame under the names of Cityscapes' folders; the picture and the train ids are links to the same files."""
     city = stem.split("_")[0]
     truth = folder / "cityscapes/gtFine/train" / city
-    _write_png(truth / f"{stem}_gtFine_labelIds.png", LABEL_IDS[tag])
+    write_png(truth / f"{stem}_gtFine_labelIds.png", LABEL_IDS[tag])
     _link(folder / files["trainId"], truth / f"{stem}_gtFine_labelTrainIds.png")
     if instance is not None:
-        _write_png(truth / f"{stem}_gtFine_instanceIds.png", instance_ids(tag, instance))
+        write_png(truth / f"{stem}_gtFine_instanceIds.png", instance_ids(tag, instance))
     shown = files.get("neural", files.get("rgb"))
     if shown is not None:
         _link(folder / shown, folder / "cityscapes/leftImg8bit/train" / city / f"{stem}_leftImg8bit.png")
@@ -257,7 +257,8 @@ def _link(source: Path, target: Path) -> None:
         shutil.copyfile(source, target)
 
 
-def _write_png(path: Path, picture: np.ndarray) -> None:
+def write_png(path: Path, picture: np.ndarray) -> None:
+    """Write u8 or u16 (H, W) or (H, W, 3), BGR, with its folder. Raises :class:`RecordingError` and ``OSError``."""
     path.parent.mkdir(parents=True, exist_ok=True)
     done, coded = cv2.imencode(".png", picture, _PNG)
     if not done:
