@@ -24,6 +24,7 @@ LEAST = {Channel.VEHICLE: 400, Channel.PERSON: 150, Channel.CYCLE: 150}  # px of
 _EVERY = 8  # frames from one that is compared to the next
 _RIDE = 5  # compared frames on one car
 NEAR = 40.0  # m, of a traffic light that is read
+_APPROACH = (10.0, 20.0, 30.0, 39.0)  # m before a traffic light, where it is read too
 _HEAD = 12  # px of its head at least: of what others hide nothing can be read
 _LIT, _PURE = 130, 60  # of 255: brightest channel of a lamp, and how far the least one is below
 
@@ -125,7 +126,7 @@ def content(
     Args:
         model: Name of a shipped model or a folder.
         runtime: As for ``neuralsim.runtimes.create``.
-        frames: That are compared, in all towns together.
+        frames: That are compared, in all towns together; and as many that look at traffic lights.
         seed: Of the towns' traffic.
         guide: One of ``neuralsim.guide.GUIDES``.
         towns: Names of maps.
@@ -136,6 +137,11 @@ def content(
     each = max(1, frames // len(towns))
     for place, name in enumerate(towns):
         town = TownDrive(seed=seed, town=name)
+        for frames_there in town.before_lights(_APPROACH, each):
+            renderer.reset()
+            for frame in frames_there:
+                painted = renderer.render(frame)
+            read_signals(frame.planes, painted, signals)
         seen = 0
         for index in range(each * _EVERY):
             if index % (_RIDE * _EVERY) == 0:

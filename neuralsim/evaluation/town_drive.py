@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import heapq
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
 from bridge.jitter import NONE, Jitter
 from bridge.messages import Frame
 from bridge.town.core.types import Transform
+from bridge.town.dynamics.lights import STATES, TrafficLight
 from bridge.town.frames import frame_of
 from bridge.town.opendrive.lane import Lane
 from bridge.town.world import World
@@ -57,6 +59,39 @@ class TownDrive:
         """Let time pass unseen."""
         for _ in range(ticks):
             self._world.tick(_DELTA)
+
+    def before_lights(self, distances: Sequence[float], most: int) -> Iterator[tuple[Frame, Frame]]:
+        """Two frames in a row, with the town's picture, on a lane so many metres before a traffic light, red, yellow
+        and green in turn; evenly chosen, ``most`` of all there are."""
+        world = self._world
+        views = [
+            (light, place, state)
+            for light in world.lights.all
+            for place in self._places_before(light, distances)
+            for state in STATES
+        ]
+        if not self._camera:
+            self.ride()
+        for index in np.unique(np.linspace(0, len(views) - 1, min(most, len(views))).astype(int)).tolist():
+            light, place, state = views[index]
+            world.lights.set(light, state)
+            world.set_transform(self._camera, place)
+            yield self.next(rgb=True), self.next(rgb=True)
+
+    def _places_before(self, light: TrafficLight, distances: Sequence[float]) -> list[Transform]:
+        head = np.mean(np.concatenate(list(light.bulbs.values())), 0)
+        found = []
+        for lane in light.lanes[:1]:
+            centre = self._world.network.lanes[lane].centre
+            away = np.hypot(*(centre[:-1, :2] - head[:2]).T)
+            along = centre[1:, :2] - centre[:-1, :2]
+            for distance in distances:
+                nearest = int(np.argmin(np.abs(away - distance)))
+                if abs(away[nearest] - distance) < 1.0 and along[nearest] @ (head[:2] - centre[nearest, :2]) > 0.0:
+                    x, y, z = centre[nearest].tolist()
+                    yaw = float(np.degrees(np.arctan2(along[nearest, 1], along[nearest, 0])))
+                    found.append(Transform(x, y, z + 1.45, 0.0, yaw))
+        return found
 
     def next(self, rgb: bool = False, shift: Jitter = NONE) -> Frame:
         """The frame after one more tick, with the town's own picture if asked; its planes are the caller's to keep.

@@ -7,8 +7,8 @@ import numpy as np
 
 from neuralsim.models.classes import CHANNELS, MOVERS, Channel
 
-#: How a class follows the simulator's picture: not at all; one colour by object; a colour by stretch of wall, and
-#: whichever sketch is stronger; a share of the sketch alone.
+#: How a class follows the simulator's picture: not at all; in each pixel's hue, at the brightness of its object; the
+#: same at the brightness of its stretch of wall; in its sketch alone.
 NONE, OBJECT, WALL, TEXTURE = 0, 1, 2, 3
 CELL = 16  # px, side of the cells whose mean colours are a wall's
 _IDS = 1 << 16
@@ -16,6 +16,7 @@ _GAIN = 4.5  # of the sketch, about the middle of those in training (``neuralsim
 #: Of 255: how bright the brightest channel of a lamp is at least, how far it is over the least one, and how much
 #: brighter the lamp is than its object in the sum of the three.
 _LAMP, _HUE, _BRIGHTER = 130, 70, 90.0
+_RELIEF = np.float32(1.35)  # of walls' sketches: those of a simulator are plainer than real fronts
 _STEPS = 1020  # of differences of luminance, -255..255 in halves
 _SKETCH = np.array(  # u8: sketch in 1..255, 128 = none, by halves of luminance above the tint
     [128 + round(127 * float(np.tanh(_GAIN * (step - _STEPS // 2) / 2.0 / 255.0))) for step in range(_STEPS + 1)],
@@ -184,10 +185,12 @@ def write(
             elif _shines(rgb[y, x, 0], rgb[y, x, 1], rgb[y, x, 2], (red + green + blue) / gain_):
                 for hue in range(3):
                     out[y, x, hue] = max(1, rgb[y, x, hue])
-            else:
-                out[y, x, 0] = max(1, min(255, int(red + np.float32(0.5))))
-                out[y, x, 1] = max(1, min(255, int(green + np.float32(0.5))))
-                out[y, x, 2] = max(1, min(255, int(blue + np.float32(0.5))))
+            else:  # as bright as the whole, each part in its own hue
+                tone = np.float32(0.299) * red + np.float32(0.587) * green + np.float32(0.114) * blue
+                grey = luma[y + 1, x + 1] / np.float32(256)
+                for hue in range(3):
+                    own = tone + gain_ * (rgb[y, x, hue] - grey)
+                    out[y, x, hue] = max(1, min(255, int(own + np.float32(0.5))))
             if (x | y) & 1:
                 out[y, x, 3] = 0
                 continue
@@ -197,6 +200,8 @@ def write(
                 total += rows * (luma[y + j, x] + 3 * luma[y + j, x + 1] + 3 * luma[y + j, x + 2] + luma[y + j, x + 3])
             tone = np.float32(0.299) * red + np.float32(0.587) * green + np.float32(0.114) * blue
             excess = np.float32(total) * (gain_ / np.float32(64 * 256)) - tone
+            if kind == WALL:
+                excess *= _RELIEF
             out[y, x, 3] = sketch_of_step[max(0, min(_STEPS, int(excess * np.float32(2.0) + np.float32(510.5))))]
 
 

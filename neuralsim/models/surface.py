@@ -190,12 +190,10 @@ class Surface(nn.Module):
 
     @staticmethod
     def _guided(label: Tensor, sketch: Tensor, guide: Tensor) -> Tensor:
-        """``sketch`` (1, H/2, W/2) and that of the ``guide``: on walls whichever is stronger, for a simulator's are
-        plainer than its surfaces' windows; of crowns a share of both; of everything else the guide's."""
+        """``sketch`` (1, H/2, W/2) and that of the ``guide``: of crowns a share of both, of everything else the
+        guide's."""
         theirs = (guide - 128.0) * (1.0 / 127.0)
-        crown = _CROWN * (sketch + theirs)
-        wall = torch.where(theirs.abs() > sketch.abs(), theirs, sketch)
-        follow = torch.where(label == Channel.BUILDING, wall, torch.where(label == Channel.VEGETATION, crown, theirs))
+        follow = torch.where(label == Channel.VEGETATION, _CROWN * (sketch + theirs), theirs)
         return torch.where(guide > 0.5, follow, sketch)
 
     @staticmethod

@@ -6,6 +6,7 @@ already answers.
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 from collections.abc import Callable
@@ -39,7 +40,8 @@ _TICK = 0.012  # seconds that a frame costs beside its painting where it gets in
 _HANDING = 0.001  # seconds between two paintings where a core is kept free for the rest
 MAX_RESTARTS, _RESTARTS_WITHIN = 5, 60.0  # of our own processes, within so many seconds
 _AGAIN = 0.5  # seconds between two attempts to reach a server
-_SILENCE = 10.0  # seconds without a frame that end the drive
+_SILENCE = 10.0  # seconds without a frame and without any work that end the drive
+_LONGEST_WORK = 90.0  # seconds without a frame that end it whatever its processes do
 _SAME_PLACE = 0.05  # m that a drive may be off the recording that it goes on from
 _FAST_FORWARD_FRAME_BUDGET = 0.2  # seconds that a frame may take which is played before the driver is handed the ego
 
@@ -256,7 +258,7 @@ class DriveSession(threading.Thread):
         return rate
 
     def _paint(self, subscriber: FrameSubscriber, renderer: NeuralRenderer | TagPainter) -> None:
-        heard = time.monotonic()
+        heard = worked = time.monotonic()
         warm, mount = False, ""
         while not self._ending.is_set():
             frame = subscriber.recv(0.1)
@@ -265,11 +267,13 @@ class DriveSession(threading.Thread):
                     self._ending.set()  # every frame has been painted
                     return
                 self.processes.check()
-                if self.paused or (not warm and self.processes.have_worked()):
+                if self.processes.have_worked():
+                    worked = time.monotonic()
+                if self.paused:
                     heard = time.monotonic()
-                elif time.monotonic() - heard > _SILENCE + _FAST_FORWARD_FRAME_BUDGET * (
-                    self.options.hand_over_at or 0
-                ) * (not warm):
+                patience = _SILENCE + _FAST_FORWARD_FRAME_BUDGET * (self.options.hand_over_at or 0) * (not warm)
+                idle_since = max(worked, heard)  # one that builds or compiles something is not hanging
+                if time.monotonic() > min(idle_since + patience, heard + _LONGEST_WORK if warm else math.inf):
                     raise DriveError(self._why_silent(subscriber))
                 continue
             if frame.sequence == self.options.hand_over_at and self.options.hand_over_place is not None:

@@ -15,13 +15,12 @@ from pathlib import Path
 
 import psutil
 import pytest
+from faults.processes import READY, ROOT, bridge, window
 from hostile.port import Caller, town
 
 from neuralsim.recording.export import examine
 
-ROOT = Path(__file__).resolve().parents[2]
 CYCLES = int(os.environ.get("FAULT_CYCLES", "2"))
-READY = 60.0  # s for a process to be ready on a machine that is busy
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(60 + 30 * CYCLES)]
 
@@ -30,24 +29,6 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(60 + 30 * CYCLES)]
 def port() -> Iterator[int]:
     with town("--vehicles", "0", "--walkers", "0") as (_, number):
         yield number
-
-
-def _bridge(port: int, folder: Path) -> subprocess.Popen[str]:
-    """A bridge that is ready."""
-    publish = f"ipc://{folder}/frames"
-    command = [sys.executable, "-m", "bridge.carla_bridge", "--carla", f"127.0.0.1:{port}", "--publish", publish]
-    process = subprocess.Popen(
-        [*command, "--size", "64x32", "--with-parent"],
-        cwd=ROOT,
-        env=os.environ | {"PYTHONPATH": str(ROOT)},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    assert process.stdout is not None
-    line = process.stdout.readline()
-    assert "bridge ready" in line, process.communicate()[1]
-    return process
 
 
 def _actors(port: int) -> list[str]:
@@ -59,13 +40,14 @@ def _actors(port: int) -> list[str]:
 
 
 def test_a_killed_bridge_leaves_nothing_that_the_next_does_not_remove(port: int, tmp_path: Path) -> None:
-    process = _bridge(port, tmp_path)
+    publish = f"ipc://{tmp_path}/frames"
+    process = bridge(port, publish)
     usual = sorted(_actors(port))
     assert len(usual) > 3, "a car, a sensor of collisions, cameras"
     for _ in range(CYCLES):
         process.kill()
         process.communicate()
-        process = _bridge(port, tmp_path)
+        process = bridge(port, publish)
         assert sorted(_actors(port)) == usual
     process.send_signal(signal.SIGTERM)
     process.communicate(timeout=READY)
@@ -74,38 +56,17 @@ def test_a_killed_bridge_leaves_nothing_that_the_next_does_not_remove(port: int,
 
 @pytest.mark.parametrize("which", [0, 1], ids=["town", "bridge"])
 def test_a_drive_in_a_window_starts_anew_what_was_killed(which: int, tmp_path: Path) -> None:
-    log = tmp_path / "log.jsonl"
-    command = [sys.executable, "-m", "neuralsim", "drive", "--autopilot", "--model", "tags", "--size", "64x32"]
-    options = ["--town", "hamlet", "--vehicles", "0", "--walkers", "0", "--log", str(log)]
-    environment = os.environ | {"PYTHONPATH": str(ROOT), "SDL_VIDEODRIVER": "dummy"}
-    drive = subprocess.Popen([*command, *options], cwd=tmp_path, env=environment, stderr=subprocess.PIPE, text=True)
-    try:
-        _wait_for_lines(log, 10, drive)
+    with window(tmp_path, "--town", "hamlet", "--vehicles", "0", "--walkers", "0") as drive:
+        drive.shows(10)
         for _ in range(min(CYCLES, 4)):  # more within a minute are too many, by rule
-            children = sorted(psutil.Process(drive.pid).children(), key=lambda child: child.create_time())
-            before = _lines(log)
+            children = sorted(psutil.Process(drive.process.pid).children(), key=lambda child: child.create_time())
             children[which].kill()
-            _wait_for_lines(log, before + 20, drive)
-            assert drive.poll() is None
-        children = psutil.Process(drive.pid).children()
-        drive.send_signal(signal.SIGTERM)
-        assert "Traceback" not in drive.communicate(timeout=READY)[1]
+            drive.shows(20)
+        children = psutil.Process(drive.process.pid).children()
+        drive.process.send_signal(signal.SIGTERM)
+        assert "Traceback" not in drive.process.communicate(timeout=READY)[1]
         gone, alive = psutil.wait_procs(children, 3.0)
         assert not alive, gone
-    finally:
-        drive.kill()
-
-
-def _lines(log: Path) -> int:
-    return log.read_bytes().count(b"\n") if log.exists() else 0
-
-
-def _wait_for_lines(log: Path, count: int, process: subprocess.Popen[str]) -> None:
-    until = time.monotonic() + READY
-    while _lines(log) < count:
-        assert time.monotonic() < until, f"{_lines(log)} of {count} frames"
-        assert process.poll() is None, process.communicate()[1]
-        time.sleep(0.05)
 
 
 def test_a_killed_recorder_leaves_a_recording_that_opens(tmp_path: Path) -> None:

@@ -205,7 +205,7 @@ class TownServer:
         world = self.world
         header = structs.sensor_header(structs.WORLD_OBSERVER, world.frame, world.time, structs.Transform())
         records = bytes(self.situation.records())
-        about = (self.episode, time.time(), delta, 0, 0, 0)
+        about = (self.episode, time.monotonic(), delta, 0, 0, 0)
         first, state = (structs.EPISODE_HEADER.pack(*about, bits) for bits in (structs.MAP_CHANGED, 0))
         self.streams.welcome(self.snapshots, (header, first, records))
         self.streams.publish(self.snapshots, (header, state, records))

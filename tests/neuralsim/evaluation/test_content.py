@@ -56,3 +56,5 @@ def test_with_the_picture_as_guide_cars_have_their_colours(monkeypatch: pytest.M
     assert guided["vehicle"]["objects"] == surface["vehicle"]["objects"] > 3
     assert guided["vehicle"]["chroma_difference"] < surface["vehicle"]["chroma_difference"]
     assert guided["vehicle"]["lightness_rank"] > max(0.5, surface["vehicle"]["lightness_rank"])
+    assert guided["traffic_lights"]["lit"] == surface["traffic_lights"]["lit"] > 30
+    assert guided["traffic_lights"]["read"] > max(0.9, surface["traffic_lights"]["read"])
