@@ -19,10 +19,9 @@ import numpy as np
 
 from bridge.messages import Camera, Frame, MovingObject
 from bridge.tags import MOVERS, Tag
-from neuralsim.base.failure import reason
 from neuralsim.recording.labels import CATEGORIES, SMALLEST, coco_annotations
 from neuralsim.recording.mcap_file import McapRecording, Recorded
-from neuralsim.recording.picture_folder import encode_depth, write_png
+from neuralsim.recording.picture_folder import data_set_errors, encode_depth, write_png
 from neuralsim.recording.reader import frame_of
 from neuralsim.recording.writer import RecordingError
 
@@ -55,7 +54,7 @@ def export_detection(
     """
     recording = McapRecording(source)
     count = 0
-    try:
+    with data_set_errors(source, folder, kind):
         writer = {"coco": _coco, "kitti": _kitti, "yolo": _yolo}[kind](folder)
         next(writer)
         for recorded in recording.frames():
@@ -64,10 +63,6 @@ def export_detection(
             count += 1
             progress(count)
         writer.close()
-    except OSError as error:
-        raise RecordingError(f"cannot write {kind} to {folder}: {reason(error)}") from None
-    except ValueError as error:  # what one frame holds does not go with another
-        raise RecordingError(f"{source}: cannot be made a data set: {reason(error)}") from None
     if recording.problem:
         missing(recording.problem)
     if not count:

@@ -10,11 +10,12 @@ loaders look for. ``coco.json``: boxes and masks. ``index.parquet``, ``index.jso
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -47,6 +48,17 @@ class _Written:
     size: tuple[int, int] = (0, 0)  # width, height
 
 
+@contextlib.contextmanager
+def data_set_errors(source: Path, folder: Path, what: str) -> Iterator[None]:
+    """What goes wrong while ``what`` is made of ``source`` in ``folder`` is a :class:`RecordingError`, one line."""
+    try:
+        yield
+    except OSError as error:
+        raise RecordingError(f"cannot write {what} to {folder}: {reason(error)}") from None
+    except ValueError as error:  # what one frame holds does not go with another
+        raise RecordingError(f"{source}: cannot be made a data set: {reason(error)}") from None
+
+
 def export_frames(
     source: Path,
     folder: Path,
@@ -61,7 +73,7 @@ def export_frames(
     recording = McapRecording(source)
     waiting = deque[tuple[Future[_Written], int]]()  # and bytes of the frame
     workers = os.cpu_count() or 1
-    try:
+    with data_set_errors(source, folder, "frames"):
         folder.mkdir(parents=True, exist_ok=True)
         with _Index(folder) as index, ThreadPoolExecutor(workers) as pool:
 
@@ -77,10 +89,6 @@ def export_frames(
                     settle()  # memory stays bounded however long the recording is
             while waiting:
                 settle()
-    except OSError as error:
-        raise RecordingError(f"cannot write frames to {folder}: {reason(error)}") from None
-    except ValueError as error:  # what one frame holds does not go with another
-        raise RecordingError(f"{source}: cannot be made a data set: {reason(error)}") from None
     if recording.problem:
         missing(recording.problem)
     if not index.frames:

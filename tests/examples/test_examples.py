@@ -41,6 +41,7 @@ def test_random_drive() -> None:
     assert module.main(steps=5, scenario=None, **small) == module.main(steps=5, scenario=None, **small)
 
 
+@pytest.mark.slow  # torch is imported for it
 def test_lane_following(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     module = example("lane_following")
     monkeypatch.setattr(module, "EMPTY", {**module.EMPTY, "town": "hamlet", "route_length": 20, "duration": 2})
