@@ -17,6 +17,7 @@ from typing import Any
 import carla
 import numpy as np
 
+from bridge.carla_client.lanes import until_lane_end
 from bridge.carla_client.spawn_points import ROAD_AHEAD
 
 STEP = 1.0  # m between points of the path
@@ -448,7 +449,7 @@ def _keeps_left(way: Any) -> bool:
 
 def _turned(way: carla.Waypoint) -> float:
     """Radians to the right by which the road from ``way`` to its end turns."""
-    end = (way.next_until_lane_end(2.0) or [way])[-1]
+    end = (until_lane_end(way, 2.0) or [way])[-1]
     return _wrap(radians(end.transform.rotation.yaw - way.transform.rotation.yaw))
 
 

@@ -6,6 +6,7 @@ from __future__ import annotations
 _ONLY = {
     "cluster": ("ray",),
     "gym": ("gymnasium",),
+    "serve": ("aiohttp", "aiortc"),
     "sumo": ("sumo", "traci"),
     "tensorrt": ("cuda", "tensorrt"),
     "train": ("efficientnet_lite_pytorch", "safetensors", "tensorboard", "torch"),

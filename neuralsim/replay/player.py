@@ -22,7 +22,7 @@ from neuralsim.renderer.remap import Remap, following
 from neuralsim.renderer.views import NAMES, View
 from neuralsim.session.options import TAGS
 from neuralsim.session.session import DriveError
-from neuralsim.window.hud import HudState
+from neuralsim.window.live import HudState
 
 from .hud import ReplayHud
 from .options import RECORDED, ReplayOptions

@@ -219,7 +219,7 @@ class DriveSession(threading.Thread):
             name = f"Town {options.town if options.sumo is None else options.sumo.stem}"
             self._step(name)
             wanted = town_options(options).to_json()
-            town = self.processes.start("town server", "bridge.town.carla_server.server", wanted)
+            town = self.processes.start("town server", "bridge.town.carla_server", wanted)
             ready = town.wait_ready(_TOWN_READY, cancelled, self._tell)
             if ready is None:
                 return ""

@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-import os
-import sys
-import threading
-
 from neuralsim.base.failure import fail
-from neuralsim.session.loop import EXPECTED, DriveLoop, HeadlessDrive
+from neuralsim.session.loop import EXPECTED, DriveLoop, HeadlessDrive, ended
 from neuralsim.session.options import DriveOptions
 
 
@@ -30,9 +26,4 @@ def run(options: DriveOptions) -> int:
         code = 0
     except EXPECTED as error:
         code = fail(error)
-    if any(thread.name == "model" for thread in threading.enumerate()):
-        # A compiler that is still at work cannot be cancelled, and must not see the interpreter go away under it.
-        sys.stdout.flush()
-        sys.stderr.flush()
-        os._exit(code)
-    return code
+    return ended(code)

@@ -18,7 +18,7 @@ from bridge.size import Size
 from neuralsim.guide import Guide
 from neuralsim.runtimes import cache
 from neuralsim.session.options import DriveOptions
-from neuralsim.window.inputs import Axes
+from neuralsim.window.driver import Axes
 
 Units = Literal["km/h", "mph"]
 Share = Annotated[float, number(0.0, 1.0, "a share from 0 to 1")]

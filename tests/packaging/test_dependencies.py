@@ -33,6 +33,7 @@ ROOMS = {
     "neuralsim/training": "train",
     "neuralsim/models": "train",
     "neuralsim/gym": "gym",
+    "neuralsim/serve": "serve",
     "neuralsim": "drive",
 }
 #: Files that import, inside a function, what their room's extra does not have; the command that comes there says so.
@@ -136,7 +137,7 @@ def test_every_import_is_declared_by_the_extra_of_its_room() -> None:
 
 def test_everything_declared_is_imported() -> None:
     imported = set().union(*(distribution(package) for path in sources() for package in imports(path)))
-    extras = ("bridge", "drive", "train", "gym", "sumo", "tensorrt", "cluster")
+    extras = ("bridge", "drive", "serve", "train", "gym", "sumo", "tensorrt", "cluster")
     assert set().union(*map(declared, extras)) - imported - UNIMPORTED == set()
 
 
@@ -156,7 +157,9 @@ def lock(name: str) -> dict[str, list[tuple[str, Requirement, int]]]:
     return pins
 
 
-@pytest.mark.parametrize("extra", ["bridge", "drive", "train", "gym", "sumo", "tensorrt", "cluster", "dev", "docs"])
+@pytest.mark.parametrize(
+    "extra", ["bridge", "drive", "serve", "train", "gym", "sumo", "tensorrt", "cluster", "dev", "docs"]
+)
 def test_a_lock_pins_what_its_extra_declares_within_the_ranges(extra: str) -> None:
     pins = lock(extra)
     on_top_of = {} if extra == "bridge" else lock("drive")

@@ -46,8 +46,11 @@ SENSOR_TYPES = {
     "sensor.camera.semantic_segmentation": 14,
     "sensor.camera.instance_segmentation": 15,
     "sensor.camera.cosmos_visualization": 16,
+    "sensor.other.v2x": 20,
+    "sensor.other.v2x_custom": 21,
 }
 WORLD_OBSERVER = 17
+GBUFFER = 18
 MAP_CHANGED = 1  # bit of the snapshot's state that makes a client load the map again
 
 SENSOR_HEADER = struct.Struct("<QQd6f")  # type, frame, timestamp (s), location, rotation (pitch, yaw, roll)
