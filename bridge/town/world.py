@@ -66,7 +66,6 @@ class World:
         self._events: list[CollisionEvent] = []  # of the last tick
         self._mounts = Mounts(self.actors)
         self._arrivals: list[tuple[float, float, float]] | None = None  # who came during `together`: place, half length
-
         self._solid = self.land.solid
         self._driven = DrivenVehicles(self.actors, self.ground, self._solid)
         self._drives = self._driven.drives
