@@ -9,11 +9,14 @@ VENV := .venv
 BIN := $(VENV)/bin
 ARGS ?=
 
-.PHONY: drive test test-all test-faults fuzz soak wheel-test docs lint ruff lock sbom clean
+.PHONY: drive serve test test-all test-faults fuzz soak wheel-test docs lint ruff lock sbom clean
 .DEFAULT_GOAL := drive
 
 drive: $(VENV)/.drive
 	@$(BIN)/neuralsim drive $(ARGS)
+
+serve: $(VENV)/.serve
+	@$(BIN)/neuralsim serve $(ARGS)
 
 # Two at a time and the types beside them; then, one by one, what measures time and would find the machine busy with the
 # others. `test` stays within ten minutes on two cores, `test-all` takes two more. Status 5: with ARGS="tests/..." there
@@ -73,9 +76,13 @@ $(VENV)/.drive: requirements.txt requirements/drive.txt pyproject.toml | $(BIN)/
 	$(PIP) --no-deps --editable .
 	@touch $@
 
-$(VENV)/.dev: $(VENV)/.drive $(addprefix requirements/,train.txt torch.txt dev.txt)
+$(VENV)/.serve: $(VENV)/.drive requirements/serve.txt
+	$(LOCKED) -r requirements/serve.txt
+	@touch $@
+
+$(VENV)/.dev: $(VENV)/.serve $(addprefix requirements/,train.txt gym.txt torch.txt dev.txt)
 	@$(FIRST_DRIVE) >$(VENV)/first_drive.log 2>&1 & \
-	  $(LOCKED) -r requirements/train.txt -r requirements/dev.txt && $(PIP) -r requirements/torch.txt && wait
+	  $(LOCKED) -r requirements/train.txt -r requirements/gym.txt -r requirements/dev.txt && $(PIP) -r requirements/torch.txt && wait
 	@touch $@
 
 $(VENV)/.docs: $(VENV)/.drive requirements/docs.txt

@@ -1,6 +1,6 @@
 """Runs CARLA's own programs and others' scenarios against the embedded town and writes docs/compatibility.md.
 
-    python docs/compatibility.py --carla CARLA/PythonAPI --runner scenario_runner --esmini esmini --maps FOLDER
+    python docs/compatibility.py --carla CARLA/PythonAPI --runner scenario_runner [older ...] --esmini esmini --maps DIR
 
 Each suite is a checkout of its own: ``carla-simulator/carla`` (its ``PythonAPI`` folder), ``carla-simulator/
 scenario_runner``, ``esmini/esmini``; ``--maps`` is a folder with CARLA's ``Town01.xodr`` for ScenarioRunner. Nothing in
@@ -18,7 +18,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -33,6 +33,7 @@ EMPTY = ("--vehicles", "0", "--walkers", "0")  # as CARLA's server begins
 ARGUMENTS = {
     "generate_traffic.py": "-n 10 -w 5",
     "start_recording.py": "-n 5 -t 3 -f test1.rec",
+    "start_replaying.py": "-f test1.rec",
     "lidar_to_camera.py": "-f 5",
     "no_rendering_mode.py": "--no-rendering",
     "config.py": "--list",
@@ -41,14 +42,23 @@ ARGUMENTS = {
     "extract_spawn_points.py": "--output-dir .",
 }
 SCENARIOS = ("FollowLeadingVehicle_1", "ControlLoss_1")  # of ScenarioRunner's own, in Python
+#: A scenario that ends when its ego has driven 20 km: how it drives there.
+FAR = {"OscControllerExample.xosc": ("--speed", "15", "--ignore-lights", "--keep-right", "0.9")}
+PATIENCE = 3.0  # times the limit of the others, for that
+#: Why some cannot end, whatever the server answers.
+ENDLESS = {
+    "ChangingWeather.xosc": "its last event waits for 10,000,000 s",
+    "LaneOffsetActionExample.xosc": "ScenarioRunner never takes its ego's lane offset, a continuous one, for done",
+}
 FIRST = "start_recording.py"  # others ask about what it has recorded
 Result = tuple[str, str]  # "runs" or "fails", and what was seen
+Results = dict[str, Result]  # by test, program or scenario
 
 
 @contextmanager
 def town(*arguments: str, port: int = 0) -> Iterator[int]:
     """A town server of its own while it is needed; its port (0: any free one)."""
-    command = [sys.executable, "-m", "bridge.town.carla_server.server", "--port", str(port), *EMPTY, *arguments]
+    command = [sys.executable, "-m", "bridge.town.carla_server", "--port", str(port), *EMPTY, *arguments]
     path = os.pathsep.join([str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])])
     process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env={**os.environ, "PYTHONPATH": path})
     assert process.stdout is not None
@@ -79,15 +89,21 @@ def run(command: list[str], folder: Path, seconds: float, **environment: str) ->
         return process.returncode, out
 
 
-def smoke(folder: Path, python: str, seconds: float) -> dict[str, Result]:
-    """CARLA's smoke tests, test by test."""
-    found: dict[str, Result] = {}
+def due(name: str, known: Results) -> bool:
+    """Whether something is to be run: what has not run yet, of a module of tests all that have not."""
+    seen = [state for key, (state, _) in known.items() if key == name or key.startswith(f"{name}.Test")]
+    return set(seen) != {"runs"}
+
+
+def smoke(folder: Path, python: str, seconds: float, known: Results) -> Results:
+    """CARLA's smoke tests, test by test. ``known``: what has been seen before; what has run is not run again."""
+    found: Results = {}
     with tempfile.TemporaryDirectory() as scratch, town("--as-carla") as port:
         copy = Path(scratch) / "smoke"
         shutil.copytree(folder / "test" / "smoke", copy)
         start = copy / "__init__.py"
         start.write_text(start.read_text(encoding="utf-8").replace(str(PORT), str(port)))
-        for module in sorted(path.stem for path in copy.glob("test_*.py")):
+        for module in sorted(path.stem for path in copy.glob("test_*.py") if due(path.stem, known)):
             code, out = run([python, "-m", "unittest", "-v", f"smoke.{module}"], Path(scratch), seconds)
             verdicts = re.findall(r"^(test_\w+) \(([\w.]+)\)(.*?)^(ok|FAIL|ERROR|skipped.*?)$", out, re.M | re.S)
             for name, where, _, verdict in verdicts:
@@ -98,11 +114,13 @@ def smoke(folder: Path, python: str, seconds: float) -> dict[str, Result]:
     return found
 
 
-def programs(folder: Path, python: str, seconds: float) -> dict[str, Result]:
-    """Programs of a folder, each for so many seconds: what still runs then, runs."""
-    found: dict[str, Result] = {}
+def programs(folder: Path, python: str, seconds: float, known: Results) -> Results:
+    """Programs of a folder, each for so many seconds: what still runs then, runs. ``known``: as for ``smoke``."""
+    found: Results = {}
     agents = str(folder.parent / "carla")
     for path in sorted(folder.glob("*.py"), key=lambda path: (path.name != FIRST, path.name)):
+        if not due(path.name, known):
+            continue
         # A town of its own for each: who is ended leaves its cars behind. Most programs know no port but this one.
         with town("--as-carla", port=2000):
             given = ARGUMENTS.get(path.name, "").split()
@@ -115,37 +133,74 @@ def programs(folder: Path, python: str, seconds: float) -> dict[str, Result]:
     return found
 
 
-def runner(folder: Path, python: str, seconds: float, maps: Path, agents: Path) -> dict[str, Result]:
-    """ScenarioRunner's OpenSCENARIO examples, and two in Python: do they end with a verdict of their own, and which?"""
-    found: dict[str, Result] = {}
-    files = sorted((folder / "srunner" / "examples").glob("*.xosc"))
-    plays = [(path.name, ["--openscenario", str(path)]) for path in files]
+def runner(folders: list[Path], python: str, seconds: float, maps: Path, agents: Path, known: Results) -> Results:
+    """ScenarioRunner's OpenSCENARIO examples, and two in Python: do they end with a verdict of their own, and which?
+
+    ``folders``: its releases; what the first of them does not bring to an end is tried with the next. ``known``: as for
+    ``smoke``.
+    """
+    found: Results = {}
+    files = sorted((folders[0] / "srunner" / "examples").glob("*.xosc"))
+    plays = [(path.name, ["--openscenario", f"srunner/examples/{path.name}"]) for path in files]
     plays += [(name, ["--scenario", name]) for name in SCENARIOS]
-    roots = os.pathsep.join(map(str, (folder, agents)))
-    for name, given in plays:
-        with town("--town", str(maps / "Town01.xodr"), str(maps)) as port:
-            hero = [sys.executable, str(ROOT / "docs" / "hero.py"), "--port", str(port)]
-            with subprocess.Popen(
-                hero, env={**os.environ, "PYTHONPATH": str(ROOT)}, stderr=subprocess.DEVNULL
-            ) as driver:
-                command = [python, "scenario_runner.py", "--port", str(port), "--output", "--sync", *given]
-                code, out = run(command, folder, seconds, SCENARIO_RUNNER_ROOT=str(folder), PYTHONPATH=roots)
-                driver.terminate()
-        verdict = re.search(r"GLOBAL RESULT\W*([A-Z]+)", out)
-        if verdict is not None:
-            failed = re.findall(r"(\w+) \(Req\.\)[^A-Z]*FAILURE", out)
-            found[name] = ("runs", f"its verdict: {verdict[1]}" + (f" ({', '.join(failed)})" if failed else ""))
-        elif code == 0 and "has no criteria" in out:
-            found[name] = ("runs", "to its end; it judges nothing")
-        else:
-            found[name] = ("fails", f"no end within {seconds:g} s" if code is None else last_line(out))
+    for name, given in (play for play in plays if due(play[0], known)):
+        patience = PATIENCE * seconds if name in FAR else seconds
+        for folder in folders:
+            state, seen = _play(folder, python, patience, maps, agents, FAR.get(name, ()), given)
+            if name in found:
+                seen = (
+                    f"{seen}, with ScenarioRunner {_release(folder)}; {_release(folders[0])}'s ends: {found[name][1]}"
+                )
+            if state == "runs" or name not in found:
+                found[name] = state, seen
+            if state == "runs" or name in ENDLESS:
+                break
+        if name in ENDLESS:
+            found[name] = found[name][0], f"{found[name][1]}: {ENDLESS[name]}"
     return found
 
 
-def esmini(folder: Path, seconds: float) -> dict[str, Result]:
+def _release(folder: Path) -> str:
+    """Which release this is, by its change log."""
+    changes = (folder / "Docs" / "CHANGELOG.md").read_text(encoding="utf-8")
+    found = re.search(r"^## CARLA ScenarioRunner ([\d.]+)", changes, re.M)
+    return found[1] if found else folder.name
+
+
+def _play(
+    folder: Path, python: str, seconds: float, maps: Path, agents: Path, manner: Sequence[str], given: list[str]
+) -> Result:
+    """One scenario in a town of its own, its ego driven in the ``manner`` of these arguments of ``hero.py``."""
+    roots = os.pathsep.join(map(str, (folder, agents)))
+    with town("--town", str(maps / "Town01.xodr"), str(maps)) as port:
+        hero = [sys.executable, str(ROOT / "docs" / "hero.py"), "--port", str(port), *manner]
+        with subprocess.Popen(hero, env={**os.environ, "PYTHONPATH": str(ROOT)}, stderr=subprocess.DEVNULL) as driver:
+            command = [
+                python,
+                "scenario_runner.py",
+                "--port",
+                str(port),
+                "--timeout",
+                "60",
+                "--output",
+                "--sync",
+                *given,
+            ]
+            code, out = run(command, folder, seconds, SCENARIO_RUNNER_ROOT=str(folder), PYTHONPATH=roots)
+            driver.terminate()
+    verdict = re.search(r"GLOBAL RESULT\W*([A-Z]+)", out)
+    if verdict is not None:
+        failed = re.findall(r"(\w+) \(Req\.\)[^A-Z]*FAILURE", out)
+        return "runs", f"its verdict: {verdict[1]}" + (f" ({', '.join(failed)})" if failed else "")
+    if code == 0 and "has no criteria" in out:
+        return "runs", "to its end; it judges nothing"
+    return "fails", f"no end within {seconds:g} s" if code is None else last_line(out)
+
+
+def esmini(folder: Path, seconds: float, known: Results) -> Results:
     """esmini's scenarios: are they understood, do they end by themselves, and when esmini's own tests say?"""
-    files = sorted((folder / "resources" / "xosc").glob("*.xosc"))
-    found: dict[str, Result] = {}
+    files = sorted(path for path in (folder / "resources" / "xosc").glob("*.xosc") if due(path.name, known))
+    found: Results = {}
     with town("--town", str(folder / "resources" / "xodr"), PLAIN) as port:
         command = [sys.executable, str(ROOT / "docs" / "esmini.py"), "--port", str(port), *map(str, files)]
         _, out = run(command, folder, seconds * len(files), PYTHONPATH=str(ROOT))
@@ -163,7 +218,7 @@ def last_line(out: str) -> str:
     return (errors or lines or ["says nothing"])[-1][:160]
 
 
-def page(results: dict[str, dict[str, Result]]) -> str:
+def page(results: dict[str, Results]) -> str:
     """The page, in Markdown."""
     lines = [
         "# What runs of CARLA's own programs", "",
@@ -183,10 +238,13 @@ def page(results: dict[str, dict[str, Result]]) -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(description="Run other people's suites against the town; write the page about it.")
     parser.add_argument("--carla", type=Path, metavar="DIR", help="CARLA's PythonAPI")
-    parser.add_argument("--runner", type=Path, metavar="DIR", help="scenario_runner")
+    parser.add_argument(
+        "--runner", type=Path, nargs="+", metavar="DIR", help="scenario_runner; then older releases of it"
+    )
     parser.add_argument("--esmini", type=Path, metavar="DIR", help="esmini")
     parser.add_argument("--maps", type=Path, metavar="DIR", help="CARLA's .xodr files")
     parser.add_argument("--only", nargs="+", metavar="SUITE", help="smoke, examples, util, runner, esmini")
+    parser.add_argument("--again", action="store_true", help="only what did not run before, by --results")
     parser.add_argument("--python", default=sys.executable, help="interpreter that has what the suites require")
     parser.add_argument(
         "--seconds", type=float, default=20.0, help="for each program; tests and scenarios get 15 times it"
@@ -196,26 +254,23 @@ def main() -> None:
     options = parser.parse_args()
     results = json.loads(options.results.read_text(encoding="utf-8")) if options.results.exists() else {}
     short, long = options.seconds, 15.0 * options.seconds
-    carla, maps = options.carla, options.maps
-    suites = {
-        "smoke": ("CARLA's smoke tests", carla and (lambda: smoke(carla, options.python, long))),
-        "examples": (
-            "CARLA's examples",
-            carla and (lambda: programs(carla / "examples", options.python, options.seconds)),
-        ),
-        "util": ("CARLA's utilities", carla and (lambda: programs(carla / "util", options.python, short))),
+    carla, python, maps = options.carla, options.python, options.maps
+    suites: dict[str, tuple[str, bool, Callable[[Results], Results]]] = {
+        "smoke": ("CARLA's smoke tests", bool(carla), lambda known: smoke(carla, python, long, known)),
+        "examples": ("CARLA's examples", bool(carla), lambda known: programs(carla / "examples", python, short, known)),
+        "util": ("CARLA's utilities", bool(carla), lambda known: programs(carla / "util", python, short, known)),
         "runner": (
             "ScenarioRunner's OpenSCENARIO",
-            options.runner
-            and maps
-            and carla
-            and (lambda: runner(options.runner, options.python, long, maps, carla / "carla")),
+            bool(options.runner and maps and carla),
+            lambda known: runner(options.runner, python, long, maps, carla / "carla", known),
         ),
-        "esmini": ("esmini's scenarios", options.esmini and (lambda: esmini(options.esmini, long))),
+        "esmini": ("esmini's scenarios", bool(options.esmini), lambda known: esmini(options.esmini, long, known)),
     }
-    for name, (title, suite) in suites.items():
-        if suite and (not options.only or name in options.only):
-            results[title] = suite()
+    for name, (title, given, suite) in suites.items():
+        if given and (not options.only or name in options.only):
+            known = {each: tuple(seen) for each, seen in results.get(title, {}).items()} if options.again else {}
+            ran = {each: seen for each, seen in known.items() if seen[0] == "runs"}
+            results[title] = dict(sorted({**ran, **suite(known)}.items(), key=lambda item: item[0].lower()))
             options.results.write_text(json.dumps(results, indent=1), encoding="utf-8")
     options.out.write_text(page(results), encoding="utf-8")
 

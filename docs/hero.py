@@ -31,6 +31,7 @@ SEEN = 60.0  # m from which lights are heeded
 ROLL = 12.0  # s that the way to a red light is to take, at any moment
 CREEP = 0.2  # m/s, slowest of that
 LONGEST = 0.2  # s, longest step of the driver
+AGAIN = 40  # ticks after which keeping to the right is asked for anew
 
 
 @dataclass(frozen=True)
@@ -45,10 +46,16 @@ class Thing:
 
 
 class Driver:
-    """The driver of one vehicle. ``speed``: m/s on a free road."""
+    """The driver of one vehicle.
 
-    def __init__(self, world: carla.World, vehicle: carla.Vehicle, speed: float) -> None:
-        self.vehicle, self._speed = vehicle, speed
+    ``speed``: m/s on a free road; ``lights``: whether it heeds traffic lights; ``right``: m that it keeps to the right
+    of its lane's middle.
+    """
+
+    def __init__(
+        self, world: carla.World, vehicle: carla.Vehicle, speed: float, lights: bool = True, right: float = 0.0
+    ) -> None:
+        self.vehicle, self._speed, self._lights, self._right = vehicle, speed, lights, right
         self._surroundings = Surroundings(world, vehicle)
         extent = vehicle.bounding_box.extent
         self._half_length, self._half_width = extent.x, extent.y
@@ -72,7 +79,7 @@ class Driver:
         delta, self._then = min(now - self._then, LONGEST), now
         pose, velocity = state.get_transform(), state.get_velocity()
         forward = pose.get_forward_vector()
-        halts = self._surroundings.halts()
+        halts = self._surroundings.halts() if self._lights else []
         self._go_round(pose.location, forward)
         self._approach(pose.location, forward, halts)
         pedals = self._autopilot.drive(
@@ -83,7 +90,7 @@ class Driver:
 
     def _go_round(self, at: carla.Location, forward: carla.Vector3D) -> None:
         """Move over within the lane for the next thing that stands in it."""
-        across, slow = 0.0, False
+        across, slow = self._right, False
         for thing in sorted(self._things, key=lambda each: hypot(each.x - at.x, each.y - at.y)):
             ahead = (thing.x - at.x) * forward.x + (thing.y - at.y) * forward.y
             beside = abs((thing.x - at.x) * forward.y - (thing.y - at.y) * forward.x)
@@ -96,7 +103,10 @@ class Driver:
                 across = thing.across + (least if thing.across < 0.0 else -least)
                 break
         self._autopilot.cruise = SLOW if slow else self._speed
-        if abs(across - self._across) > 0.02 and self._autopilot.shift(across, OVER):
+        lost = (
+            across == self._right != 0.0 and self._ticks % AGAIN == 0
+        )  # a path that was laid out anew lies in the middle
+        if (abs(across - self._across) > 0.02 or lost) and self._autopilot.shift(across, OVER):
             self._across = across
 
     def _approach(self, at: carla.Location, forward: carla.Vector3D, halts: Sequence[Halt]) -> None:
@@ -135,6 +145,8 @@ def main() -> None:
     parser.add_argument("--host", default="127.0.0.1")
     parser.add_argument("--port", type=int, default=2000)
     parser.add_argument("--speed", type=float, default=8.0, help="m/s on a free road (default: 8)")
+    parser.add_argument("--ignore-lights", action="store_true", help="drive on at red lights")
+    parser.add_argument("--keep-right", type=float, default=0.0, help="m to the right of the lane's middle")
     options = parser.parse_args()
     client = carla.Client(options.host, options.port)
     client.set_timeout(30.0)
@@ -144,7 +156,8 @@ def main() -> None:
             world = client.get_world()
             if driver is None or not driver.vehicle.is_alive:
                 vehicle = find(world)
-                driver = None if vehicle is None else Driver(world, vehicle, options.speed)
+                manner = options.speed, not options.ignore_lights, options.keep_right
+                driver = None if vehicle is None else Driver(world, vehicle, *manner)
             if driver is None:
                 time.sleep(0.1)
             else:

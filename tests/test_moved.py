@@ -23,7 +23,10 @@ def test_documented_imports_are_the_same_objects() -> None:
     assert (Remap, NeuralRenderer) == (same, Renderer)
 
 
-@pytest.mark.parametrize("module", ["bridge.carla_bridge", "bridge.town.server", "bridge.town.benchmark"])
+@pytest.mark.parametrize(
+    "module",
+    ["bridge.carla_bridge", "bridge.town.server", "bridge.town.benchmark", "bridge.town.carla_server.server"],
+)
 def test_documented_processes_start_by_their_old_names(module: str) -> None:
     done = subprocess.run(
         [sys.executable, "-m", module, "--help"], cwd=ROOT, capture_output=True, text=True, check=False

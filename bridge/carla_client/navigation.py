@@ -8,6 +8,7 @@ import carla
 import numpy as np
 
 from bridge.carla_client.autopilot import STEP, RoadUser
+from bridge.carla_client.lanes import until_lane_end
 from bridge.carla_client.route_planner import RoutePlanner, RoutePoint
 from bridge.messages import Chart
 
@@ -40,8 +41,10 @@ def chart_of(town: carla.Map) -> Chart:
     while True:
         lines: list[np.ndarray] = []
         widths: list[float] = []
-        for here, _ in town.get_topology():
-            ways = [here, *here.next_until_lane_end(spacing)]
+        for here, beyond in town.get_topology():
+            ways = [here, *until_lane_end(here, spacing)]
+            if ways[-1].transform.location.distance(beyond.transform.location) < 1.5 * spacing:
+                ways.append(beyond)  # without a gap to what follows
             lines.append(np.array([(w.transform.location.x, w.transform.location.y) for w in ways], np.float32))
             widths.append(here.lane_width)
         if sum(map(len, lines)) <= _MOST_POINTS or spacing > 64.0:

@@ -1,6 +1,6 @@
-"""Moved to ``bridge.town.carla_server.server``. This name goes with the next release."""
+"""Moved to ``bridge.town.carla_server``. This name goes with the next release."""
 
-from bridge.town.carla_server.server import TownServer, main
+from bridge.town.carla_server.process import TownServer, main
 
 __all__ = ["TownServer", "main"]
 

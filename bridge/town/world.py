@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 
@@ -24,7 +24,7 @@ from bridge.town.dynamics.vehicles import GRAVITY, SPECS, VehicleState, overlap
 from bridge.town.dynamics.walkers import STRIDE
 from bridge.town.ground.blocks import KERB
 from bridge.town.land import land_of
-from bridge.town.render.daylight import FIRST_SUN, Atmosphere
+from bridge.town.render.daylight import DEFAULT_WEATHER, Atmosphere
 from bridge.town.render.poses import Poses
 from bridge.town.render.raster import Placements, Planes, Scene
 from bridge.town.render.view_cache import ViewCache, ViewKey
@@ -37,42 +37,35 @@ FASTEST = 40.96  # m/s, of a walker that a client leads: CARLA's own limit (Carl
 TAKE_OFF = 0.5  # m/s upwards that lift a vehicle off the ground
 MAX_STEP = 0.1  # s, longest step of the traffic's decisions
 
-WEATHER = {
-    "cloudiness": 20.0, "precipitation": 0.0, "precipitation_deposits": 0.0, "wind_intensity": 10.0,
-    "sun_azimuth_angle": FIRST_SUN[1], "sun_altitude_angle": FIRST_SUN[0],
-    "fog_density": 0.0, "fog_distance": 0.75, "fog_falloff": 0.1,
-    "wetness": 0.0, "scattering_intensity": 1.0, "mie_scattering_scale": 0.03, "rayleigh_scattering_scale": 0.0331,
-    "dust_storm": 0.0,
-}  # fmt: skip
-
 
 class World:
-    """A town with its traffic. The same town, seed and sequence of calls give the same state and planes, bit for bit.
+    """A town with its traffic. The same arguments and sequence of calls give the same state and planes, bit for bit.
+    ``seed``: of the scenery and, unless ``traffic`` is given, of what moves.
 
     Raises:
         ValueError: unknown town, or a file that is no drivable OpenDRIVE map.
     """
 
-    def __init__(self, town: str = "oldtown", seed: int = 0, vehicles: int = 20, walkers: int = 12) -> None:
-        self.seed = seed
-        self.land = land_of(town, seed)
+    def __init__(
+        self, town: str = "oldtown", seed: int = 0, vehicles: int = 20, walkers: int = 12, traffic: int | None = None
+    ) -> None:
+        self.seed, self.land = seed, land_of(town, seed)
         self.name, self.opendrive = self.land.name, self.land.opendrive
         self.network, self.ground, self.props = self.land.network, self.land.ground, self.land.kinds
         self.map = self.network.map
         self.frame, self.time, self.delta = 0, 0.0, 0.0
-        self.weather = dict(WEATHER)
+        self.weather = dict(DEFAULT_WEATHER)
         self.actors: dict[int, Actor] = {}
         self.light_of: dict[int, TrafficLight] = {}  # by actor id
         self._blueprints = blueprint_library.blueprints(list(templates().vehicles))
-        self._rng = np.random.default_rng([seed, 1])
-        self._next_id = 1
+        self._rng = np.random.default_rng([seed if traffic is None else traffic, 1])
+        self._next_id, self._steps = 1, 0  # the next actor's id; parts of ticks so far
         self._strides: dict[int, float] = {}  # metres walked by walkers that a client moves
+        self._carried: set[int] = set()  # those of them that the client itself puts where they are
         self._falls: dict[int, float] = {}  # m/s upwards of walkers and props in the air
         self._events: list[CollisionEvent] = []  # of the last tick
-        self._steps = 0  # parts of ticks so far
         self._mounts = Mounts(self.actors)
         self._arrivals: list[tuple[float, float, float]] | None = None  # who came during `together`: place, half length
-
         self._solid = self.land.solid
         self._driven = DrivenVehicles(self.actors, self.ground, self._solid)
         self._drives = self._driven.drives
@@ -139,6 +132,7 @@ class World:
         self.residents.release(actor_id)
         self._driven.remove(actor_id)
         self._strides.pop(actor_id, None)
+        self._carried.discard(actor_id)
         self._falls.pop(actor_id, None)
         self._mounts.remove(actor_id)
         del self.actors[actor_id]
@@ -238,13 +232,14 @@ class World:
         self.lights.set(self.light_of[actor_id], state)
         self._show_lights()
 
-    def walk(self, actor_id: int, direction: tuple[float, float, float], speed: float) -> None:
-        """Let a walker go: ``direction`` in the world, ``speed`` in m/s, until the next call. Raises ValueError."""
+    def walk(self, actor_id: int, direction: tuple[float, float, float], speed: float, carried: bool = False) -> None:
+        """Let a walker go until the next call, ``speed`` in m/s; whom a client carries only moves its legs."""
         actor = self._get(actor_id)
         if actor_id in self.residents.people:
             self.lead(actor_id)
         if actor_id not in self._strides:
             raise ValueError(f"actor {actor_id} is not a walker")
+        (self._carried.add if carried else self._carried.discard)(actor_id)
         size = max(float(np.linalg.norm(direction)), 1e-6)
         actor.velocity[:] = np.array(direction) / size * float(np.clip(speed, 0.0, FASTEST)) * (size > 1e-3)
 
@@ -252,7 +247,7 @@ class World:
 
     def tick(self, delta: float) -> None:
         """One step of ``delta`` seconds of everything there is; a long one is taken in parts of ``LONGEST`` at most."""
-        self._stage.remember(self._poses())
+        self._stage.remember(self._poses(), self._driven.held)
         parts = max(1, math.ceil(delta / MAX_STEP - 1e-9))
         self._events = []
         for _ in range(parts):
@@ -274,14 +269,15 @@ class World:
         closed = self.traffic.table.closed_crosswalks(self.lights.state, len(self.walkers.crossed))
         self.walkers.step(delta, np.concatenate([others, self.traffic.bodies]), closed)
         for actor_id, walked in self._strides.items():
-            if actor_id in self._driven.held:
-                continue
             actor = self.actors[actor_id]
             speed = float(np.hypot(actor.velocity[0], actor.velocity[1]))
             self._strides[actor_id] = walked + speed * delta
+            if actor_id in self._carried:
+                continue
             actor.transform.x += float(actor.velocity[0]) * delta
             actor.transform.y += float(actor.velocity[1]) * delta
-            self._settle(actor, delta, STEP)
+            if actor_id not in self._driven.held:
+                self._settle(actor, delta, STEP)
             if speed > 0.1:
                 actor.transform.yaw = float(np.degrees(np.arctan2(actor.velocity[1], actor.velocity[0])))
         for actor_id in [ident for ident in self._falls if ident not in self._strides]:
@@ -319,6 +315,13 @@ class World:
         its attribute ``jitter`` and the number of this frame. Planes are valid until the next tick. Raises ValueError
         for other actors.
         """
+        return self.exposure(camera_id, rgb, shift)()
+
+    def exposure(self, camera_id: int, rgb: bool = False, shift: Jitter | None = None) -> Callable[[], Planes]:
+        """``capture`` of this moment for later: what is returned draws what the camera sees now.
+
+        It needs the world no more: until the next tick it may be called in another thread, of several one at a time.
+        """
         actor = self._get(camera_id)
         view = self._view(actor)
         if view is None:
@@ -331,7 +334,7 @@ class World:
         hide = 0
         if actor.parent:  # a car is not seen from its own seat or bonnet, but from a camera that follows it
             hide = 0 if self._mounts.follows(actor) else actor.parent
-        return self._stage.picture(self._poses(), camera_id, view, Atmosphere.of(self.weather), hide, rgb)
+        return self._stage.exposure(self._poses(), camera_id, view, Atmosphere.of(self.weather), hide, rgb)
 
     def shapes(self) -> tuple[Scene, Placements, Poses]:
         """What rays can meet: the scene, its props, and where all actors are now."""

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import errno
 import os
-import sys
-import threading
 
 from neuralsim.base.log import logger
 
@@ -17,18 +15,6 @@ def fail(problem: BaseException | str) -> int:
     """Say what went wrong, in one line; returns the exit code."""
     say(problem if isinstance(problem, str) else words(problem))
     return FAILED
-
-
-def unless_compiling(code: int) -> int:
-    """``code``; or the end of this process with it, where a thread still loads a model.
-
-    A compiler that is still at work cannot be cancelled, and must not see the interpreter go away under it.
-    """
-    if any(thread.name == "model" for thread in threading.enumerate()):
-        sys.stdout.flush()
-        sys.stderr.flush()
-        os._exit(code)
-    return code
 
 
 def say(text: str) -> None:

@@ -145,7 +145,7 @@ class BenchProcesses(Processes):
             super().start(f"subscriber {n + 1}", "neuralsim.bench.passive_subscriber", self._frames, *more)
 
 
-class _Measured:
+class Measured:
     """What all measured loops add to the drive's: a trail instead of a meter, a measurement of the processes."""
 
     trail: Trail
@@ -179,7 +179,7 @@ class _Measured:
             send("done", frames)
 
 
-class UnseenDrive(_Measured, DriveLoop):
+class UnseenDrive(Measured, DriveLoop):
     """The window's loop without a window: newest picture at once, or in lock-step every picture."""
 
     def __init__(self, job: Job) -> None:
@@ -222,7 +222,7 @@ def _window_drive(job: Job) -> DriveLoop:
 
     from .input_injector import InputInjector
 
-    class SeenDrive(_Measured, WindowDrive):
+    class SeenDrive(Measured, WindowDrive):
         way_out = NO_DISPLAY
         keeps_settings = False  # what is measured must not depend on whose machine it is
 
@@ -255,14 +255,26 @@ def _window_drive(job: Job) -> DriveLoop:
     return SeenDrive()
 
 
+def _drive(job: Job) -> DriveLoop:
+    """The loop that the cell names."""
+    if job.cell.loop == "window":
+        return _window_drive(job)
+    if job.cell.loop == "browser":
+        from .browser import ServedDrive
+
+        return ServedDrive(job)
+    return UnseenDrive(job)
+
+
 def measure(job: Job) -> dict[str, Any]:
     """Drive, and return what was seen, ready for JSON. Raises one of the drive's ``EXPECTED``."""
     with delayed_renderer(job.faults):
-        drive: Any = _window_drive(job) if job.cell.loop == "window" else UnseenDrive(job)
+        drive: Any = _drive(job)
         drive.run()
     trail, session = drive.trail, drive.session
     wanted = session.fps if job.cell.loop != "lockstep" and not job.connect else None
     size = drive._size
+    page = drive.found() if job.cell.loop == "browser" else None
     return {
         "model": session.model,
         "runtime": session.runtime,
@@ -273,7 +285,8 @@ def measure(job: Job) -> dict[str, Any]:
             runtime=session.runtime, model=session.model, size=size, wanted_fps=wanted, memory_mb=drive._memory
         ),
         "wanted_fps": wanted,
-        "displayed_fps": _rate(drive.flips),
+        "displayed_fps": page["shown_fps"] if page else _rate(drive.flips),
+        "page": page,
     }
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import re
+import shutil
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from itertools import product
@@ -29,10 +31,12 @@ from bridge.process.values import (
 from bridge.size import Size
 from neuralsim.base.options import DEFAULT_MODEL
 
-LOOPS = ("live", "lockstep", "window")
+LOOPS = ("live", "lockstep", "window", "browser")
 PARTS = ("drive", "link", "machine", "peers", "check")
 #: What helps where there is no display for the loop "window".
 NO_DISPLAY = "set DISPLAY, call it with xvfb-run -a, or leave out --loop window"
+#: What helps where there is no browser for the loop "browser".
+NO_BROWSER = "no Chromium: apt-get install chromium, or leave out --loop browser"
 DEFAULT_SIZE = Size(512, 256)
 MATRIX = "matrix: lists, separated by commas; every combination is measured"
 _LINK = re.compile(r"(ipc|tcp)(?:\+([1-9]\d?))?")
@@ -101,7 +105,8 @@ class BenchOptions(Options):
     links: Annotated[tuple[Link, ...], several(Link.parse), Arg("LIST", flag="link")] = (Link(),)
     """ipc, tcp; ipc+4: to 4 others, too."""
     loops: Annotated[tuple[str, ...], listed(LOOPS), Arg("LIST", flag="loop")] = ("live", "lockstep")
-    """live: newest frame wins, as in the window; lockstep: every frame; window: with a real one."""
+    """live: newest frame wins, as in the window; lockstep: every frame; window: with a real one; browser: in
+    headless Chromium, by `neuralsim serve`."""
     matrix: bool = False
     """All runtimes that are here, all models, three sizes, ipc, tcp and ipc+4."""
 
@@ -187,6 +192,16 @@ class GpuOptions(Options):
     def check(self) -> None:
         """Raises ``ValueError`` for a size that not all take."""
         _in_steps(self.size)
+
+
+def browser() -> list[str]:
+    """The command that opens a page in a headless Chromium; empty where there is none."""
+    names = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+    found = next(filter(None, map(shutil.which, names)), None)
+    if found is None:
+        return []
+    sandbox = ["--no-sandbox"] if os.name == "posix" and os.geteuid() == 0 else []  # which root has no use for
+    return [found, "--headless=new", "--no-first-run", "--mute-audio", "--window-size=1280,720", *sandbox]
 
 
 def _in_steps(size: Size) -> None:

@@ -61,8 +61,12 @@ def summarise(runs: Sequence[dict[str, Any]]) -> dict[str, Any]:
         "model": first["model"],
     }
     displayed = [run["displayed_fps"] for run in runs if run["displayed_fps"]]
-    if displayed:  # there was a window
+    if displayed:  # there was a window or a page
         found["displayed_fps"] = round(float(np.mean(displayed)), 2)
+    pages = [run["page"] for run in runs if run.get("page")]
+    if pages:
+        rates = ("shown_fps", "painted_fps")
+        found["page"] = pages[0] | {name: round(float(np.mean([page[name] for page in pages])), 2) for name in rates}
     return found
 
 

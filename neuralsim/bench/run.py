@@ -9,10 +9,12 @@ import tempfile
 import time
 from collections.abc import Iterator
 from dataclasses import replace
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 from bridge.size import Size
+from neuralsim.base.extras import remedy
 from neuralsim.base.failure import fail
 from neuralsim.base.machine import host
 from neuralsim.base.progress import ProgressLine
@@ -22,7 +24,7 @@ from neuralsim.zoo import ModelError
 
 from . import budget, compare, docs, link, machine, roofline, self_test, tables, trace
 from .measure import Job
-from .options import NO_DISPLAY, BenchOptions, Cell, PeersOptions, everything
+from .options import NO_BROWSER, NO_DISPLAY, BenchOptions, Cell, PeersOptions, browser, everything
 from .report_html import page
 from .results import summarise
 
@@ -275,7 +277,7 @@ def run(options: BenchOptions) -> int:
         budgets = [budget.Budget.parse(text) for text in options.budget]
         old = compare.load(options.against) if options.against is not None else None
         _check_outputs(options)
-        _check_display(options)
+        _check_displays(options)
         report = Bench(options).run()
         return _publish(options, report, budgets, old)
     except (BenchError, ProcessError, ModelError, compare.ReportError, docs.DocsError, OSError) as error:
@@ -324,10 +326,16 @@ def _check_outputs(options: BenchOptions) -> None:
         options.trace.parent.mkdir(parents=True, exist_ok=True)
 
 
-def _check_display(options: BenchOptions) -> None:
-    """``BenchError`` now rather than when the drives before it are done."""
+def _check_displays(options: BenchOptions) -> None:
+    """``BenchError`` for what pictures cannot be shown on, now rather than when the drives before it are done."""
     if "drive" in options.parts and "window" in options.loops:
         from neuralsim.window.window import display_available
 
         if not display_available():
             raise BenchError(f"no display: {NO_DISPLAY}")
+    if "drive" in options.parts and "browser" in options.loops:
+        if not browser():
+            raise BenchError(NO_BROWSER)
+        for package in ("aiohttp", "aiortc"):
+            if find_spec(package) is None:
+                raise BenchError(f"{package} is missing: {remedy('serve')}")

@@ -75,6 +75,22 @@ def stages(report: dict[str, Any]) -> Table | None:
     return Table("Stages", head, rows, note if processes else "") if rows else None
 
 
+def pages(report: dict[str, Any]) -> Table | None:
+    """One row per cell in a browser: what its page saw."""
+    head = ("in the browser", "pictures/s", "painted/s", "key to picture p50", "p95", "encoder", "transport")
+    rows = []
+    for drive in report["drives"]:
+        if page := drive.get("summary", {}).get("page"):
+            photon = drive["summary"]["input_to_photon_ms"]
+            rates = f"{page['shown_fps']:.1f}", f"{page['painted_fps']:.1f}"
+            times = f"{photon['p50']:.1f}", f"{photon['p95']:.1f}"
+            rows.append(
+                (drive_name(drive["cell"], drive["summary"]), *rates, *times, page["encoder"], page["transport"])
+            )
+    note = "ms, by the page's own clock; painted: distinct ones, the others are the one before, moved."
+    return Table("Pages", head, rows, note) if rows else None
+
+
 def link(report: dict[str, Any]) -> Table | None:
     """One row per case of the link alone."""
     if "link" not in report:
@@ -199,6 +215,7 @@ def machine(report: dict[str, Any]) -> Table:
 ALL: dict[str, Callable[[dict[str, Any]], Table | None]] = {
     "drives": drives,
     "stages": stages,
+    "pages": pages,
     "link": link,
     "roof": roof,
     "peers": peers,

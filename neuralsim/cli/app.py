@@ -32,6 +32,11 @@ COMMANDS: dict[str, Command] = {
         "neuralsim.session.options:DriveOptions",
         "neuralsim.cli.commands:drive",
     ),
+    "serve": Command(
+        "drive from a browser, on this machine or another one",
+        "neuralsim.serve.options:ServeOptions",
+        "neuralsim.serve.run:run",
+    ),
     "record": Command(
         "record scenarios: every frame once, in lock-step",
         "neuralsim.datagen.options:RecordOptions",
@@ -113,7 +118,7 @@ COMMANDS: dict[str, Command] = {
     "town": Command(
         "the embedded town alone, a CARLA 0.9.16-compatible server",
         "bridge.town.carla_server.options:TownOptions",
-        "bridge.town.carla_server.server:run",
+        "bridge.town.carla_server.process:run",
     ),
     "bridge": Command(
         "the bridge alone, on the simulator's machine",

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from bridge.size import Size
 from neuralsim import __version__
+from neuralsim.base.extras import remedy
 from neuralsim.base.machine import cores, cpu, gpu, memory_gb
 
 _PACKAGES = {  # import name -> (distribution, what it is for)
@@ -201,12 +202,22 @@ def _window(findings: _Findings) -> None:
         findings.note(
             "display", "none: use --headless, or a virtual one: apt-get install xvfb && xvfb-run neuralsim drive"
         )
+    findings.note("browser", _serving())
     import pygame
 
     pygame.joystick.init()
     names = [pygame.joystick.Joystick(n).get_name() for n in range(pygame.joystick.get_count())]
     pygame.joystick.quit()
     findings.note("gamepad or wheel", ", ".join(names) or "none, the keyboard drives as well")
+
+
+def _serving() -> str:
+    """Whether a browser can be driven in, and what encodes the video."""
+    if importlib.util.find_spec("aiortc") is None or importlib.util.find_spec("aiohttp") is None:
+        return f"drives too, also one elsewhere: {remedy('serve')}"
+    from neuralsim.serve.encoding import working_encoder
+
+    return f"neuralsim serve, H.264 by {working_encoder()}"
 
 
 def _version(module: str, distribution: str) -> str | None:

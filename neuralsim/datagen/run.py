@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-from neuralsim.base.failure import fail, unless_compiling, words
+from neuralsim.base.failure import fail, words
 from neuralsim.base.progress import ProgressLine
 from neuralsim.datagen.cluster import ClusterError, record_on_cluster
 from neuralsim.datagen.options import RecordOptions
@@ -16,6 +16,7 @@ from neuralsim.datagen.recorder import EXPECTED, ScenarioRecorder, Shared
 from neuralsim.recording.evaluate import evaluate
 from neuralsim.recording.junit import write_junit
 from neuralsim.recording.writer import RecordingError
+from neuralsim.session.loop import ended
 from neuralsim.session.processes import ended_by_signals
 from scenarios.engine.loader import ScenarioError, check_blueprints, load
 
@@ -48,7 +49,7 @@ def run(options: RecordOptions) -> int:
     if options.junit is not None:
         failed += not _evaluate(recorders, options.junit)
     code = 1 if failed else 0
-    return unless_compiling(code)
+    return ended(code)
 
 
 def _record_all(recorders: Sequence[ScenarioRecorder], shared: Shared, jobs: int) -> int:

@@ -16,6 +16,7 @@ _GAIN = 4.5  # of the sketch, about the middle of those in training (``neuralsim
 #: Of 255: how bright the brightest channel of a lamp is at least, how far it is over the least one, and how much
 #: brighter the lamp is than its object in the sum of the three.
 _LAMP, _HUE, _BRIGHTER = 130, 70, 90.0
+_PURER = np.float32(1.5)  # of a lamp's tint: its distance from white, over the picture's
 _RELIEF = np.float32(1.35)  # of walls' sketches: those of a simulator are plainer than real fronts
 _STEPS = 1020  # of differences of luminance, -255..255 in halves
 _SKETCH = np.array(  # u8: sketch in 1..255, 128 = none, by halves of luminance above the tint
@@ -180,14 +181,17 @@ def write(
                     green = np.float32(classes[channel, 1]) * scale
                     blue = np.float32(classes[channel, 2]) * scale
                 before, number_before = channel, number
+            tone = np.float32(0.299) * red + np.float32(0.587) * green + np.float32(0.114) * blue
+            grey = luma[y + 1, x + 1] / np.float32(256)
             if kind == TEXTURE:
                 out[y, x, 0] = out[y, x, 1] = out[y, x, 2] = 0
             elif _shines(rgb[y, x, 0], rgb[y, x, 1], rgb[y, x, 2], (red + green + blue) / gain_):
+                most = max(rgb[y, x, 0], rgb[y, x, 1], rgb[y, x, 2])
+                purer = _PURER if kind == OBJECT else one  # for the painter whitens what is bright
                 for hue in range(3):
-                    out[y, x, hue] = max(1, rgb[y, x, hue])
+                    out[y, x, hue] = max(1, int(most - purer * (most - rgb[y, x, hue])))
+                tone = gain_ * grey  # its tint is as bright as it is: brighter still, it would turn white
             else:  # as bright as the whole, each part in its own hue
-                tone = np.float32(0.299) * red + np.float32(0.587) * green + np.float32(0.114) * blue
-                grey = luma[y + 1, x + 1] / np.float32(256)
                 for hue in range(3):
                     own = tone + gain_ * (rgb[y, x, hue] - grey)
                     out[y, x, hue] = max(1, min(255, int(own + np.float32(0.5))))
@@ -198,7 +202,6 @@ def write(
             total = 0
             for j, rows in ((0, 1), (1, 3), (2, 3), (3, 1)):
                 total += rows * (luma[y + j, x] + 3 * luma[y + j, x + 1] + 3 * luma[y + j, x + 2] + luma[y + j, x + 3])
-            tone = np.float32(0.299) * red + np.float32(0.587) * green + np.float32(0.114) * blue
             excess = np.float32(total) * (gain_ / np.float32(64 * 256)) - tone
             if kind == WALL:
                 excess *= _RELIEF

@@ -7,12 +7,13 @@ from dataclasses import dataclass, field
 import pygame
 
 from neuralsim.window.drawing import AMBER, BLUE, MARGIN, RED, SMALL, SOFT, WHITE, Colour
-from neuralsim.window.hud import Hud, HudState
-from neuralsim.window.inputs import VIEW_KEYS
+from neuralsim.window.hud import Hud
+from neuralsim.window.keys import VIEW_KEYS
+from neuralsim.window.live import HudState
 
 _NARROW = 420  # pixels, before scaling, of a time line beside the instruments at least; else it is above them
 
-#: What the help overlay shows, as ``neuralsim.window.inputs.HELP``.
+#: What the help overlay shows, as ``neuralsim.window.keys.HELP``.
 HELP: tuple[tuple[str, tuple[tuple[tuple[str, ...], str], ...]], ...] = (
     (
         "Time",

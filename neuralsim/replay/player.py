@@ -25,7 +25,7 @@ from neuralsim.renderer.views import NAMES, View
 from neuralsim.session.options import TAGS
 from neuralsim.session.session import DriveError
 from neuralsim.window.cards import Loading
-from neuralsim.window.hud import HudState
+from neuralsim.window.live import HudState
 
 from .hud import FIRST_KEYS, ReplayHud
 from .options import RECORDED, ReplayOptions

@@ -5,9 +5,9 @@ from __future__ import annotations
 import tempfile
 from pathlib import Path
 
-from neuralsim.base.failure import fail, unless_compiling
+from neuralsim.base.failure import fail
 from neuralsim.recording.reader import RecordingReader
-from neuralsim.session.loop import EXPECTED, DriveError
+from neuralsim.session.loop import EXPECTED, DriveError, ended
 from neuralsim.session.options import DriveOptions
 from neuralsim.session.processes import ended_by_signals
 from neuralsim.window.drive import run as start_drive
@@ -22,7 +22,7 @@ _EXPECTED: tuple[type[BaseException], ...] = (*EXPECTED, ScenarioError)
 
 def run(options: ReplayOptions) -> int:
     """Replay as ``options`` say; returns the exit code. Errors are one line on stderr."""
-    return unless_compiling(_run(options))
+    return ended(_run(options))
 
 
 def _run(options: ReplayOptions) -> int:

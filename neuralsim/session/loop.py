@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 import threading
 import time
 from abc import ABC, abstractmethod
@@ -13,6 +14,7 @@ from pathlib import Path
 from bridge.link.transport import ControlSender, LinkError, load_keys
 from bridge.messages import Control
 from bridge.process import presets
+from bridge.process.lifetime import BridgeError
 from bridge.size import Size
 from bridge.town.opendrive import probe
 from neuralsim.base import machine
@@ -41,6 +43,11 @@ class Controls:
         self._endpoint = ""
         self._sent = Control(sequence=0)
         self._at = 0.0
+
+    @property
+    def sequence(self) -> int:
+        """Number of the newest control that was sent, 0 for none."""
+        return self._sent.sequence
 
     def send(self, wanted: Control, endpoint: str) -> None:
         """Send ``wanted`` to ``endpoint`` if it is new or the last one has grown old; "" = not there yet."""
@@ -262,5 +269,16 @@ def check_outputs(options: DriveOptions) -> None:
             raise DriveError(f"cannot write {path}: {(error.strerror or 'unknown reason').lower()}") from None
 
 
+def ended(code: int) -> int:
+    """The exit code of a drive that is over. A compiler that is still at work cannot be cancelled, and must not see the
+    interpreter go away under it: then the process ends here.
+    """
+    if any(thread.name == "model" for thread in threading.enumerate()):
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
+    return code
+
+
 #: What may go wrong without being a mistake of ours: one line says it.
-EXPECTED = (DriveError, ProcessError, LinkError, RecordingError, ModelError, RuntimeUnavailable, OSError)
+EXPECTED = (BridgeError, DriveError, ProcessError, LinkError, RecordingError, ModelError, RuntimeUnavailable, OSError)

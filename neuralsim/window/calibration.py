@@ -6,7 +6,8 @@ from collections.abc import Callable
 
 import pygame
 
-from neuralsim.window.inputs import Axes, Inputs
+from neuralsim.window.driver import Axes
+from neuralsim.window.inputs import Inputs
 
 _MOVED = 0.6  # of the range of an axis that is a deliberate movement
 _STEPS = (

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from neuralsim.base.failure import fail, unless_compiling
-from neuralsim.session.loop import EXPECTED, DriveLoop, HeadlessDrive
+from neuralsim.base.failure import fail
+from neuralsim.session.loop import EXPECTED, DriveLoop, HeadlessDrive, ended
 from neuralsim.session.options import DriveOptions
 
 
@@ -26,4 +26,4 @@ def run(options: DriveOptions) -> int:
         code = 0
     except EXPECTED as error:
         code = fail(error)
-    return unless_compiling(code)
+    return ended(code)

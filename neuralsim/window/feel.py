@@ -10,31 +10,10 @@ import numpy as np
 import pygame
 
 from bridge.messages import Frame
+from neuralsim.window.collisions import FELT, said
 from neuralsim.window.settings import CockpitSettings
 from neuralsim.window.sound import Heard, Sound
 
-#: What a thing that was run into is called, by the word of ``bridge.messages.Impact``.
-THINGS = {
-    "building": "a building",
-    "wall": "a wall",
-    "fence": "a fence",
-    "pole": "a pole",
-    "guard rail": "a guard rail",
-    "vegetation": "a tree or a hedge",
-    "traffic sign": "a sign",
-    "traffic light": "a traffic light",
-    "static": "something on the pavement",
-    "dynamic": "something that lies about",
-    "bridge": "a bridge",
-    "pedestrian": "a pedestrian",
-    "car": "a car",
-    "truck": "a lorry",
-    "bus": "a bus",
-    "motorcycle": "a motorcycle",
-    "bicycle": "a cyclist",
-    "train": "a train",
-}
-_FELT = 0.3  # m/s of a blow from which on it is felt
 _HARDEST = 10.0  # m/s of one that shakes as hard as can be
 
 
@@ -59,7 +38,7 @@ class Feel:
         if new:
             self._felt = 0.0
         blow = frame.impact.speed
-        if blow > self._felt + _FELT:
+        if blow > self._felt + FELT:
             self._felt = blow
             self._strike(min(blow / _HARDEST, 1.0), blow, joystick)
         return said(frame) if new else ""
@@ -77,14 +56,6 @@ class Feel:
         if force > 0.0:
             with contextlib.suppress(pygame.error, AttributeError):
                 joystick.rumble(force, force, round(120 + 380 * strength))
-
-
-def said(frame: Frame) -> str:
-    """The newest collision in words: what with, and how much speed it took."""
-    impact = frame.impact
-    what = THINGS.get(impact.what, f"a {impact.what}" if impact.what else "something")
-    lost = f", {impact.speed * 3.6:.0f} km/h lost" if impact.speed >= _FELT else ""
-    return f"Collision {frame.ego.collisions}: {what}{lost}"
 
 
 def _across(before: Frame | None, frame: Frame) -> float:

@@ -8,11 +8,10 @@ it) what is looked at and the whole measurement stand there, too.
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass, field
 
 import pygame
 
-from bridge.messages import Ego, Frame
+from bridge.messages import Frame
 from neuralsim.window import panels
 from neuralsim.window.cards import HelpCard
 from neuralsim.window.drawing import (
@@ -32,45 +31,15 @@ from neuralsim.window.drawing import (
     Pen,
     mix,
 )
-from neuralsim.window.inputs import HELP
+from neuralsim.window.keys import HELP
+from neuralsim.window.live import HudState
 from neuralsim.window.minimap import Minimap
 from neuralsim.window.mirror import Mirror
-from neuralsim.window.settings import Units
 from neuralsim.window.tutorial import Tutorial
 
 _NOTICE = 2.6  # seconds a notice stays
 _FADE = 0.6  # of which it fades
 _KMH, _MPH = 3.6, 2.2369363
-
-
-@dataclass
-class HudState:
-    """What the HUD shows; the loop fills it in before each drawing."""
-
-    ego: Ego = field(default_factory=Ego)
-    place: str = ""  # town and weather
-    painted: str = ""  # style and edit that were chosen
-    model: str = ""
-    runtime: str = ""
-    warning: str = ""  # what about the runtime is not as it was meant to be
-    view: str = "Neural"
-    fps: float = 0.0  # distinct neural frames
-    displayed_fps: float = 0.0  # with the late-warped ones
-    latency: float = 0.0  # ms, capture to display, median
-    latency_p95: float = 0.0  # ms
-    photon: float = 0.0  # ms, click to photon, median
-    warping: bool = False  # late warp is on
-    late_warp: float = 0.0  # ms that one takes, median
-    stages: dict[str, float] = field(default_factory=dict)  # ms
-    graph: list[tuple[float, ...]] = field(default_factory=list)  # ms of each stage, of the newest frames, oldest first
-    frames: int = 0
-    skipped: int = 0
-    paused: bool = False
-    recording: float | None = None  # seconds recorded so far
-    recorded_to: str = ""  # where to
-    reverse: bool = False
-    device: str = ""  # gamepad or wheel
-    units: Units = "km/h"
 
 
 class Hud:

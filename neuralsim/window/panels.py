@@ -28,7 +28,7 @@ from neuralsim.window.drawing import (
 )
 
 if TYPE_CHECKING:
-    from neuralsim.window.hud import HudState
+    from neuralsim.window.live import HudState
 
 #: Stages in the colours of the latency bar.
 _STAGES: dict[str, Colour] = {

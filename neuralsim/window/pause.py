@@ -3,24 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pygame
 
-from bridge.process import presets
-from neuralsim import zoo
-from neuralsim.guide import GUIDES
 from neuralsim.window.calibration import Calibration
-from neuralsim.window.inputs import ACTIONS, key_name
+from neuralsim.window.choices import REVERSING_VIEW, UNITS, Choice, picture_choices, switch
+from neuralsim.window.inputs import key_name
+from neuralsim.window.keys import ACTIONS
 from neuralsim.window.menu import Item, Page
-from neuralsim.window.settings import CROWDS, QUALITIES
 
 if TYPE_CHECKING:
     from neuralsim.window.interactive import WindowDrive
 
 _STEP = 0.1  # by which shares change
-_MINUTES = 60  # by which the time of day changes
 
 
 class PauseMenu:
@@ -62,17 +58,16 @@ class PauseMenu:
 
     # Choices
 
-    def _choice(self, label: str, name: str, values: Sequence[Any], shown: Sequence[str], hint: str = "") -> Item:
-        """An item for a setting that is one of ``values``, called ``shown``."""
-
-        def at() -> int:
-            value = getattr(self._drive.settings, name)
-            return list(values).index(value) if value in values else 0
+    def _choice(self, choice: Choice) -> Item:
+        """An item for a setting that is one of several values."""
+        drive, count = self._drive, len(choice.values)
 
         def change(by: int) -> None:
-            self._drive.choose(name, values[(at() + by) % len(values)])
+            drive.choose(choice.name, choice.values[(choice.at(drive.settings) + by) % count])
 
-        return Item(label, value=lambda: shown[at()], change=change, hint=hint)
+        return Item(
+            choice.label, value=lambda: choice.shown[choice.at(drive.settings)], change=change, hint=choice.hint
+        )
 
     def _share(self, label: str, name: str, most: float, least: float = 0.0, hint: str = "") -> Item:
         def change(by: int) -> None:
@@ -81,52 +76,17 @@ class PauseMenu:
 
         return Item(label, value=lambda: f"{getattr(self._drive.settings, name):.0%}", change=change, hint=hint)
 
-    def _switch(self, label: str, name: str, hint: str = "") -> Item:
-        return self._choice(label, name, (False, True), ("off", "on"), hint)
-
     def _picture_items(self) -> list[Item]:
-        drive = self._drive
-        again = "When you leave this page; the simulator starts anew."
-        here = drive.options.connect is None
-        items = []
-        if drive.own_town:
-            towns = list(dict.fromkeys([drive.options.town, *presets.TOWNS]))
-            items.append(self._choice("Town", "town", towns, [Path(town).stem for town in towns], again))
-        if here:
-            names = ["as it is", *presets.WEATHERS]
-            items.append(self._choice("Weather", "weather", [None, *presets.WEATHERS], names, "At once, as C does."))
-            items.append(self._time_item())
-        if drive.own_town:
-            said = [f"{crowd}: {vehicles} vehicles" for crowd, (vehicles, _) in CROWDS.items()]
-            items.append(self._choice("Traffic", "traffic", list(CROWDS), said, again))
-        models = list(dict.fromkeys([drive.options.model, *zoo.names()]))
-        items.append(self._choice("Model", "model", models, models, again))
-        if here:
-            said = [f"as given, {drive.options.size}", *(f"{name}, {size}" for name, size in QUALITIES.items())]
-            items.append(self._choice("Quality", "quality", [None, *QUALITIES], said, f"Pixels painted. {again}"))
-            items.append(self._switch("Upscaling", "upscaling", f"Twice as wide and high, painted in parts. {again}"))
-        guides = list(dict.fromkeys([drive.options.guide, *GUIDES]))
-        items.append(self._choice("Guide", "guide", guides, guides, "Whose look of things is painted. At once, as G."))
-        return items
-
-    def _time_item(self) -> Item:
-        def shown() -> str:
-            minutes = self._drive.settings.minutes
-            return f"{minutes // 60 % 24:02d}:{minutes % 60:02d}" if minutes else "as the weather says"
-
-        def change(by: int) -> None:
-            self._drive.choose("minutes", (self._drive.settings.minutes + by * _MINUTES) % (1440 + _MINUTES))
-
-        return Item("Time of day", value=shown, change=change, hint="Where the sun stands. At once.")
+        return [self._choice(choice) for choice in picture_choices(self._drive)]
 
     def _cockpit_items(self) -> list[Item]:
         return [
-            self._choice("Units", "units", ("km/h", "mph"), ("km/h", "mph")),
-            self._switch("Map in the corner", "minimap"),
-            self._switch("Rear mirror", "mirror", "The simulator's picture of what is behind. At once, as Z."),
-            self._switch("Reversing view", "reversing_view", "Look behind while the car backs up."),
+            self._choice(UNITS),
+            self._choice(switch("Map in the corner", "minimap")),
+            self._choice(switch("Rear mirror", "mirror", "The simulator's picture of what is behind. At once, as Z.")),
+            self._choice(REVERSING_VIEW),
             self._share("Sound", "volume", 1.0, hint="Engine, tyres, wind, blows. From silence: at the next start."),
-            self._switch("Jolts", "jolts", "Shake the picture when something is hit."),
+            self._choice(switch("Jolts", "jolts", "Shake the picture when something is hit.")),
             self._share("Steering of keys", "steering", 2.0, 0.3, "How sharply the car turns while a key is held."),
             self._share("Force feedback", "force_feedback", 1.0, hint="How hard a gamepad or wheel shakes."),
         ]

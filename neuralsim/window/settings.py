@@ -18,7 +18,7 @@ from bridge.size import Size
 from neuralsim.guide import Guide
 from neuralsim.runtimes import cache
 from neuralsim.session.options import DriveOptions
-from neuralsim.window.inputs import Axes
+from neuralsim.window.driver import Axes
 
 Units = Literal["km/h", "mph"]
 Share = Annotated[float, number(0.0, 1.0, "a share from 0 to 1")]
@@ -89,7 +89,9 @@ class CockpitSettings(BaseModel):
     def applied(self, options: DriveOptions) -> DriveOptions:
         """The options of a drive with what was chosen here where they say nothing."""
         given, chosen = options.model_fields_set, dict[str, Any]()
-        embedded = all(value is None for value in (options.carla, options.connect, options.replay, options.scenario))
+        embedded = all(
+            value is None for value in (options.carla, options.connect, options.replay, options.scenario, options.sumo)
+        )
         if embedded:
             chosen["town"] = self.town
             chosen["vehicles"], chosen["walkers"] = CROWDS[self.traffic]

@@ -9,7 +9,6 @@ import os
 import sys
 import time
 import warnings
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -23,14 +22,13 @@ os.environ.setdefault("PYGAME_HIDE_SUPPORT_PROMPT", "1")
 import pygame
 
 from bridge.messages import Frame
-from neuralsim.renderer.remap import NOTHING, Remap
-from neuralsim.renderer.views import NAMES, View, picture
+from neuralsim.renderer.views import View, picture
 from neuralsim.runtimes import cache
 from neuralsim.window.cards import Loading, draw_loading
-from neuralsim.window.hud import Hud, HudState
+from neuralsim.window.hud import Hud
+from neuralsim.window.live import HudState, Move
 from neuralsim.window.menu import Menu
-
-Move = Callable[[np.ndarray, np.ndarray], bool]  # moves pixels, u32 (H, W), into the second array, unless it cannot
+from neuralsim.window.view_choice import ViewChoice
 
 _MINIMUM = (320, 160)
 _JOLT, _JOLT_RATE = 0.6, 7.0  # s that the picture shakes after a blow, and how often a second
@@ -49,7 +47,7 @@ def display_available() -> bool:
     return bool(os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"))
 
 
-class Window:
+class Window(ViewChoice):
     """A resizable window for frames of ``size`` (width, height).
 
     At first it is ``wanted`` pixels large, else ``times`` the frames' size where that fits; or ``fullscreen``.
@@ -79,10 +77,7 @@ class Window:
         self.fullscreen = fullscreen
         self.hud = Hud()
         self.menu = Menu()
-        self.view = View.NEURAL
-        self.split_right = View.TAGS
-        self.remap: Remap = NOTHING  # that the pictures shown are painted with: tags are shown so
-        self._divider = 0.5
+        super().__init__()
         self._dragging = False
         self._cursor = pygame.SYSTEM_CURSOR_ARROW
         self._aspect = size[0] / size[1]
@@ -91,21 +86,6 @@ class Window:
         self._views: dict[View, pygame.Surface] = {}  # of the frame, as far as they were shown
         self._spare: list[pygame.Surface] = []  # for pictures in the making
         self._jolted = (0.0, 0.0)  # how hard, 0 .. 1, and when, s
-        self._missing = False  # the frame does not carry the plane of the view
-
-    @property
-    def needs_rgb(self) -> bool:
-        """Whether the view shows the simulator's own picture."""
-        return self.view == View.RGB or (self.view == View.SPLIT and self.split_right == View.RGB)
-
-    @property
-    def title_of_view(self) -> str:
-        """What the HUD calls the view; says so where the neural picture stands in for it."""
-        shown = self.split_right if self.view == View.SPLIT else self.view
-        name = NAMES[shown] + (", edited" if shown == View.TAGS and self.remap else "")
-        if self.view == View.SPLIT:
-            name = f"{NAMES[View.NEURAL]}  |  {name}"
-        return f"{name}: not in this frame" if self._missing else name
 
     @property
     def windowed(self) -> tuple[int, int]:
@@ -124,10 +104,7 @@ class Window:
         self._surface = _set_mode(self._windowed, self.fullscreen)
 
     def choose(self, view: View) -> None:
-        """Show ``view``; the split view chosen again changes its right side."""
-        if view == self.view == View.SPLIT:
-            self.split_right = View.RGB if self.split_right == View.TAGS else View.TAGS
-        self.view = view
+        super().choose(view)
         self._dragging = False
         self._point(pygame.SYSTEM_CURSOR_ARROW)
 
@@ -150,7 +127,7 @@ class Window:
             self._point(pygame.SYSTEM_CURSOR_SIZEWE if near else pygame.SYSTEM_CURSOR_ARROW)
             if self._dragging:
                 box = self._box()
-                self._divider = min(max((event.pos[0] - box.left) / box.width, 0.02), 0.98)
+                self.divider = min(max((event.pos[0] - box.left) / box.width, 0.02), 0.98)
                 return True
         return False
 
@@ -220,7 +197,7 @@ class Window:
 
     def _divider_x(self) -> int:
         box = self._box()
-        return box.left + round(self._divider * box.width)
+        return box.left + round(self.divider * box.width)
 
     def _draw(self, move: Move | None) -> None:
         small = self._picture(move)
@@ -258,7 +235,7 @@ class Window:
     def _picture(self, move: Move | None) -> pygame.Surface:
         """The chosen view, moved; the neural picture stands in for a plane that is not there (yet)."""
         shown = self._view(self.split_right if self.view == View.SPLIT else self.view)
-        self._missing = shown is None
+        self.missing = shown is None
         left = self._view(View.NEURAL)
         assert left is not None, "every frame has a neural picture"
         if shown is None or self.view != View.SPLIT:
@@ -267,7 +244,7 @@ class Window:
         if both is shown:
             both = shown.copy()
         width, height = both.get_size()
-        both.blit(self._moved(left, move, 1), (0, 0), (0, 0, round(width * self._divider), height))
+        both.blit(self._moved(left, move, 1), (0, 0), (0, 0, round(width * self.divider), height))
         return both
 
     def _view(self, view: View) -> pygame.Surface | None:

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 import msgpack
 import pytest
 
-from bridge.town.carla_server.server import TownServer
+from bridge.town.carla_server.process import TownServer
 
 PRELUDE = """
 import carla, faulthandler, os, queue, sys, time

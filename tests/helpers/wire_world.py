@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import xml.etree.ElementTree as ET
+from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from types import SimpleNamespace
 
@@ -168,7 +169,7 @@ class OneRoad:
     def set_light(self, actor_id: int, state: str) -> None:
         self.light_of[actor_id].state = state
 
-    def walk(self, actor_id: int, direction: tuple[float, float, float], speed: float) -> None:
+    def walk(self, actor_id: int, direction: tuple[float, float, float], speed: float, carried: bool = False) -> None:
         self.actors[actor_id].velocity = np.array(direction) * speed
 
     def tick(self, delta: float) -> None:
@@ -188,8 +189,8 @@ class OneRoad:
         events, self._events = self._events, []
         return events
 
-    def capture(self, camera_id: int) -> SimpleNamespace:
-        """Known planes: the tag is the column modulo 29, the id 1000 + row, the depth column + frame / 1000 metres."""
+    def exposure(self, camera_id: int, rgb: bool = False) -> Callable[[], SimpleNamespace]:
+        """What gives known planes: tag column modulo 29, id 1000 + row, depth column + frame / 1000 metres."""
         given = self.actors[camera_id].attributes
         width, height = int(given["image_size_x"]), int(given["image_size_y"])
         if self._planes is None or self._planes.tag.shape != (height, width):
@@ -201,4 +202,5 @@ class OneRoad:
                 motion=np.stack([row, -2.0 * column], axis=-1).astype(np.float32),
                 rgb=np.stack([row % 256, column % 256, (row + column) % 256], axis=-1).astype(np.uint8),
             )
-        return self._planes
+        planes = self._planes
+        return lambda: planes

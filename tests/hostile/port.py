@@ -59,7 +59,7 @@ def town(*options: str) -> Iterator[tuple[subprocess.Popen[str], int]]:
     command = [
         sys.executable,
         "-m",
-        "bridge.town.carla_server.server",
+        "bridge.town.carla_server",
         "--port",
         "0",
         "--town",

@@ -147,16 +147,19 @@ def test_it_drives(python: Path, tmp_path: Path, model: str) -> None:
 
 def test_what_ships_is_found_by_name(python: Path, tmp_path: Path) -> None:
     code = """
+from importlib.resources import files
 from neuralsim import zoo
 from neuralsim.classmaps import load
 from neuralsim.training import configs
 from scenarios import library
 print([file.is_file() for find, names in ((configs.find, configs.names()), (library.find, library.names()))
-       for file in map(find, names)], zoo.names(), load("camvid").name)
+       for file in map(find, names)], zoo.names(), load("camvid").name,
+      sorted(each.name for each in (files("neuralsim.serve") / "web").iterdir()))
 """
     done = run(python, tmp_path, "-c", code)
     files = [True] * (len(configs.names()) + len(library.names()))
-    assert done.stdout == f"{files} {zoo.names()} camvid\n", done.stderr
+    page = sorted(each.name for each in (ROOT / "neuralsim" / "serve" / "web").iterdir())
+    assert done.stdout == f"{files} {zoo.names()} camvid {page}\n", done.stderr
 
 
 @pytest.mark.skipif(not EMPTY, reason="takes half a minute: make wheel-test")

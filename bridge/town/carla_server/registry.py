@@ -9,7 +9,7 @@ from typing import Any
 WITHOUT_LOCK = {
     "version", "load_new_episode", "tick_cue", "get_sensor_token", "get_episode_settings", "apply_batch",
     "get_map_data", "get_navigation_mesh", "get_required_files", "request_file", "copy_opendrive_to_file",
-    "get_environment_objects", "get_all_level_BBs", "get_names_of_all_objects",
+    "get_environment_objects", "get_all_level_BBs", "get_names_of_all_objects", "replay_file",
 }  # fmt: skip
 FUNCTIONS: dict[str, Callable[..., Any]] = {}
 

@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from bridge.tags import Tag
-from bridge.town.carla_server import events, images, structs
-from bridge.town.carla_server.situation import Situation
+from bridge.town.carla_server import events, gbuffers, images, structs
+from bridge.town.carla_server.actor_states import ActorStates
 from bridge.town.carla_server.streams import StreamServer
 from bridge.town.core.types import Actor
 from bridge.town.render.raster import Planes
-from bridge.town.sensors.instruments import GRAVITY, INSTRUMENTS, Cast, Instrument, Measurement
+from bridge.town.sensors.instrument import GRAVITY, Cast, Instrument, Measurement
+from bridge.town.sensors.instruments import INSTRUMENTS
 from bridge.town.sensors.rays import Hits
+from bridge.town.sensors.v2x import Airwaves
 
 if TYPE_CHECKING:
     from bridge.town.world import World
@@ -37,21 +40,28 @@ class Sensor:
     last: float = 0.0  # simulated time of its last one
     instrument: Instrument | None = None
     eye: events.EventCamera | None = None  # of an event camera
+    gbuffers: dict[int, int] = field(default_factory=dict)  # streams by texture, of a camera that was asked for them
+
+    @property
+    def streams(self) -> list[int]:
+        """All its streams."""
+        return [self.stream, *self.gbuffers.values()]
 
 
 class Sensing:
     """All sensors of ``world``. It is the ``Scene`` that instruments measure."""
 
     def __init__(
-        self, world: World, situation: Situation, streams: StreamServer, complain: Callable[[str], None]
+        self, world: World, actor_states: ActorStates, streams: StreamServer, complain: Callable[[str], None]
     ) -> None:
-        self.world, self.situation, self.streams = world, situation, streams
+        self.world, self.actor_states, self.streams = world, actor_states, streams
         self.sensors: dict[int, Sensor] = {}
         self.gravity = GRAVITY  # m/s^2, as the IMUs feel it
+        self.airwaves = Airwaves()
         self._complain = complain
-        # Rays take long: they are cast one after the other beside the town, which goes on.
-        self._caster = ThreadPoolExecutor(1, "rays")
-        self._casting: list[Future[None]] = []
+        # Rays and pictures take long: each kind is done one after the other beside the town, which answers meanwhile.
+        self._caster, self._painter = ThreadPoolExecutor(1, "rays"), ThreadPoolExecutor(1, "pictures")
+        self._beside: list[Future[None]] = []
 
     def watch(self, actor: Actor) -> None:
         """Give a new sensor its stream. Raises ``ValueError`` for attributes that it cannot work with."""
@@ -69,15 +79,31 @@ class Sensing:
 
     def close(self) -> None:
         """Close all streams, with their world."""
-        self._caster.shutdown(wait=False, cancel_futures=True)
+        for worker in (self._caster, self._painter):
+            worker.shutdown(wait=False, cancel_futures=True)
         for sensor in self.sensors.values():
-            self.streams.drop(sensor.stream)
+            self._drop(sensor)
         self.sensors.clear()
 
     def close_removed(self) -> None:
         """Close the streams of sensors that were removed from the world."""
         for ident in [ident for ident in self.sensors if ident not in self.world.actors]:
-            self.streams.drop(self.sensors.pop(ident).stream)
+            self._drop(self.sensors.pop(ident))
+
+    def _drop(self, sensor: Sensor) -> None:
+        for stream in sensor.streams:
+            self.streams.drop(stream)
+
+    def gbuffer_token(self, actor: int, texture: int) -> bytes:
+        """The stream token of a texture of an rgb camera's G-buffer. Raises ``ValueError`` for other sensors."""
+        sensor = self.sensors.get(actor)
+        if sensor is None or sensor.kind != "sensor.camera.rgb":
+            raise ValueError(f"actor {actor} has no G-buffer: ask a sensor.camera.rgb")
+        if not 0 <= texture < gbuffers.COUNT:
+            raise ValueError(f"there is no texture {texture} in a G-buffer: choose 0 to {gbuffers.COUNT - 1}")
+        if texture not in sensor.gbuffers:
+            sensor.gbuffers[texture] = self.streams.open()
+        return self.streams.token(sensor.gbuffers[texture])
 
     def token(self, actor: int) -> bytes:
         """The stream token of an actor, empty for all but sensors."""
@@ -105,9 +131,9 @@ class Sensing:
         return cast
 
     def settle(self) -> None:
-        """Wait for the previous tick's rays: only a client that ticks faster than they are cast has to wait."""
-        wait(self._casting)
-        self._casting.clear()
+        """Wait for the previous tick's rays and pictures: who ticks faster than they are made has to."""
+        wait(self._beside)
+        self._beside.clear()
 
     def describe(self, actor: int, tag: int) -> list[Any]:
         """``rpc::Actor`` of what was hit: an actor, or scenery of some tag."""
@@ -123,10 +149,12 @@ class Sensing:
         ]
         for event in self.world.events():
             for parent, sensor in watching:
-                if parent == self.situation.ident(event.actor):
+                if parent == self.actor_states.ident(event.actor):
                     header = self._header(sensor, self.world.actors[parent])
-                    self.streams.publish(sensor.stream, (header, self.situation.pack_collision(event)))
+                    self.streams.publish(sensor.stream, (header, self.actor_states.pack_collision(event)))
         self._measure(casting=False)
+        with self._surviving("v2x"):
+            self.airwaves.exchange(self.world)
 
     def publish_rays(self) -> None:
         """Begin to cast the rays of the instruments that are due; each sends its message when they are back."""
@@ -142,7 +170,7 @@ class Sensing:
                 measurement = sensor.instrument.measure(self.world.time - sensor.last)
                 sensor.last = self.world.time
                 if casting:
-                    self._casting.append(self._caster.submit(self._finish, sensor, header, measurement))
+                    self._beside.append(self._caster.submit(self._finish, sensor, header, measurement))
                 else:
                     self._finish(sensor, header, measurement)
 
@@ -161,25 +189,39 @@ class Sensing:
             self._complain(f"{who} failed: {type(error).__name__}: {error}")
 
     def publish_images(self) -> None:
-        """Draw and send the pictures that are due."""
+        """Begin to draw the pictures that are due; each is sent when it is drawn."""
+        shots = []
         for ident, sensor in self._due("sensor.camera."):
             with self._surviving(f"camera {ident}"):
-                planes = self.world.capture(ident) if sensor.eye is None else self.world.capture(ident, rgb=True)
-                self._send(ident, sensor, planes)
+                actor, exposure = self.world.actors[ident], self.world.exposure(ident, rgb=sensor.eye is not None)
+                header, pose = self._header(sensor, actor), actor.transform.matrix()
+                shots.append(partial(self._send, sensor, header, pose, self.world.time, exposure))
+        if shots:
+            self._beside.append(self._painter.submit(_each, shots))
 
-    def _send(self, ident: int, sensor: Sensor, planes: Planes) -> None:
-        actor = self.world.actors[ident]
-        height, width = planes.tag.shape
-        header, size = self._header(sensor, actor), structs.IMAGE_HEADER.pack(width, height, sensor.fov)
-        if sensor.eye is not None:
-            assert planes.rgb is not None, "captured with rgb=True"
-            seen = sensor.eye.read(planes.rgb, self.world.time)
-            if len(seen):  # CARLA's client takes an array without events for a broken one
-                self.streams.publish(sensor.stream, (header, size, seen))
-            return
-        pixels = self.streams.borrow(height * width * images.pixel_bytes(sensor.kind))
-        images.encode(sensor.kind, planes, pixels, sensor.fov, actor.transform.matrix())
-        self.streams.publish(sensor.stream, (header, size), pixels)
+    def _send(
+        self, sensor: Sensor, header: bytes, pose: np.ndarray, now: float, exposure: Callable[[], Planes]
+    ) -> None:
+        """Draw and send one picture. ``pose`` f64 (4, 4) of its camera and ``now`` (s) are of its exposure."""
+        with self._surviving(sensor.kind):
+            planes = exposure()
+            height, width = planes.tag.shape
+            size = structs.IMAGE_HEADER.pack(width, height, sensor.fov)
+            if sensor.eye is not None:
+                assert planes.rgb is not None, "captured with rgb=True"
+                seen = sensor.eye.read(planes.rgb, now)
+                if len(seen):  # CARLA's client takes an array without events for a broken one
+                    self.streams.publish(sensor.stream, (header, size, seen))
+                return
+            pixels = self.streams.borrow(height * width * images.pixel_bytes(sensor.kind))
+            images.encode(sensor.kind, planes, pixels, sensor.fov, pose)
+            self.streams.publish(sensor.stream, (header, size), pixels)
+            header = structs.GBUFFER.to_bytes(8, "little") + header[8:]
+            for texture, stream in list(sensor.gbuffers.items()):
+                if self.streams.listeners(stream):
+                    pixels = self.streams.borrow(height * width * 4)
+                    gbuffers.encode(texture, planes, pixels, sensor.fov, pose)
+                    self.streams.publish(stream, (header, size), pixels)
 
     def _due(self, *type_prefixes: str, casting: bool = False) -> list[tuple[int, Sensor]]:
         """Sensors of these kinds, and that cast rays or do not, whose time has come and who have listeners.
@@ -201,3 +243,8 @@ class Sensing:
     def _header(self, sensor: Sensor, actor: Actor) -> bytes:
         kind = structs.SENSOR_TYPES[sensor.kind]
         return structs.sensor_header(kind, self.world.frame, self.world.time, actor.transform)
+
+
+def _each(jobs: Sequence[Callable[[], None]]) -> None:
+    for job in jobs:
+        job()

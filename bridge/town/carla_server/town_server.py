@@ -1,8 +1,8 @@
 """A ``World`` behind CARLA 0.9.16's wire.
 
 One lock guards the world: functions run under it in the thread of their connection, and so does a tick, which first
-sends the snapshot, then lets the client go on, then casts the rays and takes the pictures of that very frame. While no
-client is synchronous the town ticks by itself, 30 times a second.
+sends the snapshot, then lets the client go on, then has the rays cast and the pictures drawn of that very frame, beside
+the town: only the next tick waits for them. While no client is synchronous the town ticks by itself, 30 times a second.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bridge.town.carla_server import structs
-from bridge.town.carla_server.handling import Handling
-from bridge.town.carla_server.queries import Queries
+from bridge.town.carla_server.actor_states import ActorStates
 from bridge.town.carla_server.recorder import Recorder
 from bridge.town.carla_server.registry import FUNCTIONS, WITHOUT_LOCK
 from bridge.town.carla_server.rpc import Call, Connection, RpcError, RpcServer, wrap
 from bridge.town.carla_server.sensing import Sensing
-from bridge.town.carla_server.situation import Situation
+from bridge.town.carla_server.static_scene import StaticScene
 from bridge.town.carla_server.streams import StreamServer
+from bridge.town.carla_server.vehicle_commands import VehicleCommands
 from bridge.town.opendrive.towns import find
 
 if TYPE_CHECKING:
@@ -77,6 +77,7 @@ class TownServer:
         streaming_port: int = 0,
     ) -> None:
         self.lock = threading.RLock()
+        self._ticking = threading.Lock()  # who holds it may wait for the sensors; taken before ``lock``
         self.rpc = RpcServer(host, port, self._dispatch, self._closed)
         try:
             self.streams = StreamServer(host, streaming_port)
@@ -126,8 +127,12 @@ class TownServer:
         self.sensing.close()
         self.streams.close()
 
-    def load(self, town: str) -> None:
-        """Replace the world: ``town`` by its name, "" for the present one anew, ``UPLOADED`` for a client's map."""
+    def load(self, town: str, announce: bool = False) -> None:
+        """Replace the world: ``town`` by its name, "" for the present one anew, ``UPLOADED`` for a client's map.
+
+        ``announce``: tell clients that the map has changed. The one that has asked for it must not be told: it replaces
+        its map by itself, and being told meanwhile ends its process.
+        """
         name = town.rsplit("/", 1)[-1] or self.world.name
         if name == UPLOADED and self.uploaded:
             with tempfile.TemporaryDirectory() as folder:
@@ -141,26 +146,26 @@ class TownServer:
         else:
             raise RpcError(f"no town {town!r} here; there are: {', '.join(self.towns)}")
         with self.lock:
-            self._adopt(world)
+            self._adopt(world, structs.MAP_CHANGED if announce else 0)
 
-    def _adopt(self, world: World) -> None:
+    def _adopt(self, world: World, state: int = 0) -> None:
         if self.episode:
             self.sensing.close()
         self.world = world
-        self.situation = Situation(world)
-        self.sensing = Sensing(world, self.situation, self.streams, self._complain)
-        self.handling = Handling(world)
-        self.queries = Queries(world)
+        self.actor_states = ActorStates(world)
+        self.sensing = Sensing(world, self.actor_states, self.streams, self._complain)
+        self.vehicle_commands = VehicleCommands(world)
+        self.static_scene = StaticScene(world)
         self.recorder = Recorder(world)
         self.episode += 1
-        threading.Thread(target=self._prepare, args=(world, self.queries), name="preparing", daemon=True).start()
-        self._publish_snapshot(world.delta)
+        threading.Thread(target=self._prepare, args=(world, self.static_scene), name="preparing", daemon=True).start()
+        self._publish_snapshot(world.delta, state)
 
     @staticmethod
-    def _prepare(world: World, queries: Queries) -> None:
+    def _prepare(world: World, scene: StaticScene) -> None:
         """Work out what takes seconds in a large town before it is asked for: the map, which clients that connect wait
         for, and the trees that rays go through."""
-        assert queries.opendrive
+        assert scene.opendrive
         world.spawn_points()
         world.rays()
 
@@ -179,19 +184,24 @@ class TownServer:
 
     def tick(self, then: Callable[[int], None] = lambda _: None) -> None:
         """One step of everything. ``then`` gets the frame's number after the snapshot and before the pictures."""
-        self.sensing.settle()
-        with self.lock:
-            self.handling.before(self.delta)
-            self.recorder.before(self.delta)
-            self.world.tick(self.delta)
-            self.handling.after()
-            self.recorder.after()
-            self._publish_snapshot(self.delta)
-            self.sensing.publish_events()
-            then(self.world.frame)
-            self.sensing.publish_rays()
-            if not self.settings.no_rendering_mode:
-                self.sensing.publish_images()
+        with self._ticking:
+            self.sensing.settle()
+            with self.lock:
+                self._tick(then)
+
+    def _tick(self, then: Callable[[int], None] = lambda _: None) -> None:
+        """``tick`` with both locks held and the sensors done."""
+        self.vehicle_commands.before(self.delta)
+        self.recorder.before(self.delta)
+        self.world.tick(self.delta)
+        self.vehicle_commands.after()
+        self.recorder.after()
+        self._publish_snapshot(self.delta)
+        self.sensing.publish_events()
+        then(self.world.frame)
+        self.sensing.publish_rays()
+        if not self.settings.no_rendering_mode:
+            self.sensing.publish_images()
 
     def tick_for(self, call: Call) -> None:
         """Tick at a client's request and answer it as soon as it can go on; asynchronous, it may wait for the next."""
@@ -201,14 +211,14 @@ class TownServer:
         self.streams.settle(call.connection)
         self.tick(lambda frame: call.answer(wrap(frame)))
 
-    def _publish_snapshot(self, delta: float) -> None:
+    def _publish_snapshot(self, delta: float, state: int = 0) -> None:
         world = self.world
         header = structs.sensor_header(structs.WORLD_OBSERVER, world.frame, world.time, structs.Transform())
-        records = bytes(self.situation.records())
+        records = bytes(self.actor_states.records())
         about = (self.episode, time.monotonic(), delta, 0, 0, 0)
-        first, state = (structs.EPISODE_HEADER.pack(*about, bits) for bits in (structs.MAP_CHANGED, 0))
+        first, now = (structs.EPISODE_HEADER.pack(*about, bits) for bits in (structs.MAP_CHANGED, state))
         self.streams.welcome(self.snapshots, (header, first, records))
-        self.streams.publish(self.snapshots, (header, state, records))
+        self.streams.publish(self.snapshots, (header, now, records))
 
     def _dispatch(self, call: Call) -> Any:
         self._called = time.monotonic()
@@ -283,15 +293,16 @@ class TownServer:
         ``late``: seconds since the last tick. Without a fixed step, on a machine too slow for ``RATE``, steps grow with
         it up to ``MAX_STEP``, so that nothing moves in slow motion.
         """
-        self.sensing.settle()
-        with self.lock:
-            if self.settings.synchronous_mode or self._stop.is_set():
-                return
-            if not self.settings.fixed_delta_seconds and late > 1.5 / RATE:
-                self._delta = min(late, MAX_STEP)
-            try:
-                self.tick()
-            except Exception as error:
-                self._complain(f"a tick failed: {type(error).__name__}: {error}")
-            finally:
-                self._delta = 1.0 / RATE
+        with self._ticking:
+            self.sensing.settle()
+            with self.lock:
+                if self.settings.synchronous_mode or self._stop.is_set():
+                    return
+                if not self.settings.fixed_delta_seconds and late > 1.5 / RATE:
+                    self._delta = min(late, MAX_STEP)
+                try:
+                    self._tick()
+                except Exception as error:
+                    self._complain(f"a tick failed: {type(error).__name__}: {error}")
+                finally:
+                    self._delta = 1.0 / RATE

@@ -39,6 +39,21 @@ _IMU = "noise_seed:int=0 sensor_tick=0.0 " + " ".join(
     [f"noise_accel_stddev_{axis}=0.0" for axis in "xyz"]
     + [f"noise_gyro_{kind}_{axis}=0.0" for kind in ("bias", "stddev") for axis in "xyz"]
 )
+_RADIO = (
+    "noise_seed:int=0 transmit_power=21.5 receiver_sensitivity=-99.0 frequency_ghz=5.9 combined_antenna_gain=10.0 "
+    "scenario:string=highway path_loss_model:string=winner path_loss_exponent=2.7 d_ref=1.0 filter_distance=500.0 "
+    "use_etsi_fading:bool=true custom_fading_stddev=0.0 sensor_tick=0.0"
+)
+_AWARENESS = "gen_cam_min=0.1 gen_cam_max=1.0 fixed_rate:bool=false " + " ".join(
+    [f"noise_{axis}_{kind}=0.0" for axis in ("lat", "lon", "alt", "head", "yawrate") for kind in ("stddev", "bias")]
+    + [f"noise_accel_stddev_{axis}=0.0" for axis in "xyz"]
+    + ["noise_vel_stddev_x=0.0"]
+)
+_CHOICES = {
+    "exposure_mode": ("histogram", "manual"),
+    "scenario": ("highway", "rural", "urban"),
+    "path_loss_model": ("winner", "geometric"),
+}
 
 #: Blueprint -> its attributes: ``name[:type]=default``, float where no type is named.
 SENSORS = {
@@ -60,6 +75,8 @@ SENSORS = {
     "sensor.other.imu": _IMU,
     "sensor.other.radar": "horizontal_fov=30.0 vertical_fov=30.0 points_per_second:int=1500 range=100.0 "
     "sensor_tick=0.0 noise_seed:int=0",
+    "sensor.other.v2x": f"{_RADIO} {_AWARENESS}",
+    "sensor.other.v2x_custom": _RADIO,
 }
 
 
@@ -78,5 +95,5 @@ def blueprints() -> list[Blueprint]:
 def _attribute(text: str) -> Attribute:
     name, _, value = text.partition("=")
     name, _, kind = name.partition(":")
-    recommended = ("histogram", "manual") if name == "exposure_mode" else ("true", "false") if kind == "bool" else ()
+    recommended = _CHOICES.get(name) or (("true", "false") if kind == "bool" else ())
     return Attribute(name, kind or "float", value, recommended)

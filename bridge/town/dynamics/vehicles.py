@@ -197,6 +197,13 @@ class _Limits(NamedTuple):
 
 
 @njit(cache=True, nogil=True)
+def full_throttle(power, mass, speed, reverse, friction):  # type: ignore[no-untyped-def]
+    """What the engine gives at most, m/s^2 before all losses: ``power`` in W, ``mass`` in kg, ``speed`` in m/s."""
+    launch = BACKING if reverse else LAUNCH
+    return min(DRIVELINE * power / max(abs(speed), 1.5) / mass, launch * friction)
+
+
+@njit(cache=True, nogil=True)
 def _advance(motion, inputs, limits, friction, grade, dt):  # type: ignore[no-untyped-def]
     """One substep of the single-track model: the ``_Motion`` after ``dt`` seconds.
 
@@ -218,8 +225,7 @@ def _advance(motion, inputs, limits, friction, grade, dt):  # type: ignore[no-un
     sign = -1.0 if reverse else 1.0
     if (reverse and speed < -7.0) or abs(speed) > top:
         throttle = 0.0
-    launch = BACKING if reverse else LAUNCH
-    push = min(DRIVELINE * power / max(abs(speed), 1.5) / mass, launch * friction) * throttle
+    push = full_throttle(power, mass, speed, reverse, friction) * throttle
     pull = brake * brakes + (0.5 * brakes if hand_brake else 0.0)
     if sign * speed < -0.3:  # the other way than the gear: throttle brakes first
         pull += push

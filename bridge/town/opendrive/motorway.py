@@ -91,7 +91,7 @@ class _Drawing:
     ) -> xodr.Road:
         middle = xodr.Lane(lane_type=xodr.LaneType.none)
         if centre is not None:
-            middle.add_roadmark(xodr.RoadMark(centre, width=0.15))
+            middle.add_roadmark(xodr.RoadMark(centre, width=0.15, laneChange=xodr.LaneChange.none))
         section = xodr.LaneSection(0, middle)
         for lane in right:
             section.add_right_lane(lane)
@@ -168,7 +168,8 @@ def _lane(
 ) -> xodr.Lane:
     lane = xodr.Lane(lane_type=kind, a=width)
     if mark is not None:
-        lane.add_roadmark(xodr.RoadMark(mark, width=0.3 if mark is Mark.solid else 0.15))
+        change = xodr.LaneChange.none if mark is Mark.solid else xodr.LaneChange.both
+        lane.add_roadmark(xodr.RoadMark(mark, width=0.3 if mark is Mark.solid else 0.15, laneChange=change))
     return lane
 
 

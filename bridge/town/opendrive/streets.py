@@ -212,15 +212,16 @@ def _road(street: Street) -> xodr.Road:
     centre = xodr.Lane(lane_type=xodr.LaneType.none)
     if street.markings:
         paint = xodr.RoadMarkType.solid if street.lanes > 1 else xodr.RoadMarkType.broken
-        centre.add_roadmark(xodr.RoadMark(paint, width=0.13))
+        # As in CARLA's towns: who plans a way by what marks permit shall not turn round over the middle of a road.
+        centre.add_roadmark(xodr.RoadMark(paint, width=0.13, laneChange=xodr.LaneChange.none))
     section = xodr.LaneSection(0, centre)
     for side, add in enumerate((section.add_left_lane, section.add_right_lane)):
         for k in range(1, street.lanes + 1):
             lane = xodr.Lane(lane_type=xodr.LaneType.driving, a=LANE)
             if k < street.lanes:
-                lane.add_roadmark(xodr.RoadMark(xodr.RoadMarkType.broken, width=0.12))
+                lane.add_roadmark(xodr.RoadMark(xodr.RoadMarkType.broken, width=0.12, laneChange=xodr.LaneChange.both))
             elif not street.pavement:
-                lane.add_roadmark(xodr.RoadMark(xodr.RoadMarkType.solid, width=0.12))
+                lane.add_roadmark(xodr.RoadMark(xodr.RoadMarkType.solid, width=0.12, laneChange=xodr.LaneChange.none))
             add(lane)
         if street.parking[side]:
             add(_parking(length))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
@@ -12,6 +13,13 @@ from bridge.town.render.shading_kernels import Light
 #: Colours of surfaces that shine by themselves: always, and when it is dark.
 SIGNALS = ((255, 60, 40), (255, 200, 50), (70, 255, 140))
 LAMPS = ((225, 230, 235), (200, 204, 206), (190, 184, 150), (150, 18, 18))
+#: ``carla.WeatherParameters`` of a town until somebody sets others.
+DEFAULT_WEATHER = {
+    "cloudiness": 20.0, "precipitation": 0.0, "precipitation_deposits": 0.0, "wind_intensity": 10.0,
+    "sun_azimuth_angle": 40.0, "sun_altitude_angle": 48.0, "fog_density": 0.0, "fog_distance": 0.75, "fog_falloff": 0.1,
+    "wetness": 0.0, "scattering_intensity": 1.0, "mie_scattering_scale": 0.03, "rayleigh_scattering_scale": 0.0331,
+    "dust_storm": 0.0,
+}  # fmt: skip
 CLEAR, THICK = 700.0, 28.0  # m at which half of what one sees is haze: in clear air, in the densest fog
 
 
@@ -36,11 +44,12 @@ class Atmosphere(NamedTuple):
 
 
 #: Altitude and azimuth of the sun as every town begins, degrees.
-FIRST_SUN = 48.0, 40.0
+FIRST_SUN = DEFAULT_WEATHER["sun_altitude_angle"], DEFAULT_WEATHER["sun_azimuth_angle"]
 
 
+@lru_cache(maxsize=4)
 def daylight(air: Atmosphere) -> Light:
-    """The light that weather makes."""
+    """The light that weather makes; nobody changes its arrays, which pictures of the same weather share."""
     altitude, azimuth = np.radians(air[:2])
     clouds, fog, wet = (float(np.clip(value / 100.0, 0.0, 1.0)) for value in air[2:])
     day = float(np.clip((air.altitude + 6.0) / 16.0, 0.08, 1.0))

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
+from dataclasses import dataclass, field, replace
+from functools import partial
 
 import numpy as np
 
@@ -14,8 +16,17 @@ from bridge.town.render.poses import Poses
 from bridge.town.render.raster import FAR_PLANE, Placements, Planes, Rasteriser, Scene
 
 REACH = (60.0, 30.0, 220.0)  # m, props are drawn to this distance: least, and more per metre of their size, at most
+LED = 5.0  # m, further apart are not two places of the same motion
 VEHICLE = 7.0  # m, no part of a vehicle is further from its centre
 ViewKey = tuple[int, int, float, bytes, Jitter]  # width, height, field of view, pose, shift
+
+
+@dataclass
+class _Moment:
+    """The pictures of one moment, by view and hidden instance, and how many rasterisers of a lens they took."""
+
+    pictures: dict[tuple[ViewKey, int], Planes] = field(default_factory=dict)
+    used: dict[tuple[int, int, float], int] = field(default_factory=dict)
 
 
 class ViewCache:
@@ -27,41 +38,67 @@ class ViewCache:
         self.fresh: Poses | None = None
         self._last: Poses | None = None
         self._rolled = WheelAngles.still(np.zeros(0))  # of the actors of the previous tick
+        self._led: dict[int, np.ndarray] = {}  # f64 (4, 4) by actor
         self._onward: tuple[Poses, np.ndarray, WheelAngles] | None = None  # since then
         self._places = np.ascontiguousarray(self.props.pose[:, :3, 3])
         radius = np.array([np.abs(np.stack(mesh.bounds)).max() for mesh in templates().meshes])
         self._radius = radius[self.props.template] * np.linalg.norm(self.props.pose[:, :3, 0], axis=1)
         self._reach = np.minimum(REACH[0] + REACH[1] * self._radius, REACH[2])
         self._slots: dict[tuple[int, int, float], list[Rasteriser]] = {}
-        self._used: dict[tuple[int, int, float], int] = {}
-        self._pictures: dict[tuple[ViewKey, int], Planes] = {}
+        self._moment = _Moment()
 
     def changed(self) -> None:
         """Forget the poses and pictures of now."""
         self.fresh = None
-        self._pictures.clear()
-        self._used.clear()
+        self._moment = _Moment()
 
-    def remember(self, poses: Poses) -> None:
-        """Take these as the poses of the previous tick."""
+    def remember(self, poses: Poses, led: Collection[int] = ()) -> None:
+        """Take these as the poses of the previous tick; of the actors ``led``, which clients put from place to place
+        between ticks, those at the call before, unless they have come from elsewhere."""
+        rows = {ident: poses.row[ident] for ident in led if ident in poses.row}
+        now = {ident: poses.matrix[row] for ident, row in rows.items()}
+        if rows:
+            matrix = poses.matrix.copy()
+            for ident, row in rows.items():
+                before = self._led.get(ident, now[ident])
+                if np.abs(before[:3, 3] - now[ident][:3, 3]).max() < LED:
+                    matrix[row] = before
+            poses = replace(poses, matrix=matrix)
+        self._led = now
         self._rolled = self._since(poses)[1]
         self._last, self._onward = poses, None
         self.changed()
 
-    def picture(self, poses: Poses, camera: int, view: ViewKey, sun: tuple[float, ...], hide: int, rgb: bool) -> Planes:
-        """Planes of a view, rendered once per moment; cameras that look alike get the same ones.
+    def exposure(
+        self, poses: Poses, camera: int, view: ViewKey, sun: tuple[float, ...], hide: int, rgb: bool
+    ) -> Callable[[], Planes]:
+        """What renders the planes of a view, once per moment: cameras that look alike get the same ones.
+
+        It may be called in another thread, one of them at a time, until ``remember`` is.
 
         ``poses``: of this tick; ``camera``: actor id; ``view``: size, field of view, pose; ``sun``: see
         ``Rasteriser.render``; ``hide``: instance not drawn; ``rgb``: whether to shade.
         """
-        known = self._pictures.get((view, hide))
+        return partial(self._picture, self._moment, poses, camera, view, sun, hide, rgb)
+
+    def _picture(
+        self,
+        moment: _Moment,
+        poses: Poses,
+        camera: int,
+        view: ViewKey,
+        sun: tuple[float, ...],
+        hide: int,
+        rgb: bool,
+    ) -> Planes:
+        known = moment.pictures.get((view, hide))
         if known is not None and (known.rgb is not None or not rgb):
             return known
         lens = view[:3]
-        slots, used = self._slots.setdefault(lens, []), self._used.get(lens, 0)
+        slots, used = self._slots.setdefault(lens, []), moment.used.get(lens, 0)
         if used == len(slots):
             slots.append(Rasteriser(*lens))
-        self._used[lens] = used + 1
+        moment.used[lens] = used + 1
         pose = poses.matrix[poses.row[camera]]
         last = self._last or poses
         before = last.matrix[last.row[camera]] if camera in last.row else pose
@@ -69,7 +106,7 @@ class ViewCache:
             self.scene, self._placements(poses, pose, slots[used]), pose, before, sun=sun, hide=hide, rgb=rgb,
             jitter=view[4], backdrop=self._backdrops().at(sun[0], sun[1]) if rgb else None,
         )  # fmt: skip
-        self._pictures[view, hide] = planes
+        moment.pictures[view, hide] = planes
         return planes
 
     def _since(self, poses: Poses) -> tuple[np.ndarray, WheelAngles]:

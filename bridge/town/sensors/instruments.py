@@ -1,4 +1,5 @@
-"""Sensors that send numbers: place (GNSS), motion (IMU), distances (LiDAR, radar, obstacle detector).
+"""Sensors that send numbers: place (GNSS), motion (IMU), distances (LiDAR, radar, obstacle detector);
+`v2x` has the radios.
 
 Each is made for one actor and read once per picture; what it returns is the body of its message, packed as CARLA's
 serialisers do (``LibCarla``'s ``sensor/s11n``). Noise comes from a generator of the sensor's own, seeded by its
@@ -8,9 +9,8 @@ attribute ``noise_seed``, so that a drive can be repeated.
 from __future__ import annotations
 
 import math
-from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
-from typing import Any, Protocol
+from collections.abc import Callable
+from typing import Any
 
 import carla
 import msgpack
@@ -18,87 +18,12 @@ import numpy as np
 
 from bridge.tags import Tag
 from bridge.town.core.types import Actor
+from bridge.town.sensors.instrument import Cast, Instrument, Measurement, SensorContext
 from bridge.town.sensors.rays import Hits
+from bridge.town.sensors.v2x import CooperativeAwareness, CustomMessages
 
-GRAVITY = 9.81  # m/s^2
 SWEEP = 8  # rays round the rim of the obstacle detector's sphere, beside the one in its middle
 MOST_POINTS = 500_000  # rays of one measurement
-
-
-class WorldView(Protocol):
-    """The part of ``World`` that instruments read; it stands above them."""
-
-    @property
-    def actors(self) -> Mapping[int, Actor]:
-        """All actors by id."""
-
-    @property
-    def map(self) -> carla.Map:
-        """The OpenDRIVE map."""
-
-
-class Cast(Protocol):
-    """``Rays.cast`` at a moment."""
-
-    def __call__(
-        self, origin: np.ndarray, direction: np.ndarray, reach: float, ignore: int = 0, still: bool = True
-    ) -> Hits: ...
-
-
-class SensorContext(Protocol):
-    """The queries that instruments make."""
-
-    gravity: float  # m/s^2
-
-    @property
-    def world(self) -> WorldView:
-        """The world that the sensors are in."""
-
-    def caster(self) -> Cast:
-        """A function that casts rays at everything as it is now, whenever it is called."""
-
-    def describe(self, actor: int, tag: int) -> list[Any]:
-        """``rpc::Actor`` of what was hit: an actor, or scenery of some tag."""
-
-
-Measurement = Callable[[], bytes | None]
-
-
-class Instrument(ABC):
-    """A sensor's state between two measurements. ``casts``: whether it needs rays, which may take long."""
-
-    casts = False
-
-    def __init__(self, scene: SensorContext, actor: Actor) -> None:
-        self.scene, self.world, self.actor = scene, scene.world, actor
-        self.rng = np.random.default_rng(int(self._number("noise_seed", 0.0)))
-
-    @abstractmethod
-    def measure(self, delta: float) -> Measurement:
-        """Note what is to be measured now, ``delta`` seconds after the last time. What comes back measures it later,
-        without a look at the town, in the order of these calls: the body of a message, ``None``: nothing to tell."""
-
-    def read(self, delta: float) -> bytes | None:
-        """The body of a message about now."""
-        return self.measure(delta)()
-
-    def _number(self, name: str, default: float) -> float:
-        value = float(self.actor.attributes.get(name) or default)
-        if not math.isfinite(value):
-            raise ValueError(f"{name} of {self.actor.blueprint.id} is {value}: choose a number")
-        return value
-
-    def _noise(self, prefix: str, axis: str = "") -> float:
-        deviation = self._number(f"{prefix}_stddev{axis}", 0.0)
-        bias = self._number(f"{prefix}_bias{axis}", 0.0)
-        return bias + (float(self.rng.normal(0.0, deviation)) if deviation > 0.0 else 0.0)
-
-    def _pose(self) -> np.ndarray:
-        """f64 (4, 4), world <- sensor."""
-        return self.actor.transform.matrix()
-
-    def _parent(self) -> Actor | None:
-        return self.world.actors.get(self.actor.parent) if self.actor.parent else None
 
 
 class Gnss(Instrument):
@@ -284,6 +209,8 @@ INSTRUMENTS: dict[str, Callable[[SensorContext, Actor], Instrument]] = {
     "sensor.other.imu": Imu,
     "sensor.other.radar": Radar,
     "sensor.other.obstacle": Obstacle,
+    "sensor.other.v2x": CooperativeAwareness,
+    "sensor.other.v2x_custom": CustomMessages,
     "sensor.lidar.ray_cast": Lidar,
     "sensor.lidar.ray_cast_semantic": SemanticLidar,
 }

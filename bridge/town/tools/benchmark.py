@@ -168,7 +168,7 @@ def served_town(*arguments: str) -> Iterator[carla.Client]:
 
     Raises RuntimeError when the server does not start; its own error line is on the standard error then.
     """
-    command = [sys.executable, "-m", "bridge.town.carla_server.server", "--port", "0", "--with-parent", "--json-lines"]
+    command = [sys.executable, "-m", "bridge.town.carla_server", "--port", "0", "--with-parent", "--json-lines"]
     with subprocess.Popen([*command, *arguments], stdout=subprocess.PIPE, text=True) as process:
         try:
             messages = (received(line) or {} for line in process.stdout or ())

@@ -57,7 +57,7 @@ def start_town(seed: int = 5, vehicles: int = 40, walkers: int = 24) -> tuple[su
     port = free_port()
     numbers = {"--port": port, "--seed": seed, "--vehicles": vehicles, "--walkers": walkers}
     arguments = [str(part) for pair in numbers.items() for part in pair]
-    return start("-m", "bridge.town.carla_server.server", *arguments, "--with-parent"), f"127.0.0.1:{port}"
+    return start("-m", "bridge.town.carla_server", *arguments, "--with-parent"), f"127.0.0.1:{port}"
 
 
 def end(process: subprocess.Popen[str]) -> None:
@@ -434,7 +434,7 @@ def test_the_autopilot_goes_on_elsewhere_where_the_road_ends(tmp_path):
     )
     port = free_port()
     numbers = ("--port", str(port), "--vehicles", "0", "--walkers", "0")
-    town = start("-m", "bridge.town.carla_server.server", "--town", str(path), *numbers, "--with-parent")
+    town = start("-m", "bridge.town.carla_server", "--town", str(path), *numbers, "--with-parent")
     try:
         with CarlaBridge(connect(f"127.0.0.1:{port}"), (64, 32), fps=10.0, autopilot=True) as bridge:
             places = [0.0]

@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from neuralsim.bench import docs, trace
+from neuralsim.bench import run as bench_run
 from neuralsim.bench.link import RATE, Case, full_frame, measure_link, measure_packing
 from neuralsim.cli import main
 from neuralsim.session.metrics import STAGES
@@ -114,6 +115,17 @@ def test_what_is_wrong_is_one_line(
     lines = [line for line in errors.splitlines() if line and not line.startswith(("waiting for", "["))]
     assert len(lines) == 1, errors
     assert word in lines[0]
+
+
+@pytest.mark.parametrize(
+    ("missing", "word"), [("chromium", "apt-get install chromium"), ("aiortc", "neuralsim[serve]")]
+)
+def test_what_a_browser_needs_is_one_line(tmp_path: Path, monkeypatch, capsys, missing: str, word: str):
+    find = bench_run.find_spec
+    monkeypatch.setattr(bench_run, "browser", lambda: [] if missing == "chromium" else ["chromium"])
+    monkeypatch.setattr(bench_run, "find_spec", lambda name: None if name == missing else find(name))
+    assert main(["bench", "--loop", "browser", "--out", str(tmp_path)]) == 1
+    assert word in capsys.readouterr().err
 
 
 @pytest.mark.alone

@@ -16,10 +16,10 @@ import pygame
 import pytest
 
 from bridge.size import Size
-from neuralsim.bench import self_test
+from neuralsim.bench import self_test, tables
 from neuralsim.bench.fault_injection import FaultInjection
 from neuralsim.bench.measure import Job, _window_drive
-from neuralsim.bench.options import Cell, Link
+from neuralsim.bench.options import Cell, Link, browser
 from neuralsim.bench.results import summarise, values
 from neuralsim.session.metrics import STAGES
 from neuralsim.session.options import TAGS
@@ -116,3 +116,22 @@ def test_in_a_window_keys_are_pressed_and_seen(tmp_path: Path):
     assert set(found["cores"]) == {"renderer", "town server", "bridge"}
     assert all(0.0 <= busy <= (os.cpu_count() or 1) + 0.5 for busy in found["cores"].values())
     assert found["memory_mb"]["all"] > 100.0
+
+
+@pytest.mark.skipif(not browser(), reason="needs Chromium: apt-get install chromium")
+@pytest.mark.slow
+def test_in_a_browser_keys_are_pressed_and_the_page_sees_them(tmp_path: Path):
+    job = Job(cell=Cell(model=TAGS, size=Size(256, 128), loop="browser"), frames=120, warm_up=10)
+    run = drive(tmp_path, job)
+    found = summarise([run])
+    assert found["frames"] == 120
+    assert found["input_to_photon_ms"]["n"] >= 5
+    assert 0.0 < found["input_to_photon_ms"]["p50"] < 5000.0
+    page = found["page"]
+    assert page["transport"] == "webrtc"
+    assert "264" in page["encoder"]
+    assert page["shown_fps"] == found["displayed_fps"] > 1.0
+    assert 0.0 < page["painted_fps"] <= page["shown_fps"]
+    table = tables.pages({"drives": [{"cell": job.cell.described(), "summary": found}]})
+    assert table is not None
+    assert "webrtc" in table.rows[0]

@@ -76,11 +76,12 @@ def test_a_sketch_says_where_an_object_is_darker_than_it_is_on_the_whole() -> No
     assert (out[:, 1::2, 3] == 0).all()
 
 
-def test_a_lamp_keeps_its_own_colour_and_a_red_car_its_brightness() -> None:
+def test_a_lamp_keeps_its_own_hue_and_a_red_car_its_brightness() -> None:
     tag, instance, rgb = scene()
-    rgb[33:35, 12:14] = (255, 60, 40)
+    rgb[32:38, 12:18] = (250, 150, 130)
     out = PictureGuide().follow(tag, instance, rgb, lit_as(rgb, tag), 0.0)
-    assert (out[33:35, 12:14, :3] == (255, 60, 40)).all()
+    assert (out[32:38, 12:18, :3] == (250, 100, 70)).all(), "purer, for the painter whitens what is bright"
+    assert np.abs(out[34, 14, 3].astype(int) - 128) < 6, "as bright as its tint"
     red = out[(tag == Tag.CAR) & (instance == 65535)][:, :3]
     assert np.ptp(red @ LUMA) < 1.5
 

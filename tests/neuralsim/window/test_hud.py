@@ -23,8 +23,10 @@ from neuralsim.session.options import DriveOptions
 from neuralsim.window import settings
 from neuralsim.window.cards import HelpCard
 from neuralsim.window.drawing import LEGIBLE, Pen
-from neuralsim.window.hud import Hud, HudState
-from neuralsim.window.inputs import HELP, Axes
+from neuralsim.window.driver import Axes
+from neuralsim.window.hud import Hud
+from neuralsim.window.keys import HELP
+from neuralsim.window.live import HudState
 from neuralsim.window.menu import Item, Menu, Page
 from neuralsim.window.minimap import Minimap
 from neuralsim.window.settings import CockpitSettings

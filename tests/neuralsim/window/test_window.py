@@ -22,9 +22,12 @@ import pytest
 from bridge.messages import Camera, Frame
 from neuralsim.recording.reader import RecordingReader
 from neuralsim.renderer.views import View
+from neuralsim.window import driver as driving
 from neuralsim.window import inputs, settings, sound
 from neuralsim.window.calibration import Calibration
-from neuralsim.window.inputs import HELP, Inputs, approach, dead_zone
+from neuralsim.window.driver import approach, dead_zone
+from neuralsim.window.inputs import Inputs
+from neuralsim.window.keys import HELP
 
 pytestmark = pytest.mark.alone
 
@@ -87,10 +90,10 @@ def test_steering_ramps_turns_over_and_gives_less_at_speed(driver: Driver):
     for _ in range(60):
         fast = driver.inputs.control(0.05, 30.0).steer
     assert -0.25 < fast <= -0.05
-    across = [speed**2 * np.tan(inputs._steer_limit(speed, 1.0) * inputs._LOCK / (1.0 + (speed / 22.0) ** 2)) / 2.85
+    across = [speed**2 * np.tan(driving._steer_limit(speed, 1.0) * driving._LOCK / (1.0 + (speed / 22.0) ** 2)) / 2.85
               for speed in (8.0, 12.0, 16.0, 20.0)]  # fmt: skip
     assert across == pytest.approx([4.5] * 4, rel=0.05)  # m/s^2: as much at any speed
-    assert inputs._steer_limit(14.0, 0.5) < 0.6 * inputs._steer_limit(14.0, 1.0)
+    assert driving._steer_limit(14.0, 0.5) < 0.6 * driving._steer_limit(14.0, 1.0)
     driver.release(pygame.K_LEFT)
     assert driver.inputs.control(0.5, 30.0).steer == 0.0
 
@@ -263,7 +266,7 @@ def test_help_names_every_key_that_does_something():
     named = {key for _, rows in HELP for keys, _ in rows for key in keys}
     assert {"W", "S", "A", "D", "Up", "Down", "Left", "Right", "Space", "Q", "P", "C", "H", "F1", "Backspace"} <= named
     assert {"R", "F12", "Ctrl+S", "F", "Pause", "Tab", "G", "L", "Esc", *"123456"} <= named
-    bound = {*inputs._TOGGLES, *inputs._PEDALS, *(key for key in inputs._VIEW_KEYS if key < pygame.K_KP1)}
+    bound = {*inputs._DEFAULTS, *(key for key in inputs._VIEW_KEYS if key < pygame.K_KP1)}
     os.environ["SDL_VIDEODRIVER"] = "dummy"
     pygame.display.init()
     names = {pygame.K_ESCAPE: "Esc", pygame.K_PAUSE: "Pause"}
@@ -284,7 +287,7 @@ def frame(width: int = 96, height: int = 48) -> tuple[Frame, np.ndarray]:
 
 @pytest.mark.parametrize("size", [(512, 256), (700, 500), (1600, 700), (320, 160)])
 def test_window_of_any_shape_shows_picture_and_hud(driver: Driver, size: tuple[int, int]):
-    from neuralsim.window.hud import HudState
+    from neuralsim.window.live import HudState
     from neuralsim.window.window import Window
 
     window = Window((96, 48))
@@ -314,7 +317,7 @@ def test_window_of_any_shape_shows_picture_and_hud(driver: Driver, size: tuple[i
 
 
 def test_frame_graph_shows_a_bar_for_each_frame(driver: Driver):
-    from neuralsim.window.hud import HudState
+    from neuralsim.window.live import HudState
     from neuralsim.window.window import Window
 
     window = Window((512, 256))
@@ -334,7 +337,7 @@ def test_frame_graph_shows_a_bar_for_each_frame(driver: Driver):
 
 
 def test_a_late_warp_is_drawn_where_it_can_be_made(driver: Driver):
-    from neuralsim.window.hud import HudState
+    from neuralsim.window.live import HudState
     from neuralsim.window.window import Window
 
     window = Window((512, 256))
@@ -367,7 +370,7 @@ def test_a_late_warp_is_drawn_where_it_can_be_made(driver: Driver):
 
 
 def test_divider_of_the_split_view_can_be_dragged(driver: Driver):
-    from neuralsim.window.hud import HudState
+    from neuralsim.window.live import HudState
     from neuralsim.window.window import Window
 
     window = Window((96, 48))

@@ -13,6 +13,7 @@ from bridge.town.carla_server.registry import function
 from bridge.town.carla_server.rpc import Call
 from bridge.town.carla_server.town_server import TownServer
 from bridge.town.core.types import Actor, Transform
+from bridge.town.sensors.v2x import CustomMessages
 
 MOST_IDS = 10_000  # in one question
 #: A vehicle's lamps by CARLA's names, in halves of its box from its middle: forward, right, up.
@@ -88,7 +89,7 @@ def spawn_actor_with_parent(
 @function
 def destroy_actor(town: TownServer, call: Call, ident: int) -> bool:
     done = bool(town.world.destroy(ident))
-    town.handling.forget(ident)
+    town.vehicle_commands.forget(ident)
     town.sensing.close_removed()
     return done
 
@@ -138,8 +139,17 @@ def apply_control_to_vehicle(town: TownServer, call: Call, ident: int, control: 
     actor = find(town, ident, "vehicle")
     given = structs.vehicle_control(control)
     town.world.drive_of(ident)  # from now on its control applies
-    town.handling.targets.pop(ident, None)
+    town.vehicle_commands.targets.pop(ident, None)
     actor.control = given
+
+
+@function
+def send(town: TownServer, call: Call, ident: int, message: str) -> None:
+    """A message for the other ``sensor.other.v2x_custom`` to hear in the next tick."""
+    sensor = town.sensing.sensors.get(find(town, ident, "sensor").id)
+    if sensor is None or not isinstance(sensor.instrument, CustomMessages):
+        raise ValueError(f"actor {ident} sends no messages of clients: spawn a sensor.other.v2x_custom")
+    sensor.instrument.queue(str(message))
 
 
 @function

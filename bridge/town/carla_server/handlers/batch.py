@@ -66,7 +66,7 @@ def _batch_walker_state(town: TownServer, call: Call, arguments: list[Any]) -> i
     pose.z = town.world.ground.level(pose.x, pose.y, pose.z)
     town.world.set_transform(ident, pose)
     yaw = np.radians(pose.yaw)
-    town.world.walk(ident, (float(np.cos(yaw)), float(np.sin(yaw)), 0.0), structs.finite(speed))
+    town.world.walk(ident, (float(np.cos(yaw)), float(np.sin(yaw)), 0.0), structs.finite(speed), carried=True)
     return actor.id
 
 

@@ -13,6 +13,8 @@ from bridge.town.carla_server.town_server import TownServer
 
 accept("set_replayer_ignore_spectator")  # a recording has no spectator
 
+#: CARLA's numbers of the kinds of recorded actors.
+KINDS = {"vehicle": 1, "walker": 2}
 #: The letters by which ``show_recorder_collisions`` picks actors.
 TYPE_PREFIXES = {"v": "vehicle.", "w": "walker.", "h": "", "t": "traffic.", "o": "", "a": ""}
 
@@ -31,7 +33,12 @@ def stop_recorder(town: TownServer, call: Call) -> None:
 def replay_file(
     town: TownServer, call: Call, name: str, start: float, duration: float, follow: int = 0, *more: Any
 ) -> str:
-    return town.recorder.replay(name, structs.finite(start), structs.finite(duration))
+    """In the town that it was recorded in, which is loaded if it is another one."""
+    recorded = str(recorder.read(recorder.path_of(name))[0]["map"])
+    if recorded != town.world.name:
+        town.load(recorded, announce=True)
+    with town.lock:
+        return town.recorder.replay(name, structs.finite(start), structs.finite(duration))
 
 
 @function
@@ -51,19 +58,43 @@ def set_replayer_ignore_hero(town: TownServer, call: Call, ignore: bool) -> None
 
 @function
 def show_recorder_file_info(town: TownServer, call: Call, name: str, show_all: bool = False) -> str:
+    """In the words of CARLA's server, which programs take apart: ScenarioRunner's metrics do."""
     header, frames = recorder.read(recorder.path_of(name))
-    lines = [f"Format: {header['format']}", f"Map: {header['map']}", f"Date: {header['date']}", ""]
-    count, last = 0, 0.0
+    lines = ["Version: 1", f"Map: {header['map']}", f"Date: {header['date']}", ""]
+    count, before = 0, None
     for count, frame in enumerate(frames, 1):
-        last = frame.time
         if show_all or frame.come or frame.gone or frame.collisions:
-            lines.append(f"Frame {count} at {frame.time:.4g} seconds")
-            lines += [f" Create {ident}: {kind}" for ident, kind, _ in frame.come]
+            lines.append(f"Frame {count} at {frame.time:.6g} seconds")
+            for ident, kind, attributes in frame.come:
+                place = _centimetres(frame.poses[ident])
+                lines.append(f" Create {ident}: {kind} ({KINDS[kind.partition('.')[0]]}) at {place}")
+                lines += [f"  {attribute} = {value}" for attribute, value in attributes.items()]
             lines += [f" Destroy {ident}" for ident in frame.gone]
-            lines += [f" Collision between {actor} and {other or 'scenery'}" for actor, other in frame.collisions]
+            lines += [f" Collision id {k} between {pair[0]} with {pair[1]}" for k, pair in enumerate(frame.collisions)]
         if show_all:
-            lines.append(f" Positions: {len(frame.poses)}")
-    return "\n".join([*lines, "", f"Frames: {count}", f"Duration: {last:.4g} seconds"])
+            lines += _states(frame, before)
+        before = frame
+    last = before.time if before is not None else 0.0
+    return "\n".join([*lines, "", f"Frames: {count}", f"Duration: {last:.6g} seconds"])
+
+
+def _centimetres(pose: np.ndarray) -> str:
+    return "({:.6g}, {:.6g}, {:.6g})".format(*(100.0 * float(value) for value in pose[:3]))
+
+
+def _states(frame: recorder.RecordedFrame, before: recorder.RecordedFrame | None) -> list[str]:
+    """Where all actors of a frame are and how they move."""
+    lines = [f" Positions: {len(frame.poses)}"]
+    moving = [f" Dynamic actors: {len(frame.poses)}"]
+    for ident, pose in frame.poses.items():
+        _, _, _, pitch, yaw, roll, speed = (float(value) for value in pose)
+        turn = 0.0
+        if before is not None and ident in before.poses and frame.time > before.time:
+            turn = ((yaw - float(before.poses[ident][4]) + 180.0) % 360.0 - 180.0) / (frame.time - before.time)
+        lines.append(f"  Id: {ident} Location: {_centimetres(pose)} Rotation: ({roll:.6g}, {pitch:.6g}, {yaw:.6g})")
+        x, y = speed * np.cos(np.radians(yaw)), speed * np.sin(np.radians(yaw))
+        moving.append(f"  Id: {ident} linear_velocity: ({x:.6g}, {y:.6g}, 0) angular_velocity: (0, 0, {turn:.6g})")
+    return lines + moving
 
 
 @function

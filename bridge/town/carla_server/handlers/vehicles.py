@@ -8,10 +8,10 @@ import numpy as np
 
 from bridge.town.carla_server import structs
 from bridge.town.carla_server.handlers.lookup import find
-from bridge.town.carla_server.handling import ACKERMANN, Ackermann
 from bridge.town.carla_server.registry import accept, function
 from bridge.town.carla_server.rpc import Call
 from bridge.town.carla_server.town_server import TownServer
+from bridge.town.carla_server.vehicle_commands import ACKERMANN, Ackermann
 
 # Pictures of the town have no doors that open and no overlay; there is one model of motion.
 accept("open_vehicle_door", "close_vehicle_door", "show_vehicle_debug_telemetry", "set_wheel_steer_direction")
@@ -19,12 +19,12 @@ accept("open_vehicle_door", "close_vehicle_door", "show_vehicle_debug_telemetry"
 
 @function
 def get_physics_control(town: TownServer, call: Call, ident: int) -> list[Any]:
-    return town.handling.physics_of(find(town, ident, "vehicle"))
+    return town.vehicle_commands.physics_of(find(town, ident, "vehicle"))
 
 
 @function
 def apply_physics_control(town: TownServer, call: Call, ident: int, control: list[Any]) -> None:
-    town.handling.set_physics(find(town, ident, "vehicle"), control)
+    town.vehicle_commands.set_physics(find(town, ident, "vehicle"), control)
 
 
 @function
@@ -55,15 +55,15 @@ def set_actor_autopilot(town: TownServer, call: Call, ident: int, enabled: bool)
 def apply_ackermann_control_to_vehicle(town: TownServer, call: Call, ident: int, control: list[Any]) -> None:
     find(town, ident, "vehicle")
     steer, steer_speed, speed, acceleration, *_ = (structs.finite(value) for value in control)
-    before = town.handling.targets.get(ident)
+    before = town.vehicle_commands.targets.get(ident)
     wheel = before.wheel if before is not None else 0.0
-    town.handling.targets[ident] = Ackermann(steer, steer_speed, speed, acceleration, wheel)
+    town.vehicle_commands.targets[ident] = Ackermann(steer, steer_speed, speed, acceleration, wheel)
 
 
 @function
 def get_ackermann_controller_settings(town: TownServer, call: Call, ident: int) -> list[float]:
     find(town, ident, "vehicle")
-    return town.handling.gains.get(ident, ACKERMANN)
+    return town.vehicle_commands.gains.get(ident, ACKERMANN)
 
 
 @function
@@ -72,13 +72,13 @@ def apply_ackermann_controller_settings(town: TownServer, call: Call, ident: int
     gains = [structs.finite(value) for value in settings]
     if len(gains) != len(ACKERMANN):
         raise ValueError(f"{len(gains)} gains came, there are {len(ACKERMANN)}")
-    town.handling.gains[ident] = gains
+    town.vehicle_commands.gains[ident] = gains
 
 
 @function
 def get_telemetry_data(town: TownServer, call: Call, ident: int) -> list[Any]:
     actor = find(town, ident, "vehicle")
-    return structs.telemetry(actor, town.handling.spec(actor), town.world.drives.get(ident))
+    return structs.telemetry(actor, town.vehicle_commands.spec(actor), town.world.drives.get(ident))
 
 
 @function
@@ -105,17 +105,17 @@ def set_actor_target_angular_velocity(town: TownServer, call: Call, ident: int, 
 def enable_actor_constant_velocity(town: TownServer, call: Call, ident: int, velocity: list[Any]) -> None:
     if find(town, ident).blueprint.id.startswith("vehicle."):
         town.world.drive_of(ident)
-    town.handling.constant[ident] = structs.vector(velocity)
+    town.vehicle_commands.constant[ident] = structs.vector(velocity)
 
 
 @function
 def disable_actor_constant_velocity(town: TownServer, call: Call, ident: int) -> None:
-    town.handling.constant.pop(ident, None)
+    town.vehicle_commands.constant.pop(ident, None)
 
 
 @function
 def add_actor_impulse(town: TownServer, call: Call, ident: int, impulse: list[Any]) -> None:
-    town.handling.push(find(town, ident), np.array(structs.vector(impulse)))
+    town.vehicle_commands.push(find(town, ident), np.array(structs.vector(impulse)))
 
 
 @function
@@ -123,13 +123,13 @@ def add_actor_impulse_at_location(
     town: TownServer, call: Call, ident: int, impulse: list[Any], location: list[Any]
 ) -> None:
     at = np.array(structs.vector(location))
-    town.handling.push(find(town, ident), np.array(structs.vector(impulse)), at)
+    town.vehicle_commands.push(find(town, ident), np.array(structs.vector(impulse)), at)
 
 
 @function
 def add_actor_force(town: TownServer, call: Call, ident: int, force: list[Any]) -> None:
     """A force acts for one tick, as Unreal's does."""
-    town.handling.push(find(town, ident), np.array(structs.vector(force)) * town.delta)
+    town.vehicle_commands.push(find(town, ident), np.array(structs.vector(force)) * town.delta)
 
 
 @function
@@ -137,14 +137,14 @@ def add_actor_force_at_location(
     town: TownServer, call: Call, ident: int, force: list[Any], location: list[Any]
 ) -> None:
     at = np.array(structs.vector(location))
-    town.handling.push(find(town, ident), np.array(structs.vector(force)) * town.delta, at)
+    town.vehicle_commands.push(find(town, ident), np.array(structs.vector(force)) * town.delta, at)
 
 
 @function
 def add_actor_angular_impulse(town: TownServer, call: Call, ident: int, impulse: list[Any]) -> None:
-    town.handling.twist(find(town, ident, "vehicle"), np.array(structs.vector(impulse)))
+    town.vehicle_commands.twist(find(town, ident, "vehicle"), np.array(structs.vector(impulse)))
 
 
 @function
 def add_actor_torque(town: TownServer, call: Call, ident: int, torque: list[Any]) -> None:
-    town.handling.twist(find(town, ident, "vehicle"), np.array(structs.vector(torque)) * town.delta)
+    town.vehicle_commands.twist(find(town, ident, "vehicle"), np.array(structs.vector(torque)) * town.delta)

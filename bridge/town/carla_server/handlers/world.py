@@ -87,7 +87,7 @@ def get_map_info(town: TownServer, call: Call) -> list[Any]:
 
 @function
 def get_map_data(town: TownServer, call: Call) -> str:
-    return town.queries.opendrive
+    return town.static_scene.opendrive
 
 
 @function
@@ -121,14 +121,14 @@ def get_actor_definitions(town: TownServer, call: Call) -> list[Any]:
 
 
 def _light(town: TownServer, ident: int) -> TrafficLight:
-    if ident not in town.situation.lights:
+    if ident not in town.actor_states.lights:
         raise ValueError(f"actor {ident} is no traffic light")
-    return town.situation.lights[ident]
+    return town.actor_states.lights[ident]
 
 
 def _junction(town: TownServer, ident: int) -> list[TrafficLight]:
     cycle = _light(town, ident).cycle
-    return [light for light in town.situation.lights.values() if light.cycle == cycle]
+    return [light for light in town.actor_states.lights.values() if light.cycle == cycle]
 
 
 @function
@@ -159,7 +159,7 @@ def freeze_traffic_light(town: TownServer, call: Call, ident: int, frozen: bool)
 
 @function
 def freeze_all_traffic_lights(town: TownServer, call: Call, frozen: bool) -> None:
-    for light in town.situation.lights.values():
+    for light in town.actor_states.lights.values():
         light.frozen = bool(frozen)
 
 
@@ -171,7 +171,7 @@ def reset_traffic_light_group(town: TownServer, call: Call, ident: int) -> None:
 
 @function
 def reset_all_traffic_lights(town: TownServer, call: Call) -> None:
-    for light in town.situation.lights.values():
+    for light in town.actor_states.lights.values():
         light.elapsed = 0.0
 
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 from helpers.wire_client import run_client, serving
 
-from bridge.town.carla_server.server import TownServer
+from bridge.town.carla_server.process import TownServer
 from bridge.town.world import World
 
 

@@ -22,7 +22,7 @@ from helpers.wire_client import Bare, is_dropped, run_client, serving, start_cli
 from helpers.wire_world import OneRoad
 
 from bridge.town.carla_server import rpc, streams
-from bridge.town.carla_server.server import TownServer
+from bridge.town.carla_server.process import TownServer
 
 ROOT = Path(__file__).resolve().parents[4]
 
@@ -186,7 +186,7 @@ def start_town(*options: str) -> subprocess.Popen[str]:
     command = [
         sys.executable,
         "-m",
-        "bridge.town.carla_server.server",
+        "bridge.town.carla_server",
         "--town",
         "hamlet",
         "--vehicles",
@@ -230,7 +230,7 @@ def test_unknown_town_is_one_line() -> None:
 def test_ends_with_its_parent() -> None:
     code = (
         "import subprocess, sys\n"
-        "p = subprocess.Popen([sys.executable, '-m', 'bridge.town.carla_server.server', '--port', '0',"
+        "p = subprocess.Popen([sys.executable, '-m', 'bridge.town.carla_server', '--port', '0',"
         " '--town', 'hamlet', '--vehicles', '0', '--walkers', '0',"
         " '--with-parent'], stdout=subprocess.PIPE, text=True)\n"
         "print(p.stdout.readline(), p.pid, flush=True)\n"

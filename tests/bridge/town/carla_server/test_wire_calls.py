@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from helpers.wire_client import run_client, serving
 
-from bridge.town.carla_server.server import TownServer
+from bridge.town.carla_server.process import TownServer
 from bridge.town.world import World
 
 ROOT = Path(__file__).resolve().parents[4]

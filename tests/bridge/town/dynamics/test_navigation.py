@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from helpers.wire_client import run_client, serving
 
-from bridge.town.carla_server.server import TownServer
+from bridge.town.carla_server.process import TownServer
 from bridge.town.dynamics import navigation
 from bridge.town.world import World
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from helpers.wire_world import road as straight
 
-from bridge.town.carla_server.situation import Situation
+from bridge.town.carla_server.actor_states import ActorStates
 from bridge.town.core.types import Transform
 from bridge.town.opendrive import towns
 from bridge.town.opendrive.network import Network
@@ -64,11 +64,11 @@ def test_a_light_away_from_junctions_stops_traffic_where_it_stands(tmp_path: Pat
     assert abs(at.yaw - 180.0) < 1e-6
     assert not passed(world, "red")
     assert passed(world, "green")
-    situation = Situation(world)
+    actor_states = ActorStates(world)
     car = world.spawn("vehicle.tesla.model3", {}, Transform(at.x - 6.0, 1.75, 0.1))
-    assert situation.light_of(car) == lights[0].actor
+    assert actor_states.light_of(car) == lights[0].actor
     world.set_transform(car.id, Transform(at.x + 6.0, 1.75, 0.1))
-    assert situation.light_of(car) == 0, "it is past its light"
+    assert actor_states.light_of(car) == 0, "it is past its light"
 
 
 def passed(world: World, state: str) -> bool:

@@ -14,11 +14,13 @@ from helpers.wire_client import run_client, serving
 from bridge.tags import Tag
 from bridge.town.carla_server import structs
 from bridge.town.carla_server.events import EVENT, EventCamera
-from bridge.town.carla_server.server import TownServer
+from bridge.town.carla_server.process import TownServer
 from bridge.town.core.types import Actor, Transform, VehicleControl
 from bridge.town.render.raster import Planes
-from bridge.town.sensors.instruments import INSTRUMENTS, Cast, Instrument, SemanticLidar
+from bridge.town.sensors.instrument import Cast, Instrument
+from bridge.town.sensors.instruments import INSTRUMENTS, SemanticLidar
 from bridge.town.sensors.rays import Hits, Rays
+from bridge.town.sensors.v2x import Airwaves
 from bridge.town.world import World
 
 STEP = 0.05
@@ -28,6 +30,7 @@ class Bench:
     """A town, and what its instruments ask of it."""
 
     gravity = 9.81
+    airwaves = Airwaves()
 
     def __init__(self) -> None:
         self.world = World("hamlet", seed=2, vehicles=0, walkers=0)

@@ -19,11 +19,11 @@ if TYPE_CHECKING:
 LAMPS = {"lamp": 5000.0, "lantern": 2000.0}  # lumen, by prop
 STREET = 2  # carla.LightGroup.Street
 WARM = [255, 214, 170]
-NO_PAINT = {"sOffset": "0", "type": "none", "material": "standard", "color": "white", "laneChange": "both"}
+NO_PAINT = {"sOffset": "0", "type": "none", "material": "standard", "color": "white", "laneChange": "none"}
 BEFORE_ROAD_MARK = ("link", "width", "border")  # what a lane lists before its road marks
 
 
-class Queries:
+class StaticScene:
     """Answers about one world, each worked out when it is first asked for."""
 
     def __init__(self, world: World) -> None:
@@ -73,7 +73,7 @@ def with_marks(opendrive: str) -> str:
     The official client's lane-invasion sensor reads the road marks of both lanes that a wheel has crossed without
     asking whether there are any, and dies on a lane without (``LibCarla``'s
     ``road/element/LaneCrossingCalculator.cpp``). Every lane of CARLA's own maps has one from its beginning; so has
-    every lane here, of type "none" where the file has no paint.
+    every lane here, of type "none" where the file has no paint, over which as in CARLA's maps nobody changes lanes.
     """
     root = ET.fromstring(opendrive.encode())
     for lane in root.iter("lane"):

@@ -19,7 +19,7 @@ CELL = 8.0  # m, resolution of the map of speed limits
 REACH = 12.0  # m before a stop within which a vehicle is "at" its traffic light
 
 
-class Situation:
+class ActorStates:
     """Looks at one ``World`` and describes it in the terms of CARLA's snapshot."""
 
     def __init__(self, world: World) -> None:

@@ -8,19 +8,26 @@ import numpy as np
 
 from bridge.town.carla_server import structs
 from bridge.town.carla_server.level import ANY, wanted
-from bridge.town.carla_server.registry import function
+from bridge.town.carla_server.registry import accept, function
 from bridge.town.carla_server.rpc import Call
 from bridge.town.carla_server.town_server import TownServer
-from bridge.town.sensors.instruments import GRAVITY
+from bridge.town.sensors.instrument import GRAVITY
 
 MOST_HITS = 32  # of one ray
+
+accept("enable_gbuffers")  # they are there for who listens to them
+
+
+@function
+def get_gbuffer_token(town: TownServer, call: Call, ident: int, texture: int) -> bytes:
+    return town.sensing.gbuffer_token(ident, texture)
 
 
 @function
 def get_environment_objects(town: TownServer, call: Call, tag: int) -> list[Any]:
     return [
         [thing.place, thing.box, thing.ident, thing.name, thing.tag]
-        for thing in town.queries.things
+        for thing in town.static_scene.things
         if wanted(thing.tag, tag)
     ]
 
@@ -28,7 +35,7 @@ def get_environment_objects(town: TownServer, call: Call, tag: int) -> list[Any]
 @function
 def get_all_level_BBs(town: TownServer, call: Call, tag: int) -> list[Any]:
     """Boxes in the world: of what stands, and of the actors now."""
-    boxes = [thing.box for thing in town.queries.things if wanted(thing.tag, tag)]
+    boxes = [thing.box for thing in town.static_scene.things if wanted(thing.tag, tag)]
     with town.lock:
         actors = list(town.world.actors.values())
     for actor in actors:
@@ -43,7 +50,7 @@ def get_all_level_BBs(town: TownServer, call: Call, tag: int) -> list[Any]:
 
 @function
 def get_names_of_all_objects(town: TownServer, call: Call) -> list[str]:
-    return [thing.name for thing in town.queries.things]
+    return [thing.name for thing in town.static_scene.things]
 
 
 @function
@@ -80,35 +87,35 @@ def project_point(town: TownServer, call: Call, location: list[Any], direction: 
 @function
 def get_required_files(town: TownServer, call: Call, folder: str = "") -> list[str]:
     """Files that the client keeps a copy of: the navigation mesh, for those who ask for that folder."""
-    name = town.queries.navigation_file
+    name = town.static_scene.navigation_file
     return [name] if name and folder.strip("/").endswith("Nav") else []
 
 
 @function
 def request_file(town: TownServer, call: Call, name: str) -> bytes:
-    if not name or name != town.queries.navigation_file:
+    if not name or name != town.static_scene.navigation_file:
         raise ValueError(f"there is no file {name!r}: ask get_required_files for those there are")
-    return town.queries.navigation_mesh
+    return town.static_scene.navigation_mesh
 
 
 @function
 def get_navigation_mesh(town: TownServer, call: Call) -> bytes:
-    return town.queries.navigation_mesh
+    return town.static_scene.navigation_mesh
 
 
 @function
 def query_lights_state(town: TownServer, call: Call, client: str) -> list[Any]:
-    return list(town.queries.lamps.values())
+    return list(town.static_scene.lamps.values())
 
 
 @function
 def update_lights_state(town: TownServer, call: Call, client: str, lights: list[Any], discard: bool) -> None:
     """Keep what scripts set; the pictures show lamps by daylight only."""
     for ident, place, intensity, group, colour, active in lights:
-        if ident in town.queries.lamps:
+        if ident in town.static_scene.lamps:
             tint = [min(max(int(value), 0), 255) for value in colour[:3]]
             state = [ident, list(structs.vector(place)), structs.finite(intensity), int(group) & 7, tint, bool(active)]
-            town.queries.lamps[ident] = state
+            town.static_scene.lamps[ident] = state
 
 
 @function

@@ -9,7 +9,7 @@ import numpy as np
 
 from bridge.town.carla_server import structs
 from bridge.town.core.types import Actor, VehicleControl
-from bridge.town.dynamics.vehicles import GRAVITY, GRIP, SPECS, VehicleSpec
+from bridge.town.dynamics.vehicles import GRAVITY, GRIP, SPECS, VehicleSpec, full_throttle
 
 if TYPE_CHECKING:
     from bridge.town.world import World
@@ -30,7 +30,7 @@ class Ackermann:
     wheel: float = 0.0  # radians, where the steering has got to
 
 
-class Handling:
+class VehicleCommands:
     """The vehicle commands of all clients of one world."""
 
     def __init__(self, world: World) -> None:
@@ -130,10 +130,10 @@ class Handling:
         backwards = target.speed < 0.0
         forward = -wanted if backwards else wanted
         losses = 0.12 + 0.6 * spec.drag * drive.speed**2 / spec.mass
-        power = spec.power / max(abs(drive.speed), 1.5) / spec.mass
+        engine = max(full_throttle(spec.power, spec.mass, drive.speed, backwards, drive.friction), 1e-3)
         stop = target.speed == 0.0 and abs(drive.speed) < 0.05
         return VehicleControl(
-            throttle=float(np.clip((forward + losses) / power, 0.0, 1.0)) if forward > -losses and not stop else 0.0,
+            throttle=float(np.clip((forward + losses) / engine, 0.0, 1.0)) if forward > -losses and not stop else 0.0,
             steer=float(np.clip(target.wheel / lock, -1.0, 1.0)),
             brake=1.0 if stop else float(np.clip(-forward / (0.95 * GRIP * GRAVITY), 0.0, 1.0)),
             reverse=backwards,

@@ -1,0 +1,1 @@
+"""``neuralsim serve``: a drive in a browser, by WebRTC."""

@@ -1,0 +1,79 @@
+"""The picture that pages are shown: the chosen view, moved, with its stamp's strip above it."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+
+from bridge.messages import Frame
+from neuralsim.renderer.views import View, picture
+from neuralsim.serve import stamp
+from neuralsim.window.live import Move
+from neuralsim.window.view_choice import ViewChoice
+
+
+class Canvas(ViewChoice):
+    """Draws frame after frame; what a view needs is made once per frame."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._frame: Frame | None = None
+        self._neural: np.ndarray | None = None
+        self._views: dict[View, np.ndarray] = {}
+
+    def frame(self, frame: Frame, neural: np.ndarray) -> None:
+        """From now on this frame is drawn; ``neural`` is u8 (H, W, 3)."""
+        self._frame, self._neural = frame, neural
+        self._views.clear()
+
+    def draw(self, move: Move | None = None) -> np.ndarray | None:
+        """u8 (stamp.ROWS + H, W, 4) RGBX of even sides, for an encoder; None without a frame.
+
+        The first rows are a stamp's. Where the picture is narrower than a stamp, it is enlarged by a whole number.
+        """
+        shown = self._view(self.split_right if self.view == View.SPLIT else self.view)
+        left = self._view(View.NEURAL)
+        if self._frame is None or left is None:
+            return None
+        self.missing = shown is None
+        shown = left if shown is None else shown
+        height, width = shown.shape
+        out = np.empty((stamp.ROWS + height, width), np.uint32)
+        self._put(shown, out[stamp.ROWS :], move)
+        if self.view == View.SPLIT and not self.missing:
+            half = np.empty_like(left)
+            self._put(left, half, move)
+            share = round(width * self.divider)
+            out[stamp.ROWS :, :share] = half[:, :share]
+            out[stamp.ROWS :, max(share - 1, 0) : share + 1] = 0xFFFFFFFF
+        if self._frame.mount == "reversing":  # as a mirror shows it: left is left
+            out[stamp.ROWS :] = out[stamp.ROWS :, ::-1]
+        return _encodable(out.view(np.uint8).reshape(stamp.ROWS + height, width, 4))
+
+    def _view(self, view: View) -> np.ndarray | None:
+        """u32 (H, W) of a view; None while the frame does not carry its plane."""
+        if view not in self._views and self._frame is not None and self._neural is not None:
+            shown = picture(view, self._frame, self._neural, self.remap)
+            if shown is not None:
+                pixels = cv2.cvtColor(np.ascontiguousarray(shown), cv2.COLOR_RGB2RGBA)
+                self._views[view] = pixels.view(np.uint32)[:, :, 0]
+        return self._views.get(view)
+
+    @staticmethod
+    def _put(shown: np.ndarray, out: np.ndarray, move: Move | None) -> None:
+        if move is None or not move(shown, out):
+            out[:] = shown
+
+
+def _encodable(pixels: np.ndarray) -> np.ndarray:
+    """Of even sides, and wide enough for a stamp."""
+    height, width = pixels.shape[:2]
+    if width < stamp.LEAST_WIDTH:
+        times = -(-stamp.LEAST_WIDTH // width)
+        shown = cv2.resize(pixels[stamp.ROWS :], None, fx=times, fy=times, interpolation=cv2.INTER_LINEAR)
+        pixels = np.empty((stamp.ROWS + shown.shape[0], shown.shape[1], 4), np.uint8)
+        pixels[stamp.ROWS :] = shown
+        height, width = pixels.shape[:2]
+    if height % 2 or width % 2:
+        pixels = np.pad(pixels, ((0, height % 2), (0, width % 2), (0, 0)), mode="edge")
+    return pixels

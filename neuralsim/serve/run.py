@@ -1,0 +1,21 @@
+"""``neuralsim serve``."""
+
+from __future__ import annotations
+
+from neuralsim.base.failure import fail
+from neuralsim.serve.access import Tokens
+from neuralsim.serve.drive import BrowserDrive
+from neuralsim.serve.options import ServeOptions
+from neuralsim.session.loop import EXPECTED, ended
+from neuralsim.window import settings
+
+
+def run(options: ServeOptions) -> int:
+    """Serve as ``options`` say until interrupted; the exit code. Errors are one line on stderr."""
+    try:
+        tokens = Tokens.kept(options.token or settings.path().with_name("serve.token"))
+        BrowserDrive(options, tokens).run()
+        code = 0
+    except (*EXPECTED, ValueError) as error:
+        code = fail(error)
+    return ended(code)

@@ -1,0 +1,335 @@
+"""The pages' server: one static page, one WebSocket for each that is open, and its WebRTC connection.
+
+It runs in a thread of its own. The drive takes what pages say from ``next_event`` and gives pictures to ``show``.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import queue
+import socket
+import ssl
+import threading
+from collections.abc import Callable
+from concurrent.futures import Future
+from dataclasses import dataclass
+from importlib import resources
+from typing import Any
+
+import msgspec
+from aiohttp import WSCloseCode, WSMsgType, web
+
+from neuralsim.base.failure import reason
+from neuralsim.serve import messages
+from neuralsim.serve.access import HEADERS, Role, Tokens, is_own_host, is_own_page
+from neuralsim.serve.encoding import Encoded, EncodingThread, JpegEncoder, Picture, VideoEncoder
+from neuralsim.serve.options import ServeOptions
+from neuralsim.serve.page import JPEG, Page
+from neuralsim.session.session import DriveError
+from neuralsim.window.keys import HELP, KEYS
+
+MOST_PAGES = 16  # at once
+_STRANGERS = 32  # connections that have not said who they are yet
+_HELLO = 5.0  # s in which they have to
+_SILENT = 10.0  # s between two pings; a page that answers none is gone
+_TYPES = {".html": "text/html", ".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
+#: Of the help, what a page has no use for: it is about the window, or browsers keep the key for themselves.
+_NOT_HERE = {
+    "quit at once",
+    "fullscreen",
+    "screenshot as it is",
+    "screenshot without HUD",
+    "skip the first steps",
+    "frame graph",
+}
+_PICTURE = (("Ctrl+S",), "the picture as a file")
+_REFUSED, _FULL = 4401, 4429  # close codes: wrong token, too many pages
+
+
+@dataclass(frozen=True)
+class Arrived:
+    """A page was let in."""
+
+    role: Role
+
+
+@dataclass(frozen=True)
+class Left:
+    """It has gone."""
+
+
+Event = tuple[str, messages.Message | Arrived | Left]
+
+
+class PageServer:
+    """Listens from ``open`` to ``close``; ``wake`` is called whenever there is an event."""
+
+    def __init__(self, options: ServeOptions, tokens: Tokens, wake: Callable[[], None]) -> None:
+        self._options, self._tokens, self._wake = options, tokens, wake
+        self._events: queue.SimpleQueue[Event] = queue.SimpleQueue()
+        self._pages: dict[str, Page] = {}
+        self._strangers = 0
+        self._numbered = 0  # pages so far
+        self._streams: dict[str, EncodingThread] = {}  # by what they make
+        self._files = _files()
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._run, name="pages", daemon=True)
+        self._opened: Future[int] = Future()
+        self._closing = asyncio.Event()
+
+    # For the drive's thread
+
+    def open(self) -> list[str]:
+        """Listen; the lines that say where. :class:`DriveError` where it cannot."""
+        self._thread.start()
+        port = self._opened.result()
+        options, tls = self._options, self._options.cert is not None
+        everywhere = options.host in ("0.0.0.0", "::")  # an address that nobody can open
+        host = socket.gethostname() if everywhere else f"[{options.host}]" if ":" in options.host else options.host
+        page = f"{'https' if tls else 'http'}://{host}:{port}/"
+        return [f"to drive: {page}#{self._tokens.drive}", f"to watch: {page}#{self._tokens.watch}"]
+
+    def close(self) -> None:
+        """Let go of all pages."""
+        if self._thread.is_alive():
+            self._loop.call_soon_threadsafe(self._closing.set)
+            self._thread.join(3.0)
+
+    def next_event(self) -> Event | None:
+        """What has happened, None when that was all."""
+        try:
+            return self._events.get_nowait()
+        except queue.Empty:
+            return None
+
+    @property
+    def count(self) -> int:
+        """Pages that are open."""
+        return len(self._pages)
+
+    @property
+    def watched(self) -> bool:
+        """Whether any page wants pictures."""
+        return any(page.stream for page in list(self._pages.values()))
+
+    def encoders(self) -> dict[str, float]:
+        """Milliseconds a picture by encoder, of those at work."""
+        found = [(stream.encoder.name, stream.milliseconds) for stream in list(self._streams.values())]
+        return {name: round(milliseconds, 1) for name, milliseconds in found if name}
+
+    def tell(self, message: dict[str, Any], page: str = "") -> None:
+        """Say something that must not be lost to a page, or to all."""
+        text = msgspec.json.encode(message).decode()
+        self._soon(self._tell, text, page)
+
+    def tell_fast(self, message: dict[str, Any]) -> None:
+        """Say something to all that the next one replaces: it may be lost."""
+        self._soon(self._tell_fast, msgspec.json.encode(message).decode())
+
+    def show(self, picture: Picture) -> None:
+        """Send a picture to all."""
+        wanted = {page.stream for page in list(self._pages.values()) if page.is_free}
+        for mime in wanted & self._streams.keys():
+            self._streams[mime].submit(picture)
+
+    # The thread
+
+    def _run(self) -> None:
+        asyncio.set_event_loop(self._loop)
+        logging.getLogger("aioice").setLevel(logging.ERROR)  # which page came by which address
+        try:
+            self._loop.run_until_complete(self._serve())
+        except (OSError, ValueError) as error:
+            self._opened.set_exception(DriveError(self._words(error)))
+        finally:
+            for stream in self._streams.values():
+                stream.stop()
+            self._loop.close()
+
+    async def _serve(self) -> None:
+        options = self._options
+        app = web.Application(middlewares=[self._guard])
+        app.router.add_get("/session", self._session)
+        app.router.add_get("/{name:[a-z.]*}", self._file)
+        runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.5)
+        await runner.setup()
+        try:
+            site = web.TCPSite(runner, options.host, options.port, ssl_context=_tls(options))
+            await site.start()
+            self._opened.set_result(runner.addresses[0][1])
+            await self._closing.wait()
+            for page in list(self._pages.values()):
+                await page.close(WSCloseCode.GOING_AWAY, "the server ends")
+        finally:
+            await runner.cleanup()
+
+    def _words(self, error: BaseException) -> str:
+        options = self._options
+        if isinstance(error, ssl.SSLError | FileNotFoundError | PermissionError) and options.cert is not None:
+            return f"--cert {options.cert} and --key {options.key} cannot be used: {error}"
+        return f"cannot listen on {options.host}:{options.port} ({reason(error)}): another --port?"
+
+    def _soon(self, call: Callable[..., None], *arguments: Any) -> None:
+        with contextlib.suppress(RuntimeError):  # it has ended
+            self._loop.call_soon_threadsafe(call, *arguments)
+
+    def _tell(self, text: str, page: str) -> None:
+        for each in [self._pages.get(page)] if page else list(self._pages.values()):
+            if each is not None:
+                each.tell(text)
+
+    def _tell_fast(self, text: str) -> None:
+        for page in self._pages.values():
+            page.tell_fast(text)
+
+    def _happened(self, page: str, what: messages.Message | Arrived | Left) -> None:
+        self._events.put((page, what))
+        self._wake()
+
+    # HTTP
+
+    @web.middleware
+    async def _guard(self, request: web.Request, handler: Callable[..., Any]) -> web.StreamResponse:
+        """Answer only what is meant for this server, with the headers of ``access.HEADERS``."""
+        if not is_own_host(request.headers.get("Host"), local=self._options.is_local):
+            answer: web.StreamResponse = web.Response(status=421, text="not the name of this server\n")
+        else:
+            try:
+                answer = await handler(request)
+            except web.HTTPException as error:
+                answer = web.Response(status=error.status, text=f"{error.reason}\n")
+        if not answer.prepared:
+            answer.headers.update(HEADERS)
+        return answer
+
+    async def _file(self, request: web.Request) -> web.Response:
+        name = request.match_info["name"] or "index.html"
+        if name not in self._files:
+            raise web.HTTPNotFound
+        kind, data = self._files[name]
+        return web.Response(body=data, content_type=kind, charset="utf-8")
+
+    async def _session(self, request: web.Request) -> web.StreamResponse:
+        headers, options = request.headers, self._options
+        tls = options.cert is not None
+        if not is_own_page(headers.get("Host"), headers.get("Origin"), tls=tls, local=options.is_local):
+            raise web.HTTPForbidden
+        if self._strangers >= _STRANGERS:
+            raise web.HTTPServiceUnavailable
+        connection = web.WebSocketResponse(heartbeat=_SILENT, max_msg_size=messages.MOST, compress=False)
+        self._strangers += 1
+        try:
+            await connection.prepare(request)
+            role = await self._greeted(connection)
+        finally:
+            self._strangers -= 1
+        if role is None:
+            await connection.close(code=_REFUSED, message=b"the token is not this server's")
+        elif len(self._pages) >= MOST_PAGES:
+            await connection.close(code=_FULL, message=b"too many pages are open")
+        else:
+            await self._converse(connection, role, request.remote or "127.0.0.1")
+        return connection
+
+    async def _greeted(self, socket: web.WebSocketResponse) -> Role | None:
+        """What the other side may do, None for one that does not say so in time."""
+        try:
+            first = await socket.receive(_HELLO)
+            hello = messages.decode(first.data) if first.type == WSMsgType.TEXT else None
+        except (asyncio.TimeoutError, messages.MessageError):
+            return None
+        return self._tokens.role(hello.token) if isinstance(hello, messages.Hello) else None
+
+    async def _converse(self, socket: web.WebSocketResponse, role: Role, address: str) -> None:
+        self._numbered += 1
+        name = f"page {self._numbered}"
+        page = Page(name, role, socket, address, lambda message: self._hear(page, message), self._request_key)
+        self._pages[name] = page
+        page.tell(msgspec.json.encode(_welcome(name, role)).decode())
+        self._happened(name, Arrived(role))
+        try:
+            async for message in socket:
+                if message.type != WSMsgType.TEXT:
+                    break
+                try:
+                    await self._said(page, messages.decode(message.data))
+                except messages.MessageError:
+                    await page.close(WSCloseCode.POLICY_VIOLATION, "not a message of the page")
+                    break
+        finally:
+            del self._pages[name]
+            self._happened(name, Left())
+            await page.close(WSCloseCode.OK, "")
+
+    async def _said(self, page: Page, message: messages.Message) -> None:
+        """A message over the WebSocket."""
+        if isinstance(message, messages.Offer):
+            mimes = ["video/VP8"] if self._options.encoder == "vp8" else ["video/H264", "video/VP8"]
+            mime = await page.answer(message.sdp, mimes)
+            if mime:
+                self._begin(mime)
+        elif isinstance(message, messages.Fallback):
+            await page.fall_back(message.lost)
+            self._begin(JPEG)
+        elif isinstance(message, messages.KeyFrame):
+            self._request_key(page.stream)
+        elif isinstance(message, messages.Seen):
+            page.seen(message.n)
+        else:
+            self._hear(page, message)
+
+    def _hear(self, page: Page, message: messages.Message) -> None:
+        """Something for the drive, if this page may say it."""
+        if page.role is Role.DRIVE or isinstance(message, messages.Measured):
+            self._happened(page.name, message)
+
+    # Pictures
+
+    def _begin(self, mime: str) -> None:
+        """Have pictures encoded so, from one on that stands for itself."""
+        if mime not in self._streams:
+            options = self._options
+            hardware = options.encoder == "auto"
+            encoder = JpegEncoder() if mime == JPEG else VideoEncoder(mime, options.bitrate, hardware)
+            stream = EncodingThread(encoder, lambda encoded: self._soon(self._send, mime, encoded))
+            self._streams[mime] = stream
+            stream.start()
+        self._request_key(mime)
+        self._wake()
+
+    def _request_key(self, mime: str) -> None:
+        if mime in self._streams:
+            self._streams[mime].request_key()
+
+    def _send(self, mime: str, encoded: Encoded) -> None:
+        for page in self._pages.values():
+            if page.stream == mime:
+                page.show(encoded)
+
+
+def _welcome(name: str, role: Role) -> dict[str, Any]:
+    """What a page needs to know from the start."""
+    rows = [(title, [row for row in group if row[1] not in _NOT_HERE]) for title, group in HELP[:-1]]
+    rows.append(("Page", [*(row for row in HELP[-1][1] if row[1] not in _NOT_HERE), _PICTURE]))
+    return {"t": "welcome", "page": name, "role": role.value, "keys": KEYS, "help": rows}
+
+
+def _files() -> dict[str, tuple[str, bytes]]:
+    """The page's files by name: content type and bytes."""
+    found = resources.files("neuralsim.serve").joinpath("web").iterdir()
+    return {
+        each.name: (_TYPES[suffix], each.read_bytes())
+        for each in found
+        if (suffix := f".{each.name.rpartition('.')[2]}") in _TYPES
+    }
+
+
+def _tls(options: ServeOptions) -> ssl.SSLContext | None:
+    if options.cert is None:
+        return None
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context.load_cert_chain(options.cert, options.key)
+    return context

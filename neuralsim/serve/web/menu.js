@@ -1,0 +1,128 @@
+// The menu over a paused drive, and the card of all keys.
+
+const element = (tag, text = "", name = "") => Object.assign(document.createElement(tag), { textContent: text, className: name });
+
+export class Menu {
+  // `say(message)` to the server; `act(action)`: what the page does; `press(command)`
+  constructor(box, say, act, press) {
+    Object.assign(this, { box, say, act, press, choices: [], page: "", at: 0, items: [] });
+  }
+
+  get shown() { return !this.box.hidden; }
+
+  toggle() { if (this.shown) this.close(); else this.open(); }
+
+  open() {
+    this.say({ t: "menu", shown: true });
+    this.turn("first");
+  }
+
+  close() {
+    if (!this.shown) return;
+    this.box.hidden = true;
+    this.say({ t: this.page === "choices" ? "apply" : "menu", ...(this.page === "choices" ? {} : { shown: false }) });
+  }
+
+  turn(page) {
+    this.page = page;
+    this.at = 0;
+    this.draw();
+  }
+
+  heard(choices) {
+    this.choices = choices;
+    if (this.shown) this.draw();
+  }
+
+  // True for a key that was the menu's.
+  key(key) {
+    if (!this.shown) return false;
+    const item = this.items[this.at];
+    const moves = { ArrowUp: -1, w: -1, ArrowDown: 1, s: 1 }, changes = { ArrowLeft: -1, a: -1, ArrowRight: 1, d: 1 };
+    if (key in moves) { this.at = (this.at + moves[key] + this.items.length) % this.items.length; this.draw(); }
+    else if (key in changes) item?.change?.(changes[key]);
+    else if (key === "Enter" || key === " ") (item?.act ?? (() => item?.change?.(1)))();
+    else if (key === "Escape" || key === "Backspace") this.back();
+    return true;
+  }
+
+  back() {
+    if (this.page === "choices") { this.say({ t: "apply" }); this.page = ""; }
+    this.close();
+  }
+
+  first() {
+    const then = (call) => () => { this.close(); call(); };
+    return [
+      { label: "Resume", act: () => this.close(), hint: "Esc does the same." },
+      { label: "Map", act: then(() => this.act("map")), hint: "Click where to go; the autopilot drives there. M does the same." },
+      { label: "Place and picture", act: () => this.turn("choices"), hint: "Town, weather, time of day, traffic, model, quality." },
+      { label: "Respawn", act: then(() => this.press("respawn")), hint: "On from another place, at rest." },
+      { label: "Record", act: then(() => this.press("record")), hint: "MP4 and MCAP, on the server; again: stop. R does the same." },
+      { label: "Picture as a file", act: then(() => this.act("screenshot")), hint: "Without what is drawn over it. Ctrl+S does the same." },
+      { label: "All keys", act: then(() => this.act("help")), hint: "H shows them at any time." },
+    ];
+  }
+
+  offered() {
+    return this.choices.map((choice) => ({
+      label: choice.label,
+      value: choice.shown[choice.at],
+      hint: choice.hint,
+      change: (by) => {
+        const index = (choice.at + by + choice.shown.length) % choice.shown.length;
+        this.say({ t: "choose", name: choice.name, index });
+      },
+    }));
+  }
+
+  draw() {
+    this.items = this.page === "choices" ? this.offered() : this.first();
+    this.at = Math.min(this.at, this.items.length - 1);
+    const list = element("ol");
+    this.items.forEach((item, n) => {
+      const line = element("li", item.label, n === this.at ? "on" : "");
+      line.addEventListener("pointerenter", (event) => event.pointerType === "mouse" && this.at !== n && this.point(n));
+      line.addEventListener("click", () => { this.at = n; (item.act ?? (() => item.change(1)))(); });
+      if (item.change) {
+        const value = element("span");
+        for (const [sign, by] of [["\u2039", -1], ["", 0], ["\u203a", 1]]) {
+          if (!by) { value.append(item.value); continue; }
+          const button = element("button", sign);
+          button.addEventListener("click", (event) => { event.stopPropagation(); this.at = n; item.change(by); });
+          value.append(button);
+        }
+        line.append(value);
+      }
+      list.append(line);
+    });
+    const title = this.page === "choices" ? "Place and picture" : "Paused";
+    this.foot = element("footer", this.items[this.at]?.hint ?? "");
+    const top = this.box.querySelector("ol")?.scrollTop ?? 0;
+    this.box.replaceChildren(element("h2", title), list, this.foot);
+    this.box.hidden = false;
+    list.scrollTop = top;
+    list.children[this.at]?.scrollIntoView({ block: "nearest" });
+  }
+
+  point(n) {
+    const lines = this.box.querySelectorAll("li");
+    lines[this.at]?.classList.remove("on");
+    lines[n]?.classList.add("on");
+    this.at = n;
+    this.foot.textContent = this.items[n].hint ?? "";
+  }
+}
+
+export function drawKeys(box, groups) {
+  box.replaceChildren(...groups.map(([title, rows]) => {
+    const section = document.createElement("section");
+    section.append(element("h2", title), ...rows.map(([keys, meaning]) => {
+      const line = element("p"), caps = element("span");
+      caps.append(...keys.map((key) => element("kbd", key)));
+      line.append(caps, element("span", meaning));
+      return line;
+    }));
+    return section;
+  }));
+}

@@ -1,0 +1,173 @@
+"""What goes into the video comes out of it: the picture, and its numbers."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import threading
+from pathlib import Path
+
+import av
+import cv2
+import numpy as np
+import pytest
+
+from bridge.messages import Camera, Frame
+from neuralsim.renderer.views import View
+from neuralsim.serve import stamp
+from neuralsim.serve.canvas import Canvas
+from neuralsim.serve.encoding import Encoded, EncodingThread, JpegEncoder, Picture, VideoEncoder
+from neuralsim.serve.stamp import ROWS, Stamp
+
+WEB = Path(stamp.__file__).parent / "web"
+
+
+def picture(number: int, size: tuple[int, int] = (512, 256)) -> Picture:
+    """Something that moves, stamped."""
+    width, height = size
+    rows, columns = np.mgrid[:height, :width]
+    pixels = np.zeros((ROWS + height, width, 4), np.uint8)
+    pixels[ROWS:, :, 0] = (columns + 3 * number) % 256
+    pixels[ROWS:, :, 1] = rows * 255 // height
+    pixels[ROWS:, :, 2] = 90
+    stamp.write(Stamp(number, 7 * number, number // 2), pixels[:ROWS])
+    return Picture(pixels, number, 7 * number, number // 2, number / 30.0)
+
+
+@pytest.mark.parametrize("mime", ["video/H264", "video/VP8"])
+@pytest.mark.parametrize("size", [(512, 256), (256, 128)])
+def test_numbers_and_picture_survive_the_codec(mime: str, size: tuple[int, int]):
+    encoder = VideoEncoder(mime, 2.0, hardware=False)
+    decoder = av.CodecContext.create("h264" if mime == "video/H264" else "vp8", "r")
+    shown = []
+    for number in range(12):
+        sent = picture(1000 + number, size)
+        (encoded,) = encoder.encode(sent, key=number == 7)  # without delay
+        assert encoded.is_key == (number in (0, 7))
+        assert isinstance(encoded.data, av.Packet)
+        for frame in decoder.decode(encoded.data):
+            found = frame.reformat(format="rgb24", src_colorspace="ITU709", src_color_range="MPEG").to_ndarray()
+            shown.append(stamp.read(found[:ROWS]))
+            assert np.abs(found[ROWS:].astype(int) - sent.pixels[ROWS:, :, :3]).mean() < 12.0
+    assert shown == [Stamp(1000 + n, 7 * (1000 + n) % (1 << 24), (1000 + n) // 2 % 256) for n in range(12)]
+
+
+def test_a_new_size_begins_a_new_video():
+    encoder = VideoEncoder("video/H264", 2.0, hardware=False)
+    assert encoder.encode(picture(1), False)[0].is_key
+    assert not encoder.encode(picture(2), False)[0].is_key
+    assert encoder.encode(picture(3, (256, 128)), False)[0].is_key
+
+
+def test_a_stamp_that_was_damaged_is_none():
+    pixels = picture(5).pixels[:ROWS].copy()
+    assert stamp.read(pixels) == Stamp(5, 35, 2)
+    pixels[:8, :16] = 255 - pixels[:8, :16]
+    assert stamp.read(pixels) is None
+    assert stamp.checksum(b"123456789") == 0xF4  # CRC-8's check value
+
+
+def test_jpeg_leaves_the_strip_out():
+    (encoded,) = JpegEncoder().encode(picture(3), False)
+    assert isinstance(encoded.data, bytes)
+    assert cv2.imdecode(np.frombuffer(encoded.data, np.uint8), cv2.IMREAD_COLOR).shape == (256, 512, 3)
+
+
+def test_the_newest_picture_is_encoded_and_nobody_waits():
+    sent: list[Encoded] = []
+    some, go = threading.Event(), threading.Event()
+
+    def take(encoded: Encoded) -> None:
+        sent.append(encoded)
+        some.set()
+        go.wait(5.0)
+
+    thread = EncodingThread(JpegEncoder(), take)
+    thread.start()
+    thread.submit(picture(1, (256, 32)))
+    assert some.wait(5.0)
+    for number in (2, 3, 4):
+        thread.submit(picture(number, (256, 32)))
+    some.clear()
+    go.set()
+    assert some.wait(5.0)
+    thread.stop()
+    thread.join(5.0)
+    assert [each.picture.number for each in sent] == [1, 4]
+
+
+def frame(width: int, height: int) -> tuple[Frame, np.ndarray]:
+    neural = np.full((height, width, 3), (90, 120, 150), np.uint8)
+    planes = {"tag": np.ones((height, width), np.uint8), "depth": np.full((height, width), 9.0, np.float32)}
+    return Frame(0, 0, 0.0, Camera(width, height, 90.0, np.eye(4)), planes), neural
+
+
+def test_views_are_drawn_as_the_window_has_them():
+    canvas = Canvas()
+    assert canvas.draw() is None
+    canvas.frame(*frame(320, 64))
+    neural = canvas.draw()
+    assert neural is not None
+    assert neural.shape == (ROWS + 64, 320, 4)
+    assert (neural[ROWS:, :, :3] == (90, 120, 150)).all()
+    canvas.choose(View.SPLIT)
+    canvas.divider = 0.25
+    split = canvas.draw()
+    assert split is not None
+    assert (split[ROWS:, :78, :3] == (90, 120, 150)).all()
+    assert (split[ROWS:, 82:, :3] != (90, 120, 150)).any(axis=2).all()
+    canvas.choose(View.RGB)
+    assert canvas.needs_rgb
+    shown = canvas.draw()
+    assert shown is not None
+    assert (shown[ROWS:] == neural[ROWS:]).all()
+    assert "not in this frame" in canvas.title_of_view
+
+
+def test_moved_and_mirrored_pictures():
+    canvas = Canvas()
+    seen, neural = frame(256, 32)
+    neural[:, :128] = 0
+    canvas.frame(seen, neural)
+
+    def right(pixels: np.ndarray, out: np.ndarray) -> bool:
+        out[:] = np.roll(pixels, 64, axis=1)
+        return True
+
+    moved = canvas.draw(right)
+    assert moved is not None
+    assert not moved[ROWS:, 64:192, :3].any()
+    seen.mount = "reversing"
+    mirrored = canvas.draw()
+    assert mirrored is not None
+    assert not mirrored[ROWS:, 128:, :3].any()
+
+
+@pytest.mark.parametrize("size", [(64, 32), (33, 33), (257, 131)])
+def test_any_size_can_be_encoded_and_stamped(size: tuple[int, int]):
+    canvas = Canvas()
+    canvas.frame(*frame(*size))
+    pixels = canvas.draw()
+    assert pixels is not None
+    assert pixels.shape[1] >= stamp.LEAST_WIDTH
+    assert not any(side % 2 for side in pixels.shape[:2])
+    stamp.write(Stamp(1, 2, 3), pixels[:ROWS])
+    assert stamp.read(pixels[:ROWS]) == Stamp(1, 2, 3)
+
+
+def test_the_page_loads_nothing_from_elsewhere_and_has_no_inline_code():
+    for file in WEB.iterdir():
+        text = file.read_text(encoding="utf-8")
+        assert "://" not in text.replace("http://www.w3.org/2000/svg", "").replace('"}://${location.host}', ""), file
+    page = (WEB / "index.html").read_text(encoding="utf-8")
+    assert "<style" not in page
+    assert " style=" not in page
+    assert " onclick" not in page
+    assert page.count("<script") == 1
+
+
+@pytest.mark.skipif(shutil.which("node") is None, reason="needs node")
+def test_the_pages_checksum_is_the_servers():
+    script = (WEB / "stamp.js").read_text(encoding="utf-8") + "\nconsole.log(checksum(Buffer.from('123456789')))"
+    done = subprocess.run(["node", "--input-type=module", "-e", script], capture_output=True, text=True, check=True)
+    assert int(done.stdout) == 0xF4
