@@ -136,6 +136,7 @@ def test_the_indexed_reader_finds_every_message_and_a_schema_for_it(recorded):
         summary = reader.get_summary()
         counts = {summary.channels[k].topic: n for k, n in summary.statistics.channel_message_counts.items()}
         assert counts.pop("/tf") == 120
+        assert counts.pop("/scene/lanes") == 1
         assert set(counts.values()) == {60}
         assert {"/camera/tag", "/camera/motion", "/camera/calibration", "/ego", "/ego/pose"} <= counts.keys()
         assert "/camera/neural" not in counts
