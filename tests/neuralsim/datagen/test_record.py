@@ -146,7 +146,9 @@ def test_the_indexed_reader_finds_every_message_and_a_schema_for_it(recorded):
                 for described in descriptor_pb2.FileDescriptorSet.FromString(schema.data).file:
                     pool.Add(described)
                 kind = message_factory.GetMessageClass(pool.FindMessageTypeByName(schema.name))
-                assert kind.FromString(message.data).HasField("timestamp")
+                said = kind.FromString(message.data)
+                if "timestamp" in kind.DESCRIPTOR.fields_by_name:  # else its parts have theirs
+                    assert said.HasField("timestamp")
             else:
                 content, wanted = json.loads(message.data), json.loads(schema.data)
                 assert content.keys() == wanted["properties"].keys()
