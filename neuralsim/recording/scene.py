@@ -100,7 +100,7 @@ def outlines(frame: Frame, stamp: _Stamp) -> bytes:
                 outline_color=foxglove.Color(r=red / 255, g=green / 255, b=blue / 255, a=1.0),
             )
         )  # fmt: skip
-    data: bytes = foxglove.ImageAnnotations(points=lines, texts=words).SerializeToString()
+    data: bytes = foxglove.ImageAnnotations(timestamp=stamp, points=lines, texts=words).SerializeToString()
     return data
 
 
