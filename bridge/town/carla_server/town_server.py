@@ -127,8 +127,12 @@ class TownServer:
         self.sensing.close()
         self.streams.close()
 
-    def load(self, town: str) -> None:
-        """Replace the world: ``town`` by its name, "" for the present one anew, ``UPLOADED`` for a client's map."""
+    def load(self, town: str, announce: bool = False) -> None:
+        """Replace the world: ``town`` by its name, "" for the present one anew, ``UPLOADED`` for a client's map.
+
+        ``announce``: tell clients that the map has changed. The one that has asked for it must not be told: it replaces
+        its map by itself, and being told meanwhile ends its process.
+        """
         name = town.rsplit("/", 1)[-1] or self.world.name
         if name == UPLOADED and self.uploaded:
             with tempfile.TemporaryDirectory() as folder:
@@ -142,9 +146,9 @@ class TownServer:
         else:
             raise RpcError(f"no town {town!r} here; there are: {', '.join(self.towns)}")
         with self.lock:
-            self._adopt(world)
+            self._adopt(world, structs.MAP_CHANGED if announce else 0)
 
-    def _adopt(self, world: World) -> None:
+    def _adopt(self, world: World, state: int = 0) -> None:
         if self.episode:
             self.sensing.close()
         self.world = world
@@ -155,7 +159,7 @@ class TownServer:
         self.recorder = Recorder(world)
         self.episode += 1
         threading.Thread(target=self._prepare, args=(world, self.static_scene), name="preparing", daemon=True).start()
-        self._publish_snapshot(world.delta, structs.MAP_CHANGED)  # others than who loaded it learn of it by this
+        self._publish_snapshot(world.delta, state)
 
     @staticmethod
     def _prepare(world: World, scene: StaticScene) -> None:

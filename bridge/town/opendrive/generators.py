@@ -77,7 +77,7 @@ STANDINS: dict[str, Plan | Callable[[str, np.random.Generator], ET.Element]] = {
         0.0,
         0.0,
         crossed=1.0,
-        lines=((-110.0, 85.0, 235.0, 350.0), (-110.0, 3.0, 202.0, 255.5)),
+        lines=((-140.0, 85.0, 239.0, 350.0), (-140.0, 3.0, 202.0, 255.0)),
     ),
     "squares": Plan(
         4,

@@ -274,14 +274,7 @@ def test_load_reload_and_own_map(town: TownServer, tmp_path: Path) -> None:
         pictures.get(timeout=5)
         first = world.id
         says(lambda: client.load_world("Atlantis"), "Atlantis", "oneroad, longroad")
-        other = carla.Client("127.0.0.1", int(sys.argv[1]))
-        other.set_timeout(10.0)
-        assert other.get_world().get_map().name == "Carla/Maps/oneroad"
         world = client.load_world("longroad")
-        until = time.monotonic() + 10.0
-        while other.get_world().get_map().name != "Carla/Maps/longroad":
-            assert time.monotonic() < until, "the others do not hear of it"
-            time.sleep(0.05)
         assert world.id != first and world.get_map().name == "Carla/Maps/longroad"
         assert world.get_map().get_waypoint(carla.Location(450, 1.75, 0)).transform.location.x > 449
         again = client.reload_world()

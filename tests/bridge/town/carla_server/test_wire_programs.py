@@ -395,7 +395,8 @@ def test_signs_are_actors_and_landmarks_and_the_ground_is_part_of_the_level() ->
 
 @pytest.mark.parametrize("name", ["crossways", "squares"])
 def test_stand_ins_have_room_where_carlas_tests_put_vehicles(name: str) -> None:
-    """Places written down in ``PythonAPI/test/smoke``; a lorry has room there, and a car can go on for 200 m."""
+    """Places written down in ``PythonAPI/test/smoke`` and ``PythonAPI/util``; a lorry has room at the former, a car at
+    the latter."""
     world = World(name, vehicles=0, walkers=0)
     places = {
         "crossways": [(30.0, -6.0, -90.0), (140.0, -256.0, 180.0), (40.0, -255.0, 0.0), (85.0, -230.0, -90.0)],
@@ -404,6 +405,10 @@ def test_stand_ins_have_room_where_carlas_tests_put_vehicles(name: str) -> None:
     for x, y, yaw in places:
         lorry = world.spawn("vehicle.carlamotors.european_hgv", {}, Transform(x, y, 0.5, 0.0, yaw))
         assert world.destroy(lorry.id)
+    for x, y, yaw in {"crossways": [(110.0, -253.0, 181.5), (239.0, 125.0, -88.5), (140.0, -205.0, 181.5)]}.get(
+        name, []
+    ):
+        assert world.destroy(world.spawn("vehicle.lincoln.mkz_2020", {}, Transform(x, y, 0.05, 0.0, yaw)).id)
     points = world.spawn_points()
     assert len(points) > 60
     for point in points:
