@@ -37,7 +37,8 @@ ARGUMENTS = {
     "lidar_to_camera.py": "-f 5",
     "no_rendering_mode.py": "--no-rendering",
     "config.py": "--list",
-    "performance_benchmark.py": "--show_scene",
+    "performance_benchmark.py": "--show_scenarios",
+    "apply_texture.py": "--list",
     "environment.py": "--sun day",
     "extract_spawn_points.py": "--output-dir .",
 }
@@ -130,6 +131,8 @@ def programs(folder: Path, python: str, seconds: float, known: Results) -> Resul
                 found[path.name] = ("runs", f"until it was ended after {seconds:g} s")
             else:
                 found[path.name] = ("runs", "to its end") if code == 0 else ("fails", last_line(out))
+            if given:
+                found[path.name] = found[path.name][0], f"{found[path.name][1]}, with {' '.join(given)}"
     return found
 
 
