@@ -80,9 +80,9 @@ $(VENV)/.serve: $(VENV)/.drive requirements/serve.txt
 	$(LOCKED) -r requirements/serve.txt
 	@touch $@
 
-$(VENV)/.dev: $(VENV)/.serve $(addprefix requirements/,train.txt torch.txt dev.txt)
+$(VENV)/.dev: $(VENV)/.serve $(addprefix requirements/,train.txt gym.txt torch.txt dev.txt)
 	@$(FIRST_DRIVE) >$(VENV)/first_drive.log 2>&1 & \
-	  $(LOCKED) -r requirements/train.txt -r requirements/dev.txt && $(PIP) -r requirements/torch.txt && wait
+	  $(LOCKED) -r requirements/train.txt -r requirements/gym.txt -r requirements/dev.txt && $(PIP) -r requirements/torch.txt && wait
 	@touch $@
 
 $(VENV)/.docs: $(VENV)/.drive requirements/docs.txt

@@ -128,7 +128,8 @@ else:  # what tells the decoder how many columns there are
         """f32 (N, 1)."""
 
 
-_COLUMNS: dict[type, int] = {Places: 2, RoadUsers: 4, Metres: 1}
+#: Columns of the arrays that are rows of f32.
+COLUMNS: dict[type, int] = {Places: 2, RoadUsers: 4, Metres: 1}
 
 
 @dataclass
@@ -272,10 +273,10 @@ def _plain(value: Any) -> Any:
 
 def _array(kind: type, value: Any) -> np.ndarray:
     """The matrix in 128 bytes, or rows of finite numbers, as a view of them."""
-    if kind in _COLUMNS:
-        if type(value) is not bytes or len(value) % (4 * _COLUMNS[kind]):
-            raise ValueError(f"{kind.__name__} are rows of {_COLUMNS[kind]} numbers")
-        rows = np.frombuffer(value, "<f4").reshape(-1, _COLUMNS[kind])
+    if kind in COLUMNS:
+        if type(value) is not bytes or len(value) % (4 * COLUMNS[kind]):
+            raise ValueError(f"{kind.__name__} are rows of {COLUMNS[kind]} numbers")
+        rows = np.frombuffer(value, "<f4").reshape(-1, COLUMNS[kind])
         if not np.isfinite(rows).all():
             raise ValueError(f"{kind.__name__} are finite")
         return rows.view(kind)
@@ -294,9 +295,9 @@ _HEADER = {
 }
 _ENCODER = msgspec.msgpack.Encoder(enc_hook=_plain)
 _VERSIONS = msgspec.msgpack.Decoder(_Version)
-_FRAMES = msgspec.msgpack.Decoder(
-    msgspec.defstruct("Header", [*_HEADER.items(), ("planes", _Described)]), dec_hook=_array
-)
+#: A frame's header without the version: the fields of ``Frame``, and a description of each plane in the place of it.
+Header = msgspec.defstruct("Header", [*_HEADER.items(), ("planes", _Described)])
+_FRAMES = msgspec.msgpack.Decoder(Header, dec_hook=_array)
 _CONTROLS = msgspec.msgpack.Decoder(Control)
 
 

@@ -83,6 +83,19 @@ class _LateralShift:
         return self.before + (self.after - self.before) * share * share * (3.0 - 2.0 * share)
 
 
+def choose_way(ways: list[carla.Waypoint], turn: str, random: np.random.Generator) -> carla.Waypoint:
+    """The one of several continuations of a lane that leads "straight", "left" or "right", or "any", drawn at random:
+    into a dead end only where all are."""
+    ways = sorted(ways, key=lambda way: (way.road_id, way.lane_id))  # the client's own order may vary
+    if len(ways) == 1:
+        return ways[0]
+    if turn == "any":
+        ways = [way for way in ways if way.next(ROAD_AHEAD[0])] or ways
+        return ways[int(random.integers(len(ways)))]
+    aim = {"straight": 0.0, "left": -0.5 * pi, "right": 0.5 * pi}[turn]
+    return min(ways, key=lambda way: abs(_wrap(_turned(way) - aim)))
+
+
 class Autopilot:
     """Drives one vehicle along its lane.
 
@@ -282,8 +295,7 @@ class Autopilot:
             ways = self._waypoints[-1].next(STEP)
             if not ways:
                 break
-            ways.sort(key=lambda way: (way.road_id, way.lane_id))  # the client's own order may vary
-            self._append(self._choose(ways) if len(ways) > 1 else ways[0])
+            self._append(choose_way(ways, self.turn, self._random))
         self._lay_out()
 
     def _lay_out(self) -> None:
@@ -294,14 +306,6 @@ class Autopilot:
             along /= np.maximum(np.hypot(along[:, 0], along[:, 1]), 1e-6)[:, None]
             shift = self._shift.at(self._passed + np.arange(len(self._xy)))
             self._xy += shift[:, None] * np.stack([-along[:, 1], along[:, 0]], 1)  # y is to the right of x
-
-    def _choose(self, ways: list[carla.Waypoint]) -> carla.Waypoint:
-        """Choose one of several continuations."""
-        if self.turn == "any":
-            ways = [way for way in ways if way.next(ROAD_AHEAD[0])] or ways  # into a dead end only where all are
-            return ways[int(self._random.integers(len(ways)))]
-        aim = {"straight": 0.0, "left": -0.5 * pi, "right": 0.5 * pi}[self.turn]
-        return min(ways, key=lambda way: abs(_wrap(_turned(way) - aim)))
 
     def _append(self, way: carla.Waypoint) -> None:
         self._waypoints.append(way)

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import re
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -32,6 +31,7 @@ from bridge.carla_client.rig import OURS, CameraRig, SensorTimeout, matrix
 from bridge.carla_client.spawn_points import SpawnPoints
 from bridge.carla_client.sun import sun_at
 from bridge.carla_client.surroundings import Surroundings
+from bridge.carla_client.weather import weather_values
 from bridge.link.pacing import FramePacer
 from bridge.link.transport import ControlReceiver, FramePublisher, LinkError, control_endpoint
 from bridge.messages import Camera, Control, Ego, Frame
@@ -78,6 +78,7 @@ class CarlaBridge:
     ) -> None:
         self.seed, self.delta = seed, 1.0 / fps
         self.scenario, self._director = scenario, director
+        self._directed = director is not None and director.drives_ego
         self.planes = tuple(planes)
         self.control = Control(0, autopilot=autopilot)
         self.sequence = 0
@@ -105,10 +106,8 @@ class CarlaBridge:
         self._remove_leftovers()
         self._map = self._world.get_map()
         self._spawn_points = SpawnPoints(self._map, self.seed)
-        if self._director is None:
-            self._ego = self._spawn_ego()
-        else:
-            self._ego = self._director.spawn(self._world, self._map)
+        directed = None if self._director is None else self._director.spawn(self._world, self._map)
+        self._ego = directed or self._spawn_ego()
         self._actors.append(self._ego)
         self._set_weather(weather)
         self._collisions = CollisionCounter(self._world, self._ego)
@@ -167,7 +166,7 @@ class CarlaBridge:
     def apply_control(self, control: Control) -> None:
         """Apply the driver's input: pedals with the next ``drive``; respawn, weather and the rgb plane at once."""
         old, self.control = self.control, control
-        if control.respawn > old.respawn and self._director is None:
+        if control.respawn > old.respawn and not self._directed:
             self.respawn()
         if control.weather > old.weather:
             self._set_weather(WEATHERS[(self._weather_index() + control.weather - old.weather) % len(WEATHERS)])
@@ -195,7 +194,7 @@ class CarlaBridge:
                 self._surroundings.bodies(), self._surroundings.halts(), self.delta,
             )  # fmt: skip
             self._pedals = carla.VehicleControl(pedals.throttle, pedals.steer, pedals.brake)
-            if self._autopilot.arrived and not self._navigator.active and self._director is None:
+            if self._autopilot.arrived and not self._navigator.active and not self._directed:
                 self.respawn()
                 self.notify("The road ends here: on from another place")
         else:
@@ -385,7 +384,7 @@ class CarlaBridge:
             self._hand_route_to_autopilot()
 
     def _hand_route_to_autopilot(self) -> None:
-        if self._director is None:
+        if not self._directed:
             self._autopilot.reset()
             self._autopilot.follow((point.way, point.x, point.y) for point in self._navigator.ahead)
 
@@ -399,8 +398,7 @@ class CarlaBridge:
             self._world.set_weather(wanted)
         weather = self._world.get_weather()
         self._weather_name = name or next((n for n in WEATHERS if getattr(carla.WeatherParameters, n) == weather), "")
-        fields = (field for field in dir(weather) if re.match("[a-z]", field))
-        self._weather = {field: float(getattr(weather, field)) for field in fields}
+        self._weather = weather_values(weather)
 
     def _weather_index(self) -> int:
         return WEATHERS.index(self._weather_name or "ClearNight")  # so that the next one is ClearNoon
@@ -409,6 +407,17 @@ class CarlaBridge:
     def over(self) -> bool:
         """Whether there was a scenario and it has ended."""
         return self._director is not None and self._director.over
+
+    @property
+    def map(self) -> carla.Map:
+        """The server's."""
+        return self._map
+
+    @property
+    def half(self) -> tuple[float, float]:
+        """Half length and width of the ego, m."""
+        extent = self._ego.bounding_box.extent
+        return extent.x, extent.y
 
     def hand_over(self) -> None:
         """Give control of a scenario's ego to the driver; the scenario then continues without an end."""

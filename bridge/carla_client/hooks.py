@@ -17,6 +17,10 @@ class ScenarioHooks(Protocol):
         """Whether the scenario has ended."""
 
     @property
+    def drives_ego(self) -> bool:
+        """Whether it spawns the ego and drives it, until it is handed over; else the bridge and its driver do."""
+
+    @property
     def actors(self) -> list[Any]:
         """All spawned actors except the ego."""
 
@@ -24,13 +28,13 @@ class ScenarioHooks(Protocol):
         """``CarlaBridge``'s arguments that the scenario sets."""
 
     def spawn(self, world: carla.World, town: carla.Map) -> Any:
-        """Set up the scenario; returns the ego."""
+        """Set up the scenario; returns the ego, None if the bridge is to spawn it."""
 
     def begin(self, snapshot: carla.WorldSnapshot) -> None:
         """Begin scenario time, once the cameras deliver."""
 
     def drive(self, surroundings: Surroundings, delta: float) -> carla.VehicleControl | None:
-        """Before a tick: control all actors; returns the ego's control, None once handed over."""
+        """Before a tick: control all actors; returns the ego's control, None for its driver's."""
 
     def observe(self, snapshot: carla.WorldSnapshot) -> None:
         """After a tick: update assertions and end conditions."""

@@ -7,8 +7,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import carla
+import numpy as np
 
-from bridge.carla_client.autopilot import STEP
+from bridge.carla_client.autopilot import STEP, choose_way
 
 LANE_CHANGE = 20.0  # m that a lane change counts as when ways are compared, and takes at most
 LONGEST = 20_000  # points of a route
@@ -76,6 +77,24 @@ class RoutePlanner:
                     if _same_way(here, beside):
                         known.append((LANE_CHANGE, _lane(beside)))
         return self._edges
+
+
+def way_ahead(
+    town: carla.Map, place: tuple[float, float, float], metres: float, turn: str, random: np.random.Generator
+) -> list[RoutePoint]:
+    """The way along the lane nearest to ``place`` (x, y, z), m, a point each ``STEP`` metres.
+
+    At junctions it goes on as ``turn`` says (``bridge.carla_client.autopilot.choose_way``). It is shorter than
+    ``metres`` where the road ends, and empty where there is no road.
+    """
+    way = town.get_waypoint(carla.Location(*place), lane_type=carla.LaneType.Driving)
+    points: list[RoutePoint] = []
+    while way is not None:
+        location = way.transform.location
+        points.append(RoutePoint(way, location.x, location.y))
+        ways = way.next(STEP) if len(points) <= metres / STEP else []
+        way = choose_way(ways, turn, random) if ways else None
+    return points
 
 
 def _walk(start: carla.Waypoint, end: carla.Waypoint, lanes: Sequence[_Lane]) -> list[RoutePoint]:

@@ -11,13 +11,12 @@ import numpy as np
 
 from bridge.carla_client.autopilot import Halt, RoadUser
 from bridge.carla_client.rig import matrix
+from bridge.lamps import brake_lamps, traffic_lamp
 from bridge.messages import Camera, Lamp, MovingObject
 from bridge.tags import Tag
 
 MAX_OBJECTS = 64  # objects of one frame
 RANGE = 120.0  # m, of objects
-LAMP_RANGE = 70.0  # m
-BULB = 0.11  # m, radius of a traffic light's lamp
 REFRESH = 30  # ticks between two queries of the list of actors
 _GRID = np.linspace(0.1, 0.9, 6)  # sample positions in an object's box on the screen
 
@@ -146,20 +145,13 @@ class Surroundings:
             bulb = head.bulbs[state]
             if head.facing is not None and head.facing @ (camera.pose[:2, 3] - bulb[:2]) <= 0.0:
                 continue
-            lamp = _lamp("traffic_light", state, bulb, (BULB, BULB), 0.6, to_camera, camera, planes, Tag.TRAFFIC_LIGHT)
+            lamp = traffic_lamp(state, bulb, to_camera, camera, planes)
             if lamp is not None:
                 lit.append(lamp)
         for mover in self._movers.values():
             if not mover.braking or mover.pose is None or mover.tag == Tag.BICYCLE:
                 continue
-            if mover.pose[:3, 0] @ (mover.pose[:3, 3] - camera.pose[:3, 3]) <= 0.0:
-                continue  # its rear looks away
-            length, width, height = mover.extent
-            for side in (-0.78, 0.78) if width > 0.5 else (0.0,):
-                rear = (mover.pose @ (-length, side * width, 0.15 * height, 1.0))[:3]
-                lamp = _lamp("brake", "on", rear, (0.12, 0.07), 0.7, to_camera, camera, planes, mover.tag)
-                if lamp is not None:
-                    lit.append(lamp)
+            lit += brake_lamps(mover.pose, mover.extent, mover.tag, to_camera, camera, planes)
         return lit
 
     def _find_movers(self) -> None:
@@ -262,34 +254,3 @@ def _heads(light: carla.TrafficLight, stops: list[tuple[carla.TrafficLight, floa
         step = np.array([0.0, 0.0, box.extent.z * 2.0 / 3.0])
         heads.append(_Head(light, {"red": centre + step, "yellow": centre, "green": centre - step}, facing))
     return heads
-
-
-def _lamp(
-    kind: str,
-    state: str,
-    place: np.ndarray,
-    half: tuple[float, float],
-    slack: float,
-    to_camera: np.ndarray,
-    camera: Camera,
-    planes: dict[str, np.ndarray],
-    tag: int,
-) -> Lamp | None:
-    """The lamp of ``kind`` and ``state`` at ``place`` f64 (3,), world, metres; None if out of view or hidden.
-
-    ``half``: its half width and height, metres; ``slack``: tolerance of the depth test, metres; ``to_camera`` f64
-    (4, 4), camera <- world; ``camera`` and its ``planes``; ``tag``: of the surface that carries the lamp.
-    """
-    x, y, z = to_camera[:3, :3] @ place + to_camera[:3, 3]
-    if not 0.5 < x < LAMP_RANGE:
-        return None
-    u, v = camera.width / 2 + camera.focal * y / x, camera.height / 2 - camera.focal * z / x
-    if not (0.0 <= u < camera.width and 0.0 <= v < camera.height):
-        return None
-    i, j = int(v), int(u)
-    around = np.s_[max(i - 1, 0) : i + 2, max(j - 1, 0) : j + 2]  # a small lamp falls between pixels
-    shown = (planes["tag"][around] == tag) & (np.abs(planes["depth"][around] - x) < slack)
-    if not shown.any():
-        return None
-    w, h = camera.focal * half[0] / x, camera.focal * half[1] / x
-    return Lamp(kind, state, (float(u - w), float(v - h), float(u + w), float(v + h)), float(x))

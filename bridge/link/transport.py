@@ -83,7 +83,7 @@ MAX_DRAINED = 256  # messages taken in at once: a flood must not hold up the sim
 MAX_COMPOSED = 4  # skipped frames whose motion is composed exactly: each costs a pass, and lag must not cause more lag
 
 
-class _Request(msgspec.Struct, array_like=True):
+class Request(msgspec.Struct, array_like=True):
     """A receiver's request for its next frames, which acknowledges the last one."""
 
     protocol: Annotated[int, msgspec.Meta(ge=PROTOCOL, le=PROTOCOL)]
@@ -94,7 +94,7 @@ class _Request(msgspec.Struct, array_like=True):
     needed: Annotated[float, msgspec.Meta(ge=0.0, le=1e9)] = 0.0  # s that the last frame kept it busy
 
 
-_REQUESTS = msgspec.msgpack.Decoder(_Request)
+_REQUESTS = msgspec.msgpack.Decoder(Request)
 
 
 class LinkTimeout(LinkError):
@@ -339,7 +339,7 @@ class FrameSubscriber(Socket):
 
     def _request(self) -> None:
         self._requested_at = time.monotonic()
-        request = _Request(PROTOCOL, self.ahead + 1, self._newest, self._host, self.interactive, self._needed)
+        request = Request(PROTOCOL, self.ahead + 1, self._newest, self._host, self.interactive, self._needed)
         with contextlib.suppress(zmq.Again):  # not connected yet, earlier requests are queued
             self._socket.send(msgspec.msgpack.encode(request), zmq.NOBLOCK)
 

@@ -64,10 +64,14 @@ def kept(name: str, facts: tuple[object, ...], make: Callable[[], _T]) -> _T:
     return built
 
 
-def _folder() -> Path:
+def cache_folder() -> Path:
+    """``$NEURALSIM_CACHE``, else ``neuralsim`` in the user's cache folder. May not exist yet."""
     own = os.environ.get("NEURALSIM_CACHE")
-    cache = Path(own) if own else Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "neuralsim"
-    return cache / "towns"
+    return Path(own) if own else Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "neuralsim"
+
+
+def _folder() -> Path:
+    return cache_folder() / "towns"
 
 
 def _ours(path: Path) -> bool:

@@ -39,15 +39,17 @@ MAX_STEP = 0.1  # s, longest step of the traffic's decisions
 
 
 class World:
-    """A town with its traffic. The same town, seed and sequence of calls give the same state and planes, bit for bit.
+    """A town with its traffic. The same arguments and sequence of calls give the same state and planes, bit for bit.
+    ``seed``: of the scenery and, unless ``traffic`` is given, of what moves.
 
     Raises:
         ValueError: unknown town, or a file that is no drivable OpenDRIVE map.
     """
 
-    def __init__(self, town: str = "oldtown", seed: int = 0, vehicles: int = 20, walkers: int = 12) -> None:
-        self.seed = seed
-        self.land = land_of(town, seed)
+    def __init__(
+        self, town: str = "oldtown", seed: int = 0, vehicles: int = 20, walkers: int = 12, traffic: int | None = None
+    ) -> None:
+        self.seed, self.land = seed, land_of(town, seed)
         self.name, self.opendrive = self.land.name, self.land.opendrive
         self.network, self.ground, self.props = self.land.network, self.land.ground, self.land.kinds
         self.map = self.network.map
@@ -56,16 +58,14 @@ class World:
         self.actors: dict[int, Actor] = {}
         self.light_of: dict[int, TrafficLight] = {}  # by actor id
         self._blueprints = blueprint_library.blueprints(list(templates().vehicles))
-        self._rng = np.random.default_rng([seed, 1])
-        self._next_id = 1
+        self._rng = np.random.default_rng([seed if traffic is None else traffic, 1])
+        self._next_id, self._steps = 1, 0  # the next actor's id; parts of ticks so far
         self._strides: dict[int, float] = {}  # metres walked by walkers that a client moves
         self._carried: set[int] = set()  # those of them that the client itself puts where they are
         self._falls: dict[int, float] = {}  # m/s upwards of walkers and props in the air
         self._events: list[CollisionEvent] = []  # of the last tick
-        self._steps = 0  # parts of ticks so far
         self._mounts = Mounts(self.actors)
         self._arrivals: list[tuple[float, float, float]] | None = None  # who came during `together`: place, half length
-
         self._solid = self.land.solid
         self._driven = DrivenVehicles(self.actors, self.ground, self._solid)
         self._drives = self._driven.drives
@@ -247,7 +247,7 @@ class World:
 
     def tick(self, delta: float) -> None:
         """One step of ``delta`` seconds of everything there is; a long one is taken in parts of ``LONGEST`` at most."""
-        self._stage.remember(self._poses())
+        self._stage.remember(self._poses(), self._driven.held)
         parts = max(1, math.ceil(delta / MAX_STEP - 1e-9))
         self._events = []
         for _ in range(parts):

@@ -5,7 +5,9 @@ from __future__ import annotations
 #: Extra -> packages, by the names they are imported by, that only it brings.
 _ONLY = {
     "cluster": ("ray",),
+    "gym": ("gymnasium",),
     "serve": ("aiohttp", "aiortc"),
+    "sumo": ("sumo", "traci"),
     "tensorrt": ("cuda", "tensorrt"),
     "train": ("efficientnet_lite_pytorch", "safetensors", "tensorboard", "torch"),
 }

@@ -16,15 +16,18 @@ class ExportRecordingOptions(Options):
 
     file: Annotated[McapFile, Arg(positional=True)]
     """A recording, whole or cut short."""
-    formats: Annotated[tuple[str, ...], listed(("mp4", "frames")), Arg("LIST", flag="format")] = ("mp4",)
-    """Of mp4,frames."""
+    formats: Annotated[
+        tuple[str, ...], listed(("mp4", "frames", "coco", "kitti", "yolo")), Arg("LIST", flag="format")
+    ] = ("mp4",)
+    """Of mp4,frames,coco,kitti,yolo."""
     out: Folder
-    """Folder for video.mp4 and frames/."""
+    """Folder for video.mp4 and a folder of each other format."""
 
 
 def export_recording(options: ExportRecordingOptions) -> int:
     """Write the formats; the exit code."""
     from neuralsim.base.progress import ProgressLine
+    from neuralsim.recording.detection import FORMATS, export_detection
     from neuralsim.recording.export import export_mp4
     from neuralsim.recording.mp4 import RecordingError
     from neuralsim.recording.picture_folder import export_frames
@@ -34,9 +37,12 @@ def export_recording(options: ExportRecordingOptions) -> int:
     progress = ProgressLine(None)
     try:
         for name in options.formats:
-            target = options.out / ("video.mp4" if name == "mp4" else "frames")
-            export = export_mp4 if name == "mp4" else export_frames
-            frames = export(options.file, target, progress.exported, missing.append)
+            target = options.out / ("video.mp4" if name == "mp4" else name)
+            if name in FORMATS:
+                frames = export_detection(options.file, target, name, progress.exported, missing.append)
+            else:
+                export = export_mp4 if name == "mp4" else export_frames
+                frames = export(options.file, target, progress.exported, missing.append)
             made.append(f"{target}: {frames} frames")
     except RecordingError as error:
         return fail(error)

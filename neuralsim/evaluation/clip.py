@@ -149,11 +149,11 @@ def evaluate(
                 metric = features if "realism" in parts else None
                 _add(tally, shown[name], label, moved, segmenter, metric, "sharpness" in parts)
             if by_class is not None and index % EVERY == 0:
-                seen, fake = (_resized(shown[name], cv2.INTER_AREA) for name in (REAL, SHIPPED))
-                by_class.add(seen, fake, _resized(label, cv2.INTER_NEAREST))
+                seen, fake = (metric_size(shown[name], cv2.INTER_AREA) for name in (REAL, SHIPPED))
+                by_class.add(seen, fake, metric_size(label, cv2.INTER_NEAREST))
             if crops is not None:
-                small = {name: _resized(picture, cv2.INTER_AREA) for name, picture in shown.items()}
-                crops.add(small, _resized(label, cv2.INTER_NEAREST))
+                small = {name: metric_size(picture, cv2.INTER_AREA) for name, picture in shown.items()}
+                crops.add(small, metric_size(label, cv2.INTER_NEAREST))
             if video is None:
                 video = Video(out / "clip.mp4", {REAL: "real", **{way: way.replace("_", " ") for way in WAYS}}, 15.0)
             video.add(shown)
@@ -182,7 +182,7 @@ def _make_motion(clip: LabelledClip, files: list[Path], out: Path) -> None:
     flow.run([beside(clip.images, file.stem) for file in files], out)
 
 
-def _resized(picture: np.ndarray, interpolation: int) -> np.ndarray:
+def metric_size(picture: np.ndarray, interpolation: int) -> np.ndarray:
     """``picture`` at the height that the metric networks know."""
     height, width = picture.shape[:2]
     if height == _METRIC_ROWS:
@@ -200,9 +200,9 @@ def _add(
     features: MetricNetwork | None,
     sharp: bool,
 ) -> None:
-    small = _resized(picture, cv2.INTER_AREA)
+    small = metric_size(picture, cv2.INTER_AREA)
     if segmenter is not None:
-        tally.counts += confusion(segmenter(small)[0], _resized(label, cv2.INTER_NEAREST))
+        tally.counts += confusion(segmenter(small)[0], metric_size(label, cv2.INTER_NEAREST))
     if features is not None:
         for (name, stride), feature in zip(_STRIDES.items(), features(small), strict=True):
             tally.features[name].append(measures.patches(feature, stride))

@@ -8,9 +8,10 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from bridge.jitter import NONE, Jitter
-from bridge.messages import Camera, Frame
+from bridge.messages import Frame
 from bridge.town.core.types import Transform
 from bridge.town.dynamics.lights import STATES, TrafficLight
+from bridge.town.frames import frame_of
 from bridge.town.opendrive.lane import Lane
 from bridge.town.world import World
 
@@ -42,7 +43,6 @@ class TownDrive:
         self._world = World(town, seed, vehicles, walkers)
         self._rng = np.random.default_rng(seed)
         self._camera = 0
-        self._fov = 70.0
         self.skip(60)  # let the traffic roll
 
     def ride(self, fov: float = 70.0, x: float = 0.6, z: float = 1.45, yaw: float = 0.0) -> None:
@@ -54,7 +54,6 @@ class TownDrive:
         chosen = cars[self._rng.integers(len(cars))]
         place = Transform(x=x, z=z, yaw=yaw)
         self._camera = self._world.spawn("sensor.camera.instance_segmentation", attributes, place, chosen).id
-        self._fov = fov
 
     def skip(self, ticks: int) -> None:
         """Let time pass unseen."""
@@ -98,16 +97,11 @@ class TownDrive:
         """The frame after one more tick, with the town's own picture if asked; its planes are the caller's to keep.
         ``shift``: of the picture, by parts of a pixel."""
         self._world.tick(_DELTA)
-        frame = self.again(shift)
-        if rgb:
-            shaded = self._world.capture(self._camera, rgb=True).rgb
-            assert shaded is not None
-            frame.planes["rgb"] = shaded.copy()
-        return frame
+        return frame_of(self._world, self._camera, rgb, shift)
 
     def again(self, shift: Jitter) -> Frame:
         """This very moment once more, shifted by ``shift`` px."""
-        return _frame(self._world, self._camera, self.width, self.height, self._fov, shift)
+        return frame_of(self._world, self._camera, shift=shift)
 
 
 class TownLoop:
@@ -118,9 +112,9 @@ class TownLoop:
         self._world = World(seed=seed, vehicles=0, walkers=0)
         self._path = _loop(self._world.network.lanes)
         self._at = np.concatenate([[0.0], np.cumsum(np.linalg.norm(np.diff(self._path, axis=0), axis=1))])
-        self.width, self.height, self._step, self._fov = width, height, step, 70.0
+        self.width, self.height, self._step = width, height, step
         self.lap = int(self._at[-1] / step)  # places of one lap
-        attributes = {"image_size_x": str(width), "image_size_y": str(height), "fov": str(self._fov)}
+        attributes = {"image_size_x": str(width), "image_size_y": str(height), "fov": "70.0"}
         self._camera = self._world.spawn("sensor.camera.instance_segmentation", attributes, Transform()).id
 
     def frame(self, place: float, aside: float = 0.0) -> Frame:
@@ -133,7 +127,7 @@ class TownLoop:
         world.tick(_DELTA)
         right = np.array([-np.sin(yaw), np.cos(yaw)]) * aside
         world.set_transform(self._camera, Transform(x + right[0], y + right[1], z + 1.45, 0.0, float(np.degrees(yaw))))
-        return _frame(world, self._camera, self.width, self.height, self._fov)
+        return frame_of(world, self._camera)
 
     def _point(self, where: float) -> np.ndarray:
         where = where % self._at[-1]
@@ -162,20 +156,3 @@ def _loop(lanes: list[Lane], least: float = 200.0) -> np.ndarray:
     centre = np.concatenate([lanes[k].centre for k in best])
     apart = np.linalg.norm(np.diff(centre, axis=0), axis=1)
     return np.asarray(np.concatenate([centre[:1], centre[1:][apart > 0.05], centre[:1]]))
-
-
-def _frame(world: World, camera: int, width: int, height: int, fov: float, shift: Jitter = NONE) -> Frame:
-    """What a camera of the town sees now; the planes are the caller's to keep."""
-    planes = world.capture(camera, shift=shift)
-    return Frame(
-        sequence=world.frame,
-        sim_frame=world.frame,
-        sim_time=world.time,
-        camera=Camera(width, height, fov, world.actors[camera].transform.matrix(), shift),
-        planes={
-            "tag": planes.tag.copy(),
-            "instance": planes.instance.copy(),
-            "depth": planes.depth.copy(),
-            "motion": planes.motion.astype(np.float16),
-        },
-    )

@@ -10,11 +10,12 @@ loaders look for. ``coco.json``: boxes and masks. ``index.parquet``, ``index.jso
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -47,6 +48,17 @@ class _Written:
     size: tuple[int, int] = (0, 0)  # width, height
 
 
+@contextlib.contextmanager
+def data_set_errors(source: Path, folder: Path, what: str) -> Iterator[None]:
+    """What goes wrong while ``what`` is made of ``source`` in ``folder`` is a :class:`RecordingError`, one line."""
+    try:
+        yield
+    except OSError as error:
+        raise RecordingError(f"cannot write {what} to {folder}: {reason(error)}") from None
+    except ValueError as error:  # what one frame holds does not go with another
+        raise RecordingError(f"{source}: cannot be made a data set: {reason(error)}") from None
+
+
 def export_frames(
     source: Path,
     folder: Path,
@@ -61,7 +73,7 @@ def export_frames(
     recording = McapRecording(source)
     waiting = deque[tuple[Future[_Written], int]]()  # and bytes of the frame
     workers = os.cpu_count() or 1
-    try:
+    with data_set_errors(source, folder, "frames"):
         folder.mkdir(parents=True, exist_ok=True)
         with _Index(folder) as index, ThreadPoolExecutor(workers) as pool:
 
@@ -77,10 +89,6 @@ def export_frames(
                     settle()  # memory stays bounded however long the recording is
             while waiting:
                 settle()
-    except OSError as error:
-        raise RecordingError(f"cannot write frames to {folder}: {reason(error)}") from None
-    except ValueError as error:  # what one frame holds does not go with another
-        raise RecordingError(f"{source}: cannot be made a data set: {reason(error)}") from None
     if recording.problem:
         missing(recording.problem)
     if not index.frames:
@@ -228,7 +236,7 @@ def _write_seen(frame: Recorded, folder: Path, view: str, index: int) -> dict[st
     files = {}
     for name, picture in pictures.items():
         file = f"{view}{name}/{index:06d}.png"
-        _write_png(folder / file, picture)
+        write_png(folder / file, picture)
         files[f"{view}{name}"] = file
     return files
 
@@ -239,10 +247,10 @@ def _write_cityscapes(
     """The frame under the names of Cityscapes' folders; the picture and the train ids are links to the same files."""
     city = stem.split("_")[0]
     truth = folder / "cityscapes/gtFine/train" / city
-    _write_png(truth / f"{stem}_gtFine_labelIds.png", LABEL_IDS[tag])
+    write_png(truth / f"{stem}_gtFine_labelIds.png", LABEL_IDS[tag])
     _link(folder / files["trainId"], truth / f"{stem}_gtFine_labelTrainIds.png")
     if instance is not None:
-        _write_png(truth / f"{stem}_gtFine_instanceIds.png", instance_ids(tag, instance))
+        write_png(truth / f"{stem}_gtFine_instanceIds.png", instance_ids(tag, instance))
     shown = files.get("neural", files.get("rgb"))
     if shown is not None:
         _link(folder / shown, folder / "cityscapes/leftImg8bit/train" / city / f"{stem}_leftImg8bit.png")
@@ -257,7 +265,8 @@ def _link(source: Path, target: Path) -> None:
         shutil.copyfile(source, target)
 
 
-def _write_png(path: Path, picture: np.ndarray) -> None:
+def write_png(path: Path, picture: np.ndarray) -> None:
+    """Write u8 or u16 (H, W) or (H, W, 3), BGR, with its folder. Raises :class:`RecordingError` and ``OSError``."""
     path.parent.mkdir(parents=True, exist_ok=True)
     done, coded = cv2.imencode(".png", picture, _PNG)
     if not done:

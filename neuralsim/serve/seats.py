@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import deque
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass
 
@@ -21,6 +22,7 @@ _PAGES_WORDS = {
 }
 _OUT_OF_TOUCH = 0.5  # s without a word after which the pedals are let go of
 _MOST = 4  # times that one command is carried out for one message: what was pressed while nothing came through
+_KEPT = 4096  # controls that no picture contains yet
 _PRESSED = 0.5  # of a pedal, which takes over from the autopilot: one at rest trembles
 
 
@@ -114,10 +116,9 @@ class Seats:
 
     def left(self, page: str) -> None:
         """A page has gone."""
-        self._pressed.pop(page, None)
         if page == self._owner:
-            last = Driving(n=self.control + 1, leaving=True)
-            self.take(page, last)
+            self.take(page, Driving(n=self.control + 1, leaving=True))
+        self._pressed.pop(page, None)
 
     def look(self, now: float | None = None) -> None:
         """Let go of the pedals where the driver is out of touch, and stop the car where nobody drives it."""
@@ -141,7 +142,8 @@ class Ledger:
     """Which of the page's controls a picture contains: the link numbers what it sends otherwise."""
 
     def __init__(self) -> None:
-        self._sent: list[tuple[int, int]] = []  # (number on the link, the page's), both ascending
+        # (number on the link, the page's), both ascending; bounded, for while the simulation stands none is taken out
+        self._sent: deque[tuple[int, int]] = deque(maxlen=_KEPT)
         self.contained = 0
 
     def sent(self, sequence: int, control: int) -> None:
@@ -153,7 +155,7 @@ class Ledger:
     def shown(self, sequence: int) -> int:
         """The newest of the page's controls in a picture whose frame contains the link's ``sequence``."""
         while self._sent and self._sent[0][0] <= sequence:
-            self.contained = self._sent.pop(0)[1]
+            self.contained = self._sent.popleft()[1]
         return self.contained
 
     def forget(self) -> None:

@@ -6,6 +6,7 @@ from typing import Any
 
 from bridge.carla_client.options import BridgeOptions
 from bridge.link.transport import control_endpoint
+from bridge.sumo.network import opendrive_of
 from bridge.town.carla_server.options import TownOptions
 from neuralsim import zoo
 from neuralsim.session.options import TAGS, DriveOptions
@@ -24,7 +25,10 @@ def follows_picture(model: str, guide: str) -> bool:
 
 
 def town_options(options: DriveOptions) -> TownOptions:
-    """Options of a drive's town server."""
+    """Options of a drive's town server. Raises ``SumoError``."""
+    if options.sumo is not None:
+        network = {"town": str(opendrive_of(options.sumo)), "vehicles": 0, "walkers": 0, "sumo": None}
+        return town_options(options.model_copy(update=network))
     return TownOptions(
         port=0,
         town=(options.town,),
@@ -49,7 +53,7 @@ def bridge_options(options: DriveOptions, server: str, frames: str, *, fps: floa
     planes = options.planes
     if planes is None and lockstep and follows_picture(options.model, options.guide):
         planes = (*PAINTING, "rgb")  # from the first frame on; a window asks for it when it can show it
-    asked: dict[str, Any] = {"planes": planes, "weather": options.weather, "scenario": options.scenario}
+    asked: dict[str, Any] = {"planes": planes, "weather": options.weather, "scenario": options.scenario or options.sumo}
     return BridgeOptions(
         carla=server,
         publish=frames,

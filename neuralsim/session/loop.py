@@ -14,6 +14,7 @@ from pathlib import Path
 from bridge.link.transport import ControlSender, LinkError, load_keys
 from bridge.messages import Control
 from bridge.process import presets
+from bridge.process.lifetime import BridgeError
 from bridge.size import Size
 from bridge.town.opendrive import probe
 from neuralsim.base import machine
@@ -280,4 +281,4 @@ def ended(code: int) -> int:
 
 
 #: What may go wrong without being a mistake of ours: one line says it.
-EXPECTED = (DriveError, ProcessError, LinkError, RecordingError, ModelError, RuntimeUnavailable, OSError)
+EXPECTED = (BridgeError, DriveError, ProcessError, LinkError, RecordingError, ModelError, RuntimeUnavailable, OSError)

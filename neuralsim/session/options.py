@@ -22,6 +22,7 @@ from bridge.process.values import (
     Planes,
     Positive,
     Rate,
+    SumoFile,
     Town,
 )
 from bridge.size import Size
@@ -47,6 +48,8 @@ class DriveOptions(Options):
     """Look at a recording, drive on."""
     from_frame: Count | None = None
     """With --replay: drive on from this frame at once."""
+    sumo: SumoFile | None = None
+    """A SUMO configuration: its network is the town, its traffic drives there (needs the sumo extra)."""
     keys: Keys | None = None
     """CURVE keys for --connect (`neuralsim keys new`)."""
     weather: Annotated[str, Arg("PRESET")] | None = None
@@ -117,6 +120,10 @@ class DriveOptions(Options):
             raise ValueError(f"--{elsewhere[0]} is for the machine where the bridge runs; it cannot go with --connect")
         if self.carla is not None and (of_town := [name for name in _TOWN_ONLY if name in given]):
             raise ValueError(f"--{of_town[0]} is for the embedded town; a CARLA server has its own")
+        if self.sumo is not None:
+            asked = [name for name in ("carla", "connect", "replay", *_TOWN_ONLY) if name in given]
+            if asked:
+                raise ValueError(f"--{asked[0]} cannot go with --sumo: its network and its traffic are SUMO's")
         if self.keys is not None and self.connect is None:
             raise ValueError("--keys is for --connect; links within one machine need none")
         if self.replay is None:

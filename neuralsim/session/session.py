@@ -211,11 +211,12 @@ class DriveSession(threading.Thread):
             return self._ending.is_set() or self._loader.failed
 
         module = "bridge.carla_client.carla_bridge" if options.scenario is None else "scenarios.play"
+        module = module if options.sumo is None else "bridge.sumo.play"
         # It imports what it needs while the town is built; what it is to do is known when that is there.
         bridge = self._bridge = self.processes.start("bridge", module, "-", later=True)
         server = options.carla
         if server is None:
-            name = f"Town {options.town}"
+            name = f"Town {options.town if options.sumo is None else options.sumo.stem}"
             self._step(name)
             wanted = town_options(options).to_json()
             town = self.processes.start("town server", "bridge.town.carla_server", wanted)

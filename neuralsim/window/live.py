@@ -373,7 +373,7 @@ class LiveDrive(DriveLoop):
     def own_town(self) -> bool:
         """Whether this drive started its town itself, and may start another one."""
         given = self.options
-        return all(value is None for value in (given.carla, given.connect, given.scenario))
+        return all(value is None for value in (given.carla, given.connect, given.scenario, given.sumo))
 
     def choose(self, name: str, value: Any) -> None:
         """Change a setting; what can be changed at once is."""

@@ -87,7 +87,9 @@ class CockpitSettings(BaseModel):
     def applied(self, options: DriveOptions) -> DriveOptions:
         """The options of a drive with what was chosen here where they say nothing."""
         given, chosen = options.model_fields_set, dict[str, Any]()
-        embedded = all(value is None for value in (options.carla, options.connect, options.replay, options.scenario))
+        embedded = all(
+            value is None for value in (options.carla, options.connect, options.replay, options.scenario, options.sumo)
+        )
         if embedded:
             chosen["town"] = self.town
             chosen["vehicles"], chosen["walkers"] = CROWDS[self.traffic]

@@ -15,10 +15,12 @@ from pathlib import Path
 from typing import Any
 
 import carla
+import numpy as np
 from pydantic import BaseModel
 
 from bridge.carla_client.autopilot import Halt
 from bridge.carla_client.rig import mark
+from bridge.carla_client.route_planner import RoutePoint, way_ahead
 from bridge.carla_client.surroundings import Surroundings
 from scenarios.engine.assertions import AssertionMonitor
 from scenarios.engine.executors import Script, Thing, VehicleDriver, WalkerDriver, road_user
@@ -39,6 +41,8 @@ SAME = 0.5  # s: touching the same thing again within is still the same collisio
 
 class Director:
     """One play of one scenario file. Raises ``ScenarioError``."""
+
+    drives_ego = True
 
     def __init__(self, path: str | Path) -> None:
         self.loaded: LoadedScenario = load(path)
@@ -197,6 +201,18 @@ class Director:
     def hand_over(self) -> None:
         """Hand the ego over to another driver; the other actors continue their steps, and nothing ends the scenario."""
         self._handed_over, self.over = True, False
+
+    def ego_route(self, metres: float) -> list[RoutePoint]:
+        """The way that the scenario means the ego to take from where it is, for who drives it instead: to the places of
+        its first ``follow_route``, else along its lane, ``metres`` of it, turning as its first ``follow_lane`` says."""
+        assert self._now is not None, "begin() comes first"
+        here = self._now.states[EGO]
+        step = next((step for step in self.scenario.ego.do if step.follow_route or step.follow_lane), None)
+        if step is not None and step.follow_route is not None:
+            return self._guide.route(step, here)
+        turn = step.follow_lane.turn if step is not None and step.follow_lane is not None else "straight"
+        random = np.random.default_rng(self.scenario.seed)
+        return way_ahead(self._map, (here.x, here.y, here.z), metres, turn, random)
 
     def report(self) -> str:
         """The state of all actors at this tick, and the events since the previous one, as JSON for the frame."""

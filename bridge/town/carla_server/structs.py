@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from bridge.tags import Tag
+from bridge.town.core.blueprint_library import vehicle_tag
 from bridge.town.core.types import Actor, Blueprint, Transform, VehicleControl
 from bridge.town.dynamics.vehicles import GRAVITY, GRIP, TYRE, VehicleSpec, VehicleState
 
@@ -158,16 +159,11 @@ def scenery(name: str) -> list[Any]:
     return [0, 0, [0, f"static.{name}", []], pack_box(None), b"", b""]
 
 
-_BASE_TYPES = {
-    "truck": Tag.TRUCK, "bus": Tag.BUS, "motorcycle": Tag.MOTORCYCLE, "bicycle": Tag.BICYCLE,
-}  # fmt: skip
-
-
 def semantic_tags(actor: Actor) -> bytes:
     """The tags that a camera sees on this actor, one byte each."""
     kind = actor.blueprint.id
     if kind.startswith("vehicle."):
-        base = _BASE_TYPES.get(actor.attributes.get("base_type", "").lower(), Tag.CAR)
+        base = vehicle_tag(actor.attributes)
         return bytes([base, Tag.RIDER] if base in (Tag.MOTORCYCLE, Tag.BICYCLE) else [base])
     if kind.startswith("walker."):
         return bytes([Tag.PEDESTRIAN])

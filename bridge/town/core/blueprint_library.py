@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
+from bridge.tags import Tag
 from bridge.town.assets.car_shapes import CARS
 from bridge.town.assets.people_meshes import KINDS
 from bridge.town.assets.prop_meshes import BOXES
@@ -38,6 +41,7 @@ BASE_TYPES = {
     "vehicle.yamaha.yzf": "motorcycle",
     "vehicle.harley-davidson.low_rider": "motorcycle",
 }
+_TAGS = {"truck": Tag.TRUCK, "bus": Tag.BUS, "motorcycle": Tag.MOTORCYCLE, "bicycle": Tag.BICYCLE}
 BASE_TYPES |= {name: BASE_TYPES[body] for name, body in ALIASES.items() if body in BASE_TYPES}
 
 _SPECIAL = {
@@ -106,6 +110,11 @@ def traffic_sign(kind: str) -> Blueprint:
 def names() -> tuple[str, ...]:
     """Of all vehicles, walkers and props that the town has, without building any of them."""
     return tuple(sorted({*CARS, *BASE_TYPES, *ALIASES, *WALKERS, *PROPS}))
+
+
+def vehicle_tag(attributes: Mapping[str, str]) -> Tag:
+    """The tag that a camera sees on a vehicle with these attributes; on two wheels there is a rider's beside it."""
+    return _TAGS.get(attributes.get("base_type", "").lower(), Tag.CAR)
 
 
 def blueprints(vehicles: list[str]) -> dict[str, Blueprint]:

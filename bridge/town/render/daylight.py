@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
@@ -42,8 +43,9 @@ class Atmosphere(NamedTuple):
         )
 
 
+@lru_cache(maxsize=4)
 def daylight(air: Atmosphere) -> Light:
-    """The light that weather makes."""
+    """The light that weather makes; nobody changes its arrays, which pictures of the same weather share."""
     altitude, azimuth = np.radians(air[:2])
     clouds, fog, wet = (float(np.clip(value / 100.0, 0.0, 1.0)) for value in air[2:])
     day = float(np.clip((air.altitude + 6.0) / 16.0, 0.08, 1.0))

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Collection
+from dataclasses import dataclass, field, replace
 from functools import partial
 
 import numpy as np
@@ -16,6 +16,7 @@ from bridge.town.render.poses import Poses
 from bridge.town.render.raster import FAR_PLANE, Placements, Planes, Rasteriser, Scene
 
 REACH = (60.0, 30.0, 220.0)  # m, props are drawn to this distance: least, and more per metre of their size, at most
+LED = 5.0  # m, further apart are not two places of the same motion
 VEHICLE = 7.0  # m, no part of a vehicle is further from its centre
 ViewKey = tuple[int, int, float, bytes, Jitter]  # width, height, field of view, pose, shift
 
@@ -37,6 +38,7 @@ class ViewCache:
         self.fresh: Poses | None = None
         self._last: Poses | None = None
         self._rolled = WheelAngles.still(np.zeros(0))  # of the actors of the previous tick
+        self._led: dict[int, np.ndarray] = {}  # f64 (4, 4) by actor
         self._onward: tuple[Poses, np.ndarray, WheelAngles] | None = None  # since then
         self._places = np.ascontiguousarray(self.props.pose[:, :3, 3])
         radius = np.array([np.abs(np.stack(mesh.bounds)).max() for mesh in templates().meshes])
@@ -50,8 +52,19 @@ class ViewCache:
         self.fresh = None
         self._moment = _Moment()
 
-    def remember(self, poses: Poses) -> None:
-        """Take these as the poses of the previous tick."""
+    def remember(self, poses: Poses, led: Collection[int] = ()) -> None:
+        """Take these as the poses of the previous tick; of the actors ``led``, which clients put from place to place
+        between ticks, those at the call before, unless they have come from elsewhere."""
+        rows = {ident: poses.row[ident] for ident in led if ident in poses.row}
+        now = {ident: poses.matrix[row] for ident, row in rows.items()}
+        if rows:
+            matrix = poses.matrix.copy()
+            for ident, row in rows.items():
+                before = self._led.get(ident, now[ident])
+                if np.abs(before[:3, 3] - now[ident][:3, 3]).max() < LED:
+                    matrix[row] = before
+            poses = replace(poses, matrix=matrix)
+        self._led = now
         self._rolled = self._since(poses)[1]
         self._last, self._onward = poses, None
         self.changed()

@@ -56,7 +56,7 @@ export class Maps {
     this.drawRoads(context, (box) => box.left < x + reach && box.right > x - reach && box.top < y + reach && box.bottom > y - reach, 1 / scale);
     this.drawMovers(context, 1 / scale * width / 118);
     context.restore();
-    north(context, width - width * 0.16, height * 0.16, width / 17, -this.ego.heading - Math.PI / 2);
+    north(context, width * 0.8, height * 0.2, width / 17, -this.ego.heading - Math.PI / 2);
     const way = document.getElementById("way");
     way.hidden = !(this.left > 0);
     way.textContent = this.left >= 950 ? `${(this.left / 1000).toFixed(1)} km` : `${this.left.toFixed(0)} m`;

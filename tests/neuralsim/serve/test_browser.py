@@ -164,6 +164,33 @@ def drive_off_and_turn(page: Browser, drive: Served) -> None:
     assert all(0.0 < each < 5000.0 for each in page.ask("neuralsim.controls.latencies"))
 
 
+#: A gamepad of the standard layout, its stick to the right and its right trigger pressed.
+GAMEPAD = """(() => {
+  const buttons = Array.from({ length: 17 }, (_, n) => ({ value: n === 7 ? 1 : 0, pressed: n === 7 }));
+  navigator.getGamepads = () => [{ connected: true, axes: [0.8, 0, 0, 0], buttons }];
+  dispatchEvent(new Event("gamepadconnected"));
+})()"""
+
+
+def drive_without_keys(page: Browser, drive: Served) -> None:
+    """A gamepad's and a finger's pedals and steering arrive at the car, and end with them."""
+    from selenium.webdriver.common.action_chains import ActionChains
+
+    page.ask(GAMEPAD)
+    drive.until(lambda line: line["throttle"] > 0.9 and line["steer"] > 0.5)
+    page.ask("(navigator.getGamepads = () => []) && null")
+    drive.until(lambda line: line["throttle"] < 0.1 and abs(line["steer"]) < 0.1)
+    page.open(drive.drive.replace("/#", "/?touch#"))
+    page.shows()
+    page.until("neuralsim.status().driver === neuralsim.me().page")
+    fingers = ActionChains(page.driver, duration=0)
+    fingers.move_to_element(page.driver.find_element("id", "gas")).click_and_hold().perform()
+    drive.until(lambda line: 0.3 < line["throttle"] < 0.9)  # in the middle of the pedal
+    fingers.reset_actions()
+    fingers.release().perform()
+    drive.until(lambda line: line["throttle"] < 0.1)
+
+
 def test_a_page_drives_and_a_stranger_does_not(chromium: Browser, tmp_path: Path):
     with served(tmp_path, "--model", "tags", "--size", "256x128", "--town", "hamlet", "--vehicles", "0",
                 "--walkers", "0") as drive:  # fmt: skip
@@ -190,6 +217,7 @@ def test_an_evening_in_the_browser(chromium: Browser, tmp_path: Path):
         chromium.shows()
         assert chromium.until("neuralsim.connection.transport === 'webrtc'")
         drive_off_and_turn(chromium, drive)
+        drive_without_keys(chromium, drive)
 
         chromium.press("2")
         chromium.until("neuralsim.status().title === 'Tags'")

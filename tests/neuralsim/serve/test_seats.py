@@ -91,9 +91,12 @@ def test_a_picture_says_which_of_the_pages_controls_it_contains():
     assert ledger.shown(9) == 0
     assert ledger.shown(10) == 5
     assert ledger.shown(11) == 7
-    ledger.sent(12, 8)
+    for number in range(100_000):  # while the simulation stands
+        ledger.sent(12 + number, 8 + number)
+    assert ledger.shown(12 + number) == 8 + number
+    ledger.sent(number + 13, 8)
     ledger.forget()  # another page drives
-    assert ledger.shown(12) == 0
+    assert ledger.shown(number + 13) == 0
 
 
 @pytest.mark.parametrize(

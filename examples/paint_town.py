@@ -1,0 +1,30 @@
+"""A frame of the embedded town, painted: no process, no socket, no window.
+
+python examples/paint_town.py out.png      # needs neuralsim[drive]
+"""
+
+import sys
+
+import cv2
+
+from bridge.town.core.types import Transform
+from bridge.town.frames import frame_of
+from bridge.town.world import World
+from neuralsim.renderer import NeuralRenderer
+
+
+def main(out: str, town: str = "oldtown", size: tuple[int, int] = (512, 256), ticks: int = 30, **painter: str) -> None:
+    """Ride along with a car of the town's own for so many ticks, and keep the last picture."""
+    world = World(town, seed=1)
+    car = next(actor for actor in world.actors.values() if actor.blueprint.id.startswith("vehicle."))
+    lens = {"image_size_x": str(size[0]), "image_size_y": str(size[1]), "fov": "70"}
+    camera = world.spawn("sensor.camera.instance_segmentation", lens, Transform(x=1.2, z=1.45), car.id)
+    renderer = NeuralRenderer(size=size, **painter)
+    for _ in range(ticks):
+        world.tick(1.0 / 30.0)
+        picture = renderer.render(frame_of(world, camera.id, rgb=True))
+    cv2.imwrite(out, picture[:, :, ::-1])
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])

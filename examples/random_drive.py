@@ -1,0 +1,28 @@
+"""The shortest use of the Gymnasium environment: random pedals, tags seen, a scenario, what it came to.
+
+python examples/random_drive.py      # needs neuralsim[gym]
+"""
+
+import gymnasium
+
+import neuralsim.gym
+
+
+def main(steps: int = 200, scenario: str | None = "cut_in", **options: object) -> float:
+    """The rewards of so many steps together."""
+    env = gymnasium.make(neuralsim.gym.DRIVE, **options)
+    env.action_space.seed(0)
+    total = 0.0
+    env.reset(seed=0, options={"scenario": scenario})
+    for _ in range(steps):
+        _, reward, terminated, truncated, info = env.step(env.action_space.sample())
+        total += float(reward)
+        if terminated or truncated:
+            env.reset()
+    env.close()
+    print(f"{total:.1f} in {steps} steps; the last route: {info['progress']:.0%}")
+    return total
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,57 @@
+"""The route of an episode: how far along it and how far beside it a vehicle is."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from bridge.carla_client.route_planner import RoutePoint
+
+_BACK, _ON = 5, 25  # points before and after the last known place that are looked at: routes may cross themselves
+
+
+class Route:
+    """A route by its points, which are a metre apart; it remembers where the vehicle is.
+
+    Attributes:
+        points: The points with their waypoints, as the autopilot follows them.
+        length: Metres.
+        metres: Of it that the vehicle has covered, at its last ``update``.
+        offset: Metres that the vehicle's centre is to the right of it.
+        half_lane: Half the width of the lane there, metres.
+    """
+
+    def __init__(self, points: Sequence[RoutePoint]) -> None:
+        """Raises ``ValueError`` for fewer than two ``points``."""
+        if len(points) < 2:
+            raise ValueError("no route begins here: the road ends within two metres")
+        self.points = list(points)
+        self._xy = np.array([(point.x, point.y) for point in points])
+        self._along = np.diff(self._xy, axis=0)
+        self._lengths = np.maximum(np.hypot(*self._along.T), 1e-6)
+        self._at = np.concatenate([[0.0], np.cumsum(self._lengths)])
+        self._segment = 0
+        self.length = float(self._at[-1])
+        self.metres = self.offset = 0.0
+        self.half_lane = points[0].way.lane_width / 2.0
+
+    def update(self, x: float, y: float) -> None:
+        """Take in where the vehicle is now, m."""
+        first = max(self._segment - _BACK, 0)
+        part = slice(first, self._segment + _ON)
+        along, lengths = self._along[part], self._lengths[part]
+        away = (x, y) - self._xy[:-1][part]
+        share = np.clip((away * along).sum(axis=1) / lengths**2, 0.0, 1.0)
+        off = away - share[:, None] * along
+        k = int(np.argmin((off**2).sum(axis=1)))
+        aside = along[k, 0] * off[k, 1] - along[k, 1] * off[k, 0]  # y is to the right of x
+        self.offset = float(np.copysign(np.hypot(*off[k]), aside))
+        self.metres = float(self._at[first + k] + share[k] * lengths[k])
+        self._segment = first + k
+        self.half_lane = self.points[self._segment].way.lane_width / 2.0
+
+    def ahead(self, metres: float) -> tuple[float, float]:
+        """The place of the route so many metres ahead of the vehicle, at most its end: x, y, m."""
+        there = min(self.metres + metres, self.length)
+        return float(np.interp(there, self._at, self._xy[:, 0])), float(np.interp(there, self._at, self._xy[:, 1]))

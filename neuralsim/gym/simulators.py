@@ -1,0 +1,211 @@
+"""What an episode is driven in: the embedded town in this very process, or a scenario's town over CARLA's wire."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+
+from bridge.carla_client.carla_bridge import CarlaBridge
+from bridge.carla_client.connection import connect
+from bridge.carla_client.route_planner import RoutePoint, way_ahead
+from bridge.carla_client.weather import preset_values
+from bridge.messages import Control, Ego, Frame
+from bridge.town.carla_server.options import TownOptions
+from bridge.town.core.types import Transform, VehicleControl
+from bridge.town.frames import frame_of, lamps_of
+from bridge.town.world import World
+from neuralsim.gym.route import Route
+from neuralsim.session.processes import Processes
+from scenarios.engine.director import Director
+
+CAR = "vehicle.tesla.model3"
+MOUNT = Transform(x=1.2, z=1.45)  # of the camera at the vehicle, m: that of a drive
+FOV = 70.0  # degrees, horizontal
+_SETTLING = 10  # ticks with the brake on before an episode's first frame: the traffic rolls by then
+_PLACES = 40  # spawn points that are tried for a route of the wanted length
+_READY = 60.0  # s in which a town server does nothing at all
+
+
+class Simulator(Protocol):
+    """One ego in one town. ``map``: a ``carla.Map``; ``half``: the ego's half length and width, m."""
+
+    map: Any
+    half: tuple[float, float]
+
+    def begin(self, seed: int, metres: float) -> tuple[Frame, Route]:
+        """A new episode: its first frame, and a route of ``metres`` or less."""
+
+    def step(self, steer: float, throttle: float, brake: float) -> Frame:
+        """The frame one tick later."""
+
+    def close(self) -> None:
+        """End whatever was started."""
+
+
+class EmbeddedTown:
+    """The embedded town as a library: no process, no socket. The same arguments and seeds give the same bytes.
+
+    Args:
+        town: Name or OpenDRIVE file.
+        town_seed: Of its scenery; another one is another town, built anew.
+        vehicles: How many drive.
+        walkers: How many walk.
+        size: Of the camera, px.
+        fps: Ticks per simulated second.
+        painting: Frames have what painting needs beside tags: the town's own picture, and lit lamps.
+        weather: A preset's name, None for the town's own.
+    """
+
+    def __init__(
+        self,
+        town: str,
+        town_seed: int,
+        vehicles: int,
+        walkers: int,
+        size: tuple[int, int],
+        fps: float,
+        painting: tuple[bool, bool],
+        weather: str | None,
+    ) -> None:
+        self._town, self._seed, self._crowd = town, town_seed, (vehicles, walkers)
+        self._lens = {"image_size_x": str(size[0]), "image_size_y": str(size[1]), "fov": str(FOV)}
+        self._delta = 1.0 / fps
+        self._rgb, self._lamps = painting
+        self._weather = {} if weather is None else preset_values(weather)
+        self._world: World | None = None
+        self._ego = self._camera = self._collisions = 0
+        self.map: Any = None
+        self.half = (0.0, 0.0)
+
+    def begin(self, seed: int, metres: float) -> tuple[Frame, Route]:
+        random = np.random.default_rng(seed)
+        world = self._world = World(self._town, self._seed, *self._crowd, traffic=seed)
+        world.weather.update(self._weather)
+        self.map = world.map
+        place, points = self._start(world, metres, random)
+        ego = world.spawn(CAR, {"role_name": "hero"}, place)
+        ego.control = VehicleControl(brake=1.0)
+        self._ego, self._collisions = ego.id, 0
+        self._camera = world.spawn("sensor.camera.instance_segmentation", self._lens, MOUNT, ego.id).id
+        self.half = ego.body[:2]
+        for _ in range(_SETTLING):
+            world.tick(self._delta)
+        return self._frame(), Route(points)
+
+    def _start(self, world: World, metres: float, random: np.random.Generator) -> tuple[Transform, list[RoutePoint]]:
+        """A spawn point, drawn from those with a route of so many metres, or else the one with the longest of some."""
+        places = world.spawn_points()
+        best: tuple[int, Transform, list[RoutePoint]] | None = None
+        for k in random.permutation(len(places))[:_PLACES]:
+            place = places[k]
+            points = way_ahead(world.map, (place.x, place.y, place.z), metres, "any", random)
+            if best is None or len(points) > best[0]:
+                best = len(points), place, points
+            if len(points) >= metres:
+                break
+        if best is None:
+            raise ValueError(f"{self._town} has no place to begin at: choose another town")
+        return best[1], best[2]
+
+    def step(self, steer: float, throttle: float, brake: float) -> Frame:
+        assert self._world is not None, "begin() comes first"
+        self._world.actors[self._ego].control = VehicleControl(throttle, steer, brake)
+        self._world.tick(self._delta)
+        self._collisions += sum(event.actor == self._ego for event in self._world.events())
+        return self._frame()
+
+    def _frame(self) -> Frame:
+        assert self._world is not None
+        frame = frame_of(self._world, self._camera, self._rgb)
+        actor = self._world.actors[self._ego]
+        control = actor.control
+        frame.ego = Ego(
+            speed=self._world.drive_of(self._ego).speed,
+            steer=control.steer,
+            throttle=control.throttle,
+            brake=control.brake,
+            gear=control.gear,
+            collisions=self._collisions,
+            pose=actor.transform.matrix(),
+        )
+        if self._lamps:
+            frame.lamps = lamps_of(self._world, frame, but=self._ego)
+        return frame
+
+    def close(self) -> None:
+        self._world = None
+
+
+class ScenarioTown:
+    """A scenario played by its director, whose ego is handed over at once: a town server as a child process, and the
+    bridge, without a link, in this one. Everything but the ego plays as the file says, its seed included.
+
+    Args:
+        file: The scenario's.
+        size: Of the camera, px.
+        fps: Ticks per simulated second.
+        planes: Of the frames.
+
+    Raises ``ScenarioError``, ``ProcessError`` and ``BridgeError``, one line each.
+    """
+
+    def __init__(self, file: Path, size: tuple[int, int], fps: float, planes: tuple[str, ...]) -> None:
+        self.file = file
+        self._size, self._fps, self._planes = size, fps, planes
+        self._processes = Processes()
+        self._server = ""
+        self._bridge: CarlaBridge | None = None
+        self._sequence = 0
+        self.map: Any = None
+        self.half = (0.0, 0.0)
+        self.duration = 0.0  # s, of the scenario, once it has begun
+
+    def begin(self, seed: int, metres: float) -> tuple[Frame, Route]:
+        director = Director(self.file)
+        self._close_bridge()
+        client = connect(self._server or self._start(director))
+        if self._sequence:
+            client.reload_world(False)  # a town as fresh as a server's first
+        self.duration = director.scenario.duration
+        settings = director.settings() | {"size": self._size, "fps": self._fps, "planes": self._planes}
+        del settings["more_cameras"]
+        self._bridge = CarlaBridge(client, director=director, **settings)
+        self.map, self.half = self._bridge.map, self._bridge.half
+        route = Route(director.ego_route(metres))
+        self._bridge.hand_over()
+        return self.step(0.0, 0.0, 0.0), route
+
+    def _start(self, director: Director) -> str:
+        """Start the scenario's town; returns its address."""
+        scenario = director.scenario
+        options = TownOptions(
+            port=0,
+            town=(director.loaded.town,),
+            seed=scenario.seed,
+            vehicles=scenario.traffic.vehicles,
+            walkers=scenario.traffic.walkers,
+            with_parent=True,
+            json_lines=True,
+        )
+        town = self._processes.start("town server", "bridge.town.carla_server.server", options.to_json())
+        self._server = str(town.wait_ready(_READY, lambda: False)["server"])
+        return self._server
+
+    def step(self, steer: float, throttle: float, brake: float) -> Frame:
+        assert self._bridge is not None, "begin() comes first"
+        self._sequence += 1
+        self._bridge.apply_control(Control(self._sequence, throttle=throttle, brake=brake, steer=steer))
+        self._bridge.drive()
+        return self._bridge.tick()
+
+    def _close_bridge(self) -> None:
+        if self._bridge is not None:
+            self._bridge.close()
+            self._bridge = None
+
+    def close(self) -> None:
+        self._close_bridge()
+        self._processes.stop()
+        self._server = ""

@@ -1,0 +1,88 @@
+"""Each of the examples runs, on the smallest scale that shows it, and is as short as it is said to be."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import threading
+from pathlib import Path
+from typing import Any
+
+import cv2
+import pytest
+
+from bridge.messages import Control
+from bridge.sumo.network import network_of
+from neuralsim import cli
+from neuralsim.models.warp import warp_source
+
+FOLDER = Path(__file__).resolve().parents[2] / "examples"
+EMPTY = {"town": "hamlet", "vehicles": 0, "walkers": 0}
+
+
+def example(name: str) -> Any:
+    spec = importlib.util.spec_from_file_location(f"examples_{name}", FOLDER / f"{name}.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.mark.parametrize("path", sorted(FOLDER.glob("*.py")), ids=lambda path: path.name)
+def test_an_example_is_short(path: Path) -> None:
+    lines = len(path.read_text(encoding="utf-8").splitlines())
+    assert lines <= (110 if path.name == "own_engine.py" else 60)
+
+
+def test_random_drive() -> None:
+    module = example("random_drive")
+    small = {**EMPTY, "size": (64, 32)}
+    assert module.main(steps=5, scenario=None, **small) == module.main(steps=5, scenario=None, **small)
+
+
+@pytest.mark.slow  # torch is imported for it
+def test_lane_following(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    module = example("lane_following")
+    monkeypatch.setattr(module, "EMPTY", {**module.EMPTY, "town": "hamlet", "route_length": 20, "duration": 2})
+    module.main("tags", episodes=1, epochs=1, tests=1)
+    assert "tags: 20 steps; of 1 new routes" in capsys.readouterr().out
+
+
+def test_own_engine_is_driven_headless(tmp_path: Path) -> None:
+    endpoint, report = f"ipc://{tmp_path}/frames", tmp_path / "report.json"
+    engine = threading.Thread(target=example("own_engine").main, args=(endpoint, True), daemon=True)
+    engine.start()
+    drive = ("drive", "--connect", endpoint, "--headless", "--autopilot", "--model", "tags")
+    assert cli.main([*drive, "--frames", "20", "--report", str(report)]) == 0
+    engine.join(30.0)
+    assert not engine.is_alive()  # it was told to quit
+    assert json.loads(report.read_text(encoding="utf-8"))["frames"] == 20
+
+
+def test_own_engines_motion_leads_back_to_the_same_surfaces() -> None:
+    module = example("own_engine")
+    engine = module.Engine()
+    engine.control = Control(1, autopilot=True)
+    for _ in range(30):
+        before = engine.frame().planes
+        engine.step()
+    now = engine.frame().planes
+    rows, columns, inside = warp_source(now["motion"])
+    same = before["instance"][rows, columns] == now["instance"]
+    assert engine.speed > 4.0
+    assert same[inside].mean() > 0.98
+    moved = (before["instance"] == now["instance"])[now["instance"] > 0].mean()
+    assert same[inside & (now["instance"] > 0)].mean() > moved  # better than as if nothing had moved
+
+
+@pytest.mark.skipif(not importlib.util.find_spec("sumo"), reason="needs the extra sumo")
+def test_sumo_town(tmp_path: Path) -> None:
+    config = example("sumo_town").main(str(tmp_path / "town"))
+    assert network_of(config).stat().st_size > 10_000
+
+
+def test_paint_town(tmp_path: Path) -> None:
+    out = tmp_path / "out.png"
+    example("paint_town").main(str(out), "hamlet", (64, 32), 2, runtime="onnxruntime")
+    assert cv2.imread(str(out)).std() > 5.0
