@@ -318,10 +318,8 @@ class World:
         return self.exposure(camera_id, rgb, shift)()
 
     def exposure(self, camera_id: int, rgb: bool = False, shift: Jitter | None = None) -> Callable[[], Planes]:
-        """``capture`` of this moment for later: what is returned draws what the camera sees now.
-
-        It needs the world no more: until the next tick it may be called in another thread, of several one at a time.
-        """
+        """``capture`` for later: what is returned draws this moment, in any thread, one picture at a time, until the
+        next tick."""
         actor = self._get(camera_id)
         view = self._view(actor)
         if view is None:

@@ -69,7 +69,8 @@ def serve(options: TownOptions) -> int:
         known = maps(options.maps, options.as_carla)
         first = next(iter(known))
         options.step(f"Building {first}: the first time takes longer", console)
-        server = TownServer(make_world, first, known, options.host, options.port, options.streaming_port)
+        own = bool(options.vehicles or options.walkers)  # traffic of its own
+        server = TownServer(make_world, first, known, options.host, options.port, options.streaming_port, patient=own)
     except OSError as error:
         print(f"town: {error.strerror or error}: choose another --host or port", file=sys.stderr)
         return 1

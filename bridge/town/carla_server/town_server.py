@@ -64,7 +64,8 @@ class TownServer:
     load, or what ``make_world`` takes for each of them (``towns.maps``). Port 0 means any free one. Raises ``OSError``
     for a port that is taken, ``ValueError`` for a town that cannot be built.
 
-    ``host``: address to listen on; ``port`` for clients, ``streaming_port`` for sensor data.
+    ``host``: address to listen on; ``port`` for clients, ``streaming_port`` for sensor data; ``patient``: whether the
+    first client finds the town as it began, if it goes synchronous at once: of no use where nothing moves by itself.
     """
 
     def __init__(
@@ -75,6 +76,7 @@ class TownServer:
         host: str = "127.0.0.1",
         port: int = 2000,
         streaming_port: int = 0,
+        patient: bool = True,
     ) -> None:
         self.lock = threading.RLock()
         self._ticking = threading.Lock()  # who holds it may wait for the sensors; taken before ``lock``
@@ -101,6 +103,7 @@ class TownServer:
         self._free = threading.Event()  # set while the town ticks by itself
         self._called = 0.0  # when a client last called
         self._met = threading.Event()  # set by the first call of a client
+        self._patient = patient
         self._clock = threading.Thread(target=self._run, name="clock", daemon=True)
         self._complaints: set[str] = set()
         self.episode = 0
@@ -263,8 +266,10 @@ class TownServer:
         self._met.wait()
         latest = time.monotonic() + FIRST_CLIENT_MAX_WAIT
         ticked = 0.0
-        while not self.settings.synchronous_mode and time.monotonic() < min(
-            latest, self._called + FIRST_CLIENT_TIMEOUT
+        while (
+            self._patient
+            and not self.settings.synchronous_mode
+            and time.monotonic() < min(latest, self._called + FIRST_CLIENT_TIMEOUT)
         ):
             if self._stop.wait(0.05):
                 return

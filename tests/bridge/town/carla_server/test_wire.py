@@ -264,6 +264,20 @@ def test_batches_collision_and_walker(town: TownServer) -> None:
     )
 
 
+def test_a_town_without_traffic_of_its_own_ticks_at_once() -> None:
+    with serving(TownServer(OneRoad, "oneroad", ["oneroad"], port=0, patient=False)) as server:
+        run_client(
+            server.port,
+            """
+            world = client.get_world()
+            for _ in range(20):  # calls all the while, which would keep the town waiting
+                client.get_server_version(), world.get_weather()
+                time.sleep(0.05)
+            assert world.get_snapshot().frame >= 5, world.get_snapshot().frame
+            """,
+        )
+
+
 def test_load_reload_and_own_map(town: TownServer, tmp_path: Path) -> None:
     (tmp_path / "own.xodr").write_text(road(120.0))
     run_client(
