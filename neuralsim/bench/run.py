@@ -29,7 +29,7 @@ from .report_html import page
 from .results import summarise
 
 FORMAT = 1  # of report.json; raised when a field changes its meaning
-_PEERS = 600.0  # s that the comparison with the peers may take
+_PEERS = 600.0  # s that one question, such as the comparison with the peers, may take
 _CHECKS = 4  # runs at most until the check can tell
 
 
@@ -131,12 +131,16 @@ class Bench:
 
     def _resolve(self, cell: Cell) -> dict[str, str]:
         """The runtime that "auto" is, for all drives alike. Raises ``ProcessError``."""
-        found: dict[str, str] = {}
         wanted = PeersOptions(size=cell.size, model=cell.model)
-        with self._child("neuralsim.bench.resolve", wanted.to_json()) as child:
-            while child.process.poll() is None:
+        return self._answer("neuralsim.bench.resolve", wanted, f"the runtime for {cell.model}")
+
+    def _answer(self, module: str, wanted: PeersOptions, words: str) -> dict[str, Any]:
+        """What a module of ours says last; raises ``ProcessError`` with its line where it cannot."""
+        until, found = time.monotonic() + _PEERS, {}
+        with self._child(module, wanted.to_json()) as child:
+            while child.process.poll() is None and time.monotonic() < until:
                 self._pause()
-                self._progress.waiting([f"the runtime for {cell.model}"])
+                self._progress.waiting([words])
             if child.process.poll() != 0:
                 raise ProcessError(child.last_words())
             child.last_words()  # waits until all that it said is here
@@ -222,19 +226,9 @@ class Bench:
         return work()
 
     def _peers(self) -> dict[str, Any]:
-        """What ``neuralsim.bench.peers`` says; raises ``ProcessError`` with its line where it cannot."""
-        until, peers = time.monotonic() + _PEERS, {}
+        """Beside other papers' generators."""
         wanted = PeersOptions(size=self.options.sizes[0], model=self.options.models[0])
-        with self._child("neuralsim.bench.peers", wanted.to_json()) as child:
-            while child.process.poll() is None and time.monotonic() < until:
-                self._pause()
-                self._progress.waiting(["peers"])
-            if child.process.poll() != 0:
-                raise ProcessError(child.last_words())
-            child.last_words()  # waits until all that it said is here
-            while (message := child.said()) is not None:
-                peers = message
-        return peers
+        return self._answer("neuralsim.bench.peers", wanted, "peers")
 
     def _check(self) -> dict[str, Any]:
         """Runs until the check can tell."""
