@@ -1,17 +1,25 @@
-"""Runs a command line in a process of its own and says what came of it: exit code, lines, seconds, memory."""
+"""Runs a command line in a process of its own and says what came of it: exit code, lines, seconds, memory.
+
+Each is a copy of one process that has all modules at hand and, unlike that of the tests, no threads of its own: those
+would be missing in a copy, which may then wait for them.
+"""
 
 from __future__ import annotations
 
+import atexit
 import io
+import json
 import os
 import resource
 import shlex
 import signal
+import subprocess
 import sys
 import tempfile
 import time
 import traceback
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from functools import cache
 from pathlib import Path
 
 CRASHED = 70  # exit code of a command that ended with a traceback
@@ -28,7 +36,42 @@ class Outcome:
 
 
 def run(command: str, seconds: int = 60) -> Outcome:
-    """Run ``neuralsim COMMAND`` in a copy of this process, which has all modules at hand already."""
+    """Run ``neuralsim COMMAND`` in a process of its own."""
+    server = _server()
+    assert server.stdin is not None
+    assert server.stdout is not None
+    server.stdin.write(json.dumps({"command": command, "seconds": seconds}) + "\n")
+    server.stdin.flush()
+    return Outcome(**json.loads(server.stdout.readline()))
+
+
+@cache
+def _server() -> subprocess.Popen[str]:
+    """The process that is copied, with this one's environment."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", "tests.hostile.run"],
+        cwd=Path(__file__).resolve().parents[2],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        encoding="utf-8",
+    )
+    atexit.register(process.kill)
+    return process
+
+
+def serve() -> None:
+    """Commands, a line of JSON each, until there are no more."""
+    import neuralsim.datagen.recorder
+    import neuralsim.offline.folder
+    import neuralsim.recording.evaluate
+    import neuralsim.replay.run  # noqa: F401  all of them here, so that each command need not import them again
+
+    for line in sys.stdin:
+        print(json.dumps(asdict(_run(**json.loads(line)))), flush=True)
+
+
+def _run(command: str, seconds: int) -> Outcome:
     from neuralsim import cli
 
     with tempfile.TemporaryFile() as said, open(os.devnull, "wb") as nowhere:
@@ -70,3 +113,7 @@ def _stream(descriptor: int) -> io.TextIOWrapper:
 def _resident() -> float:
     text = Path("/proc/self/status").read_text(encoding="ascii")
     return next(int(line.split()[1]) / 1024 for line in text.splitlines() if line.startswith("VmRSS:"))
+
+
+if __name__ == "__main__":
+    serve()

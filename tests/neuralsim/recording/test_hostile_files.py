@@ -11,11 +11,6 @@ import pytest
 from hostile.corpus import Attack, attacks
 from hostile.run import Outcome, run
 
-import neuralsim.datagen.recorder
-import neuralsim.offline.folder
-import neuralsim.recording.evaluate
-import neuralsim.replay.run  # noqa: F401  all of them here, so that each attack need not import them again
-
 SECONDS, MEMORY = 10.0, 1000.0  # and MB, of any command
 ESCAPED = Path(tempfile.gettempdir()) / "neuralsim-hostile"  # where attacks with absolute paths want to write
 ATTACKS = list(attacks())
