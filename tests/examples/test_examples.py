@@ -76,7 +76,7 @@ def test_own_engines_motion_leads_back_to_the_same_surfaces() -> None:
     assert same[inside & (now["instance"] > 0)].mean() > moved  # better than as if nothing had moved
 
 
-@pytest.mark.skipif(not importlib.util.find_spec("sumo"), reason="needs the extra sumo")
+@pytest.mark.skipif(not importlib.util.find_spec("traci"), reason="needs the extra sumo")
 def test_sumo_town(tmp_path: Path) -> None:
     config = example("sumo_town").main(str(tmp_path / "town"))
     assert network_of(config).stat().st_size > 10_000
