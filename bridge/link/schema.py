@@ -13,7 +13,7 @@ import msgspec
 import numpy as np
 
 from bridge.link.transport import QUEUE, Request
-from bridge.messages import COLUMNS, MAX_HEADER, PLANES, PROTOCOL, TOPIC, Control, Header
+from bridge.messages import COLUMNS, MAX_HEADER, MIRROR, PLANES, PROTOCOL, TOPIC, Control, Header
 
 
 def _array(kind: type) -> dict[str, Any]:
@@ -37,6 +37,9 @@ def json_schema() -> str:
         part = parts[kind.__name__]
         part["properties"] = {"protocol": {"const": PROTOCOL}, **part["properties"]}
         part["required"] = ["protocol", *part["required"]]
+    parts[Header.__name__]["properties"]["mirror"] = _bytes(
+        "u1", [MIRROR[1], MIRROR[0], 3], "The rear mirror's picture, RGB, left and right exchanged; none: no new one."
+    )
     schema = {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": f"NeuralSim's link, protocol {PROTOCOL}",
