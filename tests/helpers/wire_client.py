@@ -7,12 +7,14 @@ import subprocess
 import sys
 import textwrap
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
+from typing import Any
 
 import msgpack
 import pytest
 
 from bridge.town.carla_server.process import TownServer
+from bridge.town.world import World
 
 PRELUDE = """
 import carla, faulthandler, os, queue, sys, time
@@ -52,6 +54,11 @@ def serving(server: TownServer) -> Iterator[TownServer]:
         yield server
     finally:
         server.close()
+
+
+def empty_town(name: str, *known: Any) -> AbstractContextManager[TownServer]:
+    """A server of the town ``name``, without traffic, while it serves; ``known``: the maps that it has."""
+    return serving(TownServer(lambda town: World(town, vehicles=0, walkers=0), name, *known, port=0))
 
 
 def start_client(port: int, script: str) -> subprocess.Popen[str]:

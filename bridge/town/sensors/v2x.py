@@ -9,6 +9,7 @@ from the path loss of ETSI TR 103 257-1 (V1.1.1): WINNER+ B1, or a geometric mod
 from __future__ import annotations
 
 import math
+from abc import abstractmethod
 from dataclasses import dataclass
 from typing import Any
 
@@ -130,9 +131,9 @@ class Radio(Instrument):
         """An attribute of the sensor. Raises ``ValueError`` for what is none."""
         return self._number(name, 0.0)
 
+    @abstractmethod
     def send(self, owner: Actor, now: float) -> list[Any]:
         """The messages that go out at ``now`` (s)."""
-        raise NotImplementedError
 
     def measure(self, delta: float) -> Measurement:
         owner = self._parent()

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from helpers.wire_client import run_client, serving
+from helpers.wire_client import empty_town, run_client
 
 from bridge.town.carla_server.process import TownServer
 from bridge.town.core.types import Transform
@@ -18,7 +18,7 @@ from bridge.town.world import World
 
 @pytest.fixture(scope="module")
 def town() -> Iterator[TownServer]:
-    with serving(TownServer(lambda town: World(town, vehicles=0, walkers=0), "plain", port=0)) as server:
+    with empty_town("plain") as server:
         yield server
 
 
@@ -335,7 +335,7 @@ def test_maps_answer_to_their_names_and_to_carlas(tmp_path: Path) -> None:
         towns.maps([str(tmp_path / "nothing")])
     first = next(iter(towns.maps([], as_carla=True)))
     assert first == "Town10HD_Opt", "as CARLA's own server begins"
-    with serving(TownServer(lambda town: World(town, vehicles=0, walkers=0), "Third", known, port=0)) as server:
+    with empty_town("Third", known) as server:
         run_client(
             server.port,
             """
@@ -352,7 +352,7 @@ def test_maps_answer_to_their_names_and_to_carlas(tmp_path: Path) -> None:
 
 
 def test_signs_are_actors_and_landmarks_and_the_ground_is_part_of_the_level() -> None:
-    with serving(TownServer(lambda town: World(town, vehicles=0, walkers=0), "hamlet", port=0)) as server:
+    with empty_town("hamlet") as server:
         run_client(
             server.port,
             """

@@ -9,12 +9,11 @@ import carla
 import msgpack
 import numpy as np
 import pytest
-from helpers.wire_client import run_client, serving
+from helpers.wire_client import empty_town, run_client
 
 from bridge.tags import Tag
 from bridge.town.carla_server import structs
 from bridge.town.carla_server.events import EVENT, EventCamera
-from bridge.town.carla_server.process import TownServer
 from bridge.town.core.types import Actor, Transform, VehicleControl
 from bridge.town.render.raster import Planes
 from bridge.town.sensors.instrument import Cast, Instrument
@@ -248,7 +247,7 @@ def test_impossible_attributes_are_refused(
 
 
 def test_the_official_client_reads_them_all() -> None:
-    with serving(TownServer(lambda town: World(town, vehicles=0, walkers=0), "hamlet", port=0)) as server:
+    with empty_town("hamlet") as server:
         run_client(
             server.port,
             """

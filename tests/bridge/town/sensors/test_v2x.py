@@ -8,19 +8,17 @@ from typing import Any
 
 import numpy as np
 import pytest
-from helpers.wire_client import run_client, serving
+from helpers.wire_client import empty_town, run_client
 
 from bridge.town.assets.templates import templates
-from bridge.town.carla_server.process import TownServer
 from bridge.town.core.blueprint_library import blueprints
 from bridge.town.core.types import Actor, Transform
 from bridge.town.sensors.rays import Hits
 from bridge.town.sensors.v2x import Airwaves, CooperativeAwareness, line_of_sight, two_ray_loss, winner_loss
-from bridge.town.world import World
 
 
 def test_the_official_client_hears_them() -> None:
-    with serving(TownServer(lambda town: World(town, vehicles=0, walkers=0), "plain", port=0)) as server:
+    with empty_town("plain") as server:
         run_client(
             server.port,
             """
