@@ -45,7 +45,8 @@ def test_gymnasiums_checker_has_nothing_to_say_against_it(env: gymnasium.Env, mo
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         check_env(env.unwrapped)
-    about = [str(each.message) for each in caught if "DeprecationWarning" not in str(each.category)]
+    # gymnasium's own; what others left open may be collected just now
+    about = [str(each.message) for each in caught if issubclass(each.category, UserWarning)]
     # steering is symmetrical and as wide as can be, pedals begin at 0; nothing else is remarked
     assert all("symmetric" in text for text in about), about
 
