@@ -3,9 +3,10 @@
     python docs/compatibility.py --carla CARLA/PythonAPI --runner scenario_runner [older ...] --esmini esmini --maps DIR
 
 Each suite is a checkout of its own: ``carla-simulator/carla`` (its ``PythonAPI`` folder), ``carla-simulator/
-scenario_runner``, ``esmini/esmini``; ``--maps`` is a folder with CARLA's ``Town01.xodr`` for ScenarioRunner. Nothing in
-them is changed, but for the port in a copy of the smoke tests. ``--python`` is the interpreter that has what they
-require. Results are kept in ``--results``: suites may be run one at a time, and the page shows all that are there.
+scenario_runner``, ``esmini/esmini``. ``--maps`` is a folder with CARLA's ``Town01.xodr`` and so on: programs are tried
+with our towns, which answer to the names of CARLA's, and what fails there once more with these. Nothing in the suites
+is changed, but for the port in a copy of the smoke tests. ``--python`` is the interpreter that has what they require.
+Results are kept in ``--results``: suites may be run one at a time, and the page shows all that are there.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import json
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -43,11 +45,16 @@ ARGUMENTS = {
     "extract_spawn_points.py": "--output-dir .",
 }
 SCENARIOS = ("FollowLeadingVehicle_1", "ControlLoss_1")  # of ScenarioRunner's own, in Python
-#: A scenario that ends when its ego has driven 20 km: how it drives there.
-FAR = {"OscControllerExample.xosc": ("--speed", "15", "--ignore-lights", "--keep-right", "0.9")}
+#: How the ego drives where that is not as usual: one scenario ends when it has driven 20 km; another asks for 100 m,
+#: which nobody who keeps behind its leader has gone when that has stopped for good, some 64 m on.
+MANNERS = {
+    "OscControllerExample.xosc": ("--speed", "15", "--ignore-lights", "--keep-right", "0.9"),
+    "FollowLeadingVehicle.xosc": ("--back", "24"),
+}
+FAR = ("OscControllerExample.xosc",)
 PATIENCE = 3.0  # times the limit of the others, for that
-#: Why some cannot end, whatever the server answers.
-ENDLESS = {
+#: Why some cannot end, or not well, whatever the server answers.
+REASONS = {
     "ChangingWeather.xosc": "its last event waits for 10,000,000 s",
     "LaneOffsetActionExample.xosc": "ScenarioRunner never takes its ego's lane offset, a continuous one, for done",
 }
@@ -79,12 +86,12 @@ def run(command: list[str], folder: Path, seconds: float, **environment: str) ->
     headless = {"SDL_VIDEODRIVER": "dummy", "SDL_AUDIODRIVER": "dummy", "MPLBACKEND": "agg"}
     with subprocess.Popen(
         command, cwd=folder, env={**kept, **headless, **environment}, stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace",
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace", start_new_session=True,
     ) as process:  # fmt: skip
         try:
             out, _ = process.communicate(timeout=seconds)
         except subprocess.TimeoutExpired:
-            process.kill()
+            os.killpg(process.pid, signal.SIGKILL)  # with the processes that it has started
             out, _ = process.communicate()
             return None, out
         return process.returncode, out
@@ -115,25 +122,34 @@ def smoke(folder: Path, python: str, seconds: float, known: Results) -> Results:
     return found
 
 
-def programs(folder: Path, python: str, seconds: float, known: Results) -> Results:
-    """Programs of a folder, each for so many seconds: what still runs then, runs. ``known``: as for ``smoke``."""
+def programs(folder: Path, python: str, seconds: float, maps: Path | None, known: Results) -> Results:
+    """Programs of a folder, each for so many seconds: what still runs then, runs.
+
+    ``maps``: a folder with CARLA's, for those to which our towns are not like enough; ``known``: as for ``smoke``.
+    """
     found: Results = {}
-    agents = str(folder.parent / "carla")
     for path in sorted(folder.glob("*.py"), key=lambda path: (path.name != FIRST, path.name)):
         if not due(path.name, known):
             continue
-        # A town of its own for each: who is ended leaves its cars behind. Most programs know no port but this one.
-        with town("--as-carla", port=2000):
-            given = ARGUMENTS.get(path.name, "").split()
-            ports = ["--port", "2000"] if "--port" in path.read_text(errors="replace") else []
-            code, out = run([python, path.name, *ports, *given], folder, seconds, PYTHONPATH=agents)
-            if code is None:
-                found[path.name] = ("runs", f"until it was ended after {seconds:g} s")
-            else:
-                found[path.name] = ("runs", "to its end") if code == 0 else ("fails", last_line(out))
-            if given:
-                found[path.name] = found[path.name][0], f"{found[path.name][1]}, with {' '.join(given)}"
+        state, seen = _run_program(path, python, seconds)
+        if state == "fails" and maps:
+            state, seen = _run_program(path, python, seconds, "--town", "oldtown", str(maps))
+            seen += ", with CARLA's own maps"
+        found[path.name] = state, seen
     return found
+
+
+def _run_program(path: Path, python: str, seconds: float, *carlas: str) -> Result:
+    """One program in a town of its own: who is ended leaves its cars behind. Most know no port but this one."""
+    with town("--as-carla", *carlas, port=2000):
+        given = ARGUMENTS.get(path.name, "").split()
+        ports = ["--port", "2000"] if "--port" in path.read_text(errors="replace") else []
+        agents = str(path.parent.parent / "carla")
+        code, out = run([python, path.name, *ports, *given], path.parent, seconds, PYTHONPATH=agents)
+    state, seen = ("runs", "to its end") if code == 0 else ("fails", last_line(out))
+    if code is None:
+        state, seen = "runs", f"until it was ended after {seconds:g} s"
+    return state, f"{seen}, with {' '.join(given)}" if given else seen
 
 
 def runner(folders: list[Path], python: str, seconds: float, maps: Path, agents: Path, known: Results) -> Results:
@@ -149,17 +165,19 @@ def runner(folders: list[Path], python: str, seconds: float, maps: Path, agents:
     for name, given in (play for play in plays if due(play[0], known)):
         patience = PATIENCE * seconds if name in FAR else seconds
         for folder in folders:
-            state, seen = _play(folder, python, patience, maps, agents, FAR.get(name, ()), given)
+            state, seen = _play(folder, python, patience, maps, agents, MANNERS.get(name, ()), given)
             if name in found:
                 seen = (
                     f"{seen}, with ScenarioRunner {_release(folder)}; {_release(folders[0])}'s ends: {found[name][1]}"
                 )
             if state == "runs" or name not in found:
                 found[name] = state, seen
-            if state == "runs" or name in ENDLESS:
+            if state == "runs" or name in REASONS:
                 break
-        if name in ENDLESS:
-            found[name] = found[name][0], f"{found[name][1]}: {ENDLESS[name]}"
+        if name in MANNERS:
+            found[name] = found[name][0], f"{found[name][1]}, its ego driven with {' '.join(MANNERS[name])}"
+        if name in REASONS:
+            found[name] = found[name][0], f"{found[name][1]}: {REASONS[name]}"
     return found
 
 
@@ -261,8 +279,12 @@ def main() -> None:
     carla, python, maps = options.carla, options.python, options.maps
     suites: dict[str, tuple[str, bool, Callable[[Results], Results]]] = {
         "smoke": ("CARLA's smoke tests", bool(carla), lambda known: smoke(carla, python, long, known)),
-        "examples": ("CARLA's examples", bool(carla), lambda known: programs(carla / "examples", python, short, known)),
-        "util": ("CARLA's utilities", bool(carla), lambda known: programs(carla / "util", python, short, known)),
+        "examples": (
+            "CARLA's examples",
+            bool(carla),
+            lambda known: programs(carla / "examples", python, short, maps, known),
+        ),
+        "util": ("CARLA's utilities", bool(carla), lambda known: programs(carla / "util", python, short, maps, known)),
         "runner": (
             "ScenarioRunner's OpenSCENARIO",
             bool(options.runner and maps and carla),

@@ -16,7 +16,7 @@ from typing import Any
 
 import carla
 
-from bridge.carla_client.carla_bridge import BridgeError, CarlaBridge
+from bridge.carla_client.ego_bridge import BridgeError, CarlaBridge
 from scenarios.engine.director import Director
 from scenarios.language.problems import ScenarioError
 from scenarios.openscenario.reader import DURATION, LONGEST

@@ -31,6 +31,7 @@ SEEN = 60.0  # m from which lights are heeded
 ROLL = 12.0  # s that the way to a red light is to take, at any moment
 CREEP = 0.2  # m/s, slowest of that
 LONGEST = 0.2  # s, longest step of the driver
+BACKING, STANDING = 3.0, 0.1  # m/s backwards, and below which it stands
 AGAIN = 40  # ticks after which keeping to the right is asked for anew
 
 
@@ -49,22 +50,36 @@ class Driver:
     """The driver of one vehicle.
 
     ``speed``: m/s on a free road; ``lights``: whether it heeds traffic lights; ``right``: m that it keeps to the right
-    of its lane's middle.
+    of its lane's middle; ``back``: m that it backs up before it drives.
     """
 
     def __init__(
-        self, world: carla.World, vehicle: carla.Vehicle, speed: float, lights: bool = True, right: float = 0.0
+        self,
+        world: carla.World,
+        vehicle: carla.Vehicle,
+        speed: float,
+        lights: bool = True,
+        right: float = 0.0,
+        back: float = 0.0,
     ) -> None:
         self.vehicle, self._speed, self._lights, self._right = vehicle, speed, lights, right
+        self._back, self._start = back, vehicle.get_location()
         self._surroundings = Surroundings(world, vehicle)
         extent = vehicle.bounding_box.extent
         self._half_length, self._half_width = extent.x, extent.y
-        lock = radians(max(wheel.max_steer_angle for wheel in vehicle.get_physics_control().wheels))
-        self._autopilot = Autopilot(world.get_map(), extent.x, extent.y, 1.2 * extent.x, lock, cruise=speed)
-        self._autopilot.turn = "straight"
-        self._world, self._across = world, 0.0
+        self._world = world
+        self._autopilot = self._laid_out()
+        self._across = 0.0
         self._then = world.get_snapshot().timestamp.elapsed_seconds
         self._ticks, self._things = 0, list[Thing]()
+
+    def _laid_out(self) -> Autopilot:
+        extent = self.vehicle.bounding_box.extent
+        lock = radians(max(wheel.max_steer_angle for wheel in self.vehicle.get_physics_control().wheels))
+        town = self._world.get_map()
+        autopilot = Autopilot(town, extent.x, extent.y, 1.2 * extent.x, lock, cruise=self._speed)
+        autopilot.turn = "straight"
+        return autopilot
 
     def drive(self, snapshot: carla.WorldSnapshot) -> None:
         """One step: look, decide, control."""
@@ -79,6 +94,15 @@ class Driver:
         delta, self._then = min(now - self._then, LONGEST), now
         pose, velocity = state.get_transform(), state.get_velocity()
         forward = pose.get_forward_vector()
+        if self._back and pose.location.distance_2d(self._start) < self._back:
+            gas = 0.4 if velocity.length() < BACKING else 0.0
+            self.vehicle.apply_control(carla.VehicleControl(throttle=gas, reverse=True))
+            return
+        if self._back and velocity.length() > STANDING:
+            self.vehicle.apply_control(carla.VehicleControl(brake=1.0))
+            return
+        if self._back:
+            self._back, self._autopilot = 0.0, self._laid_out()  # from here on
         halts = self._surroundings.halts() if self._lights else []
         self._go_round(pose.location, forward)
         self._approach(pose.location, forward, halts)
@@ -147,6 +171,7 @@ def main() -> None:
     parser.add_argument("--speed", type=float, default=8.0, help="m/s on a free road (default: 8)")
     parser.add_argument("--ignore-lights", action="store_true", help="drive on at red lights")
     parser.add_argument("--keep-right", type=float, default=0.0, help="m to the right of the lane's middle")
+    parser.add_argument("--back", type=float, default=0.0, help="m to back up before it drives")
     options = parser.parse_args()
     client = carla.Client(options.host, options.port)
     client.set_timeout(30.0)
@@ -156,7 +181,7 @@ def main() -> None:
             world = client.get_world()
             if driver is None or not driver.vehicle.is_alive:
                 vehicle = find(world)
-                manner = options.speed, not options.ignore_lights, options.keep_right
+                manner = options.speed, not options.ignore_lights, options.keep_right, options.back
                 driver = None if vehicle is None else Driver(world, vehicle, *manner)
             if driver is None:
                 time.sleep(0.1)

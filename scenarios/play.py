@@ -1,4 +1,4 @@
-"""The bridge with a scenario director: ``bridge.carla_client.carla_bridge`` that can play scenarios.
+"""The bridge with a scenario director: ``bridge.carla_bridge`` that can play scenarios.
 
 python -m scenarios.play --carla 127.0.0.1:2000 --scenario scenarios/library/following.yaml
 """
@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from typing import NoReturn
 
-from bridge.carla_client.carla_bridge import serve
+from bridge.carla_bridge import serve
+from bridge.carla_client.camera_rig import compile_kernels
 from bridge.carla_client.options import BridgeOptions
-from bridge.carla_client.rig import compile_kernels
 from bridge.process.lifetime import end
 from bridge.process.options import parse
 from scenarios.engine.director import Director

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from neuralsim import runtimes
-from neuralsim.runtimes import cuda_driver, engines
+from neuralsim.runtimes import cuda_driver, tensorrt_engines
 
 STANDINS = Path(__file__).parent / "helpers" / "standins"
 GPU = cuda_driver.Gpu("NVIDIA Stand-in", 8 << 30, "580.65.06", (13, 0))
@@ -39,11 +39,11 @@ def gpu(own_cache: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[cuda_drive
     """A machine with a GPU and TensorRT, both stand-ins."""
     monkeypatch.syspath_prepend(str(STANDINS))
     monkeypatch.setattr(cuda_driver, "gpu", lambda: GPU)
-    monkeypatch.setattr(engines, "tensorrt_version", lambda: "11.4.0.106")
+    monkeypatch.setattr(tensorrt_engines, "tensorrt_version", lambda: "11.4.0.106")
     before = set(sys.modules)
     yield GPU
     for name in set(sys.modules) - before:
-        if name.split(".")[0] in ("tensorrt", "cuda") or name == "neuralsim.runtimes.cuda":
+        if name.split(".")[0] in ("tensorrt", "cuda") or name == "neuralsim.runtimes.cuda_runtime":
             del sys.modules[name]
-    if hasattr(runtimes, "cuda"):
-        del runtimes.cuda
+    if hasattr(runtimes, "cuda_runtime"):
+        del runtimes.cuda_runtime

@@ -11,21 +11,23 @@ import tempfile
 from pathlib import Path
 
 import pytest
-from hostile.corpus import SCENARIO, recording, roads
+from hostile.attack import SCENARIO
+from hostile.corpus import roads
+from hostile.hostile_recordings import recording
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as some
 
-from bridge.messages import ProtocolError, unpack, unpack_control
+from bridge.link.frame_header import unpack, unpack_control
+from bridge.messages import ProtocolError
 from bridge.town.opendrive import probe
 from bridge.untrusted import yaml as untrusted_yaml
 from bridge.untrusted.files import FileRefused
 from bridge.untrusted.names import below
 from neuralsim import classmaps
-from neuralsim.recording import json_messages
-from neuralsim.recording.mcap_file import McapRecording
-from neuralsim.recording.pictures import decode
-from neuralsim.recording.reader import RecordingReader, frame_of
-from neuralsim.recording.writer import RecordingError
+from neuralsim.recording import RecordingError, json_messages
+from neuralsim.recording.picture_decoding import decode
+from neuralsim.recording.random_access_reader import RecordingReader, frame_of
+from neuralsim.recording.sequential_reader import McapRecording
 from neuralsim.zoo import ModelError, load
 from scenarios.engine.loader import ScenarioError, parse
 from scenarios.openscenario.reader import translate

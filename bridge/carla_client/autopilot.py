@@ -17,7 +17,7 @@ from typing import Any
 import carla
 import numpy as np
 
-from bridge.carla_client.lanes import until_lane_end
+from bridge.carla_client.lane_following import until_lane_end
 from bridge.carla_client.spawn_points import ROAD_AHEAD
 
 STEP = 1.0  # m between points of the path

@@ -6,7 +6,7 @@ from typing import Any
 
 import carla
 
-from bridge.carla_client.rig import mark
+from bridge.carla_client.camera_rig import mark
 from bridge.carla_client.surroundings import collided_with
 from bridge.messages import Impact
 

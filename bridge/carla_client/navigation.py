@@ -8,7 +8,7 @@ import carla
 import numpy as np
 
 from bridge.carla_client.autopilot import STEP, RoadUser
-from bridge.carla_client.lanes import until_lane_end
+from bridge.carla_client.lane_following import until_lane_end
 from bridge.carla_client.route_planner import RoutePlanner, RoutePoint
 from bridge.messages import Chart
 

@@ -8,9 +8,9 @@ from typing import Annotated
 from pydantic import Field
 
 from bridge.process import presets
-from bridge.process.messages import ProcessOptions
+from bridge.process.json_lines import ProcessOptions
+from bridge.process.option_types import Count, Fov, Keys, Mount, Planes, Rate, Weather
 from bridge.process.options import Arg
-from bridge.process.values import Count, Fov, Keys, Mount, Planes, Rate, Weather
 from bridge.size import Size
 
 

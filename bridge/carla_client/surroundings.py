@@ -10,8 +10,8 @@ import carla
 import numpy as np
 
 from bridge.carla_client.autopilot import Halt, RoadUser
-from bridge.carla_client.rig import matrix
-from bridge.lamps import brake_lamps, traffic_lamp
+from bridge.carla_client.camera_rig import matrix
+from bridge.lamp_visibility import brake_lamps, traffic_lamp
 from bridge.messages import Camera, Lamp, MovingObject
 from bridge.tags import Tag
 

@@ -1,16 +1,10 @@
-"""ZeroMQ sockets of the links: addresses, CURVE keys, one-line errors.
-
-Addresses other than loopback and ``ipc://`` need CURVE keys: one pair made by ``generate_keys``, its folder copied to
-both machines. Its holders may watch and drive; those whom ``generate_observer`` gave a pair of their own may watch.
-"""
+"""ZeroMQ sockets of the links: addresses, encryption, one-line errors."""
 
 from __future__ import annotations
 
 import ipaddress
-import os
 import re
 import socket
-from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING
@@ -18,95 +12,11 @@ from typing import TYPE_CHECKING
 import zmq
 from zmq.auth.thread import ThreadAuthenticator
 
+from bridge.link import LinkError
+from bridge.link.curve_keys import Keys, load_keys
+
 if TYPE_CHECKING:
     from typing_extensions import Self
-
-
-class LinkError(RuntimeError):
-    """A link cannot be made or kept; one line says what to do."""
-
-
-_OBSERVERS = "observers"  # folder of the public keys that may watch
-_MOST_OBSERVERS = 256
-
-
-@dataclass(frozen=True)
-class Keys:
-    """A CURVE key pair, z85 text of 40 characters each."""
-
-    public: bytes
-    secret: bytes
-    server: bytes = b""  # in an observer's pair: the public key of the link
-    observers: frozenset[bytes] = frozenset()  # in a link's pair: public keys that may watch
-
-    @property
-    def drives(self) -> bool:
-        """Whether its holders may drive."""
-        return not self.server
-
-
-def generate_keys(folder: str | Path) -> Path:
-    """Write a new CURVE pair as ``folder/public`` and ``folder/secret`` (mode 0600), for both ends of a link.
-
-    Raises ``LinkError`` if the folder holds keys already or cannot be written.
-    """
-    return _write_pair(Path(folder), {})
-
-
-def generate_observer(folder: str | Path, link: str | Path) -> Path:
-    """Write a pair to ``folder`` with which one may watch the link whose keys are in ``link``, but not drive.
-
-    Its public key is added to ``link``; a bridge that is started from then on admits it, and no longer does once
-    ``link/observers/NAME`` is removed. Raises ``LinkError``.
-    """
-    folder, pair = Path(folder), load_keys(link)
-    if not pair.drives:
-        raise LinkError(f"{link} is an observer's; give the keys of the link itself")
-    _write_pair(folder, {"server": pair.public})
-    entry = Path(link) / _OBSERVERS / load_keys(folder).public.hex()[:16]
-    try:
-        entry.parent.mkdir(mode=0o700, exist_ok=True)
-        entry.write_bytes((folder / "public").read_bytes())
-    except OSError as error:
-        raise LinkError(f"cannot write {entry}: {error.strerror}") from None
-    return folder
-
-
-def _write_pair(folder: Path, others: dict[str, bytes]) -> Path:
-    """A new pair, and ``others`` by file name."""
-    public, secret = zmq.curve_keypair()
-    try:
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        for name, key in {"public": public, "secret": secret, **others}.items():
-            with os.fdopen(os.open(folder / name, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
-                file.write(key + b"\n")
-    except FileExistsError:
-        what = "holds keys already" if folder.is_dir() else "is no folder"
-        raise LinkError(f"{folder} {what}; name another folder") from None
-    except OSError as error:
-        raise LinkError(f"cannot write keys to {folder}: {error.strerror}") from None
-    return folder
-
-
-def load_keys(folder: str | Path) -> Keys:
-    """The pair in ``folder``. Raises ``LinkError`` if it is missing or damaged."""
-    folder, server, observers = Path(folder), b"", frozenset[bytes]()
-    try:
-        public, secret = ((folder / name).read_bytes().strip() for name in ("public", "secret"))
-        whole = zmq.curve_public(secret) == public
-        if (folder / "server").exists():
-            server = (folder / "server").read_bytes().strip()
-            whole = whole and len(server) == len(public)
-        elif (folder / _OBSERVERS).is_dir():
-            files = sorted((folder / _OBSERVERS).iterdir())[:_MOST_OBSERVERS]
-            observers = frozenset(file.read_bytes().strip() for file in files)
-    except OSError:
-        raise LinkError(f"no keys in {folder}; make some with `neuralsim keys new`") from None
-    except (zmq.ZMQError, ValueError):
-        whole = False
-    if not whole:
-        raise LinkError(f"the keys in {folder} are damaged; copy both files again")
-    return Keys(public, secret, server, observers)
 
 
 def control_endpoint(endpoint: str) -> str:

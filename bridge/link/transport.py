@@ -10,8 +10,8 @@ one, and both delivery modes use the same socket pair:
 * lock-step (recording): the publisher waits until every subscriber has room, so none is lost. A subscriber asks for
   ``ahead + 1`` frames: with ``ahead=1`` the simulator works on the next frame while this one is painted.
 
-Planes reach subscribers on the same machine through shared memory (``shared.py``) with a reference in the message;
-others get them as message parts. Controls go over PUSH/PULL, the newest wins.
+Planes reach subscribers on the same machine through shared memory (``shared_memory.py``), with a reference to them in
+the message; others get them as message parts. Controls go over PUSH/PULL, the newest wins.
 """
 
 from __future__ import annotations
@@ -29,32 +29,15 @@ from typing import Annotated, Any
 import msgspec
 import zmq
 
+from bridge.link import LinkError
+from bridge.link.curve_keys import Keys, generate_keys, generate_observer, load_keys
 from bridge.link.driver_arbitration import Drivers
 from bridge.link.durations import DurationEstimator
+from bridge.link.frame_header import pack, pack_control, unpack, unpack_control
 from bridge.link.motion import compose, reproject
 from bridge.link.shared_memory import FrameExpired, ShmReader, ShmRing, host_id
-from bridge.link.sockets import (
-    Keys,
-    LinkError,
-    Socket,
-    control_endpoint,
-    generate_keys,
-    generate_observer,
-    is_local,
-    load_keys,
-)
-from bridge.messages import (
-    PROTOCOL,
-    TOPIC,
-    Camera,
-    Control,
-    Frame,
-    ProtocolError,
-    pack,
-    pack_control,
-    unpack,
-    unpack_control,
-)
+from bridge.link.sockets import Socket, control_endpoint, is_local
+from bridge.messages import PROTOCOL, TOPIC, Camera, Control, Frame, ProtocolError
 
 __all__ = [
     "QUEUE",

@@ -1,6 +1,6 @@
 """Options of a command or process: one typed model, the same on a command line, in a YAML file, and from a parent.
 
-An option is one field of a class that derives from :class:`Options`: its type (see ``bridge.process.values``) checks
+An option is one field of a class that derives from :class:`Options`: its type (``bridge.process.option_types``) checks
 the value and says how it is written, its docstring is the help, its default the default::
 
     class TownOptions(Options):

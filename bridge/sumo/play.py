@@ -1,15 +1,15 @@
-"""The bridge with SUMO's traffic: ``bridge.carla_client.carla_bridge`` whose scenario is a .sumocfg.
+"""The bridge with SUMO's traffic: ``bridge.carla_bridge`` whose scenario is a .sumocfg.
 
 python -m bridge.sumo.play --carla 127.0.0.1:2000 --scenario city.sumocfg
 """
 
 from __future__ import annotations
 
-from bridge.carla_client.carla_bridge import serve
+from bridge.carla_bridge import serve
 from bridge.carla_client.options import BridgeOptions
 from bridge.process.lifetime import end
 from bridge.process.options import parse
-from bridge.sumo.traffic import SumoTraffic
+from bridge.sumo.sumo_traffic import SumoTraffic
 
 if __name__ == "__main__":
     end(serve(parse(BridgeOptions, None, "bridge"), SumoTraffic))

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 
 from bridge.jitter import NONE, Jitter
-from bridge.lamps import brake_lamps, traffic_lamp
+from bridge.lamp_visibility import brake_lamps, traffic_lamp
 from bridge.messages import Camera, Frame, Lamp
-from bridge.town.assets.bodies import BRAKE
+from bridge.town.assets.lit_bodies import BRAKE
 from bridge.town.core.blueprint_library import vehicle_tag
 from bridge.town.core.types import Actor
 from bridge.town.world import World

@@ -16,19 +16,20 @@ from bridge.town.assets.prop_meshes import traffic_light_bulbs
 from bridge.town.assets.templates import ARM, templates
 from bridge.town.core import blueprint_library
 from bridge.town.core.types import Actor, Blueprint, Transform, matrices_of
-from bridge.town.dynamics.driven import SUNK, CollisionEvent, DrivenVehicles, Patch
-from bridge.town.dynamics.lights import TrafficLight, TrafficLights, sign_actors, trigger_of
-from bridge.town.dynamics.mounts import Mounts, assign
-from bridge.town.dynamics.residents import BackgroundActors
-from bridge.town.dynamics.vehicles import GRAVITY, SPECS, VehicleState, overlap
+from bridge.town.dynamics.background_actors import BackgroundActors
+from bridge.town.dynamics.driven_vehicles import SUNK, CollisionEvent, DrivenVehicles, Patch
+from bridge.town.dynamics.sensor_mounts import Mounts, assign
+from bridge.town.dynamics.traffic_lights import TrafficLight, TrafficLights, sign_actors, trigger_of
+from bridge.town.dynamics.vehicle_dynamics import GRAVITY, SPECS, VehicleState, overlap
 from bridge.town.dynamics.walkers import STRIDE
 from bridge.town.ground.blocks import KERB
-from bridge.town.land import land_of
+from bridge.town.render.actor_poses import Poses
 from bridge.town.render.daylight import DEFAULT_WEATHER, Atmosphere
-from bridge.town.render.poses import Poses
-from bridge.town.render.raster import Placements, Planes, Scene
+from bridge.town.render.raster import Planes
+from bridge.town.render.scene import Placements, Scene
 from bridge.town.render.view_cache import ViewCache, ViewKey
 from bridge.town.sensors.rays import Rays
+from bridge.town.static_town import land_of
 
 BLOCKED = "Spawn failed because of collision at spawn position"  # in CARLA's words: its programs look for them
 NEAR = 20.0  # m, boxes of actors further apart do not touch

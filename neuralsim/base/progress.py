@@ -15,7 +15,7 @@ _COUNT = "{n_fmt} {unit}  {desc}"
 _BAR = "[{bar:28}] {n_fmt}/{total_fmt} {unit}  {desc}"
 
 
-class Measured(Protocol):
+class RunningMeter(Protocol):
     """What has been measured so far of a drive."""
 
     frames: int
@@ -81,7 +81,7 @@ class ProgressLine:
         if steps:
             self._show(0, lambda: f"waiting for: {', '.join(steps)}", "{desc}")
 
-    def update(self, meter: Measured) -> None:
+    def update(self, meter: RunningMeter) -> None:
         """Another frame has been shown."""
         self._show(meter.frames, lambda: f"{meter.rate():.1f} FPS  {meter.recent()[0]:.0f} ms")
 

@@ -14,20 +14,20 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from neuralsim.serve import messages
+from neuralsim.serve import page_messages
 from neuralsim.serve.access import Tokens
-from neuralsim.serve.drive import BrowserDrive
 from neuralsim.serve.options import ServeOptions
-from neuralsim.session.session import DriveError, PaintedFrame
+from neuralsim.serve.served_drive import BrowserDrive
+from neuralsim.session.painting_loop import DriveError, PaintedFrame
 
-from .measure import Job, Measured
+from .measurement import Job, MeasuredDrive
 from .options import browser
 
 _OPENING = 60.0  # s that the browser may take until the page shows pictures
 _END = 3.0  # s
 
 
-class ServedDrive(Measured, BrowserDrive):
+class ServedDrive(MeasuredDrive, BrowserDrive):
     """The drive of ``neuralsim serve`` with a page that is a benchmark; frames count from its first picture on."""
 
     def __init__(self, job: Job) -> None:
@@ -61,7 +61,7 @@ class ServedDrive(Measured, BrowserDrive):
             self.inputs.wanted = replace(self.inputs.wanted, reverse=not self.inputs.wanted.reverse)
         super().act(command)
 
-    def measured(self, page: str, message: messages.Measured) -> None:
+    def measured(self, page: str, message: page_messages.Measured) -> None:
         if self.trail.rows:
             now = time.monotonic_ns()
             self.trail.photons += [(now - round(latency * 1e6), now) for latency in message.latency]

@@ -17,7 +17,7 @@ _TEXT = 12  # pixels
 _CHARACTER = 6.6  # pixels, about, of that text
 
 
-class Canvas:
+class SvgCanvas:
     """Collects SVG elements; ``x`` to the right, ``y`` down, pixels."""
 
     def __init__(self, width: float, height: float, label: str) -> None:
@@ -100,7 +100,7 @@ def ticks(top: float, wanted: int) -> list[float]:
     return [n * step for n in range(ceil(top / step - 1e-9) + 1)]
 
 
-def _grid(canvas: Canvas, marks: Sequence[float], left: float, scale: float, bottom: float) -> None:
+def _grid(canvas: SvgCanvas, marks: Sequence[float], left: float, scale: float, bottom: float) -> None:
     """Upright lines at ``marks`` (ms), their figures below; ``scale`` pixels to the millisecond."""
     for mark in marks:
         canvas.line(left + mark * scale, 0, left + mark * scale, bottom, "grid")
@@ -112,7 +112,7 @@ def _grid(canvas: Canvas, marks: Sequence[float], left: float, scale: float, bot
 def waterfall(frames: Sequence[tuple[str, dict[str, float]]], width: float) -> str:
     """One bar per frame, a stage after the other: ``frames`` are (words, ms per stage)."""
     row, left, right = 62.0, 8.0, 8.0
-    canvas = Canvas(width, row * len(frames) + 30, "Latency waterfall: stages of the median and of the worst frame")
+    canvas = SvgCanvas(width, row * len(frames) + 30, "Latency waterfall: stages of the median and of the worst frame")
     marks = ticks(max(sum(stages.values()) for _, stages in frames), 8 if width > 600 else 4)
     scale = (width - left - right) / marks[-1]
     bottom = row * len(frames)
@@ -137,7 +137,7 @@ def timeline(stages: dict[str, np.ndarray], width: float) -> str:
     """Every frame as a column of its stages, ms, in order of display."""
     height, left, top = 240.0, 36.0, 10.0
     count = len(next(iter(stages.values())))
-    canvas = Canvas(width, height + 34, f"Timeline of {count} frames by stage")
+    canvas = SvgCanvas(width, height + 34, f"Timeline of {count} frames by stage")
     total = np.sum(list(stages.values()), axis=0)
     marks = ticks(float(total.max()) if count else 1.0, 5)
     scale, step = (height - top) / marks[-1], (width - left - 4) / max(count, 1)
@@ -170,7 +170,7 @@ def timeline(stages: dict[str, np.ndarray], width: float) -> str:
 def distribution(series: Sequence[tuple[str, str, np.ndarray]], width: float) -> str:
     """Histograms over one axis: ``series`` are (words, style, ms), with lines at the median, p95 and p99."""
     height, row = 120.0, 150.0
-    canvas = Canvas(width, row * len(series) + 34, "Distribution of latencies")
+    canvas = SvgCanvas(width, row * len(series) + 34, "Distribution of latencies")
     end = max(float(np.percentile(values, 99.5)) for *_, values in series) * 1.08
     marks = ticks(end, 8 if width > 600 else 4)
     left, scale = 8.0, (width - 16.0) / marks[-1]
@@ -203,7 +203,7 @@ def distribution(series: Sequence[tuple[str, str, np.ndarray]], width: float) ->
 def roofline(peaks: dict[str, float], profile: dict[str, Any], width: float) -> str:
     """Layers under the roof that memory and arithmetic units build; both axes logarithmic."""
     height, left, bottom = 330.0, 44.0, 286.0
-    canvas = Canvas(width, height, "Roofline: GFLOP/s over operations per byte")
+    canvas = SvgCanvas(width, height, "Roofline: GFLOP/s over operations per byte")
     layers = [
         (la["gflop"] / la["mb"] * 1e3, la["gflop"] / la["ms"] * 1e3, la)
         for la in profile["layers"]
@@ -246,7 +246,7 @@ def roofline(peaks: dict[str, float], profile: dict[str, Any], width: float) -> 
 def bars(rows: Sequence[tuple[str, float, str]], width: float, label: str) -> str:
     """Named horizontal bars: ``rows`` are (name, value, words behind the bar)."""
     row = 40.0
-    canvas = Canvas(width, row * len(rows) + 2, label)
+    canvas = SvgCanvas(width, row * len(rows) + 2, label)
     room = max(len(words) for *_, words in rows) * (_CHARACTER + 0.4) + 14
     scale = (width - 16 - room) / max(value for _, value, _ in rows)
     for n, (name, value, words) in enumerate(rows):
@@ -259,7 +259,7 @@ def bars(rows: Sequence[tuple[str, float, str]], width: float, label: str) -> st
 def ranges(rows: Sequence[tuple[str, dict[str, Any]]], width: float) -> str:
     """One line per drive from its median latency to its p99, with a dot at p95: ``rows`` are (name, summary of ms)."""
     row = 42.0
-    canvas = Canvas(width, row * len(rows) + 24, "Latency of every drive: median, p95, p99")
+    canvas = SvgCanvas(width, row * len(rows) + 24, "Latency of every drive: median, p95, p99")
     marks = ticks(max(times["p99"] for _, times in rows), 8 if width > 600 else 4)
     left, scale = 8.0, (width - 16.0) / marks[-1]
     bottom = row * len(rows)

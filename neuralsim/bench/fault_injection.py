@@ -95,7 +95,7 @@ def delayed_renderer(faults: FaultInjection) -> Iterator[None]:
 
 
 def _inject_into_bridge(faults: FaultInjection) -> None:
-    from bridge.carla_client import carla_bridge, rig
+    from bridge.carla_client import camera_rig, ego_bridge
     from bridge.link import transport
 
     if faults.skew_ms:
@@ -108,11 +108,11 @@ def _inject_into_bridge(faults: FaultInjection) -> None:
     def delay(stage: str) -> Callable[..., None]:
         return lambda *_: pause(faults.delay_ms / 1e3) if now[0] == stage else None
 
-    def begin(bridge: carla_bridge.CarlaBridge) -> None:
+    def begin(bridge: ego_bridge.CarlaBridge) -> None:
         now[0] = delayed_stage(bridge.sequence)
 
-    wrap(carla_bridge.CarlaBridge, "tick", begin)
-    wrap(rig.CameraRig, "gather", delay("simulate"), after=True)  # before, pictures come in meanwhile
+    wrap(ego_bridge.CarlaBridge, "tick", begin)
+    wrap(camera_rig.CameraRig, "gather", delay("simulate"), after=True)  # before, pictures come in meanwhile
     wrap(transport.FramePublisher, "send", delay("pack"))
     wrap(transport, "pack", delay("transport"))  # after the stamp, before the socket
 

@@ -15,8 +15,9 @@ from typing import Any
 
 import numpy as np
 
+from bridge.link.frame_header import pack
 from bridge.link.transport import FramePublisher
-from bridge.messages import Camera, Ego, Frame, Lamp, MovingObject, pack
+from bridge.messages import Camera, Ego, Frame, Lamp, MovingObject
 from bridge.tags import COUNT
 from neuralsim.session.processes import Child, ProcessError, Processes, free_port
 

@@ -13,8 +13,7 @@ from typing import Annotated, Any
 
 from pydantic import BeforeValidator, Field
 
-from bridge.process.options import Arg, Options
-from bridge.process.values import (
+from bridge.process.option_types import (
     Address,
     Count,
     Endpoint,
@@ -28,8 +27,9 @@ from bridge.process.values import (
     listed,
     several,
 )
+from bridge.process.options import Arg, Options
 from bridge.size import Size
-from neuralsim.base.options import DEFAULT_MODEL
+from neuralsim.base.shared_options import DEFAULT_MODEL
 
 LOOPS = ("live", "lockstep", "window", "browser")
 PARTS = ("drive", "link", "machine", "peers", "check")

@@ -15,10 +15,10 @@ from typing import Annotated
 from bridge.link.motion import compose, reproject
 from bridge.link.transport import FrameSubscriber, LinkError
 from bridge.messages import Frame
+from bridge.process.json_lines import send
 from bridge.process.lifetime import Lifetime, end
-from bridge.process.messages import send
+from bridge.process.option_types import Count
 from bridge.process.options import Arg, Options, parse
-from bridge.process.values import Count
 
 _KEEP = 200_000  # frames
 

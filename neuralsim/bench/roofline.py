@@ -57,11 +57,27 @@ def profile(model: str, size: tuple[int, int]) -> dict[str, Any] | None:
     except RuntimeError:
         return None
     kinds: dict[str, float] = {}
-    layers = []
-    total = sum(spent for spent, *_ in fastest.values())
-    for name, (spent, kind, executed) in fastest.items():
+    for spent, kind, _ in fastest.values():
         kinds[kind] = kinds.get(kind, 0.0) + spent
-        if name in work and spent > _WORTH_SHOWING * total:
+    total = sum(spent for spent, *_ in fastest.values())
+    return {
+        "model": card.name,
+        "size": f"{size[0]}x{size[1]}",
+        "precision": precision,
+        "gflop": round(sum(done for done, _ in work.values()) / 1e9, 3),
+        "ms": round(total, 2),
+        "kinds": {kind: round(spent, 3) for kind, spent in sorted(kinds.items(), key=lambda item: -item[1]) if spent},
+        "layers": _layers(fastest, work, _WORTH_SHOWING * total),
+    }
+
+
+def _layers(
+    fastest: dict[str, tuple[float, str, str]], work: dict[str, tuple[int, int]], least: float
+) -> list[dict[str, Any]]:
+    """Those with operations that took more than ``least`` ms, the longest first."""
+    layers = []
+    for name, (spent, _, executed) in fastest.items():
+        if name in work and spent > least:
             done, elements = work[name]
             ran_in = "bf16" if executed.endswith("bf16") else "f32"
             layers.append(
@@ -73,15 +89,7 @@ def profile(model: str, size: tuple[int, int]) -> dict[str, Any] | None:
                     "precision": ran_in,
                 }
             )
-    return {
-        "model": card.name,
-        "size": f"{size[0]}x{size[1]}",
-        "precision": precision,
-        "gflop": round(sum(done for done, _ in work.values()) / 1e9, 3),
-        "ms": round(total, 2),
-        "kinds": {kind: round(spent, 3) for kind, spent in sorted(kinds.items(), key=lambda item: -item[1]) if spent},
-        "layers": sorted(layers, key=lambda layer: -layer["ms"]),
-    }
+    return sorted(layers, key=lambda layer: -layer["ms"])
 
 
 def _work(graph: Any, operations: Callable[[Any], int]) -> dict[str, tuple[int, int]]:

@@ -22,8 +22,8 @@ from neuralsim.session.options import TAGS
 from neuralsim.session.processes import Child, ProcessError, Processes, ended_by_signals
 from neuralsim.zoo import ModelError
 
-from . import budget, compare, docs, link, machine, roofline, self_test, tables, trace
-from .measure import Job
+from . import budget, compare, docs_tables, link, machine_state, roofline, self_test, tables, trace
+from .measurement import Job
 from .options import NO_BROWSER, NO_DISPLAY, BenchOptions, Cell, PeersOptions, browser, everything
 from .report_html import page
 from .results import summarise
@@ -67,7 +67,7 @@ class Bench:
                 "repeats": options.repeats,
                 "matrix": options.matrix,
             },
-            "machine": machine.describe(),
+            "machine": machine_state.describe(),
         }
         parts = options.parts
         with ended_by_signals(self._interrupt), self._workplace():
@@ -81,10 +81,10 @@ class Bench:
                 if "link" in parts:
                     report["link"] = self._link()
                 if "machine" in parts:
-                    before = self._step("peaks of this machine", machine.peaks)
+                    before = self._step("peaks of this machine", machine_state.peaks)
                     report["roofline"] = self._roofline()
                     # Before the layers and after them: a machine that others use has good seconds and bad ones.
-                    after = self._step("peaks of this machine, again", machine.peaks)
+                    after = self._step("peaks of this machine, again", machine_state.peaks)
                     report["peaks"] = {name: max(value, after.get(name, 0.0)) for name, value in before.items()}
                 if "peers" in parts:
                     report["peers"] = self._peers()
@@ -93,7 +93,7 @@ class Bench:
             finally:
                 self._progress.close()
         report["took_s"] = round(time.monotonic() - self._begun, 1)
-        report["load_after"] = machine.load()
+        report["load_after"] = machine_state.load()
         return report
 
     def _drives(self) -> list[dict[str, Any]]:
@@ -132,7 +132,7 @@ class Bench:
     def _resolve(self, cell: Cell) -> dict[str, str]:
         """The runtime that "auto" is, for all drives alike. Raises ``ProcessError``."""
         wanted = PeersOptions(size=cell.size, model=cell.model)
-        return self._answer("neuralsim.bench.resolve", wanted, f"the runtime for {cell.model}")
+        return self._answer("neuralsim.bench.resolve_auto", wanted, f"the runtime for {cell.model}")
 
     def _answer(self, module: str, wanted: PeersOptions, words: str) -> dict[str, Any]:
         """What a module of ours says last; raises ``ProcessError`` with its line where it cannot."""
@@ -169,7 +169,7 @@ class Bench:
         path.write_text(job.to_json(), encoding="utf-8")
         path.with_suffix(".result").unlink(missing_ok=True)
         base, seen = self._done, 0
-        with self._child("neuralsim.bench.measure", str(path)) as child:
+        with self._child("neuralsim.bench.measured_drive", str(path)) as child:
             while child.process.poll() is None:
                 self._pause()
                 while (message := child.said()) is not None:
@@ -274,7 +274,7 @@ def run(options: BenchOptions) -> int:
         _check_displays(options)
         report = Bench(options).run()
         return _publish(options, report, budgets, old)
-    except (BenchError, ProcessError, ModelError, compare.ReportError, docs.DocsError, OSError) as error:
+    except (BenchError, ProcessError, ModelError, compare.ReportError, docs_tables.DocsError, OSError) as error:
         return fail(error)
 
 
@@ -291,7 +291,7 @@ def _publish(
         options.trace.parent.mkdir(parents=True, exist_ok=True)
         options.trace.write_text(json.dumps(trace.events(report)), encoding="utf-8")
     if options.docs is not None:
-        docs.fill(options.docs, report)
+        docs_tables.fill(options.docs, report)
     print(tables.terminal(report))
     print(
         f"\n{options.out / 'report.html'}, {options.out / 'report.json'}"
@@ -315,7 +315,7 @@ def _check_outputs(options: BenchOptions) -> None:
     if not probe.stat().st_size:
         probe.unlink()
     if options.docs is not None:
-        docs.check(options.docs)
+        docs_tables.check(options.docs)
     if options.trace is not None:
         options.trace.parent.mkdir(parents=True, exist_ok=True)
 

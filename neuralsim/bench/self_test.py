@@ -13,7 +13,7 @@ from neuralsim.session.metrics import STAGES
 from neuralsim.session.options import TAGS
 
 from .fault_injection import FaultInjection, delayed_stage, is_untouched
-from .measure import Job
+from .measurement import Job
 from .options import Cell
 from .results import LATENCY, columns, values
 from .statistics import draw, interval, quantile

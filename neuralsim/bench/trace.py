@@ -60,23 +60,6 @@ def _frames(table: dict[str, list[int]]) -> list[dict[str, Any]]:
     return found
 
 
-def nests(trace: dict[str, Any]) -> bool:
-    """Whether on every thread each event lies within the one around it or beside it, as the format demands."""
-    threads: dict[tuple[int, int], list[tuple[int, int]]] = {}
-    for event in trace["traceEvents"]:
-        if event["ph"] == "X":
-            threads.setdefault((event["pid"], event["tid"]), []).append((event["ts"], event["ts"] + event["dur"]))
-    for slices in threads.values():
-        open_: list[int] = []
-        for begin, end in sorted(slices, key=lambda one: (one[0], -one[1])):
-            while open_ and open_[-1] <= begin:
-                open_.pop()
-            if open_ and end > open_[-1]:
-                return False
-            open_.append(end)
-    return True
-
-
 def _slice(
     pid: int, tid: int, name: str, begin: int, end: int, details: dict[str, Any] | None = None
 ) -> dict[str, Any]:

@@ -65,17 +65,17 @@ COMMANDS: dict[str, Command] = {
     "render": Command(
         "paint a folder of label maps, such as a data set's",
         "neuralsim.offline.options:RenderOptions",
-        "neuralsim.offline.folder:run",
+        "neuralsim.offline.render_folder:run",
     ),
     "flow": Command(
         "motion of a real clip, for `render --motion`",
         "neuralsim.offline.options:FlowOptions",
-        "neuralsim.offline.flow:run_folder",
+        "neuralsim.offline.optical_flow:run_folder",
     ),
     "label": Command(
         "label maps of unlabelled pictures or video, by any segmenter",
         "neuralsim.offline.options:LabelOptions",
-        "neuralsim.offline.label:run",
+        "neuralsim.offline.pseudo_labels:run",
     ),
     "evaluate": Command(
         "judge a model: realism, obedience, flicker, drift",
@@ -91,9 +91,7 @@ COMMANDS: dict[str, Command] = {
         "keys for links between machines", "neuralsim.cli.commands:KeysOptions", "neuralsim.cli.commands:keys"
     ),
     "train": Command(
-        "train a model (needs the train extra)",
-        "neuralsim.cli.commands:TrainOptions",
-        "neuralsim.cli.commands:train",
+        "train a model (needs the train extra)", "neuralsim.cli.commands:TrainOptions", "neuralsim.cli.commands:train"
     ),
     "export": Command(
         "make a trained model one that can be driven in",

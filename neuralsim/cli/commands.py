@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 from pydantic import BeforeValidator, Field
 
+from bridge.process.option_types import Keys, Positive, whole
 from bridge.process.options import Arg, Options
-from bridge.process.values import Keys, Positive, whole
 from bridge.size import Size
 from neuralsim.base.failure import FAILED, fail
-from neuralsim.base.options import DEFAULT_MODEL
+from neuralsim.base.shared_options import DEFAULT_MODEL
 from neuralsim.training import configs
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ def drive(options: DriveOptions) -> int:
         from neuralsim.replay.run import play_or_drive_on
 
         return play_or_drive_on(options.replay, options.from_frame, options)
-    from neuralsim.window.drive import run
+    from neuralsim.window.run import run
 
     return run(options)
 

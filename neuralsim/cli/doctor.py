@@ -148,12 +148,12 @@ def _measure(say: Say) -> None:
     """What ``auto`` remembers of the default model and size, measured anew: as a drive paints, and on all cores."""
     from neuralsim import zoo
     from neuralsim.renderer.neural_renderer import NeuralRenderer
-    from neuralsim.runtimes import RuntimeUnavailable, choice
-    from neuralsim.session.session import painting_threads
+    from neuralsim.runtimes import RuntimeUnavailable, autotune
+    from neuralsim.session.renderer_loading import painting_threads
 
     for threads in dict.fromkeys((painting_threads(cores()), None)):
         try:
-            choice.forget(zoo.load(zoo.DEFAULT).file, _SIZE.height, _SIZE.width, threads)
+            autotune.forget(zoo.load(zoo.DEFAULT).file, _SIZE.height, _SIZE.width, threads)
             note = NeuralRenderer(size=_SIZE, threads=threads).note
         except (OSError, RuntimeUnavailable, zoo.ModelError) as error:
             note = str(error)
@@ -164,8 +164,9 @@ def _measure(say: Say) -> None:
 def _runtimes(findings: _Findings) -> None:
     """Which can be used here, which one ``auto`` takes and why, and how to get the others."""
     from neuralsim import runtimes, zoo
-    from neuralsim.runtimes import cache, choice
-    from neuralsim.session.session import painting_threads
+    from neuralsim.runtimes import autotune, cache
+    from neuralsim.runtimes.candidates import candidates
+    from neuralsim.session.renderer_loading import painting_threads
 
     there = runtimes.available()
     for name, room in runtimes.RUNTIMES.items():
@@ -179,10 +180,10 @@ def _runtimes(findings: _Findings) -> None:
         return
     graph = zoo.load(zoo.DEFAULT).file
     width, height = _SIZE
-    for name, reason in choice.candidates(graph, height, width).items():
+    for name, reason in candidates(graph, height, width).items():
         if reason and name.partition(":")[0] in there:
             findings.note(f"auto, {name}", f"passed over: {reason}")
-    known = choice.recall(graph, height, width, painting_threads(cores())) or choice.recall(graph, height, width)
+    known = autotune.recall(graph, height, width, painting_threads(cores())) or autotune.recall(graph, height, width)
     size = f"{zoo.DEFAULT} at {_SIZE}"
     if known is not None:
         day = time.strftime("%Y-%m-%d", time.localtime(known.measured))

@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated
 
+from bridge.process.option_types import Folder, JsonFile, McapFile, XmlFile, listed
 from bridge.process.options import Arg, Options
-from bridge.process.values import Folder, JsonFile, McapFile, XmlFile, listed
 from neuralsim.base.failure import FAILED, fail, say
 from neuralsim.datagen.options import ScenarioFile
 
@@ -27,9 +27,9 @@ class ExportRecordingOptions(Options):
 def export_recording(options: ExportRecordingOptions) -> int:
     """Write the formats; the exit code."""
     from neuralsim.base.progress import ProgressLine
+    from neuralsim.recording import RecordingError
     from neuralsim.recording.detection import FORMATS, export_detection
     from neuralsim.recording.export import export_mp4
-    from neuralsim.recording.mp4 import RecordingError
     from neuralsim.recording.picture_folder import export_frames
 
     made: list[str] = []
@@ -65,8 +65,8 @@ class ScenarioFromOptions(Options):
 
 def scenario_from(options: ScenarioFromOptions) -> int:
     """Write the scenario; the exit code."""
-    from neuralsim.recording.scenario import scenario_from as write
-    from neuralsim.recording.writer import RecordingError
+    from neuralsim.recording import RecordingError
+    from neuralsim.recording.scenario_from_recording import scenario_from as write
 
     try:
         file, others = write(options.file, options.out)
@@ -93,9 +93,9 @@ class EvaluateRecordingOptions(Options):
 
 def evaluate_recording(options: EvaluateRecordingOptions) -> int:
     """Judge all files; the exit code."""
+    from neuralsim.recording import RecordingError
     from neuralsim.recording.evaluate import evaluate
     from neuralsim.recording.junit import says, write_json, write_junit
-    from neuralsim.recording.writer import RecordingError
     from scenarios.engine.loader import ScenarioError, load
 
     try:
@@ -154,8 +154,8 @@ def doctor(options: DoctorOptions) -> int:
 
 def _examine(file: Path, target: Path | None) -> int:
     """Say what is in a recording and whether it is whole; with a ``target``, make it so."""
+    from neuralsim.recording import RecordingError
     from neuralsim.recording.export import examine, recover
-    from neuralsim.recording.mp4 import RecordingError
 
     try:
         health = examine(file)

@@ -61,7 +61,7 @@ def record_on_cluster(
 
 def _record(path: str, options: RecordOptions, folder: str) -> dict[str, Any] | str:
     """The task, on a node: record one scenario, or find that it is done."""
-    from neuralsim.datagen.recorder import EXPECTED, ScenarioRecorder, Shared
+    from neuralsim.datagen.scripted_drive import EXPECTED, ScenarioRecorder, Shared
     from scenarios.engine.loader import load
 
     os.chdir(folder)

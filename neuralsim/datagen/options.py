@@ -7,10 +7,10 @@ from typing import Annotated, Any
 
 from pydantic import BeforeValidator, Field
 
+from bridge.process.option_types import Address, Folder, Positive, XmlFile, listed
 from bridge.process.options import Arg, Options
-from bridge.process.values import Address, Folder, Positive, XmlFile, listed
 from bridge.size import Size
-from neuralsim.base.options import DEFAULT_MODEL, Model, Runtime, Style
+from neuralsim.base.shared_options import DEFAULT_MODEL, Model, Runtime, Style
 from neuralsim.guide import Guide
 from neuralsim.renderer.options import RemapText
 

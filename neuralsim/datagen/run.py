@@ -12,11 +12,11 @@ from neuralsim.base.failure import fail, words
 from neuralsim.base.progress import ProgressLine
 from neuralsim.datagen.cluster import ClusterError, record_on_cluster
 from neuralsim.datagen.options import RecordOptions
-from neuralsim.datagen.recorder import EXPECTED, ScenarioRecorder, Shared
+from neuralsim.datagen.scripted_drive import EXPECTED, ScenarioRecorder, Shared
+from neuralsim.recording import RecordingError
 from neuralsim.recording.evaluate import evaluate
 from neuralsim.recording.junit import write_junit
-from neuralsim.recording.writer import RecordingError
-from neuralsim.session.loop import ended
+from neuralsim.session.drive_loop import ended
 from neuralsim.session.processes import ended_by_signals
 from scenarios.engine.loader import ScenarioError, check_blueprints, load
 

@@ -14,11 +14,11 @@ from bridge.tags import COLOURS as TAG_COLOURS
 from bridge.tags import Tag
 from neuralsim.evaluation import measures
 from neuralsim.evaluation.ablations import ALONE, SHIPPED, WAYS, ThreeWays
-from neuralsim.evaluation.clip import camvid_of_tag
 from neuralsim.evaluation.metric_networks import CAMVID_CLASSES, HERE, MetricNetwork, confusion, iou
+from neuralsim.evaluation.real_clip import camvid_of_tag
+from neuralsim.evaluation.side_by_side import Video
 from neuralsim.evaluation.stability import shift_error, warp
 from neuralsim.evaluation.town_drive import TownDrive, TownLoop
-from neuralsim.evaluation.video import Video
 from neuralsim.models.warp import still_visible, warp_source
 from neuralsim.renderer.neural_renderer import NeuralRenderer
 

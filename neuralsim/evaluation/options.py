@@ -7,10 +7,10 @@ from typing import Annotated, Any
 
 from pydantic import BeforeValidator, Field
 
+from bridge.process.option_types import Count, Folder, McapFile, Positive, listed
 from bridge.process.options import Arg, Options
-from bridge.process.values import Count, Folder, McapFile, Positive, listed
 from bridge.size import Size
-from neuralsim.base.options import DEFAULT_MODEL, Model, Runtime, Style, is_folder
+from neuralsim.base.shared_options import DEFAULT_MODEL, Model, Runtime, Style, is_folder
 
 CLIP_PARTS = ("obedience", "realism", "flicker", "sharpness", "classes", "objects")
 PARTS = (*CLIP_PARTS, "town", "shift", "drift", "return", "content", "drives", "cost", "upscaling")

@@ -12,11 +12,11 @@ import cv2
 import numpy as np
 import yaml
 
+from bridge.process.option_types import Positive
 from bridge.process.options import Options, parse
-from bridge.process.values import Positive
-from neuralsim.base.options import DEFAULT_MODEL, Model, Runtime
-from neuralsim.evaluation.clip import camvid_of_tag, metric_size
+from neuralsim.base.shared_options import DEFAULT_MODEL, Model, Runtime
 from neuralsim.evaluation.metric_networks import CAMVID_CLASSES, HERE, MetricNetwork, confusion, iou
+from neuralsim.evaluation.real_clip import camvid_of_tag, metric_size
 from neuralsim.evaluation.town_drive import TownDrive
 from neuralsim.renderer.neural_renderer import NeuralRenderer
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,12 +15,12 @@ from neuralsim.base.failure import fail, reason
 from neuralsim.base.log import logger
 from neuralsim.base.progress import ProgressLine
 from neuralsim.classmaps import ClassMapError
-from neuralsim.evaluation import clip, content, drive_metrics, page, town_realism, upscaling
+from neuralsim.evaluation import content, drive_metrics, html_report, real_clip, town_realism, upscaling_quality
 from neuralsim.evaluation.ablations import ALONE, SHIPPED, SMOOTHED
 from neuralsim.evaluation.metric_networks import HERE as METRIC_NETWORKS
 from neuralsim.evaluation.options import CLIP_PARTS, EvaluateOptions
-from neuralsim.offline.images import ImageError
-from neuralsim.recording.mp4 import RecordingError
+from neuralsim.offline.picture_files import ImageError
+from neuralsim.recording import RecordingError
 from neuralsim.renderer.neural_renderer import NeuralRenderer, RuntimeUnavailable
 
 _COST_SIZE, _COST_STEPS = (512, 256), 40
@@ -111,7 +112,7 @@ def run(options: EvaluateOptions) -> int:
         return fail(f"{options.out}: {reason(error)}")
     for row in rows(results):
         verdict = {True: "met", False: "missed", None: ""}[row["met"]]
-        print(f"{row['name']:14} {page.number(row['value']):>8}  {row['limit']:12} {verdict}")
+        print(f"{row['name']:14} {html_report.number(row['value']):>8}  {row['limit']:12} {verdict}")
     print(f"{options.out / 'index.html'}")
     return 0
 
@@ -125,52 +126,38 @@ def measure(options: EvaluateOptions) -> dict[str, Any]:
     model, runtime, wanted = options.model, options.runtime, options.parts
     on_clip = [part for part in wanted if part in CLIP_PARTS]
     if options.data and on_clip:
-        found = clip.find(*options.data, options.real, options.motion)
+        found = real_clip.find(*options.data, options.real, options.motion)
         results["judges"] = yaml.safe_load((METRIC_NETWORKS / "card.yaml").read_text(encoding="utf-8"))
         with _Shown("clip") as shown:
-            results["clip"] = clip.evaluate(
+            results["clip"] = real_clip.evaluate(
                 found, model, runtime, on_clip, options.out, options.size, options.style, options.frames,
                 options.threads, shown,
             )  # fmt: skip
-    if "town" in wanted:
-        with _Shown("town") as shown:
-            results["town"] = drive_metrics.flicker(
-                model, runtime, options.town_frames, options.out, options.seed, shown
-            )
-    if "shift" in wanted:
-        with _Shown("shift") as shown:
-            results["shift"] = drive_metrics.shift(model, runtime, options.town_frames, options.seed, shown)
-    if "drift" in wanted:
-        with _Shown("drift") as shown:
-            results["drift"] = drive_metrics.drift(
-                model, runtime, options.drift_frames, options.seed, options.threads, shown
-            )
-    if "return" in wanted:
-        with _Shown("return") as shown:
-            results["return"] = drive_metrics.comes_back(model, runtime, options.seed, options.frames, shown)
-    if "content" in wanted:
-        with _Shown("content") as shown:
-            results["content"] = content.content(model, runtime, options.content_frames, options.seed, progress=shown)
-    if "drives" in wanted and options.drives_real:
-        with _Shown("drives") as shown:
-            results["drives"] = town_realism.realism(
-                model,
-                runtime,
-                options.drives_real,
-                options.drives_frames,
-                options.seed,
-                options.threads,
-                progress=shown,
-            )
-    if "cost" in wanted:
-        renderer = NeuralRenderer(model, runtime, size=_COST_SIZE)
-        results["cost"] = {"ms": 1e3 * renderer.seconds_per_step(_COST_STEPS), "runtime": renderer.runtime}
-    if "upscaling" in wanted:
-        with _Shown("upscaling") as shown:
-            results["upscaling"] = upscaling.measure(
-                model, runtime, options.upscaling_frames, options.out, options.seed, options.threads, shown
-            )
+    frames, seed, threads = options.town_frames, options.seed, options.threads
+    parts: dict[str, Callable[[_Shown], Any]] = {
+        "town": lambda shown: drive_metrics.flicker(model, runtime, frames, options.out, seed, shown),
+        "shift": lambda shown: drive_metrics.shift(model, runtime, frames, seed, shown),
+        "drift": lambda shown: drive_metrics.drift(model, runtime, options.drift_frames, seed, threads, shown),
+        "return": lambda shown: drive_metrics.comes_back(model, runtime, seed, options.frames, shown),
+        "content": lambda shown: content.content(model, runtime, options.content_frames, seed, progress=shown),
+        "drives": lambda shown: town_realism.realism(
+            model, runtime, options.drives_real, options.drives_frames, seed, threads, progress=shown
+        ),
+        "cost": lambda _: _cost(model, runtime),
+        "upscaling": lambda shown: upscaling_quality.measure(
+            model, runtime, options.upscaling_frames, options.out, seed, threads, shown
+        ),
+    }
+    for name, part in parts.items():
+        if name in wanted and (name != "drives" or options.drives_real):
+            with _Shown(name) as shown:
+                results[name] = part(shown)
     return results
+
+
+def _cost(model: str, runtime: str) -> dict[str, Any]:
+    renderer = NeuralRenderer(model, runtime, size=_COST_SIZE)
+    return {"ms": 1e3 * renderer.seconds_per_step(_COST_STEPS), "runtime": renderer.runtime}
 
 
 def rows(results: dict[str, Any]) -> list[dict[str, Any]]:
@@ -188,7 +175,7 @@ def _write(options: EvaluateOptions, results: dict[str, Any]) -> None:
         videos["A drive through the embedded town"] = options.out / "town.mp4"
     if "upscaling" in results:
         videos["Painted at half the size and scaled up, upscaled, and the reference"] = options.out / "upscaling.mp4"
-    page.write(options.out / "index.html", f"Evaluation of {results['model']}", rows(results), text, videos)
+    html_report.write(options.out / "index.html", f"Evaluation of {results['model']}", rows(results), text, videos)
 
 
 def _at(tree: Any, path: list[str]) -> Any:

@@ -15,9 +15,9 @@ from dataclasses import replace
 import numpy as np
 
 from bridge.messages import Frame
+from bridge.process.option_types import Positive
 from bridge.process.options import Options, parse
-from bridge.process.values import Positive
-from neuralsim.base.options import DEFAULT_MODEL, Model, Runtime
+from neuralsim.base.shared_options import DEFAULT_MODEL, Model, Runtime
 from neuralsim.evaluation.town_drive import TownDrive
 from neuralsim.models.warp import still_visible
 from neuralsim.renderer.neural_renderer import NeuralRenderer

@@ -10,7 +10,7 @@ import numpy as np
 from bridge.jitter import NONE, Jitter
 from bridge.messages import Frame
 from bridge.town.core.types import Transform
-from bridge.town.dynamics.lights import STATES, TrafficLight
+from bridge.town.dynamics.traffic_lights import STATES, TrafficLight
 from bridge.town.frames import frame_of
 from bridge.town.opendrive.lane import Lane
 from bridge.town.world import World

@@ -15,8 +15,9 @@ from neuralsim.evaluation import measures
 from neuralsim.evaluation.content import TOWNS
 from neuralsim.evaluation.metric_networks import FEATURE_LAYERS, HERE, MetricNetwork
 from neuralsim.evaluation.town_drive import TownDrive
-from neuralsim.offline.images import pictures, read
-from neuralsim.recording.mp4 import Mp4Writer, RecordingError
+from neuralsim.offline.picture_files import pictures, read
+from neuralsim.recording import RecordingError
+from neuralsim.recording.mp4 import Mp4Writer
 from neuralsim.renderer.neural_renderer import NeuralRenderer
 
 _SIZE = 512, 256  # px, width and height at which all pictures are looked at

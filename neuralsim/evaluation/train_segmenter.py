@@ -24,11 +24,11 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from bridge.process.option_types import Positive
 from bridge.process.options import Arg, Options, parse
-from bridge.process.values import Positive
 from neuralsim.evaluation.metric_networks import CAMVID_CLASSES, CAMVID_VOID, FEATURE_LAYERS, MetricNetwork, mean_iou
 from neuralsim.models.discriminator import Features
-from neuralsim.models.export import OPSET, halve_weights
+from neuralsim.models.onnx_export import OPSET, halve_weights
 
 _TAPS = {2: 24, 6: 48, 14: 120, 15: 208}  # block -> channels; strides 4, 8, 16, 32
 _WIDTH = 64
@@ -36,27 +36,19 @@ _CROP = (352, 480)
 _RATES = (3e-4, 3e-3)  # peak, encoder and decoder
 
 
-class Encoder(nn.Module):
-    """EfficientNet-Lite2 up to stride 32: u8-scaled RGB (N, 3, H, W) in [0, 255] -> features of the blocks ``taps``."""
+class SegmenterEncoder(Features):
+    """EfficientNet-Lite2 up to stride 32: u8-scaled RGB (N, 3, H, W) in [0, 255] -> features of the blocks ``taps``.
+
+    Batch statistics of ImageNet stay: they serve batches of four better than their own.
+    """
 
     def __init__(self, taps: tuple[int, ...]) -> None:
-        super().__init__()
-        net = Features(2)
+        super().__init__(2)
         self.taps = taps
-        self.stem, self.norm, self.act = net.stem, net.norm, net.act
-        self.blocks = nn.ModuleList(list(cast(nn.ModuleList, net.blocks))[: max(taps) + 1])
-
-    def train(self, mode: bool = True) -> Encoder:
-        return super().train(False)  # batch statistics of ImageNet serve batches of four better than their own
+        self.blocks = nn.ModuleList(list(cast(nn.ModuleList, self.blocks))[: max(taps) + 1])
 
     def forward(self, image: Tensor) -> list[Tensor]:
-        x = self.act(self.norm(self.stem((image - 127.0) / 128.0)))
-        out = []
-        for index, block in enumerate(self.blocks):
-            x = block(x)
-            if index in self.taps:
-                out.append(x)
-        return out
+        return self.tapped((image - 127.0) / 128.0)
 
 
 def _block(channels: int) -> nn.Sequential:
@@ -70,7 +62,7 @@ class SegmenterNetwork(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.encoder = Encoder(tuple(_TAPS))
+        self.encoder = SegmenterEncoder(tuple(_TAPS))
         self.lateral = nn.ModuleList(nn.Conv2d(channels, _WIDTH, 1) for channels in _TAPS.values())
         self.context = nn.Linear(_TAPS[15], _WIDTH)
         self.smooth = nn.ModuleList(_block(_WIDTH) for _ in _TAPS)
@@ -104,7 +96,7 @@ class _ExportedFeatures(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.encoder = Encoder(tuple(FEATURE_LAYERS.values()))
+        self.encoder = SegmenterEncoder(tuple(FEATURE_LAYERS.values()))
 
     def forward(self, rgb: Tensor) -> tuple[Tensor, ...]:
         return tuple(feature[0] for feature in self.encoder(rgb.permute(2, 0, 1)[None].float()))

@@ -11,15 +11,16 @@ from gymnasium import spaces
 
 from bridge.carla_client.autopilot import Autopilot
 from bridge.messages import Frame
-from neuralsim.base.options import DEFAULT_MODEL
+from neuralsim.base.shared_options import DEFAULT_MODEL
 from neuralsim.gym.reward import Reward, RewardWeights
 from neuralsim.gym.route import Route
 from neuralsim.gym.simulators import EmbeddedTown, ScenarioTown, Simulator
 from neuralsim.renderer.remap import NOTHING
 from neuralsim.renderer.views import tag_picture
-from neuralsim.session import lamps
+from neuralsim.session import lamp_drawing
 from neuralsim.session.child_options import PAINTING, follows_picture
-from neuralsim.session.session import apply_style, make_renderer
+from neuralsim.session.painting_loop import apply_style
+from neuralsim.session.renderer_loading import make_renderer
 from scenarios import library
 
 Observation = Literal["tags", "picture", "both"]
@@ -248,7 +249,7 @@ class DriveEnv(gymnasium.Env[Any, np.ndarray]):
             self._painter = make_renderer(self._model, self._runtime, self.size, self._threads)
         apply_style(self._painter, frame, self._style, NOTHING, self._guide)
         picture = self._painter.render(frame)
-        lamps.draw_of(frame, picture)
+        lamp_drawing.draw_of(frame, picture)
         return picture
 
     def _state(self, frame: Frame, route: Route) -> np.ndarray:

@@ -7,8 +7,8 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from bridge.carla_client.carla_bridge import CarlaBridge
 from bridge.carla_client.connection import connect
+from bridge.carla_client.ego_bridge import CarlaBridge
 from bridge.carla_client.route_planner import RoutePoint, way_ahead
 from bridge.carla_client.weather import preset_values
 from bridge.messages import Control, Ego, Frame
@@ -189,7 +189,7 @@ class ScenarioTown:
             with_parent=True,
             json_lines=True,
         )
-        town = self._processes.start("town server", "bridge.town.carla_server.server", options.to_json())
+        town = self._processes.start("town server", "bridge.town.carla_server", options.to_json())
         self._server = str(town.wait_ready(_READY, lambda: False)["server"])
         return self._server
 

@@ -26,7 +26,7 @@ class Features(nn.Module):
 
     def __init__(self, variant: int = 1) -> None:
         super().__init__()
-        self.taps = self.TAPS[variant]
+        self.taps: tuple[int, ...] = self.TAPS[variant]
         from importlib import import_module
 
         from efficientnet_lite_pytorch import EfficientNet
@@ -41,8 +41,11 @@ class Features(nn.Module):
         return super().train(False)  # the batch statistics are part of the frozen weights
 
     def forward(self, image: Tensor) -> list[Tensor]:
-        x = (image * 0.5 + 0.5 - _MEAN) / _STD
-        x = self.act(self.norm(self.stem(x)))
+        return self.tapped((image * 0.5 + 0.5 - _MEAN) / _STD)
+
+    def tapped(self, scaled: Tensor) -> list[Tensor]:
+        """Outputs of the blocks ``taps`` for a picture in the network's own scale."""
+        x = self.act(self.norm(self.stem(scaled)))
         out = []
         for index, block in enumerate(self.blocks):
             x = block(x)

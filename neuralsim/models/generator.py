@@ -9,7 +9,7 @@ that no pattern can hang on the network's own stride grid.
 A painter that sees the past (``past_frames``) is vid2vid's: every block is also modulated by the warped past, as in
 few-shot and world-consistent vid2vid (Wang et al., NeurIPS 2019; Mallya et al., ECCV 2020), but only its background;
 what moves by itself has a decoder of its own that sees the map alone (vid2vid, section 3.1).
-``neuralsim/models/video.py`` warps and composes.
+``neuralsim/models/video_generator.py`` warps and composes.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from neuralsim.models.classes import CHANNELS, is_mover
-from neuralsim.models.flow import FlowHead
+from neuralsim.models.flow_head import FlowHead
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,6 @@
 """Surface planes for the painter, from what the engine knows of each pixel: instance edges, sketch and tint.
 
-In training, sketch and tint are taken from real pictures (``neuralsim/training/data.py``). Here they are functions of
+In training, sketch and tint are taken from real pictures (``training/conditioning.py``). Here they are functions of
 the surface point: the same wall has the same windows and colour from everywhere and on every return, at no cost
 in memory. Where the engine also says what things look like, its ``guide`` (``neuralsim/guide``) is followed instead.
 Everything is plain tensor arithmetic, exported inside the model's one graph; coordinates stay fp32.
@@ -15,7 +15,7 @@ from torch.nn import functional as F
 
 from bridge.facades import drawn
 from neuralsim.models.classes import CARLA_TO_CHANNEL, CHANNELS, MOVERS, Channel, is_mover
-from neuralsim.models.facades import Fronts
+from neuralsim.models.facade_sketch import Fronts
 
 _EYE = 1.45  # m, height of the camera over the ground on which the nearest movers stand
 _TEXELS = 128  # period of the noise, in cells

@@ -4,7 +4,7 @@ vid2vid (Wang et al., NeurIPS 2018) composes x_t = (1 - m_t) * w(x_{t-1}) + m_t 
 is new. The engine gives the warp exactly; the mask follows from it (what was outside the frame or belonged to another
 class is new). Two bounds make drift impossible, both of temporal anti-aliasing: at least ``blend_factor`` of every
 pixel is painted anew (Karis, SIGGRAPH 2014), and the past is clipped to what is painted here, mean and ``clip_gamma``
-deviations of a 5x5 neighbourhood (variance clipping; Salvi, GDC 2016). ``neuralsim/models/video.py`` shares both.
+deviations of a 5x5 neighbourhood (variance clipping; Salvi, GDC 2016). ``video_generator.py`` shares both.
 """
 
 from __future__ import annotations
@@ -23,12 +23,7 @@ class TemporalGenerator(nn.Module):
     INPUTS = ("tag", "instance", "motion", "depth", "camera", "style", "guide", "past_rgb", "past_label")
     OUTPUTS = ("rgb", "next_rgb", "next_label", "detail")
 
-    def __init__(
-        self,
-        surface: Surface,
-        painter: Painter,
-        sharpen: float = 0.3,
-    ) -> None:
+    def __init__(self, surface: Surface, painter: Painter, sharpen: float = 0.3) -> None:
         """``sharpen``: share of what is finer than 5x5 pixels that is added to what is shown, not to the state."""
         super().__init__()
         self.surface, self.painter, self.sharpen = surface, painter, sharpen

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
+from bridge.process.option_types import Folder, Fov, Positive, Rate
 from bridge.process.options import Arg, Options
-from bridge.process.values import Folder, Fov, Positive, Rate
 from bridge.size import Size
-from neuralsim.base.options import DEFAULT_MODEL, ClassMap, Model, Runtime, Style, is_folder
+from neuralsim.base.shared_options import DEFAULT_MODEL, ClassMap, Model, Runtime, Style, is_folder
 from neuralsim.renderer.options import RemapText
 
 _Rgb = float | tuple[float, float, float]

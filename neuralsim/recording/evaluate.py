@@ -13,12 +13,12 @@ from typing import Any
 
 import numpy as np
 
+from neuralsim.recording import RecordingError
 from scenarios.engine.assertions import AssertionMonitor
 from scenarios.engine.loader import LoadedScenario, ScenarioError, parse
 from scenarios.engine.snapshot import ActorState, CollisionRecord, Invasion, Snapshot
 
-from .mcap_file import McapRecording
-from .writer import RecordingError
+from .sequential_reader import McapRecording
 
 #: Limits of comfort, |value| unless a range: those of nuPlan's metric ``ego_is_comfortable`` (Caesar et al. 2021,
 #: nuplan-devkit, which took them from drives of its safety drivers).
@@ -84,7 +84,7 @@ def evaluate(path: Path, scenario: LoadedScenario | None = None, comfortable: bo
     assertions ask for actors that it does not have.
     """
     recording = McapRecording(path)
-    ego = _Track()
+    ego = _ComfortTrack()
     watchers: list[AssertionMonitor] = []
     touches: list[CollisionRecord] = []
     invasions: list[Invasion] = []
@@ -145,7 +145,7 @@ def _markings(invasions: Sequence[Invasion]) -> str:
     return ", ".join(f"{kinds.count(kind)} x {kind}" for kind in sorted(set(kinds)))
 
 
-class _Track:
+class _ComfortTrack:
     """Time, speed and heading of the ego, frame by frame."""
 
     def __init__(self) -> None:

@@ -11,12 +11,14 @@ from mcap.records import Attachment, Channel, Header, Message, Metadata, Schema
 from mcap.writer import CompressionType, Writer
 
 from neuralsim.base.failure import reason
-from neuralsim.recording.mcap_records import Lost
-from neuralsim.recording.writer import RecordingError
+from neuralsim.recording import RecordingError
+from neuralsim.recording.untrusted_mcap import Lost
 from neuralsim.renderer.views import tag_picture
 
-from .mcap_file import CHUNK, Begun, McapRecording, Recorded
+from .mcap_writer import CHUNK
 from .mp4 import Mp4Writer
+from .recorded_frame import Recorded
+from .sequential_reader import Begun, McapRecording
 
 
 @dataclass(frozen=True)

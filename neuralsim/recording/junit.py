@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from neuralsim.base.failure import reason
-from neuralsim.recording.writer import RecordingError
+from neuralsim.recording import RecordingError
 
 from .evaluate import Check, Evaluation
 

@@ -17,7 +17,8 @@ import numpy as np
 
 from bridge.untrusted import limits
 from neuralsim.base.failure import reason
-from neuralsim.recording.writer import QueuedWriter, RecordingError
+from neuralsim.recording import RecordingError
+from neuralsim.recording.queued_writer import QueuedWriter
 
 _TIME_BASE = Fraction(1, 90_000)
 _QUEUE = 12  # frames between driving and encoding, fewer of large ones

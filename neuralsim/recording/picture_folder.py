@@ -28,10 +28,11 @@ import pyarrow.parquet as pq
 
 from bridge.untrusted import limits
 from neuralsim.base.failure import reason
-from neuralsim.recording.writer import RecordingError
+from neuralsim.recording import RecordingError
 
 from .labels import CATEGORIES, LABEL_IDS, TRAIN_IDS, coco_annotations, instance_ids
-from .mcap_file import McapRecording, Recorded
+from .recorded_frame import Recorded
+from .sequential_reader import McapRecording
 
 DEPTH_STEPS = 64.0  # per metre
 MOTION_STEPS = 64.0  # per pixel

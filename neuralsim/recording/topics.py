@@ -17,7 +17,7 @@ import numpy as np
 from bridge.messages import Frame
 from neuralsim.renderer.views import tag_picture
 
-from . import foxglove, scene
+from . import foxglove, foxglove_scene
 
 JPEG = 95  # quality of the neural and rgb pictures
 PICTURES = ("neural", "rgb")
@@ -138,10 +138,10 @@ def messages(frame: Frame, neural: np.ndarray | None, planes: Sequence[str]) -> 
     at, turn = foxglove.placed(ego)
     pose = foxglove.Pose(position=at, orientation=turn)
     yield "/ego/pose", foxglove.PoseInFrame(timestamp=stamp, frame_id="world", pose=pose).SerializeToString()
-    yield ANNOTATIONS, scene.outlines(frame, stamp)
-    yield "/scene/objects", scene.boxes(frame, stamp)
+    yield ANNOTATIONS, foxglove_scene.outlines(frame, stamp)
+    yield "/scene/objects", foxglove_scene.boxes(frame, stamp)
     if frame.chart is not None:
-        yield "/scene/lanes", scene.lanes(frame.chart, stamp)
+        yield "/scene/lanes", foxglove_scene.lanes(frame.chart, stamp)
     for topic, content in _described(frame).items():
         yield topic, content if isinstance(content, bytes) else json.dumps(content, separators=(",", ":")).encode()
 

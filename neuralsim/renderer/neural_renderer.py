@@ -13,9 +13,8 @@ from bridge.messages import PLANES, Camera, Frame
 from bridge.tags import Tag
 from neuralsim import runtimes, zoo
 from neuralsim.base.failure import reason
-from neuralsim.base.log import logger
-from neuralsim.guide.exemplars import Atlas, AtlasError, ExemplarGuide
-from neuralsim.guide.picture import PictureGuide
+from neuralsim.guide.exemplar_guide import Atlas, AtlasError, ExemplarGuide
+from neuralsim.guide.picture_guide import PictureGuide
 from neuralsim.renderer import antialiasing, upscaling, weather_style
 from neuralsim.renderer.antialiasing import soften
 from neuralsim.renderer.remap import NOTHING, Remap
@@ -198,21 +197,12 @@ class NeuralRenderer:
 
     def _successor(self, failed: runtimes.ModelSession, error: Exception) -> runtimes.ModelSession:
         """A session of another runtime, in the state of the one that ``failed``. Raises RuntimeUnavailable."""
-        problem = f"{failed.name} failed: {reason(error)[:120]}"
         if self._wanted != "auto":
-            raise RuntimeUnavailable(problem) from error
+            raise RuntimeUnavailable(f"{failed.name} failed: {reason(error)[:120]}") from error
+        from neuralsim.runtimes import fallback
+
         self._failed.add(failed.name.split()[0])
-        try:
-            session = runtimes.create("auto", self.card.file, *self._padded, self._threads, without=self._failed)
-        except RuntimeUnavailable as none:
-            raise RuntimeUnavailable(f"{problem}; {none}") from error
-        try:
-            session.restore(failed.state())
-        except Exception:  # of the lost device, too
-            session.reset()
-        session.warning = f"{problem}; running on {session.name} instead"
-        logger().warning(session.warning)
-        return session
+        return fallback.successor(failed, error, self.card.file, *self._padded, self._threads, self._failed)
 
     def _put_together(self, frame: Frame, feeds: dict[str, np.ndarray], upscaler: TemporalUpscaler) -> np.ndarray:
         """Paint a window of ``frame``, whose whole ``feeds`` are given, and put it into what is remembered."""
@@ -317,11 +307,11 @@ def _painted(card: zoo.Card, size: tuple[int, int], pixels: int | None) -> tuple
 
 def measures(model: str, size: tuple[int, int], threads: int | None, pixels: int | None = None) -> bool:
     """Whether ``NeuralRenderer`` with these arguments and ``auto`` will measure the runtimes before it paints."""
-    from neuralsim.runtimes import choice
+    from neuralsim.runtimes import autotune
 
     try:
         card = zoo.load(model)
-        return choice.to_measure(card.file, *_painted(card, size, pixels)[1:], threads)
+        return autotune.to_measure(card.file, *_painted(card, size, pixels)[1:], threads)
     except ModelError:
         return False  # loading it says what is wrong
 

@@ -11,8 +11,8 @@ from pathlib import Path
 from bridge.size import Size
 from bridge.untrusted.names import below
 from neuralsim import zoo
-from neuralsim.recording.reader import RecordingReader, frame_of
-from neuralsim.recording.writer import RecordingError
+from neuralsim.recording import RecordingError
+from neuralsim.recording.random_access_reader import RecordingReader, frame_of
 from neuralsim.session.options import TAGS, DriveOptions
 from scenarios.engine.loader import load
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 
 from neuralsim.base.progress import ProgressLine
+from neuralsim.recording import RecordingError
 from neuralsim.recording.mp4 import Mp4Writer
-from neuralsim.recording.reader import DamagedChunk, RecordingReader
-from neuralsim.recording.writer import RecordingError
+from neuralsim.recording.random_access_reader import DamagedChunk, RecordingReader
 from neuralsim.renderer.remap import Remap
 
 from .options import ReplayOptions

@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated
 
+from bridge.process.option_types import McapFile, Mp4File, Seconds, Speed
 from bridge.process.options import Arg, Options
-from bridge.process.values import McapFile, Mp4File, Seconds, Speed
-from neuralsim.base.options import Runtime, Style
+from neuralsim.base.shared_options import Runtime, Style
 from neuralsim.renderer.options import RemapText
 
 RECORDED = "recorded"  # as a model: the pictures as they were recorded

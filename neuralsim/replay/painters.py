@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from bridge.size import Size
-from neuralsim.recording.reader import RecordingReader, frame_of
+from neuralsim.recording.random_access_reader import RecordingReader, frame_of
 from neuralsim.session.options import TAGS
-from neuralsim.session.session import make_renderer
+from neuralsim.session.renderer_loading import make_renderer
 
 from .options import RECORDED
 from .repaint import Repainter
@@ -42,7 +42,7 @@ class Painters:
         self.style = style
         self._reader, self._runtime = reader, runtime
         self._ready: dict[tuple[str, str], Repainter] = {}
-        self._loaders: dict[tuple[str, str], _Loader] = {}
+        self._loaders: dict[tuple[str, str], _ModelLoader] = {}
 
     def __iter__(self) -> Iterator[Repainter]:
         return iter(self._ready.values())
@@ -59,7 +59,7 @@ class Painters:
         for model in wish.models:
             key = model, wish.view
             if key not in self._ready and key not in self._loaders:
-                self._loaders[key] = _Loader(model, self._runtime, self._size(wish.view))
+                self._loaders[key] = _ModelLoader(model, self._runtime, self._size(wish.view))
 
     def ready(self, wish: Wish) -> bool:
         """Whether everything of a wish that was begun is there. Raises RecordingError, ModelError and
@@ -93,7 +93,7 @@ class Painters:
         return Size(camera.width, camera.height)
 
 
-class _Loader:
+class _ModelLoader:
     """Loads one model in a daemon thread, for leaving does not wait for a compiler; what takes no time at once."""
 
     def __init__(self, model: str, runtime: str, size: Size) -> None:

@@ -10,13 +10,14 @@ import numpy as np
 
 from bridge.link.motion import compose
 from bridge.messages import Frame
-from neuralsim.recording.reader import DamagedChunk, RecordingReader, frame_of, picture_of
-from neuralsim.recording.writer import RecordingError
+from neuralsim.recording import RecordingError
+from neuralsim.recording.random_access_reader import DamagedChunk, RecordingReader, frame_of, picture_of
 from neuralsim.renderer.remap import Remap
 from neuralsim.renderer.views import tag_picture
-from neuralsim.session import lamps
+from neuralsim.session import lamp_drawing
 from neuralsim.session.options import TAGS
-from neuralsim.session.session import apply_style, make_renderer
+from neuralsim.session.painting_loop import apply_style
+from neuralsim.session.renderer_loading import make_renderer
 
 from .options import RECORDED
 
@@ -123,7 +124,7 @@ class Repainter:
     def _render(self, frame: Frame) -> np.ndarray:
         apply_style(self._painter, frame, self.style, self.remap)
         picture = self._painter.render(frame)
-        lamps.draw_of(frame, picture, self.remap)
+        lamp_drawing.draw_of(frame, picture, self.remap)
         return picture
 
 

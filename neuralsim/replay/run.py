@@ -6,11 +6,11 @@ import tempfile
 from pathlib import Path
 
 from neuralsim.base.failure import fail
-from neuralsim.recording.reader import RecordingReader
-from neuralsim.session.loop import EXPECTED, DriveError, ended
+from neuralsim.recording.random_access_reader import RecordingReader
+from neuralsim.session.drive_loop import EXPECTED, DriveError, ended
 from neuralsim.session.options import DriveOptions
 from neuralsim.session.processes import ended_by_signals
-from neuralsim.window.drive import run as start_drive
+from neuralsim.window.run import run as start_drive
 from scenarios.engine.loader import ScenarioError
 
 from .drive_on import model_to_drive, onward
@@ -78,10 +78,6 @@ def play_or_drive_on(file: Path, number: int | None, options: DriveOptions) -> i
         return drive_on(file, number, options)
     return run(
         ReplayOptions(
-            file=file,
-            style=options.style,
-            remap=options.remap,
-            runtime=options.runtime,
-            screenshots=options.recordings,
+            file=file, style=options.style, remap=options.remap, runtime=options.runtime, screenshots=options.recordings
         )
     )

@@ -54,9 +54,9 @@ def create(
     ``threads``: CPU threads to use, None = all. ``without``: names that "auto" leaves out. Raises RuntimeUnavailable.
     """
     if runtime == "auto":
-        from neuralsim.runtimes import choice
+        from neuralsim.runtimes import fallback
 
-        return choice.fastest(graph, height, width, threads, example, without)
+        return fallback.fastest(graph, height, width, threads, example, without)
     return load(runtime, graph, height, width, threads)
 
 

@@ -7,7 +7,7 @@ import time
 from neuralsim import zoo
 from neuralsim.base.failure import fail
 from neuralsim.base.progress import reporting
-from neuralsim.runtimes import cuda_driver, engines, tensorrt_
+from neuralsim.runtimes import cuda_driver, tensorrt_, tensorrt_engines
 
 
 def run(model: str, size: tuple[int, int], precision: str, level: int, workspace: int, again: bool) -> int:
@@ -25,16 +25,16 @@ def run(model: str, size: tuple[int, int], precision: str, level: int, workspace
         card = zoo.load(model)
         reason = tensorrt_.obstacle()
         if reason:
-            raise engines.EngineError(reason)
+            raise tensorrt_engines.EngineError(reason)
         width, height = (-(-side // card.multiple_of) * card.multiple_of for side in size)
-        facts = engines.EngineFacts.here(card.file, height, width, precision)
-        if engines.is_current(facts) and not again:
+        facts = tensorrt_engines.EngineFacts.here(card.file, height, width, precision)
+        if tensorrt_engines.is_current(facts) and not again:
             print(f"{facts.path}: is there already, for {facts.gpu} and TensorRT {facts.tensorrt}")
             return 0
         begun = time.monotonic()
         with reporting() as report:
-            path = engines.build(card.file, facts, level, workspace, report)
-    except (zoo.ModelError, engines.EngineError, cuda_driver.NoGpu, OSError) as error:
+            path = tensorrt_engines.build(card.file, facts, level, workspace, report)
+    except (zoo.ModelError, tensorrt_engines.EngineError, cuda_driver.NoGpu, OSError) as error:
         return fail(error)
     print(f"{path}: built in {time.monotonic() - begun:.0f} s for {facts.gpu}, {path.stat().st_size / 1e6:.1f} MB")
     return 0

@@ -8,7 +8,7 @@ import os
 import tempfile
 from pathlib import Path
 
-#: Edition of the graphs that ``variants.py`` makes; a higher number has them and their engines made anew.
+#: Edition of the graphs that ``graph_variants.py`` makes; a higher number has them and their engines made anew.
 CONVERSION = 1
 
 

@@ -6,7 +6,7 @@ biases in floating point (Krishnamoorthi, "Quantizing deep convolutional network
 others rounding adds more to the error, and its conversions cost as much as it saves (docs/runtimes.md has the figures).
 Scales are rounded to half precision, so that the graph can be halved as well (TensorRT) and still says the same.
 
-The scales come from :mod:`ranges <neuralsim.runtimes.ranges>` measured on frames of the town.
+The scales come from :mod:`ranges <neuralsim.runtimes.activation_ranges>` measured on frames of the town.
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ from pathlib import Path
 
 import numpy as np
 import onnx
-import onnxruntime
 from onnx import TensorProto, helper
 
-from neuralsim.runtimes import cache, variants
+from neuralsim.runtimes import cache, graph_variants
+from neuralsim.runtimes.activation_ranges import Ranges, recall
 from neuralsim.runtimes.interface import NEXT, RuntimeUnavailable, state_shapes
-from neuralsim.runtimes.ranges import Ranges, recall
+from neuralsim.runtimes.onnxruntime_session import quiet_session
 
 COARSE = 4  # times narrower than the frame: from here on convolutions are quantised
 _LEVELS = 127  # on each side of zero
@@ -38,9 +38,9 @@ def calibrate(graph: Path, stretches: Iterable[Sequence[Feeds]], source: str, th
     activation's range is the one of least squared rounding error. Raises ValueError where there is none.
     """
     model = onnx.load(str(graph))
-    names = sorted({node.input[0] for node in _convolutions(variants.Editor(model))})
+    names = sorted({node.input[0] for node in _convolutions(graph_variants.Editor(model))})
     model.graph.output.extend(helper.make_tensor_value_info(name, TensorProto.FLOAT, None) for name in names)
-    session = _session(model, threads)
+    session = quiet_session(model.SerializeToString(), threads)
     outputs = [*NEXT.values(), *names]
     past = next((port.shape[1] for port in session.get_inputs() if port.name == "past_label"), 0)
     samples: dict[str, list[np.ndarray]] = {}
@@ -67,7 +67,7 @@ def calibrate(graph: Path, stretches: Iterable[Sequence[Feeds]], source: str, th
 
 def quantise(model: onnx.ModelProto, ranges: dict[str, float]) -> onnx.ModelProto:
     """A copy of ``model`` that computes in int8 each convolution whose input is among ``ranges``."""
-    graph = variants.Editor(model)
+    graph = graph_variants.Editor(model)
     zero = graph.constant(np.zeros((), np.int8))
     rounded: dict[str, str] = {}
     for node in _convolutions(graph):
@@ -96,7 +96,7 @@ def path(graph: Path) -> Path:
     return made
 
 
-def _convolutions(graph: variants.Editor) -> list[onnx.NodeProto]:
+def _convolutions(graph: graph_variants.Editor) -> list[onnx.NodeProto]:
     """Those larger than 1x1 that work on what depends on the graph's inputs."""
     alive = {port.name for port in graph.model.graph.input}
     found = []
@@ -126,15 +126,6 @@ def _best(values: np.ndarray, largest: float) -> float:
 
 def _state(height: int, width: int, frames: int) -> Iterable[tuple[str, tuple[tuple[int, ...], float]]]:
     return state_shapes(height, width, frames).items()
-
-
-def _session(model: onnx.ModelProto, threads: int | None) -> onnxruntime.InferenceSession:
-    options = onnxruntime.SessionOptions()
-    options.log_severity_level = 3
-    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    if threads:
-        options.intra_op_num_threads = threads
-    return onnxruntime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
 
 
 def quantised(graph: Path) -> Path:

@@ -9,6 +9,7 @@ import onnxruntime as ort
 
 from neuralsim.runtimes import cache, cuda_driver
 from neuralsim.runtimes.interface import NEXT, RuntimeUnavailable, state_shapes
+from neuralsim.runtimes.onnxruntime_session import quiet_session
 
 PRECISIONS = ("fp32", "fp16", "int8")
 
@@ -92,12 +93,6 @@ def load_stateless(graph: Path, threads: int | None = None, precision: str | Non
 
 
 def _open(graph: Path, threads: int | None, precision: str | None) -> tuple[ort.InferenceSession, str]:
-    options = ort.SessionOptions()
-    options.log_severity_level = 3
-    # its worker threads would spin on the cores that the simulator needs
-    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    if threads:
-        options.intra_op_num_threads = threads
     wanted = _providers(precision)
     precision = ("fp16" if len(wanted) > 1 else "fp32") if precision in (None, "tensorrt") else precision
     if precision not in PRECISIONS:
@@ -109,10 +104,10 @@ def _open(graph: Path, threads: int | None, precision: str | None) -> tuple[ort.
         graph = int8.quantised(graph)
     try:
         if precision == "fp16":
-            from neuralsim.runtimes import variants
+            from neuralsim.runtimes import graph_variants
 
-            graph = variants.path(graph, precision)
-        session = ort.InferenceSession(str(graph), options, providers=wanted)
+            graph = graph_variants.path(graph, precision)
+        session = quiet_session(str(graph), threads, wanted)
     except Exception as error:  # its exceptions share no base class but Exception
         raise RuntimeUnavailable(f"onnxruntime cannot load {graph}: {str(error).strip().splitlines()[0]}") from error
     where = session.get_providers()[0].removesuffix("ExecutionProvider").lower()

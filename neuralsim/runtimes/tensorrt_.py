@@ -1,7 +1,7 @@
 """TensorRT on an NVIDIA GPU: an engine per model, size and machine; state on the device, each step one CUDA graph.
 
 Written for TensorRT 11 (networks are strongly typed: precision is in the graph) and good for 10. The engine comes out
-of :mod:`neuralsim.runtimes.engines`. Not run by its authors: no GPU with TensorRT's builder was at hand.
+of :mod:`neuralsim.runtimes.tensorrt_engines`. Not run by its authors: no GPU with TensorRT's builder was at hand.
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ from typing import Any
 import numpy as np
 
 from neuralsim.base.extras import remedy
-from neuralsim.runtimes import cuda_driver, engines
-from neuralsim.runtimes.engines import EngineError, EngineFacts
+from neuralsim.runtimes import cuda_driver, tensorrt_engines
 from neuralsim.runtimes.interface import NEXT, RuntimeUnavailable, state_shapes
+from neuralsim.runtimes.tensorrt_engines import EngineError, EngineFacts
 
 PRECISIONS = ("fp16", "fp32", "int8")
 
@@ -43,17 +43,17 @@ class _Engine:
     def __init__(self, plan: bytes, turns: int) -> None:
         import tensorrt as trt
 
-        from neuralsim.runtimes import cuda
+        from neuralsim.runtimes import cuda_runtime
 
-        self._cuda = cuda
+        self._cuda = cuda_runtime
         self._open = False
-        self._log = engines.logger(trt)
+        self._log = tensorrt_engines.logger(trt)
         self._runtime = trt.Runtime(self._log)
         self._engine = self._runtime.deserialize_cuda_engine(plan)
         if self._engine is None:
             raise EngineError(f"TensorRT refuses the engine ({self._log.last}): run neuralsim build-engine again")
-        self._buffers = cuda.Buffers()
-        self._compute, self.up, self.down = cuda.Stream(), cuda.Stream(), cuda.Stream()
+        self._buffers = cuda_runtime.Buffers()
+        self._compute, self.up, self.down = cuda_runtime.Stream(), cuda_runtime.Stream(), cuda_runtime.Stream()
         self._graphs: list[Any] = []
         self._open = True
         self.host: dict[str, np.ndarray] = {}
@@ -65,7 +65,7 @@ class _Engine:
             self._allocate(trt)
             self._contexts = [self._context(turn) for turn in range(turns)]
             self._capture()
-        except cuda.CudaError as error:
+        except cuda_runtime.CudaError as error:
             self.close()
             raise EngineError(str(error)) from error
         except EngineError:
@@ -247,9 +247,9 @@ def _plan(graph: Path, height: int, width: int, precision: str | None) -> tuple[
     if reason:
         raise EngineError(reason)
     facts = EngineFacts.here(graph, height, width, precision)
-    if not engines.is_current(facts):
-        engines.build(graph, facts)
-    return engines.read(facts), f"tensorrt {precision}"
+    if not tensorrt_engines.is_current(facts):
+        tensorrt_engines.build(graph, facts)
+    return tensorrt_engines.read(facts), f"tensorrt {precision}"
 
 
 @contextmanager

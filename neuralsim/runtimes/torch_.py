@@ -1,7 +1,7 @@
 """PyTorch: the reference, and the GPU's path where TensorRT is not installed. Runs the same ONNX file as all others.
 
 The graph is read node by node into ``torch.fx``, once for the frame's size: shapes are then numbers, and what follows
-from constants alone is computed while reading. fp16 and bf16 are where :mod:`neuralsim.runtimes.variants` puts them. On
+from constants alone is computed while reading. fp16 and bf16 are where ``graph_variants.py`` puts them. On
 a GPU convolutions run channels-last, and a step is one CUDA graph for each of the two sets of state buffers; with
 "-compiled" behind the precision ``torch.compile`` fuses what lies between the convolutions, which takes a minute.
 """
@@ -17,7 +17,7 @@ import torch
 from onnx import TensorProto, helper, numpy_helper
 from torch import Tensor, fx
 
-from neuralsim.runtimes import variants
+from neuralsim.runtimes import graph_variants
 from neuralsim.runtimes.interface import NEXT, RuntimeUnavailable, state_shapes
 from neuralsim.runtimes.torch_operators import OPERATORS, SIZES, TYPES
 
@@ -251,8 +251,8 @@ def load(
     try:
         model = onnx.load(str(graph))
         if kind != "fp32":
-            model = variants.half(model)
-        model = variants.of_size(model, height, width)
+            model = graph_variants.half(model)
+        model = graph_variants.of_size(model, height, width)
         if threads:
             torch.set_num_threads(threads)
         return TorchSession(read(model, _HALF.get(kind, torch.float16)), model, f"torch {precision}", height, width)
@@ -267,7 +267,7 @@ def load_stateless(graph: Path, threads: int | None = None, precision: str | Non
     kind = precision.removesuffix(_COMPILED)
     model = onnx.load(str(graph))
     if kind != "fp32":
-        model = variants.half(model)
+        model = graph_variants.half(model)
     if threads:
         torch.set_num_threads(threads)
     return TorchStateless(read(model, _HALF.get(kind, torch.float16)), model, f"torch {precision}")

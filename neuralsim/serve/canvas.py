@@ -7,8 +7,8 @@ import numpy as np
 
 from bridge.messages import Frame
 from neuralsim.renderer.views import View, picture
-from neuralsim.serve import stamp
-from neuralsim.window.live import Move
+from neuralsim.serve import picture_stamp
+from neuralsim.window.live_drive import Move
 from neuralsim.window.view_choice import ViewChoice
 
 
@@ -38,17 +38,17 @@ class Canvas(ViewChoice):
         self.missing = shown is None
         shown = left if shown is None else shown
         height, width = shown.shape
-        out = np.empty((stamp.ROWS + height, width), np.uint32)
-        self._put(shown, out[stamp.ROWS :], move)
+        out = np.empty((picture_stamp.ROWS + height, width), np.uint32)
+        self._put(shown, out[picture_stamp.ROWS :], move)
         if self.view == View.SPLIT and not self.missing:
             half = np.empty_like(left)
             self._put(left, half, move)
             share = round(width * self.divider)
-            out[stamp.ROWS :, :share] = half[:, :share]
-            out[stamp.ROWS :, max(share - 1, 0) : share + 1] = 0xFFFFFFFF
+            out[picture_stamp.ROWS :, :share] = half[:, :share]
+            out[picture_stamp.ROWS :, max(share - 1, 0) : share + 1] = 0xFFFFFFFF
         if self._frame.mount == "reversing":  # as a mirror shows it: left is left
-            out[stamp.ROWS :] = out[stamp.ROWS :, ::-1]
-        return _encodable(out.view(np.uint8).reshape(stamp.ROWS + height, width, 4))
+            out[picture_stamp.ROWS :] = out[picture_stamp.ROWS :, ::-1]
+        return _encodable(out.view(np.uint8).reshape(picture_stamp.ROWS + height, width, 4))
 
     def _view(self, view: View) -> np.ndarray | None:
         """u32 (H, W) of a view; None while the frame does not carry its plane."""
@@ -68,11 +68,11 @@ class Canvas(ViewChoice):
 def _encodable(pixels: np.ndarray) -> np.ndarray:
     """Of even sides, and wide enough for a stamp."""
     height, width = pixels.shape[:2]
-    if width < stamp.LEAST_WIDTH:
-        times = -(-stamp.LEAST_WIDTH // width)
-        shown = cv2.resize(pixels[stamp.ROWS :], None, fx=times, fy=times, interpolation=cv2.INTER_LINEAR)
-        pixels = np.empty((stamp.ROWS + shown.shape[0], shown.shape[1], 4), np.uint8)
-        pixels[stamp.ROWS :] = shown
+    if width < picture_stamp.LEAST_WIDTH:
+        times = -(-picture_stamp.LEAST_WIDTH // width)
+        shown = cv2.resize(pixels[picture_stamp.ROWS :], None, fx=times, fy=times, interpolation=cv2.INTER_LINEAR)
+        pixels = np.empty((picture_stamp.ROWS + shown.shape[0], shown.shape[1], 4), np.uint8)
+        pixels[picture_stamp.ROWS :] = shown
         height, width = pixels.shape[:2]
     if height % 2 or width % 2:
         pixels = np.pad(pixels, ((0, height % 2), (0, width % 2), (0, 0)), mode="edge")

@@ -16,7 +16,7 @@ import numpy as np
 from av.video.frame import PictureType
 
 from neuralsim.base.log import logger
-from neuralsim.serve import stamp
+from neuralsim.serve import picture_stamp
 
 TIME_BASE = Fraction(1, 90_000)  # of RTP
 _KEYS = 4.0  # s between key frames that nobody asked for
@@ -31,14 +31,14 @@ _HARDWARE: dict[str, tuple[str, dict[str, str]]] = {
     "h264_v4l2m2m": ("nv12", {}),
 }
 _SOFTWARE: dict[str, tuple[str, dict[str, str]]] = {
-    "libx264": ("yuv420p", {"preset": "superfast", "tune": "zerolatency", "crf": "19", "forced-idr": "1"}),
+    "libx264": ("yuv420p", {"preset": "superfast", "tune": "zerolatency", "crf": "19", "forced-idr": "1"})
 }
 _VP8: dict[str, tuple[str, dict[str, str]]] = {
-    "libvpx": ("yuv420p", {"deadline": "realtime", "cpu-used": "8", "lag-in-frames": "0", "error-resilient": "1"}),
+    "libvpx": ("yuv420p", {"deadline": "realtime", "cpu-used": "8", "lag-in-frames": "0", "error-resilient": "1"})
 }
 
 
-class Picture(NamedTuple):
+class PagePicture(NamedTuple):
     """One to be shown: ``pixels`` u8 (stamp.ROWS + H, W, 4) RGBX, the stamp's strip on top; ``at`` in s; the numbers
     are those of its ``stamp.Stamp``."""
 
@@ -54,7 +54,7 @@ class Encoded(NamedTuple):
 
     data: av.Packet | bytes
     is_key: bool
-    picture: Picture
+    picture: PagePicture
 
 
 class EncodeError(RuntimeError):
@@ -66,7 +66,7 @@ class Encoder(Protocol):
 
     name: str  # of the codec's implementation
 
-    def encode(self, picture: Picture, key: bool) -> list[Encoded]:
+    def encode(self, picture: PagePicture, key: bool) -> list[Encoded]:
         """What is to be sent now; ``key``: readable without anything before it."""
 
     def close(self) -> None:
@@ -94,7 +94,7 @@ class VideoEncoder:
         self._pts = -1
         self._key = 0.0  # s, when there was a key frame last
 
-    def encode(self, picture: Picture, key: bool) -> list[Encoded]:
+    def encode(self, picture: PagePicture, key: bool) -> list[Encoded]:
         """One packet a picture. :class:`EncodeError` where no encoder works."""
         height, width = picture.pixels.shape[:2]
         if self._codec is None or (width, height) != self._size:
@@ -151,7 +151,7 @@ def working_encoder() -> str:
     """The H.264 encoder that is taken here, "nothing" where none works."""
     encoder = VideoEncoder("video/H264", 1.0)
     with contextlib.suppress(EncodeError, av.error.FFmpegError):
-        encoder.encode(Picture(np.zeros((stamp.ROWS + 256, 512, 4), np.uint8), 0, 0, 0, 0.0), key=True)
+        encoder.encode(PagePicture(np.zeros((picture_stamp.ROWS + 256, 512, 4), np.uint8), 0, 0, 0, 0.0), key=True)
     return encoder.name or "nothing"
 
 
@@ -160,9 +160,9 @@ class JpegEncoder:
 
     name = "jpeg"
 
-    def encode(self, picture: Picture, key: bool) -> list[Encoded]:
+    def encode(self, picture: PagePicture, key: bool) -> list[Encoded]:
         """One file a picture."""
-        shown = cv2.cvtColor(picture.pixels[stamp.ROWS :], cv2.COLOR_RGBA2BGR)
+        shown = cv2.cvtColor(picture.pixels[picture_stamp.ROWS :], cv2.COLOR_RGBA2BGR)
         done, data = cv2.imencode(".jpg", shown, [cv2.IMWRITE_JPEG_QUALITY, _JPEG_QUALITY])
         return [Encoded(data.tobytes(), True, picture)] if done else []
 
@@ -180,11 +180,11 @@ class EncodingThread(threading.Thread):
         self.error = ""
         self._sent = sent
         self._changed = threading.Condition()
-        self._picture: Picture | None = None
+        self._picture: PagePicture | None = None
         self._key = True
         self._ending = False
 
-    def submit(self, picture: Picture) -> None:
+    def submit(self, picture: PagePicture) -> None:
         """Have it encoded; one that still waits gives way."""
         with self._changed:
             self._picture = picture

@@ -6,8 +6,8 @@ import ipaddress
 from pathlib import Path
 from typing import Annotated, Literal
 
+from bridge.process.option_types import Count, McapFile, Port, number
 from bridge.process.options import Arg
-from bridge.process.values import Count, McapFile, Port, number
 from neuralsim.session.options import DriveOptions
 
 Encoder = Literal["auto", "software", "vp8"]

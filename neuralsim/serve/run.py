@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from neuralsim.base.failure import fail
 from neuralsim.serve.access import Tokens
-from neuralsim.serve.drive import BrowserDrive
 from neuralsim.serve.options import ServeOptions
-from neuralsim.session.loop import EXPECTED, ended
+from neuralsim.serve.served_drive import BrowserDrive
+from neuralsim.session.drive_loop import EXPECTED, ended
 from neuralsim.window import settings
 
 

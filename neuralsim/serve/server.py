@@ -22,12 +22,12 @@ import msgspec
 from aiohttp import WSCloseCode, WSMsgType, web
 
 from neuralsim.base.failure import reason
-from neuralsim.serve import messages
+from neuralsim.serve import page_messages
 from neuralsim.serve.access import HEADERS, Role, Tokens, is_own_host, is_own_page
-from neuralsim.serve.encoding import Encoded, EncodingThread, JpegEncoder, Picture, VideoEncoder
+from neuralsim.serve.encoding import Encoded, EncodingThread, JpegEncoder, PagePicture, VideoEncoder
 from neuralsim.serve.options import ServeOptions
-from neuralsim.serve.page import JPEG, Page
-from neuralsim.session.session import DriveError
+from neuralsim.serve.page_connection import JPEG, Page
+from neuralsim.session.painting_loop import DriveError
 from neuralsim.window.keys import HELP, KEYS
 
 MOST_PAGES = 16  # at once
@@ -60,7 +60,7 @@ class Left:
     """It has gone."""
 
 
-Event = tuple[str, messages.Message | Arrived | Left]
+Event = tuple[str, page_messages.Message | Arrived | Left]
 
 
 class PageServer:
@@ -128,7 +128,7 @@ class PageServer:
         """Say something to all that the next one replaces: it may be lost."""
         self._soon(self._tell_fast, msgspec.json.encode(message).decode())
 
-    def show(self, picture: Picture) -> None:
+    def show(self, picture: PagePicture) -> None:
         """Send a picture to all."""
         wanted = {page.stream for page in list(self._pages.values()) if page.is_free}
         for mime in wanted & self._streams.keys():
@@ -184,7 +184,7 @@ class PageServer:
         for page in self._pages.values():
             page.tell_fast(text)
 
-    def _happened(self, page: str, what: messages.Message | Arrived | Left) -> None:
+    def _happened(self, page: str, what: page_messages.Message | Arrived | Left) -> None:
         self._events.put((page, what))
         self._wake()
 
@@ -218,7 +218,7 @@ class PageServer:
             raise web.HTTPForbidden
         if self._strangers >= _STRANGERS:
             raise web.HTTPServiceUnavailable
-        connection = web.WebSocketResponse(heartbeat=_SILENT, max_msg_size=messages.MOST, compress=False)
+        connection = web.WebSocketResponse(heartbeat=_SILENT, max_msg_size=page_messages.MOST, compress=False)
         self._strangers += 1
         try:
             await connection.prepare(request)
@@ -237,10 +237,10 @@ class PageServer:
         """What the other side may do, None for one that does not say so in time."""
         try:
             first = await socket.receive(_HELLO)
-            hello = messages.decode(first.data) if first.type == WSMsgType.TEXT else None
-        except (asyncio.TimeoutError, messages.MessageError):
+            hello = page_messages.decode(first.data) if first.type == WSMsgType.TEXT else None
+        except (asyncio.TimeoutError, page_messages.MessageError):
             return None
-        return self._tokens.role(hello.token) if isinstance(hello, messages.Hello) else None
+        return self._tokens.role(hello.token) if isinstance(hello, page_messages.Hello) else None
 
     async def _converse(self, socket: web.WebSocketResponse, role: Role, address: str) -> None:
         self._numbered += 1
@@ -254,8 +254,8 @@ class PageServer:
                 if message.type != WSMsgType.TEXT:
                     break
                 try:
-                    await self._said(page, messages.decode(message.data))
-                except messages.MessageError:
+                    await self._said(page, page_messages.decode(message.data))
+                except page_messages.MessageError:
                     await page.close(WSCloseCode.POLICY_VIOLATION, "not a message of the page")
                     break
         finally:
@@ -263,26 +263,26 @@ class PageServer:
             self._happened(name, Left())
             await page.close(WSCloseCode.OK, "")
 
-    async def _said(self, page: Page, message: messages.Message) -> None:
+    async def _said(self, page: Page, message: page_messages.Message) -> None:
         """A message over the WebSocket."""
-        if isinstance(message, messages.Offer):
+        if isinstance(message, page_messages.Offer):
             mimes = ["video/VP8"] if self._options.encoder == "vp8" else ["video/H264", "video/VP8"]
             mime = await page.answer(message.sdp, mimes)
             if mime:
                 self._begin(mime)
-        elif isinstance(message, messages.Fallback):
+        elif isinstance(message, page_messages.Fallback):
             await page.fall_back(message.lost)
             self._begin(JPEG)
-        elif isinstance(message, messages.KeyFrame):
+        elif isinstance(message, page_messages.KeyFrame):
             self._request_key(page.stream)
-        elif isinstance(message, messages.Seen):
+        elif isinstance(message, page_messages.Seen):
             page.seen(message.n)
         else:
             self._hear(page, message)
 
-    def _hear(self, page: Page, message: messages.Message) -> None:
+    def _hear(self, page: Page, message: page_messages.Message) -> None:
         """Something for the drive, if this page may say it."""
-        if page.role is Role.DRIVE or isinstance(message, messages.Measured):
+        if page.role is Role.DRIVE or isinstance(message, page_messages.Measured):
             self._happened(page.name, message)
 
     # Pictures

@@ -6,7 +6,7 @@ from typing import Any
 
 from bridge.carla_client.options import BridgeOptions
 from bridge.link.transport import control_endpoint
-from bridge.sumo.network import opendrive_of
+from bridge.sumo.sumo_network import opendrive_of
 from bridge.town.carla_server.options import TownOptions
 from neuralsim import zoo
 from neuralsim.session.options import TAGS, DriveOptions

@@ -7,9 +7,10 @@ from pathlib import Path
 
 from bridge.messages import Chart
 from neuralsim import __version__
-from neuralsim.recording.mcap_file import McapWriter
+from neuralsim.recording.mcap_writer import McapWriter
 from neuralsim.recording.mp4 import Mp4Writer
-from neuralsim.session.session import DriveSession, PaintedFrame
+from neuralsim.session.drive_session import DriveSession
+from neuralsim.session.painting_loop import PaintedFrame
 
 VIDEO, DATA = "video.mp4", "recording.mcap"
 _PLANES = ("tag", "instance", "depth", "motion", "neural")
@@ -18,7 +19,7 @@ _PLANES = ("tag", "instance", "depth", "motion", "neural")
 class DriveRecording:
     """Writes into ``path``, a folder. A picture that the disk or a core has no time for is left out of a file.
 
-    Raises ``neuralsim.recording.writer.RecordingError`` where the files cannot be opened; later ``error`` is one line.
+    Raises ``neuralsim.recording.RecordingError`` where the files cannot be opened; later ``error`` is one line.
     """
 
     def __init__(self, path: Path, first: PaintedFrame, session: DriveSession, chart: Chart | None = None) -> None:

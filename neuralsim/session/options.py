@@ -8,8 +8,7 @@ from typing import Annotated
 from pydantic import Field
 
 from bridge.process import presets
-from bridge.process.options import Arg, Options
-from bridge.process.values import (
+from bridge.process.option_types import (
     Address,
     Count,
     Crowd,
@@ -25,8 +24,9 @@ from bridge.process.values import (
     SumoFile,
     Town,
 )
+from bridge.process.options import Arg, Options
 from bridge.size import Size
-from neuralsim.base.options import DEFAULT_MODEL, Model, Runtime, Style
+from neuralsim.base.shared_options import DEFAULT_MODEL, Model, Runtime, Style
 from neuralsim.guide import GUIDES, Guide
 from neuralsim.renderer.options import RemapText
 

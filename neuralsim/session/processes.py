@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from bridge.process.messages import received
+from bridge.process.json_lines import received
 from neuralsim.base import machine
 
 _WORK = 0.05  # s of processor time that are work, not idling
@@ -126,8 +126,7 @@ class Child:
         return True
 
     def said(self) -> dict[str, Any] | None:
-        """The next message on its stdout (``bridge.process.messages``) that has not been read yet, None while there is
-        none."""
+        """The next message on its stdout (``bridge.process.json_lines``), None while there is none that is new."""
         try:
             return self._messages.get_nowait()
         except queue.Empty:

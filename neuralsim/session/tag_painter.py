@@ -14,7 +14,7 @@ from neuralsim.session.options import TAGS
 
 
 @dataclass(frozen=True)
-class _Card:
+class _TagCard:
     """As much of a model's card as painting asks for."""
 
     styles: dict[str, np.ndarray] = field(default_factory=dict)  # none
@@ -28,7 +28,7 @@ class TagPainter:
     runtime = "none"
     warning = note = ""
     upscaling = 0.0
-    card = _Card()
+    card = _TagCard()
     remap: Remap = NOTHING
     guide = "surface"
     wants_picture = False

@@ -18,9 +18,9 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from neuralsim.models.warp import warp_source
-from neuralsim.offline.flow import backward
-from neuralsim.training import data
-from neuralsim.training.data import Picture
+from neuralsim.offline.optical_flow import backward
+from neuralsim.training import conditioning
+from neuralsim.training.conditioning import Picture
 
 _SPEED = 0.012  # of the picture's size per frame, by which what is nearest grows when one drives on
 _PAN = 0.006  # of the width per frame
@@ -90,7 +90,7 @@ def moved_still(picture: Picture, width: int, height: int, frames: int, rng: np.
         rng: Of the movement.
     """
     margin = width // 16 * 2
-    still = data.example(picture, width + 2 * margin, height + 2 * margin, rng)
+    still = conditioning.example(picture, width + 2 * margin, height + 2 * margin, rng)
     label = still.label
     size = label.shape[1], label.shape[0]
     into = rng.random() < 0.75
@@ -110,7 +110,7 @@ def moved_still(picture: Picture, width: int, height: int, frames: int, rng: np.
 
     # layer 0 is the whole still; before it its movers, each going with the ground at its foot and growing about it
     maps: dict[int, Callable[[np.ndarray], np.ndarray]] = {0: back}
-    parts = data.objects(label, None)
+    parts = conditioning.objects(label, None)
     for number, foot in _feet(parts).items() if into else ():
         maps[number] = _approaching(foot, back(foot) - foot, speed * rng.uniform(1.0, 1.5))
     rows, columns = np.mgrid[:height, :width].astype(np.float32)
@@ -142,11 +142,11 @@ def moved_still(picture: Picture, width: int, height: int, frames: int, rng: np.
 
 
 def real_clip(pictures: Sequence[Picture], width: int, height: int, rng: np.random.Generator) -> Clip:
-    """Consecutive frames of a video: one crop of all, motion by dense inverse search (``neuralsim/offline/flow.py``),
+    """Consecutive frames of a video: one crop of all, motion by dense inverse search (``offline/optical_flow.py``),
     and the sketch's noise carried along with it."""
     seed = int(rng.integers(2**32))
-    cut = [data.crop(picture, width, height, np.random.default_rng(seed)) for picture in pictures]
-    noise = data.stains(width, height, rng)
+    cut = [conditioning.crop(picture, width, height, np.random.default_rng(seed)) for picture in pictures]
+    noise = conditioning.stains(width, height, rng)
     planes = _Planes()
     before: Picture | None = None
     rows, columns = np.mgrid[:height, :width].astype(np.float32)
@@ -157,7 +157,7 @@ def real_clip(pictures: Sequence[Picture], width: int, height: int, rng: np.rand
             seen = valid & _seen(picture.label, before.label, motion)
             x, y = columns + motion[..., 0], rows + motion[..., 1]
             noise = cv2.remap(noise, x, y, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REFLECT)
-        known = data.make_example(picture, np.random.default_rng(seed), noise)
+        known = conditioning.make_example(picture, np.random.default_rng(seed), noise)
         planes.add(
             label=known.label,
             tint=known.tint.transpose(1, 2, 0),

@@ -46,7 +46,7 @@ class TrainConfig(BaseModel):
     data: list[Source] = []
     memory: float = Field(2.0, ge=0)  # GB for decoded pictures
     workers: int = Field(1, ge=1)  # threads that make examples
-    simulated: str = ""  # folder of .npz frame pairs made by neuralsim.training.simulated
+    simulated: str = ""  # folder of .npz frame pairs made by neuralsim.training.simulated_pairs
     width: int = Field(512, ge=64, multiple_of=32)  # px
     height: int = Field(256, ge=32, multiple_of=32)  # px
     zoom: float = Field(1.45, ge=1.45, le=4)  # of a crop at most, over what just fills it; beyond 1.45 only as far as
@@ -78,7 +78,7 @@ class TrainConfig(BaseModel):
     occlusion: float = Field(0.0, ge=0)  # the mask against what was hidden before, on rollouts
     steady: float = Field(0.0, ge=0)  # L1 between a frame of a rollout and the warped one before
     simulated_every: int = Field(0, ge=0)  # 0: real pictures only; n: every n-th step paints simulator frames
-    map_pairs: float = Field(0.0, ge=0, lt=1)  # share of `simulated` made of the pictures' labels: training/maps.py
+    map_pairs: float = Field(0.0, ge=0, lt=1)  # share of `simulated` made of the pictures' labels: map_pairs.py
     equivariance: float = Field(4.0, ge=0)  # L1 between a painted simulator frame and the warped one before
     tone: float = Field(20.0, ge=0)  # how far its luminance strays from tint and sketch, beyond what textures do
     hue: float = Field(40.0, ge=0)  # how far a simulator frame's chroma strays from its tint, beyond what textures do

@@ -19,9 +19,9 @@ import numpy as np
 from bridge.tags import Tag
 from neuralsim import classmaps
 from neuralsim.models.classes import CARLA_TO_CHANNEL
-from neuralsim.offline.images import SUFFIXES, ImageError, read, read_ids
+from neuralsim.offline.picture_files import SUFFIXES, ImageError, read, read_ids
+from neuralsim.training.conditioning import MOST_ZOOM, Picture, mark_road_lines
 from neuralsim.training.config import Source
-from neuralsim.training.data import MOST_ZOOM, Picture, mark_road_lines
 
 
 @dataclass(frozen=True)
@@ -53,8 +53,7 @@ _BONNET = 464 / 512  # Cityscapes: below it
 
 DATASETS = {
     "camvid": Dataset(
-        "CamVid",
-        (Layout("{split}/image/{name}", "{split}/label/{name}", classes="camvid", splits=("train", "test")),),
+        "CamVid", (Layout("{split}/image/{name}", "{split}/label/{name}", classes="camvid", splits=("train", "test")),)
     ),
     "cityscapes": Dataset(
         "Cityscapes",

@@ -11,7 +11,7 @@ import numpy as np
 
 from neuralsim.models.classes import CHANNELS, MOVERS, Channel
 from neuralsim.renderer.weather_style import derived
-from neuralsim.training.data import LUMA, Picture, objects, tint
+from neuralsim.training.conditioning import LUMA, Picture, objects, tint
 
 #: Style name -> pattern of the picture names it is taken from (recordings made under one light).
 STYLES = {

@@ -12,7 +12,7 @@ from neuralsim import zoo
 from neuralsim.models.generator import Painter
 from neuralsim.models.surface import rows_of_classes
 
-_HALVED = "_fp16"  # neuralsim.models.export.halve_weights
+_HALVED = "_fp16"  # neuralsim.models.onnx_export.halve_weights
 
 
 def load_weights(painter: Painter, model: str) -> None:

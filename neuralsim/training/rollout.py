@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from bridge.messages import UNKNOWN_MOTION
 from neuralsim.models.discriminator import VideoDiscriminator
 from neuralsim.models.generator import Painter
-from neuralsim.models.video import RecurrenceStep, VideoPainter, no_past
+from neuralsim.models.video_generator import RecurrenceStep, VideoPainter, no_past
 from neuralsim.training import losses
 from neuralsim.training.clips import Clip
 from neuralsim.training.tensors import blurred, chained, one_hot

@@ -11,22 +11,22 @@ from safetensors import safe_open
 
 from neuralsim.base.log import logger
 from neuralsim.base.progress import ProgressLine
-from neuralsim.models import export
+from neuralsim.models import onnx_export
 from neuralsim.models.generator import Painter, PainterConfig
 from neuralsim.models.surface import Surface
-from neuralsim.models.video import generator
-from neuralsim.offline.images import ImageError
+from neuralsim.models.video_generator import generator
+from neuralsim.offline.picture_files import ImageError
 from neuralsim.training import distributed
-from neuralsim.training.board import Board
 from neuralsim.training.checkpoint import STATE, about
 from neuralsim.training.config import TrainConfig, load_config
 from neuralsim.training.datasets import Pictures, find
-from neuralsim.training.loop import TrainingInterrupted, interruptible, train
-from neuralsim.training.maps import make_map_pairs
+from neuralsim.training.map_pairs import make_map_pairs
 from neuralsim.training.palette import palettes, styles
 from neuralsim.training.pretrained import load_weights
-from neuralsim.training.simulated import make_pairs
+from neuralsim.training.simulated_pairs import make_pairs
 from neuralsim.training.trainer import Trainer
+from neuralsim.training.training_board import Board
+from neuralsim.training.training_loop import TrainingInterrupted, interruptible, train
 
 TOWNS = ("oldtown", "suburb", "village", "motorway")
 _SAMPLE = 1500  # pictures that colours are taken from
@@ -127,9 +127,9 @@ def run_export(path: Path, out: Path, licence: str) -> Path:
     pictures, surface, looks = load_colours(config)
     out.mkdir(parents=True, exist_ok=True)
     model = generator(surface, painter)
-    export.to_onnx(model, out / "model.onnx")
-    export.check(model, out / "model.onnx")
-    card = export.card(
+    onnx_export.to_onnx(model, out / "model.onnx")
+    onnx_export.check(model, out / "model.onnx")
+    card = onnx_export.card(
         out.name,
         out / "model.onnx",
         looks,

@@ -29,7 +29,7 @@ from neuralsim.training.config import TrainConfig
 from neuralsim.training.distributed import Ranks
 from neuralsim.training.frechet import FrechetDistance
 from neuralsim.training.object_crops import CropWindow, cut, object_windows
-from neuralsim.training.simulated import Pair
+from neuralsim.training.simulated_pairs import Pair
 from neuralsim.training.tensors import blurred, one_hot
 
 _RIM = 32  # px: the widest stride of the frozen networks

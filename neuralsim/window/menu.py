@@ -11,7 +11,7 @@ from neuralsim.window.drawing import AMBER, BLUE, BODY, DARK, EDGE, MARGIN, SMAL
 
 
 @dataclass
-class Item:
+class MenuItem:
     """One line of a page. It has a ``value`` that ``change`` takes further, something to ``act`` on, or both."""
 
     label: str
@@ -22,11 +22,11 @@ class Item:
 
 
 @dataclass
-class Page:
+class MenuPage:
     """Items under a title; ``items`` is called anew whenever the page is opened or something was chosen."""
 
     title: str
-    items: Callable[[], Sequence[Item]]
+    items: Callable[[], Sequence[MenuItem]]
     closed: Callable[[], None] | None = None  # when it is left
 
 
@@ -35,8 +35,8 @@ class Menu:
 
     def __init__(self, changed: Callable[[bool], None] = lambda shown: None) -> None:
         self.changed = changed
-        self._pages: list[tuple[Page, int]] = []  # with the item that is chosen
-        self._items: Sequence[Item] = ()
+        self._pages: list[tuple[MenuPage, int]] = []  # with the item that is chosen
+        self._items: Sequence[MenuItem] = ()
         self._boxes: list[tuple[pygame.Rect, int]] = []  # of the items, as they were drawn
         self._first = 0  # item that is drawn first
         self._stick = 0  # direction that a stick is held in
@@ -54,11 +54,11 @@ class Menu:
         return self._pages[-1][0].title if self._pages else ""
 
     @property
-    def chosen(self) -> Item | None:
+    def chosen(self) -> MenuItem | None:
         """The item that Enter would act on."""
         return self._items[self._pages[-1][1]] if self._pages and self._items else None
 
-    def open(self, page: Page) -> None:
+    def open(self, page: MenuPage) -> None:
         """Show ``page`` over those that are open."""
         first = not self._pages
         self._pages.append((page, 0))
@@ -236,7 +236,7 @@ class Menu:
             y += text.get_height() + px(2)
 
     @staticmethod
-    def _draw_item(target: pygame.Surface, pen: Pen, item: Item, line: pygame.Rect, chosen: bool) -> None:
+    def _draw_item(target: pygame.Surface, pen: Pen, item: MenuItem, line: pygame.Rect, chosen: bool) -> None:
         px = pen.px
         if chosen:
             target.blit(pen.paint.plate(line.size, px(7), BLUE, 62, (BLUE, 150)), line)

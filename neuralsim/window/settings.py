@@ -13,12 +13,12 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from bridge.process import settings
-from bridge.process.values import number, whole
+from bridge.process.option_types import number, whole
 from bridge.size import Size
 from neuralsim.guide import Guide
 from neuralsim.runtimes import cache
 from neuralsim.session.options import DriveOptions
-from neuralsim.window.driver import Axes
+from neuralsim.window.driver_input import Axes
 
 Units = Literal["km/h", "mph"]
 Share = Annotated[float, number(0.0, 1.0, "a share from 0 to 1")]

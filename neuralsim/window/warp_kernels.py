@@ -120,6 +120,17 @@ def guess(
 
 
 @njit(inline="always")
+def _fold(at: float, most: float) -> float:
+    """A coordinate beyond the picture's edge (0 or ``most``) mirrored into it.
+
+    What comes into view is not known yet, and a repeated edge would be a band of stripes.
+    """
+    zero = np.float32(0.0)
+    inside = abs(at) if at < most else np.float32(2.0) * most - at
+    return min(max(inside, zero), most)  # type: ignore[return-value]
+
+
+@njit(inline="always")
 def _source(
     i: int,
     j: int,
@@ -136,15 +147,14 @@ def _source(
     something far comes into view from behind it, what lies beside is taken.
     """
     height, width = depth.shape
-    zero, half = np.float32(0.0), np.float32(0.5)
+    half = np.float32(0.5)
     cx, cy = np.float32(0.5 * width - 0.5), np.float32(0.5 * height - 0.5)
     right, bottom = np.float32(width - 1.001), np.float32(height - 1.001)
-    x = min(max(np.float32(j) - ahead[0], zero), right)
-    y = min(max(np.float32(i) - ahead[1], zero), bottom)
+    x, y = _fold(np.float32(j) - ahead[0], right), _fold(np.float32(i) - ahead[1], bottom)
     a, b = np.uint32(np.int32(y + half)), np.uint32(np.int32(x + half))
     metres = depth[a, b]
     dx, dy = _went(a, b, metres, transforms[slots[instance[a, b]]], lens, cx, cy)
-    x_, y_ = min(max(np.float32(j) - dx, zero), right), min(max(np.float32(i) - dy, zero), bottom)
+    x_, y_ = _fold(np.float32(j) - dx, right), _fold(np.float32(i) - dy, bottom)
     a, b = np.uint32(np.int32(y_ + half)), np.uint32(np.int32(x_ + half))
     if depth[a, b] > metres * np.float32(0.8):
         return x_, y_

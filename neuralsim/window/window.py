@@ -24,10 +24,10 @@ import pygame
 from bridge.messages import Frame
 from neuralsim.renderer.views import View, picture
 from neuralsim.runtimes import cache
-from neuralsim.window.cards import Loading, draw_loading
 from neuralsim.window.hud import Hud
-from neuralsim.window.live import HudState, Move
+from neuralsim.window.live_drive import HudState, Move
 from neuralsim.window.menu import Menu
+from neuralsim.window.overlay_cards import Loading, draw_loading
 from neuralsim.window.view_choice import ViewChoice
 
 _MINIMUM = (320, 160)

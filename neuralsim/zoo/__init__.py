@@ -33,7 +33,7 @@ class Card:
     styles: dict[str, np.ndarray]  # name -> f32 (channels, 3): mean colour of each class, -0.5..0.5
     default_style: str
     licence: str
-    exemplars: Path | None = None  # sketches of real objects (``neuralsim/guide/exemplars.py``)
+    exemplars: Path | None = None  # sketches of real objects (``neuralsim/guide/exemplar_guide.py``)
 
 
 _Colour = Annotated[list[Annotated[float, Field(ge=-1.0, le=1.0)]], Field(min_length=3, max_length=3)]

@@ -19,12 +19,12 @@ import numpy as np
 from pydantic import BaseModel
 
 from bridge.carla_client.autopilot import Halt
-from bridge.carla_client.rig import mark
+from bridge.carla_client.camera_rig import mark
 from bridge.carla_client.route_planner import RoutePoint, way_ahead
 from bridge.carla_client.surroundings import Surroundings
 from scenarios.engine.assertions import AssertionMonitor
 from scenarios.engine.executors import Script, Thing, VehicleDriver, WalkerDriver, road_user
-from scenarios.engine.lights import LightSwitch
+from scenarios.engine.lights import LightSwitch, Signals
 from scenarios.engine.loader import LoadedScenario, ScenarioError, load
 from scenarios.engine.road import LaneInvasionDetector, PlaceFinder
 from scenarios.engine.routes import RouteResolver
@@ -104,11 +104,12 @@ class Director:
         library = world.get_blueprint_library()
         start = self._places.find(scenario.ego.spawn, "ego", "spawn")
         self._places.begin_at(start)
-        guide = self._guide = RouteResolver(town, self._places, self.loaded)
+        self._signals = Signals(world, town)
+        guide = self._guide = RouteResolver(town, self._places, self._signals, self.loaded)
         self._world = world
         guide.check()
         self._lights = [
-            LightSwitch(world, self.loaded, light, self._places.find(light.at, "lights", k, "at"), k)
+            LightSwitch(world, self._signals, self.loaded, self._places, light, k)
             for k, light in enumerate(scenario.lights)
         ]
         ego = self._spawn_one(world, library, scenario.ego, EGO, scenario.ego.spawn, start, "ego")
@@ -351,7 +352,7 @@ class Director:
         route = (progress.metres, progress.length) if progress is not None else None
         self._now = Snapshot(
             time, states, self._touches, self._road_of, self._invasions, route or self._route_done, self._steps,
-            self._lane_of, self._place_of,
+            self._lane_of, self._place_of, self._signals.state,
         )  # fmt: skip
         self._route_done = self._now.route
 

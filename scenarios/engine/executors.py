@@ -16,7 +16,8 @@ from scenarios.engine.routes import RouteResolver
 from scenarios.engine.snapshot import STANDING, ActorState, Snapshot, holds
 from scenarios.engine.speed_profiles import SpeedProfile, speed_profile
 from scenarios.engine.trajectories import pose_at
-from scenarios.language.schema import ActorSpec, ControlPoint, Cross, EgoSpec, KeepAside, Step
+from scenarios.language.actions import ControlPoint, Cross, KeepAside
+from scenarios.language.schema import ActorSpec, EgoSpec, Step
 
 FULL_BRAKING = 8.5  # m/s^2 that a pedal pressed down gives on dry asphalt
 BRAKE_LAMP = 0.03  # of the brake pedal: enough for the lamps
@@ -38,11 +39,11 @@ REACHED = 0.5  # m/s from the wanted speed at which a named ``follow_lane`` coun
 _CONTROLLED = {
     "set_speed": "speed", "meet": "speed", "keep_distance": "speed", "speeds": "speed",
     "change_lane": "way", "shift": "way", "follow_path": "way", "keep_aside": "way",
-    "teleport": "place", "vanish": "place", "lamps": "lamps", "mark": "mark",
+    "teleport": "place", "vanish": "place", "lamps": "lamps", "set_light": "light", "mark": "mark",
 }  # fmt: skip
 
 
-_AT_ONCE = ("teleport", "vanish", "lamps", "mark")  # done as they begin
+_AT_ONCE = ("teleport", "vanish", "lamps", "set_light", "mark")  # done as they begin
 NOWHERE = -500.0  # m, height of who has vanished
 
 
@@ -474,6 +475,8 @@ def at_once(step: Step, actor: Any, guide: RouteResolver) -> bool:
             bit = int(getattr(carla.VehicleLightState, LAMPS[name]))
             bits = bits | bit if getattr(step.lamps, name) else bits & ~bit
         actor.set_light_state(carla.VehicleLightState(bits))
+    elif step.set_light is not None:
+        guide.signals.hold(step.set_light.signal, step.set_light.state)
     return step.chosen()[0] in _AT_ONCE
 
 

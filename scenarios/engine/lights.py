@@ -2,50 +2,107 @@
 
 from __future__ import annotations
 
-from math import cos, radians
+import re
+from math import cos, hypot, radians
 
 import carla
 
 from bridge.carla_client.surroundings import stop_lines
 from scenarios.engine.loader import LoadedScenario
-from scenarios.engine.road import along
+from scenarios.engine.road import PlaceFinder, along
 from scenarios.engine.snapshot import Snapshot, holds
 from scenarios.language.schema import LightSpec
 
 REACH = 80.0  # m from a place to the stop line of its light
+SAME = 2.0  # m from a light to where it is said to stand, as in ScenarioRunner
+_NUMBER = r" *[-+]?\d{1,9}(?:\.\d{1,9})? *"
 NEAR = 2.5  # m from the middle of the lane to the point that a server gives for a stop line
 
 _STATES = {
     "red": carla.TrafficLightState.Red,
     "yellow": carla.TrafficLightState.Yellow,
     "green": carla.TrafficLightState.Green,
+    "off": carla.TrafficLightState.Off,
 }
+_NAMES = {state: name for name, state in _STATES.items()}
+
+
+class Signals:
+    """The traffic signals of a map by their OpenDRIVE ids, or by where they stand: ``pos=x,y``, metres, CARLA's axes.
+
+    Those that the server has no actor for, as lights of pedestrians, exist by what the scenario sets them to.
+    """
+
+    def __init__(self, world: carla.World, town: carla.Map) -> None:
+        lights = world.get_actors().filter("traffic.traffic_light*")
+        self._lights: dict[str, carla.TrafficLight] = {light.get_opendrive_id(): light for light in lights}
+        self._town = town
+        self._shown: dict[str, str] = {}  # of those that have no actor
+
+    def __contains__(self, signal: str) -> bool:
+        return self._light(signal) is not None or any(mark.id == signal for mark in self._town.get_all_landmarks())
+
+    def _light(self, signal: str) -> carla.TrafficLight | None:
+        if signal in self._lights or not (at := re.fullmatch(rf"pos=({_NUMBER}),({_NUMBER})", signal)):
+            return self._lights.get(signal)
+        x, y = float(at[1]), float(at[2])
+        places = [(light, light.get_location()) for light in self._lights.values()]
+        return next((light for light, place in places if hypot(place.x - x, place.y - y) < SAME), None)
+
+    def state(self, signal: str) -> str | None:
+        """What a signal shows; None for one that has no actor and was never set."""
+        light = self._light(signal)
+        return self._shown.get(signal) if light is None else _NAMES.get(light.get_state())
+
+    def hold(self, signal: str, state: str) -> None:
+        """Make a signal show a state from now on; the others of its junction stop where they are in their cycle."""
+        light = self._light(signal)
+        if light is None:
+            self._shown[signal] = state
+            return
+        for other in light.get_group_traffic_lights():
+            other.freeze(True)
+        light.freeze(True)
+        light.set_state(_STATES[state])
 
 
 class LightSwitch:
     """Switches one light when its condition holds.
 
-    ``wanted``: the scenario's entry number ``index``; ``way``: a place on a lane before the light; ``loaded``: for
-    errors. Raises ``ScenarioError`` if there is no light.
-
-    ``world``: of the client.
+    ``wanted``: the scenario's entry number ``index``, switched at once if it has no ``when``; ``loaded``: for errors;
+    ``world``: of the client; ``signals``, ``places``: of its map. Raises ``ScenarioError`` if there is no such light.
     """
 
     def __init__(
-        self, world: carla.World, loaded: LoadedScenario, wanted: LightSpec, way: carla.Waypoint, index: int
+        self,
+        world: carla.World,
+        signals: Signals,
+        loaded: LoadedScenario,
+        places: PlaceFinder,
+        wanted: LightSpec,
+        index: int,
     ) -> None:
-        self._wanted = wanted
-        light = _light_ahead(world, way)
-        if light is None:
-            raise loaded.error(f"no traffic light within {REACH:.0f} m ahead", "lights", index, "at")
-        self._light = light
+        self._wanted, self._signals = wanted, signals
+        self._light: carla.TrafficLight | None = None
+        if wanted.at is not None:
+            self._light = _light_ahead(world, places.find(wanted.at, "lights", index, "at"))
+            if self._light is None:
+                raise loaded.error(f"no traffic light within {REACH:.0f} m ahead", "lights", index, "at")
         self._done = False
+        if wanted.when is None:
+            self._switch()
 
     def update(self, now: Snapshot) -> None:
         """Before a tick: switch if it is time."""
-        if self._done or not (self._wanted.when is None or holds(self._wanted.when, now)):
-            return
+        if not self._done and self._wanted.when is not None and holds(self._wanted.when, now):
+            self._switch()
+
+    def _switch(self) -> None:
         self._done = True
+        if self._light is None:
+            assert self._wanted.signal is not None
+            self._signals.hold(self._wanted.signal, self._wanted.state)
+            return
         state = _STATES[self._wanted.state]
         for other in self._light.get_group_traffic_lights():  # all of the junction: they would go on with their cycle
             other.freeze(True)

@@ -35,9 +35,10 @@ _WALKERS = (
     "follow_trajectory",
     "teleport",
     "vanish",
+    "set_light",
     "mark",
 )
-_THINGS = ("teleport", "vanish", "mark")
+_THINGS = ("teleport", "vanish", "set_light", "mark")
 _VEHICLES = tuple(name for name in Step.model_fields if name != "cross")
 
 

@@ -11,8 +11,8 @@ from bridge.carla_client.autopilot import STEP
 from bridge.carla_client.route_planner import LONGEST, RoutePlanner, RoutePoint
 from scenarios.engine.loader import LoadedScenario
 from scenarios.engine.snapshot import ActorState, Invasion, corners
+from scenarios.language.actions import Waymark
 from scenarios.language.conditions import Place, Spawn
-from scenarios.language.schema import Waymark
 
 BESIDE = 6.0  # m from a route within which an actor is still on it
 

@@ -13,10 +13,11 @@ from scipy.interpolate import BSpline
 
 from bridge.carla_client.autopilot import STEP
 from bridge.carla_client.route_planner import RoutePoint
+from scenarios.engine.lights import Signals
 from scenarios.engine.loader import LoadedScenario, ScenarioError
 from scenarios.engine.road import PlaceFinder, RouteProgress
 from scenarios.engine.snapshot import ActorState, Snapshot
-from scenarios.language.conditions import At, Place, Spawn, When
+from scenarios.language.conditions import At, Place, SignalShows, Spawn, When
 from scenarios.language.schema import ActorSpec, EgoSpec, Step
 
 Key = tuple[str | int, ...]
@@ -26,8 +27,9 @@ BEND = 12  # points of a curve for each of its control points
 class RouteResolver:
     """Resolves the places of a scenario's steps. Raises ``ScenarioError`` with the line of a missing place."""
 
-    def __init__(self, town: carla.Map, places: PlaceFinder, loaded: LoadedScenario) -> None:
-        self._town, self._places, self._scenario = town, places, loaded.scenario
+    def __init__(self, town: carla.Map, places: PlaceFinder, signals: Signals, loaded: LoadedScenario) -> None:
+        self.signals = signals
+        self._town, self._places, self._loaded, self._scenario = town, places, loaded, loaded.scenario
         self._keys = {id(step): key for step, key in self._steps()}
 
     def check(self) -> None:
@@ -45,12 +47,16 @@ class RouteResolver:
                 self._find(step.meet.there, *key, "meet", "there")
             if step.teleport is not None:
                 self._find(step.teleport, *key, "teleport")
+            if step.set_light is not None:
+                self._known(step.set_light.signal, *key, "set_light", "signal")
             for name, when in (("when", step.when), ("armed_by", step.armed_by)):
                 self._fill(when, *key, name)
         for k, end in enumerate(self._scenario.end):
             self._fill(end, "end", k)
         for k, light in enumerate(self._scenario.lights):
             self._fill(light.when, "lights", k, "when")
+            if light.signal is not None:
+                self._known(light.signal, "lights", k, "signal")
         for k, change in enumerate(self._scenario.changes):
             self._fill(change.when, "changes", k, "when")
 
@@ -58,6 +64,10 @@ class RouteResolver:
         """Check that a place exists, as far as it is known yet."""
         if not self._places.waits(place):
             self._places.find(place, *key)
+
+    def _known(self, signal: str, *key: str | int) -> None:
+        if signal not in self.signals:
+            raise self._loaded.error(f"this map has no signal {signal!r}", *key)
 
     def pose(self, place: Spawn, *key: str | int) -> carla.Transform:
         """Where an actor is that begins at a place, on the road there."""
@@ -137,6 +147,8 @@ class RouteResolver:
         if isinstance(model, At) and model.place is not None and model.place.of is None:
             location = self._places.find(model.place, *key, "place").transform.location
             model.x, model.y = location.x, location.y
+        elif isinstance(model, SignalShows):
+            self._known(model.signal, *key, "signal")
         elif isinstance(model, When):
             for name in model.model_fields_set:
                 value = getattr(model, name)

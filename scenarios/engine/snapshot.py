@@ -75,7 +75,7 @@ class Invasion:
 @dataclass(frozen=True)
 class Snapshot:
     """One tick. ``road_of`` looks up the road that an actor is on, ``lane_of`` its road and the lane so many
-    to the left of its own, ``place_of`` a place that is relative to an actor."""
+    to the left of its own, ``place_of`` a place that is relative to an actor, ``light_of`` what a signal shows."""
 
     time: float
     states: Mapping[str, ActorState]
@@ -86,6 +86,7 @@ class Snapshot:
     steps: Mapping[str, str] = field(default_factory=dict)  # "begun" or "done", of named steps that have begun
     lane_of: Callable[[str, int], tuple[int, int] | None] = field(default=lambda name, lanes: None, repr=False)
     place_of: Callable[[At], tuple[float, float] | None] = field(default=lambda at: None, repr=False)
+    light_of: Callable[[str], str | None] = field(default=lambda signal: None, repr=False)
 
 
 def holds(when: When, now: Snapshot, me: str = EGO, begun: float = 0.0) -> bool:
@@ -118,6 +119,8 @@ def holds(when: When, now: Snapshot, me: str = EGO, begun: float = 0.0) -> bool:
         if stander.speed >= STANDING or stander.stood < stands.least - 1e-6:
             return False
     if (other := when.step) is not None and now.steps.get(other.step) not in ("done", other.state):
+        return False
+    if (light := when.light) is not None and now.light_of(light.signal) != light.state:
         return False
     if (head := when.headway) is not None and not _between(_headway(head, now, me), head.above, head.below):
         return False

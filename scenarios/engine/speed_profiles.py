@@ -10,7 +10,8 @@ from typing import Protocol
 
 from scenarios.engine.routes import Approach, RouteResolver
 from scenarios.engine.snapshot import STANDING, ActorState, Snapshot
-from scenarios.language.schema import KeepDistance, Meet, SetSpeed, SpeedAt, Step
+from scenarios.language.actions import KeepDistance, Meet, SetSpeed, SpeedAt
+from scenarios.language.schema import Step
 
 FASTEST = 60.0  # m/s
 HARDEST = 6.0  # m/s^2, of a rendezvous

@@ -5,7 +5,7 @@ from __future__ import annotations
 from bisect import bisect_right
 from math import radians
 
-from scenarios.language.schema import FollowTrajectory
+from scenarios.language.actions import FollowTrajectory
 
 
 def pose_at(trajectory: FollowTrajectory, time: float) -> tuple[float, float, float]:

@@ -15,6 +15,8 @@ Speed = Annotated[float, Field(ge=0.0, le=60.0)]
 SignedSpeed = Annotated[float, Field(ge=-60.0, le=60.0)]
 Acceleration = Annotated[float, Field(ge=-1000.0, le=1000.0)]
 Share = Annotated[float, Field(ge=0.0, le=1.0)]
+SignalId = Annotated[str, Field(min_length=1, max_length=80)]
+SignalState = Literal["red", "yellow", "green", "off"]
 Percent = Annotated[float, Field(ge=0.0, le=100.0)]
 
 
@@ -262,6 +264,13 @@ class Standing(Model):
     least: Seconds = 0.0
 
 
+class SignalShows(Model):
+    """A traffic signal shows a state."""
+
+    signal: SignalId
+    state: SignalState
+
+
 class StepState(Model):
     """A named step of any actor has begun, or is done."""
 
@@ -302,6 +311,7 @@ class When(Model):
     offroad: Astray | None = None
     end_of_road: Astray | None = None
     step: StepState | None = None
+    light: SignalShows | None = None
     all_of: Annotated[list[When], Field(min_length=1, max_length=200)] | None = None
     """All of these too, where there are several of a kind."""
     any_of: Annotated[list[When], Field(min_length=1, max_length=20)] | None = None

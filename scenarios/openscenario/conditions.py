@@ -8,6 +8,7 @@ from typing import Any
 
 from scenarios.openscenario.elements import Element
 from scenarios.openscenario.places import Positions
+from scenarios.openscenario.traffic_signals import shown
 
 _MORE = ("greaterThan", "greaterOrEqual")
 _LESS = ("lessThan", "lessOrEqual")
@@ -57,11 +58,13 @@ class Triggers:
                     continue
                 result.delay = max(result.delay, condition.number("delay", 0.0))
                 held.append(self._condition(condition))
-                edges.append((condition.one().name, condition.text("conditionEdge", "none")))
+                kind = condition.one()
+                lasting = kind.name == "ByEntityCondition" or kind.find("TrafficSignalCondition") is not None
+                edges.append((lasting, condition.text("conditionEdge", "none")))
             if held:
                 groups.append(_all_of(held))
         # ScenarioRunner heeds no edges; those of times and of the storyboard come to hold by themselves.
-        result.rising = self._positions.mirror < 0.0 and edges == [("ByEntityCondition", "rising")]
+        result.rising = self._positions.mirror < 0.0 and edges == [(True, "rising")]
         if groups:
             result.when = groups[0] if len(groups) == 1 else {"any_of": groups}
         return result
@@ -102,6 +105,8 @@ class Triggers:
             raise asked.error("conditionEdge falling is not supported")
         if asked.name == "StoryboardElementStateCondition":
             return self._states(asked)
+        if asked.name == "TrafficSignalCondition":
+            return {"light": shown(asked)}
         if asked.name in ("ParameterCondition", "VariableCondition"):
             return self._values(asked)
         raise asked.refuse()

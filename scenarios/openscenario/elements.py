@@ -167,10 +167,10 @@ def parse(path: Path, raw: bytes) -> Element:
 
 
 def parameters(declarations: Element | None) -> dict[str, str]:
-    """Name -> value of what is declared."""
+    """Name -> value of what ParameterDeclarations or VariableDeclarations declare."""
     if declarations is None:
         return {}
-    declarations.only("ParameterDeclaration")
+    declarations.only(declarations.name.removesuffix("s"))
     found: dict[str, str] = {}
     for each in declarations:  # a value may be made of those before it
         found[each.text("name")] = each.within(found).text("value")

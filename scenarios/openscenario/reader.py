@@ -21,60 +21,19 @@ from bridge.process.presets import PLAIN, TOWNS
 from bridge.process.settings import Key
 from bridge.untrusted import files, limits
 from scenarios.language.conditions import EGO
-from scenarios.openscenario.actions import CRUISE, WALK, Actions
+from scenarios.openscenario.actions import Actions
 from scenarios.openscenario.catalogs import Catalogs
 from scenarios.openscenario.conditions import Trigger, Triggers
 from scenarios.openscenario.elements import Element, parameters, parse
+from scenarios.openscenario.entity_draft import EntityDraft
 from scenarios.openscenario.places import Positions
+from scenarios.openscenario.stand_ins import COLORS, blueprint_of, paint, property_of, weather_of
+from scenarios.openscenario.traffic_signals import set_by
 
 MOST_TIMES = 100_000  # that an event begins
 DURATION = 60.0  # s, where there is no stop trigger
 LONGEST = 300.0  # s until a stop trigger that asks for something else than a time is given up
 
-#: Vehicle and pedestrian categories -> the blueprint that stands for them.
-BLUEPRINTS = {
-    "car": "vehicle.tesla.model3",
-    "van": "vehicle.volkswagen.t2",
-    "truck": "vehicle.carlamotors.european_hgv",
-    "semitrailer": "vehicle.carlamotors.european_hgv",
-    "bus": "vehicle.mitsubishi.fusorosa",
-    "motorbike": "vehicle.yamaha.yzf",
-    "bicycle": "vehicle.diamondback.century",
-    "trailer": "vehicle.mercedes.sprinter",
-    "pedestrian": "walker.pedestrian.0001",
-    "walker": "walker.pedestrian.0001",
-    "wheelchair": "walker.pedestrian.0001",
-    "animal": "static.prop.doghouse",
-}
-#: The UN's vehicle categories (ECE/TRANS/WP.29/78, R.E.3), as names of catalogs' entries begin with them.
-CLASSES = {
-    "m1": "car", "m2": "bus", "m3": "bus", "n1": "van", "n2": "truck", "n3": "truck", "l1": "motorbike",
-    "l3": "motorbike", "o1": "trailer", "o2": "trailer",
-}  # fmt: skip
-#: What stands for an entry of a catalog that is not there and whose name says nothing, by a word in the catalog's name.
-UNKNOWN = {
-    "vehicle": "vehicle.tesla.model3",
-    "pedestrian": "walker.pedestrian.0001",
-    "misc": "static.prop.box03",
-}
-#: Miscellaneous objects -> the prop that stands for them: by a word in their name, else by their category.
-THINGS = {
-    "cone": "static.prop.constructioncone",
-    "barrel": "static.prop.barrel",
-    "bench": "static.prop.bench01",
-    "sign": "static.prop.streetsign",
-    "barrier": "static.prop.streetbarrier",
-    "chainbarrier": "static.prop.chainbarrier",
-    "pole": "static.prop.bollard",
-    "tree": "static.prop.cypresstree",
-    "streetLamp": "static.prop.gardenlamp",
-    "obstacle": "static.prop.box03",
-}
-#: Words in the name of a catalog's entry -> R,G,B.
-COLORS = {
-    "white": "240,240,240", "black": "20,20,20", "red": "180,20,20", "blue": "30,60,160", "green": "30,110,50",
-    "yellow": "220,180,30", "orange": "220,110,20", "grey": "120,120,120", "gray": "120,120,120",
-}  # fmt: skip
 _CRITERIA: dict[str, dict[str, Any]] = {
     "CollisionTest": {"no_collision": EGO},
     "KeepLaneTest": {"lane_invasions": {"most": 0}},
@@ -88,61 +47,6 @@ def translate(path: Path, raw: bytes) -> tuple[str, dict[str, Any], Mapping[Key,
     return text, data, lines
 
 
-class _Actor:
-    """An entity on its way to be the ego or an actor."""
-
-    def __init__(self, element: Element, name: str, blueprint: str, color: str | None) -> None:
-        self.element, self.name, self.blueprint, self.color = element, name, blueprint, color
-        self.spawn: dict[str, Any] | None = None
-        self.speed = 0.0
-        self.initial: dict[str, Any] = {}  # the initial speed as a ``set_speed``
-        self.events: list[dict[str, Any]] = []
-        self.commanded = False  # has a controller of its own, which may be activated
-        self.controlled = False  # by something outside of the file, instead of which our own driver is there
-        self.paths = False  # has a trajectory somewhere
-        self.acceleration: float | None = None  # m/s^2, the most that its vehicle can do
-
-    @property
-    def walks(self) -> bool:
-        return self.blueprint.startswith("walker.")
-
-    @property
-    def stands(self) -> bool:
-        """Whether it is a thing."""
-        return self.blueprint.startswith("static.")
-
-    def as_data(self, ego: bool, rails: bool) -> dict[str, Any]:
-        """As the scenario language has it; ``rails``: vehicles keep exactly to their path."""
-        if self.spawn is None:
-            raise self.element.error(f"{self.name} has no TeleportAction in Init: it is nowhere")
-        do: list[dict[str, Any]] = []
-        if self.stands:
-            pass
-        elif self.walks and self.speed and not self.paths:
-            do.append({"cross": {"speed": min(self.speed, 6.0), "distance": WALK}})
-        elif self.controlled:
-            leaves = all("shift" in step or "change_lane" in step for step in self.events)  # the speed to the driver
-            speed = self.speed or (CRUISE if ego and leaves else 0.0)
-            do += [{"follow_lane": {"speed": speed}}] if speed else []
-        elif self.walks and self.speed:
-            do.append({"set_speed": {"speed": min(self.speed, 6.0)}})
-        elif not self.walks:
-            across = self.spawn.get("across", 0.0)
-            do += [{"shift": {"across": across, "length": 0.0}}] if across else []
-            do += [{"set_speed": self.initial or {"speed": 0.0}}] if self.initial or (ego and not self.events) else []
-        spawn = self.spawn if self.walks or self.stands else {**self.spawn, "speed": self.speed}
-        result: dict[str, Any] = {"blueprint": self.blueprint, "spawn": spawn}
-        if self.color:
-            result["color"] = self.color
-        if rails and not (self.stands or self.controlled):
-            result["rails"] = True
-        if do:
-            result["do"] = do
-        if self.events:
-            result["events"] = self.events
-        return result if ego else {"name": self.name, **result}
-
-
 class _Translation:
     """One file."""
 
@@ -154,7 +58,8 @@ class _Translation:
         if header.text("revMajor") != "1":
             raise header.error(f"version {header.text('revMajor')}.{header.text('revMinor', '0')}; only 1.x is read")
         root.only(
-            "FileHeader", "ParameterDeclarations", "CatalogLocations", "RoadNetwork", "Entities", "Storyboard",
+            "FileHeader", "ParameterDeclarations", "VariableDeclarations", "CatalogLocations", "RoadNetwork",
+            "Entities", "Storyboard",
         )  # fmt: skip
         described = header.text("description", "")
         self._title = described.removeprefix("CARLA:").strip() or path.stem
@@ -163,10 +68,11 @@ class _Translation:
         self._steps: dict[str, list[str]] = {}  # element of the storyboard -> names of the steps that it is
         self._acts: dict[str, Element] = {}  # act, and what belongs to one -> that act
         self._unused: list[str] = []  # names of steps that are still to be made, in the order of the storyboard
-        self._declared = declared
+        self._declared = declared | parameters(root.find("VariableDeclarations"))
         self._sets: list[tuple[str, str, str]] = []  # parameter that is set, its new value, name of that step
         self._lines: dict[Key, int] = {}
         self._changes: list[dict[str, Any]] = []  # of the weather
+        self._lights: list[dict[str, Any]] = []  # what signals show from the beginning
         self._event_lines: dict[tuple[str, int], int] = {}  # of an actor's events
         self._catalogs = Catalogs(path, root.find("CatalogLocations"))
         self._town_name = self._town(root.get("RoadNetwork"))
@@ -211,6 +117,8 @@ class _Translation:
         }
         if self._changes:
             data["changes"] = self._changes
+        if self._lights:
+            data["lights"] = self._lights
         keys: dict[str, Key] = {actor.name: ("actors", k) for k, actor in enumerate(others)}
         keys[EGO] = ("ego",)
         for actor in self._actors.values():
@@ -249,9 +157,9 @@ class _Translation:
         text = files.read_bytes(self._path.parent / self._town_name, limits.OPENDRIVE_SIZE)
         return re.search(rb"""<road\b[^>]*\brule\s*=\s*["']LHT["']""", text) is not None
 
-    def _entities(self, entities: Element) -> dict[str, _Actor]:
+    def _entities(self, entities: Element) -> dict[str, EntityDraft]:
         entities.only("ScenarioObject")
-        found: dict[str, _Actor] = {}
+        found: dict[str, EntityDraft] = {}
         for each in entities:
             each.only("Vehicle", "Pedestrian", "MiscObject", "CatalogReference", "ObjectController")
             kind, color = each.one("ObjectController"), None
@@ -262,19 +170,19 @@ class _Translation:
                 entry = kind.text("entryName").lower()
                 color = next((COLORS[word] for word in COLORS if word in entry), None)
                 kind = self._catalogs.find(kind) or kind
-            painted = _property(kind, "color") or color
-            blueprint = _blueprint(kind)
-            found[name] = _Actor(each, _word(name), blueprint, _paint(kind, painted))
+            painted = property_of(kind, "color") or color
+            blueprint = blueprint_of(kind)
+            found[name] = EntityDraft(each, _word(name), blueprint, paint(kind, painted))
             if (performance := kind.find("Performance")) is not None:
                 most = performance.number("maxAcceleration", 0.0)
                 found[name].acceleration = most if 0.0 < most <= 1000.0 else None
-            found[name].controlled = _property(kind, "type") == "ego_vehicle"
+            found[name].controlled = property_of(kind, "type") == "ego_vehicle"
             found[name].commanded = each.find("ObjectController") is not None
         if not found:
             raise entities.error("is empty")
         return found
 
-    def _find_ego(self) -> _Actor:
+    def _find_ego(self) -> EntityDraft:
         vehicles = [actor for actor in self._actors.values() if not actor.walks and not actor.stands]
         if not vehicles:
             raise self._root.get("Entities").error("has no vehicle that could be the ego")
@@ -295,9 +203,12 @@ class _Translation:
                 continue
             if kind.name in ("ParameterAction", "VariableAction"):
                 continue  # its value is what is declared, until something in the story sets it
+            if kind.name == "InfrastructureAction":
+                self._lights.append(set_by(kind))
+                continue
             if kind.name != "EnvironmentAction":
                 raise kind.refuse()
-            weather |= _weather(self._environment(kind))
+            weather |= weather_of(self._environment(kind))
         private = actions.all("Private")
         # The ego first: places may be relative to it.
         for each in sorted(private, key=lambda one: self._entity(one) is not self._ego):
@@ -321,7 +232,7 @@ class _Translation:
             raise what.refuse()
         return {"vanish": True}
 
-    def _begin(self, actor: _Actor, kind: Element) -> None:
+    def _begin(self, actor: EntityDraft, kind: Element) -> None:
         if kind.name == "TeleportAction":
             places = {name: (each.spawn or {}, each is self._ego) for name, each in self._actors.items()}
             actor.spawn = self._positions.spawn(kind.get("Position").one(), places)
@@ -343,7 +254,7 @@ class _Translation:
                 if "x" in first and "x" in then:
                     actor.spawn["yaw"] = degrees(atan2(then["y"] - first["y"], then["x"] - first["x"]))
 
-    def _entity(self, reference: Element) -> _Actor:
+    def _entity(self, reference: Element) -> EntityDraft:
         name = reference.text("entityRef")
         if name not in self._actors:
             raise reference.error(f"there is no entity {name!r}; there are {', '.join(self._actors)}")
@@ -413,7 +324,7 @@ class _Translation:
             found.append(maneuver)
         return found
 
-    def _group_actors(self, group: Element) -> list[_Actor]:
+    def _group_actors(self, group: Element) -> list[EntityDraft]:
         who = group.get("Actors")
         who.only("EntityRef")
         return [self._entity(each) for each in who]
@@ -443,7 +354,7 @@ class _Translation:
             for event in maneuver.all("Event"):
                 self._event(event, actors, begins, repeats)
 
-    def _event(self, event: Element, actors: list[_Actor], begins: Trigger, repeats: int) -> None:
+    def _event(self, event: Element, actors: list[EntityDraft], begins: Trigger, repeats: int) -> None:
         """Add an event's actions to its actors'."""
         event.only("Action", "StartTrigger")
         if event.text("priority", "overwrite") not in ("overwrite", "override", "parallel"):
@@ -473,16 +384,18 @@ class _Translation:
     def _global(self, action: Element, step: dict[str, Any], line: int) -> None:
         """What happens to the world, as a step of the ego or of whom it is about."""
         if action.name == "EnvironmentAction":
-            self._changes.append({"when": step["when"], "weather": _weather(self._environment(action))})
+            self._changes.append({"when": step["when"], "weather": weather_of(self._environment(action))})
             self._add(self._ego, {**step, "mark": True}, line)
         elif action.name in ("ParameterAction", "VariableAction"):
             self._add(self._ego, {**step, "mark": True}, line)
+        elif action.name == "InfrastructureAction":
+            self._add(self._ego, {**step, "set_light": set_by(action)}, line)
         elif action.name == "EntityAction":
             self._add(self._entity(action), {**step, **self._appears(action)}, line)
         else:
             raise action.refuse()
 
-    def _add(self, actor: _Actor, step: dict[str, Any], line: int) -> None:
+    def _add(self, actor: EntityDraft, step: dict[str, Any], line: int) -> None:
         self._event_lines[actor.name, len(actor.events)] = line
         actor.events.append(step)
 
@@ -554,38 +467,6 @@ def _compares(known: str, rule: str, value: str) -> bool:
     }.get(rule, False)  # fmt: skip
 
 
-def _paint(kind: Element, color: str | None) -> str | None:
-    """A colour as R,G,B from 0 to 255: as it is, or #RRGGBB."""
-    if color is None or not color.startswith("#"):
-        return color
-    if not re.fullmatch(r"#[0-9A-Fa-f]{6}", color):
-        raise kind.error(f"color {color} is neither R,G,B nor #RRGGBB")
-    return ",".join(str(int(color[k : k + 2], 16)) for k in (1, 3, 5))
-
-
-def _blueprint(kind: Element) -> str:
-    if kind.name not in ("Vehicle", "Pedestrian", "MiscObject", "CatalogReference"):
-        raise kind.refuse()
-    if kind.name == "CatalogReference":
-        entry, catalog = kind.text("entryName").lower(), kind.text("catalogName").lower()
-        found = [BLUEPRINTS[word] for word in BLUEPRINTS if word in entry]
-        found += [BLUEPRINTS[CLASSES[entry[:2]]]] if entry[:2] in CLASSES and entry[2:3] == "_" else []
-        found += [UNKNOWN[word] for word in UNKNOWN if word in catalog]
-        return found[0] if found else BLUEPRINTS["car"]
-    if kind.name == "MiscObject":
-        if re.fullmatch(r"static\.prop\.[\w -]+", kind.text("name", "")):
-            return kind.text("name")
-        name, category = kind.text("name", "").lower(), kind.text("miscObjectCategory", "none")
-        return next((THINGS[word] for word in THINGS if word in name), THINGS.get(category, THINGS["obstacle"]))
-    for name in (kind.text("name", ""), kind.text("model", "")):
-        if re.fullmatch(r"(vehicle|walker)\.[\w.-]+", name):
-            return name
-    category = kind.text("vehicleCategory" if kind.name == "Vehicle" else "pedestrianCategory")
-    if category not in BLUEPRINTS:
-        raise kind.error(f"category {category} is not supported; known are {', '.join(BLUEPRINTS)}")
-    return BLUEPRINTS[category]
-
-
 def _takes_over(action: Element, commanded: bool) -> bool:
     """Whether an action of Init assigns the entity to a controller that is not in the file."""
     if action.name == "ActivateControllerAction":
@@ -593,36 +474,8 @@ def _takes_over(action: Element, commanded: bool) -> bool:
     for each in action:
         if each.name == "AssignControllerAction" and (given := each.find("Controller")) is not None:
             # ScenarioRunner's other modules do what the file says.
-            if _property(given, "module") in (None, "external_control"):
+            if property_of(given, "module") in (None, "external_control"):
                 return True
         elif each.name == "ActivateControllerAction" and _takes_over(each, commanded):
             return True
     return False
-
-
-def _property(kind: Element, name: str) -> str | None:
-    properties = kind.find("Properties")
-    for each in properties.all("Property") if properties is not None else []:
-        if each.text("name") == name:
-            return each.text("value")
-    return None
-
-
-def _weather(environment: Element) -> dict[str, Any]:
-    environment.only("TimeOfDay", "Weather", "RoadCondition", "ParameterDeclarations")
-    weather = environment.find("Weather")
-    if weather is None:
-        return {}
-    weather.only("Sun", "Fog", "Precipitation", "Wind", "DomeImage")
-    clouds = {"free": 0.0, "zeroOktas": 0.0, "cloudy": 60.0, "overcast": 90.0, "rainy": 90.0, "skyOff": 0.0}
-    cover = weather.text("cloudState", weather.text("fractionalCloudCover", "free"))
-    result: dict[str, Any] = {"cloudiness": clouds.get(cover, 40.0)}
-    if (sun := weather.find("Sun")) is not None:
-        result["sun_azimuth_angle"] = degrees(sun.number("azimuth")) % 360.0
-        result["sun_altitude_angle"] = min(max(degrees(sun.number("elevation")), -90.0), 90.0)
-    if (rain := weather.find("Precipitation")) is not None and rain.text("precipitationType") == "rain":
-        amount = min(max(rain.number("intensity", rain.number("precipitationIntensity", 0.5)), 0.0), 1.0)
-        result |= {"precipitation": 100.0 * amount, "precipitation_deposits": 100.0 * amount, "wetness": 100.0 * amount}
-    if (fog := weather.find("Fog")) is not None:
-        result["fog_density"] = min(max(100.0 * (1.0 - fog.number("visualRange") / 500.0), 0.0), 100.0)
-    return result

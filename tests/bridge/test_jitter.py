@@ -6,12 +6,14 @@ import msgpack
 import numpy as np
 import pytest
 
-from bridge import jitter, messages
+from bridge import jitter
+from bridge.link import frame_header
 from bridge.messages import Camera, Frame, ProtocolError
 from bridge.tags import Tag
 from bridge.town.assets.meshes import merge, prism, quad
 from bridge.town.core.types import Transform
-from bridge.town.render.raster import Placements, Planes, Rasteriser, Scene
+from bridge.town.render.raster import Planes, Rasteriser
+from bridge.town.render.scene import Placements, Scene
 
 W, H, FOV = 96, 64, 80.0
 
@@ -71,13 +73,13 @@ def frame(shift: jitter.Jitter) -> Frame:
 
 
 def test_the_shift_travels_in_the_header() -> None:
-    assert messages.unpack(messages.pack(frame((0.25, -0.5)))).camera.jitter == (0.25, -0.5)
+    assert frame_header.unpack(frame_header.pack(frame((0.25, -0.5)))).camera.jitter == (0.25, -0.5)
 
 
 @pytest.mark.parametrize("wrong", [[0.1], [0.1, 0.2, 0.3], [1.5, 0.0], [float("nan"), 0.0], ["a", 0.0], 0.5, None])
 def test_a_shift_that_is_none_is_refused(wrong: object) -> None:
-    parts = messages.pack(frame(jitter.NONE))
+    parts = frame_header.pack(frame(jitter.NONE))
     header = msgpack.unpackb(parts[1])
     header["camera"]["jitter"] = wrong
     with pytest.raises(ProtocolError, match="jitter"):
-        messages.unpack([parts[0], msgpack.packb(header), *parts[2:]])
+        frame_header.unpack([parts[0], msgpack.packb(header), *parts[2:]])

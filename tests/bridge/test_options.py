@@ -9,9 +9,9 @@ from typing import Annotated
 import pytest
 
 from bridge.carla_client.options import BridgeOptions
+from bridge.process.option_types import Count, Fov, Port, Rate
 from bridge.process.options import Arg, Options, parse
 from bridge.process.settings import SettingsError, load
-from bridge.process.values import Count, Fov, Port, Rate
 from bridge.size import Size
 from bridge.town.carla_server.options import TownOptions
 from scenarios.engine.loader import parse as parse_scenario

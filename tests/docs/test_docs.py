@@ -59,6 +59,12 @@ def test_every_link_leads_somewhere(page: Path) -> None:
     assert broken == []
 
 
+def test_the_map_of_the_code_names_every_module_and_no_other() -> None:
+    named = set(re.findall(r"(\w+\.py)`", prose(ROOT / "docs" / "architecture.md")))
+    modules = {file.name for room in OURS for file in (ROOT / room).rglob("*.py")} - {"__init__.py", "__main__.py"}
+    assert named == modules
+
+
 def code_lines(page: Path) -> Iterator[str]:
     """Lines of shell in fenced code, continued lines as one, and code within sentences."""
     text = page.read_text(encoding="utf-8")

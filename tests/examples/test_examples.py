@@ -12,7 +12,7 @@ import cv2
 import pytest
 
 from bridge.messages import Control
-from bridge.sumo.network import network_of
+from bridge.sumo.sumo_network import network_of
 from neuralsim import cli
 from neuralsim.models.warp import warp_source
 

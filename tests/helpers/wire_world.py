@@ -14,9 +14,9 @@ from scenariogeneration import xodr
 
 from bridge.town.assets.meshes import Mesh
 from bridge.town.core.types import Actor, Attribute, Blueprint, Transform
-from bridge.town.dynamics.vehicles import SPECS
-from bridge.town.render.poses import Poses
-from bridge.town.render.raster import Placements, Scene
+from bridge.town.dynamics.vehicle_dynamics import SPECS
+from bridge.town.render.actor_poses import Poses
+from bridge.town.render.scene import Placements, Scene
 from bridge.town.sensors.rays import Rays
 
 CAMERAS = ("rgb", "depth", "semantic_segmentation", "instance_segmentation", "optical_flow")

@@ -19,7 +19,8 @@ from typing import Any
 import msgpack
 import numpy as np
 
-from bridge.messages import Camera, Control, Frame, ProtocolError, pack, pack_control, unpack, unpack_control
+from bridge.link.frame_header import pack, pack_control, unpack, unpack_control
+from bridge.messages import Camera, Control, Frame, ProtocolError
 
 from .port import resident
 

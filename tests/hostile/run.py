@@ -62,8 +62,8 @@ def _server() -> subprocess.Popen[str]:
 
 def serve() -> None:
     """Commands, a line of JSON each, until there are no more."""
-    import neuralsim.datagen.recorder
-    import neuralsim.offline.folder
+    import neuralsim.datagen.scripted_drive
+    import neuralsim.offline.render_folder
     import neuralsim.recording.evaluate
     import neuralsim.replay.run  # noqa: F401  all of them here, so that each command need not import them again
 

@@ -38,8 +38,8 @@ ROOMS = {
 }
 #: Files that import, inside a function, what their room's extra does not have; the command that comes there says so.
 BEYOND = {
-    "neuralsim/runtimes/cuda.py": "tensorrt",
-    "neuralsim/runtimes/engines.py": "tensorrt",
+    "neuralsim/runtimes/cuda_runtime.py": "tensorrt",
+    "neuralsim/runtimes/tensorrt_engines.py": "tensorrt",
     "neuralsim/runtimes/tensorrt_.py": "tensorrt",
     "neuralsim/runtimes/torch_.py": "train",
     "neuralsim/runtimes/torch_operators.py": "train",
@@ -47,8 +47,8 @@ BEYOND = {
     "neuralsim/evaluation/stability.py": "train",
     "neuralsim/evaluation/train_segmenter.py": "train",
     "neuralsim/cli/app.py": "train",
-    "bridge/sumo/network.py": "sumo",
-    "bridge/sumo/traffic.py": "sumo",
+    "bridge/sumo/sumo_network.py": "sumo",
+    "bridge/sumo/sumo_traffic.py": "sumo",
 }
 #: Distributions of packages that may not be installed where the tests run, by import name.
 NAMES = {

@@ -23,8 +23,9 @@ from scenarios.engine.road import LaneInvasionDetector, PlaceFinder, RouteProgre
 from scenarios.engine.routes import Approach
 from scenarios.engine.snapshot import ActorState, CollisionRecord, Invasion, Snapshot, gap, holds
 from scenarios.engine.speed_profiles import DistanceKeeper, Rendezvous, SpeedProfile, SpeedRamp, TimedPath
+from scenarios.language.actions import KeepDistance, Meet, SetSpeed
 from scenarios.language.conditions import Place
-from scenarios.language.schema import Assertion, KeepDistance, Meet, SetSpeed, Step, When, json_schema
+from scenarios.language.schema import Assertion, Step, When, json_schema
 
 FOLDER = Path(__file__).parents[2] / "scenarios" / "library"
 FILES = sorted(FOLDER.glob("*.yaml"))

@@ -147,31 +147,8 @@ def house(
     builder.fronts[instance] = float(frame.origin[2]), float(frame.origin[2]) + eaves
     builder.quads(frame.at(walls), Tag.BUILDING, wall, instance)
     top = _roof(builder, frame, shape, w, d, eaves, rng, roof, wall, instance)
-    for _ in range(int(rng.integers(0, 3)) if shape != "flat" else int(rng.integers(0, 2))):
-        x = float(rng.choice([0.5, w - 0.5, rng.uniform(1.0, w - 1.0)]))
-        y = d * float(rng.uniform(0.35, 0.65))
-        size = float(rng.uniform(0.35, 0.6))
-        high = top + float(rng.uniform(0.5, 1.2))
-        box(
-            builder,
-            frame,
-            (x - size, y - 0.35, eaves),
-            (x + size, y + 0.35, high),
-            Tag.BUILDING,
-            (126, 78, 62),
-            instance,
-        )
-        pots = np.arange(2)[:, None] * size - size / 2 + x
-        for px in pots[:, 0]:
-            box(
-                builder,
-                frame,
-                (px - 0.1, y - 0.1, high),
-                (px + 0.1, y + 0.1, high + 0.4),
-                Tag.BUILDING,
-                (150, 92, 70),
-                instance,
-            )
+    count = int(rng.integers(0, 3)) if shape != "flat" else int(rng.integers(0, 2))
+    _chimneys(builder, frame, (w, d), (eaves, top), count, rng, instance)
     if not urban and rng.random() < 0.35 and w > 6.0:  # a bay window
         x, tall = w * float(rng.uniform(0.15, 0.5)), STOREY * float(rng.choice([1.0, 2.0]))
         box(builder, frame, (x, -0.7, -0.2), (x + 2.2, 0.1, min(tall, eaves - 0.3)), Tag.BUILDING, wall, instance)
@@ -182,6 +159,29 @@ def house(
             box(builder, frame, (x, -1.0, z), (x + 2.6, 0.0, z + 0.15), Tag.BUILDING, STONE, instance)
             box(builder, frame, (x, -1.0, z + 0.15), (x + 2.6, -0.93, z + 1.0), Tag.BUILDING, (92, 94, 98), instance)
     _front(builder, frame, w, storeys, eaves, rng, instance, wall, shop=urban and rng.random() < 0.6)
+
+
+def _chimneys(
+    builder: Builder,
+    frame: LotFrame,
+    plan: tuple[float, float],
+    heights: tuple[float, float],
+    count: int,
+    rng: np.random.Generator,
+    instance: int,
+) -> None:
+    """With two pots each. ``plan``: width and depth of the house; ``heights``: of its eaves and its roof's top; m."""
+    (w, d), (eaves, top) = plan, heights
+    for _ in range(count):
+        x = float(rng.choice([0.5, w - 0.5, rng.uniform(1.0, w - 1.0)]))
+        y = d * float(rng.uniform(0.35, 0.65))
+        size = float(rng.uniform(0.35, 0.6))
+        high = top + float(rng.uniform(0.5, 1.2))
+        low, far = (x - size, y - 0.35, eaves), (x + size, y + 0.35, high)
+        box(builder, frame, low, far, Tag.BUILDING, (126, 78, 62), instance)
+        for px in np.arange(2) * size - size / 2 + x:
+            low, far = (px - 0.1, y - 0.1, high), (px + 0.1, y + 0.1, high + 0.4)
+            box(builder, frame, low, far, Tag.BUILDING, (150, 92, 70), instance)
 
 
 def _roof(
@@ -279,11 +279,7 @@ def _front(
         red, green, blue = rng.integers(30, 170, 3).tolist()
         colour = (red, green, blue)
         builder.quads(
-            frame.at(_panels(np.array([0.4]), np.array([0.4]), w - 0.8, 2.1, -0.03)),
-            Tag.BUILDING,
-            wall,
-            instance,
-            NEAR,
+            frame.at(_panels(np.array([0.4]), np.array([0.4]), w - 0.8, 2.1, -0.03)), Tag.BUILDING, wall, instance, NEAR
         )
         box(builder, frame, (0.2, -0.14, 2.6), (w - 0.2, 0.0, 3.2), Tag.BUILDING, colour, instance)
         if rng.random() < 0.4:  # an awning

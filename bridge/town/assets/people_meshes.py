@@ -68,14 +68,62 @@ def _off(point: np.ndarray, x: float, y: float, z: float) -> np.ndarray:
     return point + np.array([x, y, z])
 
 
-def _parts(body: Body, pose: Posture, sides: int) -> list[Mesh]:
-    tag, s = body.tag, body.scale
-    balls = 5 if sides > 5 else 3
+@dataclass(frozen=True)
+class Limbs:
+    """Joints of one side of a body, f64 (3,) each, m; ``shank`` and ``fore``: along it and the forearm."""
+
+    hip: np.ndarray
+    knee: np.ndarray
+    ankle: np.ndarray
+    toe: np.ndarray
+    shank: np.ndarray
+    shoulder: np.ndarray
+    elbow: np.ndarray
+    wrist: np.ndarray
+    fore: np.ndarray
+
+
+@dataclass(frozen=True)
+class Joints:
+    """Where a body of 1.75 m bends, f64 (3,) each, m; ``up``: along its trunk; ``sides``: left, right."""
+
+    pelvis: np.ndarray
+    chest: np.ndarray
+    neck: np.ndarray
+    head: np.ndarray
+    up: np.ndarray
+    sides: tuple[Limbs, Limbs]
+
+
+def joints(pose: Posture) -> Joints:
+    """The joints of a body in a posture."""
     pelvis = np.array(pose.pelvis)
     up = -_swing(-pose.lean)
     up[0] = np.sin(np.radians(pose.lean))
     chest, neck = pelvis + 0.34 * up, pelvis + 0.55 * up
+    sides = []
+    for side, hip, knee, shoulder, elbow in zip((-1, 1), pose.hip, pose.knee, pose.shoulder, pose.elbow, strict=True):
+        out = np.array([0.0, side * np.sin(np.radians(pose.straddle)), 0.0])
+        joint = _off(pelvis, 0.0, side * 0.09, -0.02)
+        shank = _swing(hip - knee) + 0.5 * out
+        knee_at = joint + 0.43 * (_swing(hip) + out)
+        ankle = knee_at + 0.42 * shank
+        foot = np.array([np.cos(np.radians(hip - knee)), 0.0, np.sin(np.radians(min(hip - knee, 0.0)))])
+        top = _off(chest + 0.13 * up, 0.0, side * 0.205, 0.0)
+        away = np.array([0.0, side * np.sin(np.radians(pose.spread)), 0.0])
+        elbow_at = top + 0.29 * (_swing(shoulder) + away)
+        fore = _swing(shoulder + elbow) + 0.4 * away
+        toe = _off(ankle + 0.2 * foot, 0, 0, -0.045)
+        sides.append(Limbs(joint, knee_at, ankle, toe, shank, top, elbow_at, elbow_at + 0.25 * fore, fore))
     head = neck + 0.175 * up + np.array([0.03, 0.0, 0.0])
+    return Joints(pelvis, chest, neck, head, up, (sides[0], sides[1]))
+
+
+def _parts(body: Body, pose: Posture, sides: int) -> list[Mesh]:
+    tag, s = body.tag, body.scale
+    balls = 5 if sides > 5 else 3
+    at = joints(pose)
+    pelvis, chest, neck, head, up = at.pelvis, at.chest, at.neck, at.head, at.up
     parts = []
     # trunk: waist, hips, chest, shoulders; wider than deep
     levels = np.array([-0.09, 0.0, 0.12, 0.34, 0.44, 0.5, 0.56])
@@ -91,34 +139,16 @@ def _parts(body: Body, pose: Posture, sides: int) -> list[Mesh]:
     parts.append(
         sphere((0.105 * grow, 0.088 * grow, 0.1 * grow), _off(head, -0.015, 0, 0.035), tag, cover, sides, balls)
     )
-    for side, hip, knee, shoulder, elbow in zip((-1, 1), pose.hip, pose.knee, pose.shoulder, pose.elbow, strict=True):
-        out = np.array([0.0, side * np.sin(np.radians(pose.straddle)), 0.0])
-        joint = _off(pelvis, 0.0, side * 0.09, -0.02)
-        thigh, shank = _swing(hip) + out, _swing(hip - knee) + 0.5 * out
-        knee_at = joint + 0.43 * thigh
-        ankle = knee_at + 0.42 * shank
-        legs = body.trousers
-        parts.append(tube([joint, (joint + knee_at) / 2, knee_at], [0.104, 0.095, 0.07], tag, legs, sides))
-        parts.append(tube([knee_at, knee_at + 0.14 * shank, ankle], [0.07, 0.07, 0.052], tag, legs, sides))
-        foot = np.array([np.cos(np.radians(hip - knee)), 0.0, np.sin(np.radians(min(hip - knee, 0.0)))])
-        toe = _off(ankle + 0.2 * foot, 0, 0, -0.045)
-        parts.append(
-            tube(
-                [_off(ankle, -0.05, 0, -0.035), _off(ankle, 0.06, 0, -0.02), toe],
-                [0.05, 0.054, 0.036],
-                tag,
-                SHOES,
-                sides,
-            )
-        )
-        top = _off(chest + 0.13 * up, 0.0, side * 0.205, 0.0)
-        away = np.array([0.0, side * np.sin(np.radians(pose.spread)), 0.0])
-        upper, fore = _swing(shoulder) + away, _swing(shoulder + elbow) + 0.4 * away
-        elbow_at = top + 0.29 * upper
-        wrist = elbow_at + 0.25 * fore
-        parts.append(tube([top + 0.03 * up, top - 0.05 * up, elbow_at], [0.05, 0.07, 0.052], tag, body.coat, sides))
-        parts.append(tube([elbow_at, wrist], [0.05, 0.038], tag, body.coat, sides))
-        parts.append(sphere((0.045, 0.03, 0.06), wrist + 0.06 * fore, tag, SKIN, sides, balls - 1))
+    for limb in at.sides:
+        hip, knee, ankle, top = limb.hip, limb.knee, limb.ankle, limb.shoulder
+        legs, sole = body.trousers, [_off(ankle, -0.05, 0, -0.035), _off(ankle, 0.06, 0, -0.02), limb.toe]
+        parts.append(tube([hip, (hip + knee) / 2, knee], [0.104, 0.095, 0.07], tag, legs, sides))
+        parts.append(tube([knee, knee + 0.14 * limb.shank, ankle], [0.07, 0.07, 0.052], tag, legs, sides))
+        parts.append(tube(sole, [0.05, 0.054, 0.036], tag, SHOES, sides))
+        arm = [top + 0.03 * up, top - 0.05 * up, limb.elbow]
+        parts.append(tube(arm, [0.05, 0.07, 0.052], tag, body.coat, sides))
+        parts.append(tube([limb.elbow, limb.wrist], [0.05, 0.038], tag, body.coat, sides))
+        parts.append(sphere((0.045, 0.03, 0.06), limb.wrist + 0.06 * limb.fore, tag, SKIN, sides, balls - 1))
     if body.skirt:
         front = 0.43 * np.sin(np.radians(max(pose.hip))) * 0.7
         back = 0.43 * np.sin(np.radians(min(pose.hip))) * 0.7
@@ -136,7 +166,7 @@ def _flatten(up: np.ndarray) -> np.ndarray:
     return np.array([0.62, 1.0, 1.0]) if abs(up[0]) < 0.4 else np.array([0.75, 1.0, 0.75])
 
 
-def _gait(phase: int) -> Posture:
+def gait(phase: int) -> Posture:
     """Walking posture: hips and arms swing against each other, the swinging leg's knee bends; 0 is standing.
 
     Angles are about those of normal gait at 1.4 m/s: hip -18..28, knee 3..58 degrees (Perry, "Gait Analysis", 1992).
@@ -170,4 +200,4 @@ def walker_templates(kind: str = "man") -> list[Mesh]:
     an adult. The coat takes the placement's colour. Raises KeyError for an unknown kind.
     """
     body = KINDS[kind]
-    return [person(body, _gait(phase)) for phase in range(PHASES)]
+    return [person(body, gait(phase)) for phase in range(PHASES)]

@@ -8,13 +8,13 @@ from functools import lru_cache
 import numpy as np
 
 from bridge.town.assets import prop_meshes
-from bridge.town.assets.bodies import COLUMNS, body_row
+from bridge.town.assets.lit_bodies import COLUMNS, body_row
 from bridge.town.assets.meshes import Mesh
 from bridge.town.assets.pavement_meshes import pavement_templates
 from bridge.town.assets.people_meshes import KINDS, PHASES, walker_templates
 from bridge.town.assets.vehicle_meshes import vehicle_templates, vehicles
 from bridge.town.assets.wheels import WheelTable
-from bridge.town.kept import kept
+from bridge.town.disk_cache import kept
 
 ARM = 3.6  # m, how far a traffic light's arm reaches over a wide road
 _LIT = {"red": (255, 60, 40), "yellow": (255, 200, 50), "green": (70, 255, 140)}

@@ -148,9 +148,6 @@ _MOTORCYCLES: dict[str, tuple[float, float, float, float, bool, bool]] = {
     "vehicle.harley-davidson.low_rider": (0.32, 1.63, 0.68, 4.0, False, True),
 }
 
-#: Centre of the rear lamp's face, local metres.
-MOTORCYCLE_LAMPS = {name: ((-m[1] / 2 - 0.265, 0.0, m[2] - 0.03),) for name, m in _MOTORCYCLES.items()}
-
 
 def two_wheelers() -> dict[str, TwoWheeler]:
     """Machines by blueprint id: machine and rider with their own tags; frame, tank and the rider's coat take paint."""

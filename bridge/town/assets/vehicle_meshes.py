@@ -15,7 +15,7 @@ import numpy as np
 from bridge.tags import Tag
 from bridge.town.assets.car_shapes import CARS, LORRY_CAB, CarShape
 from bridge.town.assets.meshes import FAR, NEAR, RGB, Mesh, box, loft, merge, sphere, wheel
-from bridge.town.assets.two_wheelers import MOTORCYCLE_LAMPS, two_wheelers
+from bridge.town.assets.two_wheelers import two_wheelers
 
 GLASS: RGB = (38, 46, 54)
 BLACK: RGB = (24, 24, 26)
@@ -218,8 +218,8 @@ def _mirror_at(c: CarShape) -> float:
 
 def _mirrors(c: CarShape, sides: int, rings: int) -> list[Mesh]:
     size = 0.6 + 0.28 * c.height
-    radii = (0.07 * size, 0.105 * size, 0.075 * size)
-    at = (c.length / 2.0 - _mirror_at(c), c.width / 2.0 + 0.07 * size, c.cowl_z + 0.1 * size)
+    radii = (0.07 * size, 0.08 * size, 0.075 * size)
+    at = (c.length / 2.0 - _mirror_at(c), c.width / 2.0 + 0.045 * size, c.cowl_z + 0.1 * size)
     return [sphere(radii, (at[0], side * at[1], at[2]), c.tag, c.colour, sides, rings) for side in (-1, 1)]
 
 
@@ -285,30 +285,3 @@ def vehicles() -> dict[str, Vehicle]:
 def vehicle_templates() -> dict[str, Mesh]:
     """Whole meshes of all vehicles by CARLA blueprint id."""
     return {name: vehicle.whole() for name, vehicle in vehicles().items()}
-
-
-def vehicle_dimensions() -> dict[str, tuple[float, float, float]]:
-    """Length, width (mirrors included) and height in metres by blueprint id: the meshes' extents."""
-    return {name: _extent(mesh) for name, mesh in vehicle_templates().items()}
-
-
-def _extent(mesh: Mesh) -> tuple[float, float, float]:
-    low, high = mesh.bounds
-    size = high - low
-    return float(size[0]), float(size[1]), float(high[2])
-
-
-def vehicle_rear_lamps() -> dict[str, tuple[tuple[float, float, float], ...]]:
-    """Centres of the brake lamps' faces, local metres, by blueprint id.
-
-    (left, right) of cars, vans, lorries and buses, one of motorcycles, none of bicycles.
-    """
-    result: dict[str, tuple[tuple[float, float, float], ...]] = {}
-    for name, shape in CARS.items():
-        x, y, z = rear_lamp(shape)
-        result[name] = ((x, -y, z), (x, y, z))
-    x, y, z = TRUCK_LAMP
-    result[TRUCK_ID] = ((x, -y, z), (x, y, z))
-    for name in two_wheelers():
-        result[name] = MOTORCYCLE_LAMPS.get(name, ())
-    return result

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from bridge.town.carla_server import images
+from bridge.town.carla_server import camera_images
 from bridge.town.render.raster import Planes
 
 SCENE_COLOR, SCENE_DEPTH, NORMALS, VELOCITY, CUSTOM_DEPTH, CUSTOM_STENCIL = 0, 1, 3, 9, 11, 12
@@ -20,11 +20,11 @@ DEPTH_RANGE = 160.0  # m
 def encode(texture: int, planes: Planes, out: np.ndarray, fov: float, pose: np.ndarray) -> None:
     """Write a texture into ``out``, u8 (height * width * 4); the other arguments are those of ``images.encode``."""
     if texture == SCENE_COLOR:
-        images.encode("sensor.camera.rgb", planes, out, fov, pose)
+        camera_images.encode("sensor.camera.rgb", planes, out, fov, pose)
     elif texture == NORMALS:
-        images.encode("sensor.camera.normals", planes, out, fov, pose)
+        camera_images.encode("sensor.camera.normals", planes, out, fov, pose)
     else:
-        images.encode("", planes._replace(rgb=None), out, fov, pose)  # black
+        camera_images.encode("", planes._replace(rgb=None), out, fov, pose)  # black
         pixels = out.reshape(*planes.tag.shape, 4)
         if texture in (SCENE_DEPTH, CUSTOM_DEPTH):
             pixels[..., :3] = (np.minimum(planes.depth / DEPTH_RANGE, 1.0) * 255.0 + 0.5).astype(np.uint8)[..., None]

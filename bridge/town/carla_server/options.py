@@ -7,9 +7,9 @@ from typing import Annotated, Any
 from pydantic import BeforeValidator, Field
 
 from bridge.process import presets
-from bridge.process.messages import ProcessOptions
+from bridge.process.json_lines import ProcessOptions
+from bridge.process.option_types import Count, Crowd, Port
 from bridge.process.options import Arg
-from bridge.process.values import Count, Crowd, Port
 
 DEFAULT = "oldtown"
 

@@ -15,7 +15,7 @@ import numpy as np
 from bridge.process.lifetime import Lifetime, end
 from bridge.process.options import parse
 from bridge.town.carla_server import handlers, structs
-from bridge.town.carla_server.compiled import Stamp
+from bridge.town.carla_server.compile_stamp import CompiledStamp
 from bridge.town.carla_server.options import TownOptions
 from bridge.town.carla_server.town_server import RATE, TownServer
 from bridge.untrusted import limits
@@ -60,7 +60,7 @@ def serve(options: TownOptions) -> int:
         except MemoryError:
             raise ValueError(too_large(town)) from None
 
-    compiled = Stamp()
+    compiled = CompiledStamp()
     if not compiled.is_set:
         options.step("Compiling the simulator: once on this machine, a minute or two", console)
         _compile(World("hamlet", 0, 2, 1))
@@ -87,7 +87,11 @@ def serve(options: TownOptions) -> int:
 
 def run(options: TownOptions) -> NoReturn:
     """:func:`serve`, then end this process: not held up by a thread that is still drawing a picture."""
-    end(serve(options))
+    try:
+        code = serve(options)
+    except BrokenPipeError:  # who started it is gone before it was ready
+        code = 1
+    end(code)
 
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:

@@ -12,20 +12,18 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from bridge.tags import Tag
-from bridge.town.carla_server import events, gbuffers, images, structs
+from bridge.town.carla_server import camera_images, events, gbuffers, structs
 from bridge.town.carla_server.actor_states import ActorStates
 from bridge.town.carla_server.streams import StreamServer
 from bridge.town.core.types import Actor
 from bridge.town.render.raster import Planes
-from bridge.town.sensors.instrument import GRAVITY, Cast, Instrument, Measurement
 from bridge.town.sensors.instruments import INSTRUMENTS
 from bridge.town.sensors.rays import Hits
+from bridge.town.sensors.sensor_interface import GRAVITY, Cast, Instrument, Measurement
 from bridge.town.sensors.v2x import Airwaves
 
 if TYPE_CHECKING:
     from bridge.town.world import World
-
-LANE_INVASION = "sensor.other.lane_invasion"  # lives in the client: its stream stays silent
 
 
 @dataclass
@@ -213,8 +211,8 @@ class Sensing:
                 if len(seen):  # CARLA's client takes an array without events for a broken one
                     self.streams.publish(sensor.stream, (header, size, seen))
                 return
-            pixels = self.streams.borrow(height * width * images.pixel_bytes(sensor.kind))
-            images.encode(sensor.kind, planes, pixels, sensor.fov, pose)
+            pixels = self.streams.borrow(height * width * camera_images.pixel_bytes(sensor.kind))
+            camera_images.encode(sensor.kind, planes, pixels, sensor.fov, pose)
             self.streams.publish(sensor.stream, (header, size), pixels)
             header = structs.GBUFFER.to_bytes(8, "little") + header[8:]
             for texture, stream in list(sensor.gbuffers.items()):

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from bridge.town.assets.templates import templates
-from bridge.town.carla_server.level import EnvironmentObject, objects
-from bridge.town.dynamics import navigation
+from bridge.town.carla_server.level_objects import EnvironmentObject, objects
+from bridge.town.dynamics import navigation_mesh
 
 if TYPE_CHECKING:
     from bridge.town.world import World
@@ -37,14 +37,14 @@ class StaticScene:
     @cached_property
     def navigation_mesh(self) -> bytes:
         """The navigation mesh of CARLA's walkers, empty for a map without pavements."""
-        return navigation.build(self.world.ground, self.world.map.get_crosswalks())
+        return navigation_mesh.build(self.world.ground, self.world.map.get_crosswalks())
 
     @cached_property
     def navigation_file(self) -> str:
         """The mesh's file name, unique per town since clients cache such files; "" without pavements."""
-        if not navigation.walkable(self.world.ground):
+        if not navigation_mesh.walkable(self.world.ground):
             return ""
-        mark = hashlib.sha256(f"{navigation.EDITION} {self.world.opendrive}".encode()).hexdigest()[:12]
+        mark = hashlib.sha256(f"{navigation_mesh.EDITION} {self.world.opendrive}".encode()).hexdigest()[:12]
         return f"Carla/Maps/Nav/{self.world.name}-{mark}.bin"
 
     @cached_property

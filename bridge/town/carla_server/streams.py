@@ -41,10 +41,7 @@ class Message:
     __slots__ = ("_pool", "parts", "pixels", "size")
 
     def __init__(
-        self,
-        parts: Sequence[bytes],
-        pixels: np.ndarray | None = None,
-        pool: deque[np.ndarray] | None = None,
+        self, parts: Sequence[bytes], pixels: np.ndarray | None = None, pool: deque[np.ndarray] | None = None
     ) -> None:
         self.parts: list[Any] = [b"", *parts]
         if pixels is not None:

@@ -13,7 +13,7 @@ from typing import Any
 from bridge.tags import Tag
 from bridge.town.core.blueprint_library import vehicle_tag
 from bridge.town.core.types import Actor, Blueprint, Transform, VehicleControl
-from bridge.town.dynamics.vehicles import GRAVITY, GRIP, TYRE, VehicleSpec, VehicleState
+from bridge.town.dynamics.vehicle_dynamics import GRAVITY, GRIP, TYRE, VehicleSpec, VehicleState
 
 VERSION = "0.9.16"
 

@@ -96,7 +96,7 @@ class TownServer:
         self.snapshots = self.streams.open()
         self.settings = Settings()
         self.uploaded = ""  # OpenDRIVE text for the next load of "OpenDriveMap"
-        self.managers: dict[int, tuple[str, Connection]] = {}  # port of a Traffic Manager -> its host, its client
+        self.traffic_managers: dict[int, tuple[str, Connection]] = {}  # port -> its host, its client
         self._master: Connection | None = None  # the client that requested sync mode
         self._delta = 1.0 / RATE  # s, of a tick without a fixed step
         self._stop = threading.Event()
@@ -254,8 +254,8 @@ class TownServer:
     def _closed(self, connection: Connection) -> None:
         """Leave sync mode when the client that requested it is disconnected."""
         with self.lock:
-            for number in [number for number, (_, owner) in self.managers.items() if owner is connection]:
-                del self.managers[number]
+            for number in [number for number, (_, owner) in self.traffic_managers.items() if owner is connection]:
+                del self.traffic_managers[number]
             if connection is self._master:
                 self._master = None
                 self.settings = Settings()

@@ -9,7 +9,7 @@ import numpy as np
 
 from bridge.town.carla_server import structs
 from bridge.town.core.types import Actor, VehicleControl
-from bridge.town.dynamics.vehicles import GRAVITY, GRIP, SPECS, VehicleSpec, full_throttle
+from bridge.town.dynamics.vehicle_dynamics import GRAVITY, GRIP, SPECS, VehicleSpec, full_throttle
 
 if TYPE_CHECKING:
     from bridge.town.world import World

@@ -38,7 +38,7 @@ def matrices_of(transforms: Sequence[Transform]) -> np.ndarray:
     return pose_matrix(values[:, :3].T, cosines, sines)
 
 
-MIRRORS = 0.15  # m on each side of a vehicle's mesh that are mirrors, and give way
+MIRRORS = 0.09  # m on each side of a vehicle's mesh that are but mirrors, which give way
 
 
 @dataclass(frozen=True)
@@ -104,7 +104,7 @@ class Actor:
 
     @property
     def body(self) -> tuple[float, float, float]:
-        """Half sizes of the box that clients know, metres: as CARLA's, a vehicle's leaves out its mirrors."""
+        """Half sizes of the box that clients know, metres: without most of a vehicle's mirrors, as CARLA's."""
         length, width, height = self.extent
         mirrors = MIRRORS if self.blueprint.id.startswith("vehicle.") and width > 0.8 else 0.0
         return length, width - mirrors, height

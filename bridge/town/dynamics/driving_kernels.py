@@ -11,7 +11,7 @@ import numpy as np
 from numba import njit
 
 from bridge.town.dynamics.lanes import LEVEL, look_ahead
-from bridge.town.dynamics.vehicles import overlap
+from bridge.town.dynamics.vehicle_dynamics import overlap
 
 HORIZON = 60.0  # m of look-ahead for junctions, at least
 YIELD_TIMEOUT = 12.0  # s of yielding before smaller gaps are accepted

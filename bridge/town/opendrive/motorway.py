@@ -201,11 +201,7 @@ def _bend(drawing: _Drawing, last: Straight, here: Straight, half: float, radius
 def _carriageway(drawing: _Drawing, here: Straight) -> None:
     """Parts 1 to 3 and both ramps of one carriageway on one straight, and the four junctions between them."""
     n = here.number
-    for part, (begin, end), count in (
-        (1, ("open", "exit"), 3),
-        (2, ("exit", "entry"), 2),
-        (3, ("entry", "merge"), 3),
-    ):
+    for part, (begin, end), count in ((1, ("open", "exit"), 3), (2, ("exit", "entry"), 2), (3, ("entry", "merge"), 3)):
         right, left = _carriage(count)
         line = planview([here.at(PARTS[begin][1], 0.0), here.at(PARTS[end][0], 0.0)], 0.0)
         drawing.road(n + part, line, right, left, kind=xodr.RoadType.motorway, speed=FAST, centre=Mark.solid)

@@ -1,30 +1,25 @@
 """Software rasteriser: tag, instance, depth, backward motion and a shaded picture of a scene, in one pass.
 
-The scene is a static mesh, cut into chunks that are culled by view and by occlusion, and templates that placements put
-into the world each frame. Everything per pixel and per triangle runs compiled (``raster_kernels``), on one core.
+Everything per pixel and per triangle runs compiled (``raster_kernels``), on one core.
 """
 
 from __future__ import annotations
-
-from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 
 from bridge.geometry import focal_length
 from bridge.jitter import NONE, Jitter
 from bridge.tags import Tag
-from bridge.town.assets.bodies import COLUMNS, LENGTH, LIT, LOW_BEAM
-from bridge.town.assets.meshes import ALWAYS, FAR, NEAR, PAINT, Mesh
-from bridge.town.render import backdrop as backdrops
+from bridge.town.assets.lit_bodies import COLUMNS, LENGTH, LIT, LOW_BEAM
 from bridge.town.render import raster_kernels as kernels
-from bridge.town.render.cast_kernels import cast_shadows, mirror
-from bridge.town.render.daylight import LAMPS, SIGNALS, Atmosphere, daylight
-from bridge.town.render.finishes import finishes, textures
+from bridge.town.render import static_lighting as backdrops
+from bridge.town.render.daylight import Atmosphere, daylight
+from bridge.town.render.finishes import textures
 from bridge.town.render.raster_kernels import Planes
+from bridge.town.render.scene import Placements, Scene
 from bridge.town.render.shading_kernels import Backdrop, Light, shade
+from bridge.town.render.shadow_kernels import cast_shadows, mirror
 
-CHUNK = 24.0  # m, side of a chunk of the static mesh
 FAR_LEVEL = 8.0  # pixels per metre, below which parts are drawn in their FAR level of detail
 FAR_PLANE = 1000.0  # m, depth of the sky
 _CASTS_WITHIN, _CASTS_AHEAD = 70.0, 12.0  # m before and behind the camera, of bodies that cast shadows as they move
@@ -33,123 +28,6 @@ _LEAST_WET = 0.05
 _REFLECTS = np.zeros(256, np.float32)
 _REFLECTS[[Tag.ROAD, Tag.ROAD_LINE, Tag.SIDEWALK]] = 0.55, 0.4, 0.3
 _EMPTY = backdrops.empty()
-
-
-@dataclass
-class Placements:
-    """Placed templates (props and moving objects), as a structure of arrays of length N.
-
-    ``template`` i32 (N,), index into the scene's templates; ``previous_template`` likewise for the frame before, which
-    differs for bodies that change shape and must have the same topology; ``pose`` and ``previous_pose`` f64 (N, 4, 4),
-    world <- local; ``instance`` u16 (N,); ``colour`` u8 (N, 3), RGB of the ``PAINT`` triangles;
-    ``lights`` i32 (N,), bits of ``carla.VehicleLightState``.
-    """
-
-    template: np.ndarray
-    previous_template: np.ndarray
-    pose: np.ndarray
-    previous_pose: np.ndarray
-    instance: np.ndarray
-    colour: np.ndarray
-    lights: np.ndarray
-
-    @staticmethod
-    def empty(count: int = 0) -> Placements:
-        """``count`` placements of template 0 at the origin, to be filled in."""
-        eye = np.tile(np.eye(4), (count, 1, 1))
-        zeros = np.zeros(count, np.int32)
-        return Placements(
-            zeros, zeros.copy(), eye, eye.copy(), np.zeros(count, np.uint16), np.full((count, 3), 128, np.uint8),
-            zeros.copy(),
-        )  # fmt: skip
-
-    def __len__(self) -> int:
-        return len(self.template)
-
-
-class Scene:
-    """The drawable geometry: the static world and the templates of props and actors. ``arrays``: for kernels.
-
-    ``static`` has world coordinates; its triangles are grouped by the ``CHUNK`` cell of their centre. Triangles larger
-    than a chunk are allowed but weaken culling.
-    """
-
-    def __init__(self, static: Mesh, templates: Sequence[Mesh], bodies: np.ndarray | None = None) -> None:
-        """``bodies`` f32 (templates, K): ``bridge.town.assets.bodies``, None: nothing casts shadows as it moves."""
-        blocks = [_Block(static, group) for group in _chunks(static)]
-        self.chunks = len(blocks)
-        blocks += [_Block(mesh, np.arange(len(mesh.triangles))) for mesh in templates]
-        self.templates = len(templates)
-        vertex = triangle = 0
-        parts = []
-        for block in blocks:
-            parts.append([vertex + v for v in block.vertex_levels] + [triangle + t for t in block.triangle_levels])
-            block.triangles += vertex
-            vertex += len(block.vertices)
-            triangle += len(block.triangles)
-        none = _Block(Mesh.empty(), np.arange(0))
-        stacked = blocks or [none]
-        self.parts = np.array(parts, np.int32).reshape(-1, 8)
-        self.boxes = np.array([block.box for block in blocks], np.float64).reshape(-1, 6)
-        self.vertices = np.ascontiguousarray(np.concatenate([block.vertices for block in stacked]).T)  # (3, V)
-        self.triangles = np.concatenate([block.triangles for block in stacked])
-        self.tags = np.concatenate([block.tags for block in stacked])
-        self.instances = np.concatenate([block.instances for block in stacked])
-        self.solid = np.concatenate([block.solid for block in stacked])
-        self.colours = np.concatenate([block.colours for block in stacked])
-        self.glow = np.zeros(len(self.colours), np.uint8)  # 1 always, 2 when it is dark
-        for kind, shining in ((1, SIGNALS), (2, LAMPS)):
-            for colour in shining:
-                self.glow[(self.colours == np.array(colour, np.uint8)).all(axis=1)] = kind
-        self.finish = finishes(self.vertices.T, self.triangles, self.tags, self.colours)
-        self.bodies = np.zeros((len(templates), COLUMNS), np.float32) if bodies is None else bodies
-        self.paint = (self.colours == np.array(PAINT, np.uint8)).all(axis=1)
-        self.sizes = self.parts[self.chunks :, 7] - self.parts[self.chunks :, 4]  # triangles per template
-        self.most_vertices = int((self.parts[:, 3] - self.parts[:, 0]).max(initial=1))
-        self.arrays = kernels.SceneArrays(*(getattr(self, name) for name in kernels.SceneArrays._fields))
-
-
-class _Block:
-    """One part of the scene: its triangles sorted by level of detail, its vertices by the levels that need them."""
-
-    def __init__(self, mesh: Mesh, chosen: np.ndarray) -> None:
-        levels = np.asarray(mesh.levels)[chosen]
-        chosen = chosen[np.argsort(levels, kind="stable")]
-        levels = np.sort(levels)
-        used, corners = np.unique(mesh.triangles[chosen], return_inverse=True)
-        corners = corners.reshape(-1, 3)
-        group = np.full(len(used), ALWAYS)
-        marks = np.zeros((3, len(used)), bool)  # which levels need a vertex
-        for level in (NEAR, ALWAYS, FAR):
-            marks[level, corners[levels == level]] = True
-        for level in (NEAR, FAR):
-            group[marks[level] & (marks.sum(axis=0) == 1)] = level
-        order = np.argsort(group, kind="stable")
-        place = np.empty(len(used), np.int32)
-        place[order] = np.arange(len(used))
-        self.vertices = mesh.vertices[used[order]]
-        self.triangles = place[corners].astype(np.int32).reshape(-1, 3)
-        self.tags, self.colours = mesh.tags[chosen], mesh.colours[chosen]
-        self.instances = np.asarray(mesh.instances)[chosen]
-        self.solid = np.asarray(mesh.solid)[chosen]
-        self.vertex_levels = _level_bounds(group)
-        self.triangle_levels = _level_bounds(levels)
-        low, high = (self.vertices.min(0), self.vertices.max(0)) if len(used) else (np.zeros(3), np.zeros(3))
-        self.box = np.concatenate([(low + high) / 2.0, (high - low) / 2.0 + 1e-4]).astype(np.float64)
-
-
-def _level_bounds(levels: np.ndarray) -> list[int]:
-    return [0, int((levels < ALWAYS).sum()), int((levels <= ALWAYS).sum()), len(levels)]
-
-
-def _chunks(mesh: Mesh) -> list[np.ndarray]:
-    """Triangle indices of each non-empty cell of the ground grid."""
-    if not len(mesh.triangles):
-        return []
-    cell = np.floor(mesh.vertices[mesh.triangles, :2].mean(axis=1) / CHUNK).astype(np.int64)
-    key = (cell[:, 0] - cell[:, 0].min()) * (np.ptp(cell[:, 1]) + 1) + cell[:, 1] - cell[:, 1].min()
-    order = np.argsort(key, kind="stable")
-    return np.split(order, np.flatnonzero(np.diff(key[order])) + 1)
 
 
 class Rasteriser:
@@ -193,6 +71,12 @@ class Rasteriser:
         self._chosen = np.empty(candidates, np.int64)
         self._keys = np.empty(candidates)
 
+    def _make_room(self, triangles: int, vertices: int, candidates: int) -> None:
+        """With some to spare: what comes and goes is no reason to begin with cold memory in every other frame."""
+        room = len(self._buffer.source), self._buffer.points.shape[1], len(self._chosen)
+        if triangles >= room[0] or vertices > room[1] or candidates > room[2]:
+            self._grow(max(triangles * 5 // 4 + 1, room[0]), max(vertices, room[1]), max(candidates * 5 // 4, room[2]))
+
     def render(
         self,
         scene: Scene,
@@ -229,20 +113,8 @@ class Rasteriser:
         part_of = np.concatenate([np.arange(scene.chunks), scene.chunks + placements.template[seen]]).astype(np.int32)
         object_of = np.concatenate([np.zeros(scene.chunks, np.int64), seen + 1]).astype(np.int32)
 
-        triangles = (
-            len(scene.triangles) + int(scene.sizes[placements.template[seen]].sum()) if count else len(scene.triangles)
-        )
-        if (
-            triangles >= len(self._buffer.source)
-            or scene.most_vertices > self._buffer.points.shape[1]
-            or len(part_of) > len(self._chosen)
-        ):
-            # With room for some more: what comes and goes is no reason to begin with cold memory in every other frame.
-            self._grow(
-                max(triangles * 5 // 4 + 1, len(self._buffer.source)),
-                max(scene.most_vertices, self._buffer.points.shape[1]),
-                max(len(part_of) * 5 // 4, len(self._chosen)),
-            )
+        moving = int(scene.sizes[placements.template[seen]].sum()) if count else 0
+        self._make_room(len(scene.triangles) + moving, scene.most_vertices, len(part_of))
         colours = np.zeros((count + 1, 3), np.uint8)
         colours[1:] = placements.colour
         instances = np.zeros(count + 1, np.uint16)

@@ -6,15 +6,16 @@ more of it (Williams, SIGGRAPH 1983), so that nothing swims and little flickers.
 
 from __future__ import annotations
 
-import math
 from typing import NamedTuple
 
 import numpy as np
 from numba import njit
 
 from bridge.facades import HEIGHT, LEVELS, TEXEL, WIDTH
-from bridge.town.render.body_kernels import bodywork
-from bridge.town.render.raster_kernels import lean_options as options
+from bridge.town.render.raster_kernels import lean_options
+from bridge.town.render.vehicle_shading_kernels import bodywork
+
+options = {**lean_options, "fastmath": {"contract", "arcp", "nsz", "afn", "reassoc"}}
 
 #: Finishes of triangles.
 PLAIN, ASPHALT, MARKING, PAVING, GRASS, WALL, ROOF, BODY, WINDOW, LEAF = range(10)
@@ -24,6 +25,7 @@ _LEAVES = 0.045  # m, the same in crowns
 _SLAB = 0.6  # m, side of a paving slab
 _COURSE = 0.24  # m of height from one course of tiles to the next
 _LEAST_SUN = 0.5 / 255.0
+_GRAZING = 0.1  # cosine below which surfaces are hardly lit by the sun anyway
 _SHADOW_NEAR, _SHADOW_FAR = 40.0, 100.0  # m, between which the sun's shadows fade: single pixels of them would flicker
 
 
@@ -79,7 +81,8 @@ def _texel(flat, first, size, x, y):  # type: ignore[no-untyped-def]
 @njit(forceinline=True, **options)
 def _level(footprint, texel, last):  # type: ignore[no-untyped-def]
     """Which copy of a texture suits pixels that cover so many metres."""
-    return min(max(math.frexp(footprint / (1.5 * texel))[1], 0), last)
+    bits = np.float32(footprint / (1.5 * texel)).view(np.int32)
+    return min(max((bits >> 23) - 126, 0), last)  # its exponent
 
 
 @njit(forceinline=True, **options)
@@ -104,14 +107,17 @@ def _map(plane, x, y):  # type: ignore[no-untyped-def]
 
 
 @njit(forceinline=True, **options)
-def _sunlit(shadow, sun, x, y, z):  # type: ignore[no-untyped-def]
-    """Share of the sun that reaches a point, 0..1: of the four nearest texels (Reeves et al., SIGGRAPH 1987)."""
+def _sunlit(shadow, sun, slack, x, y, z):  # type: ignore[no-untyped-def]
+    """Share of the sun that reaches a point, 0..1: of the four nearest texels (Reeves et al., SIGGRAPH 1987).
+
+    ``slack``: m by which what is nearer to the sun has to be so.
+    """
     high, wide = shadow.shape
     u = sun[0, 0] * x + sun[0, 1] * y + sun[0, 2] * z + sun[0, 3]
     v = sun[1, 0] * x + sun[1, 1] * y + sun[1, 2] * z + sun[1, 3]
     if u < 0.0 or v < 0.0 or u >= wide - 1.0 or v >= high - 1.0:
         return 1.0
-    w = sun[2, 0] * x + sun[2, 1] * y + sun[2, 2] * z + sun[2, 3] + 0.25
+    w = sun[2, 0] * x + sun[2, 1] * y + sun[2, 2] * z + sun[2, 3] + slack
     i, j = np.uint64(u), np.uint64(v)
     fu, fv = u - i, v - j
     right, down = i + np.uint64(1), j + np.uint64(1)
@@ -121,8 +127,19 @@ def _sunlit(shadow, sun, x, y, z):  # type: ignore[no-untyped-def]
 
 
 @njit(forceinline=True, **options)
+def _slack(sun, facing):  # type: ignore[no-untyped-def]
+    """M for ``_sunlit``, of a triangle whose normal has the cosine ``facing`` to the sun.
+
+    The more grazing, the more differ points that share a texel in how near to the sun they are: each would shade the
+    other, in a pattern of teeth.
+    """
+    texel = 1.0 / np.sqrt(sun[0, 0] * sun[0, 0] + sun[0, 1] * sun[0, 1] + sun[0, 2] * sun[0, 2])
+    return 0.25 + texel * np.sqrt(1.0 - min(facing * facing, 1.0)) / max(facing, _GRAZING)
+
+
+@njit(forceinline=True, **options)
 def _front(fronts, rooms, table, strips, code, foot, eaves, along, height, footprint, dark):  # type: ignore[no-untyped-def]
-    """Sketch of a front, -1..1, and whether a light burns behind its window, as ``neuralsim.models.facades`` reads it.
+    """Sketch of a front, -1..1, and whether a light burns behind its window (``neuralsim.models.facade_sketch``).
 
     ``fronts``, ``rooms``, ``table``, ``strips``: of ``Textures``; ``code``: row of the table; ``foot``, ``eaves``:
     their heights.
@@ -222,15 +239,16 @@ def _texture(arrays, west, south, texels, wet, dark, finish, by_x, code, oz, foo
 
 
 @njit(forceinline=True, **options)
-def _received(still, shines, glows, dark, d, wx, wy, wz, oz):  # type: ignore[no-untyped-def]
+def _received(still, shines, glows, dark, slack, d, wx, wy, wz, oz):  # type: ignore[no-untyped-def]
     """Share of the sun and light of street lamps at a point of the world ``d`` m ahead.
 
-    ``still``: low, cell, lamps, sun and shadow of the ``Backdrop``; ``oz``: height of the camera.
+    ``still``: low, cell, lamps, sun and shadow of the ``Backdrop``; ``slack``: of ``_sunlit``; ``oz``: height of the
+    camera.
     """
     low, cell, lamps, sun, shadow = still
     reached, pool = 1.0, 0.0
     if shines and d < _SHADOW_FAR:
-        reached = _sunlit(shadow, sun, wx, wy, wz)
+        reached = _sunlit(shadow, sun, slack, wx, wy, wz)
         reached += (0.8 - reached) * max((d - _SHADOW_NEAR) / (_SHADOW_FAR - _SHADOW_NEAR), 0.0)
     if glows:
         pool = _map(lamps, (wx - low[0]) * 0.25 / cell, (wy - low[1]) * 0.25 / cell)
@@ -255,6 +273,7 @@ def _surface(run, above, arrays, still, finish, look, n, code, by_x, ray, light,
     shines = sun1 > _LEAST_SUN and look[n, 3] > 0.0
     glows = dark > 0.0 and still[2].shape[0] > 1
     r, g, b = np.float64(look[n, 0]), np.float64(look[n, 1]), np.float64(look[n, 2])
+    slack = _slack(still[3], look[n, 3])
     facing, sky, glow = look[n, 3] * (1.0 / 255.0), look[n, 4] * (1.0 / 255.0), np.float64(look[n, 5])
     for x in range(first, np.uint64(stop)):
         if odd and np.uint32(above[x]) == n:
@@ -272,7 +291,7 @@ def _surface(run, above, arrays, still, finish, look, n, code, by_x, ray, light,
             share, burns = _texture(
                 arrays, west, south, texels, wet, dark, finish, by_x, code, oz, size, wx, wy, wz, d
             )  # fmt: skip
-        reached, pool = _received(still, shines, glows, dark, d, wx, wy, wz, oz)
+        reached, pool = _received(still, shines, glows, dark, slack, d, wx, wy, wz, oz)
         k = x >> one
         shone, around = facing * reached * cast[k, 0], sky * cast[k, 1]
         l0, l1, l2 = sun0 * shone + sky0 * around, sun1 * shone + sky1 * around, sun2 * shone + sky2 * around
@@ -322,13 +341,14 @@ def _vehicle(run, glass, look, n, of, pose, light, still, lens, depth, cast, bea
     rz = -(i + 0.5 - lens.cy) / lens.focal
     shines = sun[1] > _LEAST_SUN
     glows = dark > 0.0 and still[2].shape[0] > 1
+    slack = _slack(still[3], look[n, 3])
     for x in range(start, stop):
         d = float(depth[x])
         ry = (x + 0.5 - lens.cx) / lens.focal
         wx = pose[0, 3] + d * (pose[0, 0] + pose[0, 1] * ry + pose[0, 2] * rz)
         wy = pose[1, 3] + d * (pose[1, 0] + pose[1, 1] * ry + pose[1, 2] * rz)
         wz = pose[2, 3] + d * (pose[2, 0] + pose[2, 1] * ry + pose[2, 2] * rz)
-        reached, pool = _received(still, shines, glows, dark, d, wx, wy, wz, pose[2, 3])
+        reached, pool = _received(still, shines, glows, dark, slack, d, wx, wy, wz, pose[2, 3])
         shone = reached * cast[x >> 1, 0] * (1.0 / 255.0)
         around = cast[x >> 1, 1] * (1.0 / 255.0)
         c0, c1, c2, shone, around, g0, g1, g2 = bodywork(
@@ -350,7 +370,7 @@ def shade(ids, buffer, bodies, inverses, pose, textures, backdrop, light, lens, 
     """Write ``planes.rgb``.
 
     ``buffer``: ``VisibilityBuffer`` that was drawn, its ``ids`` i32 (H, W) first; ``bodies`` f32 (N, K): of each
-    object, row 0 the world (``bridge.town.assets.bodies``); ``inverses`` f64 (N, 3, 4), local <- camera; ``pose`` f64
+    object, row 0 the world (``assets.lit_bodies``); ``inverses`` f64 (N, 3, 4), local <- camera; ``pose`` f64
     (4, 4), world <- camera; ``textures``, ``backdrop``, ``light``: as their types say; ``lens``: ``Lens``; ``cast`` u8
     (H / 2, W / 2, 2) and ``beams`` u8 (H / 2, W / 2): of ``cast_shadows``; ``planes``: ``Planes``, of which depth is
     read.

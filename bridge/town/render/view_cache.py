@@ -11,9 +11,10 @@ import numpy as np
 from bridge.jitter import Jitter
 from bridge.town.assets.templates import templates
 from bridge.town.assets.wheels import WheelAngles
-from bridge.town.render.backdrop import Backdrops
-from bridge.town.render.poses import Poses
-from bridge.town.render.raster import FAR_PLANE, Placements, Planes, Rasteriser, Scene
+from bridge.town.render.actor_poses import Poses
+from bridge.town.render.raster import FAR_PLANE, Planes, Rasteriser
+from bridge.town.render.scene import Placements, Scene
+from bridge.town.render.static_lighting import Backdrops
 
 REACH = (60.0, 30.0, 220.0)  # m, props are drawn to this distance: least, and more per metre of their size, at most
 LED = 5.0  # m, further apart are not two places of the same motion
@@ -82,14 +83,7 @@ class ViewCache:
         return partial(self._picture, self._moment, poses, camera, view, sun, hide, rgb)
 
     def _picture(
-        self,
-        moment: _Moment,
-        poses: Poses,
-        camera: int,
-        view: ViewKey,
-        sun: tuple[float, ...],
-        hide: int,
-        rgb: bool,
+        self, moment: _Moment, poses: Poses, camera: int, view: ViewKey, sun: tuple[float, ...], hide: int, rgb: bool
     ) -> Planes:
         known = moment.pictures.get((view, hide))
         if known is not None and (known.rgb is not None or not rgb):

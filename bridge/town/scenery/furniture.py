@@ -22,7 +22,7 @@ def reserve(site: Site) -> None:
 
 def furnish(site: Site) -> None:
     """Place everything that belongs to the street rather than to a plot."""
-    for lane in site.network.others:
+    for lane in site.network.others if site.look.parked else ():
         if lane.kind in ("parking", "shoulder") and lane.junction < 0 and lane.setting == "town":
             _parked(site, lane)
     mouths = _mouths(site)

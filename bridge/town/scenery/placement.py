@@ -18,8 +18,8 @@ from bridge.town.assets.meshes import Mesh
 from bridge.town.ground.blocks import KERB, Ground, Ring, along, inside, offset
 from bridge.town.opendrive.network import Network
 from bridge.town.scenery import countryside, fixtures, furniture
-from bridge.town.scenery.looks import OTHERS, STYLES, Look
 from bridge.town.scenery.site import TREE_KINDS, Frontage, Prop, Site, frontage
+from bridge.town.scenery.town_styles import OTHERS, STYLES, Look
 
 BELT = (58.0, 95.0)  # m, woods around the town that close the horizon
 

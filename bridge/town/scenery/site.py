@@ -12,7 +12,7 @@ from bridge.tags import Tag
 from bridge.town.assets.houses import Builder
 from bridge.town.ground.blocks import Ground, Ring, along, area, offset
 from bridge.town.opendrive.network import Network
-from bridge.town.scenery.looks import Look
+from bridge.town.scenery.town_styles import Look
 
 CELL = 0.5  # m, of the occupancy grid
 VERGE = 1.6  # m beside a road without pavement that stay free

@@ -18,8 +18,8 @@ import numpy as np
 
 from bridge.tags import Tag
 from bridge.town.core.types import Actor
-from bridge.town.sensors.instrument import Cast, Instrument, Measurement, SensorContext
 from bridge.town.sensors.rays import Hits
+from bridge.town.sensors.sensor_interface import Cast, Instrument, Measurement, SensorContext
 from bridge.town.sensors.v2x import CooperativeAwareness, CustomMessages
 
 SWEEP = 8  # rays round the rim of the obstacle detector's sphere, beside the one in its middle

@@ -11,8 +11,8 @@ from typing import NamedTuple
 import numpy as np
 from numba import njit
 
-from bridge.town.render.poses import Poses
-from bridge.town.render.raster import Placements, Scene
+from bridge.town.render.actor_poses import Poses
+from bridge.town.render.scene import Placements, Scene
 from bridge.town.sensors.bvh import build_bvh
 
 STACK = 96

@@ -17,8 +17,8 @@ import carla
 import numpy as np
 
 from bridge.town.core.types import Actor
-from bridge.town.sensors.instrument import GRAVITY, Instrument, Measurement, SensorContext, WorldView
 from bridge.town.sensors.rays import Hits
+from bridge.town.sensors.sensor_interface import GRAVITY, Instrument, Measurement, SensorContext, WorldView
 
 LIGHT_SPEED = 299_792_458.0  # m/s
 ANTENNA = 0.02  # m above the roof

@@ -10,7 +10,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-import onnxruntime as ort
+
+from neuralsim.runtimes.onnxruntime_session import quiet_session
 
 HERE = Path(__file__).parent
 
@@ -28,12 +29,7 @@ class MetricNetwork:
     """One of the networks: ``judge(rgb)`` gives its outputs for a picture u8 (H, W, 3)."""
 
     def __init__(self, file: Path, threads: int | None = None) -> None:
-        options = ort.SessionOptions()
-        options.log_severity_level = 3
-        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-        if threads:
-            options.intra_op_num_threads = threads
-        self._session = ort.InferenceSession(str(file), options, providers=["CPUExecutionProvider"])
+        self._session = quiet_session(str(file), threads)
 
     def __call__(self, rgb: np.ndarray) -> list[np.ndarray]:
         out: list[np.ndarray] = self._session.run(None, {"rgb": np.ascontiguousarray(rgb)})

@@ -50,8 +50,10 @@ export class Controls {
     const action = this.actions[event.key.toLowerCase()];
     if (!action || action === "fullscreen") return;
     event.preventDefault();
-    if (event.repeat || this.act(action)) return;
-    if (this.lasting(action)) {
+    const lasting = this.lasting(action);
+    // one still held after the focus or the server had gone is held again by its repetition
+    if (event.repeat && (!lasting || this.held.has(event.code)) || this.act(action)) return;
+    if (lasting) {
       this.held.set(event.code, action);
       this.changed();
       if (action === "horn") this.horn.on();

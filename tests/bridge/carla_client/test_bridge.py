@@ -2,69 +2,30 @@
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import signal
 import socket
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from pathlib import Path
 
 import carla
-import msgpack
 import numpy as np
 import pytest
+from helpers.bridge_processes import advance, end, free_port, start, start_bridge, start_town, wait_for
 
-from bridge.carla_client import carla_bridge, connection
-from bridge.carla_client.autopilot import Autopilot, Halt, RoadUser
-from bridge.carla_client.carla_bridge import CarlaBridge
+from bridge.carla_client.camera_rig import matrix
 from bridge.carla_client.connection import connect
-from bridge.carla_client.rig import matrix
+from bridge.carla_client.ego_bridge import CarlaBridge
 from bridge.link.transport import ControlSender, FrameSubscriber, control_endpoint
 from bridge.messages import MIRROR, Control, Frame
-from bridge.process.lifetime import BridgeError
 from bridge.tags import Tag
 
-ROOT = Path(__file__).parents[3]
 SIZE = (256, 128)
 SCENERY = 10000  # instance values above are the town's scenery
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
-def start(*arguments: str, ready: bool = True) -> subprocess.Popen[str]:
-    """A module of ours as a process; with ``ready``, after its line."""
-    process = subprocess.Popen(
-        [sys.executable, *arguments], cwd=ROOT, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE
-    )
-    if ready:
-        assert process.stdout is not None
-        line = process.stdout.readline()
-        assert "ready" in line, line + process.communicate(timeout=10)[1]
-    return process
-
-
-def start_town(seed: int = 5, vehicles: int = 40, walkers: int = 24) -> tuple[subprocess.Popen[str], str]:
-    port = free_port()
-    numbers = {"--port": port, "--seed": seed, "--vehicles": vehicles, "--walkers": walkers}
-    arguments = [str(part) for pair in numbers.items() for part in pair]
-    return start("-m", "bridge.town.carla_server", *arguments, "--with-parent"), f"127.0.0.1:{port}"
-
-
-def end(process: subprocess.Popen[str]) -> None:
-    with contextlib.suppress(ProcessLookupError):
-        process.send_signal(signal.SIGCONT)
-    process.kill()
-    process.communicate()
 
 
 @pytest.fixture(scope="module")
@@ -97,14 +58,6 @@ def client(town: str) -> carla.Client:
 def bridge(client: carla.Client) -> Iterator[CarlaBridge]:
     with CarlaBridge(client, SIZE) as bridge:
         yield bridge
-
-
-def advance(bridge: CarlaBridge, ticks: int = 1) -> Frame:
-    for _ in range(ticks):
-        bridge.drive()
-        frame = bridge.tick()
-    frame.planes = {name: plane.copy() for name, plane in frame.planes.items()}
-    return frame
 
 
 class TestFrame:
@@ -280,6 +233,16 @@ class TestDriving:
                 break
         assert 1 <= frame.ego.collisions <= 3
 
+    def test_in_the_town_it_drives_on_without_a_scratch(self, client):
+        with CarlaBridge(client, SIZE, seed=2, autopilot=True, fps=20.0) as bridge:
+            way, moved = advance(bridge).ego.pose[:2, 3], 0.0
+            for _ in range(240):
+                frame = advance(bridge)
+                moved += float(np.hypot(*(frame.ego.pose[:2, 3] - way)))
+                way = frame.ego.pose[:2, 3]
+            assert moved > 10.0
+            assert frame.ego.collisions == 0
+
     def test_everything_is_given_back(self, client):
         world = client.get_world()
         world.wait_for_tick()
@@ -423,146 +386,6 @@ def test_same_seed_same_controls_same_bytes(digests):
     assert digests[0] == digests[1]
 
 
-def test_the_autopilot_goes_on_elsewhere_where_the_road_ends(tmp_path):
-    lane = '<lane id="-1" type="driving" level="false"><width sOffset="0" a="3.5" b="0" c="0" d="0"/></lane>'
-    path = tmp_path / "road.xodr"
-    path.write_text(
-        '<OpenDRIVE><header revMajor="1" revMinor="4"/><road name="r" length="90" id="1" junction="-1"><link/>'
-        '<planView><geometry s="0" x="0" y="0" hdg="0" length="90"><line/></geometry></planView><elevationProfile/>'
-        "<lateralProfile/><lanes><laneSection s='0'><center><lane id='0' type='none' level='false'/></center>"
-        f"<right>{lane}</right></laneSection></lanes></road></OpenDRIVE>"
-    )
-    port = free_port()
-    numbers = ("--port", str(port), "--vehicles", "0", "--walkers", "0")
-    town = start("-m", "bridge.town.carla_server", "--town", str(path), *numbers, "--with-parent")
-    try:
-        with CarlaBridge(connect(f"127.0.0.1:{port}"), (64, 32), fps=10.0, autopilot=True) as bridge:
-            places = [0.0]
-            while places[-1] > places[-1 - (len(places) > 1)] - 5.0 and len(places) < 500:
-                places.append(float(advance(bridge).ego.pose[0, 3]))
-            assert places[-2] > 75.0  # it came to the end of the road
-            assert places[-1] < 75.0
-            assert "The road ends here" in advance(bridge).notice
-            assert advance(bridge, 30).notice == ""
-    finally:
-        end(town)
-
-
-class TestAutopilot:
-    """On a straight and a bent road of ``carla.Map`` alone, with a point that follows the pedals."""
-
-    @pytest.fixture(scope="class")
-    def road(self) -> carla.Map:
-        lane = '<lane id="{0}" type="driving" level="false"><width sOffset="0" a="3.2" b="0" c="0" d="0"/></lane>'
-        geometry = (
-            '<geometry s="0" x="0" y="0" hdg="0" length="120"><line/></geometry>'
-            '<geometry s="120" x="120" y="0" hdg="0" length="47.12"><arc curvature="0.0333333"/></geometry>'
-            '<geometry s="167.12" x="150" y="30" hdg="1.5707963" length="100"><line/></geometry>'
-        )
-        return carla.Map(
-            "road",
-            '<OpenDRIVE><header revMajor="1" revMinor="4"/><road name="r" length="267.12" id="1" junction="-1"><link/>'
-            f"<planView>{geometry}</planView><elevationProfile/><lateralProfile/><lanes><laneSection s='0'>"
-            f'<left>{lane.format(1)}</left><center><lane id="0" type="none" level="false"/></center>'
-            f"<right>{lane.format(-1)}</right></laneSection></lanes></road></OpenDRIVE>",
-        )
-
-    def drive(self, road, seconds, bodies=(), halts=(), at=5.0, speed=8.0) -> list[tuple[float, float, float]]:
-        """Positions and speeds of a car (single track, 60 degrees of lock, which the pilot takes for 40)."""
-        pilot = Autopilot(road, 2.4, 0.95, 2.87, np.radians(40.0))
-        begin = road.get_waypoint_xodr(1, -1, at).transform
-        x, y, yaw = begin.location.x, begin.location.y, np.radians(begin.rotation.yaw)
-        track, delta = [], 1 / 30
-        for _ in range(int(seconds / delta)):
-            pedals = pilot.drive(x, y, 0.0, yaw, speed, bodies, halts, delta)
-            speed = max(0.0, speed + delta * (4.5 * pedals.throttle - 8.0 * pedals.brake - 0.2 * (speed > 0)))
-            yaw += delta * speed * np.tan(pedals.steer * np.radians(60.0)) / 2.87
-            x, y = x + delta * speed * np.cos(yaw), y + delta * speed * np.sin(yaw)
-            track.append((x, y, speed))
-        return track
-
-    def test_keeps_its_lane_and_slows_down_for_the_bend(self, road):
-        track = self.drive(road, 36.0)
-        for x, y, _ in track:
-            way = road.get_waypoint(carla.Location(x, y, 0.0))
-            assert np.hypot(way.transform.location.x - x, way.transform.location.y - y) < 0.6
-        straight = max(speed for x, _, speed in track if x < 90)
-        bend = [speed for x, y, speed in track if x > 125 and abs(y) < 28]
-        assert straight > 9.0
-        assert max(bend) ** 2 / 28.0 < 3.0
-        assert track[-1][2] < 0.5  # the road ends
-
-    def test_stops_behind_what_stands_in_the_lane(self, road):
-        ahead = road.get_waypoint_xodr(1, -1, 80.0).transform.location
-        track = self.drive(road, 30.0, [RoadUser(ahead.x, ahead.y, 0.0, 2.2, 0.9, 0.0, 0.0)])
-        for at, most in ((14.0, 6.0), (30.0, 2.0)):  # after a while it comes closer, to see whether it can pass
-            x, _, speed = track[int(30 * at) - 1]
-            assert speed < 0.3
-            assert 0.5 < ahead.x - 2.2 - (x + 2.4) < most
-
-    def test_passes_what_stands_beside_it(self, road):
-        ahead = road.get_waypoint_xodr(1, -1, 80.0).transform.location
-        track = self.drive(road, 14.0, [RoadUser(ahead.x, ahead.y * 3.2, 0.0, 2.2, 0.9, 0.0, 0.0)])
-        assert track[-1][0] > 100.0
-
-    def test_waits_for_a_walker_who_steps_out(self, road):
-        ahead = road.get_waypoint_xodr(1, -1, 40.0).transform.location
-        walker = RoadUser(ahead.x, ahead.y * 2.3, 0.0, 0.3, 0.3, 0.0, -np.sign(ahead.y) * 1.3, walks=True)
-        assert self.drive(road, 8.0, [walker])[-1][0] < ahead.x - 2.4
-
-    @pytest.mark.parametrize(
-        ("distance", "yellow", "stops"), [(75.0, False, True), (75.0, True, True), (12.0, True, False)]
-    )
-    def test_lights(self, road, distance, yellow, stops):
-        line = road.get_waypoint_xodr(1, -1, distance).transform
-        halt = Halt(line.location.x, line.location.y, np.radians(line.rotation.yaw), yellow)
-        x, _, speed = self.drive(road, 14.0, (), [halt])[-1]
-        if stops:
-            assert speed < 0.1
-            assert 0.0 < line.location.x - (x + 2.4) < 3.0
-        else:
-            assert x > line.location.x + 20.0
-
-    def test_in_the_town_it_drives_on_without_a_scratch(self, client):
-        with CarlaBridge(client, SIZE, seed=2, autopilot=True, fps=20.0) as bridge:
-            way, moved = advance(bridge).ego.pose[:2, 3], 0.0
-            for _ in range(240):
-                frame = advance(bridge)
-                moved += float(np.hypot(*(frame.ego.pose[:2, 3] - way)))
-                way = frame.ego.pose[:2, 3]
-            assert moved > 10.0
-            assert frame.ego.collisions == 0
-
-
-@dataclass
-class Ended:
-    code: int
-    output: str
-    errors: str
-    seconds: float
-
-
-def wait_for(process: subprocess.Popen[str], timeout: float = 20.0) -> Ended:
-    begun = time.monotonic()
-    output, errors = process.communicate(timeout=timeout)
-    return Ended(process.returncode, output, errors, time.monotonic() - begun)
-
-
-def start_bridge(address: str, endpoint: str, *more: str, ready: bool = True) -> subprocess.Popen[str]:
-    arguments = [
-        "-m",
-        "bridge.carla_client.carla_bridge",
-        "--carla",
-        address,
-        "--publish",
-        endpoint,
-        "--size",
-        "256x128",
-        *more,
-    ]
-    return start(*arguments, ready=ready)
-
-
 class TestProcess:
     def test_frames_out_and_controls_in(self, town, tmp_path):
         endpoint = f"ipc://{tmp_path}/frames"
@@ -623,7 +446,7 @@ class TestProcess:
         assert "Traceback" not in ended.errors
 
     def test_ends_with_its_parent(self, town, tmp_path):
-        module = [sys.executable, "-m", "bridge.carla_client.carla_bridge"]
+        module = [sys.executable, "-m", "bridge.carla_bridge"]
         command = [*module, "--carla", town, "--publish", f"ipc://{tmp_path}/frames", "--with-parent"]
         program = (
             f"import subprocess; p = subprocess.Popen({command!r}, stdout=subprocess.PIPE, text=True);"
@@ -657,41 +480,3 @@ class TestProcess:
                 assert (ended.code, ended.output) == (1, ""), text
                 assert text in ended.errors
                 assert ended.errors.count("\n") == 1
-
-    def test_what_is_no_server(self, monkeypatch):
-        monkeypatch.setattr(connection, "CONNECT_TIMEOUT", 0.3)
-        with socket.socket() as silent:
-            silent.bind(("127.0.0.1", 0))
-            silent.listen()
-            with pytest.raises(BridgeError, match="no CARLA server at 127"):
-                connect(f"127.0.0.1:{silent.getsockname()[1]}")
-        with socket.create_server(("127.0.0.1", 0)) as other:
-            greeting = threading.Thread(target=lambda: other.accept()[0].sendall(b"SSH-2.0-another"), daemon=True)
-            greeting.start()
-            with pytest.raises(BridgeError, match="is no CARLA server; is the port right"):
-                connect(f"127.0.0.1:{other.getsockname()[1]}")
-        for wrong in ("somewhere", "localhost:", "localhost:0", "localhost:http"):
-            with pytest.raises(BridgeError, match="is not HOST:PORT"):
-                connect(wrong)
-
-    def test_another_version_is_named(self):
-        def answer() -> None:
-            for _ in range(2):  # the bridge's look at who is there, then the client
-                with server.accept()[0] as peer:
-                    _, number, *_ = msgpack.unpackb(peer.recv(4096))
-                    peer.sendall(msgpack.packb([1, number, None, [[1, "0.9.15"]]]))
-                    peer.recv(1)
-
-        with socket.socket() as server:
-            server.bind(("127.0.0.1", 0))
-            server.listen()
-            thread = threading.Thread(target=answer, daemon=True)
-            thread.start()
-            with pytest.raises(BridgeError, match=r"is CARLA 0\.9\.15, this bridge needs 0\.9\.16"):
-                connect(f"127.0.0.1:{server.getsockname()[1]}")
-
-    @pytest.mark.parametrize("wrong", [("--size", "5x"), ("--weather", "Hail"), ("--planes", "tag,x"), ("--fps", "0")])
-    def test_wrong_usage(self, wrong):
-        with pytest.raises(SystemExit) as ended:
-            carla_bridge.main(wrong)
-        assert ended.value.code == 2

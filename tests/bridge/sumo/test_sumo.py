@@ -11,8 +11,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from bridge.sumo import network
-from bridge.sumo.traffic import SumoTraffic, _pose
+from bridge.sumo import sumo_network
+from bridge.sumo.sumo_traffic import SumoTraffic, _pose
 from bridge.town.core.types import Transform
 from bridge.town.frames import frame_of
 from bridge.town.world import World
@@ -25,19 +25,18 @@ LENS = {"image_size_x": "128", "image_size_y": "64", "fov": "70"}
 def test_a_configuration_names_its_network(tmp_path: Path) -> None:
     config = tmp_path / "town.sumocfg"
     config.write_text('<configuration><input><net-file value="net.xml"/></input></configuration>', encoding="utf-8")
-    assert network.network_of(config) == tmp_path / "net.xml"
+    assert sumo_network.network_of(config) == tmp_path / "net.xml"
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
-    [("<configuration/>", "names no net-file"), ("<a", "line 1"), (None, "no such file")],
+    ("text", "said"), [("<configuration/>", "names no net-file"), ("<a", "line 1"), (None, "no such file")]
 )
 def test_what_is_wrong_with_a_configuration_is_one_line(tmp_path: Path, text: str | None, said: str) -> None:
     config = tmp_path / "town.sumocfg"
     if text is not None:
         config.write_text(text, encoding="utf-8")
-    with pytest.raises(network.SumoError, match=said) as error:
-        network.network_of(config)
+    with pytest.raises(sumo_network.SumoError, match=said) as error:
+        sumo_network.network_of(config)
     assert "\n" not in str(error.value)
 
 
@@ -90,8 +89,8 @@ def test_what_a_client_puts_from_place_to_place_has_motion() -> None:
 @pytest.mark.slow
 @pytest.mark.skipif(not importlib.util.find_spec("traci"), reason="needs the extra sumo")
 def test_sumos_vehicles_keep_their_lanes_in_the_town_and_their_lights_are_shown(tmp_path: Path) -> None:
-    from bridge.carla_client.carla_bridge import CarlaBridge
     from bridge.carla_client.connection import connect
+    from bridge.carla_client.ego_bridge import CarlaBridge
     from bridge.messages import Control
     from bridge.town.carla_server.options import TownOptions
 
@@ -102,11 +101,11 @@ def test_sumos_vehicles_keep_their_lanes_in_the_town_and_their_lights_are_shown(
     spec.loader.exec_module(example)
     config = example.main(str(tmp_path))
     options = TownOptions(
-        port=0, town=(str(network.opendrive_of(config)),), vehicles=0, walkers=0, with_parent=True, json_lines=True
+        port=0, town=(str(sumo_network.opendrive_of(config)),), vehicles=0, walkers=0, with_parent=True, json_lines=True
     )
     processes, traffic = Processes(), SumoTraffic(config)
     try:
-        town = processes.start("town", "bridge.town.carla_server.server", options.to_json())
+        town = processes.start("town", "bridge.town.carla_server", options.to_json())
         client = connect(town.wait_ready(60.0, lambda: False)["server"])
         with CarlaBridge(client, size=(64, 32), director=traffic) as bridge:
             places: list[dict[str, float]] = []

@@ -7,7 +7,7 @@ import pytest
 
 from bridge.tags import Tag
 from bridge.town.core.types import Transform, VehicleControl
-from bridge.town.dynamics.vehicles import SPECS, VehicleState, overlap
+from bridge.town.dynamics.vehicle_dynamics import SPECS, VehicleState, overlap
 from bridge.town.opendrive import towns
 from bridge.town.world import World
 

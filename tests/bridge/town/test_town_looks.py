@@ -19,6 +19,7 @@ from bridge.town.assets.wheels import WheelAngles
 from bridge.town.core.types import Transform, VehicleControl
 from bridge.town.opendrive.reference import ReferenceLine
 from bridge.town.scenery import fixtures
+from bridge.town.static_town import Land
 from bridge.town.world import World
 
 STEP = 1.0 / 30.0
@@ -254,3 +255,18 @@ def test_nonsense_objects_do_no_harm(tmp_path: Path) -> None:
         assert thing.outline is None or (np.isfinite(thing.outline).all() and len(thing.outline) <= fixtures.MOST + 2)
     flat = '<object id="1" type="building" s="50" t="30"/><object id="2" type="pole" s="50" t="9"><repeat/></object>'
     dressed(tmp_path, flat)
+
+
+@pytest.mark.parametrize(("name", "parked"), [("Town03", False), ("mine", True)])
+def test_carlas_own_maps_have_free_parking_lanes(tmp_path: Path, name: str, parked: bool) -> None:
+    """Programs written for them put cars there; the same map by another name is dressed in full."""
+    lanes = xodr.create_road([xodr.Line(120.0)], 0, left_lanes=1, right_lanes=2, lane_width=3.0)
+    lanes.lanes.lanesections[0].rightlanes[1].lane_type = xodr.LaneType.parking
+    lanes.add_type(xodr.RoadType.town)
+    drive = xodr.OpenDrive(name)
+    drive.add_road(lanes)
+    drive.adjust_roads_and_lanes()
+    drive.write_xml(str(tmp_path / f"{name}.xodr"))
+    boxes = Land(str(tmp_path / f"{name}.xodr"), 0).solid.boxes
+    in_lane = boxes[(boxes[:, 0] > 0.0) & (boxes[:, 0] < 120.0) & (np.abs(boxes[:, 1] - 4.5) < 1.0)]
+    assert bool(len(in_lane)) == parked

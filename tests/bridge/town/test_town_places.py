@@ -13,7 +13,8 @@ from bridge.town.core.types import Actor, Transform
 from bridge.town.opendrive import towns
 from bridge.town.opendrive.network import Network
 from bridge.town.render import raster
-from bridge.town.render.raster import Placements, Planes, Rasteriser, Scene
+from bridge.town.render.raster import Planes, Rasteriser
+from bridge.town.render.scene import Placements, Scene
 from bridge.town.world import World
 
 pytestmark = pytest.mark.slow

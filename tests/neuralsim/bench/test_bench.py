@@ -2,147 +2,19 @@
 
 from __future__ import annotations
 
-import copy
-import html
 import json
-import shutil
-import subprocess
-from html.parser import HTMLParser
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
+from helpers.bench_reports import LASTING, nests, report, run
 
-from bridge.messages import STAMPS
-from neuralsim.bench import compare, docs, tables, trace
+from neuralsim.bench import compare, docs_tables, tables, trace
 from neuralsim.bench.budget import Budget
-from neuralsim.bench.options import BenchOptions, Cell, Link
-from neuralsim.bench.report_html import page, warnings
+from neuralsim.bench.options import BenchOptions, Link
 from neuralsim.bench.results import summarise, values
 from neuralsim.bench.statistics import difference, paired_difference, quantile, summary
 from neuralsim.session.metrics import STAGES
-
-LASTING = {"simulate": 8.0, "pack": 1.5, "transport": 0.4, "render": 30.0, "display": 2.0}  # ms
-
-
-def run(seed: int, frames: int = 300, slower: float = 0.0, noise: float = 1.5) -> dict[str, Any]:
-    """A drive as `neuralsim.bench.measure` writes it, of known stages; render is ``slower`` by so many ms."""
-    random = np.random.default_rng(seed)
-    scene = np.cumsum(np.random.default_rng(7).normal(0.0, 0.4, frames))  # the same street in every run
-    table: dict[str, list[int]] = {name: [] for name in STAMPS}
-    capture = 0.0
-    for n in range(frames):
-        at = capture
-        table["capture"].append(round(1e3 * at))
-        for (stage, spent), stamp in zip(LASTING.items(), STAMPS[1:], strict=True):
-            own = (
-                spent + (scene[n] + slower if stage == "render" else 0.0) + abs(random.normal(0.0, noise)) * (spent > 5)
-            )
-            at += own
-            table[stamp].append(round(1e3 * at))
-        capture = at + 0.2
-    pressed = [round(1e3 * (20.0 + 90.0 * n)) for n in range(frames // 3)]
-    return {
-        "model": "street-rt",
-        "runtime": "openvino bf16",
-        "frames": {
-            "sequence": list(range(frames)),
-            "sim_frame": list(range(100, 100 + frames)),
-            "skipped": [int(n % 50 == 49) for n in range(frames)],
-            **table,
-            "pressed": pressed,
-            "seen": [round(p + 1e3 * random.uniform(50, 85)) for p in pressed],
-        },
-        "resources": {
-            "cores": {"renderer": 1.2, "town server": 0.3, "bridge": 0.2},
-            "memory_mb": {"all": 700.0, "town server": 300.0, "bridge": 100.0, "renderer": 300.0},
-            "gpu": None,
-        },
-        "clock": {"offset_ms": 0.0, "uncertainty_ms": 0.0},
-        "drive": {"bound_by": "render"},
-        "wanted_fps": None,
-        "displayed_fps": None,
-    }
-
-
-def report(seed: int = 0, slower: float = 0.0, cells: int = 1) -> dict[str, Any]:
-    """A whole report with everything in it."""
-    drives = []
-    for cell in [Cell(loop="lockstep"), Cell(loop="live"), Cell(link=Link("tcp", 4))][:cells]:
-        runs = [run(seed + 10 * n, slower=slower) for n in range(2)]
-        drives.append({"cell": cell.described(), "summary": summarise(runs), "runs": runs})
-    times = summary([np.random.default_rng(0).gamma(3.0, 0.2, 200)])
-    case = {"name": "ipc, 1 receiver, 30 Hz", "size": "512x256"}
-    return {
-        "format": 1,
-        "date": "2026-11-20T12:00:00+0000",
-        "host": "some processor",
-        "options": {"frames": 300, "warm_up": 60, "repeats": 2, "matrix": False},
-        "machine": {
-            "cpu": "some processor",
-            "cores": 2,
-            "vector_units": ["avx2"],
-            "governor": "",
-            "virtual": True,
-            "quota_cores": None,
-            "memory_gb": 23.5,
-            "gpu": "",
-            "system": "Linux",
-            "python": "3.11",
-            "packages": {},
-            "neuralsim": "0.1.0",
-            "commit": "abc",
-            "load": [0.1, 0.2, 0.3],
-        },
-        "load_after": [1.5, 0.2, 0.3],
-        "drives": drives,
-        "link": {
-            "packing_ms": times,
-            "cases": [
-                {
-                    "case": case,
-                    "bytes": 1_572_864,
-                    "frames_per_second": 30.0,
-                    "published": 90,
-                    "send_ms": times,
-                    "tick_ms": times,
-                    "delay_ms": times,
-                    "received": [90],
-                }
-            ],
-        },
-        "peaks": {"copy_gb_per_s": 20.0, "numpy_gflops": 90.0, "f32_gflops": 100.0, "bf16_gflops": 300.0},
-        "roofline": {
-            "model": "street-rt",
-            "size": "512x256",
-            "precision": "bf16",
-            "gflop": 6.3,
-            "ms": 30.0,
-            "kinds": {"Convolution": 20.0, "Gather": 4.0},
-            "layers": [
-                {"name": f"layer {n}", "ms": 3.0 / n, "gflop": 0.6 / n, "mb": 4.0 / n**2, "precision": "bf16"}
-                for n in range(1, 8)
-            ],
-        },
-        "peers": {
-            "ours_ms": 30.0,
-            "slow_ms": 900.0,
-            "gflop": {"ours": 6.3, "slow": 280.0},
-            "runtime": "openvino",
-            "precision": "bf16",
-            "threads": 2,
-        },
-        "check": {
-            "injected_ms": 20.0,
-            "tolerance_ms": 1.0,
-            "honest": True,
-            "stages": {s: {"frames": 40, "stage_ms": 20.1, "total_ms": 20.3, "others_ms": 0.1} for s in STAGES},
-        },
-    }
-
-
-# Statistics
 
 
 def test_intervals_hold_the_truth_as_often_as_they_say():
@@ -300,7 +172,7 @@ def test_the_trace_names_its_processes_and_its_events_nest():
         if event["ph"] == "X":
             assert event["dur"] >= 0
             assert event["ts"] >= 0
-    assert trace.nests(found)
+    assert nests(found)
     begun = [(e["cat"], e["id"], e["name"]) for e in events if e["ph"] == "b"]
     assert sorted(begun) == sorted((e["cat"], e["id"], e["name"]) for e in events if e["ph"] == "e")
     assert {e["name"] for e in events if e["ph"] == "X"} >= {"simulate", "pack", "render", "display"}
@@ -310,7 +182,7 @@ def test_the_trace_names_its_processes_and_its_events_nest():
 
 def test_a_trace_that_does_not_nest_is_seen():
     bad = {"traceEvents": [{"ph": "X", "pid": 1, "tid": 1, "ts": ts, "dur": 10} for ts in (0, 5)]}
-    assert not trace.nests(bad)
+    assert not nests(bad)
 
 
 # Tables and docs
@@ -330,8 +202,8 @@ def test_a_pages_tables_are_filled_and_its_prose_is_kept(tmp_path: Path):
     path.write_text(
         "Before.\n<!-- bench: drives -->\nold\n<!-- /bench -->\nBetween.\n<!-- bench: check -->\n<!-- /bench -->\n"
     )
-    docs.check(path)
-    docs.fill(path, report())
+    docs_tables.check(path)
+    docs_tables.fill(path, report())
     first = path.read_text(encoding="utf-8")
     assert first.startswith("Before.\n<!-- bench: drives -->\n| drive |")
     assert "old" not in first
@@ -341,165 +213,19 @@ def test_a_pages_tables_are_filled_and_its_prose_is_kept(tmp_path: Path):
     less = report()
     del less["check"]
     less["machine"]["load"] = [3.0, 3.0, 3.0]
-    docs.fill(path, less)
+    docs_tables.fill(path, less)
     assert "Honest" in path.read_text(encoding="utf-8")  # what was not measured again stays
     assert "busy with other work" in path.read_text(encoding="utf-8")
     path.write_text("<!-- bench: drives -->\n<!-- /bench -->\n<!-- bench: matrix -->\n<!-- /bench -->\n")
     whole = report(cells=3)
     whole["options"]["matrix"] = True
-    docs.fill(path, whole)
+    docs_tables.fill(path, whole)
     assert path.read_text(encoding="utf-8").startswith(
         "<!-- bench: drives -->\n<!-- /bench -->\n<!-- bench: matrix -->\n| drive |"
     )
     path.write_text("nothing to fill")
-    with pytest.raises(docs.DocsError, match="bench: NAME"):
-        docs.check(path)
-
-
-# The page
-
-
-class Elements(HTMLParser):
-    """Tags of a page, and whether they close in order."""
-
-    VOID = ("meta", "link", "br", "rect", "line", "path", "circle")
-
-    def __init__(self, text: str) -> None:
-        super().__init__()
-        self.seen: list[tuple[str, dict[str, str | None]]] = []
-        self.open: list[str] = []
-        self.feed(text)
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.seen.append((tag, dict(attrs)))
-        if tag not in ("meta", "link", "br"):
-            self.open.append(tag)
-
-    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.seen.append((tag, dict(attrs)))
-
-    def handle_endtag(self, tag: str) -> None:
-        assert self.open.pop() == tag
-
-
-def test_the_page_is_whole_and_asks_nobody():
-    hostile = report(cells=2)
-    hostile["machine"]["cpu"] = "<script>alert(1)</script>"
-    text = page(hostile)
-    elements = Elements(text)
-    assert not elements.open
-    assert not [tag for tag, _ in elements.seen if tag in ("script", "iframe", "img", "object")]
-    assert "http" not in text.replace("http-equiv", "")
-    labels = {attributes.get("aria-label", "") or "" for tag, attributes in elements.seen if tag == "svg"}
-    for word in ("waterfall", "Timeline of 300", "Distribution", "Roofline", "generators", "every drive"):
-        assert any(word in label for label in labels), word
-
-
-def test_a_page_of_less_is_a_page_too():
-    less = copy.deepcopy(report())
-    for name in ("link", "peaks", "roofline", "peers", "check"):
-        del less[name]
-    assert not Elements(page(less)).open
-    assert not Elements(page(less | {"drives": []})).open
-
-
-def test_what_one_has_to_know_first_is_said_first():
-    made = report()
-    assert not warnings(made)
-    made["machine"]["load"] = [7.9, 5.0, 3.0]
-    made["auto"] = [{"model": "street-rt", "size": "512x256", "runtime": "openvino", "busy": "load 7.9 on 2 cores"}]
-    made["drives"].append({"cell": Cell(model="other").described(), "error": "it would not start"})
-    made["check"]["honest"] = False
-    made["roofline"]["layers"][0]["ms"] = 1.0  # 600 GFLOP/s of 300
-    made["comparison"] = {"against": "old.json", "warnings": ["cpu: another before"], "drives": []}
-    said = warnings(made)
-    assert len(said) == 6
-    text = html.unescape(page(made))
-    places = [text.index(line) for line in said]
-    assert max(places) < text.index('<div class="cards">')
-    for word in (
-        "a load of 7.9 on 2 cores",
-        "auto chose openvino",
-        "it would not start",
-        "1 layers are above the roof",
-    ):
-        assert any(word in line for line in said), word
-
-
-def test_every_chart_names_what_really_painted():
-    """ "auto" is no answer: summaries have what it was."""
-    text = page(report(cells=2))
-    assert "street-rt auto" not in text
-    assert text.count("street-rt openvino bf16 512x256 ipc lockstep") >= 3  # overview, table, its own charts
-
-
-BROWSER = next(
-    (path for name in ("chromium", "chromium-browser", "google-chrome") if (path := shutil.which(name))), None
-)
-PROBE = """
-<!doctype html><body><script>
-const found = {errors: []};
-addEventListener("error", event => found.errors.push(String(event.message)));
-function look(frame) {
-  const page = frame.contentDocument, view = frame.contentWindow, charts = [];
-  page.querySelectorAll("details").forEach(one => one.open = true);
-  page.querySelectorAll("svg").forEach(svg => {
-    const box = svg.getBoundingClientRect();
-    if (!box.width) return;
-    const scale = box.width / svg.viewBox.baseVal.width;
-    const outside = [...svg.querySelectorAll("text, rect, circle, path")].filter(one => {
-      const r = one.getBoundingClientRect();
-      return r.right > box.right + 3 || r.left < box.left - 3 || r.bottom > box.bottom + 3 || r.top < box.top - 3;
-    }).map(one => one.tagName + " " + one.textContent);
-    const shapes = [...svg.querySelectorAll("rect, path, circle")].filter(one => {
-      const r = one.getBoundingClientRect();
-      return r.width > 0 && r.height > 0 && view.getComputedStyle(one).fill !== "rgb(0, 0, 0)";
-    }).length;
-    charts.push({label: svg.getAttribute("aria-label"), width: box.width, pixels: 12 * scale, shapes, outside});
-  });
-  const clipped = [...page.querySelectorAll("table")].filter(table => {
-    const r = table.getBoundingClientRect();
-    const around = table.parentElement;
-    return r.right > page.documentElement.clientWidth || around.scrollWidth > around.clientWidth;
-  }).map(table => table.rows[0].textContent);
-  const wide = page.documentElement.scrollWidth;
-  found[frame.width] = {charts, clipped, wide, ink: view.getComputedStyle(page.body).color};
-}
-</script>
-FRAMES
-<script>
-addEventListener("load", () => {
-  document.querySelectorAll("iframe").forEach(look);
-  document.body.innerHTML = "<pre id=result></pre>";
-  document.getElementById("result").textContent = JSON.stringify(found);
-});
-</script></body>
-"""
-
-
-@pytest.mark.skipif(BROWSER is None, reason="no Chromium here to open the page in")
-@pytest.mark.slow
-def test_a_browser_draws_every_chart_for_a_desk_and_for_a_phone(tmp_path: Path):
-    assert BROWSER is not None
-    source = page(report(cells=2)).replace("&", "&amp;").replace('"', "&quot;")
-    frames = "".join(f'<iframe width="{width}" height="900" srcdoc="{source}"></iframe>' for width in (1280, 390))
-    (tmp_path / "probe.html").write_text(PROBE.replace("FRAMES", frames))
-    command = [BROWSER, "--headless", "--no-sandbox", "--disable-gpu", f"--user-data-dir={tmp_path / 'profile'}"]
-    command += ["--enable-logging=stderr", "--window-size=1400,1000", "--dump-dom", f"file://{tmp_path / 'probe.html'}"]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
-    assert "CONSOLE" not in done.stderr, done.stderr
-    text = done.stdout.partition('<pre id="result">')[2].partition("</pre>")[0]
-    found = json.loads(text.replace("&quot;", '"').replace("&amp;", "&").replace("&lt;", "<").replace("&gt;", ">"))
-    assert found["errors"] == []
-    for width in (1280, 390):
-        seen = found[str(width)]
-        assert seen["wide"] <= width, f"the page is {seen['wide']} wide at {width}"
-        assert width < 1000 or seen["clipped"] == [], "figures are cut off on a desk"
-        assert len(seen["charts"]) == 9  # overview, twice three, roofline, peers
-        for chart in seen["charts"]:
-            assert chart["shapes"] >= 2, chart
-            assert chart["pixels"] >= 10.0, chart  # text that can be read
-            assert chart["outside"] == [], chart
+    with pytest.raises(docs_tables.DocsError, match="bench: NAME"):
+        docs_tables.check(path)
 
 
 # Options

@@ -12,8 +12,9 @@ import time
 from pathlib import Path
 
 import pytest
+from helpers.bench_reports import nests
 
-from neuralsim.bench import docs, trace
+from neuralsim.bench import docs_tables
 from neuralsim.bench import run as bench_run
 from neuralsim.bench.link import RATE, Case, full_frame, measure_link, measure_packing
 from neuralsim.cli import main
@@ -61,7 +62,7 @@ def test_a_bench_writes_everything_compares_and_keeps_to_budgets(tmp_path: Path)
     assert run["frames"]["sequence"] == list(range(5, 35))  # lock-step: every frame, the warm-up left out
     assert all(a <= b for a, b in zip(run["frames"]["capture"], run["frames"]["displayed"], strict=True))
     assert run["frames"]["seen"], "no key press was seen"
-    assert trace.nests(json.loads((tmp_path / "t.json").read_text(encoding="utf-8")))
+    assert nests(json.loads((tmp_path / "t.json").read_text(encoding="utf-8")))
     assert "<svg" in (tmp_path / "a" / "report.html").read_text(encoding="utf-8")
     assert "| tags none 128x64 ipc lockstep |" in (tmp_path / "page.md").read_text(encoding="utf-8")
     assert re.search(r"tags none 128x64 ipc lockstep +\d", first.stdout)
@@ -186,4 +187,4 @@ def test_a_flood_loses_nothing():
 
 @pytest.mark.alone
 def test_the_performance_page_has_places_for_the_tables():
-    docs.check(ROOT / "docs" / "performance.md")
+    docs_tables.check(ROOT / "docs" / "performance.md")

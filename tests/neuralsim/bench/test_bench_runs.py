@@ -18,7 +18,8 @@ import pytest
 from bridge.size import Size
 from neuralsim.bench import self_test, tables
 from neuralsim.bench.fault_injection import FaultInjection
-from neuralsim.bench.measure import Job, _window_drive
+from neuralsim.bench.measured_drive import _window_drive
+from neuralsim.bench.measurement import Job
 from neuralsim.bench.options import Cell, Link, browser
 from neuralsim.bench.results import summarise, values
 from neuralsim.session.metrics import STAGES
@@ -34,7 +35,7 @@ def drive(folder: Path, job: Job, *before: str) -> dict[str, Any]:
     """What one run of a cell gives, in a process of its own."""
     path = folder / "job.json"
     path.write_text(job.to_json())
-    command = [*before, sys.executable, "-m", "neuralsim.bench.measure", str(path)]
+    command = [*before, sys.executable, "-m", "neuralsim.bench.measured_drive", str(path)]
     environment = os.environ | {"PYTHONPATH": str(ROOT)}
     done = subprocess.run(
         command, cwd=folder, env=environment, capture_output=True, text=True, timeout=120, check=False

@@ -11,12 +11,12 @@ from pathlib import Path
 import carla
 import pytest
 
-from bridge.carla_client.rig import SENSORS
+from bridge.carla_client.camera_rig import SENSORS
 from bridge.messages import PLANES
 from bridge.process import presets
 from bridge.town.opendrive.towns import TOWNS
 from neuralsim.cli import main
-from neuralsim.session.session import DriveSession
+from neuralsim.session.drive_session import DriveSession
 
 ROOT = Path(__file__).resolve().parents[3]
 

@@ -16,11 +16,11 @@ from helpers.clips import write_clip
 from bridge.link.motion import reproject
 from bridge.tags import Tag
 from neuralsim import cli
-from neuralsim.evaluation import clip, drive_metrics, measures, metric_networks
+from neuralsim.evaluation import drive_metrics, measures, metric_networks, real_clip
 from neuralsim.evaluation.by_class import ByClass
-from neuralsim.evaluation.clip import camvid_of_tag
 from neuralsim.evaluation.metric_networks import CAMVID_CLASSES, MetricNetwork
-from neuralsim.evaluation.object_crops import ObjectCrops, windows
+from neuralsim.evaluation.object_realism import ObjectCrops, windows
+from neuralsim.evaluation.real_clip import camvid_of_tag
 from neuralsim.evaluation.town_drive import TownLoop
 
 # Measures -------------------------------------------------------------------------------------------------------------
@@ -214,7 +214,7 @@ def test_windows_are_squares_within_the_frame() -> None:
 def test_a_clip_is_painted_three_ways_and_every_line_lands_in_the_page(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(clip, "EVERY", 1)
+    monkeypatch.setattr(real_clip, "EVERY", 1)
     write_clip(tmp_path / "data", frames=4, size=(128, 96))
     out = tmp_path / "out"
     only = "obedience,realism,flicker,sharpness,classes,town"

@@ -9,15 +9,15 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="the generator's own tests need the train extra")
 
+from helpers.training import SMALL  # noqa: E402
+
 from neuralsim import runtimes  # noqa: E402
-from neuralsim.models import export  # noqa: E402
+from neuralsim.models import onnx_export  # noqa: E402
 from neuralsim.models.classes import CHANNELS  # noqa: E402
-from neuralsim.models.generator import SIZES, Painter, PainterConfig  # noqa: E402
+from neuralsim.models.generator import SIZES, Painter  # noqa: E402
 from neuralsim.models.surface import Surface  # noqa: E402
 from neuralsim.models.temporal import TemporalGenerator  # noqa: E402
 from neuralsim.training.pretrained import load_weights  # noqa: E402
-
-SMALL = PainterConfig(encoder=(16,) * 5, decoder=(16,) * 5, blocks=((2,),) * 5)
 
 
 @pytest.fixture(scope="module")
@@ -135,7 +135,7 @@ def test_rollout_from_any_past_returns_to_what_the_map_says(generator: TemporalG
 
 @pytest.mark.parametrize("runtime", runtimes.available())
 def test_one_graph_for_every_runtime_and_size(generator: TemporalGenerator, runtime: str, tmp_path) -> None:  # type: ignore[no-untyped-def]
-    export.to_onnx(generator, tmp_path / "model.onnx")
+    onnx_export.to_onnx(generator, tmp_path / "model.onnx")
     for height, width in ((64, 96), (96, 64)):
         inputs = street(height, width)
         session = runtimes.create(runtime, tmp_path / "model.onnx", height, width, threads=1)
@@ -159,7 +159,7 @@ def test_one_graph_for_every_runtime_and_size(generator: TemporalGenerator, runt
 def test_large_weights_are_stored_as_fp16(generator: TemporalGenerator, tmp_path) -> None:  # type: ignore[no-untyped-def]
     import onnx
 
-    export.to_onnx(generator, tmp_path / "model.onnx")
+    onnx_export.to_onnx(generator, tmp_path / "model.onnx")
     graph = onnx.load(tmp_path / "model.onnx")
     large = [t for t in graph.graph.initializer if np.prod(t.dims) > 512 and t.data_type == onnx.TensorProto.FLOAT]
     assert not large

@@ -15,7 +15,7 @@ from bridge.messages import Camera
 from bridge.tags import Tag
 from neuralsim import classmaps, cli
 from neuralsim.models.classes import CARLA_TO_CHANNEL, Channel
-from neuralsim.offline import flow
+from neuralsim.offline import optical_flow
 from neuralsim.offline.objects import Objects
 from neuralsim.offline.pseudo_depth import PseudoDepth, PseudoView, horizon_row
 
@@ -68,11 +68,11 @@ def test_a_bad_class_map_is_one_line(
 def test_flow_leads_back_to_where_a_surface_was_and_survives_the_file(tmp_path: Path) -> None:
     _, images = write_clip(tmp_path, frames=2, size=(160, 120))
     assert cli.main(["flow", str(images), "--out", str(tmp_path / "motion")]) == 0
-    motion, valid = flow.load(tmp_path / "motion" / "f01.png")
+    motion, valid = optical_flow.load(tmp_path / "motion" / "f01.png")
     inner = motion[20:-20, 20:-20]
     assert np.abs(inner - [-1.0, 0.0]).mean() < 0.1  # the picture moved right: its past lies to the left
     assert valid[20:-20, 20:-20].mean() > 0.95
-    assert not flow.load(tmp_path / "motion" / "f00.png")[1].any()  # the first has no past
+    assert not optical_flow.load(tmp_path / "motion" / "f00.png")[1].any()  # the first has no past
 
 
 # The stand-in world ---------------------------------------------------------------------------------------------------
@@ -82,11 +82,7 @@ def canyon(camera: Camera) -> tuple[np.ndarray, np.ndarray]:
     """Tags and depth of a street between two walls, 6 m to the left and 8 m to the right, 9 m high."""
     rows, columns = np.mgrid[0 : camera.height, 0 : camera.width] + 0.5
     local = np.stack(
-        [
-            np.ones_like(rows),
-            (columns - camera.width / 2) / camera.focal,
-            -(rows - camera.height / 2) / camera.focal,
-        ],
+        [np.ones_like(rows), (columns - camera.width / 2) / camera.focal, -(rows - camera.height / 2) / camera.focal],
         -1,
     )
     ray, eye = local @ camera.pose[:3, :3].T, camera.pose[:3, 3]

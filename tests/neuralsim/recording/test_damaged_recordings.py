@@ -11,11 +11,12 @@ from hostile.run import run
 from mcap.opcode import Opcode
 
 from bridge.messages import Camera, Frame
+from neuralsim.recording import RecordingError
 from neuralsim.recording.export import examine, recover
-from neuralsim.recording.mcap_file import McapRecording, McapWriter
-from neuralsim.recording.mcap_records import Place, Records
-from neuralsim.recording.reader import DamagedChunk, RecordingReader, frame_of
-from neuralsim.recording.writer import RecordingError
+from neuralsim.recording.mcap_writer import McapWriter
+from neuralsim.recording.random_access_reader import DamagedChunk, RecordingReader, frame_of
+from neuralsim.recording.sequential_reader import McapRecording
+from neuralsim.recording.untrusted_mcap import RecordPlace, Records
 
 FRAMES, SIZE = 200, (256, 128)
 
@@ -35,9 +36,9 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> bytes:
     return path.read_bytes()
 
 
-def _chunks(data: bytes) -> list[Place]:
+def _chunks(data: bytes) -> list[RecordPlace]:
     places = Records(io.BytesIO(data)).places()
-    return [place for place in places if isinstance(place, Place) and place.opcode == Opcode.CHUNK]
+    return [place for place in places if isinstance(place, RecordPlace) and place.opcode == Opcode.CHUNK]
 
 
 def _flipped(data: bytes, at: int) -> bytes:

@@ -18,8 +18,9 @@ from bridge.town.frames import frame_of
 from bridge.town.world import World
 from neuralsim.cli import main
 from neuralsim.recording.detection import KITTI_DEPTH, box3d, projected
-from neuralsim.recording.mcap_file import McapRecording, McapWriter
+from neuralsim.recording.mcap_writer import McapWriter
 from neuralsim.recording.picture_folder import DEPTH_STEPS
+from neuralsim.recording.sequential_reader import McapRecording
 from neuralsim.renderer.views import tag_picture
 
 LENS = {"image_size_x": "160", "image_size_y": "96", "fov": "80"}

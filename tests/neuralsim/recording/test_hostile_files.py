@@ -8,7 +8,8 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from hostile.corpus import Attack, attacks
+from hostile.attack import Attack
+from hostile.corpus import attacks
 from hostile.run import Outcome, run
 
 SECONDS, MEMORY = 10.0, 1000.0  # and MB, of any command
@@ -56,8 +57,7 @@ DAILY = {attack.name for attack in ATTACKS[::24]} | {
 
 
 @pytest.mark.parametrize(
-    "attack",
-    [pytest.param(a, marks=() if a.name in DAILY else pytest.mark.slow, id=a.name) for a in ATTACKS],
+    "attack", [pytest.param(a, marks=() if a.name in DAILY else pytest.mark.slow, id=a.name) for a in ATTACKS]
 )
 def test_a_hostile_file_is_refused_in_a_line(attack: Attack, tmp_path: Path) -> None:
     _try(attack, tmp_path, often=True)

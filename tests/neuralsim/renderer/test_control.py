@@ -8,21 +8,22 @@ from pathlib import Path
 import carla
 import numpy as np
 import pytest
+from helpers.frames import street
 
-from bridge.messages import Camera, Frame, Lamp
+from bridge.messages import Frame, Lamp
 from bridge.tags import COUNT, Tag, named
 from neuralsim import zoo
 from neuralsim.cli import main
 from neuralsim.models.classes import Channel
-from neuralsim.recording.mcap_file import McapWriter
-from neuralsim.recording.reader import RecordingReader, frame_of
-from neuralsim.recording.writer import RecordingError
+from neuralsim.recording import RecordingError
+from neuralsim.recording.mcap_writer import McapWriter
+from neuralsim.recording.random_access_reader import RecordingReader, frame_of
 from neuralsim.renderer import weather_style
 from neuralsim.renderer.neural_renderer import NeuralRenderer
 from neuralsim.renderer.remap import EDITS, NOTHING, Remap, following
 from neuralsim.renderer.views import tag_picture
 from neuralsim.replay.repaint import Repainter
-from neuralsim.session import lamps
+from neuralsim.session import lamp_drawing
 from neuralsim.session.options import TAGS
 from scenarios.engine.loader import ScenarioError, load
 
@@ -33,19 +34,6 @@ remap: {buildings: vegetation, road-lines: roads}
 ego: {spawn: {point: 1}, do: [{follow_lane: {speed: 8}}]}
 assert: []
 """
-
-
-def street(number: int = 1) -> Frame:
-    tag = np.full((64, 128), Tag.ROAD, np.uint8)
-    tag[:32] = Tag.BUILDING
-    tag[:16] = Tag.SKY
-    planes = {
-        "tag": tag,
-        "instance": np.where(tag == Tag.BUILDING, 12000, 0).astype(np.uint16),
-        "depth": np.where(tag == Tag.SKY, 1000.0, 15.0).astype(np.float32),
-        "motion": np.zeros((64, 128, 2), np.float16),
-    }
-    return Frame(number, number, number / 30, Camera(128, 64, 70.0, np.eye(4)), planes)
 
 
 def edited(frame: Frame, remap: Remap) -> Frame:
@@ -119,7 +107,7 @@ def test_lamps_of_what_is_painted_as_something_else_are_out() -> None:
     frame.lamps = [Lamp("traffic_light", "red", (60.0, 20.0, 64.0, 24.0), 15.0)]
     for remap, lit in ((NOTHING, True), (Remap.parse("buildings=sky"), True), (Remap.parse("trafficlight=sky"), False)):
         picture = np.zeros((64, 128, 3), np.uint8)
-        lamps.draw_of(frame, picture, remap)
+        lamp_drawing.draw_of(frame, picture, remap)
         assert picture.any() == lit
 
 

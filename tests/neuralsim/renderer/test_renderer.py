@@ -9,31 +9,17 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from helpers.frames import street
 
-from bridge.messages import Camera, Frame
-from bridge.tags import Tag
 from neuralsim import runtimes, zoo
 from neuralsim.renderer.neural_renderer import ModelError, NeuralRenderer, RuntimeUnavailable
-
-
-def frame(number: int = 1, width: int = 128, height: int = 64) -> Frame:
-    tag = np.full((height, width), Tag.ROAD, np.uint8)
-    tag[: height // 2] = Tag.BUILDING
-    tag[: height // 4] = Tag.SKY
-    planes = {
-        "tag": tag,
-        "instance": np.where(tag == Tag.BUILDING, 12000, 0).astype(np.uint16),
-        "depth": np.where(tag == Tag.SKY, 1000.0, 15.0).astype(np.float32),
-        "motion": np.zeros((height, width, 2), np.float16),
-    }
-    return Frame(number, number, number / 30, Camera(width, height, 70.0, np.eye(4)), planes)
 
 
 @pytest.mark.parametrize("runtime", runtimes.available())
 def test_shipped_model_paints_sky_brighter_than_road(runtime: str) -> None:
     renderer = NeuralRenderer(runtime=runtime, threads=1)
     for number in range(1, 4):
-        picture = renderer.render(frame(number))
+        picture = renderer.render(street(number))
     assert picture.shape == (64, 128, 3)
     assert picture.dtype == np.uint8
     assert picture[:12].mean() > picture[-16:].mean() + 40
@@ -42,7 +28,7 @@ def test_shipped_model_paints_sky_brighter_than_road(runtime: str) -> None:
 
 def test_runtimes_agree_far_from_the_origin() -> None:
     """Surface coordinates must stay fp32: half a kilometre out, bf16 has steps of two metres."""
-    far = frame(width=256, height=128)
+    far = street(width=256, height=128)
     rows = (np.arange(128) + 0.5 - 64)[:, None] / far.camera.focal
     far.planes["depth"] = np.broadcast_to(np.clip(1.5 / np.maximum(rows, 1e-3), 0.0, 20.0), (128, 256)).astype(
         np.float32
@@ -59,13 +45,13 @@ def test_runtimes_agree_far_from_the_origin() -> None:
 def test_any_size_and_a_change_of_size() -> None:
     renderer = NeuralRenderer(threads=1)
     for width, height in ((130, 75), (96, 96)):
-        assert renderer.render(frame(1, width, height)).shape == (height, width, 3)
+        assert renderer.render(street(1, width, height)).shape == (height, width, 3)
 
 
 def test_same_frames_same_bytes_and_a_jump_back_forgets() -> None:
     renderer = NeuralRenderer(threads=1)
-    first = [renderer.render(frame(n)) for n in (1, 2, 3)]
-    again = [renderer.render(frame(n)) for n in (1, 2, 3)]  # simulator time jumps back: the state starts afresh
+    first = [renderer.render(street(n)) for n in (1, 2, 3)]
+    again = [renderer.render(street(n)) for n in (1, 2, 3)]  # simulator time jumps back: the state starts afresh
     assert all(np.array_equal(a, b) for a, b in zip(first, again, strict=True))
 
 
@@ -75,7 +61,7 @@ class Lost(Exception):
 
 def test_when_a_runtime_fails_the_next_one_goes_on_from_its_memory(monkeypatch: pytest.MonkeyPatch) -> None:
     renderer, undisturbed, fresh = (NeuralRenderer(threads=1) for _ in range(3))
-    frames = [frame(n) for n in range(1, 7)]
+    frames = [street(n) for n in range(1, 7)]
     for other in frames:
         other.planes["tag"] = np.roll(other.planes["tag"], other.sequence, axis=0)
     for each in frames[:5]:
@@ -97,18 +83,18 @@ def test_when_a_runtime_fails_the_next_one_goes_on_from_its_memory(monkeypatch: 
 
 def test_a_runtime_that_was_asked_for_and_fails_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
     renderer = NeuralRenderer(runtime="onnxruntime", threads=1)
-    renderer.render(frame(1))
+    renderer.render(street(1))
 
     def full(feeds: dict[str, np.ndarray]) -> np.ndarray:
         raise MemoryError("out of memory")
 
     monkeypatch.setattr(renderer._session, "step", full)
     with pytest.raises(RuntimeUnavailable, match=r"^onnxruntime.* failed: out of memory$"):
-        renderer.render(frame(2))
+        renderer.render(street(2))
 
 
 def test_styles_of_the_card_change_the_light() -> None:
-    bright, dark = (NeuralRenderer(threads=1, style=s).render(frame()).mean() for s in ("overcast", "dusk"))
+    bright, dark = (NeuralRenderer(threads=1, style=s).render(street()).mean() for s in ("overcast", "dusk"))
     assert dark < bright - 10
 
 
@@ -131,7 +117,7 @@ def test_bad_models_and_runtimes_are_one_line(tmp_path: Path) -> None:
 
 
 def test_what_a_frame_or_a_card_lacks_is_one_line(tmp_path: Path) -> None:
-    lacking = frame()
+    lacking = street()
     del lacking.planes["depth"]
     with pytest.raises(ModelError, match=r"paints from the planes tag,.*has only tag,instance,motion"):
         NeuralRenderer(threads=1).render(lacking)
@@ -150,12 +136,13 @@ def test_what_a_frame_or_a_card_lacks_is_one_line(tmp_path: Path) -> None:
 
 def test_a_cut_is_in_the_chosen_style_at_once() -> None:
     cut, fresh = (NeuralRenderer(threads=1, style=style) for style in ("overcast", "dusk"))
-    cut.render(frame())
+    cut.render(street())
     cut.set_style("dusk")
     cut.reset()
-    assert np.array_equal(cut.render(frame()), fresh.render(frame()))
+    assert np.array_equal(cut.render(street()), fresh.render(street()))
 
 
 def test_the_drive_path_imports_no_torch() -> None:
-    code = "import sys, neuralsim.renderer, neuralsim.cli, neuralsim.session.loop; sys.exit('torch' in sys.modules)"
+    modules = "neuralsim.renderer, neuralsim.cli, neuralsim.session.drive_loop"
+    code = f"import sys, {modules}; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], timeout=60).returncode == 0

@@ -8,7 +8,7 @@ import pytest
 from bridge.jitter import of_frame
 from bridge.messages import Camera, Frame
 from bridge.tags import Tag
-from neuralsim.evaluation.upscaling import distance, gradient, outlines
+from neuralsim.evaluation.upscaling_quality import distance, gradient, outlines
 from neuralsim.renderer.neural_renderer import ModelError, NeuralRenderer
 from neuralsim.renderer.upscaling import TemporalUpscaler, window_of
 from neuralsim.session.child_options import bridge_options

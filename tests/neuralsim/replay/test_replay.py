@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
-import sys
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -15,20 +13,21 @@ import av
 import numpy as np
 import pygame
 import pytest
+from helpers.command import neuralsim
 
 from bridge.messages import Camera, Frame, Lamp
 from neuralsim import zoo
-from neuralsim.recording.mcap_file import McapWriter
-from neuralsim.recording.reader import RecordingReader, frame_of, picture_of
-from neuralsim.recording.writer import RecordingError
+from neuralsim.recording import RecordingError
+from neuralsim.recording.mcap_writer import McapWriter
+from neuralsim.recording.random_access_reader import RecordingReader, frame_of, picture_of
 from neuralsim.renderer.views import View, tag_picture
 from neuralsim.replay import painters
 from neuralsim.replay.drive_on import model_to_drive, onward
 from neuralsim.replay.options import RECORDED, ReplayOptions
 from neuralsim.replay.player import Player
 from neuralsim.replay.repaint import Repainter
+from neuralsim.session.drive_session import DriveSession
 from neuralsim.session.options import TAGS, DriveOptions
-from neuralsim.session.session import DriveSession
 from neuralsim.session.tag_painter import TagPainter
 from neuralsim.zoo import ModelError
 
@@ -181,11 +180,6 @@ def test_what_a_model_needs_must_have_been_recorded(made: Path, tmp_path: Path):
             Repainter(reader, "street-rt")
     with RecordingReader(made) as reader, pytest.raises(RecordingError, match="no camera 'left'"):
         Repainter(reader, RECORDED, view="left")
-
-
-def neuralsim(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "neuralsim", *map(str, arguments)]
-    return subprocess.run(command, cwd=ROOT, text=True, capture_output=True, timeout=170, check=False)
 
 
 def test_a_recording_is_painted_anew_beside_what_it_was(made: Path, tmp_path: Path):

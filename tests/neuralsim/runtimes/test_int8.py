@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import onnx
 import pytest
+from helpers.tensorrt_operators import unsupported
 from onnx import numpy_helper
 
 from bridge.messages import Frame
@@ -15,9 +16,12 @@ from neuralsim import runtimes, zoo
 from neuralsim.cli import main
 from neuralsim.evaluation import quantise
 from neuralsim.evaluation.town_drive import TownDrive
-from neuralsim.recording.mcap_file import McapWriter
+from neuralsim.recording.mcap_writer import McapWriter
 from neuralsim.renderer.neural_renderer import NeuralRenderer
-from neuralsim.runtimes import RuntimeUnavailable, choice, engines, int8, ranges, variants
+from neuralsim.runtimes import RuntimeUnavailable, activation_ranges, graph_variants, int8, tensorrt_engines
+from neuralsim.runtimes.activation_ranges import Ranges
+from neuralsim.runtimes.candidates import candidates
+from neuralsim.runtimes.fallback import fastest
 
 WIDTH, HEIGHT = 128, 64
 GRAPH = zoo.load(zoo.DEFAULT).file
@@ -27,7 +31,7 @@ FLOAT, HALF = onnx.TensorProto.FLOAT, onnx.TensorProto.FLOAT16
 @pytest.fixture(autouse=True)
 def none_shipped(monkeypatch: pytest.MonkeyPatch) -> None:
     """Ranges that may have come with the model are not seen."""
-    monkeypatch.setattr(ranges, "NAME", "measured.json")
+    monkeypatch.setattr(activation_ranges, "NAME", "measured.json")
 
 
 @pytest.fixture(scope="module")
@@ -61,11 +65,11 @@ def measured(recording: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def prepared(measured: Path, own_cache: Path) -> ranges.Ranges:
+def prepared(measured: Path, own_cache: Path) -> Ranges:
     """A cache with these ranges in it."""
-    return ranges.Ranges(
+    return Ranges(
         **json.loads(
-            ranges.keep(GRAPH, ranges.Ranges(**json.loads(measured.read_text(encoding="utf-8")))).read_text(
+            activation_ranges.keep(GRAPH, Ranges(**json.loads(measured.read_text(encoding="utf-8")))).read_text(
                 encoding="utf-8"
             )
         )
@@ -94,7 +98,7 @@ def quantised_convolutions(model: onnx.ModelProto) -> dict[str, tuple[list[onnx.
     return found
 
 
-def test_int8_is_explicit_symmetric_and_only_where_the_picture_is_coarse(prepared: ranges.Ranges) -> None:
+def test_int8_is_explicit_symmetric_and_only_where_the_picture_is_coarse(prepared: Ranges) -> None:
     model = onnx.load(str(runtimes.quantised(GRAPH)))
     found = quantised_convolutions(model)
     weights = {tensor.name: numpy_helper.to_array(tensor) for tensor in model.graph.initializer}
@@ -113,10 +117,10 @@ def test_int8_is_explicit_symmetric_and_only_where_the_picture_is_coarse(prepare
 
 
 def test_halved_for_tensorrt_it_rounds_between_fp16_and_int8_and_is_within_its_documented_support(
-    prepared: ranges.Ranges,
+    prepared: Ranges,
 ) -> None:
     exact = onnx.load(str(runtimes.quantised(GRAPH)))
-    half = variants.half(exact)
+    half = graph_variants.half(exact)
     found, wanted = quantised_convolutions(half), quantised_convolutions(exact)
     assert found.keys() == wanted.keys(), "nothing came between rounding and convolution"
     inferred = onnx.shape_inference.infer_shapes(half, data_prop=True).graph
@@ -124,7 +128,7 @@ def test_halved_for_tensorrt_it_rounds_between_fp16_and_int8_and_is_within_its_d
     for nodes, _ in found.values():
         assert types[nodes[0].input[0]] == types[nodes[1].output[0]] == types[nodes[2].output[0]] == HALF
     for model in (exact, half):
-        assert variants.unsupported(variants.for_tensorrt(model, HEIGHT, WIDTH)) == []
+        assert unsupported(graph_variants.for_tensorrt(model, HEIGHT, WIDTH)) == []
     numbers = [{t.name: numpy_helper.to_array(t) for t in model.graph.initializer} for model in (exact, half)]
     for name, (nodes, _) in wanted.items():
         for one, other in zip(nodes, found[name][0], strict=True):
@@ -140,7 +144,7 @@ def test_the_check_for_tensorrt_sees_what_it_cannot_quantise() -> None:
         onnx.helper.make_node("DequantizeLinear", ["q", "s", "z"], ["y"]),
     ]
     zero = numpy_helper.from_array(np.array(3, np.int8), "z")
-    found = variants.unsupported(onnx.helper.make_model(onnx.helper.make_graph(nodes, "g", [x, step], [y], [zero])))
+    found = unsupported(onnx.helper.make_model(onnx.helper.make_graph(nodes, "g", [x, step], [y], [zero])))
     assert any("a step that is no constant" in line for line in found)
     assert any("zero point" in line for line in found)
 
@@ -150,54 +154,54 @@ def test_without_ranges_there_is_one_line_and_auto_passes_int8_over(own_cache: P
         with pytest.raises(RuntimeUnavailable, match="run neuralsim quantise") as caught:
             runtimes.create(runtime, GRAPH, HEIGHT, WIDTH)
         assert "\n" not in str(caught.value)
-    assert "neuralsim quantise" in choice.candidates(GRAPH, HEIGHT, WIDTH)["openvino:int8"]
+    assert "neuralsim quantise" in candidates(GRAPH, HEIGHT, WIDTH)["openvino:int8"]
     assert "int8" not in NeuralRenderer(size=(WIDTH, HEIGHT), threads=1).note
 
 
 @pytest.mark.slow
-def test_auto_measures_int8_once_there_are_ranges_and_anew_with_others(prepared: ranges.Ranges) -> None:
+def test_auto_measures_int8_once_there_are_ranges_and_anew_with_others(prepared: Ranges) -> None:
     first = NeuralRenderer(size=(WIDTH, HEIGHT), threads=1)
     assert "openvino int8" in first.note
     assert NeuralRenderer(size=(WIDTH, HEIGHT), threads=1).note == ""
     other = runtimes.quantised(GRAPH)
-    ranges.keep(GRAPH, ranges.Ranges(prepared.model, 1, "", {key: 2 * v for key, v in prepared.range.items()}))
+    activation_ranges.keep(GRAPH, Ranges(prepared.model, 1, "", {key: 2 * v for key, v in prepared.range.items()}))
     assert runtimes.quantised(GRAPH) != other
     assert NeuralRenderer(size=(WIDTH, HEIGHT), threads=1).note
 
 
 def test_an_engine_in_int8_is_built_anew_with_other_ranges(gpu: object, measured: Path) -> None:
     assert main(["build-engine", "--size", f"{WIDTH}x{HEIGHT}", "--precision", "int8"]) == 1
-    known = ranges.Ranges(**json.loads(measured.read_text(encoding="utf-8")))
-    ranges.keep(GRAPH, known)
+    known = Ranges(**json.loads(measured.read_text(encoding="utf-8")))
+    activation_ranges.keep(GRAPH, known)
     assert main(["build-engine", "--size", f"{WIDTH}x{HEIGHT}", "--precision", "int8"]) == 0
-    facts = engines.EngineFacts.here(GRAPH, HEIGHT, WIDTH, "int8")
-    assert engines.is_current(facts)
-    assert "tensorrt:int8" not in choice.candidates(GRAPH, HEIGHT, WIDTH), "there is no engine in fp16 to compare with"
-    ranges.keep(GRAPH, ranges.Ranges(known.model, 1, "", {key: 2 * value for key, value in known.range.items()}))
-    assert not engines.is_current(engines.EngineFacts.here(GRAPH, HEIGHT, WIDTH, "int8"))
+    facts = tensorrt_engines.EngineFacts.here(GRAPH, HEIGHT, WIDTH, "int8")
+    assert tensorrt_engines.is_current(facts)
+    assert "tensorrt:int8" not in candidates(GRAPH, HEIGHT, WIDTH), "there is no engine in fp16 to compare with"
+    activation_ranges.keep(GRAPH, Ranges(known.model, 1, "", {key: 2 * value for key, value in known.range.items()}))
+    assert not tensorrt_engines.is_current(tensorrt_engines.EngineFacts.here(GRAPH, HEIGHT, WIDTH, "int8"))
 
 
 def test_ranges_come_with_a_model_and_belong_to_it_alone(
-    prepared: ranges.Ranges, frames: list[Frame], tmp_path: Path, own_cache: Path, monkeypatch: pytest.MonkeyPatch
+    prepared: Ranges, frames: list[Frame], tmp_path: Path, own_cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     graph = tmp_path / "model" / "model.onnx"
     graph.parent.mkdir()
     graph.write_bytes(GRAPH.read_bytes())
-    ranges.keep(graph, prepared, graph.with_name(ranges.NAME))
-    ranges.keep(GRAPH, ranges.Ranges(prepared.model, 7, "measured here", {"a": 1.0}))
-    assert ranges.recall(graph).source == "measured here", "what was measured on this machine comes first"
+    activation_ranges.keep(graph, prepared, graph.with_name(activation_ranges.NAME))
+    activation_ranges.keep(GRAPH, Ranges(prepared.model, 7, "measured here", {"a": 1.0}))
+    assert activation_ranges.recall(graph).source == "measured here", "what was measured on this machine comes first"
     for place in own_cache.glob("graphs/*.json"):
         place.write_text("{")
-    assert ranges.recall(graph) == prepared
+    assert activation_ranges.recall(graph) == prepared
     monkeypatch.setenv("NEURALSIM_CACHE", str(graph))  # a file where a folder should be
     with pytest.raises(RuntimeUnavailable, match="cannot be kept"):
         runtimes.create("openvino:int8", graph, HEIGHT, WIDTH)
-    session = choice.fastest(graph, HEIGHT, WIDTH, 1, NeuralRenderer(size=(WIDTH, HEIGHT)).feeds(frames[0]))
+    session = fastest(graph, HEIGHT, WIDTH, 1, NeuralRenderer(size=(WIDTH, HEIGHT)).feeds(frames[0]))
     assert "int8" not in session.name
     assert session.warning.endswith(f"running on {session.name} instead")
     graph.write_bytes(GRAPH.read_bytes() + b"\0")
     with pytest.raises(runtimes.NotCalibrated):
-        ranges.recall(graph)
+        activation_ranges.recall(graph)
 
 
 def test_quantise_drives_through_the_town_and_keeps_nothing_that_would_be_seen(

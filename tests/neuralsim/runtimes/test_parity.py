@@ -15,12 +15,12 @@ import pytest
 from bridge.messages import Frame
 from neuralsim import runtimes, zoo
 from neuralsim.evaluation import measures
-from neuralsim.evaluation.clip import camvid_of_tag
 from neuralsim.evaluation.metric_networks import HERE, MetricNetwork, mean_iou
+from neuralsim.evaluation.real_clip import camvid_of_tag
 from neuralsim.evaluation.town_drive import TownDrive
 from neuralsim.models.warp import still_visible
 from neuralsim.renderer.neural_renderer import NeuralRenderer
-from neuralsim.runtimes import int8, ranges, variants
+from neuralsim.runtimes import activation_ranges, graph_variants, int8
 
 WIDTH, HEIGHT = 256, 128
 GRAPH = zoo.load(zoo.DEFAULT).file
@@ -68,14 +68,14 @@ def elsewhere() -> list[Frame]:
 
 
 @pytest.fixture(scope="module", autouse=True)
-def calibrated(elsewhere: list[Frame], tmp_path_factory: pytest.TempPathFactory) -> Iterator[ranges.Ranges]:
+def calibrated(elsewhere: list[Frame], tmp_path_factory: pytest.TempPathFactory) -> Iterator[activation_ranges.Ranges]:
     """int8 as `neuralsim quantise` prepares it, from frames of the other drive."""
     renderer = NeuralRenderer(runtime="onnxruntime:fp32", size=(192, 96), threads=1, antialias=False)
     stretches = [[renderer.feeds(frame) for frame in elsewhere[first : first + 2]] for first in range(0, 300, 30)]
     measured = int8.calibrate(GRAPH, stretches, "elsewhere", threads=1)
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("NEURALSIM_CACHE", str(tmp_path_factory.mktemp("cache")))
-        ranges.keep(GRAPH, measured)
+        activation_ranges.keep(GRAPH, measured)
         yield measured
 
 
@@ -155,7 +155,7 @@ def test_a_free_rollout_stays_with_the_references(elsewhere: list[Frame]) -> Non
 
 def test_fp16_has_room_for_every_activation(drive: list[dict[str, Any]], tmp_path: Path) -> None:
     """The largest value that the painter puts into fp16 on a town drive is far below 65504."""
-    half = variants.half(onnx.load(str(GRAPH)))
+    half = graph_variants.half(onnx.load(str(GRAPH)))
     convolutions = [node.output[0] for node in half.graph.node if node.op_type == "Conv"]
     for name in convolutions:
         half.graph.output.append(onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT16, None))
@@ -167,10 +167,10 @@ def test_fp16_has_room_for_every_activation(drive: list[dict[str, Any]], tmp_pat
 
 
 def test_tensorrt_paints_the_same_through_its_buffers_and_graphs(
-    gpu: object, drive: list[dict[str, Any]], calibrated: ranges.Ranges
+    gpu: object, drive: list[dict[str, Any]], calibrated: activation_ranges.Ranges
 ) -> None:
     """Our side of TensorRT on a stand-in: state on the device in turns, captured graphs, three streams."""
-    ranges.keep(GRAPH, calibrated)  # in the cache of this test
+    activation_ranges.keep(GRAPH, calibrated)  # in the cache of this test
     session = runtimes.create("tensorrt:int8", GRAPH, HEIGHT, WIDTH)
     assert session.name == "tensorrt int8"
     assert worst(session, drive[::20]) > 32

@@ -16,11 +16,21 @@ from typing import Any
 import numpy as np
 import onnx
 import pytest
+from helpers.tensorrt_operators import unsupported
 
 from neuralsim import runtimes, zoo
 from neuralsim.cli import main
 from neuralsim.renderer.neural_renderer import NeuralRenderer
-from neuralsim.runtimes import RuntimeUnavailable, cache, choice, cuda_driver, engines, tensorrt_, variants
+from neuralsim.runtimes import (
+    RuntimeUnavailable,
+    autotune,
+    cache,
+    cuda_driver,
+    graph_variants,
+    tensorrt_,
+    tensorrt_engines,
+)
+from neuralsim.runtimes.candidates import candidates
 
 WIDTH, HEIGHT = 256, 128
 GRAPH = zoo.load(zoo.DEFAULT).file
@@ -28,7 +38,7 @@ GRAPH = zoo.load(zoo.DEFAULT).file
 
 def test_fp16_is_only_where_colours_and_features_are() -> None:
     """Nothing that leads to a sampling position, a depth or a world point is halved; nearly all convolutions are."""
-    half = variants.half(onnx.load(str(GRAPH)))
+    half = graph_variants.half(onnx.load(str(GRAPH)))
     inferred = [onnx.shape_inference.infer_shapes(model).graph for model in (onnx.load(str(GRAPH)), half)]
     before, types = ({port.name: port.type.tensor_type.elem_type for port in graph.value_info} for graph in inferred)
     producer = {name: node for node in half.graph.node for name in node.output}
@@ -52,16 +62,16 @@ def test_fp16_is_only_where_colours_and_features_are() -> None:
 
 def test_the_graph_is_within_what_tensorrt_documents() -> None:
     model = onnx.load(str(GRAPH))
-    assert any("UINT16" in line for line in variants.unsupported(model)), "the check must see what is really there"
-    for precision in (model, variants.half(model)):
-        assert variants.unsupported(variants.for_tensorrt(precision, HEIGHT, WIDTH)) == []
+    assert any("UINT16" in line for line in unsupported(model)), "the check must see what is really there"
+    for precision in (model, graph_variants.half(model)):
+        assert unsupported(graph_variants.for_tensorrt(precision, HEIGHT, WIDTH)) == []
     node = onnx.helper.make_node("Resize", ["x", "", "s"], ["y"], mode="cubic")
     odd = onnx.helper.make_node("STFT", ["y", "s"], ["z"])
     x = onnx.helper.make_tensor_value_info("x", onnx.TensorProto.FLOAT, [1, 1, 4, 4])
     z = onnx.helper.make_tensor_value_info("z", onnx.TensorProto.FLOAT, None)
     scales = onnx.numpy_helper.from_array(np.array([1, 1, 2, 2], np.float32), "s")
     graph = onnx.helper.make_graph([node, odd], "g", [x], [z], [scales])
-    found = variants.unsupported(onnx.helper.make_model(graph))
+    found = unsupported(onnx.helper.make_model(graph))
     assert any("Resize by cubic" in line for line in found)
     assert "operator STFT" in found
 
@@ -98,20 +108,20 @@ def test_an_engine_is_built_once_and_anew_when_anything_changes(
     gpu: cuda_driver.Gpu, monkeypatch: pytest.MonkeyPatch, own_cache: Path
 ) -> None:
     built: list[float] = []
-    facts = engines.EngineFacts.here(GRAPH, HEIGHT, WIDTH, "fp16")
-    engines.build(GRAPH, facts, level=1, workspace=64, report=lambda what, share: built.append(share) is None)
-    assert engines.is_current(facts)
+    facts = tensorrt_engines.EngineFacts.here(GRAPH, HEIGHT, WIDTH, "fp16")
+    tensorrt_engines.build(GRAPH, facts, level=1, workspace=64, report=lambda what, share: built.append(share) is None)
+    assert tensorrt_engines.is_current(facts)
     assert built == sorted(built)
     assert built[-1] == 1.0
     for changed in ({"height": 96}, {"precision": "fp32"}, {"tensorrt": "10.9"}, {"driver": "590.1"}, {"gpu": "other"}):
-        assert not engines.is_current(replace(facts, **changed)), changed
-    assert not engines.is_current(replace(facts, model="0" * 64))
+        assert not tensorrt_engines.is_current(replace(facts, **changed)), changed
+    assert not tensorrt_engines.is_current(replace(facts, model="0" * 64))
     (timings,) = own_cache.glob("engines/*.timings")
     assert not list(own_cache.rglob(".*")), "no half-written files"
-    engines.build(GRAPH, facts)
+    tensorrt_engines.build(GRAPH, facts)
     assert timings.read_bytes() == b"++", "what was timed before is used"
     timings.write_bytes(b"damaged")
-    engines.build(GRAPH, facts)
+    tensorrt_engines.build(GRAPH, facts)
     assert timings.read_bytes() == b"+", "what is damaged is not"
 
 
@@ -127,20 +137,20 @@ def test_an_engine_is_built_once_and_anew_when_anything_changes(
     ],
 )
 def test_a_spoilt_engine_is_one_line_and_auto_falls_back(gpu: cuda_driver.Gpu, spoil: Any, words: str) -> None:
-    facts = engines.EngineFacts.here(GRAPH, HEIGHT, WIDTH, "fp16")
-    path = engines.write(facts, b"PLAN" + b"x" * 500)
-    assert engines.read(facts).startswith(b"PLAN")
+    facts = tensorrt_engines.EngineFacts.here(GRAPH, HEIGHT, WIDTH, "fp16")
+    path = tensorrt_engines.write(facts, b"PLAN" + b"x" * 500)
+    assert tensorrt_engines.read(facts).startswith(b"PLAN")
     path.write_bytes(spoil(path.read_bytes()))
-    with pytest.raises(engines.EngineError, match=words) as caught:
-        engines.read(facts)
+    with pytest.raises(tensorrt_engines.EngineError, match=words) as caught:
+        tensorrt_engines.read(facts)
     assert "\n" not in str(caught.value)
     assert "neuralsim build-engine" in str(caught.value)
-    assert words in choice.candidates(GRAPH, HEIGHT, WIDTH)["tensorrt"]
+    assert words in candidates(GRAPH, HEIGHT, WIDTH)["tensorrt"]
 
 
 def test_a_whole_engine_that_tensorrt_refuses_is_a_warning_in_the_hud(gpu: cuda_driver.Gpu) -> None:
-    facts = engines.EngineFacts.here(GRAPH, 64, 64, "fp16")
-    engines.write(facts, b"NOPE" + b"x" * 500)
+    facts = tensorrt_engines.EngineFacts.here(GRAPH, 64, 64, "fp16")
+    tensorrt_engines.write(facts, b"NOPE" + b"x" * 500)
     renderer = NeuralRenderer(size=(64, 64), threads=1)
     assert "tensorrt" not in renderer.runtime
     assert "magic tag does not match" in renderer.warning
@@ -152,7 +162,7 @@ def test_a_whole_engine_that_tensorrt_refuses_is_a_warning_in_the_hud(gpu: cuda_
 def test_auto_says_why_it_cannot_take_tensorrt(
     gpu: cuda_driver.Gpu, monkeypatch: pytest.MonkeyPatch, spoil: str, words: str
 ) -> None:
-    path = engines.write(engines.EngineFacts.here(GRAPH, 64, 64, "fp16"), b"PLAN" + b"x" * 500)
+    path = tensorrt_engines.write(tensorrt_engines.EngineFacts.here(GRAPH, 64, 64, "fp16"), b"PLAN" + b"x" * 500)
     if spoil == "engine":
         path.write_bytes(path.read_bytes()[:-100])
     else:
@@ -187,11 +197,11 @@ def test_too_little_memory_to_run_is_one_line(gpu: cuda_driver.Gpu, monkeypatch:
 def test_build_engine_keeps_the_engine_and_auto_counts_it_in(
     gpu: cuda_driver.Gpu, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert "neuralsim build-engine" in choice.candidates(GRAPH, HEIGHT, WIDTH)["tensorrt"]
+    assert "neuralsim build-engine" in candidates(GRAPH, HEIGHT, WIDTH)["tensorrt"]
     size = f"{WIDTH}x{HEIGHT}"
     assert main(["build-engine", "--size", size]) == 0
     assert f"for {gpu.name}" in capsys.readouterr().out
-    assert choice.candidates(GRAPH, HEIGHT, WIDTH)["tensorrt"] == ""
+    assert candidates(GRAPH, HEIGHT, WIDTH)["tensorrt"] == ""
     assert main(["build-engine", "--size", size]) == 0
     assert "is there already" in capsys.readouterr().out
     assert main(["build-engine", "--size", size, "--model", "none-such"]) == 1
@@ -199,15 +209,15 @@ def test_build_engine_keeps_the_engine_and_auto_counts_it_in(
 
 
 def test_building_can_be_interrupted(gpu: cuda_driver.Gpu) -> None:
-    facts = engines.EngineFacts.here(GRAPH, HEIGHT, WIDTH, "fp16")
+    facts = tensorrt_engines.EngineFacts.here(GRAPH, HEIGHT, WIDTH, "fp16")
 
     def press_ctrl_c(what: str, share: float) -> bool:
         raise KeyboardInterrupt
 
     for report in (press_ctrl_c, lambda what, share: False):
-        with pytest.raises(engines.EngineError, match="interrupted"):
-            engines.build(GRAPH, facts, report=report)
-    assert not engines.is_current(facts)
+        with pytest.raises(tensorrt_engines.EngineError, match="interrupted"):
+            tensorrt_engines.build(GRAPH, facts, report=report)
+    assert not tensorrt_engines.is_current(facts)
 
 
 def test_without_a_driver_tensorrt_is_never_touched(own_cache: Path, tmp_path: Path) -> None:
@@ -246,7 +256,7 @@ def test_a_driver_that_is_too_old_or_has_no_gpu_is_one_line(monkeypatch: pytest.
 
 
 def test_auto_measures_once_says_so_and_remembers(own_cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(choice, "disturbance", lambda samples=(): "")  # of the machine that tests
+    monkeypatch.setattr(autotune, "disturbance", lambda samples=(): "")  # of the machine that tests
     first = NeuralRenderer(size=(96, 64), threads=1)
     assert "is the fastest here" in first.note
     assert first.runtime in first.note
@@ -270,7 +280,7 @@ def test_auto_waits_for_nobody_who_is_clearly_slower() -> None:
         count[name] += 1
         time.sleep(seconds)
 
-    times = choice.race({"quick": lambda: step("quick", 0.01), "slow": lambda: step("slow", 0.1)})
+    times = autotune.race({"quick": lambda: step("quick", 0.01), "slow": lambda: step("slow", 0.1)})
     assert max(times["quick"]) < max(times["slow"])
     assert len(times["slow"]) == count["slow"] == 3 < count["quick"]
 
@@ -291,35 +301,35 @@ def test_auto_waits_for_nobody_who_is_clearly_slower() -> None:
 def test_auto_is_measured_again_when_that_can_tell_more(
     monkeypatch: pytest.MonkeyPatch, hours: float, busy: str, tries: int, load: float, again: bool
 ) -> None:
-    monkeypatch.setattr(choice.machine, "cores", lambda: 2)
-    monkeypatch.setattr(choice.os, "getloadavg", lambda: (load, 0.0, 0.0))
-    made = choice.Choice("openvino", {"openvino": 1.0}, choice._today() - 3600.0 * hours, busy, tries)
+    monkeypatch.setattr(autotune.machine, "cores", lambda: 2)
+    monkeypatch.setattr(autotune.os, "getloadavg", lambda: (load, 0.0, 0.0))
+    made = autotune.Measurement("openvino", {"openvino": 1.0}, autotune._today() - 3600.0 * hours, busy, tries)
     assert made.due() == again
 
 
 def test_a_busy_machine_is_known_by_its_load_and_by_how_times_spread(
     own_cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(choice.machine, "cores", lambda: 2)
-    monkeypatch.setattr(choice.os, "getloadavg", lambda: (0.4, 0.0, 0.0))
+    monkeypatch.setattr(autotune.machine, "cores", lambda: 2)
+    monkeypatch.setattr(autotune.os, "getloadavg", lambda: (0.4, 0.0, 0.0))
     even, torn = [1.0, 1.01] * 10, [1.0, 1.6] * 10
-    assert choice.disturbance([even, torn]) == ""
-    assert choice.disturbance([torn]) == "its times spread by 46 %"
-    monkeypatch.setattr(choice.os, "getloadavg", lambda: (7.9, 0.0, 0.0))
-    assert choice.disturbance() == "load 7.9 on 2 cores"
+    assert autotune.disturbance([even, torn]) == ""
+    assert autotune.disturbance([torn]) == "its times spread by 46 %"
+    monkeypatch.setattr(autotune.os, "getloadavg", lambda: (7.9, 0.0, 0.0))
+    assert autotune.disturbance() == "load 7.9 on 2 cores"
     first = NeuralRenderer(size=(64, 64), threads=1)
     assert "the machine was busy (load 7.9 on 2 cores)" in first.note
-    known = choice.recall(GRAPH, 64, 64, 1)
+    known = autotune.recall(GRAPH, 64, 64, 1)
     assert known is not None
     assert (known.busy, known.tries) == ("load 7.9 on 2 cores", 1)
     assert NeuralRenderer(size=(64, 64), threads=1).note == "", "it still is: what is remembered will do"
-    monkeypatch.setattr(choice.os, "getloadavg", lambda: (0.4, 0.0, 0.0))
-    assert choice.to_measure(GRAPH, 64, 64, 1)
+    monkeypatch.setattr(autotune.os, "getloadavg", lambda: (0.4, 0.0, 0.0))
+    assert autotune.to_measure(GRAPH, 64, 64, 1)
     assert "is the fastest here" in NeuralRenderer(size=(64, 64), threads=1).note
-    again = choice.recall(GRAPH, 64, 64, 1)
+    again = autotune.recall(GRAPH, 64, 64, 1)
     assert again is not None
     assert again.tries == 2
-    assert not choice.to_measure(GRAPH, 64, 64, 1)
+    assert not autotune.to_measure(GRAPH, 64, 64, 1)
 
 
 def test_a_cache_that_cannot_be_written_only_costs_the_measuring(own_cache: Path) -> None:
@@ -406,10 +416,10 @@ def test_every_tensorrt_name_and_signature_in_use_exists() -> None:
             assert words in (getattr(getattr(trt, kind), name).__doc__ or ""), f"{kind}.{name}({words})"
     assert np.dtype(trt.nptype(trt.DataType.UINT8)) == np.uint8
     assert np.dtype(trt.nptype(trt.DataType.HALF)) == np.float16
-    log = engines.logger(trt)
+    log = tensorrt_engines.logger(trt)
     log.log(trt.ILogger.ERROR, "words")
     assert log.last == "words"
-    monitor = engines._monitor(trt, lambda what, share: share < 0.5)
+    monitor = tensorrt_engines._monitor(trt, lambda what, share: share < 0.5)
     monitor.phase_start("phase", None, 2)
     assert monitor.step_complete("phase", 0) is False
     assert monitor.stopped
@@ -435,7 +445,7 @@ def test_every_cuda_call_in_use_exists_with_these_arguments() -> None:
     assert (cudart.cudaStreamNonBlocking, cudart.cudaEventDisableTiming) == (1, 2)
     assert int(cudart.cudaError_t.cudaErrorMemoryAllocation) == 2
     assert cudart.cudaStreamCaptureMode.cudaStreamCaptureModeThreadLocal is not None
-    source = (Path(runtimes.__file__).parent / "cuda.py").read_text(encoding="utf-8")
+    source = (Path(runtimes.__file__).parent / "cuda_runtime.py").read_text(encoding="utf-8")
     assert {word for word in CUDA_CALLS if word in source} == set(CUDA_CALLS)
 
 
@@ -445,4 +455,4 @@ def test_the_stand_in_has_the_names_that_are_checked_against_nvidias(gpu: cuda_d
         assert all(hasattr(getattr(trt, kind), name) for name in (USED | BUILDER)[kind]), kind
     assert all(hasattr(cudart, name) for name in CUDA_CALLS)
     assert tensorrt_.obstacle() == ""
-    assert asdict(engines.EngineFacts.here(GRAPH, 64, 96, "fp16"))["gpu"] == gpu.name
+    assert asdict(tensorrt_engines.EngineFacts.here(GRAPH, 64, 96, "fp16"))["gpu"] == gpu.name

@@ -114,6 +114,17 @@ class Browser:
         actions = ActionChains(self.driver, duration=0)
         {"down": actions.key_down, "up": actions.key_up}[kind](key).perform()
 
+    def hold(self, key: str) -> None:
+        """Press a key and keep it down, repeating it as keyboards do until the page has it."""
+
+        def has() -> Any:
+            self.key("down", key)
+            return self.ask(f"neuralsim.controls.held.has('Key{key.upper()}')")
+
+        until(
+            has, lambda: f"{key}: {self.ask('[document.hasFocus(), document.activeElement?.id, neuralsim.status()]')}"
+        )
+
     def press(self, key: str) -> None:
         self.key("down", key)
         self.key("up", key)
@@ -148,15 +159,16 @@ def served(folder: Path, *arguments: str) -> Iterator[Served]:
 def drive_off_and_turn(page: Browser, drive: Served) -> None:
     """Throttle and steer by keys, and see both in the car and on the page."""
     start = drive.until(lambda line: abs(line["speed"]) < 0.5)
-    page.key("down", "w")
+    page.until("neuralsim.status().driver === neuralsim.me().page")
+    page.hold("w")
     drive.until(lambda line: line["throttle"] > 0.9 and line["speed"] > 2.0)
     page.until("Number(document.getElementById('speed').textContent) > 5")
-    page.key("down", "d")
+    page.hold("d")
     drive.until(lambda line: line["steer"] > 0.1)
     turned = drive.until(lambda line: abs((line["yaw"] - start["yaw"] + 180.0) % 360.0 - 180.0) > 2.0)
     page.key("up", "d")
     page.key("up", "w")
-    page.key("down", "s")
+    page.hold("s")
     stopped = drive.until(lambda line: abs(line["speed"]) < 0.3 and line["brake"] > 0.5)
     page.key("up", "s")
     assert max(abs(stopped[axis] - start[axis]) for axis in "xy") > 0.5, (start, turned, stopped)

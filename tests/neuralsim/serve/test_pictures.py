@@ -11,18 +11,18 @@ import av
 import cv2
 import numpy as np
 import pytest
+from helpers.frames import painted
 
-from bridge.messages import Camera, Frame
 from neuralsim.renderer.views import View
-from neuralsim.serve import stamp
+from neuralsim.serve import picture_stamp
 from neuralsim.serve.canvas import Canvas
-from neuralsim.serve.encoding import Encoded, EncodingThread, JpegEncoder, Picture, VideoEncoder
-from neuralsim.serve.stamp import ROWS, Stamp
+from neuralsim.serve.encoding import Encoded, EncodingThread, JpegEncoder, PagePicture, VideoEncoder
+from neuralsim.serve.picture_stamp import ROWS, Stamp
 
-WEB = Path(stamp.__file__).parent / "web"
+WEB = Path(picture_stamp.__file__).parent / "web"
 
 
-def picture(number: int, size: tuple[int, int] = (512, 256)) -> Picture:
+def picture(number: int, size: tuple[int, int] = (512, 256)) -> PagePicture:
     """Something that moves, stamped."""
     width, height = size
     rows, columns = np.mgrid[:height, :width]
@@ -30,8 +30,8 @@ def picture(number: int, size: tuple[int, int] = (512, 256)) -> Picture:
     pixels[ROWS:, :, 0] = (columns + 3 * number) % 256
     pixels[ROWS:, :, 1] = rows * 255 // height
     pixels[ROWS:, :, 2] = 90
-    stamp.write(Stamp(number, 7 * number, number // 2), pixels[:ROWS])
-    return Picture(pixels, number, 7 * number, number // 2, number / 30.0)
+    picture_stamp.write(Stamp(number, 7 * number, number // 2), pixels[:ROWS])
+    return PagePicture(pixels, number, 7 * number, number // 2, number / 30.0)
 
 
 @pytest.mark.parametrize("mime", ["video/H264", "video/VP8"])
@@ -47,7 +47,7 @@ def test_numbers_and_picture_survive_the_codec(mime: str, size: tuple[int, int])
         assert isinstance(encoded.data, av.Packet)
         for frame in decoder.decode(encoded.data):
             found = frame.reformat(format="rgb24", src_colorspace="ITU709", src_color_range="MPEG").to_ndarray()
-            shown.append(stamp.read(found[:ROWS]))
+            shown.append(picture_stamp.read(found[:ROWS]))
             assert np.abs(found[ROWS:].astype(int) - sent.pixels[ROWS:, :, :3]).mean() < 12.0
     assert shown == [Stamp(1000 + n, 7 * (1000 + n) % (1 << 24), (1000 + n) // 2 % 256) for n in range(12)]
 
@@ -61,10 +61,10 @@ def test_a_new_size_begins_a_new_video():
 
 def test_a_stamp_that_was_damaged_is_none():
     pixels = picture(5).pixels[:ROWS].copy()
-    assert stamp.read(pixels) == Stamp(5, 35, 2)
+    assert picture_stamp.read(pixels) == Stamp(5, 35, 2)
     pixels[:8, :16] = 255 - pixels[:8, :16]
-    assert stamp.read(pixels) is None
-    assert stamp.checksum(b"123456789") == 0xF4  # CRC-8's check value
+    assert picture_stamp.read(pixels) is None
+    assert picture_stamp.checksum(b"123456789") == 0xF4  # CRC-8's check value
 
 
 def test_jpeg_leaves_the_strip_out():
@@ -96,16 +96,10 @@ def test_the_newest_picture_is_encoded_and_nobody_waits():
     assert [each.picture.number for each in sent] == [1, 4]
 
 
-def frame(width: int, height: int) -> tuple[Frame, np.ndarray]:
-    neural = np.full((height, width, 3), (90, 120, 150), np.uint8)
-    planes = {"tag": np.ones((height, width), np.uint8), "depth": np.full((height, width), 9.0, np.float32)}
-    return Frame(0, 0, 0.0, Camera(width, height, 90.0, np.eye(4)), planes), neural
-
-
 def test_views_are_drawn_as_the_window_has_them():
     canvas = Canvas()
     assert canvas.draw() is None
-    canvas.frame(*frame(320, 64))
+    canvas.frame(*painted(320, 64))
     neural = canvas.draw()
     assert neural is not None
     assert neural.shape == (ROWS + 64, 320, 4)
@@ -126,7 +120,7 @@ def test_views_are_drawn_as_the_window_has_them():
 
 def test_moved_and_mirrored_pictures():
     canvas = Canvas()
-    seen, neural = frame(256, 32)
+    seen, neural = painted(256, 32)
     neural[:, :128] = 0
     canvas.frame(seen, neural)
 
@@ -146,13 +140,13 @@ def test_moved_and_mirrored_pictures():
 @pytest.mark.parametrize("size", [(64, 32), (33, 33), (257, 131)])
 def test_any_size_can_be_encoded_and_stamped(size: tuple[int, int]):
     canvas = Canvas()
-    canvas.frame(*frame(*size))
+    canvas.frame(*painted(*size))
     pixels = canvas.draw()
     assert pixels is not None
-    assert pixels.shape[1] >= stamp.LEAST_WIDTH
+    assert pixels.shape[1] >= picture_stamp.LEAST_WIDTH
     assert not any(side % 2 for side in pixels.shape[:2])
-    stamp.write(Stamp(1, 2, 3), pixels[:ROWS])
-    assert stamp.read(pixels[:ROWS]) == Stamp(1, 2, 3)
+    picture_stamp.write(Stamp(1, 2, 3), pixels[:ROWS])
+    assert picture_stamp.read(pixels[:ROWS]) == Stamp(1, 2, 3)
 
 
 def test_the_page_loads_nothing_from_elsewhere_and_has_no_inline_code():

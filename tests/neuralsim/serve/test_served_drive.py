@@ -12,15 +12,15 @@ import pytest
 
 from bridge.messages import Camera, Chart, Ego, Frame, Impact
 from neuralsim.renderer.views import View
-from neuralsim.serve import drive as module
-from neuralsim.serve import stamp
+from neuralsim.serve import picture_stamp
+from neuralsim.serve import served_drive as module
 from neuralsim.serve.access import Role, Tokens
-from neuralsim.serve.drive import BrowserDrive
-from neuralsim.serve.encoding import Picture
-from neuralsim.serve.messages import Apply, Choose, Divide, Driving, Go, MenuOpen, ViewOf
+from neuralsim.serve.encoding import PagePicture
 from neuralsim.serve.options import ServeOptions
+from neuralsim.serve.page_messages import Apply, Choose, Divide, Driving, Go, MenuOpen, ViewOf
+from neuralsim.serve.served_drive import BrowserDrive
 from neuralsim.serve.server import Arrived, Left
-from neuralsim.session.session import PaintedFrame
+from neuralsim.session.painting_loop import PaintedFrame
 
 
 class Drive(BrowserDrive):
@@ -30,7 +30,7 @@ class Drive(BrowserDrive):
         self.heard: list[Any] = []
         super().__init__(ServeOptions(model="tags", size="256x64", **options), Tokens("a-secret-of-some-length"))
         self.said: list[dict[str, Any]] = []
-        self.pictures: list[Picture] = []
+        self.pictures: list[PagePicture] = []
         self.pages = 0
 
         class Server:
@@ -131,8 +131,8 @@ def test_pictures_say_which_control_they_contain(drive: Drive):
     drive.see(1, control=7)
     drive.show_again(lambda pixels, out: False)
     drive.see(2, control=8)
-    found = [stamp.read(each.pixels[: stamp.ROWS]) for each in drive.pictures]
-    assert found == [stamp.Stamp(1, 41, 1), stamp.Stamp(2, 41, 1), stamp.Stamp(3, 42, 2)]
+    found = [picture_stamp.read(each.pixels[: picture_stamp.ROWS]) for each in drive.pictures]
+    assert found == [picture_stamp.Stamp(1, 41, 1), picture_stamp.Stamp(2, 41, 1), picture_stamp.Stamp(3, 42, 2)]
     drive.hear("a", Left())
     drive.hear("b", Driving(n=3))  # numbers of its own
     drive.see(3, control=9)

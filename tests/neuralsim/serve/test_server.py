@@ -19,14 +19,14 @@ import numpy as np
 import pytest
 from aiortc import RTCConfiguration, RTCPeerConnection, RTCSessionDescription
 
+from neuralsim.serve import picture_stamp
 from neuralsim.serve import server as module
-from neuralsim.serve import stamp
 from neuralsim.serve.access import Role, Tokens
-from neuralsim.serve.encoding import Picture
-from neuralsim.serve.messages import Driving, Measured, ViewOf
+from neuralsim.serve.encoding import PagePicture
 from neuralsim.serve.options import ServeOptions
+from neuralsim.serve.page_messages import Driving, Measured, ViewOf
 from neuralsim.serve.server import Arrived, Left, PageServer
-from neuralsim.session.session import DriveError
+from neuralsim.session.painting_loop import DriveError
 
 TOKENS = Tokens("a-secret-of-some-length")
 _PATIENCE = 20.0  # s
@@ -54,10 +54,10 @@ async def opened(address: str, token: str = TOKENS.drive, **more: Any) -> Any:
             yield socket
 
 
-def picture(number: int) -> Picture:
-    pixels = np.full((stamp.ROWS + 64, 256, 4), 90, np.uint8)
-    stamp.write(stamp.Stamp(number, number + 1, number), pixels[: stamp.ROWS])
-    return Picture(pixels, number, number + 1, number, time.monotonic())
+def picture(number: int) -> PagePicture:
+    pixels = np.full((picture_stamp.ROWS + 64, 256, 4), 90, np.uint8)
+    picture_stamp.write(picture_stamp.Stamp(number, number + 1, number), pixels[: picture_stamp.ROWS])
+    return PagePicture(pixels, number, number + 1, number, time.monotonic())
 
 
 async def until(what: Callable[[], Any]) -> Any:
@@ -238,7 +238,7 @@ def test_webrtc_brings_video_hud_and_controls(encoder: str, mime: str):
                 server.tell_fast({"t": "hud", "n": number})
                 await asyncio.sleep(0.03)
             frame = received.result().to_ndarray(format="rgb24")
-            seen = stamp.read(frame[: stamp.ROWS])
+            seen = picture_stamp.read(frame[: picture_stamp.ROWS])
             assert seen is not None
             assert 100 < seen.picture <= number
             assert seen.control == seen.picture + 1

@@ -17,69 +17,22 @@ from pathlib import Path
 import av
 import numpy as np
 import pytest
+from helpers.videos import decoded, street
 
 from bridge import tags
-from bridge.messages import STAMPS, Camera, Frame, Lamp
+from bridge.messages import STAMPS, Camera, Frame
 from neuralsim.base import machine
-from neuralsim.recording.mp4 import Mp4Writer, RecordingError
-from neuralsim.recording.reader import RecordingReader
+from neuralsim.recording.random_access_reader import RecordingReader
 from neuralsim.renderer import views
-from neuralsim.session import lamps, metrics
+from neuralsim.session import metrics
 from neuralsim.session.drive_recording import DriveRecording
+from neuralsim.session.drive_session import DriveSession
 from neuralsim.session.options import DriveOptions
+from neuralsim.session.painting_loop import PaintedFrame
 from neuralsim.session.processes import Child, ProcessError, Processes, alive, free_port
-from neuralsim.session.session import DriveSession, PaintedFrame, painting_threads, sustainable_rate
+from neuralsim.session.renderer_loading import painting_threads, sustainable_rate
 
 ROOT = Path(__file__).resolve().parents[3]
-
-
-def street(width: int = 128, height: int = 64) -> np.ndarray:
-    """A picture with gradients and edges, u8 (H, W, 3)."""
-    y, x = np.mgrid[:height, :width]
-    picture = np.stack([x * 255 // width, y * 255 // height, (x + y) % 64 * 3], axis=-1).astype(np.uint8)
-    picture[height // 4 : height // 2, : width // 2] = (200, 60, 30)
-    picture[height // 4 : height // 2, width // 2 :] = (30, 190, 90)
-    return picture
-
-
-# Lamps
-
-
-def lit(state: str, kind: str = "traffic_light", size: float = 6.0, depth: float = 20.0) -> Lamp:
-    return Lamp(kind, state, (40.0 - size / 2, 30.0 - size / 2, 40.0 + size / 2, 30.0 + size / 2), depth)
-
-
-@pytest.mark.parametrize(("state", "dominant"), [("red", [0]), ("green", [1]), ("yellow", [0, 1])])
-def test_a_lamp_glows_in_its_colour_where_it_is(state: str, dominant: list[int]):
-    picture = np.full((64, 80, 3), 60, np.uint8)
-    lamps.draw(picture, [lit(state)])
-    colour = picture[30, 40].astype(int)
-    assert colour[dominant].min() > 190
-    assert colour[dominant].min() > max(colour[n] for n in range(3) if n not in dominant) + 30
-    ring = picture[30, 40 + 6].astype(int)
-    assert 60 < ring[dominant].max() < colour[dominant].max()  # the glow fades
-    assert (picture[5, 5] == 60).all()
-
-
-def test_far_lamps_stay_visible_and_edges_do_not_matter():
-    picture = np.full((64, 80, 3), 60, np.uint8)
-    lamps.draw(picture, [Lamp("traffic_light", "red", (10.2, 10.2, 10.3, 10.3), 120.0)])
-    assert picture[10, 10, 0] > 150
-    for box in ((-4.0, -4.0, 2.0, 2.0), (78.0, 60.0, 90.0, 70.0), (-50.0, 0.0, -40.0, 4.0), (9.0, 9.0, 3.0, 3.0)):
-        lamps.draw(picture, [Lamp("brake", "on", box, 5.0)])
-    lamps.draw(picture, [lit("off")])
-
-
-def test_what_stands_before_a_lamp_hides_it():
-    depth = np.full((64, 80), 100.0, np.float32)
-    depth[:, :80] = 5.0
-    picture = np.full((64, 80, 3), 60, np.uint8)
-    lamps.draw(picture, [lit("red", depth=20.0)], depth)
-    assert (picture == 60).all()
-    depth[:, 40:] = 100.0
-    lamps.draw(picture, [lit("red", depth=20.0)], depth)
-    assert picture[30, 41, 0] > 190
-    assert picture[30, 38, 0] < 160
 
 
 # Views
@@ -162,65 +115,6 @@ def test_memory_counts_this_process_and_its_children():
         assert both > alone + 20.0
     finally:
         child.communicate(b"\n")
-
-
-# MP4
-
-
-def decoded(path: Path) -> list[av.VideoFrame]:
-    with av.open(str(path)) as file:
-        return list(file.decode(video=0))
-
-
-@pytest.mark.parametrize("size", [(128, 64), (127, 63)])
-def test_mp4_keeps_every_frame_its_time_and_its_colours(tmp_path: Path, size: tuple[int, int]):
-    path = tmp_path / "deep" / "t.mp4"
-    writer = Mp4Writer(path, size, rate=20.0, block=True)
-    times = [3.0 + n * 0.05 + (0.4 if n > 20 else 0.0) for n in range(45)]  # a gap, as when frames were skipped
-    for time_ in times:
-        assert writer.write(street(*size), time_)
-    writer.close()
-    assert (writer.error, writer.frames) == (None, 45)
-    frames = decoded(path)
-    assert [frame.time for frame in frames] == pytest.approx([time_ - 3.0 for time_ in times], abs=1e-3)
-    assert (frames[0].width, frames[0].height) == (128, 64)
-    assert (frames[0].colorspace, frames[0].color_range) == (1, 1)  # BT.709, limited
-    luma = frames[-1].to_ndarray()[24]
-    for column, colour in ((30, (200, 60, 30)), (96, (30, 190, 90))):
-        assert luma[column] == pytest.approx(16 + 219 / 255 * np.dot((0.2126, 0.7152, 0.0722), colour), abs=4)
-
-
-def test_mp4_plays_after_kill_9(tmp_path: Path):
-    script = """
-import sys, time, numpy as np
-from neuralsim.recording.mp4 import Mp4Writer
-writer = Mp4Writer(sys.argv[1], (128, 64), rate=20, block=True)
-for n in range(10_000):
-    writer.write(np.full((64, 128, 3), n % 256, np.uint8), n / 20)
-    print(n, flush=True)
-    time.sleep(0.002)
-"""
-    path = tmp_path / "killed.mp4"
-    child = subprocess.Popen([sys.executable, "-c", script, str(path)], stdout=subprocess.PIPE, cwd=ROOT)
-    assert child.stdout is not None
-    written = next(int(line) for line in child.stdout if int(line) >= 200)
-    child.kill()
-    child.communicate()
-    assert len(decoded(path)) >= written - 45  # at most the second that was open, and the queue
-
-
-def test_mp4_says_in_one_line_what_is_wrong(tmp_path: Path):
-    with pytest.raises(RecordingError, match="cannot record to"):
-        Mp4Writer("/proc/nowhere/t.mp4", (64, 64))
-    if Path("/dev/full").exists():
-        writer = Mp4Writer("/dev/full", (64, 64), block=True)
-        noise = np.random.default_rng(0).integers(0, 255, (64, 64, 3), np.uint8)
-        for n in range(400):
-            if not writer.write(noise, n / 20):
-                break
-        writer.close()
-        assert writer.error is not None
-        assert "disk is full" in writer.error
 
 
 # The whole loop
@@ -449,10 +343,9 @@ def test_where_one_core_less_is_too_slow_to_drive_by_all_of_them_paint(monkeypat
         def seconds_per_step(self):
             return in_turns if self.threads is None else apart
 
-    monkeypatch.setattr("neuralsim.session.session.cores", lambda: 2)
-    monkeypatch.setattr(
-        "neuralsim.session.session.make_renderer", lambda model, runtime, size, threads, pixels: Painter(threads)
-    )
+    monkeypatch.setattr("neuralsim.session.drive_session.cores", lambda: 2)
+    made = "neuralsim.session.renderer_loading.make_renderer"
+    monkeypatch.setattr(made, lambda model, runtime, size, threads, pixels: Painter(threads))
     session = DriveSession(DriveOptions())
     session._loader.start()
     assert session._loader.finished.wait(10.0)
@@ -465,7 +358,7 @@ def test_on_few_cores_one_is_left_to_the_simulation():
     alone = DriveOptions(connect="tcp://127.0.0.1:5600")  # the simulation is on another machine
     for options, cores, threads in ((DriveOptions(), 2, 1), (DriveOptions(headless=True), 2, None), (alone, 2, None)):
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr("neuralsim.session.session.cores", lambda cores=cores: cores)
+            patch.setattr("neuralsim.session.drive_session.cores", lambda cores=cores: cores)
             assert DriveSession(options)._threads == threads
 
 
@@ -488,7 +381,7 @@ def test_a_process_that_works_is_waited_for_and_one_that_does_nothing_is_not():
 
 def test_a_process_that_is_begun_later_says_what_it_does():
     code = (
-        "from bridge.process.messages import ProcessOptions\nfrom bridge.process.options import parse\n"
+        "from bridge.process.json_lines import ProcessOptions\nfrom bridge.process.options import parse\n"
         "options = parse(ProcessOptions, ['-'], 'child')\noptions.step('Building')\noptions.tell('ready', 3, '')"
     )
     child, said = Child("child", [sys.executable, "-c", code], later=True), []

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from neuralsim.models.classes import Channel
-from neuralsim.offline.images import ImageError, read, read_ids
+from neuralsim.offline.picture_files import ImageError, read, read_ids
 from neuralsim.training import configs
 from neuralsim.training.config import Source, load_config
 from neuralsim.training.datasets import DATASETS, Found, Pictures, find
@@ -88,14 +88,7 @@ def own(root: Path, count: int = 3) -> Found:
             26,
         ),
         ("mapillary", "training/images/a.jpg", "training/labels/a.png", "training/instances/a.png", 13, 55),
-        (
-            "mapillary",
-            "training/images/a.jpg",
-            "training/v2.0/labels/a.png",
-            "training/v2.0/instances/a.png",
-            21,
-            108,
-        ),
+        ("mapillary", "training/images/a.jpg", "training/v2.0/labels/a.png", "training/v2.0/instances/a.png", 21, 108),
         ("bdd100k", "images/10k/train/a.jpg", "labels/sem_seg/masks/train/a.png", "", 0, 13),
         ("neuralsim", "rgb/000000.png", "tag/000000.png", "instance/000000.png", 1, 14),
     ],

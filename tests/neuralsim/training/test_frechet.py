@@ -9,15 +9,14 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="training needs the train extra")
 
+from helpers.training import SMALL  # noqa: E402
+
 from neuralsim.evaluation import measures  # noqa: E402
 from neuralsim.models.discriminator import Features  # noqa: E402
-from neuralsim.models.generator import PainterConfig  # noqa: E402
 from neuralsim.training.config import TrainConfig  # noqa: E402
 from neuralsim.training.frechet import FrechetDistance, fitted, patches  # noqa: E402
-from neuralsim.training.simulated import MAP, Pair, load_pair  # noqa: E402
+from neuralsim.training.simulated_pairs import MAP, Pair, load_pair  # noqa: E402
 from neuralsim.training.trainer import Trainer  # noqa: E402
-
-SMALL = PainterConfig(encoder=(16,) * 5, decoder=(16,) * 5, blocks=((2,),) * 5)
 
 # The distance ---------------------------------------------------------------------------------------------------------
 

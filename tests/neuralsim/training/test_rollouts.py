@@ -9,24 +9,24 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="training needs the train extra")
 
-from test_training import Own, equal, picture  # noqa: E402
+from helpers.training import Own, equal, picture  # noqa: E402
 
 from neuralsim.evaluation.town_drive import TownDrive  # noqa: E402
 from neuralsim.models.classes import CHANNELS, Channel  # noqa: E402
 from neuralsim.models.discriminator import MultiScale, VideoDiscriminator  # noqa: E402
 from neuralsim.models.generator import PainterConfig  # noqa: E402
 from neuralsim.models.surface import Surface  # noqa: E402
-from neuralsim.offline.images import ImageError  # noqa: E402
+from neuralsim.offline.picture_files import ImageError  # noqa: E402
 from neuralsim.training import clips, losses  # noqa: E402
-from neuralsim.training.board import Board  # noqa: E402
 from neuralsim.training.clips import Clip, batch, halved, moved_still, real_clip  # noqa: E402
 from neuralsim.training.config import Source, TrainConfig  # noqa: E402
 from neuralsim.training.datasets import Pictures, find  # noqa: E402
-from neuralsim.training.loop import train  # noqa: E402
 from neuralsim.training.rollout import rollout_step, row, strides  # noqa: E402
-from neuralsim.training.simulated import drive_pairs, load_clip, load_pair  # noqa: E402
+from neuralsim.training.simulated_pairs import drive_pairs, load_clip, load_pair  # noqa: E402
 from neuralsim.training.tensors import chained, warp  # noqa: E402
 from neuralsim.training.trainer import Trainer  # noqa: E402
+from neuralsim.training.training_board import Board  # noqa: E402
+from neuralsim.training.training_loop import train  # noqa: E402
 
 SMALL = PainterConfig(
     encoder=(8,) * 5,

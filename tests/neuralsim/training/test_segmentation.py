@@ -12,8 +12,8 @@ from neuralsim.models.classes import CHANNELS, Channel
 from neuralsim.models.discriminator import Features, SegmentationDiscriminator
 from neuralsim.models.generator import PainterConfig
 from neuralsim.training import losses
+from neuralsim.training.conditioning import Picture, crop
 from neuralsim.training.config import TrainConfig
-from neuralsim.training.data import Picture, crop
 from neuralsim.training.object_crops import SIDE, cut, object_windows
 from neuralsim.training.trainer import Trainer
 

@@ -16,11 +16,11 @@ from neuralsim import cli, zoo  # noqa: E402
 from neuralsim.models.classes import Channel  # noqa: E402
 from neuralsim.models.generator import SIZES, Painter  # noqa: E402
 from neuralsim.models.surface import Surface  # noqa: E402
-from neuralsim.training.data import Picture  # noqa: E402
-from neuralsim.training.maps import map_pair  # noqa: E402
+from neuralsim.training.conditioning import Picture  # noqa: E402
+from neuralsim.training.map_pairs import map_pair  # noqa: E402
 from neuralsim.training.pretrained import load_weights  # noqa: E402
 from neuralsim.training.run import load_painter  # noqa: E402
-from neuralsim.training.simulated import load_clip, load_pair, pair_files  # noqa: E402
+from neuralsim.training.simulated_pairs import load_clip, load_pair, pair_files  # noqa: E402
 
 SIZE = 256, 128  # px of the pairs
 

@@ -17,70 +17,46 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-import yaml
 
 torch = pytest.importorskip("torch", reason="training needs the train extra")
 
-from safetensors import safe_open  # noqa: E402
+from helpers.training import SMALL, Own, equal, picture, tiny  # noqa: E402
 from safetensors.torch import load_file, save_file  # noqa: E402
 
-from neuralsim import cli  # noqa: E402
 from neuralsim.evaluation.town_drive import TownDrive  # noqa: E402
 from neuralsim.models.classes import Channel  # noqa: E402
-from neuralsim.models.generator import PainterConfig  # noqa: E402
 from neuralsim.models.surface import Surface  # noqa: E402
-from neuralsim.training import data  # noqa: E402
-from neuralsim.training.board import Board  # noqa: E402
+from neuralsim.training import conditioning  # noqa: E402
 from neuralsim.training.checkpoint import about  # noqa: E402
-from neuralsim.training.config import Source, TrainConfig, load_config  # noqa: E402
+from neuralsim.training.config import Source, TrainConfig  # noqa: E402
 from neuralsim.training.datasets import Pictures, find  # noqa: E402
-from neuralsim.training.loop import train  # noqa: E402
 from neuralsim.training.losses import feature_distance  # noqa: E402
 from neuralsim.training.palette import palettes, styles  # noqa: E402
-from neuralsim.training.simulated import drive_pairs  # noqa: E402
+from neuralsim.training.simulated_pairs import drive_pairs  # noqa: E402
 from neuralsim.training.tensors import collate  # noqa: E402
 from neuralsim.training.trainer import Trainer  # noqa: E402
-
-SMALL = PainterConfig(encoder=(16,) * 5, decoder=(16,) * 5, blocks=((2,),) * 5)
-
-
-def picture(seed: int = 0) -> data.Picture:
-    """A street of flat colours with two cars side by side and a window in the wall."""
-    rng = np.random.default_rng(seed)
-    label = np.full((96, 160), Channel.ROAD, np.uint8)
-    label[:60] = Channel.BUILDING
-    label[:20] = Channel.SKY
-    label[50:75, 30:90] = Channel.VEHICLE
-    image = np.zeros((96, 160, 3), np.uint8)
-    for channel, colour in ((Channel.ROAD, 90), (Channel.BUILDING, 140), (Channel.SKY, 240)):
-        image[label == channel] = colour
-    image[28:40, 120:135] = 30
-    image[50:75, 30:60] = (200, 20, 20)
-    image[50:75, 60:90] = (20, 20, 200)
-    instance = np.zeros(label.shape, np.uint16)
-    instance[50:75, 30:60], instance[50:75, 60:90] = 5, 6
-    noisy = np.clip(image + rng.normal(0, 3, image.shape), 0, 255).astype(np.uint8)
-    return data.Picture(f"p{seed}", noisy, label, instance)
+from neuralsim.training.training_board import Board  # noqa: E402
+from neuralsim.training.training_loop import train  # noqa: E402
 
 
 def test_tint_tells_touching_cars_apart_and_edges_run_between_them() -> None:
     p = picture()
-    parts = data.objects(p.label, p.instance)
-    tint = data.tint(p.image, p.label, parts)
+    parts = conditioning.objects(p.label, p.instance)
+    tint = conditioning.tint(p.image, p.label, parts)
     assert tint[60, 40, 0] > tint[60, 80, 0] + 0.5
     assert tint[60, 80, 2] > tint[60, 40, 2] + 0.5
-    edge = data.edges(p.label, parts)
+    edge = conditioning.edges(p.label, parts)
     assert edge[60, 58:62].any()
     assert not edge[60, 35:55].any()
 
 
 def test_sketch_shows_the_window_dark_and_stays_a_hint() -> None:
     p = picture()
-    parts = data.objects(p.label, p.instance)
-    tint = data.tint(p.image, p.label, parts)
+    parts = conditioning.objects(p.label, p.instance)
+    tint = conditioning.tint(p.image, p.label, parts)
     windows, walls = [], []
     for seed in range(20):
-        sketch = data.sketch(p.image, p.label, tint, np.random.default_rng(seed))
+        sketch = conditioning.sketch(p.image, p.label, tint, np.random.default_rng(seed))
         assert np.abs(sketch).max() <= 1.0
         windows.append(sketch[30:38, 122:133].mean())
         walls.append(sketch[30:38, 95:115].mean())
@@ -91,23 +67,9 @@ def test_sketch_shows_the_window_dark_and_stays_a_hint() -> None:
 def test_markings_are_found_inside_the_road_only() -> None:
     p = picture()
     p.image[80:96, 78:82] = 230
-    marked = data.mark_road_lines(p.image, p.label)
+    marked = conditioning.mark_road_lines(p.image, p.label)
     assert (marked[84:92, 79:81] == Channel.ROAD_LINE).all()
     assert (marked[:60] == p.label[:60]).all()
-
-
-def tiny(out: Path, **settings: object) -> TrainConfig:
-    return TrainConfig.model_validate({"out": str(out), "width": 64, "height": 32, "warmup": 3, **settings})
-
-
-class Own:
-    """Made-up pictures; the frames of a video are all the same."""
-
-    def draw(self, rng: np.random.Generator) -> data.Picture:
-        return picture(int(rng.integers(3)))
-
-    def stretch(self, rng: np.random.Generator, frames: int) -> list[data.Picture]:
-        return [picture(int(rng.integers(3)))] * frames
 
 
 def steps_of(config: TrainConfig) -> Trainer:
@@ -118,10 +80,6 @@ def steps_of(config: TrainConfig) -> Trainer:
         trainer.resume(Path(config.out))
     train(trainer, Own(), lambda step, losses: None)
     return trainer
-
-
-def equal(a: torch.nn.Module, b: torch.nn.Module) -> bool:
-    return all(torch.equal(x, y) for x, y in zip(a.state_dict().values(), b.state_dict().values(), strict=True))
 
 
 def test_a_resumed_run_has_the_weights_of_an_unbroken_one(tmp_path: Path) -> None:
@@ -259,7 +217,7 @@ def test_a_minute_of_training_on_frames_of_the_town_paints_closer_to_them(tmp_pa
     settings = {"simulated": str(tmp_path / "pairs"), "simulated_every": 6, "warmup": 4, "rate": 2e-3, "steps": 48}
     trainer = Trainer(tiny(tmp_path, **settings), SMALL)
     rng = np.random.default_rng(0)
-    label, tint, detail, image = collate([data.example(each, 64, 32, rng) for each in pictures.sample(4)])
+    label, tint, detail, image = collate([conditioning.example(each, 64, 32, rng) for each in pictures.sample(4)])
 
     def loss() -> float:
         with torch.no_grad():
@@ -276,7 +234,7 @@ def test_a_minute_of_training_on_frames_of_the_town_paints_closer_to_them(tmp_pa
 
 def write_pair(folder: Path) -> None:
     """A frame of the town and the one before, which was the same."""
-    p = data.example(picture(), 64, 32, np.random.default_rng(0))
+    p = conditioning.example(picture(), 64, 32, np.random.default_rng(0))
     twice = {name: np.stack([getattr(p, name)] * 2) for name in ("label", "tint", "detail")}
     folder.mkdir()
     still = {"motion": np.zeros((32, 64, 2), np.float16), "visible": np.ones((32, 64), np.float32)}
@@ -305,128 +263,6 @@ def test_tensorboard_gets_losses_and_panels_of_real_pictures_and_the_town(tmp_pa
     assert tuple(panel[30, 5]) == (128, 64, 128), "road in CARLA's palette"
 
 
-# The command ----------------------------------------------------------------------------------------------------------
-
-
-def write_run(folder: Path, **settings: object) -> Path:
-    """A plain data set of three pictures in CARLA's tags, and a run over it."""
-    tags = {Channel.ROAD: 1, Channel.BUILDING: 3, Channel.SKY: 11, Channel.VEHICLE: 14}
-    for seed in range(3):
-        p = picture(seed)
-        label = np.select([p.label == channel for channel in tags], list(tags.values())).astype(np.uint8)
-        for kind, plane in (("images", p.image[..., ::-1]), ("labels", label), ("instances", p.instance)):
-            (folder / "own" / kind).mkdir(parents=True, exist_ok=True)
-            cv2.imwrite(str(folder / "own" / kind / f"{p.name}.png"), plane)
-    config = {"out": str(folder / "run"), "width": 64, "height": 32, "steps": 2, "minutes": 5.0}
-    config["data"] = [{"root": str(folder / "own"), "classes": "carla"}]
-    (folder / "run.yaml").write_text(yaml.safe_dump(config | settings))
-    return folder / "run.yaml"
-
-
-def test_train_says_nothing_on_stdout_and_goes_on_where_it_stopped(
-    tmp_path: Path, capfd: pytest.CaptureFixture[str]
-) -> None:
-    torch.set_num_threads(1)
-    assert cli.main(["train", str(write_run(tmp_path, steps=1))]) == 0
-    (tmp_path / "own/images/p1.png").write_bytes(b"gone")
-    assert cli.main(["train", str(write_run(tmp_path, batch=8))]) == 0
-    assert capfd.readouterr().out == ""
-    with safe_open(tmp_path / "run/last.safetensors", "pt") as file:
-        assert file.metadata()["step"] == "2"
-
-
-SIGNALS = """
-import signal
-from neuralsim.training.loop import interruptible
-with interruptible(twice=600.0) as asked:
-    assert not asked()
-    signal.raise_signal(signal.SIGINT)
-    assert asked()
-    signal.raise_signal(signal.SIGINT)
-with interruptible(twice=0.0) as asked:
-    signal.raise_signal(signal.SIGTERM)
-    signal.raise_signal(signal.SIGTERM)
-    assert asked()
-    try:
-        signal.raise_signal(signal.SIGINT)
-        raise SystemExit(1)
-    except KeyboardInterrupt:
-        pass
-assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
-"""
-
-
-def test_ctrl_c_and_sigterm_ask_and_only_a_later_ctrl_c_interrupts() -> None:
-    """In a process of its own: one in which OpenVINO has painted was seen to die of the first signal."""
-    done = subprocess.run([sys.executable, "-c", SIGNALS], capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-
-
-@pytest.mark.slow
-def test_whoever_interrupts_a_run_loses_nothing(tmp_path: Path) -> None:
-    config = write_run(tmp_path, steps=10**6, save_every=10**6)
-    process = subprocess.Popen(
-        [sys.executable, "-c", INTERRUPTED, str(config)],
-        cwd=Path(__file__).parents[3],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    try:
-        assert process.stdout.readline() == "2\n"
-        process.send_signal(signal.SIGINT)
-        out, err = process.communicate(timeout=60)
-    finally:
-        process.kill()
-    *_, last = (int(step) for step in ["2", *out.split()])
-    assert process.returncode == 1
-    said = f"neuralsim: stopped at step {last}, which is saved in {tmp_path}/run: the same command goes on"
-    assert err.splitlines()[-1] == said
-    assert "Traceback" not in err
-    with safe_open(tmp_path / "run/last.safetensors", "pt") as file:
-        assert file.metadata()["step"] == str(last)
-
-
-INTERRUPTED = """
-import sys
-import torch
-from neuralsim import cli
-from neuralsim.training import board
-
-torch.set_num_threads(1)
-board.Board.report = lambda self, step, losses: step > 1 and print(step, flush=True)
-sys.exit(cli.main(["train", sys.argv[1]]))
-"""
-
-
-def test_check_reads_every_picture_and_fails_when_one_is_bad(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    config = write_run(tmp_path)
-    assert cli.main(["train", str(config), "--check"]) == 0
-    assert capsys.readouterr().out == "own: 3 labelled pictures\n"
-    (tmp_path / "own/images/p1.png").write_bytes(b"gone")
-    assert cli.main(["train", str(config), "--check"]) == 1
-    done = capsys.readouterr()
-    assert done.out.endswith("1 of 3 pictures left out\n")
-    assert f"{tmp_path}/own/images/p1.png: damaged" in done.err
-
-
-def test_what_cannot_be_exported_is_one_line(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
-    config = write_run(tmp_path)
-    export = ["export", str(config), "--out", str(tmp_path / "model"), "--licence", "none"]
-    assert cli.main(export) == 1
-    assert capfd.readouterr().err == f"neuralsim: {tmp_path}/run: no trained state in it; `neuralsim train` first\n"
-    Trainer(load_config(config)).save(tmp_path / "run")
-    for path in (tmp_path / "own/labels").iterdir():
-        cv2.imwrite(str(path), np.ones((96, 160), np.uint8))  # road alone
-    assert cli.main(export) == 1
-    said = capfd.readouterr()
-    assert said.out == ""
-    assert said.err.startswith("neuralsim: too few pictures to take colours from")
-    assert said.err.count("\n") == 1
-
-
 def test_a_style_is_named_after_a_data_set_without_one(tmp_path: Path) -> None:
     looks = styles([replace(picture(), source="kitti"), replace(picture(1), name="0006R0_1", source="camvid")])
     assert list(looks) == ["day", "kitti"]
@@ -436,7 +272,7 @@ def test_a_style_is_named_after_a_data_set_without_one(tmp_path: Path) -> None:
 def test_only_the_winter_style_keeps_bare_trees() -> None:
     """Foliage has the hue it has in summer, but for the recording whose crowns are to stay bare."""
 
-    def wood(seed: int, name: str, source: str, crown: tuple[int, int, int]) -> data.Picture:
+    def wood(seed: int, name: str, source: str, crown: tuple[int, int, int]) -> conditioning.Picture:
         p = picture(seed)
         p.label[:40, 60:] = Channel.VEGETATION
         p.image[:40, 60:] = crown
@@ -456,9 +292,9 @@ PROCESS = """
 import hashlib, sys
 import torch
 from test_rollouts import EVERYTHING, SMALL
-from test_training import Own, tiny
+from helpers.training import Own, tiny
 from neuralsim.training import distributed
-from neuralsim.training.loop import train
+from neuralsim.training.training_loop import train
 from neuralsim.training.trainer import Trainer
 
 class Told(Own):
@@ -484,11 +320,12 @@ def test_two_processes_learn_one_model_from_examples_of_their_own(tmp_path: Path
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     where = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "WORLD_SIZE": "2"}  # as torchrun tells it
+    root = Path(__file__).parents[3]
+    where["PYTHONPATH"] = os.pathsep.join(map(str, (root, root / "tests", Path(__file__).parent)))
     processes = [
         subprocess.Popen(
             [sys.executable, "-c", PROCESS, str(tmp_path / str(rank))],
             env={**os.environ, **where, "RANK": str(rank), "LOCAL_RANK": str(rank)},
-            cwd=Path(__file__).parent,
             stdout=subprocess.PIPE,
             text=True,
         )

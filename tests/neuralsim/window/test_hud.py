@@ -21,14 +21,14 @@ from bridge.town.opendrive.network import Network
 from bridge.town.opendrive.towns import load
 from neuralsim.session.options import DriveOptions
 from neuralsim.window import settings
-from neuralsim.window.cards import HelpCard
 from neuralsim.window.drawing import LEGIBLE, Pen
-from neuralsim.window.driver import Axes
+from neuralsim.window.driver_input import Axes
 from neuralsim.window.hud import Hud
 from neuralsim.window.keys import HELP
-from neuralsim.window.live import HudState
-from neuralsim.window.menu import Item, Menu, Page
+from neuralsim.window.live_drive import HudState
+from neuralsim.window.menu import Menu, MenuItem, MenuPage
 from neuralsim.window.minimap import Minimap
+from neuralsim.window.overlay_cards import HelpCard
 from neuralsim.window.settings import CockpitSettings
 from neuralsim.window.tutorial import Tutorial
 
@@ -244,14 +244,14 @@ class Choices:
         self.done: list[str] = []
         self.value = 1
         self.menu = Menu(lambda shown: self.done.append("opened" if shown else "closed"))
-        self.menu.open(Page("First", self.items))
+        self.menu.open(MenuPage("First", self.items))
 
-    def items(self) -> list[Item]:
-        below = Page("Second", lambda: [Item(f"{n}", lambda: None) for n in range(40)])
+    def items(self) -> list[MenuItem]:
+        below = MenuPage("Second", lambda: [MenuItem(f"{n}", lambda: None) for n in range(40)])
         return [
-            Item("Act", lambda: self.done.append("acted")),
-            Item("Change", value=lambda: str(self.value), change=self.change),
-            Item("Further", lambda: self.menu.open(below)),
+            MenuItem("Act", lambda: self.done.append("acted")),
+            MenuItem("Change", value=lambda: str(self.value), change=self.change),
+            MenuItem("Further", lambda: self.menu.open(below)),
         ]
 
     def change(self, by: int) -> None:

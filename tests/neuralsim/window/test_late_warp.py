@@ -37,10 +37,7 @@ def seen(time_: float) -> tuple[Frame, np.ndarray]:
     point[on_car, 1] -= middle
     wave = [128.0 + 100.0 * np.sin(point[..., 1] * k + point[..., 2] * 0.7 + 2.0 * on_car) for k in (0.5, 0.8, 1.1)]
     pixels = sum(channel.astype(np.uint32) << np.uint32(8 * n) for n, channel in enumerate(wave))
-    planes = {
-        "depth": depth.astype(np.float32),
-        "instance": np.where(on_car, 7, 0).astype(np.uint16),
-    }
+    planes = {"depth": depth.astype(np.float32), "instance": np.where(on_car, 7, 0).astype(np.uint16)}
     place = np.eye(4)
     place[:3, 3] = CAR, middle, 1.0
     objects = [MovingObject(7, 14, place, (0.1, 1.0, 0.8))]
@@ -184,3 +181,23 @@ def test_it_is_cheap_even_where_nothing_is_smooth():
         warp.moved(pixels, 0.03, out)
         costs.append(time.thread_time() - begun)
     assert min(costs) < 0.008
+
+
+def test_what_comes_into_view_mirrors_the_rim():
+    """Turning right, a band at the right edge is unknown: it is no row of stripes."""
+    frame, _ = seen(0.25)
+    turned, _ = seen(0.25)
+    turned.sim_time = frame.sim_time + 0.05
+    c, s = np.cos(0.06), np.sin(0.06)
+    turned.camera.pose[:3, :3] = frame.camera.pose[:3, :3] @ [[c, -s, 0.0], [s, c, 0.0], [0.0, 0.0, 1.0]]
+    height, width = frame.planes["depth"].shape
+    pixels = np.tile(np.arange(width, dtype=np.uint32) // 2, (height, 1))
+    warp, out = LateWarp(), np.zeros_like(pixels)
+    warp.frame(frame)
+    warp.heard(turned)
+    assert warp.moved(pixels, 0.05, out)
+    row = out[height // 2].astype(int)
+    edge = int(row.argmax())
+    unknown = width - 1 - edge
+    assert 5 < unknown < width // 4
+    assert np.abs(row[edge + 1 :] - row[edge - 1 : edge - 1 - unknown : -1]).max() <= 2

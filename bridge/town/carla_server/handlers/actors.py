@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from bridge.size import MOST
+from bridge.town.assets.people_meshes import PHASES
+from bridge.town.assets.skeleton import bones
+from bridge.town.assets.templates import templates
 from bridge.town.carla_server import structs
 from bridge.town.carla_server.handlers.lookup import find
 from bridge.town.carla_server.registry import function
@@ -178,6 +182,59 @@ def _pose(matrix: np.ndarray) -> list[list[float]]:
     roll = float(np.degrees(np.arctan2(-matrix[2, 1], matrix[2, 2])))
     yaw = float(np.degrees(np.arctan2(matrix[1, 0], matrix[0, 0])))
     return [matrix[:3, 3].tolist(), [pitch, yaw, roll]]
+
+
+def _bones(town: TownServer, ident: int) -> list[tuple[str, Transform, Transform, Transform]]:
+    """Name of each bone of a walker, and it in the world, in the walker, and to the bone that it hangs on; others have
+    none."""
+    actor = find(town, ident)
+    if not actor.blueprint.id.startswith("walker."):
+        return []
+    kind, phase = next(
+        (kind, actor.template - first)
+        for kind, first in templates().walkers.items()
+        if first <= actor.template < first + PHASES
+    )
+    skeleton, pose = bones(kind, phase), actor.transform
+    places = {"": np.zeros(3)} | {bone.name: bone.at for bone in skeleton}
+    world = np.array([bone.at for bone in skeleton]) @ pose.matrix()[:3, :3].T + pose.matrix()[:3, 3]
+    return [
+        (
+            bone.name,
+            replace(pose, x=float(x), y=float(y), z=float(z)),
+            Transform(*map(float, bone.at)),
+            Transform(*map(float, bone.at - places[bone.parent])),
+        )
+        for bone, (x, y, z) in zip(skeleton, world, strict=True)
+    ]
+
+
+@function
+def get_bones_transform(town: TownServer, call: Call, ident: int) -> list[Any]:
+    find(town, ident, "walker")
+    return [[[name, *map(structs.pack_transform, poses)] for name, *poses in _bones(town, ident)]]
+
+
+@function
+def blend_pose(town: TownServer, call: Call, ident: int, part: float) -> None:
+    """Nothing to see: there is no other pose than the animation's."""
+    find(town, ident, "walker")
+    structs.finite(part)
+
+
+@function
+def get_actor_bone_names(town: TownServer, call: Call, ident: int) -> list[str]:
+    return [name for name, *_ in _bones(town, ident)]
+
+
+@function
+def get_actor_bone_world_transforms(town: TownServer, call: Call, ident: int) -> list[Any]:
+    return [structs.pack_transform(world) for _, world, _, _ in _bones(town, ident)]
+
+
+@function
+def get_actor_bone_relative_transforms(town: TownServer, call: Call, ident: int) -> list[Any]:
+    return [structs.pack_transform(relative) for *_, relative in _bones(town, ident)]
 
 
 @function

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from bridge.town.carla_server import structs
-from bridge.town.carla_server.handlers import actors, vehicles
+from bridge.town.carla_server.handlers import actors, traffic_manager, vehicles
 from bridge.town.carla_server.handlers.lookup import find
 from bridge.town.carla_server.registry import FUNCTIONS, function
 from bridge.town.carla_server.rpc import Call, Raw, RpcError
@@ -49,7 +49,7 @@ def _batch_lights(town: TownServer, call: Call, arguments: list[Any]) -> int:
 
 
 def _batch_autopilot(town: TownServer, call: Call, arguments: list[Any]) -> int:
-    vehicles.set_actor_autopilot(town, call, arguments[0], arguments[1])  # the port is the client's own affair
+    traffic_manager.set_actor_autopilot(town, call, arguments[0], arguments[1])  # the port is the client's own affair
     return int(arguments[0])
 
 

@@ -1,4 +1,4 @@
-"""CARLA's server functions that ask about the scene: objects, boxes, rays, lamps, files, the Traffic Manager's port."""
+"""CARLA's server functions that ask about the scene: objects, boxes, rays, lamps, files."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from typing import Any
 import numpy as np
 
 from bridge.town.carla_server import structs
-from bridge.town.carla_server.level import ANY, wanted
+from bridge.town.carla_server.level_objects import ANY, wanted
 from bridge.town.carla_server.registry import accept, function
 from bridge.town.carla_server.rpc import Call
 from bridge.town.carla_server.town_server import TownServer
-from bridge.town.sensors.instrument import GRAVITY
+from bridge.town.sensors.sensor_interface import GRAVITY
 
 MOST_HITS = 32  # of one ray
 
@@ -126,29 +126,3 @@ def get_imui_gravity(town: TownServer, call: Call) -> float:
 @function
 def set_imui_gravity(town: TownServer, call: Call, gravity: float = GRAVITY) -> None:
     town.sensing.gravity = structs.finite(gravity)
-
-
-@function
-def is_traffic_manager_running(town: TownServer, call: Call, port: int) -> bool:
-    return port in town.managers
-
-
-@function
-def get_traffic_manager_running(town: TownServer, call: Call, port: int) -> list[Any]:
-    host, _ = town.managers.get(port, ("", None))
-    return [host, port if host else 0]
-
-
-@function
-def add_traffic_manager_running(town: TownServer, call: Call, where: list[Any]) -> bool:
-    """Register a client's Traffic Manager for other clients, until its own client disconnects."""
-    host, port = str(where[0]), int(where[1])
-    if port in town.managers or len(town.managers) >= 64:
-        return False
-    town.managers[port] = (host, call.connection)
-    return True
-
-
-@function
-def destroy_traffic_manager(town: TownServer, call: Call, port: int) -> bool:
-    return town.managers.pop(port, None) is not None

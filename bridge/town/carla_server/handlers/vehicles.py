@@ -44,14 +44,6 @@ def get_vehicle_light_states(town: TownServer, call: Call) -> list[list[int]]:
 
 
 @function
-def set_actor_autopilot(town: TownServer, call: Call, ident: int, enabled: bool) -> None:
-    """The client's own Traffic Manager drives: what it sends are controls. When it stops, the vehicle does."""
-    actor = find(town, ident, "vehicle")
-    if not enabled and ident in town.world.drives:
-        actor.control = type(actor.control)()
-
-
-@function
 def apply_ackermann_control_to_vehicle(town: TownServer, call: Call, ident: int, control: list[Any]) -> None:
     find(town, ident, "vehicle")
     steer, steer_speed, speed, acceleration, *_ = (structs.finite(value) for value in control)

@@ -10,7 +10,7 @@ from bridge.town.carla_server import structs
 from bridge.town.carla_server.registry import accept, function
 from bridge.town.carla_server.rpc import Call
 from bridge.town.carla_server.town_server import TownServer
-from bridge.town.dynamics.lights import TrafficLight
+from bridge.town.dynamics.traffic_lights import TrafficLight
 
 # Debug drawings are for a spectator's window, which the town does not have. Its scenery is one layer.
 accept(

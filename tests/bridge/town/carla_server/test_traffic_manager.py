@@ -94,4 +94,4 @@ def test_port_is_forgotten_with_its_client(town: TownServer) -> None:
         assert manager.get_port() == 8413
         """,
     )
-    assert set(town.managers) <= {8413}
+    assert set(town.traffic_managers) <= {8413}

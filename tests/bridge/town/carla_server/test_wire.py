@@ -16,7 +16,7 @@ from helpers.wire_client import Bare, finish, run_client, serving, start_client
 from helpers.wire_world import OneRoad, road
 
 from bridge.town.assets.templates import templates
-from bridge.town.carla_server import images
+from bridge.town.carla_server import camera_images
 from bridge.town.carla_server.handlers import FUNCTIONS
 from bridge.town.carla_server.process import TownServer
 
@@ -331,7 +331,7 @@ def test_every_missing_function_is_named(town: TownServer) -> None:
         world = client.get_world()
         hero = world.spawn_actor(world.get_blueprint_library().find("vehicle.tesla.model3"), carla.Transform())
         missing = "not supported by the town: "
-        says(lambda: hero.get_bone_names(), missing + "get_actor_bone_names")
+        says(lambda: hero.get_socket_names(), missing + "get_actor_socket_names")
         world.enable_environment_objects({1}, False)  # the client does not wait for an answer
         world.wait_for_tick()
         """,
@@ -391,7 +391,7 @@ def test_depth_keeps_its_24_bits() -> None:
         depth = np.array([[0.0, 0.05, 123.456, 999.9999, 5000.0]], np.float32)
 
     out = np.empty(20, np.uint8)
-    images.encode("sensor.camera.depth", Planes, out, 90.0, np.eye(4))
+    camera_images.encode("sensor.camera.depth", Planes, out, 90.0, np.eye(4))
     bgra = out.reshape(5, 4).astype(np.int64)
     metres = 1000.0 * (bgra[:, 2] + 256 * bgra[:, 1] + 65536 * bgra[:, 0]) / (2**24 - 1)
     assert np.abs(metres - np.minimum(Planes.depth[0], 1000.0)).max() <= 3.1e-5

@@ -78,6 +78,14 @@ near(hidden.get_location().z, -200.0)
 walker.apply_control(carla.WalkerControl(V(1, 0, 0), 10.0, False))
 ticks(20)
 near(walker.get_velocity().x, 10.0)
+# Their skeletons are where their bodies are.
+bones, at = {bone.name: bone for bone in walker.get_bones().bone_transforms}, walker.get_transform()
+assert list(bones) == walker.get_bone_names()
+near(at.transform(bones["crl_Head__C"].component.location).distance(bones["crl_Head__C"].world.location), 0.0)
+foot, hips, head = (bones[f"crl_{name}"].world.location for name in ("foot__L", "hips__C", "Head__C"))
+assert 0.0 < foot.z - at.location.z < 0.5 < hips.z - at.location.z < 1.2 < head.z - at.location.z < 1.8
+assert bones["crl_hand__L"].component.location.y < -0.1 < 0.1 < bones["crl_hand__R"].component.location.y
+assert not low.get_bone_names()
 # ... also those without physics, at the height at which they are.
 assert led.get_location().x > 186.0
 near(led.get_location().z, 1.0)

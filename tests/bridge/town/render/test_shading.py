@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 
 from bridge.tags import Tag
-from bridge.town.assets.bodies import BRAKE, LEFT, LOW_BEAM, RIGHT
+from bridge.town.assets.lit_bodies import BRAKE, LEFT, LOW_BEAM, RIGHT
 from bridge.town.assets.meshes import box, flat, merge, quad
 from bridge.town.assets.templates import templates
 from bridge.town.opendrive.lane import Lane
-from bridge.town.render.backdrop import Backdrops
-from bridge.town.render.raster import Placements, Planes, Rasteriser, Scene
+from bridge.town.render import shading_kernels
+from bridge.town.render.raster import Planes, Rasteriser
+from bridge.town.render.scene import Placements, Scene
+from bridge.town.render.static_lighting import Backdrops
 
 W, H, FOV = 192, 96, 70.0
 LUMA = np.array((0.299, 0.587, 0.114))
@@ -122,3 +125,18 @@ def test_lamps_shine_on_their_side_of_a_car_and_headlamps_light_the_road() -> No
     front = np.argwhere(dark.instance == 7)[:, 0].min()
     assert (more[:front] > 20.0).sum() > 100
     assert (more[front + 2 :] < 10.0).all()
+
+
+@pytest.mark.parametrize("facing", [0.9, 0.5, 0.2])
+def test_a_wall_in_grazing_sun_does_not_shade_itself(facing: float) -> None:
+    """A plane in its own shadow map is lit all over, and would not be with the slack of one that faces the sun."""
+    texel, steep = 0.3, float(np.sqrt(1.0 - facing**2)) / facing
+    sun = np.array([[1 / texel, 0.0, 0.0, 0.0], [0.0, 1 / texel, 0.0, 0.0], [0.0, 0.0, 1.0, 0.0]])
+    shadow = np.tile(np.arange(64, dtype=np.float32) * texel * steep, (64, 1))  # highest towards the sun on the right
+    places = np.random.default_rng(0).uniform(2.0, 16.0, (300, 2))
+
+    def lit(slack: float) -> np.ndarray:
+        return np.array([shading_kernels._sunlit.py_func(shadow, sun, slack, x, y, steep * x) for x, y in places])
+
+    assert (lit(shading_kernels._slack.py_func(sun, facing)) == 1.0).all()
+    assert (lit(0.25) < 1.0).any() == (facing < 0.6)

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from bridge.town.render.poses import Poses
-from bridge.town.render.raster import Placements, Scene
+from bridge.town.render.actor_poses import Poses
+from bridge.town.render.scene import Placements, Scene
 from bridge.town.sensors.bvh import DEEP, Bvh, build_bvh
 from bridge.town.sensors.rays import Rays
 from bridge.town.world import World

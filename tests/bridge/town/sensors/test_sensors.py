@@ -16,9 +16,9 @@ from bridge.town.carla_server import structs
 from bridge.town.carla_server.events import EVENT, EventCamera
 from bridge.town.core.types import Actor, Transform, VehicleControl
 from bridge.town.render.raster import Planes
-from bridge.town.sensors.instrument import Cast, Instrument
 from bridge.town.sensors.instruments import INSTRUMENTS, SemanticLidar
 from bridge.town.sensors.rays import Hits, Rays
+from bridge.town.sensors.sensor_interface import Cast, Instrument
 from bridge.town.sensors.v2x import Airwaves
 from bridge.town.world import World
 
@@ -124,6 +124,11 @@ def test_lidar_turns_and_counts_its_points(bench: Bench, pair: tuple[Actor, Acto
         assert np.allclose(rows[-int(head[17]) :], -30.0, atol=0.01)
         around = np.concatenate([around, np.degrees(np.arctan2(points["xyz"][:, 1], points["xyz"][:, 0]))])
         ids |= set(points["who"][points["tag"] == Tag.CAR].tolist())
+        for car in pair:  # as CARLA's check_lidar_bb.py looks at it, mirrors and all
+            centre, half, *_ = structs.pack_box(car)
+            at = points["xyz"][points["who"] == car.id].astype(float)
+            to_car = np.linalg.inv(car.transform.matrix()) @ lidar.actor.transform.matrix()
+            assert (np.abs(at @ to_car[:3, :3].T + to_car[:3, 3] - centre) < np.array(half) + 0.1).all()
     assert np.histogram(around, 36, (-180, 180))[0].min() > 5, "all around"
     assert pair[1].id in ids
     bench.world.destroy(lidar.actor.id)

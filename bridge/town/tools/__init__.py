@@ -1,1 +1,0 @@
-"""Measuring the town: throughput and endurance. Nothing imports this."""

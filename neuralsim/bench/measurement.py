@@ -1,0 +1,163 @@
+"""What is measured of a drive: its job, every frame's stamps, every key press, and what its processes take."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections import deque
+from pathlib import Path
+from typing import Any
+
+from bridge.messages import STAMPS, Frame
+from bridge.process.json_lines import send
+from bridge.process.options import Options
+from neuralsim.base.resources import Resources
+from neuralsim.session import metrics
+from neuralsim.session.drive_loop import DriveLoop
+from neuralsim.session.drive_session import DriveSession
+from neuralsim.session.options import DriveOptions
+from neuralsim.session.processes import Child, Processes, free_port
+
+from .fault_injection import FaultInjection
+from .options import Cell
+
+
+class Job(Options):
+    """One run of one cell, as the parent writes it down."""
+
+    cell: Cell
+    frames: int  # to measure
+    warm_up: int  # before them
+    seed: int = 0
+    town: str = "oldtown"
+    fps: float | None = None
+    carla: str | None = None
+    connect: str | None = None
+    keys: Path | None = None
+    faults: FaultInjection = FaultInjection()
+
+    def drive_options(self) -> DriveOptions:
+        """The drive to be measured."""
+        cell = self.cell
+        return DriveOptions(
+            carla=self.carla,
+            connect=self.connect,
+            keys=self.keys,
+            model=cell.model,
+            runtime=cell.runtime,
+            size=cell.size,
+            town=self.town,
+            seed=self.seed,
+            fps=self.fps,
+            autopilot=True,
+            headless=cell.loop == "lockstep",
+            frames=self.warm_up + self.frames,
+        )
+
+
+class Trail(metrics.Meter):
+    """The drive's meter, which also keeps every frame's stamps and how long every key press took to be seen."""
+
+    def __init__(self, warm_up: int) -> None:
+        super().__init__()
+        self.rows: list[tuple[int, int, int, dict[str, int]]] = []  # sequence, simulator's frame, skipped, stamps
+        self.photons: list[tuple[int, int]] = []  # ns: key pressed, first frame with it shown
+        self._warm_up = warm_up
+        self._pressed: deque[int] = deque()  # ns
+        self._waiting: deque[tuple[int, int]] = deque()  # control that says so, pressed at ns
+
+    def press(self) -> None:
+        """Something changes now; the next control will say so."""
+        self._pressed.append(time.monotonic_ns())
+
+    def sent(self, sequence: int, stamp: int) -> None:
+        super().sent(sequence, stamp)
+        while self._pressed:
+            self._waiting.append((sequence, self._pressed.popleft()))
+
+    def shown(self, frame: Frame) -> None:
+        super().shown(frame)
+        measured = self.frames > self._warm_up
+        if measured:
+            self.rows.append((frame.sequence, frame.sim_frame, frame.skipped, dict(frame.stamps)))
+        while self._waiting and self._waiting[0][0] <= frame.control_seq:
+            pressed = self._waiting.popleft()[1]
+            if measured:
+                self.photons.append((pressed, frame.stamps["displayed"]))
+
+    def table(self) -> dict[str, list[int]]:
+        """Column by column: frame numbers, and stamps in us since the first of them all."""
+        begin = min((min(stamps.values()) for *_, stamps in self.rows), default=0)
+        columns: dict[str, list[int]] = {
+            "sequence": [row[0] for row in self.rows],
+            "sim_frame": [row[1] for row in self.rows],
+            "skipped": [row[2] for row in self.rows],
+        }
+        for name in STAMPS:
+            columns[name] = [round((row[3].get(name, begin) - begin) / 1000) for row in self.rows]
+        columns["pressed"] = [round((pressed - begin) / 1000) for pressed, _ in self.photons]
+        columns["seen"] = [round((seen - begin) / 1000) for _, seen in self.photons]
+        return columns
+
+
+class BenchProcesses(Processes):
+    """The drive's processes on the wanted link, with more subscribers and the job's faults."""
+
+    def __init__(self, job: Job) -> None:
+        super().__init__()
+        self._job = job
+        self._frames = ""
+
+    def start(self, name: str, module: str, *arguments: str, later: bool = False) -> Child:
+        """As the drive starts them; the bridge with injected faults, if any."""
+        if name == "bridge" and self._job.faults:
+            faults = self._job.faults.to_json()
+            return super().start(name, "neuralsim.bench.fault_injection", faults, module, *arguments, later=later)
+        return super().start(name, module, *arguments, later=later)
+
+    def endpoint(self) -> str:
+        """Of the wanted kind."""
+        tcp = self._job.cell.link.transport == "tcp"
+        self._frames = f"tcp://127.0.0.1:{free_port()}" if tcp else super().endpoint()
+        return self._frames
+
+    def crowd(self) -> None:
+        """Start the other subscribers."""
+        cell = self._job.cell
+        more = ["--lockstep"] if cell.loop == "lockstep" else []
+        for n in range(cell.link.others):
+            super().start(f"subscriber {n + 1}", "neuralsim.bench.passive_subscriber", self._frames, *more)
+
+
+class MeasuredDrive:
+    """What all measured loops add to the drive's: a trail instead of a meter, a measurement of the processes."""
+
+    trail: Trail
+    session: DriveSession
+    resources: Resources
+    taken: dict[str, Any]
+    flips: list[float]  # s, when the screen changed
+
+    def prepare(self, job: Job, drive: DriveLoop) -> None:
+        """Replace what only counts by what also remembers."""
+        self.trail = Trail(job.warm_up)
+        drive.meter = self.trail
+        drive.controls = type(drive.controls)(self.trail, drive.options.keys)
+        self.session.processes = BenchProcesses(job)
+        self.resources, self.taken, self.flips = Resources(), {}, []
+        self._job = job
+
+    def count(self) -> None:
+        """Another picture has been shown."""
+        frames, warm_up = self.trail.frames, self._job.warm_up
+        if frames == 1 and self._job.cell.link.others:
+            processes = self.session.processes
+            assert isinstance(processes, BenchProcesses)
+            processes.crowd()
+        if frames == max(warm_up, 1):
+            children = self.session.processes.children
+            self.resources.begin({"renderer": os.getpid(), **{child.name: child.pid for child in children}})
+        if frames == warm_up + self._job.frames:
+            self.taken = self.resources.end()
+        if frames % 10 == 0:
+            send("done", frames)

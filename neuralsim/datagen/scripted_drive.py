@@ -1,0 +1,232 @@
+"""One scenario played in lock-step through the real bridge and link, every frame exactly once."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import time
+from dataclasses import dataclass
+from typing import Any
+
+from bridge.size import Size
+from neuralsim import __version__
+from neuralsim.base.machine import host
+from neuralsim.datagen.options import PLANES, RecordOptions
+from neuralsim.recording import RecordingError
+from neuralsim.recording.mcap_writer import McapWriter
+from neuralsim.recording.mp4 import Mp4Writer
+from neuralsim.recording.picture_folder import export_frames
+from neuralsim.renderer.remap import Remap
+from neuralsim.session.child_options import PAINTING
+from neuralsim.session.drive_loop import EXPECTED as DRIVE_EXPECTED
+from neuralsim.session.drive_session import DriveSession
+from neuralsim.session.options import TAGS, DriveOptions
+from neuralsim.session.painting_loop import PaintedFrame
+from scenarios.engine.loader import LoadedScenario, ScenarioError
+
+
+class RecordingInterrupted(RuntimeError):
+    """Interrupted by the user; what was written so far stays."""
+
+
+@dataclass
+class Shared:
+    """What the recorders of one call have in common."""
+
+    frames: int = 0
+    stop: bool = False
+
+    def end(self) -> None:
+        """Let all recorders stop; their files stay readable."""
+        self.stop = True
+
+
+class ScenarioRecorder:
+    """Records one scenario into ``options.out/<stem>/``."""
+
+    def __init__(self, loaded: LoadedScenario, options: RecordOptions, shared: Shared) -> None:
+        self.loaded, self.options = loaded, options
+        self.folder = options.out / loaded.id
+        self.phase = ""  # what is being done before and after the frames, "" while those come
+        self._shared = shared
+        self._tags = hashlib.sha256()
+        self._frames = 0
+        self._mcap: McapWriter | None = None
+        self._mp4: Mp4Writer | None = None
+
+    @property
+    def size(self) -> Size:
+        """Of the pictures."""
+        return self.options.size or self.loaded.scenario.camera.size
+
+    @property
+    def remap(self) -> Remap:
+        """What is painted as something else."""
+        wanted = self.options.remap
+        return Remap.of(self.loaded.scenario.remap) if wanted is None else Remap.parse(wanted)
+
+    @property
+    def digest(self) -> str:
+        """sha256 of everything that decides what is recorded: the scenario and the options."""
+        options = self.options
+        settings = (
+            self.loaded.digest, self.size, options.planes, options.formats, options.carla,
+            (options.model, options.runtime, options.style) if options.paints else TAGS, str(self.remap), __version__,
+        )  # fmt: skip
+        return hashlib.sha256(json.dumps(settings).encode()).hexdigest()
+
+    def finished(self) -> dict[str, Any] | None:
+        """The result of an earlier call that recorded just this, with all its files still there; else None."""
+        try:
+            result = json.loads((self.folder / "result.json").read_text(encoding="utf-8"))
+            whole = result["recorded_as"] == self.digest and all((self.folder / f).exists() for f in result["files"])
+        except (OSError, ValueError, KeyError, TypeError):
+            return None
+        return result if whole else None
+
+    def record(self) -> dict[str, Any]:
+        """Record, and write ``result.json`` last of all. Raises one of ``EXPECTED``."""
+        if self._shared.stop:  # before its turn came
+            raise RecordingInterrupted("interrupted")
+        self._clear()
+        session = DriveSession(self._drive_options())
+        begun = 0.0
+        try:
+            session.start()
+            while True:
+                if self._shared.stop:
+                    raise RecordingInterrupted("interrupted")
+                picture = session.take(0.1)
+                if picture is not None:
+                    begun = begun or time.monotonic()
+                    self.phase = ""
+                    self._add(picture, session)
+                elif session.error is not None:
+                    raise session.error
+                elif session.verdict:
+                    break
+                if not begun:
+                    self.phase = session.doing or ", ".join(name for name, done in session.steps.items() if not done)
+            self.phase = "writing what is left"
+        finally:
+            session.stop()
+            self._close()
+        seconds = time.monotonic() - begun
+        self._check_writers()
+        files = [name for name, there in (("recording.mcap", self._mcap), ("video.mp4", self._mp4)) if there]
+        if "frames" in self.options.formats:
+            self.phase = "exporting pictures"
+            export_frames(self.folder / "recording.mcap", self.folder / "frames")
+            files.append("frames/index.jsonl")
+            if "mcap" not in self.options.formats:
+                (self.folder / "recording.mcap").unlink()
+                files.remove("recording.mcap")
+        return self._write_result(session.verdict, session, seconds, files)
+
+    def _drive_options(self) -> DriveOptions:
+        scenario, options = self.loaded.scenario, self.options
+        wanted = {*options.planes, "tag", *(PAINTING if options.paints else ())}
+        return DriveOptions(
+            carla=options.carla,
+            model=options.model if options.paints else TAGS,
+            runtime=options.runtime,
+            style=options.style,
+            remap=str(self.remap),
+            guide=options.guide,
+            size=self.size,
+            town=self.loaded.town,
+            seed=scenario.seed,
+            vehicles=scenario.traffic.vehicles,
+            walkers=scenario.traffic.walkers,
+            fps=scenario.fps,
+            headless=True,
+            scenario=self.loaded.path,
+            planes=tuple(plane for plane in PLANES if plane in wanted and plane != "neural"),
+        )
+
+    def _clear(self) -> None:
+        """Take away what an earlier recording left, its result first: half of a recording has none."""
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            for name in ("result.json", "recording.mcap", "video.mp4"):
+                (self.folder / name).unlink(missing_ok=True)
+            if (self.folder / "frames").exists():
+                shutil.rmtree(self.folder / "frames")
+        except OSError as error:
+            raise RecordingError(f"cannot write to {self.folder}: {(error.strerror or 'unknown').lower()}") from None
+
+    def _add(self, picture: PaintedFrame, session: DriveSession) -> None:
+        frame = picture.frame
+        if self._mcap is None and self._mp4 is None:
+            self._open(picture, session)
+        neural = picture.neural if self.options.paints else None
+        self._tags.update(frame.planes["tag"].data)
+        if self._mcap is not None and not self._mcap.write(frame, neural):
+            raise RecordingError(self._mcap.error or f"recording to {self._mcap.path} stopped")
+        if frame.view:
+            return  # of a further camera; the first one's is still to come
+        if self._mp4 is not None and not self._mp4.write(picture.neural, frame.sim_time):
+            raise RecordingError(self._mp4.error or f"recording to {self._mp4.path} stopped")
+        self._frames += 1
+        self._shared.frames += 1
+
+    def _open(self, picture: PaintedFrame, session: DriveSession) -> None:
+        loaded, formats = self.loaded, self.options.formats
+        if "mcap" in formats or "frames" in formats:
+            about = {
+                "scenario": loaded.id,
+                "scenario_yaml": loaded.text,
+                "seed": str(loaded.scenario.seed),
+                "fps": f"{loaded.scenario.fps:g}",
+                "model": session.model,
+                "style": self.options.style or "",
+                "remap": str(self.remap),
+                "neuralsim": __version__,
+            }
+            views = [camera.name for camera in loaded.scenario.cameras]
+            self._mcap = McapWriter(self.folder / "recording.mcap", self.options.planes, about, loaded.files, views)
+        if "mp4" in formats:
+            path = self.folder / "video.mp4"
+            self._mp4 = Mp4Writer(path, self.size, rate=loaded.scenario.fps, block=True)
+
+    def _close(self) -> None:
+        for writer in (self._mcap, self._mp4):
+            if writer is not None:
+                writer.close()
+
+    def _check_writers(self) -> None:
+        for writer in (self._mcap, self._mp4):
+            if writer is not None and writer.error is not None:
+                raise RecordingError(writer.error)
+
+    def _write_result(
+        self, verdict: dict[str, Any], session: DriveSession, seconds: float, files: list[str]
+    ) -> dict[str, Any]:
+        result = {
+            **verdict,
+            "frames": self._frames,
+            "seconds": round(seconds, 3),
+            "fps": round(self._frames / seconds, 2) if seconds > 0.0 else 0.0,
+            "tag_sha256": self._tags.hexdigest(),
+            "seed": self.loaded.scenario.seed,
+            "size": str(self.size),
+            "planes": list(self.options.planes),
+            "model": session.model,
+            "runtime": session.runtime,
+            "style": self.options.style or "",
+            "remap": str(self.remap),
+            "host": host(),
+            "files": files,
+            "recorded_as": self.digest,
+        }
+        path = self.folder / "result.json"
+        half = path.with_suffix(".part")
+        half.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
+        os.replace(half, path)
+        return result
+
+
+#: What may go wrong without being a mistake of ours: one line says it.
+EXPECTED: tuple[type[BaseException], ...] = (*DRIVE_EXPECTED, ScenarioError, RecordingInterrupted)

@@ -1,0 +1,137 @@
+"""Sketches of real vehicles, people and cycles, for objects that no picture shows.
+
+A label map says where a car is and nothing of its windows, lamps or wheels; asked to guess, a painter makes a slab. An
+atlas of real ones, laid into each object's box, says where a car is dark and bright. Which one it is follows from the
+object's number and the shape of its box, so that it stays the same from frame to frame.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from neuralsim.guide import guide_kernels
+from neuralsim.models.classes import CARLA_TO_CHANNEL, Channel
+
+#: Class -> (height, width) of its sketches, px.
+SIZES = {Channel.VEHICLE: (64, 96), Channel.PERSON: (80, 32), Channel.CYCLE: (64, 64)}
+_ALIKE = 6  # sketches of the most similar aspect that one is chosen from
+_OTHER_VIEW = 1.6  # change of a box's aspect at which another sketch is chosen
+_WHOLE = {Channel.VEHICLE: 1.5, Channel.PERSON: 0.38, Channel.CYCLE: 0.9}  # aspect of what the frame's rim cuts
+_BLUR = 1.6  # px of the frame: details finer than those of training's sketches are left out
+_LEVELS = 4  # copies of each sketch, each half the size of the one before (Williams, SIGGRAPH 1983)
+_LEAST = 36  # px of an object that gets one
+
+
+class AtlasError(ValueError):
+    """An atlas that cannot be used; the message is one line."""
+
+
+class Atlas:
+    """``sketches``: class -> u8 (N, h, w), 1..255 for -1..1; ``aspects``: class -> f32 (N,), width over height.
+
+    Raises AtlasError when the two do not fit each other or ``SIZES``.
+    """
+
+    def __init__(self, sketches: Mapping[Channel, np.ndarray], aspects: Mapping[Channel, np.ndarray]) -> None:
+        for channel, shape in SIZES.items():
+            found, wide = sketches.get(channel), aspects.get(channel)
+            if found is None or wide is None:
+                raise AtlasError(f"no sketches of class {channel.name.lower()}")
+            if found.dtype != np.uint8 or found.shape != (len(wide), *shape) or not len(wide):
+                raise AtlasError(f"sketches of class {channel.name.lower()}: expected u8 (N, {shape[0]}, {shape[1]})")
+            if not (np.isfinite(wide) & (wide > 0)).all():
+                raise AtlasError(f"aspects of class {channel.name.lower()}: expected numbers above 0")
+        self.sketches = {channel: np.ascontiguousarray(sketches[channel]) for channel in SIZES}
+        self.aspects = {channel: np.asarray(aspects[channel], np.float32) for channel in SIZES}
+
+    def save(self, path: Path) -> None:
+        """Write ``path``, an .npz without objects."""
+        arrays = {f"sketch_{channel.name.lower()}": value for channel, value in self.sketches.items()}
+        arrays |= {f"aspect_{channel.name.lower()}": value for channel, value in self.aspects.items()}
+        np.savez_compressed(path, **arrays)  # type: ignore[arg-type]
+
+    @classmethod
+    def load(cls, path: Path) -> Atlas:
+        """Read what ``save`` wrote. Raises AtlasError, OSError."""
+        try:
+            with np.load(path, allow_pickle=False) as stored:
+                arrays = [
+                    {channel: stored[f"{name}_{channel.name.lower()}"] for channel in SIZES}
+                    for name in ("sketch", "aspect")
+                ]
+        except (ValueError, KeyError, EOFError) as error:
+            raise AtlasError(f"{path}: not an atlas of sketches ({' '.join(str(error).split())})") from None
+        return cls(*arrays)
+
+
+class ExemplarGuide:
+    """``follow(tag, instance)`` for one frame after another: u8 (H, W, 4), the graph's ``guide``."""
+
+    def __init__(self, atlas: Atlas) -> None:
+        self._atlas = atlas
+        self._levels = {channel: _pyramid(each) for channel, each in atlas.sketches.items()}
+        self._boxes = np.zeros((1 << 16, 5), np.int32)
+        self._chosen: dict[tuple[int, Channel], tuple[int, float]] = {}  # -> sketch, aspect that it was chosen for
+        self._out = np.zeros((0, 0, 4), np.uint8)
+
+    def reset(self) -> None:
+        """Forget what was chosen."""
+        self._chosen.clear()
+
+    def follow(self, tag: np.ndarray, instance: np.ndarray) -> np.ndarray:
+        """The guide of a frame, valid until the next one; ``tag`` u8, ``instance`` u16 (H, W), 0 = none."""
+        if self._out.shape[:2] != tag.shape:
+            self._out = np.zeros((*tag.shape, 4), np.uint8)
+        self._out[:] = 0
+        for channel in SIZES:
+            guide_kernels.boxes(CARLA_TO_CHANNEL, channel, tag, instance, self._boxes)
+            for number in np.flatnonzero(self._boxes[:, 4] >= _LEAST):
+                y0, y1, x0, x1, _ = (int(value) for value in self._boxes[number])
+                x0, x1 = _uncut(channel, y1 - y0, x0, x1, tag.shape[1])
+                sketch = self._choose(int(number), channel, (x1 - x0) / (y1 - y0))
+                texels = _BLUR * SIZES[channel][0] / (y1 - y0)
+                level = min(_LEVELS - 1, max(0, round(float(np.log2(texels)))))
+                mirrored = bool(_hashed(int(number)) & 1024)
+                guide_kernels.lay(
+                    CARLA_TO_CHANNEL, channel, number, tag, instance, self._levels[channel][level][sketch],
+                    np.array((y0, y1, x0, x1)), mirrored, self._out,
+                )  # fmt: skip
+        return self._out
+
+    def _choose(self, number: int, channel: Channel, aspect: float) -> int:
+        """The sketch of an object: one of those like its box, and the same as before while it keeps its shape."""
+        chosen, before = self._chosen.get((number, channel), (-1, 0.0))
+        if chosen >= 0 and 1.0 / _OTHER_VIEW < aspect / before < _OTHER_VIEW:
+            return chosen
+        alike = np.argsort(np.abs(np.log(self._atlas.aspects[channel] / aspect)), kind="stable")[:_ALIKE]
+        chosen = int(alike[_hashed(number) % len(alike)])
+        self._chosen[number, channel] = (chosen, aspect)
+        return chosen
+
+
+def _pyramid(sketches: np.ndarray) -> list[np.ndarray]:
+    """``sketches`` u8 (N, h, w) at ``_LEVELS`` sizes."""
+    height, width = sketches.shape[1:]
+    flat = [sketches]
+    for level in range(1, _LEVELS):
+        size = width >> level, height >> level
+        flat.append(np.stack([cv2.resize(each, size, interpolation=cv2.INTER_AREA) for each in sketches]))
+    return flat
+
+
+def _hashed(number: int) -> int:
+    return (number * 2654435761 >> 7) & 0xFFFF
+
+
+def _uncut(channel: Channel, height: int, x0: int, x1: int, width: int) -> tuple[int, int]:
+    """Left and right of an object's whole box, of which the frame's rim may cut a part."""
+    whole = round(_WHOLE[channel] * height)
+    if x0 == 0 and x1 < width:
+        x0 = min(x0, x1 - whole)
+    elif x1 == width and x0 > 0:
+        x1 = max(x1, x0 + whole)
+    return x0, x1

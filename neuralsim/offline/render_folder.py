@@ -1,0 +1,194 @@
+"""``neuralsim render``: a folder of label maps becomes a folder of pictures, and with ``--sequence`` a video."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from bridge.geometry import focal_length
+from bridge.messages import UNKNOWN_MOTION, Camera, Frame
+from neuralsim import classmaps, zoo
+from neuralsim.base.failure import fail
+from neuralsim.base.log import logger
+from neuralsim.base.progress import ProgressLine
+from neuralsim.models.classes import CARLA_TO_CHANNEL
+from neuralsim.offline import optical_flow
+from neuralsim.offline.objects import Objects
+from neuralsim.offline.options import RenderOptions
+from neuralsim.offline.picture_files import ImageError, beside, pictures, read_ids, write_png
+from neuralsim.offline.pseudo_depth import PseudoDepth, horizon_row
+from neuralsim.recording import RecordingError
+from neuralsim.recording.mp4 import Mp4Writer
+from neuralsim.renderer.neural_renderer import NeuralRenderer, RuntimeUnavailable
+from neuralsim.renderer.remap import Remap
+
+_WIDTHS = 384, 1024  # px, least and most that maps are painted at unasked: models know the world at that scale
+_HIDDEN = 30_000.0  # px, motion of what was not to be seen in the frame before: out of any picture
+_FIRST_PLOT = 61_000  # instances of houses
+
+
+@dataclass
+class Map:
+    """A label map as the model is fed with it, and what came with it."""
+
+    name: str
+    size: tuple[int, int]  # of the file, px
+    frame: Frame
+
+
+@dataclass
+class LabelCensus:
+    """What turned up in a folder of maps that is not as it should be."""
+
+    unknown: Counter[int] = field(default_factory=Counter)  # label that is not in the class map -> pixels
+    seen_in: Counter[int] = field(default_factory=Counter)  # the same label -> files
+    damaged: list[str] = field(default_factory=list)  # of single maps that could not be read, what is wrong
+
+
+def run(options: RenderOptions) -> int:
+    """Render a folder; returns the exit code, 1 also where maps were left out. Problems are one line on stderr."""
+    try:
+        census, count = render(options)
+    except (ImageError, classmaps.ClassMapError, zoo.ModelError, RuntimeUnavailable, RecordingError) as error:
+        return fail(error)
+    for label, pixels in sorted(census.unknown.items()):
+        files = census.seen_in[label]
+        print(f"label {label} is not in the class map: {pixels} pixels in {files} files, painted as unlabeled")
+    for line in census.damaged:
+        logger().warning(f"{line}: left out")
+    print(f"{options.out}: {count} pictures" + (f", {len(census.damaged)} left out" if census.damaged else ""))
+    return 1 if census.damaged else 0
+
+
+def render(options: RenderOptions) -> tuple[LabelCensus, int]:
+    """Do it; returns what was wrong with the maps, and how many pictures there are.
+
+    Raises ImageError, ClassMapError, ModelError, RuntimeUnavailable, RecordingError.
+    """
+    classes = classmaps.load(options.classes)
+    files = pictures(options.labels)
+    renderer = NeuralRenderer(options.model, options.runtime, guide="exemplars")
+    style = options.style or (classes.style if classes.style in renderer.card.styles else None)
+    if style:
+        renderer.set_style(style)
+    renderer.remap = Remap.parse(options.remap or "")
+    census = LabelCensus()
+    video: Mp4Writer | None = None
+    progress = ProgressLine(len(files))
+    begun = time.monotonic()
+    has_past = options.sequence and not options.frame_by_frame
+    try:
+        for index, item in enumerate(maps(options, classes, files, census)):
+            if index == 0 or not has_past:
+                renderer.reset()
+            picture = fitted(renderer.render(item.frame), item.size)
+            write_png(options.out / f"{item.name}.png", picture[..., ::-1])
+            if options.sequence:
+                if video is None:
+                    video = Mp4Writer(
+                        options.out / f"{options.labels.resolve().name}.mp4", item.size, rate=options.fps, block=True
+                    )
+                video.write(picture, index / options.fps)
+                if video.error:
+                    raise RecordingError(video.error)
+            progress.count(index + 1, (index + 1) / max(1e-6, time.monotonic() - begun))
+    finally:
+        progress.close()
+        if video is not None:
+            video.close()
+    if video is not None and video.error:
+        raise RecordingError(video.error)
+    return census, len(files) - len(census.damaged)
+
+
+def maps(options: RenderOptions, classes: classmaps.ClassMap, files: list[Path], census: LabelCensus) -> Iterator[Map]:
+    """The folder's maps as frames; labels that ``classes`` does not list, and single maps that cannot be read, go into
+    ``census``. Raises ImageError for a clip with a hole in it, and for what comes with the maps."""
+    objects: Objects | None = None
+    stage: PseudoDepth | None = None
+    first: tuple[int, int] | None = None
+    for number, file in enumerate(files):
+        try:
+            label = read_ids(file)
+        except ImageError as error:
+            if options.sequence:
+                raise
+            census.damaged.append(str(error))
+            continue
+        for missing, count in classes.unknown(label).items():
+            census.unknown[missing] += count
+            census.seen_in[missing] += 1
+        full = label.shape[1], label.shape[0]
+        if options.sequence and first is not None and full != first:
+            raise ImageError(
+                f"{file}: {full[0]}x{full[1]} pixels, but the clip began with {first[0]}x{first[1]}; "
+                "leave --sequence out to render pictures of different sizes"
+            )
+        size = options.size or painted_at(full)
+        motion, valid = _motion(options, file, full, size) if options.motion and number else (None, None)
+        tag = _resized(classes.tags[label], size)
+        if stage is None or objects is None or not options.sequence:
+            focal = focal_length(size[0], options.fov)
+            sample = files[:: max(1, len(files) // 8)] if options.sequence else [file]
+            horizon = horizon_row([CARLA_TO_CHANNEL[_resized(classes.tags[read_ids(f)], size)] for f in sample])
+            stage, objects = PseudoDepth(size, focal, horizon), Objects()
+        first = first or full
+        if options.instances is not None:
+            path = beside(options.instances, file.stem)
+            given = read_ids(path)
+            if given.shape != label.shape:
+                raise ImageError(
+                    f"{path}: {given.shape[1]}x{given.shape[0]} pixels, its label map has {full[0]}x{full[1]}"
+                )
+            instance = _resized(given, size)
+        else:
+            instance = objects.follow(tag, motion)
+        view = stage.view(tag, instance, motion, valid)
+        instance = np.where(view.plot > 0, _FIRST_PLOT + view.plot, instance).astype(np.uint16)
+        if motion is None or valid is None:
+            back: np.ndarray = np.full((size[1], size[0], 2), UNKNOWN_MOTION, np.float16)
+        else:
+            back = np.where(valid[..., None], motion, _HIDDEN).astype(np.float16)
+        camera = Camera(size[0], size[1], options.fov, view.pose)
+        planes = {"tag": tag, "instance": instance, "depth": view.depth, "motion": back}
+        yield Map(file.stem, full, Frame(number, number + 1, number / options.fps, camera, planes))
+
+
+def _motion(
+    options: RenderOptions, file: Path, full: tuple[int, int], size: tuple[int, int]
+) -> tuple[np.ndarray, np.ndarray]:
+    """Motion of a map, in pixels of ``size``, and where it holds."""
+    assert options.motion is not None
+    path = beside(options.motion, file.stem)
+    motion, valid = optical_flow.load(path)
+    if motion.shape[:2] != (full[1], full[0]):
+        raise ImageError(f"{path}: {motion.shape[1]}x{motion.shape[0]} pixels, its label map has {full[0]}x{full[1]}")
+    scale = np.array([size[0] / full[0], size[1] / full[1]], np.float32)
+    motion = cv2.resize(motion, size, interpolation=cv2.INTER_LINEAR) * scale
+    return motion, _resized(valid.astype(np.uint8), size) > 0
+
+
+def painted_at(full: tuple[int, int]) -> tuple[int, int]:
+    """Size to paint a map of ``full`` size at: its own, within the scale that models were trained at."""
+    scale = float(np.clip(full[0], *_WIDTHS)) / full[0]
+    return round(full[0] * scale), round(full[1] * scale)
+
+
+def _resized(ids: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    if (ids.shape[1], ids.shape[0]) == size:
+        return ids
+    return np.asarray(cv2.resize(ids, size, interpolation=cv2.INTER_NEAREST_EXACT))
+
+
+def fitted(picture: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """``picture`` at ``size``, without aliasing and without blur."""
+    if (picture.shape[1], picture.shape[0]) == size:
+        return picture
+    smaller = size[0] < picture.shape[1]
+    return np.asarray(cv2.resize(picture, size, interpolation=cv2.INTER_AREA if smaller else cv2.INTER_LANCZOS4))

@@ -1,0 +1,91 @@
+"""Base of all writers of recordings: a queue, a thread of its own, one line when something goes wrong."""
+
+from __future__ import annotations
+
+import contextlib
+import queue
+import threading
+from abc import ABC, abstractmethod
+from pathlib import Path
+from typing import Generic, TypeVar
+
+from neuralsim.base.failure import reason
+
+_Item = TypeVar("_Item")
+_LOOK = 0.2  # s between looks whether the writer still lives, while waiting for it
+
+
+class QueuedWriter(ABC, Generic[_Item]):
+    """Writes items to ``path`` in a thread.
+
+    ``depth``: items between the driving and the writing; ``idle``: seconds without one after which :meth:`_rest` is
+    called, None = never. A subclass opens its file, then calls :meth:`_start`.
+    """
+
+    def __init__(self, path: Path, depth: int, idle: float | None = None) -> None:
+        self.path = path
+        self.error: str | None = None  # one line once writing failed; later items are ignored
+        self._idle = idle
+        self._queue: queue.Queue[_Item | None] = queue.Queue(depth)
+        self._thread = threading.Thread(target=self._run, name=path.suffix.lstrip("."), daemon=True)
+
+    def close(self) -> None:
+        """Write what is queued and finish the file; ``error`` tells whether all of it could be written."""
+        while self._thread.is_alive():
+            try:
+                self._queue.put(None, timeout=_LOOK)
+                break
+            except queue.Full:
+                continue
+        self._thread.join()
+
+    def _start(self) -> None:
+        self._thread.start()
+
+    def _put(self, item: _Item, wait: bool) -> bool:
+        """Hand over an item; False if it was not taken: writing has failed, or (without ``wait``) is behind."""
+        while self.error is None:  # it may fail while this waits for it
+            try:
+                self._queue.put(item, wait, _LOOK)
+                return True
+            except queue.Full:
+                if not wait:
+                    return False
+        return False
+
+    def _run(self) -> None:
+        try:
+            self._begin()
+            while True:
+                try:
+                    item = self._queue.get(timeout=self._idle)
+                except queue.Empty:
+                    self._rest()
+                    continue
+                if item is None:
+                    break
+                self._add(item)
+            self._finish()
+        except Exception as error:  # whatever it is: a silent writer would block its caller for ever
+            self.error = f"recording to {self.path} stopped: {reason(error)}"
+            with contextlib.suppress(OSError, ValueError):  # already reported
+                self._abandon()
+            while not self._queue.empty():  # release a caller that waits
+                self._queue.get_nowait()
+
+    def _begin(self) -> None:
+        """In the thread, before the first item."""
+
+    def _rest(self) -> None:
+        """In the thread, when nothing has come for ``idle`` seconds."""
+
+    @abstractmethod
+    def _add(self, item: _Item) -> None: ...
+
+    @abstractmethod
+    def _finish(self) -> None:
+        """Write the end and close the file."""
+
+    @abstractmethod
+    def _abandon(self) -> None:
+        """Close the file as it is, after an error."""

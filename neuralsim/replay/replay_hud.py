@@ -1,0 +1,161 @@
+"""HUD of a replay: the timeline, the position on it, the speed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import pygame
+
+from neuralsim.window.drawing import AMBER, BLUE, MARGIN, RED, SMALL, SOFT, WHITE, Colour
+from neuralsim.window.hud import Hud
+from neuralsim.window.keys import VIEW_KEYS
+from neuralsim.window.live_drive import HudState
+
+_NARROW = 420  # pixels, before scaling, of a time line beside the instruments at least; else it is above them
+
+#: What the help overlay shows, as ``neuralsim.window.keys.HELP``.
+HELP: tuple[tuple[str, tuple[tuple[tuple[str, ...], str], ...]], ...] = (
+    (
+        "Time",
+        (
+            (("Space",), "play / pause"),
+            (("Left", "Right"), "one frame"),
+            (("Shift", "Left"), "one second"),
+            (("Up", "Down"), "faster, slower"),
+            (("Home", "End"), "beginning, end"),
+            (("Mouse",), "click or drag the time line"),
+        ),
+    ),
+    ("Views", (*VIEW_KEYS, (("6",), "split; drag the divider"))),
+    (
+        "Painting",
+        (
+            (("M",), "next model"),
+            (("N",), "next model to compare with"),
+            (("S",), "next style"),
+            (("E",), "edit: trees for buildings ..."),
+            (("V",), "next camera"),
+        ),
+    ),
+    (
+        "Session",
+        (
+            (("D",), "drive on from here"),
+            (("F12",), "screenshot without HUD"),
+            (("Tab",), "hide the HUD"),
+            (("F3",), "HUD in full; or click on it"),
+            (("F11", "Alt+Enter"), "fullscreen"),
+            (("H", "F1"), "this help"),
+            (("Esc",), "quit"),
+        ),
+    ),
+)
+
+
+#: What one begins with, for the loading screen.
+FIRST_KEYS: tuple[tuple[tuple[str, ...], str], ...] = (
+    (("Space",), "play / pause"),
+    (("Left", "Right"), "one frame"),
+    (("M",), "next model"),
+    (("H",), "all keys"),
+    (("Esc",), "quit"),
+)
+
+
+@dataclass
+class Timeline:
+    """Where the replay is. Marks are (s, what) of what happened: "collision" or "lane"."""
+
+    seconds: float = 0.0
+    length: float = 0.0
+    frame: int = 0
+    frames: int = 0
+    speed: float = 1.0
+    playing: bool = False
+    paint_ms: float = 0.0
+    marks: list[tuple[float, str]] = field(default_factory=list)
+
+
+class ReplayHud(Hud):
+    """The driving HUD with a time line instead of the measurement."""
+
+    keys = HELP
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.timeline = Timeline()
+        self.loading: tuple[str, float] = ("", 0.0)  # model that is being loaded, and for how many seconds
+        self.track = pygame.Rect(0, 0, 1, 1)  # where the time line was drawn last
+
+    def badges(self, state: HudState) -> list[tuple[str, Colour, bool]]:
+        """Those of a drive, and what is being loaded."""
+        model, seconds = self.loading
+        return [*super().badges(state), *([(f"LOADING {model}  {seconds:.0f} s", BLUE, True)] if model else [])]
+
+    def draw_notices(self, target: pygame.Surface) -> None:
+        """Above the time line, which is there when all else is."""
+        if self.visible:
+            self._draw_timeline(target)
+        super().draw_notices(target)
+
+    def at(self, x: int) -> float:
+        """Seconds under a pixel column of the time line."""
+        share = (x - self.track.left) / max(self.track.width, 1)
+        return min(max(share, 0.0), 1.0) * self.timeline.length
+
+    def clicked(self, at: tuple[int, int]) -> bool:
+        """The time line is no button."""
+        return not self.track.inflate(12, 30).collidepoint(at) and super().clicked(at)
+
+    def draw_measurement(self, target: pygame.Surface, state: HudState) -> None:
+        """Frame, speed and, in full, what painting takes."""
+        line, pen = self.timeline, self.pen
+        px = pen.px
+        rows = [("frame", f"{line.frame} of {line.frames}"), ("speed", f"{line.speed:g} x")]
+        if self.full:
+            rows.append(("painting", f"{line.paint_ms:.0f} ms"))
+        texts = [(pen.text(name, SMALL, SOFT), pen.text(value, SMALL, WHITE)) for name, value in rows]
+        width = max(name.get_width() + value.get_width() for name, value in texts) + px(40)
+        height = texts[0][0].get_height() + px(4)
+        box = pygame.Rect(0, 0, width, height * len(rows) + px(12))
+        box.topright = (pen.view.right - px(MARGIN), pen.view.top + px(MARGIN))
+        pen.plate(target, box, 8, 120)
+        y = box.top + px(8)
+        for name, value in texts:
+            target.blit(name, (box.left + px(10), y))
+            target.blit(value, (box.right - px(10) - value.get_width(), y))
+            y += height
+
+    def _draw_timeline(self, target: pygame.Surface) -> None:
+        """Along the bottom, as far as the instruments leave room, else above them."""
+        line, pen = self.timeline, self.pen
+        px, view = pen.px, pen.view
+        now, whole = pen.text(_clock(line.seconds), SMALL, WHITE), pen.text(_clock(line.length), SMALL, SOFT)
+        height = now.get_height() + px(30)
+        instruments = self.instruments
+        right, bottom = instruments.left - px(MARGIN), view.bottom - px(MARGIN)
+        if right - view.left < px(_NARROW):
+            right, bottom = view.right - px(MARGIN), instruments.top - px(8)
+        left = view.left + px(MARGIN)
+        box = pygame.Rect(left, bottom - height, right - left, height)
+        pen.plate(target, box)
+        y = box.top + px(8)
+        target.blit(now, (box.left + px(11), y))
+        target.blit(whole, (box.right - px(11) - whole.get_width(), y))
+        word = "playing" if line.playing else "paused"
+        state = pen.text(word, SMALL, SOFT if line.playing else AMBER)
+        target.blit(state, (box.centerx - state.get_width() // 2, y))
+        self.track = pygame.Rect(box.left + px(11), box.bottom - px(15), box.width - px(22), px(6))
+        share = line.seconds / line.length if line.length else 0.0
+        pen.bar(target, self.track, 0.0, share, BLUE)
+        for seconds, what in line.marks:
+            x = self.track.left + round(self.track.width * seconds / line.length) if line.length else self.track.left
+            colour = RED if what == "collision" else AMBER
+            target.fill(colour, (x - px(1), self.track.top - px(3), px(3), self.track.height + px(6)))
+        knob = pen.paint.disc(px(6), WHITE)
+        target.blit(knob, knob.get_rect(center=(self.track.left + round(self.track.width * share), self.track.centery)))
+
+
+def _clock(seconds: float) -> str:
+    minutes, rest = divmod(max(seconds, 0.0), 60.0)
+    return f"{int(minutes):d}:{rest:05.2f}"

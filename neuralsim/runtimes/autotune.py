@@ -1,0 +1,218 @@
+"""Runtimes raced on this machine, for each model and size; which one was the fastest is remembered.
+
+It is measured again on request (``neuralsim doctor --measure``), and where the machine is calm now: once if it was busy
+the first time, else when a week has passed.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import statistics
+import time
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass, field
+from datetime import datetime, timezone
+from pathlib import Path
+
+import numpy as np
+
+from neuralsim.base import machine
+from neuralsim.runtimes import activation_ranges, cache, cuda_driver
+from neuralsim.runtimes.candidates import candidates, installed
+from neuralsim.runtimes.interface import ModelSession, NotCalibrated, RuntimeUnavailable
+from neuralsim.runtimes.loading import load
+
+_SECONDS = 0.4  # of measuring, for each candidate
+_FIRST = 3  # steps before a candidate may be given up
+_HOPELESS = 1.6  # times slower than the best
+_SPREAD = 0.25  # between a candidate's quartiles, of its median: beyond, something else ran meanwhile
+_LASTS = 7 * 86400.0  # s that a measurement is believed
+Step = Callable[[], object]
+
+_DISTRIBUTIONS = ("openvino", "onnxruntime", "onnxruntime-gpu", "tensorrt-cu13", "torch")
+
+
+@dataclass
+class Measurement:
+    """What was measured on this machine for one model and size."""
+
+    runtime: str
+    milliseconds: dict[str, float] = field(default_factory=dict)  # median per step, by session name
+    measured: float = 0.0  # s since 1970
+    busy: str = ""  # why the machine was not calm then, "" if it was
+    tries: int = 1  # measurements in a row on a machine that was not
+
+    def due(self) -> bool:
+        """Whether it is to be measured again: at most weekly, but a first time that was disturbed counts for nothing;
+        and never on a machine that is busy now."""
+        old = not 0.0 <= _today() - self.measured < _LASTS
+        return (old or (bool(self.busy) and self.tries == 1)) and not disturbance()
+
+    def __str__(self) -> str:
+        ordered = sorted(self.milliseconds.items(), key=lambda item: item[1])
+        (best, fastest), *others = ordered
+        rest = f" ({', '.join(f'{name} {value:.3g} ms' for name, value in others)})" if others else ""
+        busy = f"; the machine was busy ({self.busy})" if self.busy else ""
+        return f"{best} is the fastest here: {fastest:.3g} ms{rest}{busy}"
+
+
+def _today() -> float:
+    """S since 1970, by the calendar: weeks pass between two starts of a machine."""
+    return datetime.now(timezone.utc).timestamp()
+
+
+def disturbance(samples: Iterable[list[float]] = ()) -> str:
+    """Why what is measured now, or what came of it (``samples``: s of each candidate), says little; "" if nothing.
+
+    Of the candidates' spreads the least counts: what disturbs a machine disturbs all of them.
+    """
+    load = os.getloadavg()[0] if hasattr(os, "getloadavg") else 0.0
+    if load > machine.cores() + 1.0:
+        return f"load {load:.1f} on {machine.cores()} cores"
+    spreads = []
+    for taken in samples:
+        if len(taken) > 2 * _FIRST:
+            first, middle, third = statistics.quantiles(taken, n=4)
+            spreads.append((third - first) / middle)
+    if spreads and min(spreads) > _SPREAD:
+        return f"its times spread by {100.0 * min(spreads):.0f} %"
+    return ""
+
+
+def recall(graph: Path, height: int, width: int, threads: int | None = None) -> Measurement | None:
+    """What was measured before for just this machine, model and size; None if nothing was or it cannot be read."""
+    try:
+        kept = json.loads(_path(graph, height, width, threads).read_text(encoding="utf-8"))
+        milliseconds = {str(name): float(value) for name, value in kept["milliseconds"].items()}
+        about = float(kept["measured"]), str(kept["busy"]), int(kept["tries"])
+        return Measurement(str(kept["runtime"]), milliseconds, *about) if milliseconds else None
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return None
+
+
+def to_measure(graph: Path, height: int, width: int, threads: int | None = None) -> bool:
+    """Whether the next one that is asked for will be measured, which nothing beside it should disturb."""
+    known = recall(graph, height, width, threads)
+    return sum(not reason for reason in candidates(graph, height, width).values()) > 1 and (
+        known is None or known.due()
+    )
+
+
+def forget(graph: Path, height: int, width: int, threads: int | None = None) -> None:
+    """Measure it the next time. ``OSError`` where the file cannot be removed."""
+    _path(graph, height, width, threads).unlink(missing_ok=True)
+
+
+def measured(
+    usable: list[str],
+    graph: Path,
+    height: int,
+    width: int,
+    threads: int | None,
+    example: dict[str, np.ndarray],
+    failed: dict[str, str],
+    before: Measurement | None = None,
+) -> ModelSession:
+    """A session of the fastest of ``usable``, which is remembered. Raises RuntimeUnavailable where none can be loaded.
+
+    Args:
+        usable: Runtimes, "name" or "name:precision".
+        graph: The model's ONNX file.
+        height: Of the frames, px.
+        width: Of the frames, px.
+        threads: CPU threads, None = all.
+        example: Inputs without the state to measure with.
+        failed: Gets why each that cannot be loaded cannot, one line by name.
+        before: What was remembered until now.
+    """
+    load_before = disturbance()
+    sessions: dict[str, ModelSession] = {}
+    with ThreadPoolExecutor(_loaders()) as pool:
+        loading = {name: pool.submit(load, name, graph, height, width, threads) for name in usable}
+    for name, future in loading.items():
+        try:
+            session = future.result()
+            session.step(example)  # fills caches
+            sessions[name] = session
+        except RuntimeUnavailable as error:
+            failed[name] = str(error)
+    if not sessions:
+        raise RuntimeUnavailable("; ".join(failed.values()))
+    samples = race({name: _stepper(session, example) for name, session in sessions.items()})
+    times = {name: statistics.median(taken) for name, taken in samples.items()}
+    best = min(times, key=lambda name: times[name])
+    chosen = sessions[best]
+    chosen.reset()
+    busy = load_before or disturbance(samples.values())
+    choice = Measurement(
+        best,
+        {sessions[name].name: round(1000.0 * value, 3) for name, value in times.items()},
+        _today(),
+        busy,
+        1 + (before.tries if before is not None and before.busy else 0),
+    )
+    chosen.note = str(choice)
+    path = _path(graph, height, width, threads)
+    try:
+        cache.write(path, json.dumps(asdict(choice), indent=2).encode() + b"\n")
+        chosen.note += "; remembered"
+    except OSError as error:
+        chosen.note += f"; cannot be remembered: {error.strerror or error}"
+    return chosen
+
+
+def _loaders() -> int:
+    """How many candidates to load at a time: compilers for the processor work side by side, but while one runtime
+    captures a CUDA graph, no other may use the GPU."""
+    try:
+        cuda_driver.gpu()
+    except cuda_driver.NoGpu:
+        return min(machine.cores(), 4)
+    return 1
+
+
+def race(steps: dict[str, Step]) -> dict[str, list[float]]:
+    """Seconds that each step took, time after time, in turns; one that is clearly slower after a few is given up."""
+    times: dict[str, list[float]] = {name: [] for name in steps}
+    running = set(steps)
+    while running:
+        for name in sorted(running):
+            begun = time.perf_counter()
+            steps[name]()
+            times[name].append(time.perf_counter() - begun)
+        best = min(statistics.median(taken) for taken in times.values())
+        for name in sorted(running):
+            slow = len(times[name]) >= _FIRST and statistics.median(times[name]) > _HOPELESS * best
+            if slow or sum(times[name]) > _SECONDS:
+                running.discard(name)
+    return times
+
+
+def _stepper(session: ModelSession, example: dict[str, np.ndarray]) -> Step:
+    return lambda: session.step(example)
+
+
+def _path(graph: Path, height: int, width: int, threads: int | None) -> Path:
+    """The file of the answer, named after all that it depends on."""
+    try:
+        measured = activation_ranges.recall(graph).key
+    except NotCalibrated:
+        measured = ""
+    facts: dict[str, object] = {
+        "ranges": measured,
+        "model": cache.sha256(graph),
+        "size": (height, width),
+        "threads": threads,
+        "processor": machine.cpu()[0],
+        "cores": machine.cores(),
+        "candidates": candidates(graph, height, width),
+        "versions": {name: installed(name) for name in _DISTRIBUTIONS},
+    }
+    try:
+        gpu = cuda_driver.gpu()
+        facts["gpu"] = (gpu.name, gpu.driver)
+    except cuda_driver.NoGpu:
+        pass
+    return cache.folder() / "choices" / f"{cache.key(facts)}.json"

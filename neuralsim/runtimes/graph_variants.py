@@ -1,0 +1,256 @@
+"""The one graph in other forms: fp16 where the painter works, and TensorRT's input types.
+
+fp16 goes where values are colours and features: from the first convolution to the last, and there only into operators
+that round once. Everything before (world points, depth, sampling coordinates) and after (warp, bound, blend) stays
+fp32: at width 512, half precision puts sampling coordinates on eighths of a pixel, and half a kilometre from the
+origin world points on quarters of a metre. So do the squares, means and roots of a normalisation, which could overflow.
+"""
+
+from __future__ import annotations
+
+from itertools import count
+from pathlib import Path
+
+import numpy as np
+import onnx
+from onnx import TensorProto, helper, numpy_helper, shape_inference
+
+from neuralsim.runtimes import cache
+
+_F32, _F16 = TensorProto.FLOAT, TensorProto.FLOAT16
+_CONVOLUTIONS = ("Conv", "ConvTranspose")
+#: Operator -> which of its inputs are values (the others are sizes, scales, ...), None = all.
+_HALVED: dict[str, tuple[int, ...] | None] = {
+    "Conv": None, "ConvTranspose": None, "Add": None, "Sub": None, "Mul": None, "LeakyRelu": None, "Relu": None,
+    "Tanh": None, "Sigmoid": None, "Concat": None, "Transpose": None, "AveragePool": None, "MaxPool": None,
+    "DepthToSpace": None, "SpaceToDepth": None, "Resize": (0,), "Reshape": (0,), "Slice": (0,), "Expand": (0,),
+    "Unsqueeze": (0,), "Squeeze": (0,), "Pad": (0, 2),
+}  # fmt: skip
+#: The same of int8's operators; in fp16 they came with opset 19.
+_QUANTISING: dict[str, tuple[int, ...]] = {"QuantizeLinear": (0, 1), "DequantizeLinear": (1,)}
+_QUANTISING_OPSET = 19
+
+
+def path(graph: Path, precision: str) -> Path:
+    """The file of ``graph`` in ``precision`` ("fp16"), made on the first call and kept. Raises OSError."""
+    made = cache.form(graph, f"{precision}.onnx")
+    if not made.is_file():
+        cache.write(made, half(onnx.load(str(graph))).SerializeToString())
+    return made
+
+
+def half(model: onnx.ModelProto) -> onnx.ModelProto:
+    """A copy that computes in fp16 from the first convolution to the last; inputs, outputs and state stay fp32.
+
+    What is int8 in ``model`` stays so, between values in fp16.
+    """
+    graph = Editor(model)
+    inside = graph.between_convolutions()
+    for node in graph.nodes:
+        if node.op_type in _QUANTISING:
+            graph.need_opset(_QUANTISING_OPSET)
+            graph.halve(node, _QUANTISING[node.op_type])
+        elif id(node) in inside and node.op_type in _HALVED:
+            graph.halve(node, _HALVED[node.op_type])
+    return graph.finish()
+
+
+def for_tensorrt(model: onnx.ModelProto, height: int, width: int) -> onnx.ModelProto:
+    """A copy for frames of height x width with inputs that TensorRT has types for.
+
+    It knows no u16: ``instance`` comes as its bytes, u8 (H, W, 2), low byte first, which is the same memory. It
+    converts u8 to floating point only, so a Cast to f32 stands behind each u8 input. And it pads no truth values.
+    """
+    graph = Editor(model)
+    for node in graph.nodes:
+        if node.op_type == "Pad" and graph.type_of(node.input[0]) == TensorProto.BOOL:
+            graph.pad_as_numbers(node)
+    _fix_sizes(graph.model.graph, height, width)
+    for port in graph.model.graph.input:
+        kind = port.type.tensor_type
+        if kind.elem_type == TensorProto.UINT8:
+            graph.behind(port.name, graph.add("Cast", [port.name], to=_F32))
+        elif kind.elem_type == TensorProto.UINT16:
+            kind.elem_type = TensorProto.UINT8
+            kind.shape.dim.add().dim_value = 2
+            both = graph.add("Cast", [port.name], to=_F32)
+            value = graph.add("Mul", [both, graph.constant(np.array([1.0, 256.0], np.float32))])
+            axis = graph.constant(np.array([-1], np.int64))
+            graph.behind(port.name, graph.add("ReduceSum", [value, axis], keepdims=0))
+    return graph.finish()
+
+
+def of_size(model: onnx.ModelProto, height: int, width: int) -> onnx.ModelProto:
+    """A copy for frames of height x width alone."""
+    fixed = onnx.ModelProto()
+    fixed.CopyFrom(model)
+    _fix_sizes(fixed.graph, height, width)
+    return fixed
+
+
+def _fix_sizes(graph: onnx.GraphProto, height: int, width: int) -> None:
+    sizes = {"height": height, "width": width, "half_height": height // 2, "half_width": width // 2}
+    for port in (*graph.input, *graph.output):
+        for dim in port.type.tensor_type.shape.dim:
+            if dim.dim_param in sizes:
+                dim.dim_value = sizes[dim.dim_param]
+    del graph.value_info[:]
+
+
+class Editor:
+    """A copy of a model that is being changed: new nodes go before the ones that need them."""
+
+    def __init__(self, model: onnx.ModelProto) -> None:
+        self.model = onnx.ModelProto()
+        self.model.CopyFrom(model)
+        graph = self.model.graph
+        self.nodes = list(graph.node)
+        self._new: dict[int, list[onnx.NodeProto]] = {}  # id of a node, or 0 for the front -> what goes before it
+        self._behind: dict[int, onnx.NodeProto] = {}  # id of a node -> what goes right behind it
+        self._weights = {tensor.name: tensor for tensor in graph.initializer}
+        self._producer = {name: node for node in self.nodes for name in node.output}
+        inferred = shape_inference.infer_shapes(model, data_prop=True).graph
+        ports = (*inferred.input, *inferred.output, *inferred.value_info)
+        self._types = {port.name: port.type.tensor_type.elem_type for port in ports}
+        self._types |= {tensor.name: tensor.data_type for tensor in graph.initializer}
+        self._halves: dict[str, str] = {}  # tensor -> the same in fp16
+        self._renamed: dict[str, str] = {}  # tensor -> what its readers outside take instead
+        self._taken = {name for node in self.nodes for name in (*node.input, *node.output)}
+
+    def add(self, kind: str, inputs: list[str], before: onnx.NodeProto | None = None, **attributes: object) -> str:
+        """A new node in front of ``before`` (None: of all); returns its output's name."""
+        name = self._unused(f"{inputs[0]}_{kind.lower()}")
+        node = helper.make_node(kind, inputs, [name], name=name, **attributes)  # type: ignore[arg-type]
+        self._new.setdefault(id(before) if before is not None else 0, []).append(node)
+        return name
+
+    def constant(self, values: np.ndarray) -> str:
+        name = self._unused("constant")
+        self._weights[name] = numpy_helper.from_array(values, name)
+        return name
+
+    def _unused(self, stem: str) -> str:
+        name = next(name for n in count() if (name := f"{stem}_{n}") not in self._taken)
+        self._taken.add(name)
+        return name
+
+    def behind(self, name: str, replacement: str) -> None:
+        """Let all that read ``name`` in the original read ``replacement``."""
+        for node in self.nodes:
+            for place, read in enumerate(node.input):
+                if read == name:
+                    node.input[place] = replacement
+
+    def type_of(self, name: str) -> int | None:
+        """The original's element type of a tensor (``TensorProto``'s numbers), None where it could not be inferred."""
+        return self._types.get(name)
+
+    def pad_as_numbers(self, node: onnx.NodeProto) -> None:
+        """Pad 0.0 and 1.0 in the place of truth values."""
+        output = node.output[0]
+        node.input[0] = self.add("Cast", [node.input[0]], node, to=_F32)
+        if len(node.input) > 2 and node.input[2]:
+            value = self.constant_value(node.input[2])
+            node.input[2] = self.constant(np.asarray(value, np.float32))
+        node.output[0] = self._unused(output)
+        cast = helper.make_node("Cast", [node.output[0]], [output], name=f"{output}_bool", to=TensorProto.BOOL)
+        self._behind[id(node)] = cast
+
+    def between_convolutions(self) -> set[int]:
+        """Ids of the nodes that lie on a path from one convolution to another, these included."""
+        below, above = set[str](), set[str]()
+        after, before = set[int](), set[int]()
+        for node in self.nodes:  # in the order of computation
+            if node.op_type in _CONVOLUTIONS or below.intersection(node.input):
+                after.add(id(node))
+                below.update(node.output)
+        for node in reversed(self.nodes):
+            if node.op_type in _CONVOLUTIONS or above.intersection(node.output):
+                before.add(id(node))
+                above.update(node.input)
+        return after & before
+
+    def halve(self, node: onnx.NodeProto, places: tuple[int, ...] | None) -> None:
+        """Let ``node`` read and write fp16 where it did fp32; readers that stay fp32 get a Cast."""
+        if self._types.get(node.output[0]) not in (_F32, TensorProto.INT8):
+            return
+        for place, name in enumerate(node.input):
+            if name and (places is None or place in places) and self._types.get(name) == _F32:
+                node.input[place] = self._in_half(name, node)
+        for place, name in enumerate(node.output):
+            if self._types.get(name) != _F32:
+                continue
+            halved = f"{name}_fp16"
+            node.output[place] = halved
+            self._halves[name] = halved
+            self._renamed[name] = halved
+
+    def need_opset(self, version: int) -> None:
+        """Raise the graph to opset ``version`` if it is older than that; written for what 18 and 19 changed."""
+        (opset,) = (entry for entry in self.model.opset_import if not entry.domain)
+        if opset.version >= version:
+            return
+        opset.version = version
+        for node in self.nodes:
+            if (
+                node.op_type in ("ReduceMean", "ReduceMax", "ReduceMin") and len(node.input) < 2
+            ):  # axes: an input since 18
+                for attribute in [a for a in node.attribute if a.name == "axes"]:
+                    node.input.append(self.constant(np.asarray(attribute.ints, np.int64)))
+                    node.attribute.remove(attribute)
+
+    def _in_half(self, name: str, reader: onnx.NodeProto) -> str:
+        if name not in self._halves:
+            value = self.constant_value(name)
+            if value is None:
+                self._halves[name] = self.add("Cast", [name], reader, to=_F16)
+            else:
+                self._halves[name] = self.constant(value.astype(np.float16))
+        return self._halves[name]
+
+    def constant_value(self, name: str) -> np.ndarray | None:
+        """The value of a weight or constant; None for what is computed."""
+        if name in self._weights:
+            return numpy_helper.to_array(self._weights[name])
+        node = self._producer.get(name)
+        if node is not None and node.op_type == "Constant":
+            return np.asarray(numpy_helper.to_array(helper.get_node_attr_value(node, "value")))
+        if node is not None and node.op_type == "Cast" and node.input[0] in self._weights:
+            return numpy_helper.to_array(self._weights[node.input[0]])
+        return None
+
+    def finish(self) -> onnx.ModelProto:
+        """The changed model, checked, without unused tensors and nodes."""
+        for node in self.nodes:
+            for place, name in enumerate(node.input):
+                if name in self._renamed:  # a reader that stays fp32
+                    node.input[place] = self._widened(name, node)
+        order = list(self._new.get(0, []))
+        for node in self.nodes:
+            order += [*self._new.get(id(node), []), node]
+            if id(node) in self._behind:
+                order.append(self._behind[id(node)])
+        graph = self.model.graph
+        for port in graph.output:  # made in fp16: back to what the outside expects
+            if port.name in self._renamed:
+                order.append(helper.make_node("Cast", [self._renamed[port.name]], [port.name], to=_F32))
+        needed, kept = {port.name for port in graph.output}, []
+        for node in reversed(order):
+            if needed.intersection(node.output):
+                kept.append(node)
+                needed.update(node.input)
+        del graph.node[:], graph.initializer[:], graph.value_info[:]
+        graph.node.extend(reversed(kept))
+        graph.initializer.extend(tensor for name, tensor in self._weights.items() if name in needed)
+        onnx.checker.check_model(self.model, full_check=True)
+        return self.model
+
+    def _widened(self, name: str, reader: onnx.NodeProto) -> str:
+        if reader.op_type == "Shape":
+            return self._renamed[name]
+        wide = f"{name}_fp32"
+        if wide not in self._types:
+            cast = helper.make_node("Cast", [self._renamed[name]], [wide], name=wide, to=_F32)
+            self._new.setdefault(id(reader), []).append(cast)
+            self._types[wide] = _F32
+        return wide

@@ -1,0 +1,24 @@
+"""How ONNX Runtime is opened wherever it is used: quietly, and without threads that spin."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import onnxruntime as ort
+
+
+def quiet_session(
+    model: str | bytes,
+    threads: int | None = None,
+    providers: Sequence[str | tuple[str, dict[str, object]]] = ("CPUExecutionProvider",),
+) -> ort.InferenceSession:
+    """ONNX Runtime's session of a file or a model's bytes, on so many CPU ``threads`` (None: all), errors logged only.
+
+    Its worker threads do not spin on the cores that the simulator needs. Raises what ONNX Runtime raises.
+    """
+    options = ort.SessionOptions()
+    options.log_severity_level = 3
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    if threads:
+        options.intra_op_num_threads = threads
+    return ort.InferenceSession(model, options, providers=list(providers))

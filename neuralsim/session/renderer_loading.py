@@ -1,0 +1,102 @@
+"""What paints a drive: loaded beside the start of the processes, on so many cores that the rest keeps up."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from neuralsim.session.options import TAGS, DriveOptions
+
+if TYPE_CHECKING:
+    from neuralsim.renderer.neural_renderer import NeuralRenderer
+    from neuralsim.session.tag_painter import TagPainter
+
+FULL_RATE = 40.0  # simulated ticks per second with a driver, at most
+LEAST_RATE = 20.0  # below it, driving feels wrong: slower machines skip frames instead
+MANY_CORES = 4  # from here on, simulating and painting do not get in each other's way
+TICK = 0.012  # seconds that a frame costs beside its painting where it gets in its way: tick, sensors, window
+HANDING = 0.001  # seconds between two paintings where a core is kept free for the rest
+
+
+class RendererLoader(threading.Thread):
+    """Loads the renderer beside the start of the processes. A daemon: quitting does not wait for a compiler."""
+
+    def __init__(self, options: DriveOptions, threads: int | None, step: Callable[[str, bool], None]) -> None:
+        super().__init__(name="model", daemon=True)
+        self.finished = threading.Event()
+        self._options, self._threads, self._step = options, threads, step
+        self._renderer: NeuralRenderer | TagPainter | None = None
+        self._error: BaseException | None = None
+
+    @property
+    def failed(self) -> bool:
+        return self._error is not None
+
+    def measures(self) -> bool:
+        """Whether it will find out which runtime is the fastest."""
+        options = self._options
+        if options.model == TAGS or options.runtime != "auto" or options.connect:
+            return False
+        from neuralsim.renderer.neural_renderer import measures
+
+        return measures(options.model, options.shown, self._threads, options.pixels)
+
+    def run(self) -> None:
+        name = f"Model {self._options.model}"
+        self._step(name, False)
+        try:
+            options = self._options
+            size = None if options.connect else options.shown  # the bridge's own, with its first frame
+            self._renderer = make_renderer(options.model, options.runtime, size, self._threads, options.pixels)
+            if self._options.style:
+                self._renderer.set_style(self._options.style)  # says now that there is none
+            self._step(name, True)
+        except BaseException as error:  # raised again by `result`
+            self._error = error
+        finally:
+            self.finished.set()
+
+    def result(self) -> NeuralRenderer | TagPainter:
+        """The renderer, or its error."""
+        if self._error is not None:
+            raise self._error
+        assert self._renderer is not None
+        return self._renderer
+
+
+def make_renderer(
+    model: str, runtime: str, size: tuple[int, int] | None, threads: int | None = None, pixels: int | None = None
+) -> NeuralRenderer | TagPainter:
+    """What paints with ``model`` on so many CPU ``threads`` (None: all), ``pixels`` of each frame (None: all;
+    ``NeuralRenderer``); heavy imports happen here.
+
+    Raises ModelError and RuntimeUnavailable.
+    """
+    if model == TAGS:
+        from neuralsim.session.tag_painter import TagPainter
+
+        return TagPainter()
+    from neuralsim.renderer.neural_renderer import NeuralRenderer
+
+    return NeuralRenderer(model, runtime, size, threads, pixels=pixels)
+
+
+def painting_threads(cores: int) -> int | None:
+    """CPU threads to paint with while a driver drives on ``cores``; None: all of them.
+
+    On few cores one is left to the town, the bridge and the window: the next frame is made beside the painting, just
+    in time. To take turns on all cores is younger pictures on a machine that has nothing else to do, but each layer of
+    the network waits for its last thread, so whatever else runs anywhere holds up all of it.
+    """
+    return cores - 1 if 1 < cores < MANY_CORES else None
+
+
+def sustainable_rate(step: float, cores: int, threads: int | None = None) -> float:
+    """Ticks per second that a renderer with ``step`` seconds a picture can follow on ``cores``, 20 to 40.
+
+    Ticks that are not painted only take time from those that are. With few cores, ticking takes it as well,
+    unless ``threads`` says that the renderer leaves it a core.
+    """
+    beside = 0.0 if cores >= MANY_CORES else TICK if threads is None else HANDING
+    return float(max(LEAST_RATE, min(FULL_RATE, round(1.0 / (step + beside)))))

@@ -1,0 +1,188 @@
+"""An atlas of sketches from labelled pictures: ``python -m neuralsim.training.build_exemplars RUN.yaml --out FILE``.
+
+Taken are objects that are whole: inside the picture, standing on the ground, with nothing in front, of the shape their
+class has. What is left of the automatic choice is looked at (``--sheet``), and what is none is named by ``--without``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import cv2
+import numpy as np
+
+from bridge.process.options import Arg, Options, parse
+from neuralsim.guide.exemplar_guide import SIZES, Atlas, AtlasError
+from neuralsim.models.classes import Channel
+from neuralsim.training.conditioning import LUMA, Picture
+
+_GAIN = 4.5  # of a sketch, about the middle of those in neuralsim/training/conditioning.py
+_BLUR = 1.6 / 256.0  # of the sketch, over the frame's height in training
+_NO_INSTANCE = (0, 255)
+_ALIKE = 0.9  # correlation of two sketches at which they are one object's
+_MOST = {Channel.VEHICLE: 112, Channel.PERSON: 112, Channel.CYCLE: 32}
+
+
+@dataclass(frozen=True)
+class Shape:
+    """What a whole object of a class looks like: px, shares of its box, width over height."""
+
+    least: tuple[int, int]  # width, height
+    filled: tuple[float, float]
+    aspect: tuple[float, float]
+    grounded: float  # share of what is below its box
+    contrast: float  # deviation of its luminance, 0..1
+
+
+_SHAPES = {
+    Channel.VEHICLE: Shape((56, 40), (0.72, 1.0), (0.8, 3.0), 0.8, 0.09),
+    Channel.PERSON: Shape((24, 80), (0.28, 0.8), (0.25, 0.62), 0.5, 0.07),
+    Channel.CYCLE: Shape((36, 56), (0.35, 0.85), (0.45, 1.6), 0.8, 0.09),
+}
+_GROUND = (Channel.ROAD, Channel.SIDEWALK, Channel.TERRAIN, Channel.ROAD_LINE)
+_IN_FRONT = (Channel.PERSON, Channel.CYCLE, Channel.POLE, Channel.SIGN)
+_COVERED = 0.05  # share of what surrounds an object that may belong to something in front of it
+
+
+@dataclass
+class Exemplar:
+    """An object cut out: sketch u8 as in an ``Atlas``, width over height, and how sharp it is."""
+
+    channel: Channel
+    sketch: np.ndarray
+    aspect: float
+    sharpness: float
+
+
+def exemplars(pictures: Iterable[Picture]) -> Iterator[Exemplar]:
+    """All whole objects of ``pictures``."""
+    for picture in pictures:
+        for channel in SIZES:
+            for inside in _parts(picture, channel):
+                found = _whole(picture, channel, inside)
+                if found is not None:
+                    yield found
+
+
+def _parts(picture: Picture, channel: Channel) -> Iterator[np.ndarray]:
+    """Masks of separate objects of a class."""
+    mask = picture.label == channel
+    if picture.instance is None or channel == Channel.CYCLE:  # of which rider and cycle are two instances
+        count, parts = cv2.connectedComponents(mask.astype(np.uint8))
+        yield from (parts == part for part in range(1, count))
+        return
+    for number in np.setdiff1d(np.unique(picture.instance[mask]), _NO_INSTANCE):
+        yield mask & (picture.instance == number)
+
+
+def _whole(picture: Picture, channel: Channel, inside: np.ndarray) -> Exemplar | None:
+    """One object, if it is whole."""
+    shape = _SHAPES[channel]
+    rows, columns = np.flatnonzero(inside.any(1)), np.flatnonzero(inside.any(0))
+    y0, y1, x0, x1 = int(rows[0]), int(rows[-1]) + 1, int(columns[0]), int(columns[-1]) + 1
+    width, height = x1 - x0, y1 - y0
+    aspect, filled = width / height, float(inside.sum()) / (width * height)
+    if width < shape.least[0] or height < shape.least[1] or y0 < 2 or x0 < 2:
+        return None
+    if y1 > inside.shape[0] - 2 or x1 > inside.shape[1] - 2:
+        return None
+    if not (shape.filled[0] <= filled <= shape.filled[1] and shape.aspect[0] <= aspect <= shape.aspect[1]):
+        return None
+    below = picture.label[y1, x0 + width // 4 : x1 - width // 4]
+    if np.isin(below, _GROUND).mean() < shape.grounded:
+        return None
+    rim = cv2.dilate(inside.astype(np.uint8), np.ones((5, 5), np.uint8)) > inside
+    around = np.isin(picture.label[rim], _IN_FRONT)
+    if picture.instance is not None:  # a rim of its own that the instances leave out hides nothing
+        around &= ~(np.isin(picture.instance[rim], _NO_INSTANCE) & (picture.label[rim] == channel))
+    if around.mean() > _COVERED:
+        return None
+    window = slice(y0, y1), slice(x0, x1)
+    luma, mask = (picture.image[window].astype(np.float32) @ LUMA) / 255.0, inside[window]
+    if luma[mask].std() < shape.contrast:
+        return None
+    size = SIZES[channel][1], SIZES[channel][0]
+    # what is not the object repeats what is next to it, so that any outline can be laid over it
+    hole = (~mask).astype(np.uint8)
+    filled_in = cv2.inpaint((luma * 255.0).astype(np.uint8), hole, 3, cv2.INPAINT_TELEA).astype(np.float32) / 255.0
+    excess = cv2.GaussianBlur(filled_in, (0, 0), max(0.3, _BLUR * height * 2.0)) - float(luma[mask].mean())
+    sketch = np.tanh(_GAIN * cv2.resize(excess, size, interpolation=cv2.INTER_AREA))
+    sharpness = float(np.abs(np.diff(cv2.resize(luma, size, interpolation=cv2.INTER_AREA), axis=0)).mean())
+    return Exemplar(channel, np.clip(128.0 + 127.0 * sketch, 1, 255).round().astype(np.uint8), aspect, sharpness)
+
+
+def atlas(found: Iterable[Exemplar], without: dict[Channel, set[int]] | None = None) -> Atlas:
+    """The sharpest of each class, no two of one object; ``without``: places in that order that are left out.
+
+    Raises AtlasError when nothing is left of a class.
+    """
+    kept: dict[Channel, list[Exemplar]] = {channel: [] for channel in SIZES}
+    for each in sorted(found, key=lambda exemplar: -exemplar.sharpness):
+        row = kept[each.channel]
+        if len(row) < _MOST[each.channel] and all(_correlation(each, other) < _ALIKE for other in row):
+            row.append(each)
+    left = {
+        channel: [each for place, each in enumerate(row) if place not in (without or {}).get(channel, set())]
+        for channel, row in kept.items()
+    }
+    for channel, row in left.items():
+        if not row:
+            raise AtlasError(f"no whole {channel.name.lower()} in these pictures")
+    return Atlas(
+        {channel: np.stack([each.sketch for each in row]) for channel, row in left.items()},
+        {channel: np.array([each.aspect for each in row], np.float32) for channel, row in left.items()},
+    )
+
+
+def _correlation(a: Exemplar, b: Exemplar) -> float:
+    """Of two sketches, or of one and the other's mirror image, whichever is greater."""
+    x, y = (cv2.resize(each.sketch, (24, 24), interpolation=cv2.INTER_AREA).astype(np.float64) for each in (a, b))
+    return float(max(np.corrcoef(x.ravel(), other.ravel())[0, 1] for other in (y, y[:, ::-1])))
+
+
+def sheet(found: Atlas, across: int = 16) -> np.ndarray:
+    """u8 (H, W): all sketches side by side, to look at; their places count from the left and the top."""
+    rows = []
+    for sketches in found.sketches.values():
+        for start in range(0, len(sketches), across):
+            row = np.hstack(list(sketches[start : start + across]))
+            rows.append(np.pad(row, ((0, 0), (0, across * 96 - row.shape[1]))))
+    return np.vstack(rows)
+
+
+class ExemplarsOptions(Options):
+    """Cut sketches of real objects out of a run's pictures."""
+
+    run: Annotated[Path, Arg("RUN", positional=True)]
+    """A run's YAML, for its pictures."""
+    out: Path
+    """The .npz file to write."""
+    sheet: Path | None = None
+    """Write a picture of all sketches here."""
+    without: str = ""
+    """What to leave out, such as "cycle:0,3 person:7"."""
+
+
+def main() -> None:
+    """The command line."""
+    from neuralsim.training.config import load_config
+    from neuralsim.training.run import load_pictures
+
+    chosen = parse(ExemplarsOptions, None, "exemplars")
+    without = {}
+    for part in chosen.without.split():
+        name, _, places = part.partition(":")
+        without[Channel[name.upper()]] = {int(place) for place in places.split(",")}
+    pictures = load_pictures(load_config(chosen.run), fit=(4096, 2048))
+    made = atlas(exemplars(each for each in pictures.check() if each is not None), without)
+    made.save(chosen.out)
+    if chosen.sheet:
+        cv2.imwrite(str(chosen.sheet), sheet(made))
+    print({channel.name.lower(): len(sketches) for channel, sketches in made.sketches.items()})
+
+
+if __name__ == "__main__":
+    main()

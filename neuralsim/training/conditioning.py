@@ -1,0 +1,205 @@
+"""Real street pictures with labels, turned into what the painter is given.
+
+A label map alone does not say where a façade has its windows or what colour a car has: asked to guess, a generator
+paints the average. So the pictures themselves tell it, coarsely, during training: a *sketch* (where it is darker or
+brighter than its surroundings) and a *tint* (the mean colour of each object and surface). In the simulator both come
+from the surface itself (``neuralsim/models/surface.py``): then what is painted is attached to the surface too.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+from neuralsim.models.classes import CHANNELS, MOVERS, Channel
+
+MOST_ZOOM = 1.45  # of an example, over the scale at which the picture just fills it
+
+
+@dataclass
+class Picture:
+    """A labelled picture: image u8 (H, W, 3) RGB, label u8 (H, W) channels, instance u16 (H, W) or None; ``source`` is
+    the data set's name."""
+
+    name: str
+    image: np.ndarray
+    label: np.ndarray
+    instance: np.ndarray | None
+    source: str = ""
+
+
+@dataclass
+class Example:
+    """One training example: label u8 (H, W), tint f32 (3, H, W), detail f32 (2, H/2, W/2) (edge, sketch), image u8
+    (3, H, W)."""
+
+    label: np.ndarray
+    tint: np.ndarray
+    detail: np.ndarray
+    image: np.ndarray
+
+
+def mark_road_lines(image: np.ndarray, label: np.ndarray, threshold: int = 28) -> np.ndarray:
+    """Channel map with the markings found inside ROAD by a top-hat on luminance (data sets do not label them)."""
+    grey = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)
+    size = max(5, image.shape[1] // 24) | 1
+    hat = cv2.morphologyEx(grey, cv2.MORPH_TOPHAT, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (size, size)))
+    inside = cv2.erode((label == Channel.ROAD).astype(np.uint8), np.ones((5, 5), np.uint8))
+    bright = ((hat > threshold) & (inside > 0)).astype(np.uint8)
+    lines = cv2.morphologyEx(bright, cv2.MORPH_OPEN, np.ones((2, 2), np.uint8))
+    return np.where(lines > 0, np.uint8(Channel.ROAD_LINE), label)
+
+
+def objects(label: np.ndarray, instance: np.ndarray | None) -> np.ndarray:
+    """i32 (H, W): a number per separate object (0 elsewhere), from instance ids or else connected components."""
+    out = np.zeros(label.shape, np.int32)
+    count = 0
+    for channel in MOVERS:
+        mask = (label == channel).astype(np.uint8)
+        if instance is None:
+            n, parts = cv2.connectedComponents(mask)
+        else:
+            ids, parts = np.unique(np.where(mask > 0, instance.astype(np.int32) + 1, 0), return_inverse=True)
+            parts, n = parts.reshape(label.shape) + (0 if ids[0] == 0 else 1), len(ids) + (0 if ids[0] == 0 else 1)
+        out = np.where(mask > 0, parts + count, out)
+        count += n
+    return out
+
+
+def edges(label: np.ndarray, instance: np.ndarray) -> np.ndarray:
+    """f32 (H, W): 1 where two objects of ``MOVERS`` classes touch (pix2pixHD's instance boundary map)."""
+    mover = np.isin(label, MOVERS)
+    edge = np.zeros(label.shape, bool)
+    for axis in (0, 1):
+        a = np.take(instance, np.arange(instance.shape[axis] - 1), axis)
+        b = np.take(instance, np.arange(1, instance.shape[axis]), axis)
+        differs = a != b
+        pad = [(0, 0), (0, 0)]
+        pad[axis] = (0, 1)
+        edge |= np.pad(differs, pad)
+        pad[axis] = (1, 0)
+        edge |= np.pad(differs, pad)
+    return (edge & mover).astype(np.float32)
+
+
+def tint(image: np.ndarray, label: np.ndarray, parts: np.ndarray) -> np.ndarray:
+    """f32 (H, W, 3) in [-0.5, 0.5]: mean colour of each object, of each class, and of each stretch of façade."""
+    flat, colours = label.ravel(), image.reshape(-1, 3).astype(np.float32)
+    counts = np.maximum(np.bincount(flat, minlength=CHANNELS), 1)
+    means = np.stack([np.bincount(flat, colours[:, c], CHANNELS) / counts for c in range(3)], 1)
+    out = means[label].astype(np.float32)
+    if parts.any():
+        counts = np.maximum(np.bincount(parts.ravel()), 1)
+        means = np.stack([np.bincount(parts.ravel(), colours[:, c]) / counts for c in range(3)], 1)
+        out = np.where((parts > 0)[..., None], means[parts].astype(np.float32), out)
+    building = label == Channel.BUILDING
+    if building.any():
+        small = (image.shape[1] // 4, image.shape[0] // 4)
+        mask = cv2.resize(building.astype(np.float32), small, interpolation=cv2.INTER_AREA)
+        masked = cv2.resize(image.astype(np.float32) * building[..., None], small, interpolation=cv2.INTER_AREA)
+        sigma = image.shape[1] / 64.0
+        weight = cv2.GaussianBlur(mask, (0, 0), sigma)
+        local = cv2.GaussianBlur(masked, (0, 0), sigma) / np.maximum(weight, 1e-3)[..., None]
+        local = cv2.resize(local, (image.shape[1], image.shape[0]), interpolation=cv2.INTER_LINEAR)
+        out = np.where(building[..., None], local, out)
+    return out / 255.0 - 0.5
+
+
+LUMA = np.array([0.299, 0.587, 0.114], np.float32)
+
+
+def stains(width: int, height: int, rng: np.random.Generator) -> np.ndarray:
+    """f32 (H, W): noise of several octaves and random strength, to degrade a sketch with."""
+    total = np.zeros((height, width), np.float32)
+    for octave in range(1, 5):
+        coarse = rng.standard_normal(((height >> octave) + 2, (width >> octave) + 2)).astype(np.float32)
+        noise = cv2.resize(coarse, (width, height), interpolation=cv2.INTER_LINEAR)
+        total += rng.uniform(0.0, 0.12) * noise
+    return total
+
+
+def sketch(
+    image: np.ndarray, label: np.ndarray, tinted: np.ndarray, rng: np.random.Generator, noise: np.ndarray | None = None
+) -> np.ndarray:
+    """f32 (H, W) in [-1, 1]: where the picture is darker or brighter than its surface's tint, degraded at random.
+
+    Degraded (blurred, squashed towards two levels, noisy, withheld for some classes), so that the painter takes it as
+    a hint of where structure lies and paints the structure itself.
+
+    Args:
+        image: u8 (H, W, 3) RGB.
+        label: u8 (H, W): channels.
+        tinted: f32 (H, W, 3): the tint of each pixel's surface, -0.5..0.5.
+        rng: Of the degradation.
+        noise: Instead of ``stains`` of its own.
+    """
+    luma = (image.astype(np.float32) / 255.0) @ LUMA - 0.5
+    hint = cv2.GaussianBlur(luma, (0, 0), rng.uniform(0.8, 2.5)) - tinted @ LUMA
+    gain = rng.uniform(3.0, 8.0)
+    hint = np.tanh(hint * gain)
+    hint += stains(label.shape[1], label.shape[0], rng) if noise is None else noise
+    keep = rng.random(CHANNELS) > 0.25
+    for channel in MOVERS:
+        keep[channel] = rng.random() > 0.4
+    return np.clip(hint, -1.0, 1.0) * keep[label]
+
+
+def example(picture: Picture, width: int, height: int, rng: np.random.Generator, zoom: float = MOST_ZOOM) -> Example:
+    """A random crop of ``picture`` at ``width`` x ``height``, as an example for the painter.
+
+    Args:
+        picture: A labelled picture.
+        width: Of the crop, px.
+        height: Of the crop, px.
+        rng: Of all that is random.
+        zoom: As for ``crop``.
+    """
+    return make_example(crop(picture, width, height, rng, zoom), rng)
+
+
+def crop(picture: Picture, width: int, height: int, rng: np.random.Generator, zoom: float = MOST_ZOOM) -> Picture:
+    """A random part of ``picture`` at ``width`` x ``height``: scale, place and mirror vary.
+
+    Beyond ``MOST_ZOOM``, and to ``zoom`` at most, it comes only as near as no pixel of the picture is magnified.
+
+    Args:
+        picture: A labelled picture.
+        width: Of the crop, px.
+        height: Of the crop, px.
+        rng: Of scale, place and mirroring.
+        zoom: At most.
+    """
+    h, w = picture.label.shape
+    low = max(width / w, height / h)
+    scale = low * rng.uniform(1.0, max(MOST_ZOOM, min(zoom, 1.0 / low)))
+    cw, ch = min(w, round(width / scale)), min(h, round(height / scale))
+    x, y = rng.integers(0, w - cw + 1), rng.integers(0, h - ch + 1)
+    window = slice(y, y + ch), slice(x, x + cw)
+    image = cv2.resize(picture.image[window], (width, height), interpolation=cv2.INTER_AREA if scale < 1 else 1)
+    label = cv2.resize(picture.label[window], (width, height), interpolation=cv2.INTER_NEAREST)
+    instance = picture.instance
+    if instance is not None:
+        instance = cv2.resize(instance[window], (width, height), interpolation=cv2.INTER_NEAREST)
+    if rng.random() < 0.5:
+        image, label = image[:, ::-1], label[:, ::-1]
+        instance = None if instance is None else instance[:, ::-1]
+    return Picture(picture.name, image, label, instance, picture.source)
+
+
+def make_example(picture: Picture, rng: np.random.Generator, noise: np.ndarray | None = None) -> Example:
+    """The painter's inputs for a picture, and the picture; ``rng`` and ``noise`` as for ``sketch``."""
+    image, label, instance = picture.image, picture.label, picture.instance
+    parts = objects(label, instance)
+    tinted = tint(image, label, parts)
+    edge = edges(label, parts) if instance is not None else np.zeros(label.shape, np.float32)
+    half = (label.shape[1] // 2, label.shape[0] // 2)
+    hint = sketch(image, label, tinted, rng, noise)
+    detail = [cv2.resize(x, half, interpolation=cv2.INTER_AREA) for x in (edge, hint)]
+    return Example(
+        label=np.ascontiguousarray(label),
+        tint=np.ascontiguousarray(tinted.transpose(2, 0, 1), np.float32),
+        detail=np.stack(detail).astype(np.float32),
+        image=np.ascontiguousarray(image.transpose(2, 0, 1)),
+    )

@@ -1,0 +1,66 @@
+"""An entity of a file while it is being read."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from scenarios.openscenario.actions import CRUISE, WALK
+from scenarios.openscenario.elements import Element
+
+NO_SPEED = {"shift", "change_lane", "set_light", "mark"}  # steps that leave the speed as it is
+
+
+class EntityDraft:
+    """An entity on its way to be the ego or an actor."""
+
+    def __init__(self, element: Element, name: str, blueprint: str, color: str | None) -> None:
+        self.element, self.name, self.blueprint, self.color = element, name, blueprint, color
+        self.spawn: dict[str, Any] | None = None
+        self.speed = 0.0
+        self.initial: dict[str, Any] = {}  # the initial speed as a ``set_speed``
+        self.events: list[dict[str, Any]] = []
+        self.commanded = False  # has a controller of its own, which may be activated
+        self.controlled = False  # by something outside of the file, instead of which our own driver is there
+        self.paths = False  # has a trajectory somewhere
+        self.acceleration: float | None = None  # m/s^2, the most that its vehicle can do
+
+    @property
+    def walks(self) -> bool:
+        """Whether it is a walker."""
+        return self.blueprint.startswith("walker.")
+
+    @property
+    def stands(self) -> bool:
+        """Whether it is a thing."""
+        return self.blueprint.startswith("static.")
+
+    def as_data(self, ego: bool, rails: bool) -> dict[str, Any]:
+        """As the scenario language has it; ``rails``: vehicles keep exactly to their path."""
+        if self.spawn is None:
+            raise self.element.error(f"{self.name} has no TeleportAction in Init: it is nowhere")
+        do: list[dict[str, Any]] = []
+        if self.stands:
+            pass
+        elif self.walks and self.speed and not self.paths:
+            do.append({"cross": {"speed": min(self.speed, 6.0), "distance": WALK}})
+        elif self.controlled:
+            leaves = all(step.keys() & NO_SPEED for step in self.events)  # the speed to the driver
+            speed = self.speed or (CRUISE if ego and leaves else 0.0)
+            do += [{"follow_lane": {"speed": speed}}] if speed else []
+        elif self.walks and self.speed:
+            do.append({"set_speed": {"speed": min(self.speed, 6.0)}})
+        elif not self.walks:
+            across = self.spawn.get("across", 0.0)
+            do += [{"shift": {"across": across, "length": 0.0}}] if across else []
+            do += [{"set_speed": self.initial or {"speed": 0.0}}] if self.initial or (ego and not self.events) else []
+        spawn = self.spawn if self.walks or self.stands else {**self.spawn, "speed": self.speed}
+        result: dict[str, Any] = {"blueprint": self.blueprint, "spawn": spawn}
+        if self.color:
+            result["color"] = self.color
+        if rails and not (self.stands or self.controlled):
+            result["rails"] = True
+        if do:
+            result["do"] = do
+        if self.events:
+            result["events"] = self.events
+        return result if ego else {"name": self.name, **result}

@@ -1,0 +1,113 @@
+"""The autopilot on a road of its own: lanes, bends, obstacles, lights, and a road that ends."""
+
+from __future__ import annotations
+
+import carla
+import numpy as np
+import pytest
+from helpers.bridge_processes import advance, end, free_port, start
+
+from bridge.carla_client.autopilot import Autopilot, Halt, RoadUser
+from bridge.carla_client.connection import connect
+from bridge.carla_client.ego_bridge import CarlaBridge
+
+
+def test_the_autopilot_goes_on_elsewhere_where_the_road_ends(tmp_path):
+    lane = '<lane id="-1" type="driving" level="false"><width sOffset="0" a="3.5" b="0" c="0" d="0"/></lane>'
+    path = tmp_path / "road.xodr"
+    path.write_text(
+        '<OpenDRIVE><header revMajor="1" revMinor="4"/><road name="r" length="90" id="1" junction="-1"><link/>'
+        '<planView><geometry s="0" x="0" y="0" hdg="0" length="90"><line/></geometry></planView><elevationProfile/>'
+        "<lateralProfile/><lanes><laneSection s='0'><center><lane id='0' type='none' level='false'/></center>"
+        f"<right>{lane}</right></laneSection></lanes></road></OpenDRIVE>"
+    )
+    port = free_port()
+    numbers = ("--port", str(port), "--vehicles", "0", "--walkers", "0")
+    town = start("-m", "bridge.town.carla_server", "--town", str(path), *numbers, "--with-parent")
+    try:
+        with CarlaBridge(connect(f"127.0.0.1:{port}"), (64, 32), fps=10.0, autopilot=True) as bridge:
+            places = [0.0]
+            while places[-1] > places[-1 - (len(places) > 1)] - 5.0 and len(places) < 500:
+                places.append(float(advance(bridge).ego.pose[0, 3]))
+            assert places[-2] > 75.0  # it came to the end of the road
+            assert places[-1] < 75.0
+            assert "The road ends here" in advance(bridge).notice
+            assert advance(bridge, 30).notice == ""
+    finally:
+        end(town)
+
+
+class TestAutopilot:
+    """On a straight and a bent road of ``carla.Map`` alone, with a point that follows the pedals."""
+
+    @pytest.fixture(scope="class")
+    def road(self) -> carla.Map:
+        lane = '<lane id="{0}" type="driving" level="false"><width sOffset="0" a="3.2" b="0" c="0" d="0"/></lane>'
+        geometry = (
+            '<geometry s="0" x="0" y="0" hdg="0" length="120"><line/></geometry>'
+            '<geometry s="120" x="120" y="0" hdg="0" length="47.12"><arc curvature="0.0333333"/></geometry>'
+            '<geometry s="167.12" x="150" y="30" hdg="1.5707963" length="100"><line/></geometry>'
+        )
+        return carla.Map(
+            "road",
+            '<OpenDRIVE><header revMajor="1" revMinor="4"/><road name="r" length="267.12" id="1" junction="-1"><link/>'
+            f"<planView>{geometry}</planView><elevationProfile/><lateralProfile/><lanes><laneSection s='0'>"
+            f'<left>{lane.format(1)}</left><center><lane id="0" type="none" level="false"/></center>'
+            f"<right>{lane.format(-1)}</right></laneSection></lanes></road></OpenDRIVE>",
+        )
+
+    def drive(self, road, seconds, bodies=(), halts=(), at=5.0, speed=8.0) -> list[tuple[float, float, float]]:
+        """Positions and speeds of a car (single track, 60 degrees of lock, which the pilot takes for 40)."""
+        pilot = Autopilot(road, 2.4, 0.95, 2.87, np.radians(40.0))
+        begin = road.get_waypoint_xodr(1, -1, at).transform
+        x, y, yaw = begin.location.x, begin.location.y, np.radians(begin.rotation.yaw)
+        track, delta = [], 1 / 30
+        for _ in range(int(seconds / delta)):
+            pedals = pilot.drive(x, y, 0.0, yaw, speed, bodies, halts, delta)
+            speed = max(0.0, speed + delta * (4.5 * pedals.throttle - 8.0 * pedals.brake - 0.2 * (speed > 0)))
+            yaw += delta * speed * np.tan(pedals.steer * np.radians(60.0)) / 2.87
+            x, y = x + delta * speed * np.cos(yaw), y + delta * speed * np.sin(yaw)
+            track.append((x, y, speed))
+        return track
+
+    def test_keeps_its_lane_and_slows_down_for_the_bend(self, road):
+        track = self.drive(road, 36.0)
+        for x, y, _ in track:
+            way = road.get_waypoint(carla.Location(x, y, 0.0))
+            assert np.hypot(way.transform.location.x - x, way.transform.location.y - y) < 0.6
+        straight = max(speed for x, _, speed in track if x < 90)
+        bend = [speed for x, y, speed in track if x > 125 and abs(y) < 28]
+        assert straight > 9.0
+        assert max(bend) ** 2 / 28.0 < 3.0
+        assert track[-1][2] < 0.5  # the road ends
+
+    def test_stops_behind_what_stands_in_the_lane(self, road):
+        ahead = road.get_waypoint_xodr(1, -1, 80.0).transform.location
+        track = self.drive(road, 30.0, [RoadUser(ahead.x, ahead.y, 0.0, 2.2, 0.9, 0.0, 0.0)])
+        for at, most in ((14.0, 6.0), (30.0, 2.0)):  # after a while it comes closer, to see whether it can pass
+            x, _, speed = track[int(30 * at) - 1]
+            assert speed < 0.3
+            assert 0.5 < ahead.x - 2.2 - (x + 2.4) < most
+
+    def test_passes_what_stands_beside_it(self, road):
+        ahead = road.get_waypoint_xodr(1, -1, 80.0).transform.location
+        track = self.drive(road, 14.0, [RoadUser(ahead.x, ahead.y * 3.2, 0.0, 2.2, 0.9, 0.0, 0.0)])
+        assert track[-1][0] > 100.0
+
+    def test_waits_for_a_walker_who_steps_out(self, road):
+        ahead = road.get_waypoint_xodr(1, -1, 40.0).transform.location
+        walker = RoadUser(ahead.x, ahead.y * 2.3, 0.0, 0.3, 0.3, 0.0, -np.sign(ahead.y) * 1.3, walks=True)
+        assert self.drive(road, 8.0, [walker])[-1][0] < ahead.x - 2.4
+
+    @pytest.mark.parametrize(
+        ("distance", "yellow", "stops"), [(75.0, False, True), (75.0, True, True), (12.0, True, False)]
+    )
+    def test_lights(self, road, distance, yellow, stops):
+        line = road.get_waypoint_xodr(1, -1, distance).transform
+        halt = Halt(line.location.x, line.location.y, np.radians(line.rotation.yaw), yellow)
+        x, _, speed = self.drive(road, 14.0, (), [halt])[-1]
+        if stops:
+            assert speed < 0.1
+            assert 0.0 < line.location.x - (x + 2.4) < 3.0
+        else:
+            assert x > line.location.x + 20.0

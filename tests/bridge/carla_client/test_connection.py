@@ -1,0 +1,55 @@
+"""What is no server of CARLA's, or one of another version, is said in one line; so is wrong usage."""
+
+from __future__ import annotations
+
+import socket
+import threading
+
+import msgpack
+import pytest
+
+from bridge import carla_bridge
+from bridge.carla_client import connection
+from bridge.carla_client.connection import connect
+from bridge.process.lifetime import BridgeError
+
+
+def test_what_is_no_server(monkeypatch):
+    monkeypatch.setattr(connection, "CONNECT_TIMEOUT", 0.3)
+    with socket.socket() as silent:
+        silent.bind(("127.0.0.1", 0))
+        silent.listen()
+        with pytest.raises(BridgeError, match="no CARLA server at 127"):
+            connect(f"127.0.0.1:{silent.getsockname()[1]}")
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        greeting = threading.Thread(target=lambda: other.accept()[0].sendall(b"SSH-2.0-another"), daemon=True)
+        greeting.start()
+        with pytest.raises(BridgeError, match="is no CARLA server; is the port right"):
+            connect(f"127.0.0.1:{other.getsockname()[1]}")
+    for wrong in ("somewhere", "localhost:", "localhost:0", "localhost:http"):
+        with pytest.raises(BridgeError, match="is not HOST:PORT"):
+            connect(wrong)
+
+
+def test_another_version_is_named():
+    def answer() -> None:
+        for _ in range(2):  # the bridge's look at who is there, then the client
+            with server.accept()[0] as peer:
+                _, number, *_ = msgpack.unpackb(peer.recv(4096))
+                peer.sendall(msgpack.packb([1, number, None, [[1, "0.9.15"]]]))
+                peer.recv(1)
+
+    with socket.socket() as server:
+        server.bind(("127.0.0.1", 0))
+        server.listen()
+        thread = threading.Thread(target=answer, daemon=True)
+        thread.start()
+        with pytest.raises(BridgeError, match=r"is CARLA 0\.9\.15, this bridge needs 0\.9\.16"):
+            connect(f"127.0.0.1:{server.getsockname()[1]}")
+
+
+@pytest.mark.parametrize("wrong", [("--size", "5x"), ("--weather", "Hail"), ("--planes", "tag,x"), ("--fps", "0")])
+def test_wrong_usage(wrong):
+    with pytest.raises(SystemExit) as ended:
+        carla_bridge.main(wrong)
+    assert ended.value.code == 2

@@ -1,0 +1,148 @@
+"""Reports of drives that were never driven."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from bridge.messages import STAMPS
+from neuralsim.bench.options import Cell, Link
+from neuralsim.bench.results import summarise
+from neuralsim.bench.statistics import summary
+from neuralsim.session.metrics import STAGES
+
+LASTING = {"simulate": 8.0, "pack": 1.5, "transport": 0.4, "render": 30.0, "display": 2.0}  # ms
+
+
+def run(seed: int, frames: int = 300, slower: float = 0.0, noise: float = 1.5) -> dict[str, Any]:
+    """A drive as `neuralsim.bench.measured_drive` writes it, of known stages; render is ``slower`` by so many ms."""
+    random = np.random.default_rng(seed)
+    scene = np.cumsum(np.random.default_rng(7).normal(0.0, 0.4, frames))  # the same street in every run
+    table: dict[str, list[int]] = {name: [] for name in STAMPS}
+    capture = 0.0
+    for n in range(frames):
+        at = capture
+        table["capture"].append(round(1e3 * at))
+        for (stage, spent), stamp in zip(LASTING.items(), STAMPS[1:], strict=True):
+            own = (
+                spent + (scene[n] + slower if stage == "render" else 0.0) + abs(random.normal(0.0, noise)) * (spent > 5)
+            )
+            at += own
+            table[stamp].append(round(1e3 * at))
+        capture = at + 0.2
+    pressed = [round(1e3 * (20.0 + 90.0 * n)) for n in range(frames // 3)]
+    return {
+        "model": "street-rt",
+        "runtime": "openvino bf16",
+        "frames": {
+            "sequence": list(range(frames)),
+            "sim_frame": list(range(100, 100 + frames)),
+            "skipped": [int(n % 50 == 49) for n in range(frames)],
+            **table,
+            "pressed": pressed,
+            "seen": [round(p + 1e3 * random.uniform(50, 85)) for p in pressed],
+        },
+        "resources": {
+            "cores": {"renderer": 1.2, "town server": 0.3, "bridge": 0.2},
+            "memory_mb": {"all": 700.0, "town server": 300.0, "bridge": 100.0, "renderer": 300.0},
+            "gpu": None,
+        },
+        "clock": {"offset_ms": 0.0, "uncertainty_ms": 0.0},
+        "drive": {"bound_by": "render"},
+        "wanted_fps": None,
+        "displayed_fps": None,
+    }
+
+
+def report(seed: int = 0, slower: float = 0.0, cells: int = 1) -> dict[str, Any]:
+    """A whole report with everything in it."""
+    drives = []
+    for cell in [Cell(loop="lockstep"), Cell(loop="live"), Cell(link=Link("tcp", 4))][:cells]:
+        runs = [run(seed + 10 * n, slower=slower) for n in range(2)]
+        drives.append({"cell": cell.described(), "summary": summarise(runs), "runs": runs})
+    times = summary([np.random.default_rng(0).gamma(3.0, 0.2, 200)])
+    case = {"name": "ipc, 1 receiver, 30 Hz", "size": "512x256"}
+    return {
+        "format": 1,
+        "date": "2026-11-20T12:00:00+0000",
+        "host": "some processor",
+        "options": {"frames": 300, "warm_up": 60, "repeats": 2, "matrix": False},
+        "machine": {
+            "cpu": "some processor",
+            "cores": 2,
+            "vector_units": ["avx2"],
+            "governor": "",
+            "virtual": True,
+            "quota_cores": None,
+            "memory_gb": 23.5,
+            "gpu": "",
+            "system": "Linux",
+            "python": "3.11",
+            "packages": {},
+            "neuralsim": "0.1.0",
+            "commit": "abc",
+            "load": [0.1, 0.2, 0.3],
+        },
+        "load_after": [1.5, 0.2, 0.3],
+        "drives": drives,
+        "link": {
+            "packing_ms": times,
+            "cases": [
+                {
+                    "case": case,
+                    "bytes": 1_572_864,
+                    "frames_per_second": 30.0,
+                    "published": 90,
+                    "send_ms": times,
+                    "tick_ms": times,
+                    "delay_ms": times,
+                    "received": [90],
+                }
+            ],
+        },
+        "peaks": {"copy_gb_per_s": 20.0, "numpy_gflops": 90.0, "f32_gflops": 100.0, "bf16_gflops": 300.0},
+        "roofline": {
+            "model": "street-rt",
+            "size": "512x256",
+            "precision": "bf16",
+            "gflop": 6.3,
+            "ms": 30.0,
+            "kinds": {"Convolution": 20.0, "Gather": 4.0},
+            "layers": [
+                {"name": f"layer {n}", "ms": 3.0 / n, "gflop": 0.6 / n, "mb": 4.0 / n**2, "precision": "bf16"}
+                for n in range(1, 8)
+            ],
+        },
+        "peers": {
+            "ours_ms": 30.0,
+            "slow_ms": 900.0,
+            "gflop": {"ours": 6.3, "slow": 280.0},
+            "runtime": "openvino",
+            "precision": "bf16",
+            "threads": 2,
+        },
+        "check": {
+            "injected_ms": 20.0,
+            "tolerance_ms": 1.0,
+            "honest": True,
+            "stages": {s: {"frames": 40, "stage_ms": 20.1, "total_ms": 20.3, "others_ms": 0.1} for s in STAGES},
+        },
+    }
+
+
+def nests(trace: dict[str, Any]) -> bool:
+    """Whether on every thread each event lies within the one around it or beside it, as the format demands."""
+    threads: dict[tuple[int, int], list[tuple[int, int]]] = {}
+    for event in trace["traceEvents"]:
+        if event["ph"] == "X":
+            threads.setdefault((event["pid"], event["tid"]), []).append((event["ts"], event["ts"] + event["dur"]))
+    for slices in threads.values():
+        open_: list[int] = []
+        for begin, end in sorted(slices, key=lambda one: (one[0], -one[1])):
+            while open_ and open_[-1] <= begin:
+                open_.pop()
+            if open_ and end > open_[-1]:
+                return False
+            open_.append(end)
+    return True

@@ -1,0 +1,76 @@
+"""Town and bridge as processes."""
+
+from __future__ import annotations
+
+import contextlib
+import signal
+import socket
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from bridge.carla_client.ego_bridge import CarlaBridge
+from bridge.messages import Frame
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def start(*arguments: str, ready: bool = True) -> subprocess.Popen[str]:
+    """A module of ours as a process; with ``ready``, after its line."""
+    process = subprocess.Popen(
+        [sys.executable, *arguments], cwd=ROOT, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    )
+    if ready:
+        assert process.stdout is not None
+        line = process.stdout.readline()
+        assert "ready" in line, line + process.communicate(timeout=10)[1]
+    return process
+
+
+def start_town(seed: int = 5, vehicles: int = 40, walkers: int = 24) -> tuple[subprocess.Popen[str], str]:
+    port = free_port()
+    numbers = {"--port": port, "--seed": seed, "--vehicles": vehicles, "--walkers": walkers}
+    arguments = [str(part) for pair in numbers.items() for part in pair]
+    return start("-m", "bridge.town.carla_server", *arguments, "--with-parent"), f"127.0.0.1:{port}"
+
+
+def end(process: subprocess.Popen[str]) -> None:
+    with contextlib.suppress(ProcessLookupError):
+        process.send_signal(signal.SIGCONT)
+    process.kill()
+    process.communicate()
+
+
+def advance(bridge: CarlaBridge, ticks: int = 1) -> Frame:
+    for _ in range(ticks):
+        bridge.drive()
+        frame = bridge.tick()
+    frame.planes = {name: plane.copy() for name, plane in frame.planes.items()}
+    return frame
+
+
+@dataclass
+class Ended:
+    code: int
+    output: str
+    errors: str
+    seconds: float
+
+
+def wait_for(process: subprocess.Popen[str], timeout: float = 20.0) -> Ended:
+    begun = time.monotonic()
+    output, errors = process.communicate(timeout=timeout)
+    return Ended(process.returncode, output, errors, time.monotonic() - begun)
+
+
+def start_bridge(address: str, endpoint: str, *more: str, ready: bool = True) -> subprocess.Popen[str]:
+    arguments = ["-m", "bridge.carla_bridge", "--carla", address, "--publish", endpoint, "--size", "256x128", *more]
+    return start(*arguments, ready=ready)

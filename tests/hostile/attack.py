@@ -1,0 +1,57 @@
+"""A hostile file, and what several kinds of them are made of."""
+
+from __future__ import annotations
+
+import struct
+import zlib
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+LONG = "9" * 5000
+
+SCENARIO = """title: Hostile
+duration: 1
+ego:
+  spawn: {point: 0}
+  do:
+  - follow_lane: {speed: 5}
+assert: []
+"""
+
+
+@dataclass(frozen=True)
+class Attack:
+    """A hostile file. ``commands``: ``neuralsim`` command lines, ``{file}`` is the file, ``{out}`` a folder that may be
+    written to. ``refused``: each has to end with exit code 1; else 0 is right, too."""
+
+    name: str
+    write: Callable[[Path], None] = field(repr=False)  # to this path
+    commands: tuple[str, ...]
+    suffix: str
+    refused: bool = True
+
+
+def png(width: int, height: int, depth: int = 8, colour: int = 0) -> bytes:
+    """A black PNG of that size, a thousandth of it in bytes. ``colour``: PNG's type, 0 grey, 2 RGB, 3 palette."""
+    channels = 3 if colour == 2 else 1
+    row = bytes(1 + width * channels * depth // 8)
+    packer = zlib.compressobj(9)
+    data = b"".join(packer.compress(row) for _ in range(height)) + packer.flush()
+    head = struct.pack(">IIBBBBB", width, height, depth, colour, 0, 0, 0)
+    palette = [(b"PLTE", bytes(3 * 256))] if colour == 3 else []
+    parts = [(b"IHDR", head), *palette, (b"IDAT", data), (b"IEND", b"")]
+    chunks = (
+        struct.pack(">I", len(part)) + kind + part + struct.pack(">I", zlib.crc32(kind + part)) for kind, part in parts
+    )
+    return b"\x89PNG\r\n\x1a\n" + b"".join(chunks)
+
+
+def text_file(text: str) -> Callable[[Path], None]:
+    """Writes this text."""
+    return lambda path: path.write_text(text, encoding="utf-8", newline="") and None
+
+
+def binary_file(data: bytes) -> Callable[[Path], None]:
+    """Writes these bytes."""
+    return lambda path: path.write_bytes(data) and None

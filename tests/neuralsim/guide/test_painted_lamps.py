@@ -1,0 +1,66 @@
+"""Lamps come out in the painting by the guide: every state is read off the painted picture at 40 m."""
+
+from __future__ import annotations
+
+from functools import cache
+
+import numpy as np
+import pytest
+
+from bridge.messages import Camera, Frame
+from bridge.tags import Tag
+from bridge.town.assets.lit_bodies import BRAKE, LEFT, RIGHT
+from bridge.town.assets.meshes import flat, merge, quad
+from bridge.town.assets.templates import templates
+from bridge.town.render.raster import Rasteriser
+from bridge.town.render.scene import Placements, Scene
+from neuralsim.evaluation.content import signal
+from neuralsim.renderer import NeuralRenderer
+
+WIDTH, HEIGHT, FOV = 512, 256, 70.0
+AHEAD = 40.0  # m
+CAR = "vehicle.seat.leon body"
+
+
+@cache
+def stage() -> tuple[Scene, NeuralRenderer]:
+    """A street that ends at a house, and the painter."""
+    road = flat([(-60, -60), (120, -60), (120, 60), (-60, 60)], 0.0, Tag.ROAD, (84, 84, 86))
+    house = quad([(90, -60, 0), (90, 60, 0), (90, 60, 9), (90, -60, 9)], Tag.BUILDING, (190, 186, 178))
+    scene = Scene(merge([road, house.with_instance(30_000)]), templates().meshes, templates().bodies)
+    return scene, NeuralRenderer("street-rt", "onnxruntime", threads=1, guide="picture")
+
+
+def painted(kind: str, lights: int = 0, towards: bool = False) -> tuple[np.ndarray, np.ndarray]:
+    """A picture u8 (H, W, 3) with one object ``AHEAD`` m away, painted twice in a row, and where that is, bool."""
+    scene, renderer = stage()
+    one = Placements.empty(1)
+    one.template[:] = one.previous_template[:] = templates().index[kind]
+    turned = np.diag([-1.0, -1.0, 1.0, 1.0]) if towards else np.eye(4)
+    turned[0, 3] = AHEAD
+    one.pose[0] = one.previous_pose[0] = turned
+    one.instance[:], one.lights[:], one.colour[:] = 7, lights, (120, 130, 140)
+    pose = np.eye(4)
+    pose[2, 3] = 1.45
+    seen = Rasteriser(WIDTH, HEIGHT, FOV).render(scene, one, pose, pose)._asdict()
+    planes = seen | {"motion": seen["motion"].astype(np.float16)}
+    renderer.reset()
+    for number in range(2):
+        frame = Frame(number, number, number / 30.0, Camera(WIDTH, HEIGHT, FOV, pose), planes)
+        picture = renderer.render(frame)
+    return picture.copy(), planes["instance"] == 7
+
+
+@pytest.mark.parametrize("state", ["red", "yellow", "green"])
+def test_a_traffic_light_is_read_off_the_painting(state: str) -> None:
+    picture, here = painted(f"light 0 {state}", towards=True)
+    assert signal(picture[here]) == state
+
+
+@pytest.mark.parametrize(
+    ("lights", "left", "right"), [(0, "", ""), (BRAKE, "red", "red"), (LEFT, "yellow", ""), (RIGHT, "", "yellow")]
+)
+def test_brake_lights_and_indicators_are_read_off_the_painting(lights: int, left: str, right: str) -> None:
+    picture, here = painted(CAR, lights)
+    half = np.arange(WIDTH) < WIDTH // 2
+    assert (signal(picture[here & half]), signal(picture[here & ~half])) == (left, right)

@@ -1,0 +1,149 @@
+"""The simulator's own picture as a guide: what it says of each pixel, and that the whole model follows it."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from bridge.messages import Camera, Frame
+from bridge.tags import Tag
+from neuralsim.guide import GUIDES
+from neuralsim.guide.picture_guide import PictureGuide
+from neuralsim.models.classes import CHANNELS
+
+H, W = 64, 96
+LUMA = np.array((0.299, 0.587, 0.114))
+
+
+def scene() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """tag, instance, rgb: a road, a wall in two colours, a blue car and a red one with a dark window, a crown, sky."""
+    tag = np.full((H, W), Tag.SKY, np.uint8)
+    tag[16:40] = Tag.BUILDING
+    tag[40:] = Tag.ROAD
+    tag[30:50, 10:30], tag[30:50, 30:50] = Tag.CAR, Tag.CAR
+    tag[10:30, 80:] = Tag.VEGETATION
+    instance = np.zeros((H, W), np.uint16)
+    instance[30:50, 10:30], instance[30:50, 30:50] = 7, 65535
+    rgb = np.full((H, W, 3), 100, np.uint8)
+    rgb[16:40, : W // 2], rgb[16:40, W // 2 :] = (150, 60, 50), (90, 90, 120)
+    rgb[30:50, 10:30], rgb[30:50, 30:50] = (20, 40, 160), (180, 30, 30)
+    rgb[32:38, 34:46] = 20
+    rgb[10:30, 80:] = np.random.default_rng(0).integers(40, 120, (20, 16, 1), np.uint8)
+    return tag, instance, rgb
+
+
+def lit_as(rgb: np.ndarray, tag: np.ndarray, factor: float = 1.0) -> np.ndarray:
+    """A style whose surfaces are ``factor`` times as bright as those of ``rgb``."""
+    style = np.zeros((CHANNELS, 3), np.float32)
+    ground = np.isin(tag, (Tag.ROAD, Tag.BUILDING, Tag.VEGETATION))
+    style[:] = float((rgb[ground] @ LUMA).mean()) * factor / 255.0 - 0.5
+    return style
+
+
+def test_every_object_has_the_mean_colour_and_every_part_the_hue_that_it_has_in_the_picture() -> None:
+    tag, instance, rgb = scene()
+    out = PictureGuide().follow(tag, instance, rgb, lit_as(rgb, tag), 0.0)
+    for number in (7, 65535):
+        inside = (tag == Tag.CAR) & (instance == number)
+        tint = out[inside][:, :3].astype(float)
+        assert np.abs(tint.mean(0) - rgb[inside].mean(0)).max() < 1.0
+        assert np.ptp(tint @ LUMA) < 1.5, "as bright everywhere as on the whole"
+    body, window = out[45, 40, :3].astype(int), out[34, 40, :3].astype(int)
+    assert body[0] - body[2] == pytest.approx(180 - 30, abs=2), "a red car is red"
+    assert np.ptp(window) <= 1, "and its window grey"
+    left, right = out[20, 8, :3].astype(int), out[20, 88 - 16, :3].astype(int)
+    assert left[0] > left[2] + 50, "the wall is red where it is red"
+    assert right[2] > right[0], "and blue where it is blue"
+    assert (out[tag == Tag.SKY] == 0).all(), "its surface noise is richer than a simulator's"
+    crown = tag == Tag.VEGETATION
+    for kept in (crown, tag == Tag.ROAD):
+        assert (out[kept][:, :3] == 0).all(), "crowns and ground keep the hue of their style"
+    assert out[::2, ::2][crown[::2, ::2]][:, 3].std() > 3.0, "but shows where it is dark and bright"
+
+
+def test_a_sketch_says_where_an_object_is_darker_than_it_is_on_the_whole() -> None:
+    tag, instance, rgb = scene()
+    out = PictureGuide().follow(tag, instance, rgb, lit_as(rgb, tag), 0.0)
+    luma = rgb[tag == Tag.CAR] @ LUMA
+    assert luma.std() > 5.0
+    assert (out[20:24:2, 4:8:2, 3] > 100).all()
+    window, body = int(out[34, 40, 3]), int(out[44, 40, 3])
+    assert window < 100 < 128 < body, "1..255, 128 is the tint"
+    mean = rgb[(tag == Tag.CAR) & (instance == 65535)].mean(0) @ LUMA
+    expected = 128 + 127 * np.tanh(4.5 * (20.0 - mean) / 255.0)
+    assert window == pytest.approx(expected, abs=2.0)
+    assert (out[1::2, :, 3] == 0).all(), "only where the graph reads it"
+    assert (out[:, 1::2, 3] == 0).all()
+
+
+def test_a_lamp_keeps_its_own_hue_and_a_red_car_its_brightness() -> None:
+    tag, instance, rgb = scene()
+    rgb[32:38, 12:18] = (250, 150, 130)
+    out = PictureGuide().follow(tag, instance, rgb, lit_as(rgb, tag), 0.0)
+    assert (out[32:38, 12:18, :3] == (250, 100, 70)).all(), "purer, for the painter whitens what is bright"
+    assert np.abs(out[34, 14, 3].astype(int) - 128) < 6, "as bright as its tint"
+    red = out[(tag == Tag.CAR) & (instance == 65535)][:, :3]
+    assert np.ptp(red @ LUMA) < 1.5
+
+
+def test_exposure_follows_the_style_and_only_slowly() -> None:
+    tag, instance, rgb = scene()
+    guide, style = PictureGuide(), lit_as(rgb, tag)
+    car = (tag == Tag.CAR) & (instance == 7)
+    by_day = guide.follow(tag, instance, rgb, style, 0.0)[car][0, 2]
+    dark = lit_as(rgb, tag, 0.5)
+    soon = guide.follow(tag, instance, rgb, dark, 0.05)[car][0, 2]
+    late = guide.follow(tag, instance, rgb, dark, 10.0)[car][0, 2]
+    assert by_day * 0.85 < soon < by_day
+    assert late == pytest.approx(by_day * 0.5, abs=1.5)
+    night = (rgb * 0.5).astype(np.uint8)
+    guide.reset()
+    again = guide.follow(tag, instance, night, dark, 20.0)[car][0, 2]
+    assert again == pytest.approx(by_day * 0.5, abs=2.5), "a dark picture is not darkened again"
+
+
+def test_any_size_and_planes_that_nobody_may_write_to() -> None:
+    guide = PictureGuide()
+    for height, width in ((32, 32), (96, 64), (33, 47)):
+        tag, instance, rgb = (np.resize(plane, (height, width, *plane.shape[2:])) for plane in scene())
+        for plane in (tag, instance, rgb):
+            plane.flags.writeable = False
+        out = guide.follow(tag, instance, rgb, np.zeros((CHANNELS, 3), np.float32), 0.0)
+        assert out.shape == (height, width, 4)
+
+
+def test_a_model_that_takes_a_guide_paints_what_the_picture_shows() -> None:
+    """With the ``rgb`` plane a car is painted in its colour, after real cars, or by its surface alone."""
+    from neuralsim.renderer import NeuralRenderer
+
+    tag, instance, rgb = scene()
+    planes = {
+        "tag": tag, "instance": instance, "motion": np.zeros((H, W, 2), np.float16),
+        "depth": np.full((H, W), 20.0, np.float32),
+    }  # fmt: skip
+    camera = Camera(W, H, 70.0, np.eye(4))
+
+    def paint(guide: str, **more: np.ndarray) -> np.ndarray:
+        renderer = NeuralRenderer("street-rt", "onnxruntime", threads=1, guide=guide)
+        assert renderer.wants_picture == (guide == "picture")
+        return renderer.render(Frame(1, 1, 0.0, camera, planes | more)).astype(int)
+
+    blue = (tag == Tag.CAR) & (instance == 7)
+    followed, ignored, real = paint("picture", rgb=rgb), paint("surface", rgb=rgb), paint("exemplars", rgb=rgb)
+    assert (paint("picture") == ignored).all(), "there is none"
+    red, _, bluish = followed[blue].mean(0)
+    assert bluish > red + 40.0
+    car, far = tag == Tag.CAR, np.ones_like(tag, bool)
+    far[20:60, :64] = False
+    assert np.abs(real - ignored)[car].mean() > 3.0, "it looks like a real car"
+    assert np.abs(real - ignored)[far].mean() < 0.5 * np.abs(real - ignored)[car].mean()
+    assert np.abs(followed - ignored)[blue].mean() > 10.0
+    assert np.abs(followed - ignored)[tag == Tag.ROAD].mean() < 0.25 * np.abs(followed - ignored)[blue].mean()
+
+
+def test_the_option_knows_all_guides() -> None:
+    from neuralsim.session.options import DriveOptions
+
+    assert [DriveOptions(guide=guide).guide for guide in GUIDES] == list(GUIDES)
+    with pytest.raises(ValueError, match="guide"):
+        DriveOptions(guide="nobody")

@@ -1,0 +1,83 @@
+"""Fronts of houses, on their walls."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from bridge.facades import HEIGHT, WIDTH, drawn
+from bridge.tags import Tag
+from bridge.town.assets.houses import WALLS
+from bridge.town.assets.meshes import quad
+from bridge.town.render.raster import Rasteriser
+from bridge.town.render.scene import Placements, Scene
+from neuralsim.models.facade_sketch import Fronts
+
+
+def test_fronts_have_windows_none_is_like_another_and_they_are_the_same_every_time() -> None:
+    strips = drawn()
+    assert strips.dtype == np.uint8
+    assert strips.shape[0] == 2
+    assert strips.shape[2:] == (HEIGHT, WIDTH)
+    assert np.array_equal(strips, drawn())
+    assert len(np.unique(strips.reshape(-1, HEIGHT * WIDTH), axis=0)) == 2 * strips.shape[1]
+    dark = (strips < 80).mean((2, 3))  # panes and doors
+    assert dark.min() > 0.02
+    assert dark.max() < 0.75
+    assert (strips[0][:, :4] > 110).all()  # a storey ends in wall, or the next one's sill would cut its windows
+
+
+def wall(x: np.ndarray, height: float, footprint: float, strips: np.ndarray) -> np.ndarray:
+    """The sketch of house 7 along ``x`` m of its wall."""
+    along = torch.from_numpy(x.astype(np.float32))[None, None]
+    ones = torch.ones_like(along)
+    code = torch.full(along.shape, 7)
+    return Fronts(strips)(code, along, ones * height, ones * footprint)[0, 0].numpy()
+
+
+def test_a_front_has_no_seam_and_comes_back_along_the_wall() -> None:
+    smooth = np.tile((127 + 100 * np.cos(np.arange(WIDTH) / WIDTH * np.pi)).astype(np.uint8), (2, 9, HEIGHT, 1))
+    x = np.arange(0.0, 40.0, 0.01)
+    seen = wall(x, 4.5, 0.01, smooth)
+    assert np.ptp(seen) > 1.4
+    assert np.abs(np.diff(seen)).max() < 0.02
+
+
+@pytest.mark.parametrize("footprint", [0.2, 0.8])
+def test_far_off_a_front_is_its_own_mean_and_does_not_flicker(footprint: float) -> None:
+    strips = np.random.default_rng(0).integers(0, 256, (2, 9, HEIGHT, WIDTH)).astype(np.uint8)
+    x = np.arange(0.0, 30.0, footprint)
+    near, far = wall(x, 4.5, 0.01, strips), wall(x, 4.5, footprint, strips)
+    moved = wall(x + 0.25 * footprint, 4.5, footprint, strips)
+    assert far.std() < 0.5 * near.std()
+    assert np.abs(moved - far).mean() < 0.4 * np.abs(wall(x + 0.25 * footprint, 4.5, 0.01, strips) - near).mean()
+
+
+def test_strips_of_another_shape_are_refused() -> None:
+    with pytest.raises(ValueError, match=r"strips: expected u8 \(2, N, 64, 128\)"):
+        Fronts(np.zeros((2, 3, 64, 64), np.uint8))
+
+
+@pytest.mark.parametrize("instance", [10_003, 10_077])
+def test_the_simulator_draws_a_front_where_the_surface_planes_have_it(instance: int) -> None:
+    width, height = 192, 96
+    wall = quad([(14, -20, 0), (14, 20, 0), (14, 20, 14), (14, -20, 14)], Tag.BUILDING, WALLS[3])
+    scene = Scene(wall.with_instance(instance), [])
+    pose = np.eye(4)
+    pose[2, 3] = 5.0
+    planes = Rasteriser(width, height, 70.0).render(scene, Placements.empty(), pose, pose, sun=(45.0, 180.0))
+    focal = width / (2.0 * np.tan(np.radians(35.0)))
+    along = torch.from_numpy(((np.arange(width) + 0.5 - width / 2.0) / focal * 14.0).astype(np.float32)).expand(
+        1, height, width
+    )
+    above = 5.0 + torch.from_numpy(((height / 2.0 - np.arange(height) - 0.5) / focal * 14.0).astype(np.float32))
+    code = torch.full((1, height, width), (instance * 97 + 31) % 256)
+    footprint = torch.full((1, height, width), 2.0 * 14.0 / focal)
+    sketch = Fronts(drawn())(code, along, above[None, :, None].expand(1, height, width).contiguous(), footprint)[
+        0
+    ].numpy()
+    assert planes.rgb is not None
+    inside = planes.tag == Tag.BUILDING
+    inside[:, :2] = inside[:, -2:] = False
+    assert np.corrcoef(sketch[inside], (planes.rgb @ np.array((0.299, 0.587, 0.114)))[inside])[0, 1] > 0.75
