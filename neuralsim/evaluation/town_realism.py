@@ -11,6 +11,7 @@ import av
 import cv2
 import numpy as np
 
+from bridge.town.render.daylight import DEFAULT_WEATHER
 from neuralsim.evaluation import measures
 from neuralsim.evaluation.content import TOWNS
 from neuralsim.evaluation.metric_networks import FEATURE_LAYERS, HERE, MetricNetwork
@@ -49,7 +50,8 @@ def realism(
     towns: Sequence[str] = TOWNS,
     progress: Callable[[int, int], None] = lambda _done, _all: None,
 ) -> dict[str, Any]:
-    """Fréchet distance of drives to real pictures: painted with the model's past, as H.264 and as painted.
+    """Fréchet distance of drives to real pictures: painted with the model's past, as H.264 and as painted, in the weather in which
+    a drive begins.
 
     Args:
         model: Name of a shipped model or a folder.
@@ -75,6 +77,7 @@ def realism(
     for file in files:
         _look(network, fitted(cv2.cvtColor(read(file), cv2.COLOR_BGR2RGB)), found["real"])
     renderer = NeuralRenderer(model, runtime, guide=guide)
+    renderer.follow(DEFAULT_WEATHER)
     each, done = max(1, frames // len(towns)), 0
     with tempfile.TemporaryDirectory() as folder:
         for name in towns:

@@ -16,6 +16,8 @@ _GAIN = 4.5  # of the sketch, about the middle of those in training (``neuralsim
 #: Of 255: how bright the brightest channel of a lamp is at least, how far it is over the least one, and how much
 #: brighter the lamp is than its object in the sum of the three.
 _LAMP, _HUE, _BRIGHTER = 130, 70, 90.0
+#: Of a tint's chroma, over the picture's: cars and façades of real streets have half to two thirds of a simulator's.
+_CHROMA = np.float32(0.6)
 _PURER = np.float32(1.5)  # of a lamp's tint: its distance from white, over the picture's
 _RELIEF = np.float32(1.35)  # of walls' sketches: those of a simulator are plainer than real fronts
 _STEPS = 1020  # of differences of luminance, -255..255 in halves
@@ -151,8 +153,8 @@ def _coloured(
     """Tint of a pixel, and how bright that is: as bright as the whole (``tone``), in its own hue.
 
     A lamp (bright, of a pure hue, and brighter than its object, whose sum of RGB is ``usual``) is as bright as it is:
-    brighter still, it would turn white; and purer by ``purer``, for the painter whitens what is bright. ``gain``, and
-    the same as ``fixed`` point.
+    brighter still, it would turn white; and purer by ``purer``, for the painter whitens what is bright. ``gain`` of its
+    luminance; ``fixed`` point: that of all other chroma.
     """
     most, least = max(r, g, b), min(r, g, b)
     if most >= _LAMP and most - least >= _HUE and r + g + b - usual > _BRIGHTER:
@@ -195,7 +197,7 @@ def _row(
     """One row of ``write``: ``wall`` f32 (w, 3) there; ``luma``, ``sums``: of ``_filter``; ``sketches``: of a row that
     has them; ``out`` u32 (W,)."""
     one = np.float32(1.0)
-    fixed = numba.int32(gain * np.float32(1 << _POINT))
+    fixed = numba.int32(gain * _CHROMA * np.float32(1 << _POINT))
     scale = gain * np.float32(1.0 / (64 * 256))
     for n in range(1, runs[0] + 1):
         start, x = runs[n], runs[n + 1]

@@ -16,7 +16,8 @@ from neuralsim.models.classes import MOVERS, Channel
 _LEARNED = ("day", "overcast", "dusk")
 
 # Mean colours of skies, sRGB 0..1
-_BLUE = (0.72, 0.87, 0.97)
+_BLUE = (0.79, 0.87, 0.93)  # as pale as a camera shows it that exposes a street
+_CLOUDS = (0.91, 0.925, 0.94)  # at most: whiter, and nothing can be seen in them
 _EVENING = (0.88, 0.75, 0.66)  # the sun on the horizon
 _BLUE_HOUR = (0.50, 0.56, 0.68)
 
@@ -30,21 +31,25 @@ _MOVER = 0.35  # mean brightness of movers by day
 
 
 def derived(styles: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """``styles`` as pictures gave them, with ``dusk`` exposed as a driver's eye would, and ``clear``, ``rain`` and
-    ``night`` beside them; unchanged where ``day``, ``overcast`` or ``dusk`` is not among them."""
+    """``styles`` as pictures gave them, and ``clear``, ``rain`` and ``night`` beside them; unchanged where ``day``,
+    ``overcast`` or ``dusk`` is not among them.
+
+    ``dusk`` is exposed as a driver's eye would, and no sky is whiter than clouds.
+    """
     if not set(_LEARNED) <= styles.keys():
         return dict(styles)
-    day, overcast, dusk = (styles[name] for name in _LEARNED)
+    day, overcast, dusk = (styles[name].copy() for name in _LEARNED)
+    for table in (day, overcast):
+        table[Channel.SKY] = np.minimum(table[Channel.SKY], np.asarray(_CLOUDS) - 0.5)
     evening = _lit(_mixed(dusk, overcast, _LONGER), _WARM, _EVENING)
+    pictured = {"day": day, "overcast": overcast, "dusk": evening}
     made = {
         "clear": _lit(day, (1.0, 1.0, 1.0), _BLUE),
-        "day": day,
-        "overcast": overcast,
+        **pictured,
         "rain": wet(_lit(overcast, (0.84, 0.85, 0.87), None), 1.0),
-        "dusk": evening,
         "night": _lit(_mixed(dusk, evening, 0.3), _NIGHT, _BLUE_HOUR),
     }
-    return {name: table.astype(np.float32) for name, table in {**made, **styles, "dusk": evening}.items()}
+    return {name: table.astype(np.float32) for name, table in {**made, **styles, **pictured}.items()}
 
 
 def of_weather(weather: Mapping[str, float], styles: Mapping[str, np.ndarray], default: str) -> np.ndarray:

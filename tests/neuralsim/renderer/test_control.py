@@ -96,8 +96,8 @@ def test_buildings_are_painted_as_the_vegetation_they_are_said_to_be_from_one_fr
         renderer.remap = remap if number in (2, 3) else NOTHING
         picture = renderer.render(frame)
         assert np.array_equal(picture, told.render(edited(frame, renderer.remap)))
-        green = picture[18:30, :, 1].astype(int) - picture[18:30, :, 0]
-        assert (green.mean() > 8.0) == bool(renderer.remap)
+        leaves = picture[18:30, :, 1].astype(int) - picture[18:30, :, 2]
+        assert (leaves.mean() > 8.0) == bool(renderer.remap)
         assert (frame.planes["tag"] == street().planes["tag"]).all()
 
 
