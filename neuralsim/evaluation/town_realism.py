@@ -50,8 +50,9 @@ def realism(
     towns: Sequence[str] = TOWNS,
     progress: Callable[[int, int], None] = lambda _done, _all: None,
 ) -> dict[str, Any]:
-    """Fréchet distance of drives to real pictures: painted with the model's past, as H.264 and as painted, in the weather in which
-    a drive begins.
+    """Fréchet distance of drives to real pictures: painted with the model's past, as H.264 and as painted.
+
+    They are in the weather in which a drive begins.
 
     Args:
         model: Name of a shipped model or a folder.
