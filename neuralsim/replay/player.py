@@ -24,7 +24,7 @@ from neuralsim.renderer.remap import Remap, following
 from neuralsim.renderer.views import NAMES, View
 from neuralsim.session.options import TAGS
 from neuralsim.session.painting_loop import DriveError
-from neuralsim.window.live_drive import HudState
+from neuralsim.window.interactive_drive import HudState
 from neuralsim.window.overlay_cards import Loading
 
 from .options import RECORDED, ReplayOptions

@@ -8,8 +8,8 @@ import pygame
 
 from neuralsim.window.drawing import AMBER, BLUE, MARGIN, RED, SMALL, SOFT, WHITE, Colour
 from neuralsim.window.hud import Hud
+from neuralsim.window.interactive_drive import HudState
 from neuralsim.window.keys import VIEW_KEYS
-from neuralsim.window.live_drive import HudState
 
 _NARROW = 420  # pixels, before scaling, of a time line beside the instruments at least; else it is above them
 

@@ -8,7 +8,7 @@ import numpy as np
 from bridge.messages import Frame
 from neuralsim.renderer.views import View, picture
 from neuralsim.serve import picture_stamp
-from neuralsim.window.live_drive import Move
+from neuralsim.window.interactive_drive import Move
 from neuralsim.window.view_choice import ViewChoice
 
 

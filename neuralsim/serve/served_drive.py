@@ -22,7 +22,7 @@ from neuralsim.session.options import DriveOptions
 from neuralsim.session.painting_loop import PaintedFrame
 from neuralsim.session.renderer_loading import MANY_CORES
 from neuralsim.window.collision_messages import FELT, said
-from neuralsim.window.live_drive import REFRESH, LiveDrive, Move
+from neuralsim.window.interactive_drive import REFRESH, InteractiveDrive, Move
 from neuralsim.window.menu_choices import REVERSING_VIEW, UNITS, Choice, picture_choices
 from neuralsim.window.settings import CockpitSettings
 
@@ -32,7 +32,7 @@ _LONELY = 10.0  # s without a page after which the simulation stands: a machine 
 _AROUND = 0.2  # s between two of what is on the map
 
 
-class BrowserDrive(LiveDrive):
+class BrowserDrive(InteractiveDrive):
     """Serves until it is interrupted. ``tokens`` are what pages have to know.
 
     Settings begin at their defaults and last as long as the process: the driver's file is that of the window.

@@ -12,7 +12,7 @@ import time
 import pygame
 
 from bridge.messages import Frame
-from neuralsim.window import hud_panels
+from neuralsim.window import hud_details
 from neuralsim.window.drawing import (
     AMBER,
     BLUE,
@@ -30,8 +30,8 @@ from neuralsim.window.drawing import (
     Pen,
     mix,
 )
+from neuralsim.window.interactive_drive import HudState
 from neuralsim.window.keys import HELP
-from neuralsim.window.live_drive import HudState
 from neuralsim.window.minimap import Minimap
 from neuralsim.window.mirror import Mirror
 from neuralsim.window.overlay_cards import HelpCard
@@ -58,7 +58,7 @@ class Hud:
         self.help = HelpCard(self.keys)
         self.instruments = pygame.Rect(0, 0, 0, 0)  # where they were drawn last
         self._notices: list[tuple[str, float]] = []
-        self._graph = hud_panels.FrameGraph()
+        self._graph = hud_details.FrameGraph()
 
     def notify(self, text: str) -> None:
         """Show ``text`` for a moment."""
@@ -81,7 +81,7 @@ class Hud:
         self.draw_badges(target, state)
         if self.visible:
             if self.full:
-                hud_panels.draw_place(target, pen, state)
+                hud_details.draw_place(target, pen, state)
             self.draw_measurement(target, state)
             self.draw_instruments(target, state)
             if frame is not None and not self.minimap.large:
@@ -91,7 +91,7 @@ class Hud:
         if self.graph:
             self._graph.draw(target, pen, state.graph)
         if frame is not None and frame.mount == "reversing" and self.visible:
-            hud_panels.draw_reversing_lines(target, pen, frame)
+            hud_details.draw_reversing_lines(target, pen, frame)
         if frame is not None and self.minimap.large:
             self.minimap.draw(target, pen, frame)
         else:
@@ -102,7 +102,7 @@ class Hud:
         """Rate and latency; in full with all stages."""
         pen = self.pen
         if self.full:
-            hud_panels.draw_measurement(target, pen, state)
+            hud_details.draw_measurement(target, pen, state)
             return
         colour = AMBER if state.warning else SOFT
         words = f"{state.fps:.0f} FPS", f"{state.latency:.0f} ms"

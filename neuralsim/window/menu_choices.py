@@ -13,7 +13,7 @@ from neuralsim.guide import GUIDES
 from neuralsim.window.settings import CROWDS, QUALITIES, CockpitSettings
 
 if TYPE_CHECKING:
-    from neuralsim.window.live_drive import LiveDrive
+    from neuralsim.window.interactive_drive import InteractiveDrive
 
 _MINUTES = 60  # by which the time of day changes
 _AGAIN = "When you leave this page; the simulator starts anew."
@@ -40,7 +40,7 @@ def switch(label: str, name: str, hint: str = "") -> Choice:
     return Choice(label, name, (False, True), ("off", "on"), hint)
 
 
-def picture_choices(drive: LiveDrive) -> list[Choice]:
+def picture_choices(drive: InteractiveDrive) -> list[Choice]:
     """Place and picture, as far as this drive can change them."""
     here, found = drive.options.connect is None, []
     if drive.own_town:

@@ -25,7 +25,7 @@ from bridge.messages import Frame
 from neuralsim.renderer.views import View, picture
 from neuralsim.runtimes import cache
 from neuralsim.window.hud import Hud
-from neuralsim.window.live_drive import HudState, Move
+from neuralsim.window.interactive_drive import HudState, Move
 from neuralsim.window.menu import Menu
 from neuralsim.window.overlay_cards import Loading, draw_loading
 from neuralsim.window.view_choice import ViewChoice

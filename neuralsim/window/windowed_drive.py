@@ -21,7 +21,7 @@ from neuralsim.window import settings
 from neuralsim.window.driver_input import Axes
 from neuralsim.window.feedback import Feel
 from neuralsim.window.inputs import Inputs
-from neuralsim.window.live_drive import LiveDrive, Move
+from neuralsim.window.interactive_drive import InteractiveDrive, Move
 from neuralsim.window.overlay_cards import Loading
 from neuralsim.window.pause_menu import PauseMenu
 from neuralsim.window.settings import CockpitSettings
@@ -30,7 +30,7 @@ from neuralsim.window.tutorial import Tutorial
 _GRAPH = 120  # frames in the frame graph
 
 
-class WindowDrive(LiveDrive):
+class WindowDrive(InteractiveDrive):
     """Shows pictures and sends what the driver wants; latest wins."""
 
     keeps_settings = True  # whether the driver's file of choices is read and written

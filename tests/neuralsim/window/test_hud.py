@@ -24,8 +24,8 @@ from neuralsim.window import settings
 from neuralsim.window.drawing import LEGIBLE, Pen
 from neuralsim.window.driver_input import Axes
 from neuralsim.window.hud import Hud
+from neuralsim.window.interactive_drive import HudState
 from neuralsim.window.keys import HELP
-from neuralsim.window.live_drive import HudState
 from neuralsim.window.menu import Menu, MenuItem, MenuPage
 from neuralsim.window.minimap import Minimap
 from neuralsim.window.overlay_cards import HelpCard

@@ -72,7 +72,7 @@ class HudState:
     units: Units = "km/h"
 
 
-class LiveDrive(DriveLoop):
+class InteractiveDrive(DriveLoop):
     """Shows pictures and sends what the driver wants; latest wins.
 
     What is drawn, on what, and where keys come from is the subclass's: it sets ``inputs`` and overrides what is
