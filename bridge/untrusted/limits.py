@@ -47,6 +47,9 @@ PICTURE_SIZE = 256 * MIB  # of its file
 
 # Recordings. A chunk closes with the message that fills it: its own 8 MiB and a plane of 4096 x 4096 f32 at most.
 CHUNK = 96 * MIB  # decompressed
+UNPACKED = 256 * MIB  # of all chunks, decompressed, and beyond that `PACKED` times what the file has:
+PACKED = 100  # a car that stands still is packed to a seventh
+CHUNKS_KEPT = 32 * MIB  # of chunks that were decompressed for one frame and may be wanted for the next
 CHUNK_MESSAGES = 1 << 17  # in one chunk: 250 bytes each as Python objects
 RECORD = MIB  # of what is neither chunk, attachment nor message: schemas, channels, metadata, an index
 ATTACHMENT = OPENDRIVE_SIZE  # the scenario's map
@@ -54,7 +57,7 @@ ATTACHMENTS = 8
 JSON_SIZE = 4 * MIB  # of one message: 4096 objects with their poses have half of it
 JSON_ITEMS = 4096  # objects, lamps, actors, events: each, as on the link
 VIEWS = 8  # cameras of one scenario
-MASKS = 1 << 32  # pixels of all masks of a frame: 256 objects at 4096 x 4096
+MASKS = 1 << 28  # pixels of the columns of a picture that its objects lie in: 16 as wide as one of 4096 x 4096
 WAITING = 192 * MIB  # of frames between two threads
 SLOWEST, FASTEST = 0.1, 240.0  # frames per second
 
