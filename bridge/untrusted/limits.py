@@ -34,6 +34,7 @@ OPENDRIVE_MOST = {
 OPENDRIVE_CORNERS = 500  # of one object: its outline is cut into triangles, which takes their square
 OPENDRIVE_LENGTH = 30_000.0  # m, of all roads; CARLA's Town04 has 11 km, oldtown 10
 OPENDRIVE_AREA = 25e6  # m2, of the rectangle round all roads: land and woods lie all over it; Town04 has under 1 km2
+OPENDRIVE_CLIMB = 2000.0  # m from the lowest road to the highest
 OPENDRIVE_LANES = 120_000.0  # m, of all lanes; CARLA's Town04 has 58 km
 LANE_WIDTH = 100.0  # m; the widest lanes of any road are toll plazas' of some 30
 MAP_MEMORY = 640 * MIB  # to read a map, and again to build its town, beyond what the process has before

@@ -194,7 +194,10 @@ def main(name: str) -> int:
     try:
         with bounded(limits.MAP_MEMORY):
             network = Network(Path(name).stem, sys.stdin.buffer.read().decode())
-        x, y = np.ptp(np.concatenate([lane.centre for lane in network.lanes]), axis=0)[:2].tolist()
+        x, y, z = np.ptp(np.concatenate([lane.centre for lane in network.lanes]), axis=0).tolist()
+        if not z <= limits.OPENDRIVE_CLIMB:
+            print(f"{name}: roads that climb over {limits.OPENDRIVE_CLIMB:.0f} m: choose a smaller map")
+            return 1
         if not x * y <= limits.OPENDRIVE_AREA:
             print(f"{name}: roads over {x / 1000:.0f} km x {y / 1000:.0f} km: choose a smaller map")
             return 1
