@@ -34,6 +34,8 @@ CYCLES ?= 100
 CALLS ?= 100000
 MESSAGES ?= 1000000
 MINUTES ?= 60
+SECONDS ?= 120
+READERS ?= yaml scenario openscenario opendrive mcap classes card picture frame control
 test-faults: $(VENV)/.dev
 	FAULT_CYCLES=$(CYCLES) $(BIN)/python -m pytest tests/faults $(ARGS)
 
@@ -41,6 +43,8 @@ fuzz: $(VENV)/.dev
 	HYPOTHESIS_PROFILE=fuzz $(BIN)/python -m pytest tests/test_properties.py --timeout 3600 $(ARGS)
 	$(BIN)/python -m tests.hostile.link --messages $(MESSAGES)
 	$(BIN)/python -m tests.hostile.port --calls $(CALLS) --silent 200
+	! $(BIN)/python -c 'import atheris' 2>/dev/null || for reader in $(READERS); do \
+	  $(BIN)/python -m tests.hostile.guided $$reader --seconds $(SECONDS) || exit 1; done
 
 soak: $(VENV)/.dev
 	$(BIN)/python -m tests.faults.soak --minutes $(MINUTES)

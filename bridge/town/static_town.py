@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 import threading
 from collections.abc import Sequence
@@ -94,17 +95,21 @@ class Land:
         bodies = [templates().extent(name)[0] for name in templates().vehicles]
         length, width = (max(half[axis] for half in bodies) for axis in (0, 1))
         chosen: list[Transform] = []
+        around: dict[tuple[int, int], list[Transform]] = {}  # those chosen, in and next to each cell of this size:
+        cell = 4.0 * length
         for point in self.network.berths():
             yaw = float(np.radians(point.yaw))
             if self.solid.hit(point.x, point.y, yaw, length, width, point.z)[0] >= 0:
                 continue
-            near = [p for p in chosen if abs(p.x - point.x) + abs(p.y - point.y) < 4.0 * length]
+            i, j = int(point.x // cell), int(point.y // cell)
             if all(
                 (point.x - p.x) ** 2 + (point.y - p.y) ** 2 > APART**2
                 and overlap(point.x, point.y, yaw, length, width, p.x, p.y, np.radians(p.yaw), length, width)[0] <= 0.0
-                for p in near
+                for p in around.get((i, j), ())
             ):
                 chosen.append(point)
+                for a, b in itertools.product((i - 1, i, i + 1), (j - 1, j, j + 1)):
+                    around.setdefault((a, b), []).append(point)
         return chosen
 
     def tag_of(self, obstacle: int) -> Tag:

@@ -14,6 +14,10 @@ class FileRefused(ValueError):
     """A file that is not what it should be or would cost too much; the message is one line, without its name."""
 
 
+class FileTooLarge(FileRefused):
+    """A file that may well be what it should be, but has more in it than there is room or time for."""
+
+
 def open_regular(path: str | Path) -> BinaryIO:
     """``path`` opened for reading, if it is a regular file. Raises ``FileRefused`` and ``OSError``.
 

@@ -6,7 +6,7 @@ import xml.etree.ElementTree as ET
 from collections.abc import Mapping
 from xml.parsers import expat
 
-from bridge.untrusted.files import FileRefused
+from bridge.untrusted.files import FileRefused, FileTooLarge
 
 
 def parse(text: str, elements: int, depth: int, most: Mapping[str, int] | None = None) -> ET.Element:
@@ -25,12 +25,13 @@ def parse(text: str, elements: int, depth: int, most: Mapping[str, int] | None =
         nonlocal count, open_
         count, open_ = count + 1, open_ + 1
         if count > elements or open_ > depth:
-            what = f"nested deeper than {depth}" if open_ > depth else f"more than {elements} elements"
-            raise FileRefused(f"line {parser.CurrentLineNumber}: {what}")
+            if open_ > depth:
+                raise FileRefused(f"line {parser.CurrentLineNumber}: nested deeper than {depth}")
+            raise FileTooLarge(f"line {parser.CurrentLineNumber}: more than {elements} elements")
         if tag in left:
             left[tag] -= 1
             if left[tag] < 0:
-                raise FileRefused(f"line {parser.CurrentLineNumber}: more than {(most or {})[tag]} <{tag}> elements")
+                raise FileTooLarge(f"line {parser.CurrentLineNumber}: more than {(most or {})[tag]} <{tag}> elements")
         pairs = zip(given[::2], given[1::2], strict=True)
         builder.start(_qualified(tag), {_qualified(name): value for name, value in pairs})
 

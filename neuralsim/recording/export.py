@@ -19,6 +19,7 @@ from .mcap_writer import CHUNK
 from .mp4 import Mp4Writer
 from .recorded_frame import Recorded
 from .sequential_reader import Begun, McapRecording
+from .topics import camera_topic
 
 
 @dataclass(frozen=True)
@@ -115,7 +116,7 @@ def export_mp4(
     writer: Mp4Writer | None = None
     count = 0
     try:
-        for frame in recording.frames():
+        for frame in recording.frames([camera_topic("", name) for name in ("calibration", "neural", "tag")]):
             picture = _picture(frame)
             if picture is None:
                 raise RecordingError(f"{source} holds neither painted pictures nor tags to make a video of")

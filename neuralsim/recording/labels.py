@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-import cv2
 import numpy as np
+from scipy.ndimage import find_objects
 
 from bridge.tags import MOVERS, Tag
 from bridge.untrusted import limits
@@ -23,6 +23,7 @@ CITYSCAPES: dict[Tag, tuple[int, int]] = {
 }  # fmt: skip
 #: COCO's categories: what moves by itself, under CARLA's ids.
 CATEGORIES = [{"id": int(tag), "name": tag.name.lower(), "supercategory": "mover"} for tag in MOVERS]
+_GROUPS = 7  # of five bits: numbers below 2^34
 SMALLEST = 12  # pixels of an object that is annotated
 
 
@@ -51,47 +52,57 @@ def instance_ids(tag: np.ndarray, instance: np.ndarray) -> np.ndarray:
 def coco_annotations(tag: np.ndarray, instance: np.ndarray) -> list[dict[str, Any]]:
     """COCO's annotations of what moves, without ids: category, box (x, y, width, height), area, mask as RLE. Raises
     ``ValueError`` where that is more than any picture shows."""
-    found = []
-    moving = np.isin(tag, MOVERS)
-    if len(np.unique(instance[moving])) * tag.size > limits.MASKS:
-        raise ValueError(f"over {limits.MASKS // tag.size} objects in a picture of {tag.size} pixels")
+    found: list[dict[str, Any]] = []
+    seen = 0
     for mover in MOVERS:
         there = tag == mover
-        for value in np.unique(instance[there]) if there.any() else ():
-            mask = there & (instance == value)
-            area = int(mask.sum())
+        if not there.any():
+            continue
+        values, numbers = np.unique(instance[there], return_inverse=True)
+        numbered = np.zeros(tag.shape, np.int32)  # which of ``values``, from 1
+        numbered[there] = numbers + 1
+        for number, (value, box) in enumerate(zip(values.tolist(), find_objects(numbered), strict=True), 1):
+            columns = numbered[:, box[1]] == number
+            seen += columns.size
+            if seen > limits.MASKS:
+                raise ValueError(f"the objects of a picture fill it over {limits.MASKS // tag.size} times")
+            area = int(columns.sum())
             if area < SMALLEST:
                 continue
-            x, y, width, height = cv2.boundingRect(mask.astype(np.uint8))
+            (y, y_end), (x, x_end) = ((side.start, side.stop) for side in box)
             found.append(
                 {
                     "category_id": int(mover),
-                    "bbox": [int(x), int(y), int(width), int(height)],
+                    "bbox": [x, y, x_end - x, y_end - y],
                     "area": area,
                     "iscrowd": 0,
-                    "segmentation": {"size": list(mask.shape), "counts": rle(mask)},
-                    "instance": int(value),
+                    "segmentation": {"size": list(tag.shape), "counts": rle(columns, x, tag.shape[1])},
+                    "instance": value,
                 }
             )
     return found
 
 
-def rle(mask: np.ndarray) -> str:
+def rle(mask: np.ndarray, left: int = 0, width: int | None = None) -> str:
     """A mask bool (H, W) as COCO's compressed run lengths: column by column, zeros first; each number is the difference
-    to the one two before it, in groups of five bits, least first, bit 5 for "more", offset by 48."""
-    flat = mask.T.reshape(-1)
-    edges = np.flatnonzero(np.diff(flat)) + 1
-    bounds = np.concatenate([[0], edges, [flat.size]])
-    counts = np.diff(bounds).tolist()
-    if flat.size and flat[0]:
-        counts.insert(0, 0)
-    text = []
-    for k, count in enumerate(counts):
-        left = count - counts[k - 2] if k > 2 else count
-        more = True
-        while more:
-            bits = left & 0x1F
-            left >>= 5
-            more = left != (-1 if bits & 0x10 else 0)
-            text.append(chr((bits | (0x20 if more else 0)) + 48))
-    return "".join(text)
+    to the one two before it, in groups of five bits, least first, bit 5 for "more", offset by 48.
+
+    ``left``, ``width``: of a picture, of which ``mask`` has the columns from ``left`` on that are not empty.
+    """
+    height = len(mask)
+    flat = np.zeros(mask.size + 2, np.int8)
+    flat[1:-1] = mask.T.reshape(-1)
+    edges = np.flatnonzero(np.diff(flat)) + left * height
+    total = height * (mask.shape[1] if width is None else width)
+    counts = np.diff(np.concatenate([[0], edges, [total] if not len(edges) or edges[-1] < total else []]).astype(int))
+    rest = counts.copy()
+    rest[3:] -= counts[1:-2]
+    letters = np.zeros((len(counts), _GROUPS), np.uint8)
+    open_ = np.ones(len(counts), bool)
+    for group in range(_GROUPS):
+        bits = rest & 0x1F
+        rest >>= 5
+        more = open_ & (rest != np.where(bits & 0x10, -1, 0))
+        letters[:, group] = np.where(open_, (bits | np.where(more, 0x20, 0)) + 48, 0)
+        open_ = more
+    return letters[letters > 0].tobytes().decode("ascii")

@@ -86,7 +86,7 @@ def export_frames(
                 name = recording.scenario.replace("_", "-")  # Cityscapes' names split at it
                 size = sum(plane.nbytes for seen in (frame, *frame.views.values()) for plane in seen.planes.values())
                 waiting.append((pool.submit(_write, frame, folder, name), size))
-                while len(waiting) > 2 * workers or (len(waiting) > 1 and sum(s for _, s in waiting) > limits.WAITING):
+                while len(waiting) > 2 * workers or sum(size for _, size in waiting) > limits.WAITING:
                     settle()  # memory stays bounded however long the recording is
             while waiting:
                 settle()
@@ -204,15 +204,15 @@ def _write(frame: Recorded, folder: Path, scenario: str) -> _Written:
     """Write the pictures of one frame."""
     for seen in (frame, *frame.views.values()):
         seen.check_planes()
+    found: list[dict[str, Any]] = []
+    tag, instance = frame.planes.get("tag"), frame.planes.get("instance")
+    if tag is not None and instance is not None:
+        found = coco_annotations(tag, instance)  # first, because it may be refused
     files = _write_seen(frame, folder, "", frame.index)
     for view, seen in frame.views.items():
         files |= _write_seen(seen, folder, f"{view}/", frame.index)
-    found: list[dict[str, Any]] = []
-    tag, instance = frame.planes.get("tag"), frame.planes.get("instance")
     if tag is not None:
         _write_cityscapes(folder, f"{scenario}_{frame.index:06d}_000000", tag, instance, files)
-        if instance is not None:
-            found = coco_annotations(tag, instance)
     line = {
         "frame": frame.index,
         "time": frame.time,

@@ -19,6 +19,7 @@ from mcap.opcode import Opcode
 from mcap.records import Attachment, Channel, McapRecord, Message, Metadata
 
 from bridge.messages import Camera, Ego, Frame, Lamp, MovingObject
+from bridge.untrusted import limits
 from neuralsim.base.failure import reason
 from neuralsim.recording import RecordingError
 
@@ -26,8 +27,6 @@ from . import foxglove
 from .recorded_frame import Recorded, attach, checked_about, checked_topic, rate, take
 from .topics import LAST, OPTICAL, camera_frame
 from .untrusted_mcap import Lost, RecordPlace, Records, open_recording
-
-_KEPT = 4  # chunks that stay in memory, each of some 8 MB
 
 
 class DamagedChunk(RecordingError):
@@ -57,6 +56,7 @@ class RecordingReader:
         self._indices: list[dict[int, list[int]]] = []  # of each chunk: channel -> times of its messages
         self._topics: dict[int, str] = {}
         self._kept: OrderedDict[int, dict[int, list[Message]]] = OrderedDict()
+        self._sizes: dict[int, int] = {}  # bytes of their messages
         self._file = open_recording(self.path)
         try:
             self._records = Records(self._file)
@@ -168,13 +168,15 @@ class RecordingReader:
             else:
                 self._learn(record)
         self._kept[number] = found
-        while len(self._kept) > _KEPT:
+        self._sizes[number] = sum(len(message.data) for those in found.values() for message in those)
+        while len(self._kept) > 1 and sum(self._sizes[k] for k in self._kept) > limits.CHUNKS_KEPT:
             self._kept.popitem(last=False)
         return found
 
 
-def frame_of(recorded: Recorded, view: str = "") -> Frame:
-    """The bridge's frame, as far as it was recorded. Raises :class:`RecordingError` where what it needs was not."""
+def frame_of(recorded: Recorded, view: str = "", writable: bool = True) -> Frame:
+    """The bridge's frame, as far as it was recorded; ``writable``: its planes, as runtimes want them, which costs a
+    copy. Raises :class:`RecordingError` where what it needs was not."""
     if view and view not in recorded.views:
         raise RecordingError(f"frame {recorded.index} holds nothing of the camera {view!r}")
     seen = recorded.views[view] if view else recorded
@@ -194,7 +196,7 @@ def frame_of(recorded: Recorded, view: str = "") -> Frame:
         collisions=state.get("collisions", 0),
         pose=foxglove.right_handed(recorded.pose("ego")),
     )
-    planes = {name: plane.copy() for name, plane in seen.planes.items()}  # runtimes want memory that can be written
+    planes = {name: plane.copy() if writable else plane for name, plane in seen.planes.items()}
     if "rgb" in seen.pictures:
         planes["rgb"] = picture_of(seen, "rgb")
     return Frame(

@@ -86,6 +86,8 @@ class Records:
         self._file = file
         self._size = file.seek(0, io.SEEK_END)
         self._later: list[int] | None = None  # where the index at the end says that chunks are
+        self._counted: set[int] = set()  # offsets of chunks that were decompressed, and what they had in all
+        self._unpacked = 0
         self.cut = False
         self.lost: list[Lost] = []
 
@@ -191,10 +193,12 @@ class Records:
         begin = _CHUNK.size + 4 + name_length + 8
         if size > limits.CHUNK or begin > len(data):
             raise _Damaged
+        self._count(place.offset, size)
         content = _decompress(data[_CHUNK.size + 4 : begin - 8], memoryview(data)[begin:], size)
         if len(content) != size or (crc and zlib.crc32(content) != crc):
             raise _Damaged
         records: list[McapRecord] = []
+        view = memoryview(content)
         at = 0
         while at < size:
             if at + _HEAD.size > size:
@@ -204,7 +208,7 @@ class Records:
             if at + length > size or len(records) >= limits.CHUNK_MESSAGES:
                 raise _Damaged
             if opcode in (Opcode.SCHEMA, Opcode.CHANNEL, Opcode.MESSAGE):
-                records.append(_record(opcode, content[at : at + length]))
+                records.append(_record(opcode, view[at : at + length]))
             at += length
         return records
 
@@ -224,6 +228,16 @@ class Records:
         except _Damaged:
             return
 
+    def _count(self, offset: int, size: int) -> None:
+        """Add what a chunk is decompressed to. Raises :class:`RecordingError` for more than a file of this size has."""
+        if offset not in self._counted:
+            self._counted.add(offset)
+            self._unpacked += size
+        if self._unpacked > limits.UNPACKED + limits.PACKED * self._size:
+            raise RecordingError(
+                f"the recording is packed to less than a {limits.PACKED}th of what is in it, as none of a drive is"
+            )
+
     def _chunks(self) -> list[int]:
         if self._later is None:
             self._later = sorted(index.chunk_start_offset for index in self.summary(Opcode.CHUNK_INDEX))  # type: ignore[attr-defined]
@@ -239,12 +253,12 @@ class Records:
         return self._file.read(min(length, max(self._size - offset, 0)))
 
 
-def _record(opcode: int, data: bytes) -> McapRecord:
+def _record(opcode: int, data: bytes | memoryview) -> McapRecord:
     if opcode == Opcode.MESSAGE:
         if len(data) < _MESSAGE.size:
             raise _Damaged
         channel, sequence, log_time, publish_time = _MESSAGE.unpack_from(data)
-        return Message(channel, log_time, data[_MESSAGE.size :], publish_time, sequence)
+        return Message(channel, log_time, bytes(data[_MESSAGE.size :]), publish_time, sequence)
     if len(data) > _MOST.get(opcode, limits.RECORD):
         raise _Damaged
     try:

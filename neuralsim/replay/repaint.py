@@ -98,7 +98,7 @@ class Repainter:
         then leads over them. Raises DamagedChunk for a frame that cannot be read.
         """
         recorded = self._reader.read(number)
-        frame = frame_of(recorded, self._view)
+        frame = frame_of(recorded, self._view, writable=self.model not in (RECORDED, TAGS))
         if self.model == RECORDED:
             return frame, picture_of(recorded.views[self._view] if self._view else recorded, "neural")
         if self.model == TAGS:

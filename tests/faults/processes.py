@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
+import statistics
 import subprocess
 import sys
 import time
@@ -12,6 +14,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 READY = 60.0  # s for a process to be ready on a machine that is busy
+SOON = 2.0  # s that recovery may take on one that is not
 
 
 def bridge(port: int, publish: str) -> subprocess.Popen[str]:
@@ -31,6 +34,14 @@ def bridge(port: int, publish: str) -> subprocess.Popen[str]:
     return process
 
 
+def told(what: str, seconds: list[float]) -> None:
+    """Print what recoveries took: for ``pytest -s``."""
+    figures = {"median": statistics.median(seconds), "slowest": max(seconds)}
+    over = sum(value > SOON for value in seconds)
+    rounded = {name: round(value, 2) for name, value in figures.items()}
+    print(json.dumps({"what": what, "cycles": len(seconds), **rounded, f"over_{SOON:g}_s": over}))
+
+
 class Window:
     """A drive in a window on no screen, and how many frames it has shown."""
 
@@ -44,6 +55,14 @@ class Window:
             stderr=subprocess.PIPE,
             text=True,
         )
+
+    def recovered(self, since: float) -> float:
+        """Seconds from ``since`` (``time.monotonic()``) until the first frame that was taken after it was shown."""
+        for line in self.log.read_bytes().splitlines():
+            stamps = json.loads(line)["stamps"]
+            if stamps["capture"] > 1e9 * since:
+                return float(stamps["displayed"] / 1e9 - since)
+        raise AssertionError("no frame since")
 
     @property
     def shown(self) -> int:
@@ -68,4 +87,4 @@ def window(folder: Path, *options: str) -> Iterator[Window]:
         yield drive
     finally:
         drive.process.kill()
-        drive.process.communicate()
+        drive.process.wait()

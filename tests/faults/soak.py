@@ -46,7 +46,7 @@ def soak(seconds: float, folder: Path) -> dict[str, object]:
     drive = subprocess.Popen(command, env=os.environ | {"PYTHONPATH": str(ROOT)}, stderr=subprocess.DEVNULL)
     samples: list[tuple[float, int, int, float]] = []  # MB, descriptors, threads, frames a second
     try:
-        while not log.exists() and drive.poll() is None:
+        while not (log.exists() and log.stat().st_size) and drive.poll() is None:  # kernels may be compiled first
             time.sleep(0.5)
         begun, frames = time.monotonic(), 0
         while time.monotonic() - begun < seconds and drive.poll() is None:

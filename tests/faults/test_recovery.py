@@ -13,12 +13,14 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import av
 import psutil
 import pytest
-from faults.processes import READY, ROOT, bridge, window
+from faults.processes import READY, ROOT, bridge, told, window
 from hostile.port import Caller, town
 
 from neuralsim.recording.export import examine
+from neuralsim.session.drive_session import MAX_RESTARTS
 
 CYCLES = int(os.environ.get("FAULT_CYCLES", "2"))
 
@@ -56,17 +58,52 @@ def test_a_killed_bridge_leaves_nothing_that_the_next_does_not_remove(port: int,
 
 @pytest.mark.parametrize("which", [0, 1], ids=["town", "bridge"])
 def test_a_drive_in_a_window_starts_anew_what_was_killed(which: int, tmp_path: Path) -> None:
-    with window(tmp_path, "--town", "hamlet", "--vehicles", "0", "--walkers", "0") as drive:
+    took: list[float] = []
+    for first in range(0, CYCLES, MAX_RESTARTS):  # more within a minute are too many, by rule
+        folder = tmp_path / str(first)
+        folder.mkdir()
+        with window(folder, "--town", "hamlet", "--vehicles", "0", "--walkers", "0") as drive:
+            drive.shows(10)
+            for _ in range(min(CYCLES - first, MAX_RESTARTS)):
+                children = sorted(psutil.Process(drive.process.pid).children(), key=lambda child: child.create_time())
+                killed = time.monotonic()
+                children[which].kill()
+                drive.shows(20)
+                took.append(drive.recovered(killed))
+            children = psutil.Process(drive.process.pid).children()
+            drive.process.send_signal(signal.SIGTERM)
+            assert "Traceback" not in drive.process.communicate(timeout=READY)[1]
+            gone, alive = psutil.wait_procs(children, 3.0)
+            assert not alive, gone
+    told(f"a killed {('town', 'bridge')[which]} under a drive in a window", took)
+
+
+def test_a_killed_window_leaves_no_process_and_a_recording_that_opens(port: int, tmp_path: Path) -> None:
+    """And on the simulator nothing that the next one does not remove."""
+    took: list[float] = []
+    for cycle in range(CYCLES):
+        folder = tmp_path / str(cycle)
+        folder.mkdir()
+        file = folder / "drive.mp4"
+        with window(folder, "--carla", f"127.0.0.1:{port}", "--record", str(file)) as drive:
+            drive.shows(60)  # a fragment of the recording, and more
+            children = psutil.Process(drive.process.pid).children(recursive=True)
+            killed = time.monotonic()
+            drive.process.kill()
+            drive.process.wait()
+            gone, alive = psutil.wait_procs(children, READY)
+            took.append(time.monotonic() - killed)
+            assert not alive, gone
+        with av.open(str(file), "r") as recording:
+            assert sum(1 for _ in recording.decode(video=0)) > 0
+        cars = [kind for kind in _actors(port) if kind.startswith("vehicle.")]
+        assert len(cars) <= 1, cars
+    with window(tmp_path, "--carla", f"127.0.0.1:{port}") as drive:
         drive.shows(10)
-        for _ in range(min(CYCLES, 4)):  # more within a minute are too many, by rule
-            children = sorted(psutil.Process(drive.process.pid).children(), key=lambda child: child.create_time())
-            children[which].kill()
-            drive.shows(20)
-        children = psutil.Process(drive.process.pid).children()
         drive.process.send_signal(signal.SIGTERM)
         assert "Traceback" not in drive.process.communicate(timeout=READY)[1]
-        gone, alive = psutil.wait_procs(children, 3.0)
-        assert not alive, gone
+    assert _actors(port) == []
+    told("processes of a killed window that end", took)
 
 
 def test_a_killed_recorder_leaves_a_recording_that_opens(tmp_path: Path) -> None:

@@ -166,6 +166,39 @@ def roads(count: int, length: float = 100.0, width: float = 3.5) -> str:
     )
 
 
+def _road(length: float = 100.0, more: str = "", lanes: int = 1, width: float = 3.5) -> str:
+    """A straight road with so many lanes each way, and ``more`` in it."""
+    lane = f'type="driving" level="false"><width sOffset="0" a="{width:g}" b="0" c="0" d="0"/></lane>'
+    left, right = ("".join(f'<lane id="{sign * k}" {lane}' for k in range(1, lanes + 1)) for sign in (1, -1))
+    return (
+        f'<road name="" length="{length:g}" id="0" junction="-1"><planView><geometry s="0" x="0" y="0" hdg="0" '
+        f'length="{length:g}"><line/></geometry></planView>{more}<lanes><laneSection s="0"><left>{left}</left>'
+        f'<center><lane id="0" type="none" level="false"/></center><right>{right}</right></laneSection></lanes></road>'
+    )
+
+
+def _signals(count: int) -> str:
+    """So many speed limits."""
+    return "".join(
+        ["<signals>"]
+        + [
+            f'<signal s="{k % 1000}" t="4" id="{k}" name="" dynamic="no" orientation="+" zOffset="2" '
+            f'country="de" type="274" subtype="50" value="50"/>'
+            for k in range(count)
+        ]
+        + ["</signals>"]
+    )
+
+
+def _outline(corners: int) -> str:
+    """A building of so many corners."""
+    found = "".join(
+        f'<cornerLocal u="{k * 7919 % 100}" v="{k * 104729 % 97}" z="0" height="5"/>' for k in range(corners)
+    )
+    thing = '<object s="5" t="99" id="1" type="building" zOffset="0" hdg="0" height="4"><outline>'
+    return f"<objects>{thing}{found}</outline></object></objects>"
+
+
 def _opendrive(parts: Iterable[str]) -> str:
     head = '<?xml version="1.0"?><OpenDRIVE><header revMajor="1" revMinor="4" name="" version="1" date=""/>'
     return head + "".join(parts) + "</OpenDRIVE>"
@@ -183,6 +216,16 @@ def _maps() -> Iterator[Attack]:
         "wide-lane": roads(1, width=9e6),
         "lane-that-widens": roads(1).replace('b="0"', 'b="9e5"'),
         "many-roads": roads(100_000, length=10.0),
+        "honest-roads": roads(1000),
+        "long-road": roads(1, length=100_000.0),
+        "wide-road": _opendrive([_road(lanes=1500, width=0.1)]),
+        "wide-land": roads(2).replace('y="0"', 'y="9000"', 1).replace('x="0"', 'x="9000"', 1),
+        "steep": _opendrive(
+            [_road(1000.0, '<elevationProfile><elevation s="0" a="0" b="9000" c="0" d="0"/></elevationProfile>')]
+        ),
+        "many-signals": _opendrive([_road(1000.0, _signals(50_000))]),
+        "many-corners": _opendrive([_road(1000.0, _outline(100_000))]),
+        "fine-corners": _opendrive([_road(1000.0, _outline(5000))]),
         "far-roads": roads(2).replace('y="0"', 'y="9e6"', 1),
         "deep": "<OpenDRIVE>" + "<a>" * 100_000,
         "many-elements": _opendrive(["<a/>"] * 2_000_000),

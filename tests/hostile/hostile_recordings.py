@@ -198,6 +198,8 @@ def recordings() -> Iterator[Attack]:
     }.items():
         yield Attack(f"mcap-{name}", binary_file(data), _READ, ".mcap")
     yield Attack("mcap-pipe", lambda path: os.mkfifo(path), _READ, ".mcap")
+    yield Attack("mcap-masks-everywhere", _striped, _READ[2:3], ".mcap")
+    yield Attack("mcap-packed-frames", _packed, (*_READ[:1], *_READ[2:6]), ".mcap")
     yield Attack("mcap-many-instances", _crowded, _READ[2:3], ".mcap", refused=False)
 
 
@@ -218,6 +220,19 @@ def _crowded(path: Path) -> None:
     frame.planes["tag"][:] = int(Tag.CAR)
     frame.planes["instance"][:] = np.arange(2048 * 1024, dtype=np.uint32).reshape(1024, 2048).astype(np.uint16)
     recording(path, pictures=[(frame, neural)])
+
+
+def _striped(path: Path) -> None:
+    """Every row another object's, so that each of them is as large as the picture."""
+    (frame, neural), *_ = frames(1, (4096, 4096))
+    frame.planes["tag"][:] = int(Tag.CAR)
+    frame.planes["instance"][:] = (np.arange(4096) % 256).astype(np.uint16)[:, None]
+    recording(path, pictures=[(frame, neural)])
+
+
+def _packed(path: Path) -> None:
+    """Large frames in a small file."""
+    recording(path, pictures=frames(3, (4096, 4096)))
 
 
 def _chunk(compression: bytes, data: bytes, size: int | None = None) -> bytes:

@@ -46,7 +46,8 @@ class ActorStates:
                 self._guard(ident, world.network.lanes[index].centre, past)
 
     def _guard(self, light: int, centre: np.ndarray, past: float) -> None:
-        points = _along(centre, 0.5)[::-1][int(past / 0.5) :][: int(REACH / 0.5)]
+        points = _along(centre, 0.5)[::-1]
+        points = points[min(int(past / 0.5), len(points) - 2) :][: int(REACH / 0.5)]  # it may stand before the lane
         heading = points[0] - points[-1]
         cos, sin = heading[:2] / max(float(np.hypot(*heading[:2])), 1e-6)
         for across in (-1.2, -0.4, 0.4, 1.2):

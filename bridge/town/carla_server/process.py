@@ -20,6 +20,7 @@ from bridge.town.carla_server.options import TownOptions
 from bridge.town.carla_server.town_server import RATE, TownServer
 from bridge.untrusted import limits
 from bridge.untrusted.memory import bounded
+from bridge.untrusted.patience import PatienceError, patient
 
 if TYPE_CHECKING:
     from bridge.town.world import World
@@ -47,7 +48,7 @@ def serve(options: TownOptions) -> int:
     quiet = os.open(os.devnull, os.O_WRONLY)
     os.dup2(quiet, 1)
     os.close(quiet)
-    from bridge.town.opendrive.probe import too_large
+    from bridge.town.opendrive.probe import too_large, too_slow
     from bridge.town.opendrive.towns import STANDINS, TOWNS, maps
     from bridge.town.world import World
 
@@ -55,10 +56,12 @@ def serve(options: TownOptions) -> int:
         if town in TOWNS or town in STANDINS:
             return World(town, options.seed, options.vehicles, options.walkers)
         try:
-            with bounded(limits.MAP_MEMORY):
+            with bounded(limits.MAP_MEMORY), patient(limits.MAP_BUILDING):
                 return World(town, options.seed, options.vehicles, options.walkers)
         except MemoryError:
             raise ValueError(too_large(town)) from None
+        except PatienceError:
+            raise ValueError(too_slow(town)) from None
 
     compiled = CompiledStamp()
     if not compiled.is_set:

@@ -97,21 +97,25 @@ class _Block:
 
     def __init__(self, mesh: Mesh, chosen: np.ndarray) -> None:
         levels = np.asarray(mesh.levels)[chosen]
-        chosen = chosen[np.argsort(levels, kind="stable")]
-        levels = np.sort(levels)
+        single = bool((levels == ALWAYS).all())  # most of a static world, so nothing is sorted
+        if not single:
+            chosen = chosen[np.argsort(levels, kind="stable")]
+            levels = np.sort(levels)
         used, corners = np.unique(mesh.triangles[chosen], return_inverse=True)
-        corners = corners.reshape(-1, 3)
+        corners = corners.astype(np.int32).reshape(-1, 3)
         group = np.full(len(used), ALWAYS)
-        marks = np.zeros((3, len(used)), bool)  # which levels need a vertex
-        for level in (NEAR, ALWAYS, FAR):
-            marks[level, corners[levels == level]] = True
-        for level in (NEAR, FAR):
-            group[marks[level] & (marks.sum(axis=0) == 1)] = level
-        order = np.argsort(group, kind="stable")
-        place = np.empty(len(used), np.int32)
-        place[order] = np.arange(len(used))
-        self.vertices = mesh.vertices[used[order]]
-        self.triangles = place[corners].astype(np.int32).reshape(-1, 3)
+        if not single:
+            marks = np.zeros((3, len(used)), bool)  # which levels need a vertex
+            for level in (NEAR, ALWAYS, FAR):
+                marks[level, corners[levels == level]] = True
+            for level in (NEAR, FAR):
+                group[marks[level] & (marks.sum(axis=0) == 1)] = level
+            order = np.argsort(group, kind="stable")
+            place = np.empty(len(used), np.int32)
+            place[order] = np.arange(len(used))
+            used, corners = used[order], place[corners]
+        self.vertices = mesh.vertices[used]
+        self.triangles = corners
         self.tags, self.colours = mesh.tags[chosen], mesh.colours[chosen]
         self.instances = np.asarray(mesh.instances)[chosen]
         self.solid = np.asarray(mesh.solid)[chosen]

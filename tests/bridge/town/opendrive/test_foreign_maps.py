@@ -7,9 +7,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hostile.corpus import roads
 
+from bridge.town.carla_server.actor_states import ActorStates
 from bridge.town.opendrive import towns
 from bridge.town.opendrive.network import Network
+from bridge.town.world import World
 
 
 @pytest.fixture
@@ -34,6 +37,15 @@ def test_what_carlas_reader_does_not_survive_is_mended(root: ET.Element, tmp_pat
     theirs = network_of(root, tmp_path)
     assert len(theirs.crosswalks) == len(whole.crosswalks) > 0
     assert [signal.id for signal in theirs.signals] == [signal.id for signal in whole.signals]
+
+
+def test_a_light_that_stands_before_the_lane_it_is_for_has_a_stop_line(tmp_path: Path) -> None:
+    path = tmp_path / "theirs.xodr"
+    light = '<signal s="0" t="4" id="7" name="" dynamic="yes" orientation="+" zOffset="2" type="1000001" subtype="-1"/>'
+    path.write_text(roads(1).replace("</lanes>", f"</lanes><signals>{light}</signals>"), encoding="utf-8")
+    world = World(str(path), 0, 0, 0)
+    assert [signal.id for signal in world.network.signals] == ["7"]
+    assert ActorStates(world).lights
 
 
 def test_lights_above_the_lanes_stand_beside_the_road_and_only_one_way_has_green(
