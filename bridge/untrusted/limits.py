@@ -39,7 +39,7 @@ OPENDRIVE_LANES = 120_000.0  # m, of all lanes; CARLA's Town04 has 58 km
 LANE_WIDTH = 100.0  # m; the widest lanes of any road are toll plazas' of some 30
 MAP_MEMORY = 640 * MIB  # to read a map, and again to build its town, beyond what the process has before
 MAP_READING = 4  # s of a processor for `carla.Map`; CARLA's towns take half a second
-MAP_BUILDING = 7.0  # s of a processor for the town; CARLA's Town03 and Town04 take the longest, 3 to 4.5
+MAP_BUILDING = 8.0  # s of a processor for the town; CARLA's Town03 and Town04 take the longest, 3 to 4.5
 
 # Pictures. One pixel of a label map is 1 byte decoded, some 40 while it is painted.
 PIXELS = 1 << 26  # of one picture: 67 million, two 8K frames
