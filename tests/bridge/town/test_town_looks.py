@@ -245,7 +245,8 @@ def test_what_has_no_height_is_painted(tmp_path: Path) -> None:
     world = dressed(
         tmp_path,
         '<object id="1" type="-1" name="StopLine" s="100" t="-1.5" hdg="1.57" length="3" width="0.4"/>'
-        f'<object id="2" type="-1" name="Region" s="60" t="-1.5" length="6" width="2"><outline>{hatched}</outline></object>'
+        '<object id="2" type="-1" name="Region" s="60" t="-1.5" length="6" width="2">'
+        f"<outline>{hatched}</outline></object>"
         '<object id="3" type="-1" name="Crate" s="140" t="-1.5" length="2" width="2" height="1.2"/>',
     )
     x, y = at(40.0, -1.5)
