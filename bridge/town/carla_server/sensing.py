@@ -7,6 +7,7 @@ from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
+from math import inf
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -34,7 +35,7 @@ class Sensor:
     stream: int
     period: float  # s between two messages, 0 = every tick
     fov: float  # degrees
-    due: float = 0.0  # simulated time of its next message
+    due: float = -inf  # simulated time of its next message
     last: float = 0.0  # simulated time of its last one
     instrument: Instrument | None = None
     eye: events.EventCamera | None = None  # of an event camera
@@ -224,17 +225,18 @@ class Sensing:
     def _due(self, *type_prefixes: str, casting: bool = False) -> list[tuple[int, Sensor]]:
         """Sensors of these kinds, and that cast rays or do not, whose time has come and who have listeners.
 
-        The next time of each is set.
+        The next time of each is set: as in CARLA by its own clock, which runs from its first tick, heard or not.
         """
         now = self.world.time + 1e-6
         due = []
         for ident, sensor in self.sensors.items():
             if casting != (sensor.instrument is not None and sensor.instrument.casts):
                 continue
-            if sensor.kind.startswith(type_prefixes) and sensor.due <= now and self.streams.listeners(sensor.stream):
-                due.append((ident, sensor))
+            if sensor.kind.startswith(type_prefixes) and sensor.due <= now:
+                if self.streams.listeners(sensor.stream):
+                    due.append((ident, sensor))
                 sensor.due += sensor.period
-                if sensor.due <= now:  # its first message, or its ticks are longer than its period
+                if sensor.due <= now:  # its first tick, or its ticks are longer than its period
                     sensor.due = self.world.time + sensor.period
         return due
 

@@ -12,7 +12,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -38,6 +38,7 @@ IDLE_BEFORE_TICK = 0.25  # seconds without a call after which it gets one tick m
 RATE = 30.0  # ticks per second when no client is synchronous, and the step of a client that names none
 MAX_STEP = 0.1  # s, longest step of a town that ticks by itself
 UPLOADED = "OpenDriveMap"  # CARLA's name for the map that a client sent
+RETURN_TIMEOUT = 1.0  # s that a new world waits for the client that has asked for it to subscribe anew
 
 
 @dataclass
@@ -55,6 +56,20 @@ class Settings:
     tile_stream_distance: float = 3000.0
     actor_active_distance: float = 2000.0
     spectator_as_ego: bool = True
+
+
+@dataclass
+class Exchange:
+    """A world that takes the present one's place with the next tick, as a level does in CARLA.
+
+    The client that has asked for it (``asker``) first takes leave of the present episode and subscribes anew: told of
+    the new one before, its stream's thread and its own would both replace what they share, and end its process.
+    """
+
+    world: World
+    asker: Connection
+    latest: float  # monotonic time at which the world waits no longer
+    back: threading.Event = field(default_factory=threading.Event)  # set when it subscribes
 
 
 class TownServer:
@@ -107,6 +122,7 @@ class TownServer:
         self._clock = threading.Thread(target=self._run, name="clock", daemon=True)
         self._complaints: set[str] = set()
         self.episode = 0
+        self._exchange: Exchange | None = None
         self.sensing: Sensing
         self._adopt(self.world)
 
@@ -130,11 +146,11 @@ class TownServer:
         self.sensing.close()
         self.streams.close()
 
-    def load(self, town: str, announce: bool = False) -> None:
+    def load(self, town: str, asker: Connection | None = None) -> None:
         """Replace the world: ``town`` by its name, "" for the present one anew, ``UPLOADED`` for a client's map.
 
-        ``announce``: tell clients that the map has changed. The one that has asked for it must not be told: it replaces
-        its map by itself, and being told meanwhile ends its process.
+        With the next tick if the ``asker`` replaces its episode by itself; else at once, and clients are told that the
+        map has changed.
         """
         name = town.rsplit("/", 1)[-1] or self.world.name
         if name == UPLOADED and self.uploaded:
@@ -149,7 +165,23 @@ class TownServer:
         else:
             raise RpcError(f"no town {town!r} here; there are: {', '.join(self.towns)}")
         with self.lock:
-            self._adopt(world, structs.MAP_CHANGED if announce else 0)
+            if asker is not None:
+                self._exchange = Exchange(world, asker, time.monotonic() + RETURN_TIMEOUT)
+            else:
+                self._exchange = None
+                self._adopt(world, structs.MAP_CHANGED)
+
+    def subscribes(self, connection: Connection, stream: int) -> None:
+        """A client has got the token of a stream."""
+        exchange = self._exchange
+        if exchange is not None and stream == self.snapshots and connection is exchange.asker:
+            exchange.back.set()
+
+    def _await_asker(self) -> None:
+        exchange = self._exchange
+        if exchange is not None:
+            exchange.back.wait(max(0.0, exchange.latest - time.monotonic()))
+            self.streams.settle(exchange.asker)
 
     def _adopt(self, world: World, state: int = 0) -> None:
         if self.episode:
@@ -187,6 +219,7 @@ class TownServer:
 
     def tick(self, then: Callable[[int], None] = lambda _: None) -> None:
         """One step of everything. ``then`` gets the frame's number after the snapshot and before the pictures."""
+        self._await_asker()
         with self._ticking:
             self.sensing.settle()
             with self.lock:
@@ -194,6 +227,11 @@ class TownServer:
 
     def _tick(self, then: Callable[[int], None] = lambda _: None) -> None:
         """``tick`` with both locks held and the sensors done."""
+        if self._exchange is not None:
+            world, self._exchange = self._exchange.world, None
+            self._adopt(world)
+            then(world.frame)
+            return
         self.vehicle_commands.before(self.delta)
         self.recorder.before(self.delta)
         self.world.tick(self.delta)
@@ -256,6 +294,8 @@ class TownServer:
         with self.lock:
             for number in [number for number, (_, owner) in self.traffic_managers.items() if owner is connection]:
                 del self.traffic_managers[number]
+            if self._exchange is not None and connection is self._exchange.asker:
+                self._exchange.back.set()
             if connection is self._master:
                 self._master = None
                 self.settings = Settings()
@@ -298,6 +338,7 @@ class TownServer:
         ``late``: seconds since the last tick. Without a fixed step, on a machine too slow for ``RATE``, steps grow with
         it up to ``MAX_STEP``, so that nothing moves in slow motion.
         """
+        self._await_asker()
         with self._ticking:
             self.sensing.settle()
             with self.lock:

@@ -66,6 +66,12 @@ class Fixture:
     outline: np.ndarray | None = None
     line: bool = False
 
+    @property
+    def flat(self) -> bool:
+        """Whether it covers ground and has no height, as stop lines and hatchings of RoadRunner's have."""
+        tall = self.height > 0.0 or (self.outline is not None and bool((self.outline[:, 3] > 0.0).any()))
+        return not tall and not self.line and max(self.length, self.width) > 0.0
+
 
 def kind_of(element: ET.Element) -> str:
     """What an ``<object>`` is drawn as: by its type, else by its name; "" for nothing."""
@@ -178,6 +184,8 @@ def place(site: Site, root: ET.Element) -> None:
     """Put all of a file's things on the site, before it is dressed with anything else."""
     things, signs = read(root)
     for thing in things:
+        if thing.kind == "thing" and thing.flat:
+            thing.kind = "paint"
         if thing.kind in LOOKS or thing.kind == "building":
             _build(site, thing)
         else:

@@ -240,6 +240,21 @@ def test_rows_outlines_and_signs_of_a_file(tmp_path: Path) -> None:
         assert abs((sign.yaw - (yaw - np.degrees(0.5)) + 180.0) % 360.0 - 180.0) < 1e-6, "it faces those it is for"
 
 
+def test_what_has_no_height_is_painted(tmp_path: Path) -> None:
+    hatched = "".join(f'<cornerLocal u="{u}" v="{v}" z="0"/>' for u, v in ((-3, -1), (3, -1), (3, 1)))
+    world = dressed(
+        tmp_path,
+        '<object id="1" type="-1" name="StopLine" s="100" t="-1.5" hdg="1.57" length="3" width="0.4"/>'
+        '<object id="2" type="-1" name="Region" s="60" t="-1.5" length="6" width="2">'
+        f"<outline>{hatched}</outline></object>"
+        '<object id="3" type="-1" name="Crate" s="140" t="-1.5" length="2" width="2" height="1.2"/>',
+    )
+    x, y = at(40.0, -1.5)
+    along = at(160.0, -1.5) - (x, y)
+    hits = world.rays().cast(np.array([x, y, 0.5]), np.array([[*along, 0.0]]), 1.0, world.shapes()[2])
+    assert hits.distance[0] * 120.0 == pytest.approx(99.0, abs=0.2), "nothing stands before the crate"
+
+
 def test_nonsense_objects_do_no_harm(tmp_path: Path) -> None:
     wild = (
         '<object id="1" type="tree" s="nan" t="x"/><object/><object id="2" type="building" length="1e300" s="-5"/>'

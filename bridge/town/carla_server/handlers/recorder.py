@@ -36,7 +36,7 @@ def replay_file(
     """In the town that it was recorded in, which is loaded if it is another one."""
     recorded = str(recorder.read(recorder.path_of(name))[0]["map"])
     if recorded != town.world.name:
-        town.load(recorded, announce=True)
+        town.load(recorded)
     with town.lock:
         return town.recorder.replay(name, structs.finite(start), structs.finite(duration))
 

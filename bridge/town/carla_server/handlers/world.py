@@ -31,7 +31,9 @@ def get_episode_info(town: TownServer, call: Call) -> list[Any]:
 
 @function
 def get_sensor_token(town: TownServer, call: Call, stream: int) -> list[Any]:
-    return [town.streams.token(stream, call.connection)]
+    token = town.streams.token(stream, call.connection)
+    town.subscribes(call.connection, stream)
+    return [token]
 
 
 @function
@@ -92,7 +94,7 @@ def get_map_data(town: TownServer, call: Call) -> str:
 
 @function
 def load_new_episode(town: TownServer, call: Call, name: str, reset_settings: bool = True, layers: int = 0) -> None:
-    town.load(name)
+    town.load(name, call.connection)
     if reset_settings and town.settings.synchronous_mode:
         town.set_settings(type(town.settings)(), call.connection)
 

@@ -252,6 +252,47 @@ walker.destroy()
     )
 
 
+def test_a_traffic_manager_outlives_its_world() -> None:
+    with empty_town("plain") as again:
+        run_client(
+            again.port,
+            OPEN
+            + """
+manager = client.get_trafficmanager(int(sys.argv[1]) - 7)
+manager.set_synchronous_mode(True)
+ticks(3)
+for _ in range(2):
+    world = client.load_world("plain", reset_settings=False)
+    ticks(5)
+    driven = world.spawn_actor(library.find(car), world.get_map().get_spawn_points()[0])
+    driven.set_autopilot(True, manager.get_port())
+    ticks(40)
+    assert driven.get_velocity().length() > 1.0
+""",
+            timeout=90.0,
+        )
+
+
+def test_a_sensor_keeps_the_time_of_its_own_first_tick() -> None:
+    with empty_town("plain") as young:
+        run_client(
+            young.port,
+            OPEN
+            + """
+start = world.get_snapshot().timestamp.elapsed_seconds
+ticks(max(1, round((0.3 - start) / 0.05)))  # the world is younger than the period
+blueprint = library.find("sensor.other.gnss")
+blueprint.set_attribute("sensor_tick", "1.0")
+gnss, found = world.spawn_actor(blueprint, T()), queue.Queue()
+born = world.get_snapshot().frame
+ticks(3)
+gnss.listen(found.put)  # too late for the first
+ticks(40)
+assert [found.get(timeout=5).frame - born for _ in range(2)] == [21, 41]
+""",
+        )
+
+
 def test_recordings_are_told_of_in_the_words_of_carlas_server(
     town: TownServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
