@@ -1,9 +1,14 @@
 """Software rasteriser: tag, instance, depth, backward motion and a shaded picture of a scene, in one pass.
 
-Everything per pixel and per triangle runs compiled (``raster_kernels``), on one core.
+Everything per pixel and per triangle runs compiled (``raster_kernels``): triangles on one core, the pixels of bands of
+rows on another one too, as far as it is free.
 """
 
 from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 
@@ -28,6 +33,8 @@ _LEAST_WET = 0.05
 _REFLECTS = np.zeros(256, np.float32)
 _REFLECTS[[Tag.ROAD, Tag.ROAD_LINE, Tag.SIDEWALK]] = 0.55, 0.4, 0.3
 _EMPTY = backdrops.empty()
+_BANDS, _LEAST_BAND = 4, 32  # of a picture, and rows of each at least: each costs the call of a kernel
+_HELPER = ThreadPoolExecutor(1, "raster") if (os.cpu_count() or 1) > 1 else None
 
 
 class Rasteriser:
@@ -49,7 +56,6 @@ class Rasteriser:
             np.empty((height, width, 2), np.float32),
             np.empty((height, width, 3), np.uint8),
         )
-        self._row = np.empty(width, np.float32)
         half = (height + 1) // 2, (width + 1) // 2
         self._cast, self._beams = np.empty((*half, 2), np.uint8), np.empty(half, np.uint8)
         self._grow(1, 1, 1)
@@ -132,7 +138,8 @@ class Rasteriser:
         towards = np.concatenate([camera[:3, :3] @ light.to_sun, camera[:3, 2], [light.dark]])
         kernels.draw(scene.arrays, listed, chosen, keys, lens, towards, buffer, rgb)
         motions = kernels.Motions(shift, previous, warps)
-        kernels.resolve(buffer, scene.arrays, matrices, motions, lens, self._row, planes)
+        arrays = scene.arrays
+        self._by_bands(lambda a, b: kernels.resolve(buffer, arrays, matrices, motions, lens, a, b, planes))
         if rgb:
             self._shade(scene, placements, listed, inverses, pose, towards, light, lens, hide, backdrop or _EMPTY)
         return planes if rgb else planes._replace(rgb=None)
@@ -166,12 +173,24 @@ class Rasteriser:
         seen = planes.depth, planes.instance
         cast_shadows(bodies, near, listed, inverses, towards[:3], shining, light.dark, lens, *seen, cast, beams)
         ids = self._buffer.ids.reshape(self.height, self.width)
-        shade(
-            ids, self._buffer, bodies, inverses, pose, textures(), backdrop, light, lens, cast, beams,
-            planes,
-        )  # fmt: skip
+        given = ids, self._buffer, bodies, inverses, pose, textures(), backdrop, light, lens, cast, beams
+        self._by_bands(lambda first, last: shade(*given, first, last, planes))
         if light.wet > _LEAST_WET:
             mirror(planes.rgb, planes.tag, light.wet, _REFLECTS)
+
+    def _by_bands(self, work: Callable[[int, int], object]) -> None:
+        """``work`` (first row, row after the last) on all bands of rows: the next one for whichever thread is free."""
+        rows = max(self.height // _BANDS // 2 * 2, _LEAST_BAND)
+        bands = iter(range(0, self.height, rows))
+
+        def take() -> None:
+            for first in bands:
+                work(first, min(first + rows, self.height))
+
+        helping = _HELPER.submit(take) if _HELPER is not None and self.height > rows else None
+        take()
+        if helping is not None and not helping.cancel():
+            helping.result()
 
     @staticmethod
     def _check(scene: Scene, placements: Placements) -> None:

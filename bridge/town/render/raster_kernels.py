@@ -384,12 +384,11 @@ def _previous_of(vertices, triangles, t, before, now, then, result):  # type: ig
 
 
 @njit(**options)
-def resolve(buffer, scene, matrices, motions, lens, rows, planes):  # type: ignore[no-untyped-def]
-    """Compute all planes but ``rgb`` from the visibility buffer.
+def resolve(buffer, scene, matrices, motions, lens, first_row, last_row, planes):  # type: ignore[no-untyped-def]
+    """Compute the rows from ``first_row`` to before ``last_row`` of all planes but ``rgb`` from the visibility buffer.
 
     ``buffer``: ``VisibilityBuffer``; ``scene``: ``SceneArrays``; ``matrices``: of the ``DrawList``, used with
-    ``motions`` (``Motions``) where a body changes shape; ``lens``: ``Lens``; ``rows`` f32 (W,), scratch; ``planes``:
-    ``Planes``, written.
+    ``motions`` (``Motions``) where a body changes shape; ``lens``: ``Lens``; ``planes``: ``Planes``, written.
     """
     width, height, focal, cx, cy, _ = lens
     nearness, ids = buffer.nearness.reshape(height, width), buffer.ids.reshape(height, width)
@@ -401,10 +400,10 @@ def resolve(buffer, scene, matrices, motions, lens, rows, planes):  # type: igno
     limit = np.float32(30000.0)  # keeps motion inside f16 where the point was beside or behind the previous camera
     half, one, least = np.float32(0.5), np.float32(1.0), np.float32(1e-4)
     local = np.empty((3, 3))
-    line = rows
+    line = np.empty(width, np.float32)
     for x in range(width):
         line[x] = (np.float32(x) + half - cx) / f
-    for i in range(height):
+    for i in range(first_row, last_row):
         iz, number = nearness[i], ids[i]
         rz = -(np.float32(i) + half - cy) / f
         middle = np.float32(i) + half

@@ -366,8 +366,8 @@ def _vehicle(run, glass, look, n, of, pose, light, still, lens, depth, cast, bea
 
 
 @njit(**options)
-def shade(ids, buffer, bodies, inverses, pose, textures, backdrop, light, lens, cast, beams, planes):  # type: ignore[no-untyped-def]
-    """Write ``planes.rgb``.
+def shade(ids, buffer, bodies, inverses, pose, textures, backdrop, light, lens, cast, beams, first, last, planes):  # type: ignore[no-untyped-def]
+    """Write the rows of ``planes.rgb`` from ``first``, which is even, to before ``last``.
 
     ``buffer``: ``VisibilityBuffer`` that was drawn, its ``ids`` i32 (H, W) first; ``bodies`` f32 (N, K): of each
     object, row 0 the world (``assets.lit_bodies``); ``inverses`` f64 (N, 3, 4), local <- camera; ``pose`` f64
@@ -375,7 +375,7 @@ def shade(ids, buffer, bodies, inverses, pose, textures, backdrop, light, lens, 
     (H / 2, W / 2, 2) and ``beams`` u8 (H / 2, W / 2): of ``cast_shadows``; ``planes``: ``Planes``, of which depth is
     read.
     """
-    width, height = lens.width, lens.height
+    width = lens.width
     noise = textures.noise
     arrays = noise, textures.fronts, textures.rooms, textures.houses, textures.strips, backdrop.tone, backdrop.houses
     still = backdrop.low, backdrop.cell, backdrop.lamps, backdrop.sun, backdrop.shadow
@@ -388,7 +388,7 @@ def shade(ids, buffer, bodies, inverses, pose, textures, backdrop, light, lens, 
     cx, cy, per_pixel = lens.cx, lens.cy, 1.0 / lens.focal
     f0, f1, f2, r0, r1, r2 = pose[0, 0], pose[1, 0], pose[2, 0], pose[0, 1], pose[1, 1], pose[2, 1]
     u0, u1, u2, o0, o1, o2 = pose[0, 2], pose[1, 2], pose[2, 2], pose[0, 3], pose[1, 3], pose[2, 3]
-    for i in range(height):
+    for i in range(first, last):
         up = -(i + 0.5 - cy) * per_pixel
         ray = (
             cx, per_pixel, o0, o1, o2, f0 + u0 * up, f1 + u1 * up, f2 + u2 * up, r0 * per_pixel, r1 * per_pixel,

@@ -270,7 +270,7 @@ def test_a_style_is_named_after_a_data_set_without_one(tmp_path: Path) -> None:
 
 
 def test_only_the_winter_style_keeps_bare_trees() -> None:
-    """Foliage has the hue it has in summer, but for the recording whose crowns are to stay bare."""
+    """Foliage is dark and green as leaves are, but for the recording whose crowns are to stay bare."""
 
     def wood(seed: int, name: str, source: str, crown: tuple[int, int, int]) -> conditioning.Picture:
         p = picture(seed)
@@ -284,8 +284,10 @@ def test_only_the_winter_style_keeps_bare_trees() -> None:
     )
     crowns = {name: (look[Channel.VEGETATION] + 0.5) * 255.0 for name, look in looks.items()}
     assert np.abs(crowns["cambridge"] - grey).max() < 2.0
-    for name in ("day", "aachen"):
-        assert crowns[name][1] > 1.3 * crowns[name][0], f"{name} is in leaf"
+    assert np.abs(crowns["aachen"] - green).max() < 2.0
+    red, leaf, blue = crowns["day"]
+    assert leaf > 1.15 * red > 1.15 * blue, "day is in leaf"
+    assert 0.4 < leaf / grey[1] < 0.7, "which lets no sky through"
 
 
 PROCESS = """
