@@ -31,7 +31,7 @@ OUT = Path(__file__).parent / "img" / "towns"
 WIDTH, HEIGHT, FOV = 512, 256, 70.0
 LEAD = 10  # frames before the one that is kept: the painter remembers what it painted
 STEP = 0.35  # m that the camera moves a frame
-STYLES = ("day", "overcast", "aachen")
+STYLES = ("clear", "overcast", "aachen")
 #: Where the two pictures of a town are taken: road, lane, metres along the road.
 PLACES = {
     "oldtown": ((16, -1, 30.0), (9, 1, 60.0)),
