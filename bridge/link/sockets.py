@@ -40,12 +40,14 @@ def is_local(endpoint: str) -> bool:
 
 
 class Socket:
-    """One ZeroMQ socket with its context: bound or connected, encrypted when there are keys, closed without linger.
+    """One ZeroMQ socket with its context: bound or connected, encrypted when there are keys.
 
     ``kind``: the socket type (``zmq.ROUTER``, ...); ``endpoint``: address; ``keys``: CURVE pair or its folder;
     ``bind``: bind instead of connect; ``watched``: whether observers are admitted, or their keys will do;
     ``options``: ZeroMQ socket options by name. Raises ``LinkError``.
     """
+
+    linger = 0  # ms that closing waits for what was sent and is not on its way
 
     def __init__(
         self,
@@ -99,8 +101,8 @@ class Socket:
         self._guard.configure_curve_callback("*", credentials_provider=_Admitted(pair, watched))
 
     def close(self) -> None:
-        """Close at once; unsent messages are dropped. May be called again."""
-        self._socket.close(linger=0)
+        """Close, within ``linger``: what is unsent then is dropped. May be called again."""
+        self._socket.close(linger=self.linger)
         if self._guard is not None:
             self._guard.stop()
             self._guard = None

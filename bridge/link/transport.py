@@ -61,6 +61,7 @@ SHARED = b"shared"  # topic of a frame whose planes are in shared memory
 PING = b"alive?"
 REQUEST_RETRY = 0.25  # s without a frame until a subscriber repeats its request: recovers from a publisher's restart
 PING_INTERVAL = 0.5  # s between connection checks of a receiver that takes no frames
+_LAST = 1000  # ms that the last frames of a lock-step have to leave the process
 MAX_RECEIVERS = 32
 MAX_DRAINED = 256  # messages taken in at once: a flood must not hold up the simulation
 MAX_COMPOSED = 4  # skipped frames whose motion is composed exactly: each costs a pass, and lag must not cause more lag
@@ -147,6 +148,7 @@ class FramePublisher(Socket):
         options = {"SNDHWM": SHARED_QUEUE, "RCVHWM": 64, "ROUTER_MANDATORY": 1, "MAXMSGSIZE": 4096}
         super().__init__(zmq.ROUTER, endpoint, keys, True, watched=True, **options)
         self.lockstep, self.timeout = lockstep, timeout
+        self.linger = _LAST if lockstep else 0
         self.malformed = 0  # messages that violate the protocol
         self._receivers: dict[bytes, _Receiver] = {}
         self._host = host_id()
@@ -203,7 +205,7 @@ class FramePublisher(Socket):
                 receiver.on_sent(frame.sequence)
 
     def close(self) -> None:
-        """Close at once; unsent messages are dropped. May be called again."""
+        """Close, in lock-step once the last frame is on its way. May be called again."""
         super().close()
         self._ring.close()
 

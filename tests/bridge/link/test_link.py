@@ -139,6 +139,17 @@ class TestLockstep:
             subscriber.recv(0.1)  # this asks for the next
             publisher.wait()
 
+    def test_the_last_one_arrives_though_the_publisher_closes_at_once(self):
+        for _ in range(20):
+            with FramePublisher(LOOPBACK, lockstep=True, timeout=5.0) as publisher:
+                subscriber = FrameSubscriber(publisher.endpoint, lockstep=True, shared=False)
+                publisher.wait()
+                publisher.send(make_frame(7, 1024, 512))
+            with subscriber:
+                frame = subscriber.recv(1.0)
+                assert frame is not None
+                assert frame.sequence == 7
+
     def test_nobody_there_ends_in_a_clear_error(self):
         with FramePublisher(LOOPBACK, lockstep=True, timeout=0.3) as publisher:
             with pytest.raises(LinkTimeout, match="no receiver came"):
