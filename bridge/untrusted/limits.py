@@ -49,9 +49,9 @@ PICTURE_SIZE = 256 * MIB  # of its file
 # Recordings. A chunk closes with the message that fills it: its own 8 MiB and a plane of 4096 x 4096 f32 at most.
 CHUNK = 96 * MIB  # decompressed
 UNPACKED = 256 * MIB  # of all chunks, decompressed, and beyond that `PACKED` times what the file has:
-PACKED = 100  # a car that stands still is packed to a seventh
+PACKED = 1000  # a car that stands still, its tags alone: to a 145th
 CHUNKS_KEPT = 32 * MIB  # of chunks that were decompressed for one frame and may be wanted for the next
-CHUNK_MESSAGES = 1 << 17  # in one chunk: 250 bytes each as Python objects
+CHUNK_RECORDS = 1 << 17  # in one chunk, of any kind: 250 bytes each as Python objects
 RECORD = MIB  # of what is neither chunk, attachment nor message: schemas, channels, metadata, an index
 ATTACHMENT = OPENDRIVE_SIZE  # the scenario's map
 ATTACHMENTS = 8

@@ -168,7 +168,7 @@ class Records:
 
     def index(self, place: RecordPlace) -> tuple[int, list[int]]:
         """Channel and times, ns, of a message index; (-1, []) of one that is damaged."""
-        data = self._read(place.offset, min(place.length, limits.CHUNK_MESSAGES * _ENTRY.size + _INDEX.size))
+        data = self._read(place.offset, min(place.length, limits.CHUNK_RECORDS * _ENTRY.size + _INDEX.size))
         if len(data) < _INDEX.size or len(data) < place.length:
             return -1, []
         channel, size = _INDEX.unpack_from(data)
@@ -199,13 +199,13 @@ class Records:
             raise _Damaged
         records: list[McapRecord] = []
         view = memoryview(content)
-        at = 0
+        at = count = 0
         while at < size:
-            if at + _HEAD.size > size:
+            if at + _HEAD.size > size or (count := count + 1) > limits.CHUNK_RECORDS:
                 raise _Damaged
             opcode, length = _HEAD.unpack_from(content, at)
             at += _HEAD.size
-            if at + length > size or len(records) >= limits.CHUNK_MESSAGES:
+            if at + length > size:
                 raise _Damaged
             if opcode in (Opcode.SCHEMA, Opcode.CHANNEL, Opcode.MESSAGE):
                 records.append(_record(opcode, view[at : at + length]))

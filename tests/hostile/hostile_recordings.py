@@ -188,6 +188,7 @@ def recordings() -> Iterator[Attack]:
         "magic-alone": magic,
         "magic-and-noise": magic + bytes(range(1, 256)) * 64,
         "zstd-bomb": magic + _chunk(b"zstd", _zstd(2 << 30), 2 << 30) + magic,
+        "zstd-bombs": magic + 8 * _chunk(b"zstd", _zstd(90 << 20), 90 << 20) + magic,
         "zstd-liar": magic + _chunk(b"zstd", _zstd(512 << 20), 1000) + magic,
         "lz4-bomb": magic + _chunk(b"lz4", _lz4(512 << 20), 512 << 20) + magic,
         "unknown-compression": magic + _chunk(b"rar", b"x", 1) + magic,

@@ -11,6 +11,7 @@ from hostile.run import run
 from mcap.opcode import Opcode
 
 from bridge.messages import Camera, Frame
+from bridge.untrusted import limits
 from neuralsim.recording import RecordingError
 from neuralsim.recording.export import examine, recover
 from neuralsim.recording.mcap_writer import McapWriter
@@ -115,3 +116,23 @@ def test_exports_say_what_is_missing(whole: bytes, tmp_path: Path) -> None:
     replayed = run(f"replay {path} --headless --record {tmp_path / 'again.mp4'}")
     assert replayed.code == 1
     assert "frames are damaged and left out" in replayed.lines[-1]
+
+
+def _standing(path: Path, frames: int) -> None:
+    writer = McapWriter(path, ("tag",), {"fps": "20"})
+    tag = np.random.default_rng(0).integers(0, 29, SIZE[::-1], np.uint8)
+    for k in range(frames):
+        frame = Frame(k, k, k / 20, Camera(*SIZE, 70.0, np.eye(4)), {})
+        frame.planes["tag"] = tag
+        writer.write(frame, None)
+    writer.close()
+
+
+def test_a_car_that_stands_is_packed_well_and_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "standing.mcap"
+    _standing(path, 1000)
+    monkeypatch.setattr(limits, "UNPACKED", 0)
+    assert len(_frames(path)) == 1000
+    monkeypatch.setattr(limits, "PACKED", 50)
+    with pytest.raises(RecordingError, match="packed to less than a 50th"):
+        _frames(path)
