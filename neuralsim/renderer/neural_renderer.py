@@ -18,6 +18,7 @@ from neuralsim.guide.picture_guide import PictureGuide
 from neuralsim.renderer import antialiasing, upscaling, weather_style
 from neuralsim.renderer.antialiasing import soften
 from neuralsim.renderer.remap import NOTHING, Remap
+from neuralsim.renderer.sharpening import sharpen
 from neuralsim.renderer.upscaling import PLANES as REMEMBERING
 from neuralsim.renderer.upscaling import TemporalUpscaler
 from neuralsim.runtimes import RuntimeUnavailable
@@ -39,8 +40,9 @@ class NeuralRenderer:
     objects. Where there is no such plane, or the model takes no guide or has no sketches, it is "surface".
     ``pixels``: so many of each frame are painted, in windows that take turns, and the picture is put together from
     those of several frames at full resolution (``upscaling.py``); with as many as a frame has, outlines are
-    anti-aliased by frames' jitter. None: each frame is painted whole, with the graph's own memory. ``antialias``: take
-    the stairs from outlines in each picture (``antialiasing.py``); the graph's memory keeps them.
+    anti-aliased by frames' jitter. None: each frame is painted whole, with the graph's own memory. ``finish``: sharpen
+    each picture as the card says (``sharpening.py``) and take the stairs from its outlines (``antialiasing.py``), both
+    beside the graph's memory; False: what the graph painted.
 
     Raises ModelError and RuntimeUnavailable, one line each.
     """
@@ -54,7 +56,7 @@ class NeuralRenderer:
         style: str | None = None,
         guide: str = "picture",
         pixels: int | None = None,
-        antialias: bool = True,
+        finish: bool = True,
     ) -> None:
         self.card = zoo.load(model)
         self.model = self.card.name
@@ -67,7 +69,7 @@ class NeuralRenderer:
         self.remap: Remap = NOTHING
         self.guide = guide
         self._pixels = pixels
-        self._antialias = antialias
+        self._finish = finish
         self._upscaler: TemporalUpscaler | None = None
         self.upscaling = 0.0  # s that putting the last picture together took, beside painting
         self._picture = PictureGuide()
@@ -161,7 +163,9 @@ class NeuralRenderer:
         else:
             height, width = frame.planes["tag"].shape
             picture = self.step(feeds)[:height, :width].copy()
-        if self._antialias:
+        if self._finish:
+            if self.card.sharpening:
+                sharpen(picture, feeds["tag"], self.card.sharpening)
             soften(picture, feeds["tag"], self._whole(frame.planes["instance"]))
         return picture
 
@@ -279,7 +283,7 @@ class NeuralRenderer:
         self._session = runtimes.create(
             self._wanted, self.card.file, *self._padded, self._threads, example, self._failed
         )
-        if self._antialias:
+        if self._finish:
             antialiasing.compile_kernels()
         if self._pixels is not None:
             upscaling.compile_kernels()

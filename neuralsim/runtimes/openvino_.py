@@ -118,7 +118,7 @@ def _compile(
         graph = int8.quantised(graph)
     try:
         core = ov.Core()
-        _keep_compiled(core)
+        _keep_compiled(core, graph)
         model = core.read_model(graph)
         if size:
             fix_size(model, *size)
@@ -138,9 +138,12 @@ def _compile(
     return compiled, f"openvino {precision}"
 
 
-def _keep_compiled(core: ov.Core) -> None:
-    """Compiled graphs go into the cache folder: the next start loads them in half the time, or less."""
-    kept = cache.folder() / "openvino"
+def _keep_compiled(core: ov.Core, graph: Path) -> None:
+    """Compiled graphs go into the cache folder: the next start loads them in half the time, or less.
+
+    Each model has a folder of its own: OpenVINO 2026.4 takes graphs that differ in a constant of theirs for the same.
+    """
+    kept = cache.folder() / "openvino" / cache.sha256(graph)[:32]
     with contextlib.suppress(OSError):  # where nothing can be written it compiles anew each time
         kept.mkdir(parents=True, exist_ok=True)
         if os.access(kept, os.W_OK):

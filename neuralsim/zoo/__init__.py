@@ -33,6 +33,7 @@ class Card:
     styles: dict[str, np.ndarray]  # name -> f32 (channels, 3): mean colour of each class, -0.5..0.5
     default_style: str
     licence: str
+    sharpening: float = 0.0  # of what it painted (``neuralsim/renderer/sharpening.py``)
     exemplars: Path | None = None  # sketches of real objects (``neuralsim/guide/exemplar_guide.py``)
 
 
@@ -62,6 +63,7 @@ class _Card(BaseModel):
     styles: Annotated[dict[_Word, _Style], Field(min_length=1, max_length=limits.CARD_STYLES)]
     default_style: _Word
     licence: str = ""
+    sharpening: Annotated[float, Field(ge=0.0, le=2.0)] = 0.0
     exemplars: _File | None = None
 
 
@@ -100,6 +102,7 @@ def load(model: str) -> Card:
         styles=styles,
         default_style=found.default_style,
         licence=found.licence,
+        sharpening=found.sharpening,
         exemplars=exemplars,
     )
     expected = {file: found.sha256}

@@ -70,7 +70,7 @@ def elsewhere() -> list[Frame]:
 @pytest.fixture(scope="module", autouse=True)
 def calibrated(elsewhere: list[Frame], tmp_path_factory: pytest.TempPathFactory) -> Iterator[activation_ranges.Ranges]:
     """int8 as `neuralsim quantise` prepares it, from frames of the other drive."""
-    renderer = NeuralRenderer(runtime="onnxruntime:fp32", size=(192, 96), threads=1, antialias=False)
+    renderer = NeuralRenderer(runtime="onnxruntime:fp32", size=(192, 96), threads=1, finish=False)
     stretches = [[renderer.feeds(frame) for frame in elsewhere[first : first + 2]] for first in range(0, 300, 30)]
     measured = int8.calibrate(GRAPH, stretches, "elsewhere", threads=1)
     with pytest.MonkeyPatch.context() as patch:
@@ -121,7 +121,7 @@ def test_a_free_rollout_stays_with_the_references(elsewhere: list[Frame]) -> Non
     camvid = camvid_of_tag()
     figures, seen = [], []
     for runtime in ("openvino:fp32", "openvino:bf16", "openvino:int8"):
-        renderer = NeuralRenderer(runtime=runtime, size=(192, 96), threads=1, antialias=False)
+        renderer = NeuralRenderer(runtime=runtime, size=(192, 96), threads=1, finish=False)
         flicker, detail, predicted, wanted, found = [], [], [], [], []
         last: np.ndarray | None = None
         for number, (before, frame) in enumerate(zip([None, *elsewhere], elsewhere, strict=False)):

@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 import onnx
 import pytest
+from helpers.frames import street
 from helpers.tensorrt_operators import unsupported
 
 from neuralsim import runtimes, zoo
@@ -27,6 +28,7 @@ from neuralsim.runtimes import (
     cache,
     cuda_driver,
     graph_variants,
+    openvino_,
     tensorrt_,
     tensorrt_engines,
 )
@@ -336,6 +338,24 @@ def test_a_cache_that_cannot_be_written_only_costs_the_measuring(own_cache: Path
     own_cache.write_text("a file where a folder should be", encoding="utf-8")
     renderer = NeuralRenderer(size=(64, 64), threads=1)
     assert "cannot be remembered" in renderer.note
+
+
+def test_models_that_differ_in_one_number_are_not_taken_for_each_other(own_cache: Path, tmp_path: Path) -> None:
+    """The number: how much of what is finer than 5x5 pixels is added to what is shown."""
+    graph = onnx.load(zoo.load(zoo.DEFAULT).file)
+    number = next(
+        node.attribute[0].t
+        for node in graph.graph.node
+        if node.op_type == "Constant" and node.attribute[0].t.raw_data == np.float32(0.3).tobytes()
+    )
+    feeds = NeuralRenderer(runtime="openvino", size=(128, 64), threads=1).feeds(street())
+    pictures = []
+    for share in (0.6, 0.9):
+        number.raw_data = np.float32(share).tobytes()
+        onnx.save(graph, tmp_path / f"{share}.onnx")
+        session = openvino_.load(tmp_path / f"{share}.onnx", 64, 128, threads=1)
+        pictures.append(session.step(feeds).copy())
+    assert (pictures[0] != pictures[1]).any()
 
 
 def test_an_interrupted_write_leaves_the_old_file(tmp_path: Path) -> None:

@@ -1,0 +1,27 @@
+"""Details as crisp as a camera's: an unsharp mask over what was painted.
+
+A past that is sampled anew in every frame loses its finest detail (Yang et al., "A Survey of Temporal Antialiasing
+Techniques", Computer Graphics Forum 2020, section 6.1). The graph gives back some of it inside of things, at 5x5 pixels
+(``neuralsim/models/temporal.py``); this is finer, and of outlines too, before their stairs are taken. The graph's
+memory is not sharpened, so nothing builds up.
+"""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+
+from bridge.tags import Tag
+
+_SIGMA = 0.7  # px
+
+
+def sharpen(picture: np.ndarray, tag: np.ndarray, amount: float) -> None:
+    """Add ``amount`` of what a blur takes away to ``picture`` u8 (H, W, 3), in place; the sky has nothing to sharpen.
+
+    ``tag``: u8, at least (H, W), what it was painted from.
+    """
+    height, width = picture.shape[:2]
+    blurred = cv2.GaussianBlur(picture, (3, 3), _SIGMA)
+    sharp = cv2.addWeighted(picture, 1.0 + amount, blurred, -amount, 0.0)
+    cv2.copyTo(sharp, cv2.compare(tag[:height, :width], int(Tag.SKY), cv2.CMP_NE), picture)
