@@ -42,7 +42,7 @@ class PainterConfig:
     mask: bool = False  # it says where the past is to be trusted; else that follows from the classes alone
     flow: int = 0  # channels of the head that estimates motion where the engine gives none; 0: no such head
     pool: int = 2  # side of the means that halve the size, 2 or 4: with 4 less swims, but what is fine is softer
-    blend_factor: float = 0.25  # least share of each pixel that is painted anew in a frame
+    blend_factor: float = 0.23  # least share of each pixel that is painted anew in a frame
     clip_gamma: float = 1.9  # deviations of what is painted about a pixel within which its past is kept; 0: no bound
 
     def __post_init__(self) -> None:
