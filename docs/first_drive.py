@@ -1,6 +1,6 @@
 """The pictures of ``first_drive.md``: ``python docs/first_drive.py`` from the repository's root.
 
-Somebody's first five minutes, driven in the real window on a virtual screen with synthetic keys: needs Xvfb and
+A newcomer's first five minutes, driven in the real window on a virtual screen with synthetic keys: needs Xvfb and
 xdotool. Writes docs/img/first_drive/*.jpg.
 """
 
@@ -22,7 +22,7 @@ OUT = ROOT / "docs" / "img" / "first_drive"
 
 
 class Visitor:
-    """Somebody who drives for the first time."""
+    """A newcomer at the wheel."""
 
     def __init__(self, display: str, folder: Path) -> None:
         self.folder, self.log = folder, folder / "log.jsonl"
@@ -92,9 +92,9 @@ def _walk(visitor: Visitor) -> None:
     visitor.xdotool("keydown", "w")
     visitor.until(lambda line: line["speed"] > 6.0)
     visitor.picture("2_driving")
-    visitor.hold("a", 0.5)
-    visitor.hold("d", 0.5)
     visitor.xdotool("keyup", "w")
+    visitor.hold("a", 0.3)  # parked cars stand on both sides
+    visitor.hold("d", 0.3)
     visitor.hold("s", 2.5)
     visitor.keys("Return", "p")
     visitor.until(lambda line: line["speed"] > 5.0)

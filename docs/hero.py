@@ -1,4 +1,4 @@
-"""Drives the vehicle that a scenario leaves to somebody outside, by this project's autopilot.
+"""Drives the vehicle that a scenario leaves to an outside controller, by this project's autopilot.
 
     python docs/hero.py --port 2000
 
@@ -165,7 +165,7 @@ def find(world: carla.World) -> carla.Vehicle | None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description="Drive whoever is called hero.")
+    parser = argparse.ArgumentParser(description="Drive the vehicle whose role is hero.")
     parser.add_argument("--host", default="127.0.0.1")
     parser.add_argument("--port", type=int, default=2000)
     parser.add_argument("--speed", type=float, default=8.0, help="m/s on a free road (default: 8)")

@@ -1,4 +1,4 @@
-"""What a bridge that plays a scenario calls of whoever directs it."""
+"""What a bridge that plays a scenario calls of its director."""
 
 from __future__ import annotations
 

@@ -68,7 +68,7 @@ class Land:
         self._building = threading.Lock()
 
     def __getstate__(self) -> dict[str, Any]:
-        """What is kept between starts: not the rays' hierarchies, which are built when somebody casts a ray."""
+        """What is kept between starts: not the rays' hierarchies, which are built with the first ray."""
         return {name: value for name, value in vars(self).items() if name not in ("_rays", "_building", "backdrops")}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
@@ -115,7 +115,7 @@ class Land:
     def tag_of(self, obstacle: int) -> Tag:
         """What an obstacle of ``solid`` is: the tag of the prop that stands there, else of what is built there.
 
-        Boxes know no tags, so it is looked up where the box is, the first time somebody runs into it.
+        Boxes know no tags, so it is looked up where the box is, the first time a car runs into it.
         """
         if obstacle not in self._tags:
             x, y, yaw, half_length, half_width = self.solid.boxes[obstacle]

@@ -45,7 +45,7 @@ class Tally:
 
     def add(self, boxes: np.ndarray, scores: np.ndarray, people: np.ndarray, small: np.ndarray) -> None:
         """Boxes f64 (N, 4) of a picture: left, top, right, bottom; each person counts for the surest of theirs, and a
-        box on somebody ``small`` for nothing."""
+        box on a person who is ``small`` for nothing."""
         free = np.ones(len(people), bool)
         self.people += len(people)
         for k in np.argsort(-scores, kind="stable"):

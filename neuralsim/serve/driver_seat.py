@@ -125,7 +125,7 @@ class Seats:
         now = time.monotonic() if now is None else now
         silent = now - self._heard
         if self._owner and silent > SILENT:
-            self._owner = ""  # whoever sends next drives
+            self._owner = ""  # the next one to send drives
         if self._owner and silent > _OUT_OF_TOUCH:
             self.inputs.release()
         elif not self._owner and not self._standing:

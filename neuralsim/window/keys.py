@@ -1,4 +1,4 @@
-"""The keys of a drive and what they mean, for whoever reads them: the window, or a page in a browser.
+"""The keys of a drive and what they mean, for what reads them: the window, or a page in a browser.
 
 They are those of CARLA's ``manual_control.py`` where that has them.
 """
