@@ -12,6 +12,7 @@ from aiortc import RTCConfiguration, RTCDataChannel, RTCPeerConnection, RTCRtpSe
 from aiortc.exceptions import InternalError, InvalidAccessError, InvalidStateError, OperationError
 from aiortc.mediastreams import MediaStreamError, MediaStreamTrack
 
+from neuralsim.serve import playout_delay
 from neuralsim.serve.encoding import Encoded
 
 _WAITING = 6  # packets that a track holds; what is older than that is no use to a driver
@@ -64,6 +65,7 @@ class Peer:
     def __init__(self, heard: Callable[[str | bytes], None], closed: Callable[[], None], lost: Callable[[], None]):
         self.mime = ""  # of the video that was agreed upon
         self.track = PacketTrack(lost)
+        playout_delay.allow()
         # No STUN server: nothing outside is asked who we are.
         self._connection = RTCPeerConnection(RTCConfiguration(iceServers=[]))
         self._channel: RTCDataChannel | None = None

@@ -228,6 +228,8 @@ def test_an_evening_in_the_browser(chromium: Browser, tmp_path: Path):
         chromium.open(drive.drive)
         chromium.shows()
         assert chromium.until("neuralsim.connection.transport === 'webrtc'")
+        agreed = "neuralsim.connection.peer.remoteDescription.sdp.includes('playout-delay')"
+        assert chromium.ask(agreed), "pictures are shown at once"
         drive_off_and_turn(chromium, drive)
         drive_without_keys(chromium, drive)
 

@@ -1,0 +1,43 @@
+"""Pictures that are shown as they come: WebRTC's playout delay, a header extension that aiortc does not know.
+
+http://www.webrtc.org/experiments/rtp-hdrext/playout-delay: the least and the most that a receiver may hold a picture
+back, 12 bits each in units of 10 ms. Both 0: "render as soon as possible", for remote control and games.
+"""
+
+from __future__ import annotations
+
+from aiortc import codecs, rtp
+from aiortc.rtcrtpparameters import RTCRtpHeaderExtensionParameters, RTCRtpParameters
+
+URI = "http://www.webrtc.org/experiments/rtp-hdrext/playout-delay"
+_AT_ONCE = bytes(3)
+
+
+class _Extensions(rtp.HeaderExtensionsMap):
+    """Header extensions of one stream: aiortc's own and, where both sides agreed on it, the playout delay."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._id: int | None = None
+
+    def configure(self, parameters: RTCRtpParameters) -> None:
+        super().configure(parameters)
+        for extension in parameters.headerExtensions:
+            if extension.uri == URI:
+                self._id = extension.id
+
+    def set(self, values: rtp.HeaderExtensions) -> tuple[int, bytes]:
+        profile, packed = super().set(values)
+        if self._id is None:
+            return profile, packed
+        known = rtp.unpack_header_extensions(profile, packed)
+        found: tuple[int, bytes] = rtp.pack_header_extensions([*known, (self._id, _AT_ONCE)])
+        return found
+
+
+def allow() -> None:
+    """From now on, connections offer and answer it for video."""
+    offered = codecs.HEADER_EXTENSIONS["video"]
+    if all(extension.uri != URI for extension in offered):
+        offered.append(RTCRtpHeaderExtensionParameters(id=max(each.id for each in offered) + 1, uri=URI))
+        rtp.HeaderExtensionsMap = _Extensions
