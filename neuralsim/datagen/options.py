@@ -10,7 +10,7 @@ from pydantic import BeforeValidator, Field
 from bridge.process.option_types import Address, Folder, Positive, XmlFile, listed
 from bridge.process.options import Arg, Options
 from bridge.size import Size
-from neuralsim.base.shared_options import DEFAULT_MODEL, Model, Runtime, Style
+from neuralsim.base.shared_options import DEFAULT_MODEL, Model, Quality, Runtime, Style, model_of
 from neuralsim.guide import Guide
 from neuralsim.renderer.options import RemapText
 
@@ -52,6 +52,7 @@ class RecordOptions(Options):
     carla: Address | None = None
     """A running CARLA server (default: start embedded towns)."""
     model: Model = DEFAULT_MODEL
+    quality: Quality = "fast"
     runtime: Runtime = "auto"
     style: Style | None = None
     """Light, such as dusk; `neuralsim doctor` lists the models' (default: what fits the weather)."""
@@ -67,6 +68,11 @@ class RecordOptions(Options):
         return "picture" if "rgb" in self.planes else "surface"
 
     @property
+    def painter(self) -> str:
+        """Name or folder of the model."""
+        return model_of(self.model, self.quality)
+
+    @property
     def paints(self) -> bool:
         """Whether the network is needed; without it a video shows the tags' colours."""
         return "neural" in self.planes
@@ -75,6 +81,7 @@ class RecordOptions(Options):
         """Raises ``ValueError`` for what cannot be done at the same time."""
         if not self.scenarios:
             raise ValueError("name a SCENARIO at least")
+        model_of(self.model, self.quality)
         if self.carla is not None and self.jobs > 1:
             raise ValueError("one CARLA server plays one scenario at a time: --jobs cannot go with --carla")
         if self.ray is not None and (self.carla is not None or self.jobs > 1):

@@ -73,7 +73,7 @@ class ScenarioRecorder:
         options = self.options
         settings = (
             self.loaded.digest, self.size, options.planes, options.formats, options.carla,
-            (options.model, options.runtime, options.style) if options.paints else TAGS, str(self.remap), __version__,
+            (options.painter, options.runtime, options.style) if options.paints else TAGS, str(self.remap), __version__,
         )  # fmt: skip
         return hashlib.sha256(json.dumps(settings).encode()).hexdigest()
 
@@ -130,7 +130,7 @@ class ScenarioRecorder:
         wanted = {*options.planes, "tag", *(PAINTING if options.paints else ())}
         return DriveOptions(
             carla=options.carla,
-            model=options.model if options.paints else TAGS,
+            model=options.painter if options.paints else TAGS,
             runtime=options.runtime,
             style=options.style,
             remap=str(self.remap),

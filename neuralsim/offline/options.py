@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 from bridge.process.option_types import Folder, Fov, Positive, Rate
 from bridge.process.options import Arg, Options
 from bridge.size import Size
-from neuralsim.base.shared_options import DEFAULT_MODEL, ClassMap, Model, Runtime, Style, is_folder
+from neuralsim.base.shared_options import DEFAULT_MODEL, ClassMap, Model, Quality, Runtime, Style, is_folder, model_of
 from neuralsim.renderer.options import RemapText
 
 _Rgb = float | tuple[float, float, float]
@@ -37,6 +37,7 @@ class RenderOptions(Options):
     motion: Folder | None = None
     """Motion of the clip, as `neuralsim flow` makes it; with --sequence."""
     model: Model = DEFAULT_MODEL
+    quality: Quality = "fast"
     runtime: Runtime = "auto"
     size: Size | None = None
     """Pixels to paint at (default: the maps', within 384 to 1024 wide)."""
@@ -53,6 +54,7 @@ class RenderOptions(Options):
 
     def check(self) -> None:
         """Raises ``ValueError`` for folders that are not there, and motion of what is no clip."""
+        model_of(self.model, self.quality)
         if self.motion is not None and not self.sequence:
             raise ValueError("--motion belongs to a clip: it needs --sequence")
         is_folder(self.labels, self.instances, self.motion)

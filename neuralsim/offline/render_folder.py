@@ -17,6 +17,7 @@ from neuralsim import classmaps, zoo
 from neuralsim.base.failure import fail
 from neuralsim.base.log import logger
 from neuralsim.base.progress import ProgressLine
+from neuralsim.base.shared_options import model_of
 from neuralsim.models.classes import CARLA_TO_CHANNEL
 from neuralsim.offline import optical_flow
 from neuralsim.offline.objects import Objects
@@ -73,7 +74,7 @@ def render(options: RenderOptions) -> tuple[LabelCensus, int]:
     """
     classes = classmaps.load(options.classes)
     files = pictures(options.labels)
-    renderer = NeuralRenderer(options.model, options.runtime, guide="exemplars")
+    renderer = NeuralRenderer(model_of(options.model, options.quality), options.runtime, guide="exemplars")
     style = options.style or (classes.style if classes.style in renderer.card.styles else None)
     if style:
         renderer.set_style(style)

@@ -31,6 +31,16 @@ def candidates(graph: Path, height: int, width: int) -> dict[str, str]:
     return found
 
 
+def on_gpu(graph: Path, height: int, width: int) -> bool:
+    """Would one of the runtimes that ``auto`` measures paint on a GPU?"""
+    try:
+        cuda_driver.check(cuda_driver.gpu())
+    except cuda_driver.NoGpu:
+        return False
+    found = candidates(graph, height, width)
+    return bool(installed("onnxruntime-gpu")) or not (found["tensorrt"] and found["torch"])
+
+
 def _no_gpu() -> str:
     """Why PyTorch would run on the processor."""
     if installed("torch").endswith("+cpu"):

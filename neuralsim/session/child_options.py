@@ -9,7 +9,7 @@ from bridge.link.transport import control_endpoint
 from bridge.sumo.sumo_network import opendrive_of
 from bridge.town.carla_server.options import TownOptions
 from neuralsim import zoo
-from neuralsim.session.options import TAGS, DriveOptions
+from neuralsim.session.options import AUTO, TAGS, DriveOptions
 
 PAINTING = ("tag", "instance", "depth", "motion")  # planes that painting needs
 
@@ -19,7 +19,7 @@ def follows_picture(model: str, guide: str) -> bool:
     if model == TAGS or guide != "picture":
         return False
     try:
-        return "guide" in zoo.load(model).inputs
+        return "guide" in zoo.load(zoo.DEFAULT if model == AUTO else model).inputs
     except zoo.ModelError:
         return False  # loading it says what is wrong
 

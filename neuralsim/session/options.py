@@ -26,11 +26,12 @@ from bridge.process.option_types import (
 )
 from bridge.process.options import Arg, Options
 from bridge.size import Size
-from neuralsim.base.shared_options import DEFAULT_MODEL, Model, Runtime, Style
+from neuralsim.base.shared_options import Runtime, Style
 from neuralsim.guide import GUIDES, Guide
 from neuralsim.renderer.options import RemapText
 
 TAGS = "tags"  # as a model: paint every pixel in its class's colour, without a network
+AUTO = "auto"  # as a model: the best that this machine paints in time
 _TOWN_ONLY = ("town", "vehicles", "walkers")
 
 
@@ -63,7 +64,8 @@ class DriveOptions(Options):
     autopilot: bool = False
     """Begin with the autopilot on."""
 
-    model: Annotated[Model, Arg(group="picture")] = DEFAULT_MODEL
+    model: Annotated[str, Arg("NAME", group="picture")] = AUTO
+    """Model that paints, or a folder with card.yaml; auto takes the best that this machine paints in time."""
     runtime: Runtime = "auto"
     style: Style | None = None
     """Light, such as dusk; `neuralsim doctor` lists the models' (default: what fits the weather)."""

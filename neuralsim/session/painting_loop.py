@@ -87,7 +87,7 @@ class PaintingLoop(threading.Thread, ABC):
 
     def next_guide(self) -> str:
         """Paint after the next guide; returns what there is to say about it."""
-        if not follows_picture(self.options.model, GUIDES[0]):
+        if not follows_picture(self.model, GUIDES[0]):
             return "This model takes no guide"
         self.guide = GUIDES[(GUIDES.index(self.guide) + 1) % len(GUIDES)]
         return f"Guide: {self.guide}"
@@ -167,7 +167,7 @@ class PaintingLoop(threading.Thread, ABC):
         if view not in self._painters:
             size = Size(frame.camera.width, frame.camera.height)
             options = self.options
-            self._painters[view] = make_renderer(options.model, options.runtime, size, self._threads, options.pixels)
+            self._painters[view] = make_renderer(self.model, options.runtime, size, self._threads, options.pixels)
         return self._painters[view]
 
     def _hand_over(self, picture: PaintedFrame) -> None:

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from neuralsim.session.options import TAGS, DriveOptions
+from neuralsim import zoo
+from neuralsim.base.machine import cores
+from neuralsim.session.options import AUTO, TAGS, DriveOptions
 
 if TYPE_CHECKING:
     from neuralsim.renderer.neural_renderer import NeuralRenderer
@@ -16,6 +19,8 @@ FULL_RATE = 40.0  # simulated ticks per second with a driver, at most
 LEAST_RATE = 20.0  # below it, driving feels wrong: slower machines skip frames instead
 MANY_CORES = 4  # from here on, simulating and painting do not get in each other's way
 TICK = 0.012  # seconds that a frame costs beside its painting where it gets in its way: tick, sensors, window
+IN_TIME = 0.025  # s that a picture may take for a better model to be worth it: 30 a second with all else
+STRONG = 16  # cores from which on that may be without a GPU: two take seven times as long
 HANDING = 0.001  # seconds between two paintings where a core is kept free for the rest
 
 
@@ -40,10 +45,11 @@ class RendererLoader(threading.Thread):
             return False
         from neuralsim.renderer.neural_renderer import measures
 
-        return measures(options.model, options.shown, self._threads, options.pixels)
+        model = zoo.DEFAULT if options.model == AUTO else options.model
+        return measures(model, options.shown, self._threads, options.pixels)
 
     def run(self) -> None:
-        name = f"Model {self._options.model}"
+        name = "Model" if self._options.model == AUTO else f"Model {self._options.model}"
         self._step(name, False)
         try:
             options = self._options
@@ -69,7 +75,7 @@ def make_renderer(
     model: str, runtime: str, size: tuple[int, int] | None, threads: int | None = None, pixels: int | None = None
 ) -> NeuralRenderer | TagPainter:
     """What paints with ``model`` on so many CPU ``threads`` (None: all), ``pixels`` of each frame (None: all;
-    ``NeuralRenderer``); heavy imports happen here.
+    ``NeuralRenderer``); heavy imports happen here. "auto" without a size is the default model.
 
     Raises ModelError and RuntimeUnavailable.
     """
@@ -77,9 +83,23 @@ def make_renderer(
         from neuralsim.session.tag_painter import TagPainter
 
         return TagPainter()
-    from neuralsim.renderer.neural_renderer import NeuralRenderer
+    from neuralsim.renderer.neural_renderer import NeuralRenderer, RuntimeUnavailable
 
-    return NeuralRenderer(model, runtime, size, threads, pixels=pixels)
+    if model != AUTO:
+        return NeuralRenderer(model, runtime, size, threads, pixels=pixels)
+    if size is not None and zoo.BEST in zoo.names() and _strong(size):
+        with suppress(RuntimeUnavailable):
+            best = NeuralRenderer(zoo.BEST, runtime, size, threads, pixels=pixels)
+            if best.seconds_per_step() <= IN_TIME:
+                return best
+    return NeuralRenderer(zoo.DEFAULT, runtime, size, threads, pixels=pixels)
+
+
+def _strong(size: tuple[int, int]) -> bool:
+    """Whether it is worth trying if this machine paints the best model in time."""
+    from neuralsim.runtimes.candidates import on_gpu
+
+    return cores() >= STRONG or on_gpu(zoo.load(zoo.BEST).file, size[1], size[0])
 
 
 def painting_threads(cores: int) -> int | None:

@@ -16,6 +16,7 @@ from bridge.untrusted import yaml as untrusted_yaml
 
 HERE = Path(__file__).parent
 DEFAULT = "street-rt"
+BEST = "street"  # the better picture, for GPUs, many cores and where nobody waits
 
 
 class ModelError(Exception):

@@ -62,7 +62,7 @@ def test_what_can_be_chosen_by_name_is_what_there_is():
 
 def test_help_of_drive_shows_defaults():
     text = neuralsim("drive", "--help").stdout
-    for default in ("oldtown", "street-rt", "auto", "512x256", "20", "12"):
+    for default in ("oldtown", "auto", "512x256", "20", "12"):
         assert f"default: {default})" in text, default
 
 

@@ -1,0 +1,68 @@
+"""Which model paints: `auto` takes the better one where it is painted in time, `--quality best` where nobody waits."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from neuralsim import zoo
+from neuralsim.base.shared_options import BEST_MODEL, DEFAULT_MODEL, model_of
+from neuralsim.offline.options import RenderOptions
+from neuralsim.renderer import neural_renderer
+from neuralsim.runtimes import RuntimeUnavailable
+from neuralsim.session import renderer_loading
+from neuralsim.session.options import AUTO, DriveOptions
+
+
+class Renderer:
+    """Stands for a loaded model; painting takes ``seconds``."""
+
+    seconds, refused = 0.02, False
+
+    def __init__(self, model: str, *_: object, **__: object) -> None:
+        if self.refused and model == zoo.BEST:
+            raise RuntimeUnavailable("too little memory")
+        self.model = model
+
+    def seconds_per_step(self) -> float:
+        return self.seconds
+
+
+@pytest.fixture
+def machine(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
+    """One with many cores, for which both models are shipped."""
+    monkeypatch.setattr(neural_renderer, "NeuralRenderer", Renderer)
+    monkeypatch.setattr(renderer_loading, "cores", lambda: renderer_loading.STRONG)
+    monkeypatch.setattr(zoo, "names", lambda: [DEFAULT_MODEL, BEST_MODEL])
+    return monkeypatch
+
+
+def painted_by(model: str = AUTO, size: tuple[int, int] | None = (512, 256)) -> str:
+    return renderer_loading.make_renderer(model, "auto", size).model
+
+
+def test_auto_takes_the_best_where_it_is_painted_in_time(machine: pytest.MonkeyPatch) -> None:
+    assert DriveOptions().model == AUTO
+    assert painted_by() == zoo.BEST
+    assert painted_by(DEFAULT_MODEL) == DEFAULT_MODEL
+    assert painted_by(size=None) == DEFAULT_MODEL, "nothing to measure with"
+    machine.setattr(Renderer, "seconds", 0.04)
+    assert painted_by() == DEFAULT_MODEL
+    machine.setattr(Renderer, "seconds", 0.02)
+    machine.setattr(Renderer, "refused", True)
+    assert painted_by() == DEFAULT_MODEL
+
+
+def test_auto_does_not_try_on_few_cores_without_a_gpu(machine: pytest.MonkeyPatch) -> None:
+    machine.setattr(renderer_loading, "cores", lambda: renderer_loading.STRONG - 1)
+    assert painted_by() == DEFAULT_MODEL
+
+
+def test_quality_best_chooses_the_model(tmp_path: Path) -> None:
+    assert (DEFAULT_MODEL, BEST_MODEL) == (zoo.DEFAULT, zoo.BEST)
+    assert model_of(DEFAULT_MODEL, "best") == BEST_MODEL
+    assert model_of("my/model", "fast") == "my/model"
+    RenderOptions(labels=tmp_path, classes="camvid", out=tmp_path, quality="best").check()
+    with pytest.raises(ValueError, match="cannot go with --model my/model"):
+        RenderOptions(labels=tmp_path, classes="camvid", out=tmp_path, quality="best", model="my/model").check()
