@@ -24,4 +24,4 @@ def sharpen(picture: np.ndarray, tag: np.ndarray, amount: float) -> None:
     height, width = picture.shape[:2]
     blurred = cv2.GaussianBlur(picture, (3, 3), _SIGMA)
     sharp = cv2.addWeighted(picture, 1.0 + amount, blurred, -amount, 0.0)
-    cv2.copyTo(sharp, cv2.compare(tag[:height, :width], int(Tag.SKY), cv2.CMP_NE), picture)
+    cv2.copyTo(sharp, (tag[:height, :width] != Tag.SKY).view(np.uint8), picture)

@@ -40,4 +40,4 @@ def allow() -> None:
     offered = codecs.HEADER_EXTENSIONS["video"]
     if all(extension.uri != URI for extension in offered):
         offered.append(RTCRtpHeaderExtensionParameters(id=max(each.id for each in offered) + 1, uri=URI))
-        rtp.HeaderExtensionsMap = _Extensions
+        rtp.HeaderExtensionsMap = _Extensions  # type: ignore[misc]
