@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import tempfile
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from hostile.corpus import attacks
 from hostile.run import Outcome, run
 
 SECONDS, MEMORY = 10.0, 1000.0  # and MB, of any command
+_PROGRESS = re.compile(r"\[|waiting for:|\d+ frames ")
 ESCAPED = Path(tempfile.gettempdir()) / "neuralsim-hostile"  # where attacks with absolute paths want to write
 ATTACKS = list(attacks())
 #: Of recordings, one command for each way into a file is enough for every day.
@@ -42,7 +44,7 @@ def _try(attack: Attack, folder: Path, often: bool) -> None:
 
 def _check(outcome: Outcome, attack: Attack, command: str) -> None:
     # of progress, on a machine that is slow today, there may be more
-    lines = [line for line in outcome.lines if not line.startswith(("[", "waiting for:"))]
+    lines = [line for line in outcome.lines if not _PROGRESS.match(line)]
     told = f"{command}: {outcome.code}, {outcome.seconds:.1f} s, {outcome.memory:.0f} MB, {lines}"
     assert outcome.code in ((1,) if attack.refused else (0, 1)), told
     assert len(lines) == outcome.code, told
