@@ -19,7 +19,7 @@ from neuralsim.guide import GUIDES
 from neuralsim.renderer.remap import NOTHING, Remap
 from neuralsim.session import lamp_drawing
 from neuralsim.session.child_options import follows_picture
-from neuralsim.session.options import DriveOptions
+from neuralsim.session.options import AUTO, DriveOptions
 from neuralsim.session.renderer_loading import make_renderer
 
 if TYPE_CHECKING:
@@ -87,7 +87,7 @@ class PaintingLoop(threading.Thread, ABC):
 
     def next_guide(self) -> str:
         """Paint after the next guide; returns what there is to say about it."""
-        if not follows_picture(self.model, GUIDES[0]):
+        if not follows_picture(self.options.model, GUIDES[0]):
             return "This model takes no guide"
         self.guide = GUIDES[(GUIDES.index(self.guide) + 1) % len(GUIDES)]
         return f"Guide: {self.guide}"
@@ -167,7 +167,8 @@ class PaintingLoop(threading.Thread, ABC):
         if view not in self._painters:
             size = Size(frame.camera.width, frame.camera.height)
             options = self.options
-            self._painters[view] = make_renderer(self.model, options.runtime, size, self._threads, options.pixels)
+            model = self.model if options.model == AUTO else options.model  # a folder's card may have any name
+            self._painters[view] = make_renderer(model, options.runtime, size, self._threads, options.pixels)
         return self._painters[view]
 
     def _hand_over(self, picture: PaintedFrame) -> None:

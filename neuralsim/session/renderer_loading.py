@@ -45,8 +45,8 @@ class RendererLoader(threading.Thread):
             return False
         from neuralsim.renderer.neural_renderer import measures
 
-        model = zoo.DEFAULT if options.model == AUTO else options.model
-        return measures(model, options.shown, self._threads, options.pixels)
+        models = _choice(options.shown) if options.model == AUTO else [options.model]
+        return any(measures(model, options.shown, self._threads, options.pixels) for model in models)
 
     def run(self) -> None:
         name = "Model" if self._options.model == AUTO else f"Model {self._options.model}"
@@ -85,21 +85,25 @@ def make_renderer(
         return TagPainter()
     from neuralsim.renderer.neural_renderer import NeuralRenderer, RuntimeUnavailable
 
-    if model != AUTO:
-        return NeuralRenderer(model, runtime, size, threads, pixels=pixels)
-    if size is not None and zoo.BEST in zoo.names() and _strong(size):
+    *better, model = _choice(size) if model == AUTO else [model]
+    for name in better:
         with suppress(RuntimeUnavailable):
-            best = NeuralRenderer(zoo.BEST, runtime, size, threads, pixels=pixels)
-            if best.seconds_per_step() <= IN_TIME:
-                return best
-    return NeuralRenderer(zoo.DEFAULT, runtime, size, threads, pixels=pixels)
+            renderer = NeuralRenderer(name, runtime, size, threads, pixels=pixels)
+            if renderer.seconds_per_step() <= IN_TIME:
+                return renderer
+    return NeuralRenderer(model, runtime, size, threads, pixels=pixels)
 
 
-def _strong(size: tuple[int, int]) -> bool:
-    """Whether it is worth trying if this machine paints the best model in time."""
+def _choice(size: tuple[int, int] | None) -> list[str]:
+    """The models that "auto" tries, the best first; the last one is taken in any case."""
     from neuralsim.runtimes.candidates import on_gpu
 
-    return cores() >= STRONG or on_gpu(zoo.load(zoo.BEST).file, size[1], size[0])
+    strong = (
+        size is not None
+        and zoo.BEST in zoo.names()
+        and (cores() >= STRONG or on_gpu(zoo.load(zoo.BEST).file, size[1], size[0]))
+    )
+    return [zoo.BEST, zoo.DEFAULT] if strong else [zoo.DEFAULT]
 
 
 def painting_threads(cores: int) -> int | None:

@@ -5,13 +5,15 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from helpers.frames import street
 
 from neuralsim import zoo
 from neuralsim.base.shared_options import BEST_MODEL, DEFAULT_MODEL, model_of
 from neuralsim.offline.options import RenderOptions
 from neuralsim.renderer import neural_renderer
 from neuralsim.runtimes import RuntimeUnavailable
-from neuralsim.session import renderer_loading
+from neuralsim.session import painting_loop, renderer_loading
+from neuralsim.session.drive_session import DriveSession
 from neuralsim.session.options import AUTO, DriveOptions
 
 
@@ -57,6 +59,24 @@ def test_auto_takes_the_best_where_it_is_painted_in_time(machine: pytest.MonkeyP
 def test_auto_does_not_try_on_few_cores_without_a_gpu(machine: pytest.MonkeyPatch) -> None:
     machine.setattr(renderer_loading, "cores", lambda: renderer_loading.STRONG - 1)
     assert painted_by() == DEFAULT_MODEL
+
+
+@pytest.mark.parametrize(("asked", "painted"), [("my/folder", "my/folder"), (AUTO, zoo.BEST)])
+def test_further_cameras_are_painted_by_the_same_model(
+    asked: str, painted: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A folder's card may have any name, which says nothing of where it lies."""
+    monkeypatch.setattr(painting_loop, "make_renderer", lambda model, *_: model)
+    session = DriveSession(DriveOptions(model=asked))
+    session.model = zoo.BEST if asked == AUTO else "a name"
+    assert session._painter_of("rear", street()) == painted
+
+
+def test_the_runtimes_of_all_models_are_measured_before_a_drive_begins(machine: pytest.MonkeyPatch) -> None:
+    asked: list[str] = []
+    machine.setattr(neural_renderer, "measures", lambda model, *_: bool(asked.append(model)))
+    assert not renderer_loading.RendererLoader(DriveOptions(), None, lambda *_: None).measures()
+    assert asked == [zoo.BEST, zoo.DEFAULT]
 
 
 def test_quality_best_chooses_the_model(tmp_path: Path) -> None:
