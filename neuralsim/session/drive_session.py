@@ -6,6 +6,7 @@ already answers.
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable
 from typing import Any
@@ -15,7 +16,7 @@ from neuralsim.base.machine import cores
 from neuralsim.session.child_options import bridge_options, town_options
 from neuralsim.session.options import DriveOptions
 from neuralsim.session.painting_loop import DriveError, PaintingLoop
-from neuralsim.session.processes import Child, ProcessError, Processes
+from neuralsim.session.processes import GRACE, Child, ProcessError, Processes
 from neuralsim.session.renderer_loading import (
     HANDING,
     MANY_CORES,
@@ -29,7 +30,10 @@ _TOWN_READY, _BRIDGE_READY = 60.0, 90.0  # seconds in which they do nothing at a
 RATE = 30.0  # simulated ticks per second without a driver
 FLUENT_RATE = 25.0  # ticks per second; below it every core is tried for painting
 MAX_RESTARTS, _RESTARTS_WITHIN = 5, 60.0  # of our own processes, within so many seconds
+_TOWN = ("town server", "bridge.town.carla_server")  # its name and its module
 _AGAIN = 0.5  # seconds between two attempts to reach a server
+_SPARES_AFTER = 1.0  # seconds of painting, then one process each is prepared in case that ours die,
+_SPARES_AGAIN = 0.2  # and after one has died
 
 
 class DriveSession(PaintingLoop):
@@ -45,14 +49,19 @@ class DriveSession(PaintingLoop):
         self.processes = Processes()
         self._recovers = not options.headless and options.scenario is None  # else what follows would not be the same
         self._restarts: list[float] = []  # when, s
+        self._preparing: threading.Timer | None = None
         self._loader = RendererLoader(options, self._threads, self._step)
         self._bridge: Child | None = None
+        self._town: Child | None = None
+        self._server = options.carla  # HOST:PORT, once known
 
     def stop(self) -> None:
         """End the painting, then all processes; takes under two seconds."""
         self._ending.set()
         with self._changed:
             self._changed.notify_all()
+        if self._preparing is not None:
+            self._preparing.cancel()
         self.processes.stop()
         if self.ident is not None:  # it was started
             self.join(1.0)
@@ -91,6 +100,7 @@ class DriveSession(PaintingLoop):
             self.controls = control_endpoint(frames)
             with FrameSubscriber(frames, self.options.keys, self.lockstep, ahead, interactive=True) as subscriber:
                 self._step("First frame")
+                self._prepare_spares()
                 try:
                     self._paint(subscriber, renderer)
                     return
@@ -116,13 +126,44 @@ class DriveSession(PaintingLoop):
             self._wake()
             if self.options.connect is not None:
                 return self.options.connect
-            self.processes.end_children()
+            if self._killed(self._bridge) and self._town is not None and self._town.process.poll() is None:
+                self.processes.end_children(but=self._town)  # the next bridge tidies up there
+            else:
+                # Without its other half a process of ours has nothing to put in order.
+                self.processes.end_children(grace=GRACE if elsewhere else 0.0)
+                self._town = None
             try:
                 return self._start_simulation()
             except ProcessError as error:
                 lost = error
                 self._ending.wait(_AGAIN)
         return ""
+
+    @staticmethod
+    def _killed(child: Child | None) -> bool:
+        """Whether a signal has ended it, so that it is not to blame, nor what it was connected to."""
+        return child is not None and (child.process.poll() or 0) < 0
+
+    def _prepare_spares(self) -> None:
+        """Soon have a process each that can replace one that dies, with all its imports done."""
+        if not self._recovers or self.options.connect is not None:
+            return
+
+        def prepare() -> None:
+            self.processes.prepare(*self._bridge_process)
+            if self.options.carla is None:
+                self.processes.prepare(*_TOWN)
+
+        self._preparing = threading.Timer(_SPARES_AFTER if not self._restarts else _SPARES_AGAIN, prepare)
+        self._preparing.daemon = True
+        self._preparing.start()
+
+    @property
+    def _bridge_process(self) -> tuple[str, str]:
+        """Its name and its module."""
+        options = self.options
+        module = "bridge.carla_bridge" if options.scenario is None else "scenarios.play"
+        return "bridge", module if options.sumo is None else "bridge.sumo.play"
 
     def _start_simulation(self) -> str:
         """Start what is not running elsewhere; returns the endpoint of the frames, "" when stopped meanwhile."""
@@ -131,20 +172,17 @@ class DriveSession(PaintingLoop):
         def cancelled() -> bool:
             return self._ending.is_set() or self._loader.failed
 
-        module = "bridge.carla_bridge" if options.scenario is None else "scenarios.play"
-        module = module if options.sumo is None else "bridge.sumo.play"
         # It imports what it needs while the town is built; what it is to do is known when that is there.
-        bridge = self._bridge = self.processes.start("bridge", module, "-", later=True)
-        server = options.carla
-        if server is None:
+        bridge = self._bridge = self.processes.start(*self._bridge_process, "-", later=True)
+        if options.carla is None and self._town is None:
             name = f"Town {options.town if options.sumo is None else options.sumo.stem}"
             self._step(name)
-            wanted = town_options(options).to_json()
-            town = self.processes.start("town server", "bridge.town.carla_server", wanted)
+            town = self.processes.start(*_TOWN, "-", later=True)
+            town.begin(town_options(options).to_json())
             ready = town.wait_ready(_TOWN_READY, cancelled, self._tell)
             if ready is None:
                 return ""
-            server = ready["server"]
+            self._town, self._server = town, ready["server"]
             self._step(name, done=True)
         if options.fps is None and not options.headless and not self.painting_since:
             self._loader.finished.wait()
@@ -155,7 +193,8 @@ class DriveSession(PaintingLoop):
         name = "Bridge" if options.carla is None else f"Bridge to {options.carla}"
         self._step(name)
         frames = self.processes.endpoint()
-        bridge.begin(bridge_options(options, server, frames, fps=self.fps, lockstep=self.lockstep).to_json())
+        assert self._server is not None
+        bridge.begin(bridge_options(options, self._server, frames, fps=self.fps, lockstep=self.lockstep).to_json())
         if bridge.wait_ready(_BRIDGE_READY, cancelled, self._tell) is None:
             return ""
         self._step(name, done=True)

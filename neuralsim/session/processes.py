@@ -24,7 +24,7 @@ from neuralsim.base import machine
 _WORK = 0.05  # s of processor time that are work, not idling
 _LAST_WORDS = 0.3  # seconds a dying process gets to finish its error line
 _LONGEST = 64  # bytes of the temporary folder's name: a socket's path has 107
-_GRACE = 0.9  # seconds from SIGTERM to SIGKILL; quitting takes under two in all
+GRACE = 0.9  # seconds from SIGTERM to SIGKILL; quitting takes under two in all
 
 
 class ProcessError(RuntimeError):
@@ -167,6 +167,9 @@ class Processes:
 
     def __init__(self) -> None:
         self.children: list[Child] = []
+        self._spares: dict[str, Child] = {}  # by their names: started, waiting for options
+        self._guard = threading.Lock()
+        self._stopped = False
         self._folder: Path | None = None
 
     @property
@@ -175,10 +178,22 @@ class Processes:
         return [child.pid for child in self.children if child.process.poll() is None]
 
     def start(self, name: str, module: str, *arguments: str, later: bool = False) -> Child:
-        """Start ``python -m module ...`` under this very interpreter; ``later``: see :class:`Child`."""
-        child = Child(name, [sys.executable, "-m", module, *arguments], later)
+        """Start ``python -m module ...`` under this very interpreter; ``later``: see :class:`Child`.
+
+        One that waits for its options may be one that :meth:`prepare` has started.
+        """
+        with self._guard:
+            spare = self._spares.pop(name, None) if later else None
+        lives = spare is not None and spare.process.poll() is None
+        child = spare if spare is not None and lives else Child(name, [sys.executable, "-m", module, *arguments], later)
         self.children.append(child)
         return child
+
+    def prepare(self, name: str, module: str) -> None:
+        """Keep a process ready that has imported all it needs, for the next :meth:`start` of this name, ``later``."""
+        with self._guard:
+            if not self._stopped and name not in self._spares:
+                self._spares[name] = Child(name, [sys.executable, "-m", module, "-"], later=True)
 
     def check(self) -> None:
         """:class:`ProcessError` with the one-line error of the first child that has ended."""
@@ -200,20 +215,28 @@ class Processes:
         return f"ipc://{self._folder}/frames"
 
     def stop(self) -> None:
-        """End all children and remove the folder of their sockets."""
+        """End all children and what waits to replace them, and remove the folder of their sockets."""
+        with self._guard:
+            self._stopped = True
+            self.children += self._spares.values()
+            self._spares.clear()
         self.end_children()
         if self._folder is not None:
             shutil.rmtree(self._folder, ignore_errors=True)
             self._folder = None
 
-    def end_children(self) -> None:
-        """End all children: SIGTERM to all at once, SIGKILL for those that stay."""
-        for child in self.children:
+    def end_children(self, grace: float = GRACE, but: Child | None = None) -> None:
+        """End all children: SIGTERM to all at once, SIGKILL for those that stay for longer than ``grace`` seconds.
+
+        ``but``: one that goes on.
+        """
+        ending = [child for child in self.children if child is not but]
+        for child in ending:
             if child.process.poll() is None:
                 with contextlib.suppress(ProcessLookupError):
                     child.process.terminate()
-        until = time.monotonic() + _GRACE
-        for child in self.children:
+        until = time.monotonic() + grace
+        for child in ending:
             with contextlib.suppress(subprocess.TimeoutExpired):
                 child.process.wait(max(until - time.monotonic(), 0.0))
             with contextlib.suppress(ProcessLookupError, PermissionError):
@@ -222,7 +245,8 @@ class Processes:
                 else:
                     child.process.kill()
             child.process.wait()
-        self.children.clear()
+            with contextlib.suppress(ValueError):  # another thread ends them, too
+                self.children.remove(child)
 
 
 _PREFIX = "neuralsim-"
