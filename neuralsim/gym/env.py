@@ -249,7 +249,8 @@ class DriveEnv(gymnasium.Env[Any, np.ndarray]):
             self._painter = make_renderer(self._model, self._runtime, self.size, self._threads)
         apply_style(self._painter, frame, self._style, NOTHING, self._guide)
         picture = self._painter.render(frame)
-        lamp_drawing.draw_of(frame, picture)
+        if not self._painter.shows_lamps(frame):
+            lamp_drawing.draw_of(frame, picture)
         return picture
 
     def _state(self, frame: Frame, route: Route) -> np.ndarray:

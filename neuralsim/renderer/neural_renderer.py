@@ -26,6 +26,7 @@ from neuralsim.zoo import ModelError
 
 __all__ = ["ModelError", "NeuralRenderer", "RuntimeUnavailable"]
 
+_LEGIBLE = 360.0  # px of focal length: 512 pixels across 70 degrees; a lamp 40 m away is two pixels then
 _BLEND = 0.4  # simulated seconds in which 1 - 1/e of the way to the chosen style is gone
 
 
@@ -94,6 +95,11 @@ class NeuralRenderer:
     def warning(self) -> str:
         """What about the runtime is not as it was meant to be, in one line; "" if nothing."""
         return self._session.warning if self._session else ""
+
+    def shows_lamps(self, frame: Frame) -> bool:
+        """Do lamps come out in the painting of ``frame`` by themselves? The simulator's picture is followed, and in it
+        they are large enough to be read at 40 m."""
+        return self.wants_picture and "rgb" in frame.planes and frame.camera.focal >= _LEGIBLE
 
     @property
     def wants_picture(self) -> bool:

@@ -1,7 +1,8 @@
-"""Lit lamps, drawn into the neural picture.
+"""Lit lamps, drawn into pictures that were painted without the simulator's own.
 
 The tag map says only that there *is* a traffic light or a car; which lamp burns is drawn here, where it is, so that the
-driver (and the recording) sees it. Work is done on the small patch around each lamp.
+driver (and the recording) sees it. Where the painter follows the simulator's picture, it paints lamps itself
+(``NeuralRenderer.shows_lamps``). Work is done on the small patch around each lamp.
 """
 
 from __future__ import annotations

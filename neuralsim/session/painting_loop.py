@@ -148,7 +148,8 @@ class PaintingLoop(threading.Thread, ABC):
                 mount = frame.mount
             self.newest = frame
             neural = painter.render(frame)
-            lamp_drawing.draw_of(frame, neural, remap)
+            if not painter.shows_lamps(frame):
+                lamp_drawing.draw_of(frame, neural, remap)
             frame.stamps["rendered"] = time.monotonic_ns()
             self.trouble = ""
             self._hand_over(PaintedFrame(frame, neural, remap, painter.upscaling))

@@ -36,6 +36,10 @@ class TagPainter:
     def set_style(self, name: str) -> None:
         """There is none."""
 
+    def shows_lamps(self, frame: Frame) -> bool:
+        """No: tags say where lamps are, not which of them burn."""
+        return False
+
     def follow(self, weather: Mapping[str, float]) -> None:
         """Tags have their colours in any."""
 
