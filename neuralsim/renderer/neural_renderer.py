@@ -15,7 +15,7 @@ from neuralsim import runtimes, zoo
 from neuralsim.base.failure import reason
 from neuralsim.guide.exemplar_guide import Atlas, AtlasError, ExemplarGuide
 from neuralsim.guide.picture_guide import PictureGuide
-from neuralsim.renderer import antialiasing, upscaling, weather_style
+from neuralsim.renderer import antialiasing, haze, upscaling, weather_style
 from neuralsim.renderer.antialiasing import soften
 from neuralsim.renderer.remap import NOTHING, Remap
 from neuralsim.renderer.sharpening import sharpen
@@ -78,6 +78,7 @@ class NeuralRenderer:
         self._unguided = np.zeros((0, 0, 4), np.uint8)
         self._weather: Mapping[str, float] | None = None  # that chose the style
         self._style = self._target = self.card.styles[self.card.default_style]
+        self._haze = self._hazy = 0.0  # extinction, per metre: of the last picture, and what it goes to
         if style:
             self.set_style(style)
             self._style = self._target
@@ -122,18 +123,19 @@ class NeuralRenderer:
         self._weather = None
         if name not in self.card.styles:
             raise ModelError(f"model {self.model} has no style {name!r}; it has: {', '.join(self.card.styles)}")
-        self._target = self.card.styles[name]
+        self._target, self._hazy = self.card.styles[name], 0.0
 
     def follow(self, weather: Mapping[str, float]) -> None:
         """Blend over to the light of ``weather``, carla.WeatherParameters by name (``weather_style.py``)."""
         if weather != self._weather:
             self._weather = weather
             self._target = weather_style.of_weather(weather, self.card.styles, self.card.default_style)
+            self._hazy = haze.extinction(weather)
 
     def reset(self) -> None:
         """Forget the past, as after a jump of the camera: what comes next is in the chosen style at once."""
         self._last = None
-        self._style = self._target
+        self._style, self._haze = self._target, self._hazy
         self._picture.reset()
         if self._exemplars:
             self._exemplars.reset()
@@ -161,7 +163,7 @@ class NeuralRenderer:
         if self._last is not None and frame.sim_frame <= self._last:
             self.reset()
         if self._last is None:
-            self._style = self._target
+            self._style, self._haze = self._target, self._hazy
         self._last = frame.sim_frame
         feeds = self.feeds(frame)
         if self._upscaler is not None:
@@ -172,6 +174,8 @@ class NeuralRenderer:
         if self._finish:
             if self.card.sharpening:
                 sharpen(picture, feeds["tag"], self.card.sharpening)
+            if self._haze and "depth" in frame.planes:
+                haze.veil(picture, frame.planes["depth"], self._haze, self._style)
             soften(picture, feeds["tag"], self._whole(frame.planes["instance"]))
         return picture
 
@@ -247,7 +251,9 @@ class NeuralRenderer:
             self._load((width, height))
         seconds = max(frame.sim_time - self._time, 0.0)
         self._time = frame.sim_time
-        self._style = self._target + math.exp(-seconds / _BLEND) * (self._style - self._target)
+        left = math.exp(-seconds / _BLEND)
+        self._style = self._target + left * (self._style - self._target)
+        self._haze = self._hazy + left * (self._haze - self._hazy)
         return self._inputs(frame)
 
     def _inputs(self, frame: Frame) -> dict[str, np.ndarray]:

@@ -1,0 +1,51 @@
+"""Fog: as much of the air's colour as its density and the way through it say, and none in the graph's memory."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from helpers.frames import street
+
+from neuralsim.models.classes import CHANNELS
+from neuralsim.renderer.haze import extinction, veil
+from neuralsim.renderer.neural_renderer import NeuralRenderer
+
+FOG = {"cloudiness": 60.0, "sun_altitude_angle": 40.0, "fog_density": 30.0}
+GREY = np.zeros((CHANNELS, 3), np.float32)
+
+
+def test_half_is_air_at_the_towns_distance() -> None:
+    assert extinction({}) == extinction({"fog_density": 0.0}) == 0.0
+    thickest = extinction({"fog_density": 100.0})
+    assert np.exp(-thickest * 28.0) == pytest.approx(0.5, abs=0.02)
+    assert 0.0 < extinction({"precipitation": 100.0}) < extinction({"fog_density": 50.0}) < thickest
+
+
+def test_what_is_far_takes_the_colour_of_the_air() -> None:
+    depth = np.array([[0.0, 10.0, 40.0, 1000.0]], np.float32)
+    picture = np.zeros((1, 4, 3), np.uint8)
+    veil(picture, depth, 0.05, GREY)
+    air = 0.85 * 127.5
+    assert picture[0, :, 0] == pytest.approx(air * (1 - np.exp(-0.05 * depth[0])), abs=1.5)
+    unchanged = np.full((1, 4, 3), 9, np.uint8)
+    veil(unchanged, depth, 0.0, GREY)
+    assert (unchanged == 9).all()
+
+
+def test_the_picture_is_hazy_and_the_memory_is_not() -> None:
+    frame = replace(street(), weather=FOG)
+    foggy, plain = (NeuralRenderer(runtime="onnxruntime", threads=1, finish=finish) for finish in (True, False))
+    for renderer in (foggy, plain):
+        renderer.follow(frame.weather)
+    pictures = [renderer.render(frame).astype(int) for renderer in (foggy, plain)]
+    far = frame.planes["depth"] > 60.0
+    near = frame.planes["depth"] < 20.0
+    change = np.abs(pictures[0] - pictures[1]).mean(-1)
+    assert change[far].mean() > 3.0 * change[near].mean()
+    ours, theirs = foggy.state(), plain.state()
+    assert all(np.array_equal(ours[name], theirs[name]) for name in ours)
+    foggy.set_style("day")
+    foggy.reset()
+    assert np.abs(foggy.render(frame).astype(int) - pictures[0])[far].mean() > 1.0
