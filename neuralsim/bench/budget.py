@@ -9,7 +9,7 @@ from typing import Any
 from neuralsim.session.metrics import STAGES
 
 _QUANTILES = ("p50", "p95", "p99")
-_SERIES = {"latency": "latency_ms", "photon": "input_to_photon_ms", "frame": "frame_ms"}
+_SERIES = {"latency": "latency_ms", "photon": "input_to_photon_ms", "frame": "frame_ms", "upscale": "upscale_ms"}
 _PLAIN = {
     "fps": ("at least", ""),
     "displayed_fps": ("at least", ""),
@@ -74,5 +74,5 @@ class Budget:
         if self.name in _PLAIN:
             return summary.get(self.name)
         series, q = ("latency", self.name) if "." not in self.name else self.name.split(".", 1)
-        times = summary[_SERIES[series]] if series in _SERIES else summary["stage_ms"][series]
-        return float(times[q]) if times["n"] else None
+        times = summary.get(_SERIES[series]) if series in _SERIES else summary["stage_ms"][series]
+        return float(times[q]) if times and times.get("n", 1) else None

@@ -46,6 +46,7 @@ class Job(Options):
             model=cell.model,
             runtime=cell.runtime,
             size=cell.size,
+            show=cell.show,
             town=self.town,
             seed=self.seed,
             fps=self.fps,

@@ -72,15 +72,22 @@ class Cell:
     size: Size = DEFAULT_SIZE
     link: Link = Link()
     loop: str = "live"  # one of LOOPS
+    show: Size | None = None  # what is shown, where that is more than what is painted of a frame
 
     @property
     def name(self) -> str:
         """Short words, unique within a matrix."""
-        return f"{self.model} {self.runtime} {self.size} {self.link} {self.loop}"
+        return f"{self.model} {self.runtime} {sizes(self.size, self.show)} {self.link} {self.loop}"
 
     def described(self) -> dict[str, Any]:
         """Ready for JSON."""
-        return asdict(self) | {"size": str(self.size), "link": str(self.link), "name": self.name}
+        show = None if self.show is None else str(self.show)
+        return asdict(self) | {"size": str(self.size), "show": show, "link": str(self.link), "name": self.name}
+
+
+def sizes(size: Size | str, show: Size | str | None) -> str:
+    """``512x256``, or ``512x256>1024x512`` where more is shown than painted."""
+    return f"{size}>{show}" if show else str(size)
 
 
 def _budget(value: Any) -> tuple[str, ...]:
@@ -102,6 +109,8 @@ class BenchOptions(Options):
     """What runs them."""
     sizes: Annotated[tuple[Size, ...], several(Size.parse), Arg("LIST", flag="size")] = (Size(512, 256),)
     """WxH, pixels to paint."""
+    show: Size | None = None
+    """Show pictures of this size, of which --size's pixels are painted in each frame, as `neuralsim drive` does."""
     links: Annotated[tuple[Link, ...], several(Link.parse), Arg("LIST", flag="link")] = (Link(),)
     """ipc, tcp; ipc+4: to 4 others, too."""
     loops: Annotated[tuple[str, ...], listed(LOOPS), Arg("LIST", flag="loop")] = ("live", "lockstep")
@@ -136,7 +145,8 @@ class BenchOptions(Options):
     """A report: what has changed, what is noise."""
     budget: Annotated[tuple[str, ...], BeforeValidator(_budget), Arg("LIST")] = ()
     """Limits, exit code 1 if broken, such as p95=50ms,fps=20; of latency and photon, frame, render and the other
-    stages (photon.p95=90ms; p50, p95 or p99), fps, displayed_fps, dropped, jitter, memory (1000MB)."""
+    stages, with --show upscale (photon.p95=90ms; p50, p95 or p99), fps, displayed_fps, dropped, jitter, memory
+    (1000MB)."""
     trace: JsonFile | None = None
     """The first drive for ui.perfetto.dev."""
     docs: MarkdownFile | None = None
@@ -148,6 +158,8 @@ class BenchOptions(Options):
             raise ValueError("--connect goes with --loop live or window, and with no --carla")
         if self.keys is not None and self.connect is None:
             raise ValueError("--keys is for --connect; links within one machine need none")
+        if self.show is not None and self.connect is not None:
+            raise ValueError("--show is for frames of our own bridge, --connect has another one's")
         if self.budget and "drive" not in self.parts:
             raise ValueError("--budget is for drives: name drive among the --parts")
 
@@ -155,7 +167,7 @@ class BenchOptions(Options):
         """The matrix, the base cell first."""
         links = self.links if self.connect is None else (Link("remote"),)
         for model, runtime, size, link, loop in product(self.models, self.runtimes, self.sizes, links, self.loops):
-            yield Cell(model, runtime, size, link, loop)
+            yield Cell(model, runtime, size, link, loop, self.show)
 
 
 class PeersOptions(Options):

@@ -63,6 +63,9 @@ def summarise(runs: Sequence[dict[str, Any]]) -> dict[str, Any]:
     displayed = [run["displayed_fps"] for run in runs if run["displayed_fps"]]
     if displayed:  # there was a window or a page
         found["displayed_fps"] = round(float(np.mean(displayed)), 2)
+    upscaling = [run["drive"].get("upscale_ms", {"p50": 0.0}) for run in runs]
+    if all(times["p50"] for times in upscaling):
+        found["upscale_ms"] = _mean(upscaling)
     pages = [run["page"] for run in runs if run.get("page")]
     if pages:
         rates = ("shown_fps", "painted_fps")

@@ -122,8 +122,9 @@ class Bench:
                 entry["error"] = failed[cell]
             else:
                 entry |= {"summary": summarise(runs[cell]), "runs": runs[cell]}
-                size = Size.parse(runs[cell][0]["drive"]["size"])
-                entry["cell"] = replace(cell, size=size).described()  # a bridge elsewhere has its own
+                if options.connect is not None:  # a bridge elsewhere has its own size
+                    size = Size.parse(runs[cell][0]["drive"]["size"])
+                    entry["cell"] = replace(cell, size=size).described()
             found.append(entry)
         if all("error" in entry for entry in found):
             raise BenchError(found[0]["error"])
@@ -200,6 +201,7 @@ class Bench:
             **{name: {q: summary[name][q] for q in short} for name in ("latency_ms", "input_to_photon_ms")},
             "stage_ms": {stage: {q: times[q] for q in short} for stage, times in summary["stage_ms"].items()},
             "size": cell["size"],
+            "show": cell["show"],
             "host": host(),
         }
 

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from neuralsim.bench.options import sizes
 from neuralsim.session.metrics import STAGES
 
 
@@ -62,16 +63,28 @@ def stages(report: dict[str, Any]) -> Table | None:
     """One row per cell: the median of each stage, and the processors it keeps busy."""
     processes = sorted({name for d in report["drives"] if "summary" in d for name in d["summary"]["cores"]}, key=_order)
     processes = [name for name in processes if not name.startswith("subscriber")]
-    head = ("median, ms", *STAGES, "bound by", *(name.split()[0] for name in processes), "memory, MB")
+    upscales = any("upscale_ms" in d["summary"] for d in report["drives"] if "summary" in d)
+    head = (
+        "median, ms",
+        *STAGES,
+        *(("upscale",) if upscales else ()),
+        "bound by",
+        *(name.split()[0] for name in processes),
+        "memory, MB",
+    )
     rows = []
     for drive in report["drives"]:
         if "summary" in drive:
             s = drive["summary"]
             times = [f"{s['stage_ms'][stage]['p50']:.2f}" for stage in STAGES]
+            if upscales:
+                times.append(f"{s['upscale_ms']['p50']:.2f}" if "upscale_ms" in s else "")
             busy = [f"{s['cores'][name]:.2f}" if name in s["cores"] else "" for name in processes]
             memory = f"{s['memory_mb']['all']:.0f}" if "all" in s["memory_mb"] else ""
             rows.append((drive_name(drive["cell"], s), *times, s["bound_by"], *busy, memory))
     note = f"{', '.join(name.split()[0] for name in processes)}: processor cores that this process kept busy."
+    if upscales:
+        note += " upscale: the part of render that puts the picture together from what is painted and remembered."
     return Table("Stages", head, rows, note if processes else "") if rows else None
 
 
@@ -231,7 +244,8 @@ def terminal(report: dict[str, Any]) -> str:
 
 def drive_name(cell: dict[str, Any], summary: dict[str, Any]) -> str:
     """With the runtime that was really used."""
-    return f"{cell['model']} {summary['runtime']} {cell['size']} {cell['link']} {cell['loop']}"
+    shown = sizes(cell["size"], cell.get("show"))
+    return f"{cell['model']} {summary['runtime']} {shown} {cell['link']} {cell['loop']}"
 
 
 def _with_interval(times: dict[str, Any], q: str) -> str:

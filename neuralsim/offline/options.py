@@ -41,6 +41,8 @@ class RenderOptions(Options):
     runtime: Runtime = "auto"
     size: Size | None = None
     """Pixels to paint at (default: the maps', within 384 to 1024 wide)."""
+    paint: Size | None = None
+    """With --sequence: of each map paint so many pixels, WxH, and remember the rest (default: paint all of it)."""
     style: Style | None = None
     """Light, such as dusk; `neuralsim doctor` lists the models' (default: the class map's, else the model's)."""
     remap: RemapText | None = None
@@ -55,6 +57,8 @@ class RenderOptions(Options):
     def check(self) -> None:
         """Raises ``ValueError`` for folders that are not there, and motion of what is no clip."""
         model_of(self.model, self.quality)
+        if self.paint is not None and (not self.sequence or self.frame_by_frame):
+            raise ValueError("--paint remembers what it does not paint: it needs --sequence, and no --frame-by-frame")
         if self.motion is not None and not self.sequence:
             raise ValueError("--motion belongs to a clip: it needs --sequence")
         is_folder(self.labels, self.instances, self.motion)

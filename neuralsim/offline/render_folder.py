@@ -74,7 +74,10 @@ def render(options: RenderOptions) -> tuple[LabelCensus, int]:
     """
     classes = classmaps.load(options.classes)
     files = pictures(options.labels)
-    renderer = NeuralRenderer(model_of(options.model, options.quality), options.runtime, guide="exemplars")
+    pixels = options.paint and options.paint.width * options.paint.height
+    renderer = NeuralRenderer(
+        model_of(options.model, options.quality), options.runtime, guide="exemplars", pixels=pixels
+    )
     style = options.style or (classes.style if classes.style in renderer.card.styles else None)
     if style:
         renderer.set_style(style)

@@ -20,7 +20,9 @@ _DIM = 0.85  # of the sky's light: it is seen through all of the fog, what stand
 
 def extinction(weather: Mapping[str, float]) -> float:
     """k, per metre, beyond that of clear air, in ``weather``, carla.WeatherParameters by name."""
-    share = max(weather.get("fog_density", 0.0), 0.35 * weather.get("precipitation", 0.0), weather.get("dust_storm", 0.0))
+    share = max(
+        weather.get("fog_density", 0.0), 0.35 * weather.get("precipitation", 0.0), weather.get("dust_storm", 0.0)
+    )
     half = _CLEAR * (_THICKEST / _CLEAR) ** min(max(share / 100.0, 0.0), 1.0)
     return math.log(2.0) * (1.0 / half - 1.0 / _CLEAR)
 

@@ -7,6 +7,7 @@ from typing import Annotated
 
 from bridge.process.option_types import McapFile, Mp4File, Seconds, Speed
 from bridge.process.options import Arg, Options
+from bridge.size import Size
 from neuralsim.base.shared_options import Runtime, Style
 from neuralsim.renderer.options import RemapText
 
@@ -27,6 +28,8 @@ class ReplayOptions(Options):
     remap: RemapText | None = None
     """Paint things as others, by CARLA's tags, such as buildings=vegetation (default: as recorded)."""
     runtime: Runtime = "auto"
+    paint: Size | None = None
+    """Of each frame paint so many pixels, WxH, and remember the rest (default: paint all of it)."""
     view: Annotated[str, Arg("NAME", flag="camera")] = ""
     """One of several (default: the first)."""
     speed: Speed = 1.0
@@ -42,6 +45,11 @@ class ReplayOptions(Options):
 
     screenshots: Annotated[Path, Arg(internal=True)] = Path("recordings")
     """Folder that F12 writes to."""
+
+    @property
+    def pixels(self) -> int | None:
+        """How many are painted of a frame; None: all."""
+        return self.paint and self.paint.width * self.paint.height
 
     def check(self) -> None:
         """Raises ``ValueError`` for a video without a place to write it to, and for a place without a video."""

@@ -36,11 +36,14 @@ class Wish:
 
 
 class Painters:
-    """Repainters of ``reader`` by model and camera, each with a memory of its own; new ones begin with ``style``."""
+    """Repainters of ``reader`` by model and camera, each with a memory of its own; new ones begin with ``style``.
 
-    def __init__(self, reader: RecordingReader, runtime: str, style: str | None) -> None:
+    ``pixels``: that are painted of each frame, the rest being remembered; None: all.
+    """
+
+    def __init__(self, reader: RecordingReader, runtime: str, style: str | None, pixels: int | None = None) -> None:
         self.style = style
-        self._reader, self._runtime = reader, runtime
+        self._reader, self._runtime, self._pixels = reader, runtime, pixels
         self._ready: dict[tuple[str, str], Repainter] = {}
         self._loaders: dict[tuple[str, str], _ModelLoader] = {}
 
@@ -59,7 +62,7 @@ class Painters:
         for model in wish.models:
             key = model, wish.view
             if key not in self._ready and key not in self._loaders:
-                self._loaders[key] = _ModelLoader(model, self._runtime, self._size(wish.view))
+                self._loaders[key] = _ModelLoader(model, self._runtime, self._size(wish.view), self._pixels)
 
     def ready(self, wish: Wish) -> bool:
         """Whether everything of a wish that was begun is there. Raises RecordingError, ModelError and
@@ -96,7 +99,7 @@ class Painters:
 class _ModelLoader:
     """Loads one model in a daemon thread, for leaving does not wait for a compiler; what takes no time at once."""
 
-    def __init__(self, model: str, runtime: str, size: Size) -> None:
+    def __init__(self, model: str, runtime: str, size: Size, pixels: int | None) -> None:
         self.begun = time.monotonic()
         self.finished = threading.Event()
         self._renderer: NeuralRenderer | TagPainter | None = None
@@ -104,11 +107,11 @@ class _ModelLoader:
         if model in (RECORDED, TAGS):
             self.finished.set()
             return
-        threading.Thread(target=self._load, args=(model, runtime, size), name="model", daemon=True).start()
+        threading.Thread(target=self._load, args=(model, runtime, size, pixels), name="model", daemon=True).start()
 
-    def _load(self, model: str, runtime: str, size: Size) -> None:
+    def _load(self, model: str, runtime: str, size: Size, pixels: int | None) -> None:
         try:
-            self._renderer = make_renderer(model, runtime, size)
+            self._renderer = make_renderer(model, runtime, size, pixels=pixels)
         except BaseException as error:  # raised again by `result`
             self._error = error
         finally:

@@ -42,6 +42,7 @@ class Repainter:
         view: Name of the camera; "": the first.
         remap: Painted as something else; None: as recorded.
         renderer: Of that model, loaded already; None: it is loaded now.
+        pixels: That are painted of each frame, the rest being remembered; None: all.
     """
 
     def __init__(
@@ -53,6 +54,7 @@ class Repainter:
         view: str = "",
         remap: Remap | None = None,
         renderer: NeuralRenderer | TagPainter | None = None,
+        pixels: int | None = None,
     ) -> None:
         self.model, self.style = model, style
         self.remap = recorded_remap(reader) if remap is None else remap  # from the next frame on
@@ -71,7 +73,7 @@ class Repainter:
             return
         frame = frame_of(first, view)
         size = frame.camera.width, frame.camera.height
-        self._painter = make_renderer(model, runtime, size) if renderer is None else renderer
+        self._painter = make_renderer(model, runtime, size, pixels=pixels) if renderer is None else renderer
         missing = [name for name in getattr(self._painter.card, "inputs", ("tag",)) if name in _PLANES - has]
         if missing:
             raise RecordingError(f"{reader.path} holds no {', '.join(missing)}; {model} paints from that")

@@ -78,6 +78,11 @@ def play_or_drive_on(file: Path, number: int | None, options: DriveOptions) -> i
         return drive_on(file, number, options)
     return run(
         ReplayOptions(
-            file=file, style=options.style, remap=options.remap, runtime=options.runtime, screenshots=options.recordings
+            file=file,
+            style=options.style,
+            remap=options.remap,
+            runtime=options.runtime,
+            paint=options.size if options.show else None,
+            screenshots=options.recordings,
         )
     )

@@ -11,7 +11,7 @@ from helpers.bench_reports import LASTING, nests, report, run
 
 from neuralsim.bench import compare, docs_tables, tables, trace
 from neuralsim.bench.budget import Budget
-from neuralsim.bench.options import BenchOptions, Link
+from neuralsim.bench.options import BenchOptions, Cell, Link
 from neuralsim.bench.results import summarise, values
 from neuralsim.bench.statistics import difference, paired_difference, quantile, summary
 from neuralsim.session.metrics import STAGES
@@ -238,6 +238,24 @@ def test_a_matrix_is_every_combination_once():
     assert names[0] == "street-rt auto 256x128 ipc live"
     remote = BenchOptions(connect="tcp://127.0.0.1:5600", loops=("live",))
     assert [cell.link.transport for cell in remote.cells()] == ["remote"]
+
+
+def test_what_upscaling_takes_is_a_figure_of_its_own() -> None:
+    (cell,) = BenchOptions(show="1024x512", loops=("window",)).cells()
+    assert cell.name == "street-rt auto 512x256>1024x512 ipc window"
+    found = run(0)
+    plain, found["drive"]["upscale_ms"] = summarise([run(0)]), {"p50": 7.0, "p95": 9.0, "p99": 9.5}
+    drives = [{"cell": Cell().described(), "summary": plain}, {"cell": cell.described(), "summary": summarise([found])}]
+    table = tables.stages({"drives": drives})
+    assert table is not None
+    column = table.head.index("upscale")
+    assert [row[column] for row in table.rows] == ["", "7.00"]
+    assert table.rows[1][0].endswith("512x256>1024x512 ipc window")
+    assert Budget.parse("upscale.p95=8ms").broken({"drives": drives[1:]})
+    assert not Budget.parse("upscale.p50=8ms").broken({"drives": drives[1:]})
+    assert "upscale" not in tables.terminal(report())
+    with pytest.raises(ValueError, match="show"):
+        BenchOptions(show="1024x512", connect="tcp://127.0.0.1:5600", loops=("live",)).check()
 
 
 @pytest.mark.parametrize("text", ["", "udp", "ipc+", "ipc+0", "ipc+31", "tcp+x"])

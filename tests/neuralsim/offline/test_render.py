@@ -213,6 +213,29 @@ def test_a_sequence_becomes_pictures_and_a_video_and_its_past_counts(tmp_path: P
     assert (pictures[kept][2] != pictures[alone][2]).any()
 
 
+def test_a_sequence_may_be_painted_in_parts(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    labels, _ = write_clip(tmp_path)
+    whole, parts = tmp_path / "whole", tmp_path / "parts"
+    common = [
+        "render",
+        str(labels),
+        "--classes",
+        "camvid",
+        "--size",
+        "192x96",
+        "--sequence",
+        "--runtime",
+        "onnxruntime",
+    ]
+    assert cli.main([*common, "--out", str(whole)]) == 0
+    assert cli.main([*common, "--paint", "96x96", "--out", str(parts)]) == 0
+    last = [cv2.imread(str(folder / "f02.png")).astype(int) for folder in (whole, parts)]
+    assert last[0].shape == last[1].shape
+    assert 0.0 < np.abs(last[0] - last[1]).mean() < 30.0
+    assert cli.main([*common[:6], "--paint", "96x96", "--out", str(parts)]) == 2
+    assert "--sequence" in capsys.readouterr().err
+
+
 def test_bad_input_is_one_line_that_names_the_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     labels = tmp_path / "labels"
     labels.mkdir()

@@ -137,6 +137,19 @@ def test_what_is_no_recording_is_refused_in_one_line(tmp_path: Path, content: by
 # Painted anew
 
 
+def test_frames_may_be_painted_in_parts(tmp_path: Path):
+    writer = McapWriter(tmp_path / "wide.mcap", PLANES, {"fps": "20", "scenario": "wide"})
+    for k in range(4):
+        assert writer.write(*street(k, 192, 64))
+    writer.close()
+    with RecordingReader(tmp_path / "wide.mcap") as reader:
+        whole, parts = (Repainter(reader, "street-rt", "onnxruntime", pixels=pixels) for pixels in (None, 96 * 64))
+        for k in range(4):
+            pictures = [painter.paint(k)[1].astype(int) for painter in (whole, parts)]
+        assert pictures[0].shape == pictures[1].shape == (64, 192, 3)
+        assert 0.0 < np.abs(pictures[0] - pictures[1]).mean() < 30.0
+
+
 def test_a_picture_that_is_jumped_to_is_like_the_one_come_to_frame_by_frame(made: Path):
     with RecordingReader(made) as reader:
         steady, jumped = Repainter(reader, "street-rt"), Repainter(reader, "street-rt")
