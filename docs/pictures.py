@@ -2,7 +2,8 @@
 
 Writes docs/img/towns/TOWN_map.png (lanes with road ids) and TOWN.png (tags above, the shaded view below): small palette
 images. With ``--neural`` also what the shipped model paints there, TOWN_neural.jpg, and for all towns
-docs/img/painted.jpg, tags and pictures of one place in three lights. ``--guided`` writes docs/img/guided.jpg alone.
+docs/img/painted.jpg, tags and pictures of one place in three lights. ``--control`` writes docs/img/guided.jpg,
+weathers.jpg and edits.jpg alone: what ``control.md`` shows.
 """
 
 from __future__ import annotations
@@ -11,8 +12,10 @@ import argparse
 import struct
 import sys
 import zlib
+from collections.abc import Mapping
 from pathlib import Path
 
+import carla
 import cv2
 import numpy as np
 
@@ -24,8 +27,10 @@ from bridge.town.core.types import Transform
 from bridge.town.opendrive.lane import Lane
 from bridge.town.opendrive.network import Network
 from bridge.town.opendrive.towns import TOWNS, load
+from bridge.town.render.daylight import DEFAULT_WEATHER
 from bridge.town.world import World
 from neuralsim.guide import Guide
+from neuralsim.renderer.remap import Remap
 
 OUT = Path(__file__).parent / "img" / "towns"
 WIDTH, HEIGHT, FOV = 512, 256, 70.0
@@ -42,16 +47,23 @@ PLACES = {
 }
 #: Where the pictures of what the guide is worth are taken: town, and which of its places.
 GUIDED = (("oldtown", 0), ("suburb", 0), ("village", 1))
+#: One place in these: CARLA's presets by name, and a fog, of which CARLA has none.
+WEATHERS: dict[str, dict[str, float]] = {
+    "ClearNoon": {}, "CloudyNoon": {}, "WetNoon": {}, "HardRainNoon": {}, "ClearSunset": {}, "ClearNight": {},
+    "WetCloudyNight": {}, "CloudyNoon, fog_density 55": {"fog_density": 55.0},
+}  # fmt: skip
+REMAPS = ("", "buildings=vegetation", "vegetation=buildings", "roads=terrain,road-lines=terrain,sidewalks=terrain")
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("towns", nargs="*", metavar="TOWN", help=f"all of {', '.join(TOWNS)} by default")
     parser.add_argument("--neural", action="store_true", help="also what the shipped model paints")
-    parser.add_argument("--guided", action="store_true", help="only docs/img/guided.jpg: what the guide is worth")
+    parser.add_argument("--control", action="store_true", help="only the pictures of control.md")
     options = parser.parse_args()
-    if options.guided:
-        write_jpg(OUT.parent / "guided.jpg", guided())
+    if options.control:
+        for name, picture in {"guided": guided, "weathers": weathers, "edits": edits}.items():
+            write_jpg(OUT.parent / f"{name}.jpg", picture())
         return 0
     unknown = sorted(set(options.towns) - set(TOWNS))
     if unknown:
@@ -73,9 +85,10 @@ def main() -> int:
     return 0
 
 
-def shoot(town: str, road: int, lane: int, s: float) -> list[Frame]:
+def shoot(town: str, road: int, lane: int, s: float, weather: Mapping[str, float] | None = None) -> list[Frame]:
     """Frames of a camera that comes to a place along its lane, with traffic around."""
     world = World(town, 0, 40, 30)
+    world.weather.update(weather or {})
     lens = {"image_size_x": str(WIDTH), "image_size_y": str(HEIGHT), "fov": str(FOV)}
     waypoint = world.map.get_waypoint_xodr(road, lane, s)
     if waypoint is None:
@@ -97,7 +110,8 @@ def shoot(town: str, road: int, lane: int, s: float) -> list[Frame]:
         copies = {name: np.array(plane) for name, plane in kept.items()}
         copies["motion"] = planes.motion.astype(np.float16)
         view = Camera(WIDTH, HEIGHT, FOV, eye.matrix())
-        frames.append(Frame(sequence=k, sim_frame=k, sim_time=world.time, camera=view, planes=copies))
+        there = dict(world.weather)
+        frames.append(Frame(sequence=k, sim_frame=k, sim_time=world.time, camera=view, planes=copies, weather=there))
     return frames
 
 
@@ -111,13 +125,45 @@ def guided() -> np.ndarray:
     return np.vstack(rows)
 
 
-def painted(frames: list[Frame], style: str, guide: Guide = "picture") -> np.ndarray:
-    """The last of some frames as the shipped model paints it, u8 (H, W, 3)."""
+def weathers() -> np.ndarray:
+    """One place in each of ``WEATHERS``."""
+    shown = []
+    for name, more in WEATHERS.items():
+        preset = getattr(carla.WeatherParameters, name.partition(",")[0])
+        weather = {field: float(getattr(preset, field)) for field in DEFAULT_WEATHER} | more
+        picture = painted(shoot("oldtown", *PLACES["oldtown"][1], weather), None)
+        shown.append(captioned(picture, name))
+    return tiled(shown)
+
+
+def edits() -> np.ndarray:
+    """One place with things painted as others, by each of ``REMAPS``."""
+    frames = shoot("hamlet", *PLACES["hamlet"][0])
+    return tiled([captioned(painted(frames, None, remap=remap), remap or "as it is") for remap in REMAPS])
+
+
+def tiled(pictures: list[np.ndarray]) -> np.ndarray:
+    """Two in a row."""
+    return np.vstack([np.hstack(pictures[k : k + 2]) for k in range(0, len(pictures), 2)])
+
+
+def captioned(picture: np.ndarray, words: str) -> np.ndarray:
+    """With words in its lower left corner."""
+    for colour, x, y in (((0, 0, 0), 9, HEIGHT - 8), ((255, 255, 255), 8, HEIGHT - 9)):
+        cv2.putText(picture, words, (x, y), cv2.FONT_HERSHEY_SIMPLEX, 0.42, colour, 1, cv2.LINE_AA)
+    return picture
+
+
+def painted(frames: list[Frame], style: str | None, guide: Guide = "picture", remap: str = "") -> np.ndarray:
+    """The last of some frames as the shipped model paints it, u8 (H, W, 3); ``style`` None: by their weather."""
     from neuralsim.renderer.neural_renderer import NeuralRenderer
 
     renderer = NeuralRenderer("street-rt", size=(WIDTH, HEIGHT), style=style, guide=guide)
+    renderer.remap = Remap.parse(remap)
     picture = frames[0].planes["rgb"]
     for frame in frames:
+        if style is None:
+            renderer.follow(frame.weather)
         picture = renderer.render(frame)
     return np.array(picture)
 

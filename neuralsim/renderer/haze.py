@@ -18,26 +18,31 @@ _CLEAR, _THICKEST = 700.0, 28.0  # m at which half of what one sees is air: the 
 _DIM = 0.85  # of the sky's light: it is seen through all of the fog, what stands in it through a part
 
 
-def extinction(weather: Mapping[str, float]) -> float:
-    """k, per metre, beyond that of clear air, in ``weather``, carla.WeatherParameters by name."""
+NONE = np.zeros(2)
+
+
+def of_weather(weather: Mapping[str, float]) -> np.ndarray:
+    """f64 (2,): k, per metre, beyond that of clear air, in ``weather``, carla.WeatherParameters by name, and from which
+    distance on, m. Their mean is that of a weather halfway between two."""
     share = max(
         weather.get("fog_density", 0.0), 0.35 * weather.get("precipitation", 0.0), weather.get("dust_storm", 0.0)
     )
     half = _CLEAR * (_THICKEST / _CLEAR) ** min(max(share / 100.0, 0.0), 1.0)
-    return math.log(2.0) * (1.0 / half - 1.0 / _CLEAR)
+    return np.array([math.log(2.0) * (1.0 / half - 1.0 / _CLEAR), max(weather.get("fog_distance", 0.0), 0.0)])
 
 
-def veil(picture: np.ndarray, depth: np.ndarray, k: float, style: np.ndarray) -> None:
+def veil(picture: np.ndarray, depth: np.ndarray, haze: np.ndarray, style: np.ndarray) -> None:
     """Lay air between ``picture`` u8 (H, W, 3) RGB and who looks at it, in place.
 
     Args:
         picture: What was painted.
         depth: f32 (H, W), m.
-        k: Extinction, per metre; 0 leaves the picture as it is.
+        haze: As from ``of_weather``.
         style: f32 (CHANNELS, 3), -0.5..0.5: the colours that it was painted in, the sky's among them.
     """
+    k, start = haze.tolist()
     if k <= 0.0:
         return
     air = np.clip(255.0 * _DIM * (style[Channel.SKY] + 0.5), 0.0, 255.0).astype(np.uint8)
-    kept = cv2.exp(depth * np.float32(-k))
+    kept = cv2.exp(np.minimum(np.float32(k * start) - np.float32(k) * depth, np.float32(0.0)))
     cv2.blendLinear(picture, np.broadcast_to(air, picture.shape).copy(), kept, 1.0 - kept, dst=picture)

@@ -78,7 +78,7 @@ class NeuralRenderer:
         self._unguided = np.zeros((0, 0, 4), np.uint8)
         self._weather: Mapping[str, float] | None = None  # that chose the style
         self._style = self._target = self.card.styles[self.card.default_style]
-        self._haze = self._hazy = 0.0  # extinction, per metre: of the last picture, and what it goes to
+        self._haze = self._hazy = haze.NONE  # of the last picture, and what it goes to
         if style:
             self.set_style(style)
             self._style = self._target
@@ -123,14 +123,14 @@ class NeuralRenderer:
         self._weather = None
         if name not in self.card.styles:
             raise ModelError(f"model {self.model} has no style {name!r}; it has: {', '.join(self.card.styles)}")
-        self._target, self._hazy = self.card.styles[name], 0.0
+        self._target, self._hazy = self.card.styles[name], haze.NONE
 
     def follow(self, weather: Mapping[str, float]) -> None:
         """Blend over to the light of ``weather``, carla.WeatherParameters by name (``weather_style.py``)."""
         if weather != self._weather:
             self._weather = weather
             self._target = weather_style.of_weather(weather, self.card.styles, self.card.default_style)
-            self._hazy = haze.extinction(weather)
+            self._hazy = haze.of_weather(weather)
 
     def reset(self) -> None:
         """Forget the past, as after a jump of the camera: what comes next is in the chosen style at once."""
@@ -174,7 +174,7 @@ class NeuralRenderer:
         if self._finish:
             if self.card.sharpening:
                 sharpen(picture, feeds["tag"], self.card.sharpening)
-            if self._haze and "depth" in frame.planes:
+            if self._haze[0] and "depth" in frame.planes:
                 haze.veil(picture, frame.planes["depth"], self._haze, self._style)
             soften(picture, feeds["tag"], self._whole(frame.planes["instance"]))
         return picture

@@ -9,28 +9,29 @@ import pytest
 from helpers.frames import street
 
 from neuralsim.models.classes import CHANNELS
-from neuralsim.renderer.haze import extinction, veil
+from neuralsim.renderer.haze import NONE, of_weather, veil
 from neuralsim.renderer.neural_renderer import NeuralRenderer
 
 FOG = {"cloudiness": 60.0, "sun_altitude_angle": 40.0, "fog_density": 30.0}
+THICKER = (("precipitation", 100.0), ("fog_density", 50.0), ("dust_storm", 75.0), ("fog_density", 100.0))
 GREY = np.zeros((CHANNELS, 3), np.float32)
 
 
 def test_half_is_air_at_the_towns_distance() -> None:
-    assert extinction({}) == extinction({"fog_density": 0.0}) == 0.0
-    thickest = extinction({"fog_density": 100.0})
-    assert np.exp(-thickest * 28.0) == pytest.approx(0.5, abs=0.02)
-    assert 0.0 < extinction({"precipitation": 100.0}) < extinction({"fog_density": 50.0}) < thickest
+    k = {words: of_weather(dict([words]))[0] for words in [("fog_density", 0.0), *THICKER]}
+    assert list(k.values()) == sorted(k.values())
+    assert k["fog_density", 0.0] == of_weather({})[0] == 0.0
+    assert np.exp(-k["fog_density", 100.0] * 28.0) == pytest.approx(0.5, abs=0.02)
 
 
 def test_what_is_far_takes_the_colour_of_the_air() -> None:
     depth = np.array([[0.0, 10.0, 40.0, 1000.0]], np.float32)
     picture = np.zeros((1, 4, 3), np.uint8)
-    veil(picture, depth, 0.05, GREY)
+    veil(picture, depth, np.array([0.05, 5.0]), GREY)
     air = 0.85 * 127.5
-    assert picture[0, :, 0] == pytest.approx(air * (1 - np.exp(-0.05 * depth[0])), abs=1.5)
+    assert picture[0, :, 0] == pytest.approx(air * (1 - np.exp(-0.05 * np.maximum(depth[0] - 5.0, 0.0))), abs=1.5)
     unchanged = np.full((1, 4, 3), 9, np.uint8)
-    veil(unchanged, depth, 0.0, GREY)
+    veil(unchanged, depth, NONE, GREY)
     assert (unchanged == 9).all()
 
 
