@@ -6,6 +6,7 @@ already answers.
 
 from __future__ import annotations
 
+import socket
 import threading
 import time
 from collections.abc import Callable
@@ -31,9 +32,20 @@ RATE = 30.0  # simulated ticks per second without a driver
 FLUENT_RATE = 25.0  # ticks per second; below it every core is tried for painting
 MAX_RESTARTS, _RESTARTS_WITHIN = 5, 60.0  # of our own processes, within so many seconds
 _TOWN = ("town server", "bridge.town.carla_server")  # its name and its module
-_AGAIN = 0.5  # seconds between two attempts to reach a server
+_AGAIN = 0.2  # seconds between two attempts to reach a server
+_PROBE = 0.5  # seconds for one of them
 _SPARES_AFTER = 1.0  # seconds of painting, then one process each is prepared in case that ours die,
 _SPARES_AGAIN = 0.2  # and after one has died
+
+
+def _listens(server: str) -> bool:
+    """Whether anything takes connections at HOST:PORT."""
+    host, _, port = server.rpartition(":")
+    try:
+        socket.create_connection((host, int(port)), _PROBE).close()
+    except OSError:
+        return False
+    return True
 
 
 class DriveSession(PaintingLoop):
@@ -132,6 +144,9 @@ class DriveSession(PaintingLoop):
                 # Without its other half a process of ours has nothing to put in order.
                 self.processes.end_children(grace=GRACE if elsewhere else 0.0)
                 self._town = None
+            if self.options.carla is not None and not _listens(self.options.carla):
+                self._ending.wait(_AGAIN)
+                continue
             try:
                 return self._start_simulation()
             except ProcessError as error:

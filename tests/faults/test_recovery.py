@@ -6,6 +6,7 @@ compute beside them, without a pause, all the time.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -23,6 +24,7 @@ from hostile.port import Caller, town
 from neuralsim.recording.export import examine
 from neuralsim.session.drive_session import MAX_RESTARTS
 
+EMPTY = ("--vehicles", "0", "--walkers", "0")
 CYCLES = int(os.environ.get("FAULT_CYCLES", "2"))
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(60 + 30 * CYCLES)]
@@ -30,7 +32,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(60 + 30 * CYCLES)]
 
 @pytest.fixture
 def port() -> Iterator[int]:
-    with town("--vehicles", "0", "--walkers", "0") as (_, number):
+    with town(*EMPTY) as (_, number):
         yield number
 
 
@@ -73,7 +75,7 @@ def test_a_drive_in_a_window_starts_anew_what_was_killed(which: str, tmp_path: P
     for first in range(0, CYCLES, MAX_RESTARTS):  # more within a minute are too many, by rule
         folder = tmp_path / str(first)
         folder.mkdir()
-        with window(folder, "--town", "hamlet", "--vehicles", "0", "--walkers", "0") as drive:
+        with window(folder, "--town", "hamlet", *EMPTY) as drive:
             drive.shows(120)
             for _ in range(min(CYCLES - first, MAX_RESTARTS)):
                 children = psutil.Process(drive.process.pid).children()
@@ -88,6 +90,27 @@ def test_a_drive_in_a_window_starts_anew_what_was_killed(which: str, tmp_path: P
             gone, alive = psutil.wait_procs(children, 3.0)
             assert not alive, gone
     told(f"a killed {which} under a drive in a window", took)
+
+
+def test_a_drive_waits_for_a_server_that_comes_back(tmp_path: Path) -> None:
+    """A CARLA server that was killed and started anew at its port, by whom it belongs to."""
+    took: list[float] = []
+    with contextlib.ExitStack() as servers:
+        server, number = servers.enter_context(town(*EMPTY))
+        drive = servers.enter_context(window(tmp_path, "--carla", f"127.0.0.1:{number}"))
+        drive.shows(60)
+        for _ in range(CYCLES):
+            server.kill()
+            server.wait()
+            time.sleep(3.0)
+            assert drive.process.poll() is None
+            server, _ = servers.enter_context(town(*EMPTY, "--port", str(number)))
+            ready = time.monotonic()
+            drive.shows(60)
+            took.append(drive.recovered(ready))
+        drive.process.send_signal(signal.SIGTERM)
+        assert "Traceback" not in drive.process.communicate(timeout=READY)[1]
+    told("a server that came back under a drive in a window", took)
 
 
 def test_a_killed_window_leaves_no_process_and_a_recording_that_opens(port: int, tmp_path: Path) -> None:
@@ -134,7 +157,7 @@ def test_a_killed_recorder_leaves_a_recording_that_opens(tmp_path: Path) -> None
         )
         file = out / "s" / "recording.mcap"
         until = time.monotonic() + READY
-        while not file.exists() or file.stat().st_size < 100_000:
+        while not file.exists() or file.stat().st_size < 2_000_000:  # some chunks, the map and the lanes apart
             assert time.monotonic() < until
             assert process.poll() is None
             time.sleep(0.05)
