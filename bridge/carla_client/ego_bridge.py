@@ -30,7 +30,7 @@ from bridge.process.lifetime import BridgeError
 from bridge.process.presets import WEATHERS
 
 MAX_WARM_UP_TICKS = 60  # within which all cameras must deliver
-FIRST_IMAGE_TIMEOUT = 2.0  # s to wait for a camera's first picture; not waiting would make drives irreproducible
+FIRST_IMAGE_TIMEOUT = 0.5  # s to wait for a picture of a camera that has sent none yet: it may begin with a later tick
 NOTICE_SECONDS = 2.0  # s for which frames repeat a notice: some of them may be skipped
 LIVENESS_WAIT = 0.5  # s in which a bridge that lives makes a tick
 WARM_UP_TICKS = 12  # ticks before a drive's first frame
