@@ -309,7 +309,7 @@ def test_a_model_is_loaded_beside_the_keys(made: Path, monkeypatch: pytest.Monke
     """While one loads, for a quarter of a minute or so, the replay goes on and says for how long it has been."""
     may, asked = threading.Event(), threading.Event()
 
-    def slowly(*_: object) -> TagPainter:
+    def slowly(*_: object, pixels: int | None = None) -> TagPainter:
         asked.set()
         assert may.wait(60.0)
         if fails:
