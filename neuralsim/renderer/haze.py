@@ -18,7 +18,7 @@ _CLEAR, _THICKEST = 700.0, 28.0  # m at which half of what one sees is air: the 
 _DIM = 0.85  # of the sky's light: it is seen through all of the fog, what stands in it through a part
 
 
-NONE = np.zeros(2)
+NONE: np.ndarray = np.zeros(2)
 
 
 def of_weather(weather: Mapping[str, float]) -> np.ndarray:
