@@ -21,6 +21,11 @@ class Size(NamedTuple):
     width: int
     height: int
 
+    @property
+    def pixels(self) -> int:
+        """How many there are."""
+        return self.width * self.height
+
     def __str__(self) -> str:
         return f"{self.width}x{self.height}"
 

@@ -249,8 +249,7 @@ class DriveEnv(gymnasium.Env[Any, np.ndarray]):
             self._painter = make_renderer(self._model, self._runtime, self.size, self._threads)
         apply_style(self._painter, frame, self._style, NOTHING, self._guide)
         picture = self._painter.render(frame)
-        if not self._painter.shows_lamps(frame):
-            lamp_drawing.draw_of(frame, picture)
+        lamp_drawing.draw_of(self._painter, frame, picture)
         return picture
 
     def _state(self, frame: Frame, route: Route) -> np.ndarray:

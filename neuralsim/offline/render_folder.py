@@ -74,7 +74,7 @@ def render(options: RenderOptions) -> tuple[LabelCensus, int]:
     """
     classes = classmaps.load(options.classes)
     files = pictures(options.labels)
-    pixels = options.paint and options.paint.width * options.paint.height
+    pixels = options.paint and options.paint.pixels
     renderer = NeuralRenderer(
         model_of(options.model, options.quality), options.runtime, guide="exemplars", pixels=pixels
     )

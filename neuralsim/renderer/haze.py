@@ -15,6 +15,9 @@ import numpy as np
 from neuralsim.models.classes import Channel
 
 _CLEAR, _THICKEST = 700.0, 28.0  # m at which half of what one sees is air: the town's (``bridge.town.render.daylight``)
+_LEAST = (
+    2e-6  # per metre: half a grey level a kilometre away; what is left of a fog that goes by halves is less some day
+)
 _DIM = 0.85  # of the sky's light: it is seen through all of the fog, what stands in it through a part
 
 
@@ -37,11 +40,11 @@ def veil(picture: np.ndarray, depth: np.ndarray, haze: np.ndarray, style: np.nda
     Args:
         picture: What was painted.
         depth: f32 (H, W), m.
-        haze: As from ``of_weather``.
+        haze: As from ``of_weather``; what nobody would see is left out.
         style: f32 (CHANNELS, 3), -0.5..0.5: the colours that it was painted in, the sky's among them.
     """
     k, start = haze.tolist()
-    if k <= 0.0:
+    if k < _LEAST:
         return
     air = np.clip(255.0 * _DIM * (style[Channel.SKY] + 0.5), 0.0, 255.0).astype(np.uint8)
     kept = cv2.exp(np.minimum(np.float32(k * start) - np.float32(k) * depth, np.float32(0.0)))

@@ -174,7 +174,7 @@ class NeuralRenderer:
         if self._finish:
             if self.card.sharpening:
                 sharpen(picture, feeds["tag"], self.card.sharpening)
-            if self._haze[0] and "depth" in frame.planes:
+            if "depth" in frame.planes:
                 haze.veil(picture, frame.planes["depth"], self._haze, self._style)
             soften(picture, feeds["tag"], self._whole(frame.planes["instance"]))
         return picture

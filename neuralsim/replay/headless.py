@@ -24,9 +24,9 @@ def repaint(reader: RecordingReader, options: ReplayOptions) -> tuple[int, int]:
     assert options.record is not None
     models = [options.model or default_model(reader), *([options.compare] if options.compare else [])]
     remap = None if options.remap is None else Remap.parse(options.remap)
+    pixels = options.paint and options.paint.pixels
     painters = [
-        Repainter(reader, model, options.runtime, options.style, options.view, remap, pixels=options.pixels)
-        for model in models
+        Repainter(reader, model, options.runtime, options.style, options.view, remap, pixels=pixels) for model in models
     ]
     end = options.end if options.end is not None else reader.time(len(reader) - 1)
     numbers = [k for k in range(len(reader)) if options.begin - 1e-6 <= reader.time(k) <= end + 1e-6]

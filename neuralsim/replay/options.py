@@ -46,11 +46,6 @@ class ReplayOptions(Options):
     screenshots: Annotated[Path, Arg(internal=True)] = Path("recordings")
     """Folder that F12 writes to."""
 
-    @property
-    def pixels(self) -> int | None:
-        """How many are painted of a frame; None: all."""
-        return self.paint and self.paint.width * self.paint.height
-
     def check(self) -> None:
         """Raises ``ValueError`` for a video without a place to write it to, and for a place without a video."""
         if self.headless != (self.record is not None):

@@ -73,7 +73,7 @@ class Player:
         self._wish = Wish(options.model or default_model(reader), options.compare, options.view)
         self._wishes: list[Wish] = []  # what it is to be next: the first one that can be had
         self._style = options.style
-        self._painters = Painters(reader, options.runtime, options.style, options.pixels)
+        self._painters = Painters(reader, options.runtime, options.style, options.paint and options.paint.pixels)
         #: what is painted as what
         self.remap = recorded_remap(reader) if options.remap is None else Remap.parse(options.remap)
         self._own = self.remap

@@ -126,8 +126,7 @@ class Repainter:
     def _render(self, frame: Frame) -> np.ndarray:
         apply_style(self._painter, frame, self.style, self.remap)
         picture = self._painter.render(frame)
-        if not self._painter.shows_lamps(frame):
-            lamp_drawing.draw_of(frame, picture, self.remap)
+        lamp_drawing.draw_of(self._painter, frame, picture, self.remap)
         return picture
 
 

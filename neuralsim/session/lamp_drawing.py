@@ -8,11 +8,16 @@ driver (and the recording) sees it. Where the painter follows the simulator's pi
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from bridge.messages import Frame, Lamp
 from neuralsim.renderer.remap import NOTHING, Remap
+
+if TYPE_CHECKING:
+    from neuralsim.renderer.neural_renderer import NeuralRenderer
+    from neuralsim.session.tag_painter import TagPainter
 
 #: RGB 0..255: glow and rim of a lamp by its state.
 COLOURS: dict[str, tuple[int, int, int]] = {
@@ -29,8 +34,11 @@ _SMALLEST = 0.9  # pixels: half the size below which a far lamp would vanish bet
 _GLOW = {"traffic_light": (2.1, 0.62), "brake": (1.5, 0.5)}  # reach in lamp sizes, strength
 
 
-def draw_of(frame: Frame, picture: np.ndarray, remap: Remap = NOTHING) -> None:
-    """Paint the lamps of ``frame`` into what was painted of it; those on what is painted as something else are out."""
+def draw_of(painter: NeuralRenderer | TagPainter, frame: Frame, picture: np.ndarray, remap: Remap = NOTHING) -> None:
+    """Paint the lamps of ``frame`` into what ``painter`` made of it, unless it paints them itself; those on what is
+    painted as something else are out."""
+    if painter.shows_lamps(frame):
+        return
     tag = frame.planes["tag"]
     lit = frame.lamps if not remap else [lamp for lamp in frame.lamps if _tag_at(tag, lamp) not in remap]
     draw(picture, lit, frame.planes.get("depth"))

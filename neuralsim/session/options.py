@@ -112,7 +112,7 @@ class DriveOptions(Options):
     @property
     def pixels(self) -> int | None:
         """Of each frame that are painted; None: all, with the model's own memory."""
-        return self.size.width * self.size.height if self.show else None
+        return self.size.pixels if self.show else None
 
     def check(self) -> None:
         """Raises ``ValueError`` for options of a place to drive that is not the one chosen."""

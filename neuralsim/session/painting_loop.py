@@ -148,8 +148,7 @@ class PaintingLoop(threading.Thread, ABC):
                 mount = frame.mount
             self.newest = frame
             neural = painter.render(frame)
-            if not painter.shows_lamps(frame):
-                lamp_drawing.draw_of(frame, neural, remap)
+            lamp_drawing.draw_of(painter, frame, neural, remap)
             frame.stamps["rendered"] = time.monotonic_ns()
             self.trouble = ""
             self._hand_over(PaintedFrame(frame, neural, remap, painter.upscaling))

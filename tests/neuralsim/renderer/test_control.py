@@ -25,6 +25,7 @@ from neuralsim.renderer.views import tag_picture
 from neuralsim.replay.repaint import Repainter
 from neuralsim.session import lamp_drawing
 from neuralsim.session.options import TAGS
+from neuralsim.session.tag_painter import TagPainter
 from scenarios.engine.loader import ScenarioError, load
 
 SCENARIO = """\
@@ -107,8 +108,22 @@ def test_lamps_of_what_is_painted_as_something_else_are_out() -> None:
     frame.lamps = [Lamp("traffic_light", "red", (60.0, 20.0, 64.0, 24.0), 15.0)]
     for remap, lit in ((NOTHING, True), (Remap.parse("buildings=sky"), True), (Remap.parse("trafficlight=sky"), False)):
         picture = np.zeros((64, 128, 3), np.uint8)
-        lamp_drawing.draw_of(frame, picture, remap)
+        lamp_drawing.draw_of(TagPainter(), frame, picture, remap)
         assert picture.any() == lit
+
+
+def test_lamps_are_drawn_only_where_the_painter_cannot_see_them() -> None:
+    """It sees them in the simulator's picture, at a drive's size."""
+    frame = street()
+    frame.lamps = [Lamp("traffic_light", "red", (60.0, 20.0, 64.0, 24.0), 15.0)]
+    seen = replace(frame, planes={**frame.planes, "rgb": np.zeros((64, 128, 3), np.uint8)})
+    near = replace(seen, camera=replace(frame.camera, fov=15.0))
+    painter = NeuralRenderer(runtime="onnxruntime", threads=1)
+    for guide, there, drawn in (("picture", near, False), ("picture", seen, True), ("surface", near, True)):
+        painter.guide = guide
+        picture = np.zeros((64, 128, 3), np.uint8)
+        lamp_drawing.draw_of(painter, there, picture)
+        assert picture.any() == drawn
 
 
 def test_the_key_goes_round_and_comes_back_to_ones_own() -> None:

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from helpers.frames import street
 
+from bridge.town.render.daylight import THICK
 from neuralsim.models.classes import CHANNELS
 from neuralsim.renderer.haze import NONE, of_weather, veil
 from neuralsim.renderer.neural_renderer import NeuralRenderer
@@ -21,7 +22,7 @@ def test_half_is_air_at_the_towns_distance() -> None:
     k = {words: of_weather(dict([words]))[0] for words in [("fog_density", 0.0), *THICKER]}
     assert list(k.values()) == sorted(k.values())
     assert k["fog_density", 0.0] == of_weather({})[0] == 0.0
-    assert np.exp(-k["fog_density", 100.0] * 28.0) == pytest.approx(0.5, abs=0.02)
+    assert np.exp(-k["fog_density", 100.0] * THICK) == pytest.approx(0.5, abs=0.02)
 
 
 def test_what_is_far_takes_the_colour_of_the_air() -> None:
@@ -31,7 +32,8 @@ def test_what_is_far_takes_the_colour_of_the_air() -> None:
     air = 0.85 * 127.5
     assert picture[0, :, 0] == pytest.approx(air * (1 - np.exp(-0.05 * np.maximum(depth[0] - 5.0, 0.0))), abs=1.5)
     unchanged = np.full((1, 4, 3), 9, np.uint8)
-    veil(unchanged, depth, NONE, GREY)
+    for gone in (NONE, np.array([1e-6, 0.0])):
+        veil(unchanged, depth, gone, GREY)
     assert (unchanged == 9).all()
 
 
