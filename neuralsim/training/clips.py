@@ -44,6 +44,7 @@ class Clip:
     visible: Tensor
     image: Tensor | None = None
     exact: bool = True
+    still: bool = False  # of the labels of a picture, with the planes that they have in ``neuralsim render``
 
     @property
     def frames(self) -> int:
@@ -78,6 +79,29 @@ def halved(clip: Clip) -> Clip:
     return replace(small, motion=motion, visible=seen, image=None if clip.image is None else mean(clip.image))
 
 
+def window(clip: Clip, width: int, height: int, rng: np.random.Generator) -> Clip:
+    """A part of ``width`` x ``height`` px of all frames, at random; motion that leads out of it is to what is not seen.
+
+    Args:
+        clip: Of at least that size.
+        width: Even.
+        height: Even.
+        rng: Of its place.
+    """
+    rows, columns = clip.label.shape[2:]
+    y, x = (int(rng.integers(0, free // 2 + 1)) * 2 for free in (rows - height, columns - width))
+    part = (..., slice(y, y + height), slice(x, x + width))
+    small = (..., slice(y // 2, (y + height) // 2), slice(x // 2, (x + width) // 2))
+    motion = clip.motion[:, :, part[1], part[2]]
+    inside = torch.from_numpy(np.stack([np.stack([warp_source(m)[2] for m in row]) for row in motion.numpy()]))
+    cut = {"label": clip.label[part], "tint": clip.tint[part], "detail": clip.detail[small], "motion": motion}
+    cut["visible"] = clip.visible[part] * inside[:, :, None]
+    if clip.image is not None:
+        cut["image"] = clip.image[part]
+    whole: dict[str, Any] = {name: plane.contiguous() for name, plane in cut.items()}
+    return replace(clip, **whole)
+
+
 def moved_still(picture: Picture, width: int, height: int, frames: int, rng: np.random.Generator) -> Clip:
     """``frames`` of a drive into (or out of) a still: zoom about a vanishing point, more for what is near (low in the
     picture or far to the side), a pan, and driving in, movers that come nearer faster than what is behind them.
@@ -91,9 +115,33 @@ def moved_still(picture: Picture, width: int, height: int, frames: int, rng: np.
     """
     margin = width // 16 * 2
     still = conditioning.example(picture, width + 2 * margin, height + 2 * margin, rng)
-    label = still.label
+    planes = {name: np.moveaxis(getattr(still, name), 0, -1) for name in ("tint", "detail", "image")}
+    planes["image"] = planes["image"] / 127.5 - 1.0
+    return _driven(still.label, planes, margin, frames, rng, into=rng.random() < 0.75)
+
+
+def moved_map(label: Tensor, tint: Tensor, detail: Tensor, frames: int, rng: np.random.Generator) -> Clip:
+    """``frames`` of a drive into a map with the planes that it has in ``neuralsim render``: what has no picture.
+
+    Args:
+        label: i64 (H, W).
+        tint: f32 (3, H, W).
+        detail: f32 (2, H/2, W/2).
+        frames: How many, of the map's size.
+        rng: Of the movement.
+    """
+    planes = {name: plane.permute(1, 2, 0).numpy() for name, plane in (("tint", tint), ("detail", detail))}
+    clip = _driven(label.numpy(), planes, 0, frames, rng, into=True)
+    return replace(clip, still=True)
+
+
+def _driven(
+    label: np.ndarray, still: dict[str, np.ndarray], margin: int, frames: int, rng: np.random.Generator, into: bool
+) -> Clip:
+    """A drive into or out of a still with ``margin`` px around it, as ``moved_still`` says; its planes (H, W, C), or of
+    half the size, by name."""
     size = label.shape[1], label.shape[0]
-    into = rng.random() < 0.75
+    width, height = size[0] - 2 * margin, size[1] - 2 * margin
     most = np.log(1.5) if into else 0.8 * margin / size[0]
     speed = min(rng.uniform(0.3, 1.0) * _SPEED, most / frames) * (1.0 if into else -1.0)
     pan = rng.uniform(-1.0, 1.0, 2) * np.array([1.0, 0.2]) * min(_PAN * width, 0.5 * margin / frames)
@@ -129,13 +177,12 @@ def moved_still(picture: Picture, width: int, height: int, frames: int, rng: np.
             source = np.where(mask[..., None], sources[layer], source)
             origin = np.where(mask[..., None], steps[layer], origin)
         motion = origin - here if number else np.zeros_like(here)
+        places = {name: _halved(source) if name == "detail" else source for name in still}
         planes.add(
             label=_nearest(label, source),
-            tint=_sampled(still.tint.transpose(1, 2, 0), source),
-            detail=_sampled(still.detail.transpose(1, 2, 0), _halved(source)),
-            image=_sampled(still.image.transpose(1, 2, 0), source) / 127.5 - 1.0,
             motion=motion,
             visible=_seen(layers, before, motion),
+            **{name: _sampled(plane, places[name]) for name, plane in still.items()},
         )
         before = layers
     return planes.clip()
@@ -184,7 +231,7 @@ class _Planes:
         whole: dict[str, Any] = {
             name: torch.from_numpy(np.stack(frames))[None] for name, frames in self._frames.items()
         }
-        for name in ("tint", "detail", "image"):
+        for name in {"tint", "detail", "image"} & set(whole):
             whole[name] = whole[name].float().permute(0, 1, 4, 2, 3).contiguous()
         whole["label"], whole["motion"] = whole["label"].long(), whole["motion"].float()
         whole["visible"] = whole["visible"].float()[:, :, None]

@@ -89,7 +89,10 @@ class TrainConfig(BaseModel):
     rollout_double: int = Field(2000, ge=1)  # steps until rollouts are twice as long, and again
     rollout_stills: float = Field(1.0, ge=0)  # share of rollouts on stills that are set in motion
     rollout_clips: float = Field(0.0, ge=0)  # on real video: sources with `sequence: true`
+    rollout_maps: float = Field(0.0, ge=0)  # on map pairs of `simulated` that are set in motion
     rollout_town: float = Field(0.0, ge=0)  # on drives of the town, from `simulated`
+    rollout_width: int = Field(0, ge=0, multiple_of=32)  # px of their windows; 0: whole frames, at `width` x `height`
+    rollout_height: int = Field(0, ge=0, multiple_of=32)
     save_every: int = Field(100, ge=1)
     panels_every: int = Field(100, ge=1)  # steps between two pictures for TensorBoard, where that is installed
     minutes: float = Field(0.0, ge=0)  # stop after this long, 0 = by steps
@@ -99,8 +102,10 @@ class TrainConfig(BaseModel):
     def _complete(self) -> TrainConfig:
         if self.simulated_every and not self.simulated:
             raise ValueError("`simulated_every` needs `simulated`, the folder for frames of the town")
-        if self.rollout and self.rollout_town and not self.simulated:
-            raise ValueError("`rollout_town` needs `simulated`, the folder for frames of the town")
+        if self.rollout and self.rollout_town + self.rollout_maps and not self.simulated:
+            raise ValueError("`rollout_town` and `rollout_maps` need `simulated`, the folder for frames of the town")
+        if self.rollout_width > self.width or self.rollout_height > self.height:
+            raise ValueError("windows of rollouts are not larger than the frames")
         if self.half_until and (self.width % 64 or self.height % 64):
             raise ValueError("`half_until` needs a width and height that are multiples of 64")
         if not (self.adversarial or self.patches or self.features or self.pixels):
@@ -111,8 +116,8 @@ class TrainConfig(BaseModel):
             return self
         if self.rollout < self.rollout_from:
             raise ValueError("`rollout` is the longest: not less than `rollout_from`")
-        if not self.rollout_stills + self.rollout_clips + self.rollout_town:
-            raise ValueError("rollouts of what? `rollout_stills`, `rollout_clips` or `rollout_town` above 0")
+        if not self.rollout_stills + self.rollout_clips + self.rollout_maps + self.rollout_town:
+            raise ValueError("rollouts of what? `rollout_stills`, `_clips`, `_maps` or `_town` above 0")
         if self.rollout_clips and not any(source.sequence for source in self.data):
             raise ValueError("`rollout_clips` needs a source with `sequence: true`")
         return self

@@ -30,7 +30,7 @@ def rollout_step(
 
     Args:
         trainer: What learns.
-        clip: The frames; those of the town have no pictures.
+        clip: The frames; those of the town and of maps alone have no pictures.
         label: i64 (N, H, W): maps of real pictures, which a clip without its own is compared with.
         image: f32 (N, 3, H, W): those pictures.
         reference: As many frames of real video, which its motion is compared with.
@@ -47,6 +47,8 @@ def rollout_step(
     said: dict[str, list[float]] = {}
     with torch.no_grad(), trainer.cast():
         other = trainer.seen(image, blurred(one_hot(label)), label) if clip.image is None else None
+        if other is not None and trainer.frechet is not None:
+            trainer.frechet.meet(other.features)
     for t in range(frames):
         labels = one_hot(clip.label[:, t])
         embedded = trainer.painter.embed(clip.label[:, t], clip.tint[:, t])
@@ -58,7 +60,10 @@ def rollout_step(
                 assert other is not None
                 real, fake = other, trainer.seen(step.picture, blurred(labels), clip.label[:, t])
                 terms = trainer.adversarial_terms(fake)
-                terms |= trainer.promised(step.picture, clip.label[:, t], clip.tint[:, t], clip.detail[:, t])
+                planes = (clip.label[:, t], clip.tint[:, t], clip.detail[:, t])
+                terms |= trainer.promised(step.picture, *planes, clip.still)
+                if clip.still and trainer.frechet is not None:
+                    terms["frechet"] = trainer.frechet(fake.features)
             else:
                 with torch.no_grad():
                     real = trainer.seen(clip.image[:, t], labels, clip.label[:, t])

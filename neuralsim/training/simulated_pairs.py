@@ -62,17 +62,22 @@ class Pair:
 
 def pair_files(folder: Path, driven: bool = False) -> list[Path]:
     """The ``.npz`` pairs in ``folder``, only those of drives if asked. Raises FileNotFoundError when there are none."""
-    files = sorted(path for path in folder.glob("*.npz") if not (driven and path.name.startswith(MAP)))
+    files = sorted(path for path in folder.glob("*.npz") if not (driven and is_map(path)))
     if not files:
         raise FileNotFoundError(f"no .npz pairs in {folder}")
     return files
+
+
+def is_map(file: Path) -> bool:
+    """Is it a pair of the labels of a picture (``map_pairs.py``), not of a drive?"""
+    return file.name.startswith(MAP)
 
 
 def load_pair(file: Path) -> Pair:
     """One pair; of a longer stretch its first. Raises ValueError for a damaged file."""
     clip = load_clip(file, 2)
     seen = clip.label[0], clip.tint[0], clip.detail[0], clip.motion[0, 1], clip.visible[0, 1]
-    return Pair(*seen, file.name.startswith(MAP))
+    return Pair(*seen, is_map(file))
 
 
 def load_clip(file: Path, frames: int) -> Clip:

@@ -24,7 +24,7 @@ from neuralsim.training.conditioning import Example, Picture, example
 from neuralsim.training.config import TrainConfig
 from neuralsim.training.distributed import Ranks
 from neuralsim.training.rollout import rollout_step
-from neuralsim.training.simulated_pairs import Pair, load_clip, load_pair, pair_files
+from neuralsim.training.simulated_pairs import Pair, is_map, load_clip, load_pair, pair_files
 from neuralsim.training.tensors import Batch, SeenBatch, collate
 from neuralsim.training.trainer import Trainer
 
@@ -70,8 +70,11 @@ class Examples:
     def __init__(self, config: TrainConfig, pictures: Draw, ranks: Ranks, step: int) -> None:
         self._config, self._pictures, self._ranks = config, pictures, ranks
         self._each = config.accumulate * config.batch  # examples in a step of each kind
-        town = config.rollout and config.rollout_town
-        self._files = pair_files(Path(config.simulated)) if config.simulated_every else []
+        maps, town = (config.rollout and share for share in (config.rollout_maps, config.rollout_town))
+        self._files = pair_files(Path(config.simulated)) if config.simulated_every or maps else []
+        self._maps = [file for file in self._files if is_map(file)]
+        if maps and not self._maps:
+            raise FileNotFoundError(f"{config.simulated} has no map pairs for `rollout_maps`: see `map_pairs`")
         self._drives = pair_files(Path(config.simulated), driven=True) if town else []
         done = range(step)
         pairs = sum(map(config.is_simulated, done)) * self._each
@@ -120,17 +123,26 @@ class Examples:
         frames, size = c.frames_at(step), c.size_at(step)
         # the same in all processes and batches of a step: they average the gradients of the same networks
         common = np.random.default_rng([c.seed, step])
-        shares = np.array([c.rollout_stills, c.rollout_clips, c.rollout_town])
-        kind = int(common.choice(3, p=shares / shares.sum()))
-        estimate = kind < 2 and common.random() < 0.5
+        shares = np.array([c.rollout_stills, c.rollout_clips, c.rollout_maps, c.rollout_town])
+        kind = int(common.choice(4, p=shares / shares.sum()))
         if kind < 2:
-            return self._real(kind, size, frames, rng), None, estimate
-        town = load_clip(self._drives[int(rng.integers(len(self._drives)))], frames)
+            return self._part(self._real(kind, size, frames, rng), rng), None, c.flow > 0.0 and common.random() < 0.5
+        if kind == 2:
+            pair = load_pair(self._maps[int(rng.integers(len(self._maps)))])
+            clip = clips.moved_map(pair.label[0], pair.tint[0], pair.detail[0], frames, rng)
+        else:
+            clip = load_clip(self._drives[int(rng.integers(len(self._drives)))], frames)
         reference = None
         if c.video:
             kinds = shares[:2] if shares[:2].sum() else np.array([1.0, 0.0])
-            reference = self._real(int(common.choice(2, p=kinds / kinds.sum())), size, frames, rng)
-        return clips.halved(town) if step < c.half_until else town, reference, False
+            reference = self._part(self._real(int(common.choice(2, p=kinds / kinds.sum())), size, frames, rng), rng)
+        return self._part(clips.halved(clip) if step < c.half_until else clip, rng), reference, False
+
+    def _part(self, clip: Clip, rng: np.random.Generator) -> Clip:
+        """The window of a rollout."""
+        height, width = clip.label.shape[2:]
+        size = min(self._config.rollout_width or width, width), min(self._config.rollout_height or height, height)
+        return clip if size == (width, height) else clips.window(clip, *size, rng)
 
     def _real(self, kind: int, size: tuple[int, int], frames: int, rng: np.random.Generator) -> Clip:
         if kind == 0:

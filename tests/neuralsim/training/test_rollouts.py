@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +19,7 @@ from neuralsim.models.generator import PainterConfig  # noqa: E402
 from neuralsim.models.surface import Surface  # noqa: E402
 from neuralsim.offline.picture_files import ImageError  # noqa: E402
 from neuralsim.training import clips, losses  # noqa: E402
-from neuralsim.training.clips import Clip, batch, halved, moved_still, real_clip  # noqa: E402
+from neuralsim.training.clips import Clip, batch, halved, moved_map, moved_still, real_clip, window  # noqa: E402
 from neuralsim.training.config import Source, TrainConfig  # noqa: E402
 from neuralsim.training.datasets import Pictures, find  # noqa: E402
 from neuralsim.training.rollout import rollout_step, row, strides  # noqa: E402
@@ -85,6 +86,41 @@ def test_a_mover_in_a_still_comes_nearer_than_what_is_behind_it() -> None:
             assert (hidden & near).any(), "its outline uncovers and covers"
             return
     raise AssertionError("no still was driven into")
+
+
+def test_a_map_moves_with_its_planes_and_without_a_picture() -> None:
+    still = moved_still(picture(), 192, 96, 1, _rng())
+    clip = moved_map(still.label[0, 0], still.tint[0, 0], still.detail[0, 0], 4, _rng())
+    assert clip.still
+    assert clip.image is None
+    assert torch.equal(clip.label[0, 0], still.label[0, 0]), "it begins as it is"
+    for t in range(1, 4):
+        seen = clip.visible[0, t, 0] > 0
+        moved = warp(clip.tint[:, t - 1], clip.motion[:, t])[0]
+        assert seen.float().mean() > 0.85
+        assert (moved - clip.tint[0, t])[:, seen].abs().mean() < 0.01
+    assert clip.motion[0, 1:].abs().amax() > 0.2
+
+
+def test_a_window_of_a_clip_sees_nothing_of_what_was_outside_it() -> None:
+    clip = moved_still(picture(), 192, 96, 4, _rng())
+    part = window(clip, 64, 32, np.random.default_rng(3))
+    assert part.label.shape == (1, 4, 32, 64)
+    assert part.detail.shape == (1, 4, 2, 16, 32)
+    assert part.image is not None
+    corner = (
+        (clip.image[0, 0].unfold(1, 32, 2).unfold(2, 64, 2) - part.image[0, 0][:, None, None]).abs().amax((0, 3, 4))
+    )
+    assert float(corner.min()) == 0.0, "it is a part of the whole"
+    y, x = (2 * int(at) for at in np.unravel_index(int(corner.argmin()), corner.shape))
+    assert torch.equal(part.detail, clip.detail[..., y // 2 : y // 2 + 16, x // 2 : x // 2 + 32])
+    rows, columns = torch.meshgrid(torch.arange(32), torch.arange(64), indexing="ij")
+    for t in range(1, 4):
+        source = columns + part.motion[0, t, ..., 0], rows + part.motion[0, t, ..., 1]
+        outside = (source[0] < -0.5) | (source[0] > 63.5) | (source[1] < -0.5) | (source[1] > 31.5)
+        assert not part.visible[0, t, 0][outside].any()
+        same = ~outside & (part.visible[0, t, 0] == clip.visible[0, t, 0, y : y + 32, x : x + 64])
+        assert same.float().mean() > 0.9
 
 
 def test_a_real_clip_has_its_motion_from_flow_and_carries_its_sketch_along() -> None:
@@ -205,6 +241,17 @@ def test_where_flow_found_nothing_the_mask_is_not_told_that_all_is_new(tmp_path:
     assert "roll_mask" in rollout_step(trainer, still, still.label[:, 0], still.image[:, 0])
 
 
+def test_a_map_in_motion_is_held_to_the_statistics_of_pictures(tmp_path: Path) -> None:
+    trainer = Trainer(config(tmp_path, adversarial_from=-(10**6), **OFF | {"adversarial": 1.0, "frechet": 1.0}), SMALL)
+    still = moved_still(picture(), 64, 32, 1, _rng())
+    clip = moved_map(still.label[0, 0], still.tint[0, 0], still.detail[0, 0], 2, _rng())
+    said = rollout_step(trainer, clip, still.label[:, 0], still.image[:, 0])
+    assert set(said) == {"roll_adv", "roll_frechet", "roll_discriminator"}
+    assert trainer.frechet is not None
+    assert float(trainer.frechet.real[0].count) == 1.0
+    assert float(trainer.frechet.painted[0].count) == 2.0
+
+
 def test_what_is_off_is_not_even_made(tmp_path: Path) -> None:
     trainer = Trainer(config(tmp_path, **OFF | {"pixels": 1.0}), SMALL)
     assert set(trainer.learners) == {"painter", "discriminator"}
@@ -317,6 +364,27 @@ def test_tensorboard_gets_the_first_and_last_frames_of_a_rollout(tmp_path: Path)
     assert (panel.width, panel.height) == (3 * 64, 3 * 32), "labels, real, painted; frames 0, 1 and 3"
 
 
+def test_rollouts_of_maps_in_windows(tmp_path: Path, driven: Path) -> None:
+    town = next(driven.glob("*.npz"))
+    kinds = {"rollout_stills": 0.0, "rollout_maps": 1.0, "simulated": str(tmp_path / "pairs"), "video": 0.1}
+    settings = (
+        OFF
+        | {"pixels": 1.0, "hue": 1.0}
+        | kinds
+        | {"steps": 2, "rollout_every": 2, "rollout_width": 32, "panels_every": 1}
+    )
+    (tmp_path / "pairs").mkdir()
+    shutil.copy(town, tmp_path / "pairs")
+    with pytest.raises(FileNotFoundError, match="no map pairs"):
+        run(config(tmp_path, **settings))
+    shutil.copy(town, tmp_path / "pairs" / "map_0.npz")
+    trainer, said, seen = Trainer(config(tmp_path, **settings), SMALL), [], []
+    train(trainer, Own(), lambda step, found: said.append(found), lambda step, batch: seen.append(batch))
+    assert set(said[0]) == {"pix"}
+    assert set(said[1]) == {"roll_hue", "roll_video", "roll_discriminator_video"}
+    assert [None if each.clip is None else each.clip.label.shape for each in seen] == [None, (1, 4, 32, 32)]
+
+
 def test_progression_in_size_and_time(tmp_path: Path) -> None:
     settings = config(tmp_path, width=128, height=64, rollout=16, rollout_from=2, rollout_double=10, half_until=6)
     assert [settings.frames_at(step) for step in (0, 9, 10, 20, 30, 900)] == [2, 2, 4, 8, 16, 16]
@@ -348,6 +416,8 @@ def test_rollouts_teach_a_video_painter_what_its_clip_shows(tmp_path: Path) -> N
         ({"rollout_stills": 0.0}, "rollouts of what"),
         ({"rollout_clips": 1.0}, "sequence: true"),
         ({"rollout_town": 1.0}, "folder for frames of the town"),
+        ({"rollout_maps": 1.0}, "folder for frames of the town"),
+        ({"rollout_width": 96}, "not larger than the frames"),
         ({"rollout": 3}, "the longest"),
         (OFF, "nothing to learn from"),
     ],
