@@ -92,14 +92,14 @@ def test_kill_9_costs_at_most_the_last_second(tmp_path: Path):
     path = tmp_path / "killed.mcap"
     process = subprocess.Popen([sys.executable, "-c", WRITER, str(path)], cwd=ROOT, stdout=subprocess.PIPE, text=True)
     assert process.stdout is not None
-    written = [process.stdout.readline().split()]
-    while float(written[-1][1]) - float(written[0][1]) < 3.0:
-        written.append(process.stdout.readline().split())
+    written = [float(process.stdout.readline().split()[1]) for _ in range(60)]
+    while written[-1] - written[59] < 1.5:
+        written.append(float(process.stdout.readline().split()[1]))
     os.kill(process.pid, signal.SIGKILL)
     killed = time.monotonic()
     process.communicate()
-    must = sum(killed - float(at) > 1.0 for _, at in written)
-    assert must > 50
+    must = sum(killed - at > 1.0 for at in written)
+    assert must >= 60
     frames = [frame.index for frame in McapRecording(path).frames()]
     assert frames == list(range(len(frames)))
     assert len(frames) >= must

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import statistics
 import subprocess
 import sys
 import time
@@ -283,7 +284,7 @@ def test_auto_waits_for_nobody_who_is_clearly_slower() -> None:
         time.sleep(seconds)
 
     times = autotune.race({"quick": lambda: step("quick", 0.01), "slow": lambda: step("slow", 0.1)})
-    assert max(times["quick"]) < max(times["slow"])
+    assert statistics.median(times["quick"]) < statistics.median(times["slow"])
     assert len(times["slow"]) == count["slow"] == 3 < count["quick"]
 
 
