@@ -244,8 +244,8 @@ TREES: dict[str, tuple[float, float, float, float, RGB]] = {
 
 #: Trunks and boughs are thin upright wood, and labelled as what they look like: as foliage, painters paint them green.
 TRUNK = Tag.POLE
-LEAVES = 42  # per lump of a crown
-SPRIGS = 16  # per metre of hedge
+LEAVES = 28  # per lump of a crown
+SPRIGS = 12  # per metre of hedge
 
 
 def tree(kind: str = "lime", seed: int = 0) -> Mesh:
@@ -280,7 +280,7 @@ def tree(kind: str = "lime", seed: int = 0) -> Mesh:
         size = (0.31 * radius + 0.09 * half) * rng.uniform(0.7, 1.15)
         one = int(rng.integers(1 << 30))
         lump = blob(size, at, tag, colour, one, 5)
-        near += [lump, fringe(lump, LEAVES, 0.2 + 0.07 * radius, rng)]
+        near += [lump, fringe(lump, LEAVES, 0.3 + 0.1 * radius, rng)]
         coarse = blob(size, at, tag, colour, one, 3)
         far += [coarse, fringe(coarse, 7, 0.3 + 0.08 * radius, rng)]
     return merge([merge(near).with_level(NEAR), merge(far).with_level(FAR)])
@@ -302,7 +302,7 @@ def hedge(length: float, height: float = 1.3, depth: float = 0.7, seed: int = 0)
         1,
     )
     body = loft(sections, Tag.VEGETATION, (62, 96, 40), closed=False)
-    return merge([body, fringe(body, int(SPRIGS * length), 0.16, rng).with_level(NEAR)])
+    return merge([body, fringe(body, int(SPRIGS * length), 0.2, rng).with_level(NEAR)])
 
 
 def bush(radius: float = 0.8, seed: int = 0) -> Mesh:
@@ -316,7 +316,7 @@ def bush(radius: float = 0.8, seed: int = 0) -> Mesh:
         at[2] = 0.75 * size[2]
         one = int(rng.integers(1 << 30))
         lump = blob(size, at, Tag.VEGETATION, (80, 116, 50), one, 5)
-        near += [lump, fringe(lump, 24, 0.16, rng)]
+        near += [lump, fringe(lump, 24, 0.22, rng)]
         far.append(blob(size, at, Tag.VEGETATION, (80, 116, 50), one, 3))
     return merge([merge(near).with_level(NEAR), merge(far).with_level(FAR)])
 

@@ -12,21 +12,19 @@ from bridge.town.assets.car_shapes import CARS
 from bridge.town.assets.houses import CHURCH_WALL, ROOFS, WALLS
 from bridge.town.assets.meshes import RGB
 from bridge.town.assets.vehicle_meshes import GLASS
-from bridge.town.render.shading_kernels import (
+from bridge.town.render.raster_kernels import (
     ASPHALT,
     BODY,
     GRASS,
     LEAF,
     MARKING,
-    NOISE_LEVELS,
-    NOISE_SIZE,
     PAVING,
     PLAIN,
     ROOF,
     WALL,
     WINDOW,
-    Textures,
 )
+from bridge.town.render.shading_kernels import NOISE_LEVELS, NOISE_SIZE, Textures
 
 _BY_TAG = {
     Tag.ROAD: ASPHALT, Tag.ROAD_LINE: MARKING, Tag.SIDEWALK: PAVING, Tag.TERRAIN: GRASS, Tag.GROUND: GRASS,
@@ -39,7 +37,7 @@ _UPRIGHT = 0.2  # greatest share of a wall's normal that points up
 
 
 def finishes(vertices: np.ndarray, triangles: np.ndarray, tags: np.ndarray, colours: np.ndarray) -> np.ndarray:
-    """u8 (T,), a finish of ``shading_kernels``, of triangles i32 (T, 3) over ``vertices`` f32 (V, 3), m.
+    """u8 (T,), a finish of ``raster_kernels``, of triangles i32 (T, 3) over ``vertices`` f32 (V, 3), m.
 
     ``tags`` u8 (T,), ``colours`` u8 (T, 3), RGB.
     """

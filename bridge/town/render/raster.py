@@ -20,6 +20,7 @@ from bridge.town.render import raster_kernels as kernels
 from bridge.town.render import static_lighting as backdrops
 from bridge.town.render.daylight import Atmosphere, daylight
 from bridge.town.render.finishes import textures
+from bridge.town.render.foliage import leaf_masks
 from bridge.town.render.raster_kernels import Planes
 from bridge.town.render.scene import Placements, Scene
 from bridge.town.render.shading_kernels import Backdrop, Light, shade
@@ -136,7 +137,7 @@ class Rasteriser:
         buffer.tiles.fill(0.0)
         chosen, keys = self._chosen[:kept][order], self._keys[:kept][order]
         towards = np.concatenate([camera[:3, :3] @ light.to_sun, camera[:3, 2], [light.dark]])
-        kernels.draw(scene.arrays, listed, chosen, keys, lens, towards, buffer, rgb)
+        kernels.draw(scene.arrays, listed, chosen, keys, lens, towards, leaf_masks(), buffer, rgb)
         motions = kernels.Motions(shift, previous, warps)
         arrays = scene.arrays
         self._by_bands(lambda a, b: kernels.resolve(buffer, arrays, matrices, motions, lens, a, b, planes))
@@ -214,13 +215,8 @@ def _object_matrices(
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """Camera <- local, previous camera <- local, previous camera <- camera, local <- camera; f64 (N + 1, 3, 4), entry 0
     static."""
-    count = len(placements)
-    now, then, warps = np.empty((count + 1, 4, 4)), np.empty((count + 1, 4, 4)), np.empty((count + 1, 4, 4))
-    inverse = np.empty((count + 1, 4, 4))
-    now[0], then[0], warps[0], inverse[0] = camera, before, before @ pose, pose
-    if count:
-        now[1:] = camera @ placements.pose
-        then[1:] = before @ placements.previous_pose
-        inverse[1:] = np.linalg.inv(now[1:])
-        warps[1:] = then[1:] @ inverse[1:]
-    return tuple(np.ascontiguousarray(m[:, :3]) for m in (now, then, warps, inverse))  # type: ignore[return-value]
+    maps = np.empty((4, len(placements) + 1, 3, 4))
+    now, then, inverses, warps = maps
+    now[0], then[0], inverses[0] = camera[:3], before[:3], pose[:3]
+    kernels.chain(camera, before, placements.pose, placements.previous_pose, now, then, inverses, warps)
+    return now, then, warps, inverses

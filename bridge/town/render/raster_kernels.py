@@ -15,8 +15,14 @@ from typing import NamedTuple
 import numpy as np
 from numba import njit
 
+from bridge.town.render.foliage import KINDS, SIDE
+
 NEAR_PLANE = 0.06  # m; nearer surfaces are cut off
 TILE = 8  # pixels, side of an occlusion tile
+
+#: Finishes of triangles.
+PLAIN, ASPHALT, MARKING, PAVING, GRASS, WALL, ROOF, BODY, WINDOW, LEAF = range(10)
+_LEAVES_FROM = 12.0, 30.0  # px, area of a triangle from which it has leaves: of a loose one, of one of a closed body
 
 #: Of every compiled function of the rasteriser; and of those that allocate nothing, which need not count references.
 options = {"cache": True, "nogil": True, "error_model": "numpy"}
@@ -34,7 +40,7 @@ class SceneArrays(NamedTuple):
     colours: np.ndarray  # u8 (T, 3), RGB
     paint: np.ndarray  # bool (T,): takes the placement's colour
     glow: np.ndarray  # u8 (T,): 1 shines by itself, 2 when it is dark
-    finish: np.ndarray  # u8 (T,), of ``finishes``
+    finish: np.ndarray  # u8 (T,)
     parts: np.ndarray  # i32 (P, 8): vertices: first, first of level ALWAYS, end of ALWAYS, end; triangles likewise
     boxes: np.ndarray  # f64 (P, 6), centre and half size, m
 
@@ -90,6 +96,40 @@ class Planes(NamedTuple):
     depth: np.ndarray  # f32 (H, W), metres along the camera's axis, 1000 for the sky
     motion: np.ndarray  # f32 (H, W, 2), pixels: the surface point's position in the previous frame minus the pixel's
     rgb: np.ndarray | None  # u8 (H, W, 3)
+
+
+@njit(inline="always", **lean_options)
+def _product(a, b, out):  # type: ignore[no-untyped-def]
+    """The product of two affine maps f64 (3, 4) or (4, 4), whose last row is 0 0 0 1."""
+    for r in range(3):
+        for c in range(4):
+            out[r, c] = a[r, 0] * b[0, c] + a[r, 1] * b[1, c] + a[r, 2] * b[2, c] + (a[r, 3] if c == 3 else 0.0)
+
+
+@njit(**lean_options)
+def chain(camera, before, pose, previous_pose, now, then, inverses, warps):  # type: ignore[no-untyped-def]
+    """Fill in the maps f64 (N + 1, 3, 4) of N objects from their poses f64 (N, 4, 4), world <- local, and of the world.
+
+    ``camera``, ``before``: camera <- world, of this frame and the one before. ``now``: camera <- local; ``then``:
+    previous camera <- local; ``inverses``: local <- camera; ``warps``: previous camera <- camera. Entries 0 of the
+    first three are given: those of the world.
+    """
+    for n in range(1, len(now)):
+        m, back = now[n], inverses[n]
+        _product(camera, pose[n - 1], m)
+        _product(before, previous_pose[n - 1], then[n])
+        for r in range(3):  # rows of the inverse times the determinant: cross products of the columns
+            u, w = (r + 1) % 3, (r + 2) % 3
+            for c in range(3):
+                a, b = (c + 1) % 3, (c + 2) % 3
+                back[r, c] = m[a, u] * m[b, w] - m[b, u] * m[a, w]
+        scale = 1.0 / (back[0, 0] * m[0, 0] + back[0, 1] * m[1, 0] + back[0, 2] * m[2, 0])
+        for r in range(3):
+            for c in range(3):
+                back[r, c] *= scale
+            back[r, 3] = -(back[r, 0] * m[0, 3] + back[r, 1] * m[1, 3] + back[r, 2] * m[2, 3])
+    for n in range(len(now)):
+        _product(then[n], inverses[n], warps[n])
 
 
 @njit(**options)
@@ -174,13 +214,20 @@ def _occluded(b, m, lens, nearness, tiles):  # type: ignore[no-untyped-def]
 
 
 @njit(inline="always", **options)
-def _fill(nearness, ids, width, height, number, ax, ay, bx, by, cx, cy, plane_x, plane_y, plane_1):  # type: ignore[no-untyped-def]
+def _fill(nearness, ids, width, height, number, ax, ay, bx, by, cx, cy, plane_x, plane_y, plane_1, leaves, leafy):  # type: ignore[no-untyped-def]
     """Rasterise one projected triangle. 1 / depth at pixel (x, y) is plane_x * x + plane_y * y + plane_1.
 
     Row by row between the two edges' crossings. An edge's crossing is computed from its ends in order of height, in the
     same way for both triangles that share it, and a pixel belongs to the span from ceil(left - 0.5) to before
     ceil(right - 0.5): neither gaps nor double pixels. Returns the number of pixels inside the triangle.
+
+    ``leaves`` bool (SIDE, SIDE): only its leaves, if it is ``leafy``.
     """
+    det = (bx - ax) * (cy - ay) - (cx - ax) * (by - ay)
+    leafy = leafy and det != 0.0
+    texels = SIDE / det if leafy else 0.0
+    px, py, qx, qy = (cy - ay) * texels, (ax - cx) * texels, (ay - by) * texels, (bx - ax) * texels
+    p1, q1 = (0.5 - ax) * px + (0.5 - ay) * py, (0.5 - ax) * qx + (0.5 - ay) * qy
     if by < ay or (by == ay and bx < ax):
         ax, ay, bx, by = bx, by, ax, ay
     if cy < by or (cy == by and cx < bx):
@@ -207,6 +254,15 @@ def _fill(nearness, ids, width, height, number, ax, ay, bx, by, cx, cy, plane_x,
         if start >= stop:
             continue
         base = np.float32(plane_x * start + plane_y * y + plane_1)
+        if leafy:
+            p, q = px * start + py * y + p1, qx * start + qy * y + q1
+            for k in range(stop - start):
+                value, at = base + step * np.float32(k), y * width + start + k
+                i, j = int(min(max(q + qx * k, 0.0), SIDE - 1.0)), int(min(max(p + px * k, 0.0), SIDE - 1.0))
+                if value > nearness[at] and leaves[i, j]:
+                    nearness[at], ids[at] = value, number
+                    covered += 1
+            continue
         covered += stop - start
         offset = np.uint64(y * width + start)  # unsigned: numba then leaves out Python's wrap-around of indices
         for k in range(np.uint64(stop - start)):
@@ -218,19 +274,19 @@ def _fill(nearness, ids, width, height, number, ax, ay, bx, by, cx, cy, plane_x,
 
 
 @njit(**options)
-def draw(scene, listed, order, keys, lens, light, buffer, with_rgb):  # type: ignore[no-untyped-def]
+def draw(scene, listed, order, keys, lens, light, leaves, buffer, with_rgb):  # type: ignore[no-untyped-def]
     """Draw the chosen candidates, front to back, without hidden ones; returns 1 + the number of triangles used.
 
     ``scene``: ``SceneArrays``; ``listed``: ``DrawList``; ``order`` i64 (c,): the candidates chosen, nearest first;
     ``keys`` f64 (c,): their nearest depths, m; ``lens``: ``Lens``; ``light`` f64 (7,): directions of sun and up in the
-    camera, how bright lamps are; ``buffer``: ``VisibilityBuffer``, filled from triangle number 1 on; ``with_rgb``:
-    whether to shade.
+    camera, how bright lamps are; ``leaves``: ``foliage.leaf_masks``; ``buffer``: ``VisibilityBuffer``, filled from
+    triangle number 1 on; ``with_rgb``: whether to shade.
     """
     vertices, triangles, tags, instances, solid, colours, paint, glow, finish, parts, boxes = scene
     part_of, object_of, matrices, object_colours, object_instances = listed
     nearness, ids, tiles, source, owner, label, shaded, points = buffer
     width, height, focal, cx, cy, far_level = lens
-    used = 1
+    used, per_pixel = 1, 1.0 / focal
     clip = np.empty((4, 3))
     flat = np.empty((4, 2))
     vx, vy, vz = vertices[0], vertices[1], vertices[2]
@@ -279,8 +335,14 @@ def draw(scene, listed, order, keys, lens, light, buffer, with_rgb):  # type: ig
                 top = min(wa, wb, wd)
                 if bottom <= 0.5 or top >= height - 0.5 or np.ceil(top - 0.5) >= np.ceil(bottom - 0.5):
                     continue
-                if np.ceil(min(ua, ub, ud) - 0.5) >= np.ceil(max(ua, ub, ud) - 0.5):
+                leftmost, rightmost = min(ua, ub, ud), max(ua, ub, ud)
+                if np.ceil(leftmost - 0.5) >= np.ceil(rightmost - 0.5):
                     continue
+                if bottom - top < TILE and rightmost - leftmost < TILE:  # small: behind what its tiles are full of?
+                    i0, j0 = int(max(top, 0.0)) // TILE, int(max(leftmost, 0.0)) // TILE
+                    i1, j1 = int(min(bottom, height - 1.0)) // TILE, int(min(rightmost, width - 1.0)) // TILE
+                    if min(tiles[i0, j0], tiles[i0, j1], tiles[i1, j0], tiles[i1, j1]) * low > 1.0:
+                        continue
             else:
                 if max(xa, xb, xd) < NEAR_PLANE:
                     continue
@@ -313,21 +375,28 @@ def draw(scene, listed, order, keys, lens, light, buffer, with_rgb):  # type: ig
             ny = e1z * e2x - e1x * e2z
             nz = e1x * e2y - e1y * e2x
             distance = nx * xa + ny * ya + nz * za
-            size = np.sqrt(nx * nx + ny * ny + nz * nz)
-            if abs(distance) <= 1e-7 * size or size == 0.0:  # seen edge-on
+            square = nx * nx + ny * ny + nz * nz
+            if distance * distance <= 1e-14 * square:  # seen edge-on
                 continue
             inverse = 1.0 / distance
-            plane_x = ny * inverse / focal
-            plane_y = -nz * inverse / focal
+            plane_x = ny * inverse * per_pixel
+            plane_y = -nz * inverse * per_pixel
             plane_1 = nx * inverse + (0.5 - cx) * plane_x + (0.5 - cy) * plane_y
+            mask, leafy = leaves[0], False
+            if whole and finish[t] == LEAF:
+                closed = 1 if solid[t] else 0
+                leafy = 0.5 * abs((ub - ua) * (wd - wa) - (ud - ua) * (wb - wa)) > _LEAVES_FROM[closed]
+                mask = leaves[t % KINDS + KINDS * closed]
             if whole:
-                covered = _fill(nearness, ids, width, height, used, ua, wa, ub, wb, ud, wd, plane_x, plane_y, plane_1)
+                covered = _fill(
+                    nearness, ids, width, height, used, ua, wa, ub, wb, ud, wd, plane_x, plane_y, plane_1, mask, leafy
+                )
             else:
                 covered = 0
                 for k in range(2, corners):
                     covered += _fill(
                         nearness, ids, width, height, used, flat[0, 0], flat[0, 1],
-                        flat[k - 1, 0], flat[k - 1, 1], flat[k, 0], flat[k, 1], plane_x, plane_y, plane_1,
+                        flat[k - 1, 0], flat[k - 1, 1], flat[k, 0], flat[k, 1], plane_x, plane_y, plane_1, mask, leafy,
                     )  # fmt: skip
             if covered == 0:
                 continue
@@ -339,7 +408,7 @@ def draw(scene, listed, order, keys, lens, light, buffer, with_rgb):  # type: ig
                 | np.uint32(object_instances[o] if o else instances[t])
             )
             if with_rgb:
-                facing = -1.0 / size if distance > 0.0 else 1.0 / size  # the side that is seen
+                facing = (-1.0 if distance > 0.0 else 1.0) / np.sqrt(square)  # the side that is seen
                 nx, ny, nz = nx * facing, ny * facing, nz * facing
                 for r in range(3):
                     shaded[used, r] = object_colours[o, r] if paint[t] else colours[t, r]

@@ -12,13 +12,23 @@ import numpy as np
 from numba import njit
 
 from bridge.facades import HEIGHT, LEVELS, TEXEL, WIDTH
-from bridge.town.render.raster_kernels import lean_options
+from bridge.town.render.raster_kernels import (
+    ASPHALT,
+    BODY,
+    GRASS,
+    LEAF,
+    MARKING,
+    PAVING,
+    PLAIN,
+    ROOF,
+    WALL,
+    WINDOW,
+    lean_options,
+)
 from bridge.town.render.vehicle_shading_kernels import bodywork
 
 options = {**lean_options, "fastmath": {"contract", "arcp", "nsz", "afn", "reassoc"}}
 
-#: Finishes of triangles.
-PLAIN, ASPHALT, MARKING, PAVING, GRASS, WALL, ROOF, BODY, WINDOW, LEAF = range(10)
 NOISE_SIZE, NOISE_LEVELS = 512, 8
 _GRAIN = 0.03  # m, texel of the noise on the ground
 _LEAVES = 0.045  # m, the same in crowns

@@ -131,6 +131,7 @@ def check_exact(planes: Planes, shot: Shot) -> tuple[int, int]:
     return int(mover.sum()), int(usable.sum())
 
 
+@pytest.mark.usefixtures("whole_leaves")
 def test_planes_are_those_of_a_ray_caster(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     """Random views between the lanes of the town, among its traffic: tag, instance, depth and motion."""
     monkeypatch.setattr(raster, "FAR_LEVEL", 1e-9)  # one level of detail, everywhere

@@ -101,6 +101,7 @@ def one(
     return p
 
 
+@pytest.mark.usefixtures("whole_leaves")
 @pytest.mark.parametrize(
     "pose",
     [
@@ -213,6 +214,7 @@ def test_a_surface_of_many_triangles_has_no_holes() -> None:
         assert (planes.tag == Tag.ROAD).all()
 
 
+@pytest.mark.usefixtures("whole_leaves")
 def test_culling_of_chunks_and_of_back_faces_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     far_street = merge([street().moved(x, y) for x in (300, 430) for y in (275, 400, 525)])
     cut = Scene(far_street, [])
@@ -242,6 +244,7 @@ def everything() -> dict[str, Mesh]:
     return result
 
 
+@pytest.mark.usefixtures("whole_leaves")
 def test_closed_bodies_look_the_same_without_their_back_faces() -> None:
     meshes = list(everything().values())
     bare = [Mesh(m.vertices, m.triangles, m.tags, m.colours, None, m.levels) for m in meshes]
@@ -385,3 +388,51 @@ def test_wrong_input_says_what_to_do() -> None:
         Rasteriser(64, 32, 90.0).render(scene, one(2), camera(), camera())
     with pytest.raises(ValueError, match="topology"):
         Rasteriser(64, 32, 90.0).render(scene, one(1, previous=0), camera(), camera())
+
+
+# Leaves ---------------------------------------------------------------------------------------------------------------
+
+
+def sprig(scale: float = 1.0) -> Mesh:
+    """One triangle of foliage 6 m ahead, seen face on."""
+    corners = np.array([(6.0, -2.0, 0.5), (6.0, 2.0, 0.5), (6.0, 0.0, 3.0)])
+    corners[:, 1:] = (corners[:, 1:] - [0.0, 1.5]) * scale + [0.0, 1.5]
+    colour = np.array([(60, 120, 40)], np.uint8)
+    return Mesh(corners, np.array([(0, 1, 2)]), np.array([Tag.VEGETATION], np.uint8), colour)
+
+
+def leaves_of(mesh: Mesh, pose: np.ndarray, size: tuple[int, int] = (W, H)) -> np.ndarray:
+    planes = Rasteriser(*size, FOV).render(Scene(mesh, []), Placements.empty(), pose, pose)
+    return planes.tag.copy() == Tag.VEGETATION
+
+
+def test_foliage_is_leaves_with_gaps_between_them_and_stays_within_its_triangle() -> None:
+    solid = Mesh(sprig().vertices, sprig().triangles, np.array([Tag.WALL], np.uint8), sprig().colours)
+    planes = Rasteriser(512, 256, FOV).render(Scene(solid, []), Placements.empty(), camera(), camera())
+    whole, leaves = planes.tag.copy() == Tag.WALL, leaves_of(sprig(), camera(), (512, 256))
+    assert whole.sum() > 5000
+    assert not (leaves & ~whole).any()
+    assert 0.3 < leaves.sum() / whole.sum() < 0.75
+    outline = whole & ~np.roll(whole, 1, 1)
+    assert (leaves & outline).sum() < 0.2 * outline.sum(), "no straight edge is left"
+
+
+def test_leaves_go_with_their_triangle() -> None:
+    """A step to the side of whole pixels moves every leaf by as many; twice as near, they are twice as large."""
+    focal = 512 / 2.0
+    first = leaves_of(sprig(), camera(), (512, 256))
+    aside = leaves_of(sprig(), camera(y=-12.0 * 6.0 / focal), (512, 256))
+    assert (np.roll(first, 12, 1) != aside).mean() < 0.002
+    near = leaves_of(sprig(), camera(x=3.0), (512, 256))[0::2, 0::2]
+    far = leaves_of(sprig(), camera(), (512, 256))[64:192, 128:384]
+    assert (near != far).sum() < 0.12 * far.sum()
+
+
+def test_what_is_small_needs_no_leaves() -> None:
+    area = 0.5 * 4.0 * 2.5 * (0.08 * 64.0 / 6.0) ** 2  # px
+    assert leaves_of(sprig(0.08), camera()).sum() == pytest.approx(area, abs=3)
+
+
+def test_a_triangle_without_an_area_has_no_leaves_and_fails_nothing() -> None:
+    flat_one = Mesh(sprig().vertices * [1, 1, 0], sprig().triangles, sprig().tags, sprig().colours)
+    assert not leaves_of(flat_one, camera(z=0.0)).any()

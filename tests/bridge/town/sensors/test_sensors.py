@@ -78,6 +78,7 @@ def straight(world: World) -> Transform:
     raise AssertionError("no straight road")
 
 
+@pytest.mark.usefixtures("whole_leaves")
 def test_rays_meet_what_the_camera_sees(bench: Bench, pair: tuple[Actor, Actor]) -> None:
     # So narrow that everything within 60 m is drawn in its finest level of detail, as rays see it.
     lens = {"image_size_x": "960", "image_size_y": "480", "fov": "90"}
