@@ -15,7 +15,7 @@ from neuralsim import runtimes, zoo
 from neuralsim.base.failure import reason
 from neuralsim.guide.exemplar_guide import Atlas, AtlasError, ExemplarGuide
 from neuralsim.guide.picture_guide import PictureGuide
-from neuralsim.renderer import antialiasing, haze, upscaling, weather_style
+from neuralsim.renderer import antialiasing, haze, stains, upscaling, weather_style
 from neuralsim.renderer.antialiasing import soften
 from neuralsim.renderer.remap import NOTHING, Remap
 from neuralsim.renderer.sharpening import sharpen
@@ -41,9 +41,9 @@ class NeuralRenderer:
     objects. Where there is no such plane, or the model takes no guide or has no sketches, it is "surface".
     ``pixels``: so many of each frame are painted, in windows that take turns, and the picture is put together from
     those of several frames at full resolution (``upscaling.py``); with as many as a frame has, outlines are
-    anti-aliased by frames' jitter. None: each frame is painted whole, with the graph's own memory. ``finish``: sharpen
-    each picture as the card says (``sharpening.py``) and take the stairs from its outlines (``antialiasing.py``), both
-    beside the graph's memory; False: what the graph painted.
+    anti-aliased by frames' jitter. None: each frame is painted whole, with the graph's own memory. ``finish``: take
+    stains from the ground of each picture (``stains.py``), sharpen it as the card says (``sharpening.py``) and take the
+    stairs from its outlines (``antialiasing.py``), all beside the graph's memory; False: what the graph painted.
 
     Raises ModelError and RuntimeUnavailable, one line each.
     """
@@ -172,6 +172,7 @@ class NeuralRenderer:
             height, width = frame.planes["tag"].shape
             picture = self.step(feeds)[:height, :width].copy()
         if self._finish:
+            stains.clean(picture, feeds["tag"], feeds.get("guide"), self._style)
             if self.card.sharpening:
                 sharpen(picture, feeds["tag"], self.card.sharpening)
             if "depth" in frame.planes:
@@ -297,6 +298,7 @@ class NeuralRenderer:
         )
         if self._finish:
             antialiasing.compile_kernels()
+            stains.compile_kernels()
         if self._pixels is not None:
             upscaling.compile_kernels()
             self._upscaler = TemporalUpscaler(size, part)

@@ -1,0 +1,58 @@
+"""Stains on the ground go; what was asked for, and everything that is no ground, stays."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from bridge.tags import Tag
+from neuralsim.models.classes import CHANNELS
+from neuralsim.renderer.stains import clean
+
+LUMA = np.array([0.299, 0.587, 0.114])
+GREY = np.full((CHANNELS, 3), -0.1, np.float32)
+
+
+def street() -> tuple[np.ndarray, np.ndarray]:
+    """Asphalt with a red stain of 20 levels at the left; a brick wall and a red car at the right."""
+    picture = np.full((32, 64, 3), 100, np.uint8)
+    picture[8:24, 4:20] += np.array([20, 0, 4], np.uint8)
+    picture[:, 32:] = 160, 70, 60
+    tag = np.full((32, 64), Tag.ROAD, np.uint8)
+    tag[:, 32:48], tag[:, 48:] = Tag.BUILDING, Tag.CAR
+    return picture, tag
+
+
+@pytest.mark.parametrize("guided", [True, False])
+def test_a_stain_goes_and_its_luminance_stays(guided: bool) -> None:
+    picture, tag = street()
+    before = picture.copy()
+    clean(picture, tag, np.zeros((32, 64, 4), np.uint8) if guided else None, GREY)
+    chroma = [np.ptp(each[8:24, 4:20].astype(int), -1).max() for each in (before, picture)]
+    assert chroma[0] == 20
+    assert chroma[1] <= 12
+    assert np.abs(picture @ LUMA - before @ LUMA).max() <= 1.0
+    assert np.array_equal(picture[:, 32:], before[:, 32:])
+    assert np.array_equal(picture[:8], before[:8]), "asphalt without a stain"
+
+
+def test_ground_that_was_asked_to_be_red_stays_red() -> None:
+    """A cycle lane: by the guide, and by the style."""
+    picture, tag = street()
+    guide = np.zeros((40, 64, 4), np.uint8)  # planes may be padded
+    guide[:, :, :3] = 125, 100, 105
+    before = picture.copy()
+    clean(picture, np.pad(tag, ((0, 8), (0, 0)), "edge"), guide, GREY)
+    assert np.array_equal(picture[8:24, 4:20], before[8:24, 4:20])
+    style = GREY.copy()
+    style[:] += np.array([25.0, 0.0, 5.0], np.float32) / 255.0
+    picture = before.copy()
+    clean(picture, tag, None, style)
+    assert np.array_equal(picture[8:24, 4:20], before[8:24, 4:20])
+
+
+def test_planes_in_shared_memory_can_only_be_read() -> None:
+    picture, tag = street()
+    tag.flags.writeable = False
+    clean(picture, tag, None, GREY)
+    assert np.ptp(picture[10, 10].astype(int)) <= 12
