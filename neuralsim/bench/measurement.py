@@ -47,6 +47,7 @@ class Job(Options):
             runtime=cell.runtime,
             size=cell.size,
             show=cell.show,
+            guide=cell.guide,
             town=self.town,
             seed=self.seed,
             fps=self.fps,

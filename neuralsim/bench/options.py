@@ -30,6 +30,7 @@ from bridge.process.option_types import (
 from bridge.process.options import Arg, Options
 from bridge.size import Size
 from neuralsim.base.shared_options import DEFAULT_MODEL
+from neuralsim.guide import GUIDES, Guide
 
 LOOPS = ("live", "lockstep", "window", "browser")
 PARTS = ("drive", "link", "machine", "peers", "check")
@@ -73,11 +74,13 @@ class Cell:
     link: Link = Link()
     loop: str = "live"  # one of LOOPS
     show: Size | None = None  # what is shown, where that is more than what is painted of a frame
+    guide: Guide = GUIDES[0]  # whose look of things is painted
 
     @property
     def name(self) -> str:
         """Short words, unique within a matrix."""
-        return f"{self.model} {self.runtime} {sizes(self.size, self.show)} {self.link} {self.loop}"
+        shown = sizes(self.size, self.show)
+        return f"{self.model} {self.runtime} {shown} {self.link} {self.loop}{after(self.guide)}"
 
     def described(self) -> dict[str, Any]:
         """Ready for JSON."""
@@ -88,6 +91,11 @@ class Cell:
 def sizes(size: Size | str, show: Size | str | None) -> str:
     """``512x256``, or ``512x256>1024x512`` where more is shown than painted."""
     return f"{size}>{show}" if show else str(size)
+
+
+def after(guide: str | None) -> str:
+    """`` surface`` and the like where a drive is not painted after the simulator's picture, as it is by default."""
+    return "" if guide in (None, GUIDES[0]) else f" {guide}"
 
 
 def _budget(value: Any) -> tuple[str, ...]:
@@ -111,6 +119,8 @@ class BenchOptions(Options):
     """WxH, pixels to paint."""
     show: Size | None = None
     """Show pictures of this size, of which --size's pixels are painted in each frame, as `neuralsim drive` does."""
+    guides: Annotated[tuple[Guide, ...], listed(GUIDES), Arg("LIST", flag="guide")] = (GUIDES[0],)
+    """Whose look of things is painted, as in `neuralsim drive`: picture, exemplars, surface."""
     links: Annotated[tuple[Link, ...], several(Link.parse), Arg("LIST", flag="link")] = (Link(),)
     """ipc, tcp; ipc+4: to 4 others, too."""
     loops: Annotated[tuple[str, ...], listed(LOOPS), Arg("LIST", flag="loop")] = ("live", "lockstep")
@@ -166,8 +176,9 @@ class BenchOptions(Options):
     def cells(self) -> Iterator[Cell]:
         """The matrix, the base cell first."""
         links = self.links if self.connect is None else (Link("remote"),)
-        for model, runtime, size, link, loop in product(self.models, self.runtimes, self.sizes, links, self.loops):
-            yield Cell(model, runtime, size, link, loop, self.show)
+        kinds = product(self.models, self.runtimes, self.sizes, links, self.loops, self.guides)
+        for model, runtime, size, link, loop, guide in kinds:
+            yield Cell(model, runtime, size, link, loop, self.show, guide)
 
 
 class PeersOptions(Options):

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from neuralsim.bench.options import sizes
+from neuralsim.bench.options import after, sizes
 from neuralsim.session.metrics import STAGES
 
 
@@ -245,7 +245,7 @@ def terminal(report: dict[str, Any]) -> str:
 def drive_name(cell: dict[str, Any], summary: dict[str, Any]) -> str:
     """With the runtime that was really used."""
     shown = sizes(cell["size"], cell.get("show"))
-    return f"{cell['model']} {summary['runtime']} {shown} {cell['link']} {cell['loop']}"
+    return f"{cell['model']} {summary['runtime']} {shown} {cell['link']} {cell['loop']}{after(cell.get('guide'))}"
 
 
 def _with_interval(times: dict[str, Any], q: str) -> str:

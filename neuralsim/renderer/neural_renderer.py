@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import cv2
 import numpy as np
@@ -160,6 +160,11 @@ class NeuralRenderer:
         Frames come in order; a jump back in simulator time resets the state. Any size: the frame is padded to the
         model's multiple by repeating its border, and the picture cropped back. Raises ModelError if it lacks a plane.
         """
+        return self.paint(frame)()
+
+    def paint(self, frame: Frame) -> Callable[[], np.ndarray]:
+        """``render``, but for what is done beside the graph's memory: calling what comes back does that, once and in
+        any thread, also while the next frame is painted, and gives the picture."""
         if self._last is not None and frame.sim_frame <= self._last:
             self.reset()
         if self._last is None:
@@ -171,14 +176,20 @@ class NeuralRenderer:
         else:
             height, width = frame.planes["tag"].shape
             picture = self.step(feeds)[:height, :width].copy()
-        if self._finish:
-            stains.clean(picture, feeds["tag"], feeds.get("guide"), self._style)
+        if not self._finish:
+            return lambda: picture
+        stains.clean(picture, feeds["tag"], feeds.get("guide"), self._style)  # now: the guide is the next frame's soon
+        tag, instance, air, style = feeds["tag"], self._whole(frame.planes["instance"]), self._haze, self._style
+
+        def finish() -> np.ndarray:
             if self.card.sharpening:
-                sharpen(picture, feeds["tag"], self.card.sharpening)
+                sharpen(picture, tag, self.card.sharpening)
             if "depth" in frame.planes:
-                haze.veil(picture, frame.planes["depth"], self._haze, self._style)
-            soften(picture, feeds["tag"], self._whole(frame.planes["instance"]))
-        return picture
+                haze.veil(picture, frame.planes["depth"], air, style)
+            soften(picture, tag, instance)
+            return picture
+
+        return finish
 
     def seconds_per_step(self, steps: int = 10) -> float:
         """Shortest of a few steps at the loaded size: what an undisturbed machine needs. Forgets the past."""

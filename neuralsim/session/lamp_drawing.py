@@ -35,10 +35,14 @@ _GLOW = {"traffic_light": (2.1, 0.62), "brake": (1.5, 0.5)}  # reach in lamp siz
 
 
 def draw_of(painter: NeuralRenderer | TagPainter, frame: Frame, picture: np.ndarray, remap: Remap = NOTHING) -> None:
-    """Paint the lamps of ``frame`` into what ``painter`` made of it, unless it paints them itself; those on what is
-    painted as something else are out."""
-    if painter.shows_lamps(frame):
-        return
+    """Paint the lamps of ``frame`` into what ``painter`` made of it, unless it paints them itself."""
+    if not painter.shows_lamps(frame):
+        draw_all(frame, picture, remap)
+
+
+def draw_all(frame: Frame, picture: np.ndarray, remap: Remap = NOTHING) -> None:
+    """Paint the lamps of ``frame`` into ``picture``, u8 (H, W, 3) RGB, in place; those on what is painted as something
+    else are out."""
     tag = frame.planes["tag"]
     lit = frame.lamps if not remap else [lamp for lamp in frame.lamps if _tag_at(tag, lamp) not in remap]
     draw(picture, lit, frame.planes.get("depth"))

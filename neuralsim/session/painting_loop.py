@@ -7,6 +7,7 @@ import threading
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -50,7 +51,8 @@ class PaintingLoop(threading.Thread, ABC):
     """Paints frames until it is asked to end; a subclass starts what makes them, then calls :meth:`_paint`.
 
     In lock-step every picture is handed over exactly once and the painting waits for the taker; else a picture that was
-    not taken gives way to the next. ``wake`` is called from this thread whenever something new is there.
+    not taken gives way to the next, and one is finished while the next is painted already. ``wake`` is called, from
+    this thread or the one that finishes, whenever something new is there.
     """
 
     def __init__(self, options: DriveOptions, threads: int | None, wake: Callable[[], None]) -> None:
@@ -106,12 +108,21 @@ class PaintingLoop(threading.Thread, ABC):
         return self.error is None and not self._ending.is_set()
 
     def _paint(self, subscriber: FrameSubscriber, renderer: NeuralRenderer | TagPainter) -> None:
+        with ThreadPoolExecutor(1, "finish") as finisher:
+            self._paint_all(subscriber, renderer, finisher)
+
+    def _paint_all(
+        self, subscriber: FrameSubscriber, renderer: NeuralRenderer | TagPainter, finisher: ThreadPoolExecutor
+    ) -> None:
+        finished: Future[None] | None = None
         heard = worked = time.monotonic()
         warm, mount = False, ""
         while not self._ending.is_set():
             frame = subscriber.recv(0.1)
             if frame is None:
                 if self._scenario_over():
+                    if finished is not None:
+                        finished.result()
                     self._ending.set()  # every frame has been painted
                     return
                 if self._have_worked():
@@ -147,12 +158,25 @@ class PaintingLoop(threading.Thread, ABC):
                 painter.reset()
                 mount = frame.mount
             self.newest = frame
-            neural = painter.render(frame)
-            lamp_drawing.draw_of(painter, frame, neural, remap)
-            frame.stamps["rendered"] = time.monotonic_ns()
+            given = frame, painter.paint(frame), painter.shows_lamps(frame), remap, painter.upscaling
+            if finished is not None:
+                finished.result()  # raises what failed in it
+            if self.lockstep:
+                self._complete(*given)
+            else:
+                finished = finisher.submit(self._complete, *given)
             self.trouble = ""
-            self._hand_over(PaintedFrame(frame, neural, remap, painter.upscaling))
             heard = time.monotonic()
+
+    def _complete(
+        self, frame: Frame, finish: Callable[[], np.ndarray], shows_lamps: bool, remap: Remap, upscaling: float
+    ) -> None:
+        """Finish a picture and hand it over."""
+        neural = finish()
+        if not shows_lamps:
+            lamp_drawing.draw_all(frame, neural, remap)
+        frame.stamps["rendered"] = time.monotonic_ns()
+        self._hand_over(PaintedFrame(frame, neural, remap, upscaling))
 
     def _check_place(self, frame: Frame, recorded: tuple[float, float, float]) -> None:
         """Whether a drive that goes on from a recording has come to where the recording was."""

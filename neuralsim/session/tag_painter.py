@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 
 import numpy as np
 
@@ -49,6 +50,10 @@ class TagPainter:
     def render(self, frame: Frame) -> np.ndarray:
         """u8 (H, W, 3) RGB, CARLA's palette."""
         return tag_picture(frame.planes["tag"], self.remap)
+
+    def paint(self, frame: Frame) -> Callable[[], np.ndarray]:
+        """As ``NeuralRenderer.paint``."""
+        return partial(self.render, frame)
 
     def seconds_per_step(self) -> float:
         """As good as nothing."""

@@ -11,6 +11,7 @@ from helpers.bench_reports import LASTING, nests, report, run
 
 from neuralsim.bench import compare, docs_tables, tables, trace
 from neuralsim.bench.budget import Budget
+from neuralsim.bench.measurement import Job
 from neuralsim.bench.options import BenchOptions, Cell, Link
 from neuralsim.bench.results import summarise, values
 from neuralsim.bench.statistics import difference, paired_difference, quantile, summary
@@ -238,6 +239,17 @@ def test_a_matrix_is_every_combination_once():
     assert names[0] == "street-rt auto 256x128 ipc live"
     remote = BenchOptions(connect="tcp://127.0.0.1:5600", loops=("live",))
     assert [cell.link.transport for cell in remote.cells()] == ["remote"]
+
+
+def test_a_drive_after_something_else_than_the_picture_says_so() -> None:
+    picture, surface = BenchOptions(guides="surface,picture", loops=("live",)).cells()
+    assert (picture.guide, surface.guide) == ("picture", "surface")
+    assert picture.name == "street-rt auto 512x256 ipc live", "as in reports of before"
+    assert surface.name == "street-rt auto 512x256 ipc live surface"
+    assert Job(cell=surface, frames=1, warm_up=0).drive_options().guide == "surface"
+    table = tables.drives({"drives": [{"cell": surface.described(), "summary": summarise([run(0)])}]})
+    assert table is not None
+    assert table.rows[0][0].endswith("ipc live surface")
 
 
 def test_what_upscaling_takes_is_a_figure_of_its_own() -> None:

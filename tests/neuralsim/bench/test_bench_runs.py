@@ -46,7 +46,7 @@ def drive(folder: Path, job: Job, *before: str) -> dict[str, Any]:
 
 
 def test_a_job_survives_being_written_down():
-    cell = Cell(link=Link("tcp", 3), size=Size(256, 128))
+    cell = Cell(link=Link("tcp", 3), size=Size(256, 128), guide="surface")
     job = Job(cell=cell, frames=30, warm_up=10, faults=FaultInjection(20.0, 5.0), fps=20.0)
     assert Job.model_validate_json(job.to_json()) == job
 
