@@ -11,7 +11,7 @@ import numpy as np
 
 SIDE = 64  # texels of a mask along two sides of its triangle
 KINDS = 4  # masks for triangles that stick out of a crown, and as many for those of its lumps
-_LOOSE, _DENSE = 40, 110  # leaves in a mask
+_LOOSE, _DENSE = 52, 110  # leaves in a mask
 _LONG, _WIDE = 0.09, 0.036  # half axes of a leaf, of a triangle's side
 
 

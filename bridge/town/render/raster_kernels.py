@@ -23,6 +23,7 @@ TILE = 8  # pixels, side of an occlusion tile
 #: Finishes of triangles.
 PLAIN, ASPHALT, MARKING, PAVING, GRASS, WALL, ROOF, BODY, WINDOW, LEAF = range(10)
 _LEAVES_FROM = 12.0, 30.0  # px, area of a triangle from which it has leaves: of a loose one, of one of a closed body
+_LARGEST_LEAVES = 4.0 * 1.2**2  # m4, square of twice the area of a triangle of leaves: larger ones are whole woods
 
 #: Of every compiled function of the rasteriser; and of those that allocate nothing, which need not count references.
 options = {"cache": True, "nogil": True, "error_model": "numpy"}
@@ -383,7 +384,7 @@ def draw(scene, listed, order, keys, lens, light, leaves, buffer, with_rgb):  # 
             plane_y = -nz * inverse * per_pixel
             plane_1 = nx * inverse + (0.5 - cx) * plane_x + (0.5 - cy) * plane_y
             mask, leafy = leaves[0], False
-            if whole and finish[t] == LEAF:
+            if whole and finish[t] == LEAF and square < _LARGEST_LEAVES:
                 closed = 1 if solid[t] else 0
                 leafy = 0.5 * abs((ub - ua) * (wd - wa) - (ud - ua) * (wb - wa)) > _LEAVES_FROM[closed]
                 mask = leaves[t % KINDS + KINDS * closed]
