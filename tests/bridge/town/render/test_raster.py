@@ -393,9 +393,12 @@ def test_wrong_input_says_what_to_do() -> None:
 # Leaves ---------------------------------------------------------------------------------------------------------------
 
 
+AHEAD = 1.8  # m
+
+
 def sprig(scale: float = 1.0) -> Mesh:
-    """One triangle of foliage 6 m ahead, seen face on."""
-    corners = np.array([(6.0, -2.0, 0.5), (6.0, 2.0, 0.5), (6.0, 0.0, 3.0)])
+    """One triangle of foliage ``AHEAD`` of the camera, seen face on."""
+    corners = np.array([(AHEAD, -0.6, 1.2), (AHEAD, 0.6, 1.2), (AHEAD, 0.0, 1.95)])
     corners[:, 1:] = (corners[:, 1:] - [0.0, 1.5]) * scale + [0.0, 1.5]
     colour = np.array([(60, 120, 40)], np.uint8)
     return Mesh(corners, np.array([(0, 1, 2)]), np.array([Tag.VEGETATION], np.uint8), colour)
@@ -421,15 +424,22 @@ def test_leaves_go_with_their_triangle() -> None:
     """A step to the side of whole pixels moves every leaf by as many; twice as near, they are twice as large."""
     focal = 512 / 2.0
     first = leaves_of(sprig(), camera(), (512, 256))
-    aside = leaves_of(sprig(), camera(y=-12.0 * 6.0 / focal), (512, 256))
+    aside = leaves_of(sprig(), camera(y=-12.0 * AHEAD / focal), (512, 256))
     assert (np.roll(first, 12, 1) != aside).mean() < 0.002
-    near = leaves_of(sprig(), camera(x=3.0), (512, 256))[0::2, 0::2]
+    near = leaves_of(sprig(), camera(x=0.5 * AHEAD), (512, 256))[0::2, 0::2]
     far = leaves_of(sprig(), camera(), (512, 256))[64:192, 128:384]
     assert (near != far).sum() < 0.12 * far.sum()
 
 
+def test_a_wood_is_whole() -> None:
+    wood = Mesh(sprig().vertices * 4.0 - [0, 0, 4.5], sprig().triangles, sprig().tags, sprig().colours)
+    assert leaves_of(wood, camera(), (512, 256)).sum() == pytest.approx(
+        0.5 * 1.2 * 0.75 * (256.0 / AHEAD) ** 2, rel=0.02
+    )
+
+
 def test_what_is_small_needs_no_leaves() -> None:
-    area = 0.5 * 4.0 * 2.5 * (0.08 * 64.0 / 6.0) ** 2  # px
+    area = 0.5 * 1.2 * 0.75 * (0.08 * 64.0 / AHEAD) ** 2  # px
     assert leaves_of(sprig(0.08), camera()).sum() == pytest.approx(area, abs=3)
 
 
