@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from bridge.bands import bands, by_bands
 from bridge.messages import Camera, Frame
 from neuralsim.renderer import upscaling_kernels as kernels
 from neuralsim.renderer.upscaling_kernels import MARGIN
@@ -55,7 +56,8 @@ class TemporalUpscaler:
         self._planes: np.ndarray = np.zeros((2, 3, *shape), np.float32)  # Y, Co, Cg: of now, of before
         self._words: np.ndarray = np.full((2, *shape), kernels.NOTHING, np.uint32)
         self._means = np.full((256, 3), (128.0, 0.0, 0.0), np.float32)
-        self._uncovered = np.zeros(width, np.int32)
+        self._bands = [first for first, _ in bands(height)]
+        self._uncovered = np.zeros((len(self._bands), width), np.int32)
         self._age = np.zeros(width)  # frames since a column was painted
         self._rgb = np.empty((height, width, 3), np.uint8)
         self.blank = True  # there is no past: all has to be painted
@@ -82,17 +84,20 @@ class TemporalUpscaler:
         """
         planes = frame.planes
         self._planes, self._words = self._planes[::-1], self._words[::-1]
-        kernels.mark(planes["tag"], planes["instance"], self._words[0])
+        height = self.size[1]
+        by_bands(height, lambda a, b: kernels.mark(planes["tag"], planes["instance"], self._words[0], a, b))
         if self.blank:
             self._age[:] = 0.0
             return self.lefts()
         motion = np.ascontiguousarray(planes["motion"]).view(np.uint32)[..., 0]
-        kernels.move(
-            motion, planes["depth"], self._words[1], self._planes[1], self._words[0], self._planes[0], self._means,
-            self._uncovered, self._rgb,
-        )  # fmt: skip
+        past = planes["depth"], self._words[1], self._planes[1], self._words[0], self._planes[0], self._means
+
+        def take(start: int, stop: int) -> None:
+            kernels.move(motion, *past, start, stop, self._uncovered[self._bands.index(start)], self._rgb)
+
+        by_bands(height, take)
         self._age += 1.0
-        need = np.square(self._age) + self._uncovered * (_HASTE / self.size[1])
+        need = np.square(self._age) + self._uncovered.sum(0) * (_HASTE / height)
         need = np.concatenate([[0.0], np.cumsum(need)])
         places = np.array(sorted({*range(0, self.size[0] - self.window, _STEP), self.size[0] - self.window}))
         first, last = self._useful(places)
@@ -106,9 +111,17 @@ class TemporalUpscaler:
             gains = np.minimum(gains, ramp)
         if left + self.window < self.size[0]:
             gains = np.minimum(gains, ramp[::-1])
-        kernels.accept(
-            painted, left, gains, self._spread, self._most, self._words[0], self._planes[0], self._means, self._rgb
-        )
+        given = painted, left, gains, self._spread, self._most
+        totals = np.zeros((len(self._bands), 256, 4), np.float32)
+
+        def blend(start: int, stop: int) -> None:
+            found = totals[self._bands.index(start)]
+            kernels.accept(*given, start, stop, self._words[0], self._planes[0], found, self._rgb)
+
+        by_bands(self.size[1], blend)
+        sums = totals.sum(0)
+        seen = sums[:, 3] > 0.0  # these classes' means drift to what was painted
+        self._means[seen] += 0.5 * (sums[seen, :3] / sums[seen, 3:] - self._means[seen])
         first, last = self._useful(np.array([left]))
         self._age[first[0] : last[0]] = 0.0
 

@@ -1,4 +1,4 @@
-"""The compiled pixel work of ``upscaling``: single-threaded, two rows at a time.
+"""The compiled pixel work of ``upscaling``, two rows at a time, by bands of rows (``bridge/bands.py``).
 
 Colours are accumulated as Y = (R + 2 G + B) / 4, Co = R - B, Cg = G - (R + B) / 2 (Malvar and Sullivan, JVT-I014,
 2003), in 0..255, so that the box to which the past is clipped lies along the axis on which pictures vary most. A
@@ -205,10 +205,11 @@ def _show(y, o, g, rgb):  # type: ignore[no-untyped-def]
 
 
 @njit(**_JIT)
-def mark(tag: np.ndarray, instance: np.ndarray, words: np.ndarray) -> None:
-    """Words of a frame without any past; ``tag`` u8 and ``instance`` u16 (H, W), ``words`` u32 with a margin."""
-    height, width = tag.shape
-    for i in range(height):
+def mark(tag: np.ndarray, instance: np.ndarray, words: np.ndarray, start: int, stop: int) -> None:
+    """Words of the rows from ``start`` to before ``stop`` of a frame without any past; ``tag`` u8 and ``instance`` u16
+    (H, W), ``words`` u32 with a margin."""
+    width = tag.shape[1]
+    for i in range(start, stop):
         row, tags, instances = words[i + MARGIN, MARGIN : MARGIN + width], tag[i], instance[i]
         for j in range(np.uint64(width)):
             row[j] = (np.uint32(instances[j]) << np.uint32(16)) | (np.uint32(tags[j]) << np.uint32(8))
@@ -216,9 +217,10 @@ def mark(tag: np.ndarray, instance: np.ndarray, words: np.ndarray) -> None:
 
 @njit(**_JIT)
 def move(  # type: ignore[no-untyped-def]
-    motion, depth, old_words, old, words, new, means, uncovered, rgb
+    motion, depth, old_words, old, words, new, means, start, stop, uncovered, rgb
 ):
-    """The past as this frame sees it, and what is shown where nothing is painted anew.
+    """The past as this frame sees it, and what is shown where nothing is painted anew: the rows from ``start``, which
+    is even, to before ``stop``.
 
     ``motion`` u32 (H, W): both f16 of the plane, px; ``depth`` f32 (H, W) m; ``old_words`` u32 and ``old`` f32
     (3, ...): the past, Y, Co, Cg, with a margin; ``words``: of this frame, without weights yet; ``means`` f32
@@ -233,7 +235,7 @@ def move(  # type: ignore[no-untyped-def]
     flat_old_words, flat_words = old_words.reshape(-1), words.reshape(-1)
     inside = slice(MARGIN, MARGIN + width)
     uncovered[:] = 0
-    for i in range(0, height, 2):
+    for i in range(start, stop, 2):
         top = min(i, height - 2)
         _nearest(depth, motion, top, metres, moved)
         _follow(metres, moved, x[: width // 2], y[: width // 2])
@@ -246,9 +248,10 @@ def move(  # type: ignore[no-untyped-def]
         for k in range(MARGIN + top, MARGIN + top + 2):
             for plane in range(3):
                 new[plane, k, inside] = rows[k - MARGIN - top, plane]
+            above = k if k == MARGIN + start else k - 1  # not another band's: it may not be there yet
             _patch(
-                words[k, inside], words[k - 1, inside], new[0, k, inside], new[1, k, inside], new[2, k, inside],
-                new[0, k - 1, inside], new[1, k - 1, inside], new[2, k - 1, inside], means, uncovered,
+                words[k, inside], words[above, inside], new[0, k, inside], new[1, k, inside], new[2, k, inside],
+                new[0, above, inside], new[1, above, inside], new[2, above, inside], means, uncovered,
             )  # fmt: skip
             _show(new[0, k, inside], new[1, k, inside], new[2, k, inside], rgb[k - MARGIN])
 
@@ -296,11 +299,13 @@ def _blend(words, gains, most, fresh_y, fresh_o, fresh_g, y, o, g):  # type: ign
 
 
 @njit(**_JIT)
-def accept(painted, left, gains, spread, most, words, new, means, rgb):  # type: ignore[no-untyped-def]
-    """Blend the window ``painted`` u8 (H, w, 3), from column ``left`` on, into what ``move`` has made.
+def accept(painted, left, gains, spread, most, start, stop, words, new, totals, rgb):  # type: ignore[no-untyped-def]
+    """Blend the rows from ``start`` to before ``stop`` of the window ``painted`` u8 (H, w, 3), from column ``left`` on,
+    into what ``move`` has made.
 
     ``gains`` f32 (w,): its weight by column; ``spread`` in standard deviations; ``most``: greatest weight of the past.
-    Columns without gain stay as they are. ``means`` of the classes in the window drift to what was painted.
+    Columns without gain stay as they are. Some pixels of each class are added to ``totals`` f32 (256, 4): Y, Co, Cg,
+    how many.
     """
     height, width = painted.shape[:2]
     first, last = 0, width
@@ -310,11 +315,11 @@ def accept(painted, left, gains, spread, most, words, new, means, rgb):  # type:
         last -= 1
     fresh = np.empty((3, 3, width), np.float32)  # Y, Co, Cg of three rows
     work = np.empty((2, last - first + 2), np.float32)
-    _separate(painted[0], fresh[0, 0], fresh[0, 1], fresh[0, 2])
+    for i in range(max(start - 1, 0), start + 1):
+        _separate(painted[i], fresh[i % 3, 0], fresh[i % 3, 1], fresh[i % 3, 2])
     inside = slice(MARGIN + left + first, MARGIN + left + last)
     some = slice(first, last)
-    totals, counts = np.zeros((256, 3), np.float32), np.zeros(256, np.float32)
-    for i in range(height):
+    for i in range(start, stop):
         a, b, c = max(i - 1, 0) % 3, i % 3, min(i + 1, height - 1) % 3
         if i + 1 < height:
             _separate(painted[i + 1], fresh[c, 0], fresh[c, 1], fresh[c, 2])
@@ -333,13 +338,9 @@ def accept(painted, left, gains, spread, most, words, new, means, rgb):  # type:
             row = words[k]
             for j in range(first, last, 4):
                 tag = np.uint8(row[MARGIN + left + j] >> np.uint32(8))
-                counts[tag] += np.float32(1.0)
+                totals[tag, 3] += np.float32(1.0)
                 for plane in range(3):
                     totals[tag, plane] += fresh[b, plane, j]
-    for tag in range(256):
-        if counts[tag] > 0.0:
-            for plane in range(3):
-                means[tag, plane] += np.float32(0.5) * (totals[tag, plane] / counts[tag] - means[tag, plane])
 
 
 @njit(**_JIT)

@@ -6,12 +6,9 @@ rows on another one too, as far as it is free.
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
-
 import numpy as np
 
+from bridge.bands import by_bands
 from bridge.geometry import focal_length
 from bridge.jitter import NONE, Jitter
 from bridge.tags import Tag
@@ -34,8 +31,6 @@ _LEAST_WET = 0.05
 _REFLECTS = np.zeros(256, np.float32)
 _REFLECTS[[Tag.ROAD, Tag.ROAD_LINE, Tag.SIDEWALK]] = 0.55, 0.4, 0.3
 _EMPTY = backdrops.empty()
-_BANDS, _LEAST_BAND = 4, 32  # of a picture, and rows of each at least: each costs the call of a kernel
-_HELPER = ThreadPoolExecutor(1, "raster") if (os.cpu_count() or 1) > 1 else None
 
 
 class Rasteriser:
@@ -140,7 +135,7 @@ class Rasteriser:
         kernels.draw(scene.arrays, listed, chosen, keys, lens, towards, leaf_masks(), buffer, rgb)
         motions = kernels.Motions(shift, previous, warps)
         arrays = scene.arrays
-        self._by_bands(lambda a, b: kernels.resolve(buffer, arrays, matrices, motions, lens, a, b, planes))
+        by_bands(self.height, lambda a, b: kernels.resolve(buffer, arrays, matrices, motions, lens, a, b, planes))
         if rgb:
             self._shade(scene, placements, listed, inverses, pose, towards, light, lens, hide, backdrop or _EMPTY)
         return planes if rgb else planes._replace(rgb=None)
@@ -175,23 +170,9 @@ class Rasteriser:
         cast_shadows(bodies, near, listed, inverses, towards[:3], shining, light.dark, lens, *seen, cast, beams)
         ids = self._buffer.ids.reshape(self.height, self.width)
         given = ids, self._buffer, bodies, inverses, pose, textures(), backdrop, light, lens, cast, beams
-        self._by_bands(lambda first, last: shade(*given, first, last, planes))
+        by_bands(self.height, lambda first, last: shade(*given, first, last, planes))
         if light.wet > _LEAST_WET:
             mirror(planes.rgb, planes.tag, light.wet, _REFLECTS)
-
-    def _by_bands(self, work: Callable[[int, int], object]) -> None:
-        """``work`` (first row, row after the last) on all bands of rows: the next one for whichever thread is free."""
-        rows = max(self.height // _BANDS // 2 * 2, _LEAST_BAND)
-        bands = iter(range(0, self.height, rows))
-
-        def take() -> None:
-            for first in bands:
-                work(first, min(first + rows, self.height))
-
-        helping = _HELPER.submit(take) if _HELPER is not None and self.height > rows else None
-        take()
-        if helping is not None and not helping.cancel():
-            helping.result()
 
     @staticmethod
     def _check(scene: Scene, placements: Placements) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from bridge import bands
 from bridge.jitter import of_frame
 from bridge.messages import Camera, Frame
 from bridge.tags import Tag
@@ -149,6 +150,20 @@ def test_motion_that_leads_nowhere_is_no_past() -> None:
         now.planes["motion"][:] = (np.nan, np.inf, 65504.0, -65504.0)[number]
         shown = step(upscaler, now, noise())
     assert shown.shape == (H, W, 3)
+
+
+def test_two_threads_make_the_picture_that_one_makes(monkeypatch: pytest.MonkeyPatch) -> None:
+    def last() -> np.ndarray:
+        upscaler = TemporalUpscaler((W, 131), 96)
+        for number in range(6):
+            now = frame(number, (0.4, -0.3), W, 131)
+            now.planes["instance"][20 + 9 * number :, 30:60] = 7
+            picture = step(upscaler, now, np.resize(noise(number), (131, W, 3)))
+        return picture
+
+    helped = last()
+    monkeypatch.setattr(bands, "_HELPER", None)
+    np.testing.assert_array_equal(helped, last())
 
 
 def test_windows_that_are_none() -> None:
