@@ -97,7 +97,7 @@ def _train(config: TrainConfig, group: distributed.Ranks, simulate: int) -> None
     elif config.start:
         for painter in (trainer.painter, trainer.average):
             load_weights(painter, config.start)
-    driven = config.simulated_every or (config.rollout and config.rollout_town)
+    driven = config.simulated_every or (config.rollout and config.rollout_town + config.rollout_maps)
     if group.first and driven and not any(Path(config.simulated).glob("*.npz")):
         _, surface, looks = load_colours(config, quiet=True)
         part = Path(config.simulated + ".part")  # half a set, after a kill, would be taken for a whole one
