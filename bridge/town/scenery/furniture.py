@@ -52,17 +52,21 @@ def car(rng: np.random.Generator) -> tuple[str, tuple[float, float, float], tupl
     return name, book.extent(name)[0], (red, green, blue)
 
 
+_BUSY = 0.9  # share of the parking lanes that begin with a row of cars
+_EMPTIES, _FILLS = 0.06, 0.3  # from one place to the next, that a row ends, and that one begins
+
+
 def _parked(site: Site, lane: Lane) -> None:
     """Cars in a parking lane, in rows with gaps."""
-    rng, book = site.rng, templates()
+    rng, book = site.rng.spawn(1)[0], templates()  # its own: other cars move no tree
     names = [name for name in book.vehicles if BASE_TYPES.get(name, "car") in ("car", "van")]
     weights = np.array([0.5 if BASE_TYPES.get(name) == "van" else 1.0 for name in names])
     at = np.concatenate([[0.0], np.cumsum(np.linalg.norm(np.diff(lane.centre, axis=0), axis=1))])
     wide = lane.width > 1.85
     here = float(rng.uniform(0.5, 6.0))
-    busy = bool(rng.random() < 0.75)
+    busy = bool(rng.random() < _BUSY)
     while here < at[-1] - 6.5:
-        if rng.random() < 0.16:
+        if rng.random() < (_EMPTIES if busy else _FILLS):
             busy = not busy
         name = names[int(rng.choice(len(names), p=weights / weights.sum()))]
         half, _ = book.extent(name)

@@ -43,6 +43,8 @@ class Look:
 
 _OLD = {"terrace": 0.24, "gardens": 0.24, "urban": 0.22, "mixed": 0.12, "green": 0.18}
 
+OTHERS = Look(_OLD, driveways=0.2)  # of a map that is not ours
+CARLAS = replace(OTHERS, parked=False)  # programs written for these maps put their own cars there
 LOOKS = {
     "oldtown": Look(_OLD, belt=True),
     "hamlet": Look(_OLD, belt=True),
@@ -52,9 +54,9 @@ LOOKS = {
     "village": Look({"terrace": 0.18, "gardens": 0.3, "mixed": 0.2, "farms": 0.32}, hills=46.0, driveways=0.35),
     "motorway": Look({"farms": 1.0}, church=False, hills=26.0),
     PLAIN: Look({"farms": 1.0}, church=False, bare=True),
+    "crossways": CARLAS,
+    "squares": CARLAS,
 }
-OTHERS = Look(_OLD, driveways=0.2)  # of a map that is not ours
-CARLAS = replace(OTHERS, parked=False)  # programs written for these maps put their own cars there
 
 
 def look_of(town: str) -> Look:
