@@ -248,7 +248,7 @@ def move(  # type: ignore[no-untyped-def]
         for k in range(MARGIN + top, MARGIN + top + 2):
             for plane in range(3):
                 new[plane, k, inside] = rows[k - MARGIN - top, plane]
-            above = k if k == MARGIN + start else k - 1  # not another band's: it may not be there yet
+            above = 0 if k == MARGIN + start else k - 1  # not another band's, which may not be there yet: nothing
             _patch(
                 words[k, inside], words[above, inside], new[0, k, inside], new[1, k, inside], new[2, k, inside],
                 new[0, above, inside], new[1, above, inside], new[2, above, inside], means, uncovered,

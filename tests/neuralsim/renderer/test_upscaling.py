@@ -166,6 +166,17 @@ def test_two_threads_make_the_picture_that_one_makes(monkeypatch: pytest.MonkeyP
     np.testing.assert_array_equal(helped, last())
 
 
+def test_what_is_new_in_the_first_row_of_a_band_is_no_ghost() -> None:
+    upscaler = TemporalUpscaler((W, 131), 96)
+    black, white = np.zeros((131, W, 3), np.uint8), np.full((131, W, 3), 255, np.uint8)
+    for number in range(3):
+        step(upscaler, frame(number, (0.0, 0.0), W, 131), black)
+    now = frame(3, (0.0, 0.0), W, 131)
+    now.planes["tag"][20:] = Tag.SKY  # all of it new, and no past of that class to either side
+    picture = step(upscaler, now, white)
+    assert picture[20:].min() > 100
+
+
 def test_windows_that_are_none() -> None:
     for window in (0, W + 1, 40):
         with pytest.raises(ValueError, match="window"):
