@@ -87,7 +87,7 @@ def test_who_leaves_the_road_pays_for_it_and_ends(env: gymnasium.Env) -> None:
     terms: list[dict[str, float]] = []
     terminated = False
     while not terminated and len(terms) < 400:
-        _, _, terminated, _, info = env.step(np.float32([0.7, 0.6, 0.0]))
+        _, _, terminated, _, info = env.step(np.float32([-0.7, 0.6, 0.0]))
         terms.append(info["terms"])
     assert terminated
     assert not info["arrived"]
