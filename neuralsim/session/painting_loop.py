@@ -120,9 +120,9 @@ class PaintingLoop(threading.Thread, ABC):
         while not self._ending.is_set():
             frame = subscriber.recv(0.1)
             if frame is None:
+                if finished is not None:
+                    finished.result()
                 if self._scenario_over():
-                    if finished is not None:
-                        finished.result()
                     self._ending.set()  # every frame has been painted
                     return
                 if self._have_worked():

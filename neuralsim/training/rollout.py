@@ -75,8 +75,9 @@ def rollout_step(
                 newest = [(s, row(painted, step.picture, clip.motion, t, s)) for s in strides(t)]
                 terms |= _by_video(trainer, newest, clip, t)
                 rows += [(s, ([x.detach() for x in pictures], motions)) for s, (pictures, motions) in newest]
-            loss = trainer.total(terms)
-        trainer.gather("painter", loss, 1.0 / frames)
+            loss = trainer.total(terms) if terms else None
+        if loss is not None:  # the first frame of what has no picture may promise nothing
+            trainer.gather("painter", loss, 1.0 / frames)
         judged.append((real, fake.detach()))
         painted.append(step.picture.detach())
         past = step.past_rgb.detach(), step.past_label

@@ -12,24 +12,17 @@ from bridge.town.assets.car_shapes import CARS
 from bridge.town.assets.houses import CHURCH_WALL, ROOFS, WALLS
 from bridge.town.assets.meshes import RGB
 from bridge.town.assets.vehicle_meshes import GLASS
-from bridge.town.render.raster_kernels import (
-    ASPHALT,
-    BODY,
-    GRASS,
-    LEAF,
-    MARKING,
-    PAVING,
-    PLAIN,
-    ROOF,
-    WALL,
-    WINDOW,
-)
+from bridge.town.render import raster_kernels as kernels
 from bridge.town.render.shading_kernels import NOISE_LEVELS, NOISE_SIZE, Textures
 
 _BY_TAG = {
-    Tag.ROAD: ASPHALT, Tag.ROAD_LINE: MARKING, Tag.SIDEWALK: PAVING, Tag.TERRAIN: GRASS, Tag.GROUND: GRASS,
-    Tag.VEGETATION: LEAF,
-}  # fmt: skip
+    Tag.ROAD: kernels.ASPHALT,
+    Tag.ROAD_LINE: kernels.MARKING,
+    Tag.SIDEWALK: kernels.PAVING,
+    Tag.TERRAIN: kernels.GRASS,
+    Tag.GROUND: kernels.GRASS,
+    Tag.VEGETATION: kernels.LEAF,
+}
 _PAINTS = tuple({shape.colour for shape in CARS.values()})
 _VEHICLES = (Tag.CAR, Tag.TRUCK, Tag.BUS)
 _COARSE = 28.0  # texels; longer waves are no stronger, or ground looks like clouds
@@ -41,7 +34,7 @@ def finishes(vertices: np.ndarray, triangles: np.ndarray, tags: np.ndarray, colo
 
     ``tags`` u8 (T,), ``colours`` u8 (T, 3), RGB.
     """
-    of_tag = np.full(256, PLAIN, np.uint8)
+    of_tag = np.full(256, kernels.PLAIN, np.uint8)
     for tag, finish in _BY_TAG.items():
         of_tag[tag] = finish
     out = of_tag[tags]
@@ -49,11 +42,11 @@ def finishes(vertices: np.ndarray, triangles: np.ndarray, tags: np.ndarray, colo
     normal = np.cross(b - a, c - a)
     up = np.abs(normal[:, 2]) / np.maximum(np.linalg.norm(normal, axis=1), 1e-12)
     house = tags == Tag.BUILDING
-    out[house & (up < _UPRIGHT) & _among(colours, (*WALLS, CHURCH_WALL))] = WALL
-    out[house & (up > _UPRIGHT) & (up < 0.99) & _among(colours, ROOFS)] = ROOF
+    out[house & (up < _UPRIGHT) & _among(colours, (*WALLS, CHURCH_WALL))] = kernels.WALL
+    out[house & (up > _UPRIGHT) & (up < 0.99) & _among(colours, ROOFS)] = kernels.ROOF
     vehicle = np.isin(tags, _VEHICLES)
-    out[vehicle & _among(colours, _PAINTS)] = BODY
-    out[vehicle & _among(colours, (GLASS,))] = WINDOW
+    out[vehicle & _among(colours, _PAINTS)] = kernels.BODY
+    out[vehicle & _among(colours, (GLASS,))] = kernels.WINDOW
     return out
 
 
