@@ -49,7 +49,7 @@ class Resumable(Protocol):
     @property
     def average(self) -> nn.Module: ...
     @property
-    def frechet(self) -> nn.Module | None: ...
+    def statistics(self) -> Mapping[str, nn.Module]: ...
     @property
     def learners(self) -> Mapping[str, Learns]: ...
 
@@ -148,4 +148,4 @@ def left(folder: Path) -> str:
 
 def _modules(trainer: Resumable) -> dict[str, nn.Module]:
     networks = {"average": trainer.average} | {name: each.network for name, each in trainer.learners.items()}
-    return networks if trainer.frechet is None else networks | {"frechet": trainer.frechet}
+    return networks | dict(trainer.statistics)

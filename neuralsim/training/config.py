@@ -66,6 +66,8 @@ class TrainConfig(BaseModel):
     adversarial_ramp: int = Field(600, ge=1)  # steps until the full weight of all discriminators after that
     networks: list[Literal[0, 1]] = Field([1], min_length=1)  # EfficientNet-Lite variants whose features the losses use
     frechet: float = Field(0.0, ge=0)  # Fréchet distance of painted map pairs from pictures: training/frechet.py
+    frechet_town: float = Field(0.0, ge=0)  # the same of frames of the town
+    frechet_objects: float = Field(0.0, ge=0)  # the same of the crops of `objects`, of both
     patches: float = Field(0.0, ge=0)  # multi-scale PatchGAN D_I
     segmentation: float = Field(0.0, ge=0)  # segmentation discriminator; begin with 0.1
     label_mix: float = Field(0.0, ge=0)  # its consistency on mixtures of painted and real, on real pictures
@@ -102,6 +104,8 @@ class TrainConfig(BaseModel):
     def _complete(self) -> TrainConfig:
         if self.simulated_every and not self.simulated:
             raise ValueError("`simulated_every` needs `simulated`, the folder for frames of the town")
+        if self.frechet_objects and not self.objects:
+            raise ValueError("`frechet_objects` needs `objects`, which cuts them out")
         if self.rollout and self.rollout_town + self.rollout_maps and not self.simulated:
             raise ValueError("`rollout_town` and `rollout_maps` need `simulated`, the folder for frames of the town")
         if self.rollout_width > self.width or self.rollout_height > self.height:

@@ -1,9 +1,9 @@
 """The Fréchet distance of painted from real features, as a loss.
 
-A painted map that has no picture of its own can still have the statistics of pictures: means and covariances of frozen
-features over patches, as the Fréchet distance compares them (Heusel et al., NeurIPS 2017). A batch is far too small for
-a covariance, so both samples are running means over some thousand patches; the gradient is that of the distance with
-respect to the painted sample's moments, handed to the patches of the batch at hand.
+A painted map or town frame that has no picture of its own can still have the statistics of pictures: means and
+covariances of frozen features over patches, as the Fréchet distance compares them (Heusel et al., NeurIPS 2017). A
+batch is far too small for a covariance, so both samples are running means over some thousand patches; the gradient is
+that of the distance with respect to the painted sample's moments, handed to the patches of the batch at hand.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ PATCH = 64  # px, side of the patches
 TAPS = {2: 8, 3: 16}  # of neuralsim.models.discriminator.Features: place of a feature -> its stride, px
 _REAL, _PAINTED = 0.995, 0.98  # memory of the running means, by batch
 _SETTLED = 20  # batches until the moments mean something
+CROPS = 5  # of objects: that many times longer for both, for a batch has few of them
 _FLOOR = 1e-3  # of the mean variance, added to every one: a feature that never fires has no inverse
 
 
@@ -53,14 +54,18 @@ class Moments(nn.Module):
 
 
 class FrechetDistance(nn.Module):
-    """Distance of painted from real features at ``TAPS`` of each frozen network with features of ``channels``."""
+    """Distance of painted from real features at ``TAPS`` of each frozen network with features of ``channels``.
 
-    def __init__(self, channels: tuple[int, ...], networks: int) -> None:
+    ``slower``: how many times more batches than of whole pictures its moments are made of.
+    """
+
+    def __init__(self, channels: tuple[int, ...], networks: int, slower: int = 1) -> None:
         super().__init__()
-        self.each = len(channels)
+        self.each, self.settled = len(channels), _SETTLED * slower
+        of_real, of_painted = (1.0 - (1.0 - memory) / slower for memory in (_REAL, _PAINTED))
         self.places = [network * self.each + tap for network in range(networks) for tap in TAPS]
-        self.real = nn.ModuleList(Moments(channels[place % self.each], _REAL) for place in self.places)
-        self.painted = nn.ModuleList(Moments(channels[place % self.each], _PAINTED) for place in self.places)
+        self.real = nn.ModuleList(Moments(channels[place % self.each], of_real) for place in self.places)
+        self.painted = nn.ModuleList(Moments(channels[place % self.each], of_painted) for place in self.places)
 
     def meet(self, features: list[Tensor]) -> None:
         """Take in real pictures."""
@@ -75,14 +80,14 @@ class FrechetDistance(nn.Module):
             for place, real, painted in zip(self.places, self.real, self.painted, strict=True):
                 sample = patches(features[place], TAPS[place % self.each])
                 painted.add(sample.detach())  # type: ignore[operator]
-                losses.append(fitted(sample, painted, real))  # type: ignore[arg-type]
+                losses.append(fitted(sample, painted, real, self.settled))  # type: ignore[arg-type]
         return torch.stack(losses).mean()
 
 
-def fitted(sample: Tensor, painted: Moments, real: Moments) -> Tensor:
+def fitted(sample: Tensor, painted: Moments, real: Moments, settled: int = _SETTLED) -> Tensor:
     """The distance between the Gaussians of two moments over the real variance, with its gradient on ``sample`` f32 (n,
-    C), a part of what was painted; 0 while the moments are young."""
-    if min(float(painted.count), float(real.count)) < _SETTLED:
+    C), a part of what was painted; 0 while the moments have seen less than ``settled`` batches."""
+    if min(float(painted.count), float(real.count)) < settled:
         return sample.sum() * 0.0
     with torch.no_grad():
         wanted, found = real.covariance.double(), painted.covariance.double()

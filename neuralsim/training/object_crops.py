@@ -21,9 +21,10 @@ _LONGEST = 2.0  # side of a crop over its object's shorter one: a row of parked 
 
 @dataclass(frozen=True)
 class CropWindow:
-    """A square of a picture of a batch, px."""
+    """A square of a picture of a batch, px, about an object of the class ``channel``."""
 
     number: int
+    channel: int
     y: int
     x: int
     side: int
@@ -38,12 +39,13 @@ def object_windows(label: Tensor, rng: np.random.Generator, most: int = MOST) ->
         found = []
         for channel in MOVERS:
             _, _, stats, _ = cv2.connectedComponentsWithStats((each == channel).astype(np.uint8))
-            found += [box for box in stats[1:] if box[4] >= _LEAST_PIXELS and min(box[2], box[3]) >= _LEAST_SIDE]
+            large = (box for box in stats[1:] if box[4] >= _LEAST_PIXELS and min(box[2], box[3]) >= _LEAST_SIDE)
+            found += [(channel, *box) for box in large]
         if not found:
             continue
-        weights = np.sqrt([float(box[4]) for box in found])
+        weights = np.sqrt([float(box[5]) for box in found])
         chosen = rng.choice(len(found), min(most, len(found)), False, weights / weights.sum())
-        for x, y, w, h, _ in (found[index] for index in chosen):
+        for channel, x, y, w, h, _ in (found[index] for index in chosen):
             side = int(min(_MARGIN * min(max(w, h), _LONGEST * min(w, h)), height, width))
             centre = [
                 start + side / 2 + rng.random() * (length - side) if length > side else start + length / 2
@@ -52,7 +54,7 @@ def object_windows(label: Tensor, rng: np.random.Generator, most: int = MOST) ->
             top, left = (
                 int(np.clip(at - side / 2, 0, size - side)) for at, size in zip(centre, (height, width), strict=True)
             )
-            windows.append(CropWindow(number, top, left, side))
+            windows.append(CropWindow(number, int(channel), top, left, side))
     return windows
 
 

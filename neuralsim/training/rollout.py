@@ -47,8 +47,8 @@ def rollout_step(
     said: dict[str, list[float]] = {}
     with torch.no_grad(), trainer.cast():
         other = trainer.seen(image, blurred(one_hot(label)), label) if clip.image is None else None
-        if other is not None and trainer.frechet is not None:
-            trainer.frechet.meet(other.features)
+        if other is not None:
+            trainer.meet(other)
     for t in range(frames):
         labels = one_hot(clip.label[:, t])
         embedded = trainer.painter.embed(clip.label[:, t], clip.tint[:, t])
@@ -62,8 +62,7 @@ def rollout_step(
                 terms = trainer.adversarial_terms(fake)
                 planes = (clip.label[:, t], clip.tint[:, t], clip.detail[:, t])
                 terms |= trainer.promised(step.picture, *planes, clip.still)
-                if clip.still and trainer.frechet is not None:
-                    terms["frechet"] = trainer.frechet(fake.features)
+                terms |= trainer.statistical(fake, [clip.still] * len(clip.label))
             else:
                 with torch.no_grad():
                     real = trainer.seen(clip.image[:, t], labels, clip.label[:, t])

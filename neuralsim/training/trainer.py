@@ -7,15 +7,16 @@ not computed. Steps on frames in a row are in ``neuralsim/training/rollout.py``.
 from __future__ import annotations
 
 import io
+from collections.abc import Sequence
 from contextlib import redirect_stdout
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from neuralsim.models.classes import CHANNELS
+from neuralsim.models.classes import CHANNELS, Channel
 from neuralsim.models.discriminator import (
     Discriminator,
     Features,
@@ -27,7 +28,7 @@ from neuralsim.models.generator import Painter, PainterConfig
 from neuralsim.training import checkpoint, losses
 from neuralsim.training.config import TrainConfig
 from neuralsim.training.distributed import Ranks
-from neuralsim.training.frechet import FrechetDistance
+from neuralsim.training.frechet import CROPS, FrechetDistance
 from neuralsim.training.object_crops import CropWindow, cut, object_windows
 from neuralsim.training.simulated_pairs import Pair
 from neuralsim.training.tensors import blurred, one_hot
@@ -47,18 +48,19 @@ class Learner:
 @dataclass
 class DiscriminatorInput:
     """A batch of pictures for the discriminators: the pictures, what they see of the map, the map's classes at half the
-    size, the frozen features, and crops of objects."""
+    size, the frozen features, and crops of objects (in these: where each is from)."""
 
     image: Tensor
     labels: Tensor
     classes: Tensor
     features: list[Tensor]
     objects: DiscriminatorInput | None = None
+    windows: Sequence[CropWindow] = ()
 
     def detach(self) -> DiscriminatorInput:
         features = [feature.detach() for feature in self.features]
         objects = None if self.objects is None else self.objects.detach()
-        return DiscriminatorInput(self.image.detach(), self.labels, self.classes, features, objects)
+        return replace(self, image=self.image.detach(), features=features, objects=objects)
 
 
 class Trainer:
@@ -99,7 +101,10 @@ class Trainer:
             self.features = nn.ModuleList(Features(variant) for variant in config.networks)
         for module in (*networks.values(), self.average, self.features):
             module.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-        self.frechet = FrechetDistance(Features.CHANNELS, len(config.networks)).to(device) if config.frechet else None
+        self.statistics: dict[str, FrechetDistance] = {}
+        for name in (name for name, weight in _frechet_weights(config).items() if weight):
+            sizes = (1, CROPS) if name.endswith(tuple(_OBJECTS)) else (len(config.networks), 1)
+            self.statistics[name] = FrechetDistance(Features.CHANNELS, *sizes).to(device)
         self.learners = {}
         for name, network in networks.items():
             rate = config.rate if name == "painter" else config.discriminator_rate
@@ -150,7 +155,8 @@ class Trainer:
         weights = {name: self.ramp * weight for name, weight in adversarial.items()}
         weights |= {"match": self.ramp * c.matching, "match_video": self.ramp * c.matching}
         weights |= {"segment": self.ramp * c.segmentation, "object": self.ramp * c.objects, "object_feat": c.objects}
-        weights |= {"frechet": self.ramp * c.frechet, "feat": c.features, "pix": c.pixels, "colour": c.pixels}
+        weights |= {name: self.ramp * weight for name, weight in _frechet_weights(c).items()}
+        weights |= {"feat": c.features, "pix": c.pixels, "colour": c.pixels}
         weights |= {"hue": c.hue, "tone": c.tone, "flow": c.flow, "mask": c.occlusion, "steady": c.steady}
         return torch.stack([weights[name] * loss for name, loss in terms.items()]).sum()
 
@@ -168,7 +174,7 @@ class Trainer:
         y, x = (int(at) for at in rng.integers(0, rim + 1, 2))
         window = (..., slice(y, height - rim + y), slice(x, width - rim + x))
         image, labels, label = image[window], labels[window], label[window]
-        needed = c.features or c.adversarial or c.frechet or c.segmentation
+        needed = c.features or c.adversarial or c.frechet or c.frechet_town or c.segmentation
         features = [each for network in self.features for each in network(image)] if needed else []
         objects = self._objects(image, labels, object_windows(label, rng)) if c.objects else None
         return DiscriminatorInput(image, labels, label[:, ::2, ::2], features, objects)
@@ -178,7 +184,9 @@ class Trainer:
         if not windows:
             return None
         crops = cut(image, windows)
-        return DiscriminatorInput(crops, cut(labels, windows), labels.new_empty(0), self.features[0](crops))
+        return DiscriminatorInput(
+            crops, cut(labels, windows), labels.new_empty(0), self.features[0](crops), windows=windows
+        )
 
     def adversarial_terms(self, fake: DiscriminatorInput, real: DiscriminatorInput | None = None) -> dict[str, Tensor]:
         """The painter's losses by the discriminators of single pictures; with the ``real`` picture of the same map also
@@ -234,6 +242,19 @@ class Trainer:
         if c.tone:
             terms["tone"] = losses.tone_distance(painted, tint, label, detail)
         return terms
+
+    def meet(self, real: DiscriminatorInput) -> None:
+        """Take in the statistics of real pictures."""
+        for still in (True, False):
+            for name, features in _samples(real, [still] * len(real.image)).items():
+                if name in self.statistics:
+                    self.statistics[name].meet(features)
+
+    def statistical(self, fake: DiscriminatorInput, still: list[bool]) -> dict[str, Tensor]:
+        """How far the statistics of simulator frames are from those of pictures; ``still``: which of them are maps of
+        real streets."""
+        samples = _samples(fake, still)
+        return {name: self.statistics[name](sample) for name, sample in samples.items() if name in self.statistics}
 
     def gather_discriminators(
         self, real: DiscriminatorInput, fake: DiscriminatorInput, share: float = 1.0, paired: bool = False
@@ -313,10 +334,8 @@ class Trainer:
                     labels, tints, details = (plane[of_kind] for plane in planes)
                     for name, term in self.promised(painted[of_kind], labels, tints, details, kind).items():
                         terms[name] = terms[name] + term if name in terms else term
-            if self.frechet is not None:
-                self.frechet.meet(real.features)
-                if still.any():
-                    terms["frechet"] = self.frechet([feature[still] for feature in fake.features])
+            self.meet(real)
+            terms |= self.statistical(fake, [pair.still for pair in batch])
             loss = self.total(terms)
             if self.config.equivariance:
                 terms["steady"] = losses.steadiness(painted, first, motion, visible)
@@ -361,3 +380,33 @@ class Trainer:
     def resume(self, folder: Path) -> None:
         """Go on from what ``save`` wrote. Raises FileNotFoundError, ValueError."""
         checkpoint.resume(self, folder)
+
+
+#: Samples of crops whose statistics are compared -> the classes of their objects.
+_OBJECTS = {"vehicles": (Channel.VEHICLE,), "people": (Channel.PERSON, Channel.CYCLE)}
+
+
+def _frechet_weights(config: TrainConfig) -> dict[str, float]:
+    """Of the Fréchet distances, by sample: of maps of real streets and of town frames, as a whole and of crops."""
+    weights = {"frechet": config.frechet, "frechet_town": config.frechet_town}
+    return weights | {f"{whole}_{kind}": config.frechet_objects for whole in weights for kind in _OBJECTS}
+
+
+def _samples(seen: DiscriminatorInput, still: list[bool]) -> dict[str, list[Tensor]]:
+    """Features by sample; ``still``: which pictures are of maps of real streets, the others are the town's."""
+    found: dict[str, list[Tensor]] = {}
+    for name, of_kind in (("frechet", True), ("frechet_town", False)):
+        if of_kind not in still:
+            continue
+        found[name] = _only(seen.features, [each == of_kind for each in still])
+        if (crops := seen.objects) is None:
+            continue
+        for kind, channels in _OBJECTS.items():
+            chosen = [still[each.number] == of_kind and each.channel in channels for each in crops.windows]
+            if any(chosen):
+                found[f"{name}_{kind}"] = _only(crops.features, chosen)
+    return found
+
+
+def _only(features: list[Tensor], chosen: list[bool]) -> list[Tensor]:
+    return [feature[torch.tensor(chosen, device=feature.device)] for feature in features]

@@ -12,10 +12,12 @@ torch = pytest.importorskip("torch", reason="training needs the train extra")
 from helpers.training import SMALL  # noqa: E402
 
 from neuralsim.evaluation import measures  # noqa: E402
+from neuralsim.models.classes import Channel  # noqa: E402
 from neuralsim.models.discriminator import Features  # noqa: E402
 from neuralsim.training.config import TrainConfig  # noqa: E402
 from neuralsim.training.frechet import FrechetDistance, fitted, patches  # noqa: E402
 from neuralsim.training.simulated_pairs import MAP, Pair, load_pair  # noqa: E402
+from neuralsim.training.tensors import one_hot  # noqa: E402
 from neuralsim.training.trainer import Trainer  # noqa: E402
 
 # The distance ---------------------------------------------------------------------------------------------------------
@@ -113,15 +115,36 @@ def test_a_run_may_get_a_second_network_on_its_way(tmp_path: Path) -> None:
 def test_moments_go_on_after_a_kill(tmp_path: Path) -> None:
     settings = {"out": str(tmp_path), "width": 64, "height": 32, "model": SMALL.as_dict(), "frechet": 1.0}
     before, after = (Trainer(TrainConfig.model_validate(settings)) for _ in (0, 1))
-    assert before.frechet is not None
-    assert after.frechet is not None
-    before.frechet.meet(features(0))
-    before.frechet(features(1))
+    before.statistics["frechet"].meet(features(0))
+    before.statistics["frechet"](features(1))
     before.save(tmp_path)
     after.resume(tmp_path)
-    for name, value in before.frechet.state_dict().items():
-        assert torch.equal(value, after.frechet.state_dict()[name]), name
+    for name, value in before.statistics["frechet"].state_dict().items():
+        assert torch.equal(value, after.statistics["frechet"].state_dict()[name]), name
         assert value.any(), name
+
+
+def test_crops_are_compared_with_crops_of_their_kind(tmp_path: Path) -> None:
+    """Maps of real streets and town frames, vehicles and people: each a sample of its own, met by all real pictures."""
+    settings = {
+        "out": str(tmp_path), "width": 128, "height": 64, "model": SMALL.as_dict(),
+        "objects": 1.0, "frechet": 1.0, "frechet_town": 1.0, "frechet_objects": 1.0,
+    }  # fmt: skip
+    trainer = Trainer(TrainConfig.model_validate(settings))
+    assert set(trainer.statistics) == {
+        f"{whole}{kind}" for whole in ("frechet", "frechet_town") for kind in ("", "_vehicles", "_people")
+    }
+    label = torch.ones(2, 64, 128).long()
+    label[0, 8:40, 8:40], label[1, 8:40, 60:80] = Channel.VEHICLE, Channel.CYCLE
+    seen = trainer.seen(torch.zeros(2, 3, 64, 128), one_hot(label), label)
+    trainer.meet(seen)
+    assert {name: float(each.real[0].count) for name, each in trainer.statistics.items()} == dict.fromkeys(
+        trainer.statistics, 1.0
+    )
+    said = trainer.statistical(seen, [True, False])
+    assert set(said) == {"frechet", "frechet_town", "frechet_vehicles", "frechet_town_people"}
+    with pytest.raises(ValueError, match="needs `objects`"):
+        TrainConfig.model_validate(settings | {"objects": 0.0})
 
 
 def pair(still: bool) -> Pair:
@@ -136,11 +159,13 @@ def pair(still: bool) -> Pair:
 def test_maps_of_real_streets_are_free_in_their_tones_and_learn_the_distance(
     tmp_path: Path, kinds: tuple[bool, ...]
 ) -> None:
-    settings = {"out": str(tmp_path), "width": 64, "height": 32, "model": SMALL.as_dict(), "frechet": 1.0}
+    weights = {"frechet": 1.0, "frechet_town": 1.0}
+    settings = {"out": str(tmp_path), "width": 64, "height": 32, "model": SMALL.as_dict()} | weights
     trainer = Trainer(TrainConfig.model_validate(settings))
     label, image = torch.ones(2, 32, 64).long(), torch.zeros(2, 3, 32, 64)
     said = trainer.simulated_step([pair(still) for still in kinds], label, image)
     assert ("frechet" in said) == any(kinds)
+    assert ("frechet_town" in said) == (not all(kinds))
     assert ("tone" in said) == ("colour" in said) == (not all(kinds))
     assert {"hue", "steady", "sim_adv", "discriminator"} <= set(said)
 

@@ -247,9 +247,8 @@ def test_a_map_in_motion_is_held_to_the_statistics_of_pictures(tmp_path: Path) -
     clip = moved_map(still.label[0, 0], still.tint[0, 0], still.detail[0, 0], 2, _rng())
     said = rollout_step(trainer, clip, still.label[:, 0], still.image[:, 0])
     assert set(said) == {"roll_adv", "roll_frechet", "roll_discriminator"}
-    assert trainer.frechet is not None
-    assert float(trainer.frechet.real[0].count) == 1.0
-    assert float(trainer.frechet.painted[0].count) == 2.0
+    assert float(trainer.statistics["frechet"].real[0].count) == 1.0
+    assert float(trainer.statistics["frechet"].painted[0].count) == 2.0
 
 
 def test_what_is_off_is_not_even_made(tmp_path: Path) -> None:
