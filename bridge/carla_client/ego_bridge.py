@@ -199,15 +199,18 @@ class CarlaBridge:
         """Advance the simulation by one step and return its frame; the planes are valid until the next call."""
         stamps = {"capture": time.monotonic_ns()}
         number = self._world.tick(CALL_TIMEOUT)
+        self._snapshot = self._world.get_snapshot()  # where all are is known; the pictures are being drawn
+        self._surroundings.update(self._snapshot)
+        self._follow_route()
+        ego = self._describe_ego()
+        self._traffic = traffic_around(self._surroundings.bodies(), ego.pose[0, 3], ego.pose[1, 3])
         images = self._rig.gather(number, CALL_TIMEOUT)
         others = {name: rig.gather(number, CALL_TIMEOUT) for name, rig in self._other_rigs.items()}
         stamps["simulated"] = time.monotonic_ns()
-        self._snapshot = self._world.get_snapshot()
-        self._surroundings.update(self._snapshot)
+        ego.collisions = self._collisions.count  # which have come before the pictures
         if self._director is not None:
             self._director.observe(self._snapshot)
-        self._follow_route()
-        ego, play = self._describe_ego(), "" if self._director is None else self._director.report()
+        play = "" if self._director is None else self._director.report()
         self.extra_frames = [
             self._frame(*self._other_rigs[name].decode(seen), ego, dict(stamps), play, name)
             for name, seen in others.items()
@@ -239,7 +242,7 @@ class CarlaBridge:
             mount="" if view or self._cameras is None else self._cameras.name,
             route=self._navigator.shown(),
             route_left=self._navigator.left,
-            traffic=traffic_around(self._surroundings.bodies(), ego.pose[0, 3], ego.pose[1, 3]),
+            traffic=self._traffic,
             mirror=b"" if view or self._cameras is None else self._cameras.mirror.newest(),
             chart=self._charts.due(self.control.chart) if not view else None,
         )
@@ -441,6 +444,5 @@ class CarlaBridge:
             road_id=lane.road_id if lane else -1,
             lane_id=lane.lane_id if lane else 0,
             autopilot=self.control.autopilot,
-            collisions=self._collisions.count,
             pose=matrix(pose),
         )

@@ -17,8 +17,9 @@ RGB = tuple[int, int, int]
 #: Triangles of this colour take the colour of the placement (a car's paint, a walker's coat).
 PAINT: RGB = (255, 0, 255)
 
-#: Levels of detail of a triangle: drawn near the camera only, always, far from it only.
-NEAR, ALWAYS, FAR = 0, 1, 2
+#: Levels of detail of a triangle: drawn near the camera only, always, far from it only; of what is far, up to a second
+#: distance only, from there on only.
+NEAR, ALWAYS, FAR, MIDDLE, DISTANT = range(5)
 
 
 @dataclass(frozen=True)
@@ -27,7 +28,7 @@ class Mesh:
 
     ``vertices`` f32 (V, 3), metres; ``triangles`` i32 (T, 3); ``tags`` u8 (T,), CARLA tags; ``colours`` u8 (T, 3),
     RGB albedo of the shaded view (``PAINT``: the placement's); ``instances`` u16 (T,), read for the static mesh only,
-    objects take theirs from the placement; ``levels`` u8 (T,), ``NEAR``, ``ALWAYS`` (default) or ``FAR``; ``solid``
+    objects take theirs from the placement; ``levels`` u8 (T,), ``ALWAYS`` (default) or another; ``solid``
     bool (T,), default False: part of a closed body whose back faces are never seen, wound so that (b - a) x (c - a)
     points outwards.
     Raises ValueError when the arrays do not fit together.
@@ -102,8 +103,13 @@ class Mesh:
         """The mesh with one instance number for all its triangles."""
         return replace(self, instances=np.full(len(self.triangles), instance, np.uint16))
 
+    def only(self, chosen: np.ndarray) -> Mesh:
+        """The mesh with the triangles ``chosen`` (bool (T,), or their numbers) alone."""
+        names = ("triangles", "tags", "colours", "instances", "levels", "solid")
+        return replace(self, **{name: getattr(self, name)[chosen] for name in names})
+
     def with_level(self, level: int) -> Mesh:
-        """The mesh drawn only ``NEAR`` or ``FAR``, or ``ALWAYS``."""
+        """The mesh drawn only in one level of detail, or ``ALWAYS``."""
         return replace(self, levels=np.full(len(self.triangles), level, np.uint8))
 
     def closed(self) -> Mesh:
@@ -331,7 +337,10 @@ def sphere(radii: ArrayLike, centre: ArrayLike, tag: int, colour: RGB, sides: in
         ],
         -1,
     )
-    return loft(unit * np.asarray(radii, float) + np.asarray(centre, float), tag, colour, caps=False).closed()
+    ball = loft(unit * np.asarray(radii, float) + np.asarray(centre, float), tag, colour, caps=False).closed()
+    second = np.arange(2 * sides * rings) % 2 == 1  # of each panel; at a pole one of its two triangles has no area
+    panel = np.arange(2 * sides * rings) // (2 * sides)
+    return ball.only(~((panel == 0) & ~second | (panel == rings - 1) & second))
 
 
 def blob(

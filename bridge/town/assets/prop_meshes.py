@@ -9,7 +9,9 @@ import numpy as np
 
 from bridge.tags import Tag
 from bridge.town.assets.meshes import (
+    DISTANT,
     FAR,
+    MIDDLE,
     NEAR,
     RGB,
     Mesh,
@@ -258,12 +260,14 @@ def tree(kind: str = "lime", seed: int = 0) -> Mesh:
     fork = np.array([bend[0], bend[1], base * rng.uniform(0.95, 1.15)])
     stem = [(0, 0, -0.1), (bend[0] * 0.3, bend[1] * 0.3, fork[2] * 0.5), tuple(fork)]
     near = [tube(stem, [trunk * 1.25, trunk, trunk * 0.85], TRUNK, BARK, 8)]
-    far = [tube(stem, [trunk * 1.25, trunk, trunk * 0.85], TRUNK, BARK, 5)]
+    wood = tube(stem, [trunk * 1.25, trunk, trunk * 0.85], TRUNK, BARK, 5)
+    far, distant = [], []
     middle = np.array([bend[0], bend[1], (base + height) / 2.0])
     half = np.array([radius, radius, (height - base) / 2.0])
     core = int(rng.integers(1 << 30))
     near.append(blob(half * 0.55, middle, tag, colour, core, 7))
     far.append(blob(half * 0.58, middle, tag, colour, core, 4))
+    distant.append(blob(half * 0.6, middle, tag, colour, core, 2))
     lumps = 8 if kind in ("young", "birch") else 11
     for k in range(lumps):  # spread evenly over the crown, as seeds over a sunflower
         level = 1.0 - 2.0 * (k + 0.5 + rng.uniform(-0.3, 0.3)) / lumps
@@ -283,7 +287,10 @@ def tree(kind: str = "lime", seed: int = 0) -> Mesh:
         near += [lump, fringe(lump, LEAVES, 0.3 + 0.1 * radius, rng)]
         coarse = blob(size, at, tag, colour, one, 3)
         far += [coarse, fringe(coarse, 7, 0.3 + 0.08 * radius, rng)]
-    return merge([merge(near).with_level(NEAR), merge(far).with_level(FAR)])
+        if k % 2 == 0:
+            distant.append(blob(1.3 * size, at, tag, colour, one, 2))
+    levels = (NEAR, near), (FAR, [wood]), (MIDDLE, far), (DISTANT, distant)
+    return merge([merge(parts).with_level(level) for level, parts in levels])
 
 
 def hedge(length: float, height: float = 1.3, depth: float = 0.7, seed: int = 0) -> Mesh:

@@ -102,7 +102,7 @@ def _pieces(scene: Scene, lanes: Sequence[Lane], first: int) -> list[Environment
         return []
     tags = scene.tags[chosen].astype(np.int64)
     corners = _corners(scene, chosen)
-    chunk = np.searchsorted(scene.parts[: scene.chunks, 7], chosen, side="right")
+    chunk = np.searchsorted(scene.parts[: scene.chunks, 11], chosen, side="right")
     keys = np.stack([tags, np.full_like(tags, -1), chunk], axis=1)  # tag, road, which piece of it
     yaws = np.zeros(len(chosen))
     near = np.flatnonzero(np.isin(tags, OF_ROADS))
@@ -150,7 +150,7 @@ def _roads(points: np.ndarray, lanes: Sequence[Lane]) -> tuple[np.ndarray, np.nd
 
 def _last(scene: Scene) -> int:
     """Number of the static mesh's triangles."""
-    return int(scene.parts[scene.chunks - 1, 7]) if scene.chunks else 0
+    return int(scene.parts[scene.chunks - 1, 11]) if scene.chunks else 0
 
 
 def _corners(scene: Scene, triangles: np.ndarray) -> np.ndarray:

@@ -23,7 +23,7 @@ from bridge.town.render.scene import Placements, Scene
 from bridge.town.render.shading_kernels import Backdrop, Light, shade
 from bridge.town.render.shadow_kernels import cast_shadows, mirror
 
-FAR_LEVEL = 8.0  # pixels per metre, below which parts are drawn in their FAR level of detail
+FAR_LEVEL, DISTANT_LEVEL = 8.0, 5.0  # pixels per metre, below which parts are drawn in these levels of detail
 FAR_PLANE = 1000.0  # m, depth of the sky
 _CASTS_WITHIN, _CASTS_AHEAD = 70.0, 12.0  # m before and behind the camera, of bodies that cast shadows as they move
 _LEAST_SUN = 0.02  # of its light, below which it casts no shadows that can be seen
@@ -44,7 +44,8 @@ class Rasteriser:
             raise ValueError(f"camera {width}x{height} with fov {fov}: give sizes of 1 or more and 0 < fov < 180")
         self.width, self.height, self.fov = width, height, fov
         self.focal = focal_length(width, fov)
-        self._lens = kernels.Lens(width, height, self.focal, width / 2.0, height / 2.0, self.focal / FAR_LEVEL)
+        levels = self.focal / FAR_LEVEL, self.focal / DISTANT_LEVEL
+        self._lens = kernels.Lens(width, height, self.focal, width / 2.0, height / 2.0, *levels)
         self._planes = Planes(
             np.empty((height, width), np.uint8),
             np.empty((height, width), np.uint16),
@@ -108,7 +109,7 @@ class Rasteriser:
         seen = np.arange(count)
         if count:
             self._check(scene, placements)
-            first = scene.parts[scene.chunks :, 4]
+            first = scene.parts[scene.chunks :, 6]
             shift[1:] = first[placements.previous_template] - first[placements.template]
             if hide:
                 seen = seen[placements.instance != hide]

@@ -42,7 +42,9 @@ class SceneArrays(NamedTuple):
     paint: np.ndarray  # bool (T,): takes the placement's colour
     glow: np.ndarray  # u8 (T,): 1 shines by itself, 2 when it is dark
     finish: np.ndarray  # u8 (T,)
-    parts: np.ndarray  # i32 (P, 8): vertices: first, first of level ALWAYS, end of ALWAYS, end; triangles likewise
+    parts: (
+        np.ndarray
+    )  # i32 (P, 12): vertices: first of levels NEAR, ALWAYS, FAR, MIDDLE, DISTANT, end; triangles likewise
     boxes: np.ndarray  # f64 (P, 6), centre and half size, m
 
 
@@ -78,8 +80,8 @@ class VisibilityBuffer(NamedTuple):
 
 
 class Lens(NamedTuple):
-    """A pinhole camera: size, focal length, principal point in pixels, and the depth (m) from which parts are drawn
-    in level FAR."""
+    """A pinhole camera: size, focal length, principal point in pixels, and the depths (m) from which parts are drawn
+    in level FAR, and in level DISTANT instead of MIDDLE."""
 
     width: int
     height: int
@@ -87,6 +89,7 @@ class Lens(NamedTuple):
     cx: float
     cy: float
     far_level: float
+    distant_level: float
 
 
 class Planes(NamedTuple):
@@ -182,7 +185,7 @@ def _occluded(b, m, lens, nearness, tiles):  # type: ignore[no-untyped-def]
 
     ``tiles`` holds a lower bound of each tile's 1 / depth, updated only where it does not decide.
     """
-    width, height, focal, cx, cy, _ = lens
+    width, height, focal, cx, cy, _, _ = lens
     left, right, top, bottom = 1e30, -1e30, 1e30, -1e30
     nearest = 1e30
     for corner in range(8):
@@ -286,7 +289,7 @@ def draw(scene, listed, order, keys, lens, light, leaves, buffer, with_rgb):  # 
     vertices, triangles, tags, instances, solid, colours, paint, glow, finish, parts, boxes = scene
     part_of, object_of, matrices, object_colours, object_instances = listed
     nearness, ids, tiles, source, owner, label, shaded, points = buffer
-    width, height, focal, cx, cy, far_level = lens
+    width, height, focal, cx, cy, far_level, distant_level = lens
     used, per_pixel = 1, 1.0 / focal
     clip = np.empty((4, 3))
     flat = np.empty((4, 2))
@@ -299,27 +302,34 @@ def draw(scene, listed, order, keys, lens, light, leaves, buffer, with_rgb):  # 
         m = matrices[o]
         if _occluded(boxes[part], m, lens, nearness, tiles):
             continue
-        distant = keys[position] > far_level
-        v0 = parts[part, 1] if distant else parts[part, 0]
-        v1 = parts[part, 3] if distant else parts[part, 2]
-        t0 = parts[part, 5] if distant else parts[part, 4]
-        t1 = parts[part, 7] if distant else parts[part, 6]
+        first, last, left_out = 0, 2, 0  # levels, and triangles of MIDDLE that are left out
+        split = parts[part, 2]  # vertices after it are projected from ``after`` on
+        after = split
+        if keys[position] > far_level:
+            first, last = 1, 4
+            split = after = parts[part, 4]
+            if keys[position] > distant_level:
+                last, split, left_out = 5, parts[part, 3], parts[part, 10] - parts[part, 9]
+        v0, t0, middle = parts[part, first], parts[part, 6 + first], parts[part, 9]
         m00, m01, m02, m03 = m[0, 0], m[0, 1], m[0, 2], m[0, 3]
         m10, m11, m12, m13 = m[1, 0], m[1, 1], m[1, 2], m[1, 3]
         m20, m21, m22, m23 = m[2, 0], m[2, 1], m[2, 2], m[2, 3]
-        for k in range(np.uint64(v1 - v0)):
-            v = np.uint64(v0) + k
-            x, y, z = np.float64(vx[v]), np.float64(vy[v]), np.float64(vz[v])
-            px = m00 * x + m01 * y + m02 * z + m03
-            py = m10 * x + m11 * y + m12 * z + m13
-            pz = m20 * x + m21 * y + m22 * z + m23
-            ahead[k] = px
-            right[k] = py
-            above[k] = pz
-            inverse = focal / px
-            column[k] = cx + py * inverse
-            row[k] = cy - pz * inverse
-        for t in range(t0, t1):
+        for piece in range(2):
+            begin, end = (v0, split) if piece == 0 else (after, parts[part, last])
+            for v in range(np.uint64(begin), np.uint64(end)):
+                k = v - np.uint64(v0)
+                x, y, z = np.float64(vx[v]), np.float64(vy[v]), np.float64(vz[v])
+                px = m00 * x + m01 * y + m02 * z + m03
+                py = m10 * x + m11 * y + m12 * z + m13
+                pz = m20 * x + m21 * y + m22 * z + m23
+                ahead[k] = px
+                right[k] = py
+                above[k] = pz
+                inverse = focal / px
+                column[k] = cx + py * inverse
+                row[k] = cy - pz * inverse
+        for drawn in range(t0, parts[part, 6 + last] - left_out):
+            t = drawn + left_out if left_out and drawn >= middle else drawn
             a, b, d = np.uint64(triangles[t, 0] - v0), np.uint64(triangles[t, 1] - v0), np.uint64(triangles[t, 2] - v0)
             xa, xb, xd = ahead[a], ahead[b], ahead[d]
             low = min(xa, xb, xd)
@@ -460,7 +470,7 @@ def resolve(buffer, scene, matrices, motions, lens, first_row, last_row, planes)
     ``buffer``: ``VisibilityBuffer``; ``scene``: ``SceneArrays``; ``matrices``: of the ``DrawList``, used with
     ``motions`` (``Motions``) where a body changes shape; ``lens``: ``Lens``; ``planes``: ``Planes``, written.
     """
-    width, height, focal, cx, cy, _ = lens
+    width, height, focal, cx, cy, _, _ = lens
     nearness, ids = buffer.nearness.reshape(height, width), buffer.ids.reshape(height, width)
     source, owner, label = buffer.source, buffer.owner, buffer.label
     vertices, triangles = scene.vertices, scene.triangles

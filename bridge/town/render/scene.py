@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from bridge.town.assets.lit_bodies import COLUMNS
-from bridge.town.assets.meshes import ALWAYS, FAR, NEAR, PAINT, Mesh
+from bridge.town.assets.meshes import ALWAYS, DISTANT, NEAR, PAINT, Mesh
 from bridge.town.render import raster_kernels as kernels
 from bridge.town.render.daylight import LAMPS, SIGNALS
 from bridge.town.render.finishes import finishes
@@ -72,7 +72,7 @@ class Scene:
             triangle += len(block.triangles)
         none = _Block(Mesh.empty(), np.arange(0))
         stacked = blocks or [none]
-        self.parts = np.array(parts, np.int32).reshape(-1, 8)
+        self.parts = np.array(parts, np.int32).reshape(-1, 12)
         self.boxes = np.array([block.box for block in blocks], np.float64).reshape(-1, 6)
         self.vertices = np.ascontiguousarray(np.concatenate([block.vertices for block in stacked]).T)  # (3, V)
         self.triangles = np.concatenate([block.triangles for block in stacked])
@@ -87,8 +87,8 @@ class Scene:
         self.finish = finishes(self.vertices.T, self.triangles, self.tags, self.colours)
         self.bodies = np.zeros((len(templates), COLUMNS), np.float32) if bodies is None else bodies
         self.paint = (self.colours == np.array(PAINT, np.uint8)).all(axis=1)
-        self.sizes = self.parts[self.chunks :, 7] - self.parts[self.chunks :, 4]  # triangles per template
-        self.most_vertices = int((self.parts[:, 3] - self.parts[:, 0]).max(initial=1))
+        self.sizes = self.parts[self.chunks :, 11] - self.parts[self.chunks :, 6]  # triangles per template
+        self.most_vertices = int((self.parts[:, 5] - self.parts[:, 0]).max(initial=1))
         self.arrays = kernels.SceneArrays(*(getattr(self, name) for name in kernels.SceneArrays._fields))
 
 
@@ -105,11 +105,11 @@ class _Block:
         corners = corners.astype(np.int32).reshape(-1, 3)
         group = np.full(len(used), ALWAYS)
         if not single:
-            marks = np.zeros((3, len(used)), bool)  # which levels need a vertex
-            for level in (NEAR, ALWAYS, FAR):
+            marks = np.zeros((DISTANT + 1, len(used)), bool)  # which levels need a vertex
+            for level in range(NEAR, DISTANT + 1):
                 marks[level, corners[levels == level]] = True
-            for level in (NEAR, FAR):
-                group[marks[level] & (marks.sum(axis=0) == 1)] = level
+            single_level = marks.sum(axis=0) == 1
+            group[single_level] = marks.argmax(axis=0)[single_level]
             order = np.argsort(group, kind="stable")
             place = np.empty(len(used), np.int32)
             place[order] = np.arange(len(used))
@@ -126,7 +126,7 @@ class _Block:
 
 
 def _level_bounds(levels: np.ndarray) -> list[int]:
-    return [0, int((levels < ALWAYS).sum()), int((levels <= ALWAYS).sum()), len(levels)]
+    return [*(int((levels < level).sum()) for level in range(NEAR, DISTANT + 1)), len(levels)]
 
 
 def _chunks(mesh: Mesh) -> list[np.ndarray]:

@@ -37,7 +37,7 @@ def _frame(body, matrix, sun, lens, beam):  # type: ignore[no-untyped-def]
 
     ``sun`` f64 (3,): towards it, in the body's axes.
     """
-    width, height, focal, cx, cy, _ = lens
+    width, height, focal, cx, cy, _, _ = lens
     left, top, right, bottom = 1e9, 1e9, -1e9, -1e9
     seen = False
     stretch = body[TALL] / max(sun[2], 0.12) if sun[2] > 0.0 else 0.0
@@ -73,7 +73,7 @@ def cast_shadows(bodies, chosen, listed, inverses, to_sun, shining, dark, lens, 
     W / 2, 2), rounded up: shares of sun and sky, 255 = all, of every other pixel; ``beams`` u8 (H / 2, W / 2). Both are
     changed.
     """
-    _, _, focal, cx, cy, _ = lens
+    focal, cx, cy = lens.focal, lens.cx, lens.cy
     local = np.empty(3)
     for k in range(len(chosen)):
         o = chosen[k]

@@ -114,14 +114,14 @@ class Backdrops:
     def _casters(self) -> list[tuple[np.ndarray, np.ndarray]]:
         """What casts shadows: vertices f32 (3, V) in the world and triangles i32 (T, 3)."""
         scene, parts = self._scene, self._scene.parts
-        kept = [np.arange(row[4], row[6]) for row in parts[: scene.chunks]]  # levels NEAR and ALWAYS
+        kept = [np.arange(row[6], row[8]) for row in parts[: scene.chunks]]  # levels NEAR and ALWAYS
         static = np.concatenate(kept) if kept else np.arange(0)
         flat = (Tag.ROAD, Tag.ROAD_LINE, Tag.SIDEWALK, Tag.TERRAIN)
         found = [(scene.vertices, scene.triangles[static[~np.isin(scene.tags[static], flat)]])]
         for template in np.unique(self._props.template).tolist():
             row = parts[scene.chunks + template]
-            corners = scene.vertices[:, row[1] : row[3]].astype(np.float64)  # levels ALWAYS and FAR
-            shape = scene.triangles[row[5] : row[7]] - row[1]
+            corners = scene.vertices[:, row[1] : row[4]].astype(np.float64)  # as from afar
+            shape = scene.triangles[row[7] : row[10]] - row[1]
             pose = self._props.pose[self._props.template == template]
             world = np.einsum("nij,jv->niv", pose[:, :3, :3], corners) + pose[:, :3, 3:]
             triangles = shape + np.arange(len(pose))[:, None, None] * corners.shape[1]
@@ -189,7 +189,7 @@ class Backdrops:
     def _footprint(self, tags: tuple[int, ...], shape: tuple[int, int]) -> np.ndarray:
         """u8, 255 where the static mesh has one of ``tags`` less than 3 m over its lowest point nearby."""
         scene = self._scene
-        last = scene.parts[scene.chunks - 1, 7] if scene.chunks else 0
+        last = scene.parts[scene.chunks - 1, 11] if scene.chunks else 0
         triangles = scene.triangles[:last][np.isin(scene.tags[:last], tags)]
         mask = np.zeros(shape, np.uint8)
         flat = scene.vertices[:2].T
