@@ -43,6 +43,7 @@ class TrainConfig(BaseModel):
     size: Literal["street-rt", "street", "street-hq"] = "street-rt"  # neuralsim.models.generator.SIZES
     model: dict[str, Any] = {}  # settings of neuralsim.models.generator.PainterConfig that are not the size's
     start: str = ""  # a model whose weights it begins with, a shipped one's name or a folder; discriminators are new
+    teacher: str = ""  # a model whose pictures of `simulated` it learns from, a shipped one's name or a folder
     data: list[Source] = []
     memory: float = Field(2.0, ge=0)  # GB for decoded pictures
     workers: int = Field(1, ge=1)  # threads that make examples

@@ -1,6 +1,8 @@
-"""The painter of an exported model, to go on from where a run's own state is not at hand: ``start`` in a config."""
+"""The painter of an exported model: to go on from (``start`` in a config), or to learn from (``teacher``)."""
 
 from __future__ import annotations
+
+from contextlib import suppress
 
 import numpy as np
 import onnx
@@ -9,7 +11,7 @@ from onnx import numpy_helper
 from torch import Tensor
 
 from neuralsim import zoo
-from neuralsim.models.generator import Painter
+from neuralsim.models.generator import SIZES, Painter
 from neuralsim.models.surface import rows_of_classes
 
 _HALVED = "_fp16"  # neuralsim.models.onnx_export.halve_weights
@@ -30,6 +32,20 @@ def load_weights(painter: Painter, model: str) -> None:
         painter.load_state_dict({name: _weight(name, value, found) for name, value in painter.state_dict().items()})
     except KeyError as missing:
         raise zoo.ModelError(f"{card.file}: of another architecture than the run's, without {missing}") from None
+
+
+def load_model(model: str) -> Painter:
+    """The painter of ``model``, a shipped one's name or a folder, of any of ``SIZES``.
+
+    Raises neuralsim.zoo.ModelError for none, or one of another architecture than these.
+    """
+    *others, last = SIZES.values()
+    for config in others:
+        with suppress(zoo.ModelError):
+            load_weights(painter := Painter(config), model)
+            return painter
+    load_weights(painter := Painter(last), model)
+    return painter
 
 
 def _weight(name: str, value: Tensor, found: dict[str, np.ndarray]) -> Tensor:

@@ -30,6 +30,7 @@ from neuralsim.training.config import TrainConfig
 from neuralsim.training.distributed import Ranks
 from neuralsim.training.frechet import CROPS, FrechetDistance
 from neuralsim.training.object_crops import CropWindow, cut, object_windows
+from neuralsim.training.pretrained import load_model
 from neuralsim.training.simulated_pairs import Pair
 from neuralsim.training.tensors import blurred, one_hot
 
@@ -109,6 +110,7 @@ class Trainer:
         for name, network in networks.items():
             rate = config.rate if name == "painter" else config.discriminator_rate
             self.learners[name] = Learner(network, torch.optim.Adam(network.parameters(), rate, (0.0, 0.99)), rate)
+        self.teacher = load_model(config.teacher).to(device).requires_grad_(False) if config.teacher else None
         self.started = 0  # step at which the rates began to rise
         self._part = 0  # of the step, batches learned from so far
         self._gathered: set[str] = set()  # learners with gradients of this step
@@ -312,7 +314,8 @@ class Trainer:
         return self._learn(loss, terms, real, fake, paired=True)
 
     def simulated_step(self, batch: list[Pair], label: Tensor, image: Tensor) -> dict[str, float]:
-        """One step on neighbouring simulator frames: adversarial without a paired picture, and equivariant in time."""
+        """One step on neighbouring simulator frames: adversarial, with no paired picture but the teacher's, and
+        equivariant in time."""
         sim_label = torch.cat([torch.stack([p.label[i] for p in batch]) for i in (0, 1)])
         tint = torch.cat([torch.stack([p.tint[i] for p in batch]) for i in (0, 1)])
         detail = torch.cat([torch.stack([p.detail[i] for p in batch]) for i in (0, 1)])
@@ -324,9 +327,10 @@ class Trainer:
                 real = self.seen(image, blurred(one_hot(label)), label)
             first, painted = self.painter(sim_label, tint, detail).chunk(2)
             second = sim_label[len(batch) :]
-            fake = self.seen(painted, blurred(one_hot(second)), second)
-            terms = self.adversarial_terms(fake)
             planes = [plane[len(batch) :] for plane in (sim_label, tint, detail)]
+            shown = blurred(one_hot(second))
+            fake = self.seen(painted, shown, second)
+            terms = self.adversarial_terms(fake, self._taught(planes, shown))
             still = torch.tensor([pair.still for pair in batch], device=label.device)
             for kind in (True, False):
                 of_kind = still == kind
@@ -343,6 +347,11 @@ class Trainer:
         if "adv" in terms:
             terms["sim_adv"] = terms.pop("adv")
         return self._learn(loss, terms, real, fake)
+
+    @torch.no_grad()
+    def _taught(self, planes: list[Tensor], labels: Tensor) -> DiscriminatorInput | None:
+        """What the teacher, if there is one, paints of label, tint and detail; ``labels``: as ``seen`` takes them."""
+        return None if self.teacher is None else self.seen(self.teacher(*planes), labels, planes[0])
 
     def _learn(
         self,
