@@ -1,6 +1,8 @@
 """Leaves for the triangles of crowns, bushes and hedges: alpha testing by masks in each triangle's own coordinates.
 
-A mask goes with its triangle, so that nothing swims; what is smaller than a few pixels needs none.
+A mask goes with its triangle, so that nothing swims; what is smaller than a few pixels needs none. The smaller a
+triangle is seen, the coarser is its mask (Williams, SIGGRAPH 1983): a hole far smaller than a pixel would be a speck of
+sky.
 """
 
 from __future__ import annotations
@@ -10,15 +12,18 @@ from functools import lru_cache
 import numpy as np
 
 SIDE = 64  # texels of a mask along two sides of its triangle
+LEVELS = 4  # masks of one triangle: their smallest detail is 1, 2, 4, 8 texels wide
 KINDS = 4  # masks for triangles that stick out of a crown, and as many for those of its lumps
 _LOOSE, _DENSE = 52, 110  # leaves in a mask
+_COVERED = 0.35  # share of a coarse texel from which on it is leaf: of holes, the eye sees those that are open
 _LONG, _WIDE = 0.09, 0.036  # half axes of a leaf, of a triangle's side
 
 
 @lru_cache(maxsize=1)
 def leaf_masks(seed: int = 5) -> np.ndarray:
-    """Bool (2 * KINDS, SIDE, SIDE): where a triangle has leaves, by two of its barycentric coordinates (second, first);
-    first the loose masks, whose leaves end before the triangle does, then the dense ones."""
+    """Bool (LEVELS * 2 * KINDS, SIDE, SIDE): where a triangle has leaves, by two of its barycentric coordinates
+    (second, first), the finest level first; in each first the loose masks, whose leaves end before the triangle does,
+    then the dense ones."""
     rng = np.random.default_rng(seed)
     second, first = (np.mgrid[:SIDE, :SIDE] + 0.5) / SIDE
     x, y = _upright(first, second)
@@ -35,7 +40,14 @@ def leaf_masks(seed: int = 5) -> np.ndarray:
                 continue
             mask |= leaf
             leaves += 1
-    return masks
+    return np.concatenate([_coarser(masks, 1 << level) for level in range(LEVELS)])
+
+
+def _coarser(masks: np.ndarray, texels: int) -> np.ndarray:
+    """``masks`` bool (N, SIDE, SIDE) in squares of so many texels, each leaf or not."""
+    squares = masks.reshape(len(masks), SIDE // texels, texels, SIDE // texels, texels)
+    leaf = squares.mean((2, 4)) > (_COVERED if texels > 1 else 0.5)
+    return np.asarray(leaf.repeat(texels, 1).repeat(texels, 2))
 
 
 def _upright(first: np.ndarray, second: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

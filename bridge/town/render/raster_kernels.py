@@ -15,7 +15,7 @@ from typing import NamedTuple
 import numpy as np
 from numba import njit
 
-from bridge.town.render.foliage import KINDS, SIDE
+from bridge.town.render.foliage import KINDS, LEVELS, SIDE
 
 NEAR_PLANE = 0.06  # m; nearer surfaces are cut off
 TILE = 8  # pixels, side of an occlusion tile
@@ -23,6 +23,7 @@ TILE = 8  # pixels, side of an occlusion tile
 #: Finishes of triangles.
 PLAIN, ASPHALT, MARKING, PAVING, GRASS, WALL, ROOF, BODY, WINDOW, LEAF = range(10)
 _LEAVES_FROM = 12.0, 30.0  # px, area of a triangle from which it has leaves: of a loose one, of one of a closed body
+_TEXELS_OF_ONE = SIDE * SIDE / 2.0 / 1.5**2  # px, area of a triangle in which a pixel is 1.5 texels of its mask
 _LARGEST_LEAVES = 4.0 * 1.2**2  # m4, square of twice the area of a triangle of leaves: larger ones are whole woods
 
 #: Of every compiled function of the rasteriser; and of those that allocate nothing, which need not count references.
@@ -396,8 +397,12 @@ def draw(scene, listed, order, keys, lens, light, leaves, buffer, with_rgb):  # 
             mask, leafy = leaves[0], False
             if whole and finish[t] == LEAF and square < _LARGEST_LEAVES:
                 closed = 1 if solid[t] else 0
-                leafy = 0.5 * abs((ub - ua) * (wd - wa) - (ud - ua) * (wb - wa)) > _LEAVES_FROM[closed]
-                mask = leaves[t % KINDS + KINDS * closed]
+                pixels = 0.5 * abs((ub - ua) * (wd - wa) - (ud - ua) * (wb - wa))
+                leafy = pixels > _LEAVES_FROM[closed]
+                coarse = 0
+                while coarse < LEVELS - 1 and pixels < _TEXELS_OF_ONE:
+                    coarse, pixels = coarse + 1, 4.0 * pixels
+                mask = leaves[t % KINDS + KINDS * (closed + 2 * coarse)]
             if whole:
                 covered = _fill(
                     nearness, ids, width, height, used, ua, wa, ub, wb, ud, wd, plane_x, plane_y, plane_1, mask, leafy

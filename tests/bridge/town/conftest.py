@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 
 from bridge.town.render import raster
-from bridge.town.render.foliage import KINDS, SIDE
+from bridge.town.render.foliage import KINDS, LEVELS, SIDE
 
 
 @pytest.fixture
 def whole_leaves(monkeypatch: pytest.MonkeyPatch) -> None:
     """Foliage is drawn as the triangles that it is made of, which is what a ray meets."""
-    monkeypatch.setattr(raster, "leaf_masks", lambda: np.ones((2 * KINDS, SIDE, SIDE), bool))
+    monkeypatch.setattr(raster, "leaf_masks", lambda: np.ones((LEVELS * 2 * KINDS, SIDE, SIDE), bool))
