@@ -117,7 +117,7 @@ class BenchProcesses(Processes):
             return super().start(name, "neuralsim.bench.fault_injection", faults, module, *arguments, later=later)
         return super().start(name, module, *arguments, later=later)
 
-    def prepare(self, name: str, module: str) -> None:
+    def prepare(self, name: str, module: str, soon: bool) -> None:
         """Nothing: a process that imports for a second would be in the measured frames."""
 
     def endpoint(self) -> str:

@@ -164,12 +164,14 @@ class DriveSession(PaintingLoop):
         if not self._recovers or self.options.connect is not None:
             return
 
-        def prepare() -> None:
-            self.processes.prepare(*self._bridge_process)
-            if self.options.carla is None:
-                self.processes.prepare(*_TOWN)
+        again = bool(self._restarts)
 
-        self._preparing = threading.Timer(_SPARES_AFTER if not self._restarts else _SPARES_AGAIN, prepare)
+        def prepare() -> None:
+            self.processes.prepare(*self._bridge_process, soon=again)
+            if self.options.carla is None:
+                self.processes.prepare(*_TOWN, soon=again)
+
+        self._preparing = threading.Timer(_SPARES_AGAIN if again else _SPARES_AFTER, prepare)
         self._preparing.daemon = True
         self._preparing.start()
 

@@ -189,11 +189,15 @@ class Processes:
         self.children.append(child)
         return child
 
-    def prepare(self, name: str, module: str) -> None:
-        """Keep a process ready that has imported all it needs, for the next :meth:`start` of this name, ``later``."""
+    def prepare(self, name: str, module: str, soon: bool) -> None:
+        """Keep a process ready that has imported all it needs, for the next :meth:`start` of this name, ``later``.
+
+        ``soon``: it imports at once; else a little at a time (``bridge.process.spare``).
+        """
+        command = [module, "-"] if soon else ["bridge.process.spare", module]
         with self._guard:
             if not self._stopped and name not in self._spares:
-                self._spares[name] = Child(name, [sys.executable, "-m", module, "-"], later=True)
+                self._spares[name] = Child(name, [sys.executable, "-m", *command], later=True)
 
     def check(self) -> None:
         """:class:`ProcessError` with the one-line error of the first child that has ended."""

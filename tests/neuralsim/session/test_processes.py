@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import os
+import sys
+import time
 from collections.abc import Iterator
 
 import psutil
 import pytest
 
+from bridge.process.spare import Unhurried
 from neuralsim.session.processes import Processes
 
 TOWN = ("town server", "bridge.town.carla_server")
@@ -25,10 +28,11 @@ def _started(before: set[int]) -> list[int]:
     return [child.pid for child in psutil.Process(os.getpid()).children() if child.pid not in before]
 
 
-def test_a_spare_is_what_starts_next_and_does_not_count_before(processes: Processes) -> None:
+@pytest.mark.parametrize("soon", [True, False])
+def test_a_spare_is_what_starts_next_and_does_not_count_before(processes: Processes, soon: bool) -> None:
     before = {child.pid for child in psutil.Process(os.getpid()).children()}
-    processes.prepare(*TOWN)
-    processes.prepare(*TOWN)  # there is one
+    processes.prepare(*TOWN, soon=soon)
+    processes.prepare(*TOWN, soon=soon)  # there is one
     (spare,) = _started(before)
     assert processes.pids == []
     child = processes.start(*TOWN, "-", later=True)
@@ -37,9 +41,34 @@ def test_a_spare_is_what_starts_next_and_does_not_count_before(processes: Proces
     assert child.wait_ready(READY, lambda: False)["town"] == "hamlet"
 
 
+def test_who_loads_a_little_at_a_time_hurries_when_it_is_wanted(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Between two modules it sleeps for a multiple of the time it has worked, until a line waits for it."""
+    read, write = os.pipe()
+    monkeypatch.setattr(sys, "meta_path", list(sys.meta_path))
+    with open(read) as stdin, open(write, "w") as parent:
+        monkeypatch.setattr(sys, "stdin", stdin)
+        finder = Unhurried()
+        sys.meta_path.insert(0, finder)
+
+        def waited() -> float:
+            until = time.process_time() + 0.05
+            while time.process_time() < until:
+                pass
+            begun = time.monotonic()
+            assert finder.find_spec("any.module") is None
+            return time.monotonic() - begun
+
+        assert waited() > 0.2
+        assert finder in sys.meta_path
+        parent.write("{}\n")
+        parent.flush()
+        assert waited() < 0.2
+        assert finder not in sys.meta_path
+
+
 def test_a_spare_that_has_died_is_not_taken(processes: Processes) -> None:
     before = {child.pid for child in psutil.Process(os.getpid()).children()}
-    processes.prepare(*TOWN)
+    processes.prepare(*TOWN, soon=True)
     (spare,) = _started(before)
     psutil.Process(spare).kill()
     psutil.Process(spare).wait(READY)
@@ -56,7 +85,7 @@ def test_one_may_be_left_when_the_others_are_ended(processes: Processes) -> None
 
 def test_nothing_waits_when_all_is_stopped(processes: Processes) -> None:
     before = {child.pid for child in psutil.Process(os.getpid()).children()}
-    processes.prepare(*TOWN)
+    processes.prepare(*TOWN, soon=True)
     processes.stop()
-    processes.prepare(*TOWN)  # by a timer that came too late
+    processes.prepare(*TOWN, soon=True)  # by a timer that came too late
     assert _started(before) == []
