@@ -186,7 +186,7 @@ def test_harmless_words_of_a_codec_cost_nothing_and_other_words_come_through(
     ("text", "complaint"),
     [
         ("rate: fast", "1: rate: input should be a valid number.*not 'fast'"),
-        ("out: here\nquux: 3", "2: quux: unknown key; known are out, size, model, start, data"),
+        ("out: here\nquux: 3", "2: quux: unknown key; known are out, size, model, start, teacher, data"),
         ("out: here\n\nsped: 3", r"3: sped: unknown key; did you mean seed\?$"),
         ("judge_rate: 0.1", "1: judge_rate: unknown key; it is discriminator_rate now$"),
         ("width: 500", "1: width: input should be a multiple of 32, not 500"),
