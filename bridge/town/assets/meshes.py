@@ -18,8 +18,8 @@ RGB = tuple[int, int, int]
 PAINT: RGB = (255, 0, 255)
 
 #: Levels of detail of a triangle: drawn near the camera only, always, far from it only; of what is far, up to a second
-#: distance only, from there on only.
-NEAR, ALWAYS, FAR, MIDDLE, DISTANT = range(5)
+#: distance only, from there on only. ``END``: where the last one ends, in tables of where each begins.
+NEAR, ALWAYS, FAR, MIDDLE, DISTANT, END = range(6)
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,7 @@ import numpy as np
 from scipy.spatial import cKDTree
 
 from bridge.tags import Tag
+from bridge.town.assets.meshes import END
 from bridge.town.assets.templates import templates
 from bridge.town.opendrive.lane import Lane
 from bridge.town.render.scene import Placements, Scene
@@ -79,7 +80,7 @@ def _main_tag(tags: np.ndarray) -> int:
 
 def _buildings(scene: Scene) -> list[EnvironmentObject]:
     """The numbered parts of the static mesh."""
-    owner = scene.instances[: _last(scene)].astype(np.int64)
+    owner = scene.instances[: scene.static_triangles].astype(np.int64)
     chosen = np.flatnonzero(owner > 0)
     if not len(chosen):
         return []
@@ -97,12 +98,12 @@ def _buildings(scene: Scene) -> list[EnvironmentObject]:
 
 def _pieces(scene: Scene, lanes: Sequence[Lane], first: int) -> list[EnvironmentObject]:
     """The ground: what of the static mesh belongs to nothing that is numbered. ``first``: id of the first piece."""
-    chosen = np.flatnonzero(scene.instances[: _last(scene)] == 0)
+    chosen = np.flatnonzero(scene.instances[: scene.static_triangles] == 0)
     if not len(chosen):
         return []
     tags = scene.tags[chosen].astype(np.int64)
     corners = _corners(scene, chosen)
-    chunk = np.searchsorted(scene.parts[: scene.chunks, 11], chosen, side="right")
+    chunk = np.searchsorted(scene.triangle_spans[: scene.chunks, END], chosen, side="right")
     keys = np.stack([tags, np.full_like(tags, -1), chunk], axis=1)  # tag, road, which piece of it
     yaws = np.zeros(len(chosen))
     near = np.flatnonzero(np.isin(tags, OF_ROADS))
@@ -146,11 +147,6 @@ def _roads(points: np.ndarray, lanes: Sequence[Lane]) -> tuple[np.ndarray, np.nd
         headings.append(heading[part])
     _, nearest = cKDTree(np.concatenate(places)).query(points)
     return np.concatenate(keys)[nearest], np.concatenate(headings)[nearest]
-
-
-def _last(scene: Scene) -> int:
-    """Number of the static mesh's triangles."""
-    return int(scene.parts[scene.chunks - 1, 11]) if scene.chunks else 0
 
 
 def _corners(scene: Scene, triangles: np.ndarray) -> np.ndarray:

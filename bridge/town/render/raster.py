@@ -13,6 +13,7 @@ from bridge.geometry import focal_length
 from bridge.jitter import NONE, Jitter
 from bridge.tags import Tag
 from bridge.town.assets.lit_bodies import COLUMNS, LENGTH, LIT, LOW_BEAM
+from bridge.town.assets.meshes import NEAR
 from bridge.town.render import raster_kernels as kernels
 from bridge.town.render import static_lighting as backdrops
 from bridge.town.render.daylight import Atmosphere, daylight
@@ -109,7 +110,7 @@ class Rasteriser:
         seen = np.arange(count)
         if count:
             self._check(scene, placements)
-            first = scene.parts[scene.chunks :, 6]
+            first = scene.triangle_spans[scene.chunks :, NEAR]
             shift[1:] = first[placements.previous_template] - first[placements.template]
             if hide:
                 seen = seen[placements.instance != hide]

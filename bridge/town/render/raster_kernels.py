@@ -15,6 +15,7 @@ from typing import NamedTuple
 import numpy as np
 from numba import njit
 
+from bridge.town.assets.meshes import ALWAYS, DISTANT, END, FAR, MIDDLE, NEAR
 from bridge.town.render.foliage import KINDS, LEVELS, SIDE
 
 NEAR_PLANE = 0.06  # m; nearer surfaces are cut off
@@ -43,9 +44,8 @@ class SceneArrays(NamedTuple):
     paint: np.ndarray  # bool (T,): takes the placement's colour
     glow: np.ndarray  # u8 (T,): 1 shines by itself, 2 when it is dark
     finish: np.ndarray  # u8 (T,)
-    parts: (
-        np.ndarray
-    )  # i32 (P, 12): vertices: first of levels NEAR, ALWAYS, FAR, MIDDLE, DISTANT, end; triangles likewise
+    vertex_spans: np.ndarray  # i32 (P, 6): a part's first vertex of each level of detail, and its END
+    triangle_spans: np.ndarray  # i32 (P, 6): the same of its triangles
     boxes: np.ndarray  # f64 (P, 6), centre and half size, m
 
 
@@ -287,7 +287,7 @@ def draw(scene, listed, order, keys, lens, light, leaves, buffer, with_rgb):  # 
     camera, how bright lamps are; ``leaves``: ``foliage.leaf_masks``; ``buffer``: ``VisibilityBuffer``, filled from
     triangle number 1 on; ``with_rgb``: whether to shade.
     """
-    vertices, triangles, tags, instances, solid, colours, paint, glow, finish, parts, boxes = scene
+    vertices, triangles, tags, instances, solid, colours, paint, glow, finish, _, _, boxes = scene
     part_of, object_of, matrices, object_colours, object_instances = listed
     nearness, ids, tiles, source, owner, label, shaded, points = buffer
     width, height, focal, cx, cy, far_level, distant_level = lens
@@ -303,20 +303,21 @@ def draw(scene, listed, order, keys, lens, light, leaves, buffer, with_rgb):  # 
         m = matrices[o]
         if _occluded(boxes[part], m, lens, nearness, tiles):
             continue
-        first, last, left_out = 0, 2, 0  # levels, and triangles of MIDDLE that are left out
-        split = parts[part, 2]  # vertices after it are projected from ``after`` on
+        spans, corners_of = scene.triangle_spans[part], scene.vertex_spans[part]
+        first, last, left_out = NEAR, FAR, 0  # levels, and triangles of MIDDLE that are left out
+        split = corners_of[FAR]  # vertices after it are projected from ``after`` on
         after = split
         if keys[position] > far_level:
-            first, last = 1, 4
-            split = after = parts[part, 4]
+            first, last = ALWAYS, DISTANT
+            split = after = corners_of[DISTANT]
             if keys[position] > distant_level:
-                last, split, left_out = 5, parts[part, 3], parts[part, 10] - parts[part, 9]
-        v0, t0, middle = parts[part, first], parts[part, 6 + first], parts[part, 9]
+                last, split, left_out = END, corners_of[MIDDLE], spans[DISTANT] - spans[MIDDLE]
+        v0, t0, middle = corners_of[first], spans[first], spans[MIDDLE]
         m00, m01, m02, m03 = m[0, 0], m[0, 1], m[0, 2], m[0, 3]
         m10, m11, m12, m13 = m[1, 0], m[1, 1], m[1, 2], m[1, 3]
         m20, m21, m22, m23 = m[2, 0], m[2, 1], m[2, 2], m[2, 3]
         for piece in range(2):
-            begin, end = (v0, split) if piece == 0 else (after, parts[part, last])
+            begin, end = (v0, split) if piece == 0 else (after, corners_of[last])
             for v in range(np.uint64(begin), np.uint64(end)):
                 k = v - np.uint64(v0)
                 x, y, z = np.float64(vx[v]), np.float64(vy[v]), np.float64(vz[v])
@@ -329,7 +330,7 @@ def draw(scene, listed, order, keys, lens, light, leaves, buffer, with_rgb):  # 
                 inverse = focal / px
                 column[k] = cx + py * inverse
                 row[k] = cy - pz * inverse
-        for drawn in range(t0, parts[part, 6 + last] - left_out):
+        for drawn in range(t0, spans[last] - left_out):
             t = drawn + left_out if left_out and drawn >= middle else drawn
             a, b, d = np.uint64(triangles[t, 0] - v0), np.uint64(triangles[t, 1] - v0), np.uint64(triangles[t, 2] - v0)
             xa, xb, xd = ahead[a], ahead[b], ahead[d]

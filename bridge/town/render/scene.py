@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from bridge.town.assets.lit_bodies import COLUMNS
-from bridge.town.assets.meshes import ALWAYS, DISTANT, NEAR, PAINT, Mesh
+from bridge.town.assets.meshes import ALWAYS, END, FAR, NEAR, PAINT, Mesh
 from bridge.town.render import raster_kernels as kernels
 from bridge.town.render.daylight import LAMPS, SIGNALS
 from bridge.town.render.finishes import finishes
@@ -64,15 +64,18 @@ class Scene:
         blocks += [_Block(mesh, np.arange(len(mesh.triangles))) for mesh in templates]
         self.templates = len(templates)
         vertex = triangle = 0
-        parts = []
+        vertex_spans, triangle_spans = [], []
         for block in blocks:
-            parts.append([vertex + v for v in block.vertex_levels] + [triangle + t for t in block.triangle_levels])
+            vertex_spans.append([vertex + v for v in block.vertex_levels])
+            triangle_spans.append([triangle + t for t in block.triangle_levels])
             block.triangles += vertex
             vertex += len(block.vertices)
             triangle += len(block.triangles)
         none = _Block(Mesh.empty(), np.arange(0))
         stacked = blocks or [none]
-        self.parts = np.array(parts, np.int32).reshape(-1, 12)
+        self.vertex_spans, self.triangle_spans = (
+            np.array(spans, np.int32).reshape(-1, END + 1) for spans in (vertex_spans, triangle_spans)
+        )
         self.boxes = np.array([block.box for block in blocks], np.float64).reshape(-1, 6)
         self.vertices = np.ascontiguousarray(np.concatenate([block.vertices for block in stacked]).T)  # (3, V)
         self.triangles = np.concatenate([block.triangles for block in stacked])
@@ -87,9 +90,18 @@ class Scene:
         self.finish = finishes(self.vertices.T, self.triangles, self.tags, self.colours)
         self.bodies = np.zeros((len(templates), COLUMNS), np.float32) if bodies is None else bodies
         self.paint = (self.colours == np.array(PAINT, np.uint8)).all(axis=1)
-        self.sizes = self.parts[self.chunks :, 11] - self.parts[self.chunks :, 6]  # triangles per template
-        self.most_vertices = int((self.parts[:, 5] - self.parts[:, 0]).max(initial=1))
+        self.static_triangles = int(self.triangle_spans[: self.chunks, END].max(initial=0))  # these come first
+        self.sizes = np.diff(self.triangle_spans[self.chunks :, [NEAR, END]])[:, 0]  # triangles per template
+        self.most_vertices = int(np.diff(self.vertex_spans[:, [NEAR, END]]).max(initial=1))
         self.arrays = kernels.SceneArrays(*(getattr(self, name) for name in kernels.SceneArrays._fields))
+
+    def finest(self, part: int) -> np.ndarray:
+        """i64 (n,): the triangles of a part as it is drawn near by, levels ``NEAR`` and ``ALWAYS``."""
+        return np.arange(self.triangle_spans[part, NEAR], self.triangle_spans[part, FAR])
+
+    def finest_static(self) -> np.ndarray:
+        """i64 (n,): the same of the whole static mesh."""
+        return np.concatenate([np.arange(0), *(self.finest(chunk) for chunk in range(self.chunks))])
 
 
 class _Block:
@@ -105,8 +117,8 @@ class _Block:
         corners = corners.astype(np.int32).reshape(-1, 3)
         group = np.full(len(used), ALWAYS)
         if not single:
-            marks = np.zeros((DISTANT + 1, len(used)), bool)  # which levels need a vertex
-            for level in range(NEAR, DISTANT + 1):
+            marks = np.zeros((END, len(used)), bool)  # which levels need a vertex
+            for level in range(END):
                 marks[level, corners[levels == level]] = True
             single_level = marks.sum(axis=0) == 1
             group[single_level] = marks.argmax(axis=0)[single_level]
@@ -126,7 +138,7 @@ class _Block:
 
 
 def _level_bounds(levels: np.ndarray) -> list[int]:
-    return [*(int((levels < level).sum()) for level in range(NEAR, DISTANT + 1)), len(levels)]
+    return [*(int((levels < level).sum()) for level in range(END)), len(levels)]
 
 
 def _chunks(mesh: Mesh) -> list[np.ndarray]:

@@ -12,6 +12,7 @@ import cv2
 import numpy as np
 
 from bridge.tags import Tag
+from bridge.town.assets.meshes import ALWAYS, DISTANT
 from bridge.town.opendrive.lane import Lane
 from bridge.town.render.scene import Placements, Scene
 from bridge.town.render.shading_kernels import Backdrop
@@ -113,15 +114,13 @@ class Backdrops:
 
     def _casters(self) -> list[tuple[np.ndarray, np.ndarray]]:
         """What casts shadows: vertices f32 (3, V) in the world and triangles i32 (T, 3)."""
-        scene, parts = self._scene, self._scene.parts
-        kept = [np.arange(row[6], row[8]) for row in parts[: scene.chunks]]  # levels NEAR and ALWAYS
-        static = np.concatenate(kept) if kept else np.arange(0)
+        scene, static = self._scene, self._scene.finest_static()
         flat = (Tag.ROAD, Tag.ROAD_LINE, Tag.SIDEWALK, Tag.TERRAIN)
         found = [(scene.vertices, scene.triangles[static[~np.isin(scene.tags[static], flat)]])]
         for template in np.unique(self._props.template).tolist():
-            row = parts[scene.chunks + template]
-            corners = scene.vertices[:, row[1] : row[4]].astype(np.float64)  # as from afar
-            shape = scene.triangles[row[7] : row[10]] - row[1]
+            spans, corners_of = (of[scene.chunks + template] for of in (scene.triangle_spans, scene.vertex_spans))
+            corners = scene.vertices[:, corners_of[ALWAYS] : corners_of[DISTANT]].astype(np.float64)  # as from afar
+            shape = scene.triangles[spans[ALWAYS] : spans[DISTANT]] - corners_of[ALWAYS]
             pose = self._props.pose[self._props.template == template]
             world = np.einsum("nij,jv->niv", pose[:, :3, :3], corners) + pose[:, :3, 3:]
             triangles = shape + np.arange(len(pose))[:, None, None] * corners.shape[1]
@@ -189,7 +188,7 @@ class Backdrops:
     def _footprint(self, tags: tuple[int, ...], shape: tuple[int, int]) -> np.ndarray:
         """u8, 255 where the static mesh has one of ``tags`` less than 3 m over its lowest point nearby."""
         scene = self._scene
-        last = scene.parts[scene.chunks - 1, 11] if scene.chunks else 0
+        last = scene.static_triangles
         triangles = scene.triangles[:last][np.isin(scene.tags[:last], tags)]
         mask = np.zeros(shape, np.uint8)
         flat = scene.vertices[:2].T

@@ -51,9 +51,7 @@ class Rays:
     """Casts rays into one scene. Its trees are built once, of the finest level of detail."""
 
     def __init__(self, scene: Scene, props: Placements) -> None:
-        still = [np.arange(part[6], part[8]) for part in scene.parts[: scene.chunks]]
-        groups = [np.concatenate([*still, np.zeros(0, np.int64)])]
-        groups += [np.arange(part[6], part[8]) for part in scene.parts[scene.chunks :]]
+        groups = [scene.finest_static(), *(scene.finest(scene.chunks + t) for t in range(scene.templates))]
         corners = scene.vertices.T.astype(np.float64)
         shapes, bounds, links, tags, roots, sizes = [], [], [], [], [], []
         node = item = 0

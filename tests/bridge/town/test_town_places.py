@@ -84,16 +84,15 @@ def triangles_of(shot: Shot) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.nda
     """All triangles of a picture: corners now and a frame ago in the world f64 (T, 3, 3), tags, instances, movers."""
     scene, placed = shot.scene, shot.placements
     vertices = scene.vertices.T.astype(np.float64)
-    static = np.concatenate([np.arange(p[6], p[8]) for p in scene.parts[: scene.chunks]])
+    static = scene.finest_static()
     corners = [vertices[scene.triangles[static]]]
     before, tags = [corners[0]], [scene.tags[static]]
     instances, moving = [scene.instances[static]], [np.zeros(len(static), bool)]
     for k in range(len(placed)):
-        now, then = (scene.parts[scene.chunks + t] for t in (placed.template[k], placed.previous_template[k]))
-        part = np.arange(now[6], now[8])
+        part, then = (scene.finest(scene.chunks + t) for t in (placed.template[k], placed.previous_template[k]))
         for target, index, pose in (
             (corners, part, placed.pose[k]),
-            (before, part + then[6] - now[6], placed.previous_pose[k]),
+            (before, then, placed.previous_pose[k]),
         ):
             target.append(vertices[scene.triangles[index]] @ pose[:3, :3].T + pose[:3, 3])
         tags.append(scene.tags[part])

@@ -49,15 +49,16 @@ def test_a_tree_holds_every_box_once_and_is_not_deep(case: str) -> None:
 def all_triangles(scene: Scene, props: Placements, poses: Poses) -> tuple[np.ndarray, np.ndarray]:
     """Corners in the world, f64 (N, 3, 3), and the id of the actor that each belongs to, 0 for scenery."""
     corners = scene.vertices.T.astype(np.float64)
-    still = np.concatenate([np.arange(part[6], part[8]) for part in scene.parts[: scene.chunks]])
+    still = scene.finest_static()
     groups, owners = [corners[scene.triangles[still]]], [np.zeros(len(still), int)]
     for template, pose, who in [
         *zip(props.template, props.pose, np.zeros(len(props), int), strict=True),
         *zip(poses.template, poses.matrix, poses.ids, strict=True),
     ]:
         if template >= 0:
-            part = scene.parts[scene.chunks + template]
-            groups.append(corners[scene.triangles[part[6] : part[8]]] @ pose[:3, :3].T + pose[:3, 3])
+            groups.append(
+                corners[scene.triangles[scene.finest(scene.chunks + template)]] @ pose[:3, :3].T + pose[:3, 3]
+            )
             owners.append(np.full(len(groups[-1]), who))
     return np.concatenate(groups), np.concatenate(owners)
 
