@@ -12,6 +12,11 @@ from bridge.facades import HEIGHT, LEVELS, TEXEL, WIDTH, table
 _SLANT = 0.25  # of a pixel's width along the wall, seen at a slant, that counts as its size
 
 
+def interleaved(x: Tensor, y: Tensor) -> Tensor:
+    """Coordinates for ``grid_sample``, (N, H, W, 2), of two (N, H, W); on a CPU cheaper than to stack them there."""
+    return torch.stack([x, y], 1).permute(0, 2, 3, 1)
+
+
 class Fronts(nn.Module):
     """``forward(code, along, height, footprint)`` -> sketch f32 (1, H, W) in [-1, 1].
 
@@ -65,5 +70,5 @@ class Fronts(nn.Module):
         x = 2.0 * (WIDTH - columns) + torch.minimum((across * columns).clamp(min=0.5), columns - 0.5)
         y = front * rows + torch.minimum((down * rows).clamp(min=0.5), rows - 0.5)
         high, wide = self.atlas.shape[2:]
-        grid = torch.stack([x * (2.0 / wide) - 1.0, y * (2.0 / high) - 1.0], -1)
+        grid = interleaved(x * (2.0 / wide) - 1.0, y * (2.0 / high) - 1.0)
         return F.grid_sample(self.atlas, grid, mode="bilinear", padding_mode="border", align_corners=False)[:, 0]

@@ -180,8 +180,17 @@ def halve(x: Tensor, side: int) -> Tensor:
 
 
 def upsample(x: Tensor) -> Tensor:
-    """Twice the size, bilinear."""
-    return F.interpolate(x, scale_factor=2.0, mode="bilinear", align_corners=False)
+    """Twice the size, bilinear.
+
+    In an exported graph as pixels doubled and 1/4, 1/2, 1/4 of neighbours along both axes, which is the same: as a
+    depthwise convolution it takes OpenVINO a third of its interpolation's time, but PyTorch four times as long.
+    """
+    if not torch.onnx.is_in_onnx_export():
+        return F.interpolate(x, scale_factor=2.0, mode="bilinear", align_corners=False)
+    channels = int(x.shape[1])  # a number to the exporter, too
+    doubled = F.pad(F.interpolate(x, scale_factor=2.0, mode="nearest"), (1, 1, 1, 1), mode="replicate")
+    taps = torch.tensor([0.25, 0.5, 0.25], dtype=x.dtype, device=x.device)
+    return F.conv2d(doubled, (taps[:, None] * taps).repeat(channels, 1, 1, 1), groups=channels)
 
 
 class Decoder(nn.Module):

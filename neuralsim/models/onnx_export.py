@@ -41,11 +41,12 @@ def to_onnx(model: TemporalGenerator, path: Path) -> None:
     axes = {name: {h: "height", w: "width"} for name, (h, w) in spatial.items()}
     axes |= {name: {2: "height", 3: "width"} for name in ("past_rgb", "past_label", "next_rgb", "next_label")}
     axes["detail"] = {2: "half_height", 3: "half_width"}
+    inputs = example_inputs(frames=model.past_frames)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         torch.onnx.export(
             model.eval().to(memory_format=torch.contiguous_format),  # type: ignore[call-overload]
-            example_inputs(frames=model.past_frames),
+            inputs,
             str(path),
             dynamo=False,
             opset_version=OPSET,
@@ -56,6 +57,12 @@ def to_onnx(model: TemporalGenerator, path: Path) -> None:
     graph = onnx.load(str(path))
     instance = graph.graph.input[TemporalGenerator.INPUTS.index("instance")]
     instance.type.tensor_type.elem_type = TensorProto.UINT16  # the tracer knows no u16; only Casts read this input
+    with torch.no_grad():
+        outputs = model(*inputs)
+    for port, output in zip(graph.graph.output, outputs, strict=True):  # the tracer loses sight of some
+        for place, size in enumerate(output.shape):
+            if place not in axes[port.name]:
+                port.type.tensor_type.shape.dim[place].dim_value = size
     halve_weights(graph)
     onnx.checker.check_model(graph, full_check=True)
     onnx.save(graph, str(path))

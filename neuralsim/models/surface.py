@@ -15,7 +15,7 @@ from torch.nn import functional as F
 
 from bridge.facades import drawn
 from neuralsim.models.classes import CARLA_TO_CHANNEL, CHANNELS, MOVERS, Channel, is_mover
-from neuralsim.models.facade_sketch import Fronts
+from neuralsim.models.facade_sketch import Fronts, interleaved
 
 _EYE = 1.45  # m, height of the camera over the ground on which the nearest movers stand
 _TEXELS = 128  # period of the noise, in cells
@@ -59,7 +59,6 @@ class Surface(nn.Module):
     amplitude: Tensor
     first_row: Tensor
     has_codes: Tensor
-    class_of_row: Tensor
     palette: Tensor
     facades: Tensor
 
@@ -70,13 +69,11 @@ class Surface(nn.Module):
         for channel, value in _NOISE.items():
             amplitude[channel] = value
         first = rows_of_classes()
-        classes = [int(channel) for channel in _CODED for _ in range(256)] + list(range(CHANNELS))
         self.register_buffer("channel_of_tag", torch.from_numpy(CARLA_TO_CHANNEL.astype(np.int64)))
         self.register_buffer("texture", noise_texture())
         self.register_buffer("amplitude", amplitude)
         self.register_buffer("first_row", first)
         self.register_buffer("has_codes", first < 256 * len(_CODED))
-        self.register_buffer("class_of_row", torch.tensor(classes))
         self.register_buffer("palette", torch.from_numpy(np.asarray(palette, np.float32)))
         self.register_buffer("facades", torch.from_numpy(np.asarray(facades, np.float32)))
 
@@ -88,7 +85,7 @@ class Surface(nn.Module):
 
         tag u8 (1, H, W); instance u16 or i32 (1, H, W); depth f32 (1, H, W) m; camera f32 (20,): pose 4x4 row by row
         (world <- camera), then fx, fy, cx, cy in pixels; style f32 (CHANNELS, 3): mean colour of each class, -0.5..0.5;
-        guide u8 (1, H, W, 4): its last channel is the sketch of every other pixel, 1..255 for -1..1, 0: none.
+        guide u8 (1, 4, H, W): its last channel is the sketch of every other pixel, 1..255 for -1..1, 0: none.
         """
         label = self.channel_of_tag[tag.to(torch.int64)]
         code = torch.remainder(instance.to(torch.int64) * 97 + 31, 256)
@@ -107,7 +104,7 @@ class Surface(nn.Module):
             + self._bodies(small, code, point[:, 2] - (camera[11] - _EYE), rise)
         )
         if guide is not None:
-            sketch = self._guided(small, sketch, guide[:, ::2, ::2, 3].to(torch.float32))
+            sketch = self._guided(small, sketch, guide[:, 3, ::2, ::2].to(torch.float32))
         detail = torch.cat([self._edges(small, instance[:, ::2, ::2]), sketch.clamp(-1.0, 1.0)[:, None]], 1)
         return label, self._table(style), row, detail
 
@@ -153,17 +150,17 @@ class Surface(nn.Module):
         level = torch.log2(footprint.clamp(min=1e-3) * 2.0)
         low = torch.floor(level)
         share = level - low
-        place = torch.stack([a, b], -1)
+        # in periods of the finest lattice; coarser ones are powers of two of it
+        place = interleaved(a, b) * (torch.pow(2.0, -low) / _TEXELS)[..., None]
         gain = torch.rsqrt(share.square() + (1 - share).square())
         total = torch.zeros_like(a)
-        seen = {octave: self._lookup(place, torch.pow(2.0, low + octave)) for octave in (0, 1, 2, 3, 4)}
+        seen = {octave: self._lookup(place * 2.0**-octave) for octave in (0, 1, 2, 3, 4)}
         for octave, weight in _OCTAVES:
             total = total + weight * gain * ((1 - share) * seen[octave] + share * seen[octave + 1])
         return total
 
-    def _lookup(self, place: Tensor, cell: Tensor) -> Tensor:
-        at = place / (cell * _TEXELS)[..., None]
-        grid = (at - torch.floor(at)) * 2.0 - 1.0
+    def _lookup(self, place: Tensor) -> Tensor:
+        grid = (place - torch.floor(place)) * 2.0 - 1.0
         return F.grid_sample(self.texture, grid, mode="bilinear", padding_mode="border", align_corners=True)[:, 0]
 
     def _facade(self, label: Tensor, code: Tensor, point: Tensor, rise: Tensor, footprint: Tensor) -> Tensor:
@@ -198,8 +195,8 @@ class Surface(nn.Module):
 
     @staticmethod
     def tinted(tint: Tensor, guide: Tensor) -> Tensor:
-        """``tint`` f32 (1, 3, H, W), or that of the ``guide`` u8 (1, H, W, 4), 1..255, where it has one."""
-        theirs = guide[..., :3].permute(0, 3, 1, 2).to(torch.float32)
+        """``tint`` f32 (1, 3, H, W), or that of the ``guide`` u8 (1, 4, H, W), 1..255, where it has one."""
+        theirs = guide[:, :3].to(torch.float32)
         return torch.where(theirs[:, :1] > 0.5, theirs * (1.0 / 255.0) - 0.5, tint)
 
     @staticmethod

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from neuralsim.models.generator import TINT, Painter
+from neuralsim.models.generator import Painter
 from neuralsim.models.surface import Surface
 
 
@@ -62,12 +62,11 @@ class TemporalGenerator(nn.Module):
         self, tag: Tensor, instance: Tensor, depth: Tensor, camera: Tensor, style: Tensor, guide: Tensor
     ) -> tuple[Tensor, Tensor, Tensor]:
         """The painter's inputs for one frame: label i64 (1, H, W), embedded f32 (1, embed, H, W), detail."""
-        guide = guide[None]
+        guide = guide.permute(2, 0, 1)[None]
         label, tints, row, detail = self.surface(tag[None], instance[None], depth[None], camera, style, guide)
-        rows = torch.cat([tints, self.painter.label.weight[self.surface.class_of_row]], 1)
         # looked up plane by plane: a look-up of whole rows would have to be transposed
-        embedded = rows.t()[:, row[0]][None]
-        return label, torch.cat([self.surface.tinted(embedded[:, :TINT], guide), embedded[:, TINT:]], 1), detail
+        tint, code = tints.t()[:, row[0]][None], self.painter.label.weight.t()[:, label[0]][None]
+        return label, torch.cat([self.surface.tinted(tint, guide), code], 1), detail
 
     def _shown(self, out: Tensor, here: Tensor, mean: Tensor) -> Tensor:
         """u8 (H, W, 3): what is shown of the state ``out``; ``mean``: 5x5 means of what was painted."""
@@ -86,10 +85,17 @@ def reproject(past_rgb: Tensor, past_label: Tensor, here: Tensor, motion: Tensor
     H, W, 2) px, backward.
     """
     grid = sampling_grid(motion)
-    past = F.grid_sample(past_rgb, grid, mode="bicubic", padding_mode="border", align_corners=False)
+    frames = int(past_label.shape[1])  # a number to the exporter, too
     # Classes count from one: the zeros outside the frame are none. Bilinear, so that a pixel whose footprint lies
     # on two classes compares equal to neither: such a rim would smear one across the other.
-    past_here = F.grid_sample(past_label, grid, mode="bilinear", padding_mode="zeros", align_corners=False)
+    both = F.grid_sample(
+        torch.cat([past_rgb, past_label], 1), grid, mode="bilinear", padding_mode="zeros", align_corners=False
+    )
+    past, past_here = both[:, : 3 * frames], both[:, 3 * frames :].detach()
+    # Bicubic sampling costs three times as much: of green alone, which varies as luminance does.
+    green = F.grid_sample(past_rgb[:, 1::3], grid, mode="bicubic", padding_mode="border", align_corners=False)
+    fine = green - past[:, 1::3]
+    past = past + (fine.repeat_interleave(3, 1) if frames > 1 else fine)
     return past, past_here, ((past_here - here).abs() < 1e-3).to(torch.float32)
 
 
@@ -100,7 +106,7 @@ def clip_history(past: Tensor, painted: Tensor, gamma: float) -> tuple[Tensor, T
     if not gamma:
         return past, mean
     # of green alone, which varies as luminance does; about the mean of each pixel, for bf16 has few digits to lose
-    variance = local_mean((painted[:, 1:2] - mean[:, 1:2]).square())
+    variance = local_mean((painted - mean)[:, 1:2].square())
     spread = gamma * torch.sqrt(variance + 1e-5) + 0.01
     return torch.minimum(torch.maximum(past, mean - spread), mean + spread), mean
 

@@ -97,7 +97,7 @@ def path(graph: Path) -> Path:
 
 
 def _convolutions(graph: graph_variants.Editor) -> list[onnx.NodeProto]:
-    """Those larger than 1x1 that work on what depends on the graph's inputs."""
+    """Those larger than 1x1, and not of each channel by itself, that work on what depends on the graph's inputs."""
     alive = {port.name for port in graph.model.graph.input}
     found = []
     for node in graph.nodes:
@@ -105,7 +105,7 @@ def _convolutions(graph: graph_variants.Editor) -> list[onnx.NodeProto]:
             alive.update(node.output)
             if node.op_type == "Conv" and node.input[0] in alive:
                 weight = graph.constant_value(node.input[1])
-                if weight is not None and weight[0, 0].size > 1:
+                if weight is not None and weight[0, 0].size > 1 and weight.shape[1] > 1:
                     found.append(node)
     return found
 

@@ -123,7 +123,7 @@ def map_pair(
                 torch.from_numpy(np.ascontiguousarray(view.depth[window]))[None],
                 torch.tensor([*view.pose.ravel(), *lens], dtype=torch.float32),
                 style,
-                None if guide is None else guide[even][None],
+                None if guide is None else guide[even].permute(2, 0, 1)[None],
             )
         frames.append((channels[0].numpy(), table[row[0]].permute(2, 0, 1).numpy(), detail[0].numpy()))
     motion = np.broadcast_to((moves[1] - moves[0]).astype(np.float16), (1, height, width, 2))

@@ -49,15 +49,17 @@ def load_model(model: str) -> Painter:
 
 
 def _weight(name: str, value: Tensor, found: dict[str, np.ndarray]) -> Tensor:
-    """One tensor of the painter. Two are folded with others on export and have no name there, but a shape of their own.
+    """One tensor of the painter. Two are changed by the export and have no name there, but a shape of their own.
     Raises KeyError."""
     if name == "encode.0.weight":
         outs, ins, height, width = value.shape
         array = _unnamed(name, found, (outs * ins, 1, height, width)).reshape(value.shape)
     elif name == "label.weight":
-        rows = rows_of_classes()
-        table = _unnamed(name, found, (int(rows.max()) + 1, value.shape[1]))
-        array = table[rows.numpy()]
+        try:
+            array = _unnamed(name, found, (value.shape[1], value.shape[0])).T
+        except KeyError:  # graphs of before looked it up together with the tints
+            rows = rows_of_classes()
+            array = _unnamed(name, found, (int(rows.max()) + 1, value.shape[1]))[rows.numpy()]
     else:
         array = found.get(f"painter.{name}", np.empty(0))
     if array.shape != tuple(value.shape):

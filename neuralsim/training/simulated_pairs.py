@@ -198,7 +198,7 @@ def _planes(
     frame: Frame, surface: Surface, style: Tensor, guide: np.ndarray | None
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Label u8 (H, W), tint f16 (3, H, W) and detail f16 (2, H/2, W/2) of one frame."""
-    guides = None if guide is None else torch.from_numpy(guide)[None]
+    guides = None if guide is None else torch.from_numpy(guide).permute(2, 0, 1)[None]
     camera = frame.camera
     lens = [camera.focal, camera.focal, camera.width / 2.0, camera.height / 2.0]
     with torch.no_grad():

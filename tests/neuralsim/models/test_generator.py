@@ -14,9 +14,9 @@ from helpers.training import SMALL  # noqa: E402
 from neuralsim import runtimes  # noqa: E402
 from neuralsim.models import onnx_export  # noqa: E402
 from neuralsim.models.classes import CHANNELS  # noqa: E402
-from neuralsim.models.generator import SIZES, Painter  # noqa: E402
+from neuralsim.models.generator import SIZES, Painter, upsample  # noqa: E402
 from neuralsim.models.surface import Surface  # noqa: E402
-from neuralsim.models.temporal import TemporalGenerator  # noqa: E402
+from neuralsim.models.temporal import TemporalGenerator, reproject, sampling_grid  # noqa: E402
 from neuralsim.training.pretrained import load_weights  # noqa: E402
 
 
@@ -163,3 +163,28 @@ def test_large_weights_are_stored_as_fp16(generator: TemporalGenerator, tmp_path
     graph = onnx.load(tmp_path / "model.onnx")
     large = [t for t in graph.graph.initializer if np.prod(t.dims) > 512 and t.data_type == onnx.TensorProto.FLOAT]
     assert not large
+
+
+def test_exported_upsampling_is_bilinear(monkeypatch: pytest.MonkeyPatch) -> None:
+    picture = torch.rand(2, 5, 7, 9)
+    trained = upsample(picture)
+    monkeypatch.setattr(torch.onnx, "is_in_onnx_export", lambda: True)
+    assert upsample(picture).sub(trained).abs().max() < 1e-6
+
+
+def test_the_past_is_as_sharp_as_by_bicubic_sampling() -> None:
+    """Grey is sampled as bicubic sampling does it; of a colour only what green does not share is softer."""
+    past, label, motion = torch.rand(1, 3, 32, 48), torch.ones(1, 1, 32, 48), torch.full((1, 32, 48, 2), 0.4)
+    grey = past[:, :1].expand(1, 3, 32, 48)
+    bicubic = torch.nn.functional.grid_sample(
+        grey, sampling_grid(motion), mode="bicubic", padding_mode="border", align_corners=False
+    )
+    moved, _, known = reproject(grey, label, label, motion)
+    inside = (slice(None), slice(None), slice(0, -1), slice(0, -1))
+    assert (moved - bicubic)[inside].abs().max() < 1e-5
+    assert bool((known[inside] == 1.0).all())
+    assert not known[..., -1, :].any()
+    assert not known[..., -1].any()
+    moved, *_ = reproject(past, label, label, motion)
+    assert torch.allclose(reproject(past, label, label, torch.zeros_like(motion))[0], past, atol=1e-5)
+    assert moved[:, 1].var() > moved[:, 0].var()
