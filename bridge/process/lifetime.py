@@ -10,14 +10,16 @@ import time
 from types import FrameType
 from typing import NoReturn
 
+PARENT = "NEURALSIM_PARENT"  # in the environment: id of the process with which a child has to end
+
 
 class BridgeError(RuntimeError):
     """The bridge cannot go on; one line says what to do."""
 
 
 def parent_pid() -> int:
-    """The process to end with: NEURALSIM_PARENT if set, since the parent may have ended before this call."""
-    given = os.environ.get("NEURALSIM_PARENT", "")
+    """The process to end with: ``PARENT`` if set, since the parent may have ended before this call."""
+    given = os.environ.get(PARENT, "")
     return int(given) if given.isdecimal() else os.getppid()
 
 

@@ -25,6 +25,7 @@ from typing import Any, ClassVar, TypeVar, get_args, get_origin
 from pydantic import BaseModel, ConfigDict, ValidationError
 from pydantic.fields import FieldInfo
 
+from bridge.process.forking import wait_for_forks
 from bridge.process.parser import Parser, unknown
 from bridge.process.settings import Lines, in_words, line_of, read
 from bridge.size import Size
@@ -70,6 +71,7 @@ def parse(model: type[_O], arguments: Sequence[str] | None, prog: str, about: st
     """
     texts = list(sys.argv[1:] if arguments is None else arguments)
     if texts == ["-"]:
+        wait_for_forks()
         texts = [sys.stdin.readline().strip()]
         if not texts[0]:
             raise SystemExit(0)  # the parent has ended, or needs nothing

@@ -110,15 +110,12 @@ class BenchProcesses(Processes):
         self._job = job
         self._frames = ""
 
-    def start(self, name: str, module: str, *arguments: str, later: bool = False) -> Child:
+    def start(self, name: str, module: str, *arguments: str, later: bool = False, again: bool = False) -> Child:
         """As the drive starts them; the bridge with injected faults, if any."""
         if name == "bridge" and self._job.faults:
             faults = self._job.faults.to_json()
             return super().start(name, "neuralsim.bench.fault_injection", faults, module, *arguments, later=later)
-        return super().start(name, module, *arguments, later=later)
-
-    def prepare(self, name: str, module: str, soon: bool) -> None:
-        """Nothing: a process that imports for a second would be in the measured frames."""
+        return super().start(name, module, *arguments, later=later, again=again)
 
     def endpoint(self) -> str:
         """Of the wanted kind."""

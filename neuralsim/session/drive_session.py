@@ -7,7 +7,6 @@ already answers.
 from __future__ import annotations
 
 import socket
-import threading
 import time
 from collections.abc import Callable
 from typing import Any
@@ -34,8 +33,6 @@ MAX_RESTARTS, _RESTARTS_WITHIN = 5, 60.0  # of our own processes, within so many
 _TOWN = ("town server", "bridge.town.carla_server")  # its name and its module
 _AGAIN = 0.2  # seconds between two attempts to reach a server
 _PROBE = 0.5  # seconds for one of them
-_SPARES_AFTER = 1.0  # seconds of painting, then one process each is prepared in case that ours die,
-_SPARES_AGAIN = 0.2  # and after one has died
 
 
 def _listens(server: str) -> bool:
@@ -61,7 +58,6 @@ class DriveSession(PaintingLoop):
         self.processes = Processes()
         self._recovers = not options.headless and options.scenario is None  # else what follows would not be the same
         self._restarts: list[float] = []  # when, s
-        self._preparing: threading.Timer | None = None
         self._loader = RendererLoader(options, self._threads, self._step)
         self._bridge: Child | None = None
         self._town: Child | None = None
@@ -72,8 +68,6 @@ class DriveSession(PaintingLoop):
         self._ending.set()
         with self._changed:
             self._changed.notify_all()
-        if self._preparing is not None:
-            self._preparing.cancel()
         self.processes.stop()
         if self.ident is not None:  # it was started
             self.join(1.0)
@@ -112,7 +106,6 @@ class DriveSession(PaintingLoop):
             self.controls = control_endpoint(frames)
             with FrameSubscriber(frames, self.options.keys, self.lockstep, ahead, interactive=True) as subscriber:
                 self._step("First frame")
-                self._prepare_spares()
                 try:
                     self._paint(subscriber, renderer)
                     return
@@ -159,22 +152,6 @@ class DriveSession(PaintingLoop):
         """Whether a signal has ended it, so that it is not to blame, nor what it was connected to."""
         return child is not None and (child.process.poll() or 0) < 0
 
-    def _prepare_spares(self) -> None:
-        """Soon have a process each that can replace one that dies, with all its imports done."""
-        if not self._recovers or self.options.connect is not None:
-            return
-
-        again = bool(self._restarts)
-
-        def prepare() -> None:
-            self.processes.prepare(*self._bridge_process, soon=again)
-            if self.options.carla is None:
-                self.processes.prepare(*_TOWN, soon=again)
-
-        self._preparing = threading.Timer(_SPARES_AGAIN if again else _SPARES_AFTER, prepare)
-        self._preparing.daemon = True
-        self._preparing.start()
-
     @property
     def _bridge_process(self) -> tuple[str, str]:
         """Its name and its module."""
@@ -190,11 +167,11 @@ class DriveSession(PaintingLoop):
             return self._ending.is_set() or self._loader.failed
 
         # It imports what it needs while the town is built; what it is to do is known when that is there.
-        bridge = self._bridge = self.processes.start(*self._bridge_process, "-", later=True)
+        bridge = self._bridge = self.processes.start(*self._bridge_process, "-", later=True, again=self._recovers)
         if options.carla is None and self._town is None:
             name = f"Town {options.town if options.sumo is None else options.sumo.stem}"
             self._step(name)
-            town = self.processes.start(*_TOWN, "-", later=True)
+            town = self.processes.start(*_TOWN, "-", later=True, again=self._recovers)
             town.begin(town_options(options).to_json())
             ready = town.wait_ready(_TOWN_READY, cancelled, self._tell)
             if ready is None:

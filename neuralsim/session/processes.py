@@ -19,7 +19,9 @@ from pathlib import Path
 from typing import Any
 
 from bridge.process.json_lines import received
+from bridge.process.lifetime import PARENT
 from neuralsim.base import machine
+from neuralsim.session.forks import AVAILABLE, Fork, Template
 
 _WORK = 0.05  # s of processor time that are work, not idling
 _LAST_WORDS = 0.3  # seconds a dying process gets to finish its error line
@@ -50,22 +52,11 @@ def ended_by_signals(stop: Callable[[], None]) -> Iterator[None]:
 class Child:
     """One child process: what it said, whether it is ready, whether it lives.
 
-    ``later``: it waits for a line on its standard input (:meth:`begin`), and imports what it needs meanwhile.
+    ``process``: in a session of its own. Ctrl-C reaches this process only, which then ends its children in order.
     """
 
-    def __init__(self, name: str, arguments: Sequence[str], later: bool = False) -> None:
-        self.name = name
-        # A session of its own: Ctrl-C reaches this process only, which then ends its children in order.
-        self.process = subprocess.Popen(
-            arguments,
-            stdin=subprocess.PIPE if later else subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-            errors="replace",
-            start_new_session=True,
-            env=os.environ | {"NEURALSIM_PARENT": str(os.getpid())},
-        )
+    def __init__(self, name: str, process: subprocess.Popen[str] | Fork) -> None:
+        self.name, self.process = name, process
         self._worked = 0.0  # s of processor time, when it was found to have worked
         self._messages: queue.SimpleQueue[dict[str, Any] | None] = queue.SimpleQueue()
         self._errors: deque[str] = deque(maxlen=50)
@@ -81,7 +72,7 @@ class Child:
         return self.process.pid
 
     def begin(self, options: str) -> None:
-        """Give it the line it waits for. :class:`ProcessError` if it has ended."""
+        """Give it the line that one waits for which was started ``later``. :class:`ProcessError` if it has ended."""
         assert self.process.stdin is not None
         try:
             self.process.stdin.write(options + "\n")
@@ -120,7 +111,7 @@ class Child:
     def has_worked(self) -> bool:
         """Whether it has computed for a while since the last time that this was true."""
         spent = machine.cpu_seconds(self.pid)
-        if spent is None or spent - self._worked < _WORK:
+        if spent is None or 0.0 <= spent - self._worked < _WORK:  # it is less when it has just been forked
             return False
         self._worked = spent
         return True
@@ -167,9 +158,8 @@ class Processes:
 
     def __init__(self) -> None:
         self.children: list[Child] = []
-        self._spares: dict[str, Child] = {}  # by their names: started, waiting for options
+        self._templates: dict[str, Template] = {}  # by their modules
         self._guard = threading.Lock()
-        self._stopped = False
         self._folder: Path | None = None
 
     @property
@@ -177,27 +167,27 @@ class Processes:
         """Process ids of the living ones."""
         return [child.pid for child in self.children if child.process.poll() is None]
 
-    def start(self, name: str, module: str, *arguments: str, later: bool = False) -> Child:
-        """Start ``python -m module ...`` under this very interpreter; ``later``: see :class:`Child`.
+    def start(self, name: str, module: str, *arguments: str, later: bool = False, again: bool = False) -> Child:
+        """Start ``python -m module ...`` under this very interpreter.
 
-        One that waits for its options may be one that :meth:`prepare` has started.
+        ``later``: it waits for a line on its standard input (:meth:`Child.begin`), with the argument ``-``, and imports
+        what it needs meanwhile; ``again``: another one may be wanted soon after it has ended, which is then forked.
         """
-        with self._guard:
-            spare = self._spares.pop(name, None) if later else None
-        lives = spare is not None and spare.process.poll() is None
-        child = spare if spare is not None and lives else Child(name, [sys.executable, "-m", module, *arguments], later)
+        forks = later and again and AVAILABLE
+        process = self._forked(module) if forks else child_process([sys.executable, "-m", module, *arguments], later)
+        child = Child(name, process)
         self.children.append(child)
         return child
 
-    def prepare(self, name: str, module: str, soon: bool) -> None:
-        """Keep a process ready that has imported all it needs, for the next :meth:`start` of this name, ``later``.
-
-        ``soon``: it imports at once; else a little at a time (``bridge.process.spare``).
-        """
-        command = [module, "-"] if soon else ["bridge.process.spare", module]
+    def _forked(self, module: str) -> Fork:
         with self._guard:
-            if not self._stopped and name not in self._spares:
-                self._spares[name] = Child(name, [sys.executable, "-m", *command], later=True)
+            template = self._templates.get(module)
+            if template is not None:
+                with contextlib.suppress(OSError):  # it has ended
+                    return template.fork()
+                template.close()
+            template = self._templates[module] = Template(module)
+            return template.first
 
     def check(self) -> None:
         """:class:`ProcessError` with the one-line error of the first child that has ended."""
@@ -219,12 +209,11 @@ class Processes:
         return f"ipc://{self._folder}/frames"
 
     def stop(self) -> None:
-        """End all children and what waits to replace them, and remove the folder of their sockets."""
-        with self._guard:
-            self._stopped = True
-            self.children += self._spares.values()
-            self._spares.clear()
+        """End all children and what they were forked from, and remove the folder of their sockets."""
         self.end_children()
+        with self._guard:
+            while self._templates:
+                self._templates.popitem()[1].close()
         if self._folder is not None:
             shutil.rmtree(self._folder, ignore_errors=True)
             self._folder = None
@@ -251,6 +240,20 @@ class Processes:
             child.process.wait()
             with contextlib.suppress(ValueError):  # another thread ends them, too
                 self.children.remove(child)
+
+
+def child_process(arguments: Sequence[str], later: bool = False) -> subprocess.Popen[str]:
+    """The process for a :class:`Child`; ``later``: it can be written to."""
+    return subprocess.Popen(
+        arguments,
+        stdin=subprocess.PIPE if later else subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        errors="replace",
+        start_new_session=True,
+        env=os.environ | {PARENT: str(os.getpid())},
+    )
 
 
 _PREFIX = "neuralsim-"

@@ -12,6 +12,8 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import psutil
+
 ROOT = Path(__file__).resolve().parents[2]
 READY = 60.0  # s for a process to be ready on a machine that is busy
 SOON = 2.0  # s that recovery may take on one that is not
@@ -32,6 +34,13 @@ def bridge(port: int, publish: str) -> subprocess.Popen[str]:
     line = process.stdout.readline()
     assert "bridge ready" in line, process.communicate()[1]
     return process
+
+
+def working(drive: int) -> dict[str, psutil.Process]:
+    """``town`` and ``bridge`` of a drive: not what they were forked from."""
+    children = psutil.Process(drive).children()
+    found = [each for child in children for each in (child.children() or [child])]
+    return {"town" if "bridge.town.carla_server" in each.cmdline() else "bridge": each for each in found}
 
 
 def told(what: str, seconds: list[float]) -> None:

@@ -29,7 +29,7 @@ from neuralsim.session.drive_recording import DriveRecording
 from neuralsim.session.drive_session import DriveSession
 from neuralsim.session.options import DriveOptions
 from neuralsim.session.painting_loop import PaintedFrame
-from neuralsim.session.processes import Child, ProcessError, Processes, alive, free_port
+from neuralsim.session.processes import Child, ProcessError, Processes, alive, child_process, free_port
 from neuralsim.session.renderer_loading import painting_threads, sustainable_rate
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -178,7 +178,7 @@ def test_a_process_has_its_last_word_and_takes_along_what_it_started():
         "time.sleep(0.15); sys.exit('no such town: choose another')"
     )
     processes = Processes()
-    child = Child("town", [sys.executable, "-c", words])
+    child = Child("town", child_process([sys.executable, "-c", words]))
     processes.children.append(child)
     with pytest.raises(ProcessError, match="no such town: choose another"):
         child.wait_ready(20.0, lambda: False)
@@ -364,14 +364,13 @@ def test_on_few_cores_one_is_left_to_the_simulation():
 
 def test_a_process_that_works_is_waited_for_and_one_that_does_nothing_is_not():
     busy = "import time, json\nend = time.time() + 2.5\nwhile time.time() < end: sum(range(10000))\n"
-    child = Child(
-        "worker", [sys.executable, "-c", busy + "print(json.dumps({'ready': 1}), flush=True); time.sleep(60)"]
-    )
+    busy += "print(json.dumps({'ready': 1}), flush=True); time.sleep(60)"
+    child = Child("worker", child_process([sys.executable, "-c", busy]))
     try:
         assert child.wait_ready(1.8, lambda: False) == 1
     finally:
         child.process.kill()
-    child = Child("sleeper", [sys.executable, "-c", "import time; time.sleep(60)"])
+    child = Child("sleeper", child_process([sys.executable, "-c", "import time; time.sleep(60)"]))
     try:
         with pytest.raises(ProcessError, match="the sleeper has done nothing for"):
             child.wait_ready(0.9, lambda: False)
@@ -384,7 +383,7 @@ def test_a_process_that_is_begun_later_says_what_it_does():
         "from bridge.process.json_lines import ProcessOptions\nfrom bridge.process.options import parse\n"
         "options = parse(ProcessOptions, ['-'], 'child')\noptions.step('Building')\noptions.tell('ready', 3, '')"
     )
-    child, said = Child("child", [sys.executable, "-c", code], later=True), []
+    child, said = Child("child", child_process([sys.executable, "-c", code], later=True)), []
     child.begin('{"json_lines": true}')
     assert child.wait_ready(20.0, lambda: False, said.append) == 3
     assert said == ["Building", ""]

@@ -1,20 +1,24 @@
-"""Processes that wait to replace others: the town's, which is given its options later."""
+"""Processes that are forked to replace others: the town's, which is given its options later."""
 
 from __future__ import annotations
 
 import os
+import signal
+import subprocess
 import sys
-import time
 from collections.abc import Iterator
 
 import psutil
 import pytest
 
-from bridge.process.spare import Unhurried
-from neuralsim.session.processes import Processes
+from neuralsim.base import machine
+from neuralsim.session import forks
+from neuralsim.session.processes import Child, ProcessError, Processes
 
 TOWN = ("town server", "bridge.town.carla_server")
 READY = 60.0  # s on a machine that is busy
+
+needs_forks = pytest.mark.skipif(not forks.AVAILABLE, reason="this system has no pidfd")
 
 
 @pytest.fixture
@@ -24,55 +28,76 @@ def processes() -> Iterator[Processes]:
     found.stop()
 
 
-def _started(before: set[int]) -> list[int]:
-    return [child.pid for child in psutil.Process(os.getpid()).children() if child.pid not in before]
-
-
-@pytest.mark.parametrize("soon", [True, False])
-def test_a_spare_is_what_starts_next_and_does_not_count_before(processes: Processes, soon: bool) -> None:
-    before = {child.pid for child in psutil.Process(os.getpid()).children()}
-    processes.prepare(*TOWN, soon=soon)
-    processes.prepare(*TOWN, soon=soon)  # there is one
-    (spare,) = _started(before)
-    assert processes.pids == []
-    child = processes.start(*TOWN, "-", later=True)
-    assert child.pid == spare
-    child.begin('{"town": ["hamlet"], "port": 0, "vehicles": 0, "walkers": 0, "json_lines": true}')
+def _begun(child: Child) -> Child:
+    child.begin('{"town": ["hamlet"], "port": 0, "vehicles": 0, "walkers": 0, "json_lines": true, "with_parent": true}')
     assert child.wait_ready(READY, lambda: False)["town"] == "hamlet"
+    return child
 
 
-def test_who_loads_a_little_at_a_time_hurries_when_it_is_wanted(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Between two modules it sleeps for a multiple of the time it has worked, until a line waits for it."""
-    read, write = os.pipe()
-    monkeypatch.setattr(sys, "meta_path", list(sys.meta_path))
-    with open(read) as stdin, open(write, "w") as parent:
-        monkeypatch.setattr(sys, "stdin", stdin)
-        finder = Unhurried()
-        sys.meta_path.insert(0, finder)
-
-        def waited() -> float:
-            until = time.process_time() + 0.05
-            while time.process_time() < until:
-                pass
-            begun = time.monotonic()
-            assert finder.find_spec("any.module") is None
-            return time.monotonic() - begun
-
-        assert waited() > 0.2
-        assert finder in sys.meta_path
-        parent.write("{}\n")
-        parent.flush()
-        assert waited() < 0.2
-        assert finder not in sys.meta_path
+def _again(processes: Processes) -> Child:
+    return processes.start(*TOWN, "-", later=True, again=True)
 
 
-def test_a_spare_that_has_died_is_not_taken(processes: Processes) -> None:
-    before = {child.pid for child in psutil.Process(os.getpid()).children()}
-    processes.prepare(*TOWN, soon=True)
-    (spare,) = _started(before)
-    psutil.Process(spare).kill()
-    psutil.Process(spare).wait(READY)
-    assert processes.start(*TOWN, "-", later=True).pid != spare
+def _template(child: Child) -> subprocess.Popen[str]:
+    assert isinstance(child.process, forks.Fork)
+    return child.process.template.process
+
+
+@needs_forks
+def test_what_replaces_one_is_forked_and_costs_no_imports(processes: Processes) -> None:
+    first = _begun(_again(processes))
+    first.process.kill()
+    assert first.process.wait(READY) == -signal.SIGKILL
+    with pytest.raises(ProcessError, match="exit code -9"):
+        first.check()
+    second = _begun(_again(processes))
+    assert second.pid != first.pid
+    process = psutil.Process(second.pid)
+    assert process.ppid() == _template(first).pid
+    assert os.getpgid(second.pid) == second.pid, "what it starts can be ended with it"
+    cpu = machine.cpu_seconds(second.pid)
+    assert cpu is not None
+    third = _again(processes)
+    third.process.terminate()  # before it has options
+    assert third.process.wait(READY) == -signal.SIGTERM
+    second.process.terminate()
+    assert second.process.wait(READY) == 0
+
+
+@needs_forks
+def test_a_template_that_has_died_is_replaced(processes: Processes) -> None:
+    first = _begun(_again(processes))
+    template = _template(first)
+    template.kill()
+    template.wait(READY)
+    assert first.process.wait(READY) is not None, "a fork ends with its parent"
+    second = _begun(_again(processes))
+    assert _template(second).pid != template.pid
+
+
+@needs_forks
+def test_nobody_is_left_when_who_started_all_is_killed() -> None:
+    program = (
+        "import time; from neuralsim.session.processes import Processes; p = Processes()\n"
+        f"child = p.start(*{TOWN!r}, '-', later=True, again=True)\n"
+        'child.begin(\'{"town": ["hamlet"], "port": 0, "json_lines": true, "with_parent": true}\')\n'
+        "child.wait_ready(60.0, lambda: False)\nprint(child.pid, child.process.template.process.pid, flush=True)\n"
+        "time.sleep(60.0)"
+    )
+    with subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, text=True) as parent:
+        assert parent.stdout is not None
+        left = [psutil.Process(int(pid)) for pid in parent.stdout.readline().split()]
+        assert len(left) == 2
+        parent.kill()
+    _, alive = psutil.wait_procs(left, timeout=10.0)
+    assert not alive
+
+
+@needs_forks
+def test_why_a_template_cannot_be_loaded_is_said(processes: Processes) -> None:
+    child = processes.start("town server", "bridge.no_such_module", "-", later=True, again=True)
+    with pytest.raises(ProcessError, match="No module named"):
+        child.wait_ready(READY, lambda: False)
 
 
 def test_one_may_be_left_when_the_others_are_ended(processes: Processes) -> None:
@@ -83,9 +108,10 @@ def test_one_may_be_left_when_the_others_are_ended(processes: Processes) -> None
     assert not psutil.pid_exists(other.pid)
 
 
-def test_nothing_waits_when_all_is_stopped(processes: Processes) -> None:
-    before = {child.pid for child in psutil.Process(os.getpid()).children()}
-    processes.prepare(*TOWN, soon=True)
+@needs_forks
+def test_nothing_is_left_when_all_is_stopped(processes: Processes) -> None:
+    child = _begun(_again(processes))
+    pids = child.pid, _template(child).pid
+    importing = processes.start("bridge", "bridge.carla_bridge", "-", later=True, again=True)
     processes.stop()
-    processes.prepare(*TOWN, soon=True)  # by a timer that came too late
-    assert _started(before) == []
+    assert not any(psutil.pid_exists(pid) for pid in (*pids, importing.pid))

@@ -1,0 +1,148 @@
+"""Child processes that are forked from one that has imported what they need (``bridge.process.forking``)."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from typing import IO, Any
+
+from bridge.process.forking import DESCRIPTOR
+from bridge.process.lifetime import PARENT
+
+#: Whether this system has what they need.
+AVAILABLE = sys.platform == "linux" and hasattr(os, "pidfd_open")
+_POLL = 0.005  # s between two looks at whether one has ended
+_ENDING = 0.5  # s for a template to end
+
+
+class Template:
+    """A process ``python -m module -`` that forks itself each time that one is wanted. ``first``: its first fork."""
+
+    def __init__(self, module: str) -> None:
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        with theirs:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", module, "-"],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                text=True,
+                errors="replace",
+                start_new_session=True,
+                pass_fds=[theirs.fileno()],
+                env=os.environ | {DESCRIPTOR: str(theirs.fileno()), PARENT: str(os.getpid())},
+            )
+        self._socket, self._guard = ours, threading.Lock()
+        ours.setblocking(False)
+        self._forks: list[Fork] = []
+        assert self.process.stdin is not None
+        assert self.process.stdout is not None
+        assert self.process.stderr is not None
+        self.first = Fork(self, self.process.stdin, self.process.stdout, self.process.stderr)
+        self._forks.append(self.first)
+
+    @property
+    def lives(self) -> bool:
+        return self.process.poll() is None
+
+    def fork(self) -> Fork:
+        """One more. Raises OSError if the template has ended."""
+        (theirs_in, ours_in), (ours_out, theirs_out), (ours_err, theirs_err) = (os.pipe() for _ in range(3))
+        streams = open(ours_in, "w"), open(ours_out, errors="replace"), open(ours_err, errors="replace")  # noqa: SIM115
+        fork = Fork(self, *streams)
+        theirs = [theirs_in, theirs_out, theirs_err]
+        try:
+            with self._guard:
+                socket.send_fds(self._socket, [b"fork"], theirs)
+                self._forks.append(fork)
+        except OSError:
+            for stream in streams:
+                stream.close()
+            raise
+        finally:
+            for descriptor in theirs:
+                os.close(descriptor)
+        return fork
+
+    def listen(self) -> None:
+        """Let the forks know what has been said of them."""
+        with self._guard, contextlib.suppress(OSError):  # nothing new, or the template has ended
+            while said := self._socket.recv(256):
+                message: dict[str, Any] = json.loads(said)
+                if "pid" in message:
+                    next(fork for fork in self._forks if fork.known is None).known = message["pid"]
+                else:
+                    next(fork for fork in self._forks if fork.known == message["ended"]).returncode = message["code"]
+                    self._forks = [fork for fork in self._forks if fork.returncode is None]
+
+    def close(self) -> None:
+        """End the template, and with it those of its forks that end with their parent."""
+        self._socket.close()
+        try:
+            self.process.wait(_ENDING)
+        except subprocess.TimeoutExpired:  # it is still importing
+            self.process.kill()
+            self.process.wait()
+
+
+class Fork:
+    """What ``subprocess.Popen`` is of a child, of a process that a template forks."""
+
+    def __init__(self, template: Template, stdin: IO[str], stdout: IO[str], stderr: IO[str]) -> None:
+        self.template = template
+        self.stdin, self.stdout, self.stderr = stdin, stdout, stderr
+        self.known: int | None = None  # its id, once it has been forked
+        self.returncode: int | None = None
+
+    @property
+    def pid(self) -> int:
+        """Its id; as long as it has not been forked, that of the template, which works for it."""
+        self.template.listen()
+        return self.template.process.pid if self.known is None else self.known
+
+    def poll(self) -> int | None:
+        """Its exit code, negative after a signal; None while it lives."""
+        self.template.listen()
+        if self.returncode is None and not self.template.lives:
+            if self.known is None:
+                self.returncode = self.template.process.returncode
+            elif not _exists(self.known):  # nobody knows how it has ended
+                self.returncode = -signal.SIGTERM
+        return self.returncode
+
+    def wait(self, timeout: float | None = None) -> int:
+        """The exit code of the ended process. Raises subprocess.TimeoutExpired after ``timeout`` seconds."""
+        until = float("inf") if timeout is None else time.monotonic() + timeout
+        while (code := self.poll()) is None:
+            if time.monotonic() >= until:
+                raise subprocess.TimeoutExpired("a fork", timeout or 0.0)
+            time.sleep(_POLL)
+        return code
+
+    def terminate(self) -> None:
+        """SIGTERM, unless it has ended."""
+        self._send(signal.SIGTERM)
+
+    def kill(self) -> None:
+        """SIGKILL, unless it has ended."""
+        self._send(signal.SIGKILL)
+
+    def _send(self, number: int) -> None:
+        if self.poll() is None:
+            os.kill(self.pid, number)
+
+
+def _exists(pid: int) -> bool:
+    with contextlib.suppress(PermissionError):
+        try:
+            os.kill(pid, 0)
+        except ProcessLookupError:
+            return False
+    return True
