@@ -3,7 +3,8 @@
 Reshetov, "Morphological Antialiasing", HPG 2009, finds silhouettes by thresholds on colours. Here they are known: the
 planes say to the pixel where one thing ends and another begins. Each straight run of such an edge is replaced by the
 line through the middles of its steps, and the pixels that this line cuts take their neighbour's colour by the share of
-their area that lies beyond it. Inside of things nothing changes.
+their area that lies beyond it. What is one pixel small, such as a gap between leaves, is seen through a lens as part of
+what is around. Inside of things nothing changes.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from numba import njit
 
 _LONGEST = 48  # px of a run on each side of which a step is looked for: what is flatter than that shows no stairs
 _HIGHEST = 2  # px of a step; what is higher is a corner
+_DARKER, _BRIGHTER = 20, 50  # of 255: by how much what is as small as a pixel may differ from what is around
 _JIT = {"cache": True, "nogil": True, "error_model": "numpy"}
 
 
@@ -24,7 +26,9 @@ def soften(picture: np.ndarray, tag: np.ndarray, instance: np.ndarray) -> None:
     height, width = picture.shape[:2]
     keys = np.empty((height, width), np.uint32)
     _mark(tag, instance, keys)
-    _along(keys, picture.copy(), picture)
+    before = picture.copy()
+    _along(keys, before, picture)
+    _specks(keys, before, picture)
 
 
 def compile_kernels() -> None:
@@ -50,6 +54,21 @@ def _along(keys, before, after):  # type: ignore[no-untyped-def]
     """All edges: between rows, then between columns; both look at ``before`` and add to ``after``."""
     _runs(keys, before, after)
     _runs(keys.T, before.transpose(1, 0, 2), after.transpose(1, 0, 2))
+
+
+@njit(**_JIT)
+def _specks(keys, before, after):  # type: ignore[no-untyped-def]
+    """Bound how far a pixel that is of something else than all four neighbours lies outside of their range."""
+    height, width = keys.shape
+    for i in range(1, height - 1):
+        for j in range(1, width - 1):
+            key = keys[i, j]
+            if key != keys[i, j - 1] and key != keys[i, j + 1] and key != keys[i - 1, j] and key != keys[i + 1, j]:
+                for c in range(3):
+                    left, right = int(before[i, j - 1, c]), int(before[i, j + 1, c])
+                    up, down = int(before[i - 1, j, c]), int(before[i + 1, j, c])
+                    least, most = min(left, right, up, down) - _DARKER, max(left, right, up, down) + _BRIGHTER
+                    after[i, j, c] = min(max(int(before[i, j, c]), least), most)
 
 
 @njit(**_JIT)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from bridge.tags import Tag
 from neuralsim.renderer.antialiasing import soften
 
 SIZE, FINE = (128, 160), 8  # pixels; samples of a pixel to a side
@@ -72,3 +73,18 @@ def test_instances_have_outlines_too_and_planes_may_be_larger_and_read_only() ->
     by_instance = plain.copy()
     soften(by_instance, alike, padded)
     assert np.array_equal(by_instance, softened(plain, tag))
+
+
+def test_a_lone_pixel_differs_little_from_what_is_around() -> None:
+    """A gap between leaves, or a leaf before the sky; what is two pixels large, or of the same thing, stays."""
+    tag, instance = np.full((12, 12), Tag.VEGETATION, np.uint8), np.zeros((12, 12), np.uint16)
+    picture = np.full((12, 12, 3), 60, np.uint8)
+    for (i, j), value in {(2, 2): 250, (2, 8): 0, (8, 2): 250, (9, 2): 250, (8, 8): 250}.items():
+        picture[i, j] = value
+        tag[i, j] = Tag.VEGETATION if (i, j) == (8, 8) else Tag.SKY
+    before = picture.copy()
+    soften(picture, tag, instance)
+    assert picture[2, 2].tolist() == [110] * 3
+    assert picture[2, 8].tolist() == [40] * 3
+    assert (picture[8:10, 2] == before[8:10, 2]).all()
+    assert (picture[8, 8] == before[8, 8]).all()

@@ -44,3 +44,11 @@ def test_the_graph_remembers_what_it_painted() -> None:
     ours, theirs = finished.state(), plain.state()
     assert ours.keys() == theirs.keys()
     assert all(np.array_equal(ours[name], theirs[name]) for name in ours)
+
+
+def test_it_makes_no_black_dots() -> None:
+    picture = np.full((16, 16, 3), 200, np.uint8)
+    picture[8, 8] = 90
+    sharp = picture.copy()
+    sharpen(sharp, np.full((16, 16), Tag.BUILDING, np.uint8), AMOUNT)
+    assert 80 <= sharp.min() < 90
