@@ -12,9 +12,12 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
+from bridge.tags import Tag
+
 _LONGEST = 48  # px of a run on each side of which a step is looked for: what is flatter than that shows no stairs
 _HIGHEST = 2  # px of a step; what is higher is a corner
 _DARKER, _BRIGHTER = 20, 50  # of 255: by how much what is as small as a pixel may differ from what is around
+_LIGHT = int(Tag.TRAFFIC_LIGHT)
 _JIT = {"cache": True, "nogil": True, "error_model": "numpy"}
 
 
@@ -58,11 +61,14 @@ def _along(keys, before, after):  # type: ignore[no-untyped-def]
 
 @njit(**_JIT)
 def _specks(keys, before, after):  # type: ignore[no-untyped-def]
-    """Bound how far a pixel that is of something else than all four neighbours lies outside of their range."""
+    """Bound how far a pixel that is of something else than all four neighbours lies outside of their range, but for
+    traffic lights: those are there to be seen."""
     height, width = keys.shape
     for i in range(1, height - 1):
         for j in range(1, width - 1):
             key = keys[i, j]
+            if key & np.uint32(0xFF) == _LIGHT:
+                continue
             if key != keys[i, j - 1] and key != keys[i, j + 1] and key != keys[i - 1, j] and key != keys[i + 1, j]:
                 for c in range(3):
                     left, right = int(before[i, j - 1, c]), int(before[i, j + 1, c])
