@@ -90,12 +90,13 @@ def _walk(visitor: Visitor) -> None:
     visitor.until(lambda line: line["sequence"] > 20, 180.0)
     visitor.picture("1_first_steps")
     visitor.xdotool("keydown", "w")
-    visitor.until(lambda line: line["speed"] > 6.0)
+    visitor.until(lambda line: line["speed"] > 4.0)
     visitor.picture("2_driving")
     visitor.xdotool("keyup", "w")
-    visitor.hold("a", 0.3)  # parked cars stand on both sides
-    visitor.hold("d", 0.3)
-    visitor.hold("s", 2.5)
+    visitor.hold("s", 0.8)  # parked cars stand on both sides
+    visitor.hold("a", 0.1)
+    visitor.hold("d", 0.1)
+    visitor.hold("s", 2.0)
     visitor.keys("Return", "p")
     visitor.until(lambda line: line["speed"] > 5.0)
     time.sleep(2.5)
