@@ -1,4 +1,4 @@
-"""Child processes that are forked from one that has imported what they need (``bridge.process.forking``)."""
+"""Child processes: started, or forked from one that has imported what they need (``bridge.process.forking``)."""
 
 from __future__ import annotations
 
@@ -11,6 +11,8 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import IO, Any
 
 from bridge.process.forking import DESCRIPTOR
@@ -22,23 +24,46 @@ _POLL = 0.005  # s between two looks at whether one has ended
 _ENDING = 0.5  # s for a template to end
 
 
+def child_process(
+    arguments: Sequence[str],
+    later: bool = False,
+    descriptors: Sequence[int] = (),
+    environment: Mapping[str, str] = MappingProxyType({}),
+) -> subprocess.Popen[str]:
+    """Start a child in a session of its own, which ends with this process if it wants to; ``later``: its standard input
+    can be written to; it has ``descriptors`` and ``environment`` beside this process's."""
+    return subprocess.Popen(
+        arguments,
+        stdin=subprocess.PIPE if later else subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        errors="replace",
+        start_new_session=True,
+        pass_fds=descriptors,
+        env=os.environ | {PARENT: str(os.getpid()), **environment},
+    )
+
+
+def alive(pid: int) -> bool:
+    """Whether a process with this id exists."""
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
+
+
 class Template:
     """A process ``python -m module -`` that forks itself each time that one is wanted. ``first``: its first fork."""
 
     def __init__(self, module: str) -> None:
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         with theirs:
-            self.process = subprocess.Popen(
-                [sys.executable, "-m", module, "-"],
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.PIPE,
-                text=True,
-                errors="replace",
-                start_new_session=True,
-                pass_fds=[theirs.fileno()],
-                env=os.environ | {DESCRIPTOR: str(theirs.fileno()), PARENT: str(os.getpid())},
-            )
+            number = theirs.fileno()
+            self.process = child_process([sys.executable, "-m", module, "-"], True, [number], {DESCRIPTOR: str(number)})
         self._socket, self._guard = ours, threading.Lock()
         ours.setblocking(False)
         self._forks: list[Fork] = []
@@ -103,8 +128,11 @@ class Fork:
 
     @property
     def pid(self) -> int:
-        """Its id; as long as it has not been forked, that of the template, which works for it."""
+        """Its id; the first one's is the template's, which works for it, until it has been forked."""
         self.template.listen()
+        while self.known is None and self is not self.template.first and self.template.lives:  # it comes at once
+            time.sleep(_POLL)
+            self.template.listen()
         return self.template.process.pid if self.known is None else self.known
 
     def poll(self) -> int | None:
@@ -113,7 +141,7 @@ class Fork:
         if self.returncode is None and not self.template.lives:
             if self.known is None:
                 self.returncode = self.template.process.returncode
-            elif not _exists(self.known):  # nobody knows how it has ended
+            elif not alive(self.known):  # nobody knows how it has ended
                 self.returncode = -signal.SIGTERM
         return self.returncode
 
@@ -137,12 +165,3 @@ class Fork:
     def _send(self, number: int) -> None:
         if self.poll() is None:
             os.kill(self.pid, number)
-
-
-def _exists(pid: int) -> bool:
-    with contextlib.suppress(PermissionError):
-        try:
-            os.kill(pid, 0)
-        except ProcessLookupError:
-            return False
-    return True

@@ -14,14 +14,13 @@ import tempfile
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 from bridge.process.json_lines import received
-from bridge.process.lifetime import PARENT
 from neuralsim.base import machine
-from neuralsim.session.forks import AVAILABLE, Fork, Template
+from neuralsim.session.forks import AVAILABLE, Fork, Template, alive, child_process
 
 _WORK = 0.05  # s of processor time that are work, not idling
 _LAST_WORDS = 0.3  # seconds a dying process gets to finish its error line
@@ -242,20 +241,6 @@ class Processes:
                 self.children.remove(child)
 
 
-def child_process(arguments: Sequence[str], later: bool = False) -> subprocess.Popen[str]:
-    """The process for a :class:`Child`; ``later``: it can be written to."""
-    return subprocess.Popen(
-        arguments,
-        stdin=subprocess.PIPE if later else subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        errors="replace",
-        start_new_session=True,
-        env=os.environ | {PARENT: str(os.getpid())},
-    )
-
-
 _PREFIX = "neuralsim-"
 
 
@@ -265,17 +250,6 @@ def _sweep() -> None:
         pid = folder.name[len(_PREFIX) :].partition("-")[0]
         if pid.isdigit() and not alive(int(pid)):
             shutil.rmtree(folder, ignore_errors=True)
-
-
-def alive(pid: int) -> bool:
-    """Whether a process with this id exists."""
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True
 
 
 def free_port() -> int:

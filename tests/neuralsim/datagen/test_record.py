@@ -27,7 +27,7 @@ from neuralsim.recording.export import examine
 from neuralsim.recording.labels import TRAIN_IDS
 from neuralsim.recording.picture_folder import DEPTH_STEPS
 from neuralsim.recording.sequential_reader import McapRecording
-from neuralsim.session.processes import alive
+from neuralsim.session.forks import alive
 
 ROOT = Path(__file__).resolve().parents[3]
 SHORT = """\

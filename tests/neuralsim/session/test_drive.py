@@ -27,9 +27,10 @@ from neuralsim.renderer import views
 from neuralsim.session import metrics
 from neuralsim.session.drive_recording import DriveRecording
 from neuralsim.session.drive_session import DriveSession
+from neuralsim.session.forks import alive, child_process
 from neuralsim.session.options import DriveOptions
 from neuralsim.session.painting_loop import PaintedFrame
-from neuralsim.session.processes import Child, ProcessError, Processes, alive, child_process, free_port
+from neuralsim.session.processes import Child, ProcessError, Processes, free_port
 from neuralsim.session.renderer_loading import painting_threads, sustainable_rate
 
 ROOT = Path(__file__).resolve().parents[3]
