@@ -153,14 +153,16 @@ def _coloured(
     """Tint of a pixel, and how bright that is: as bright as the whole (``tone``), in its own hue.
 
     A lamp (bright, of a pure hue, and brighter than its object, whose sum of RGB is ``usual``) is as bright as it is:
-    brighter still, it would turn white; and purer by ``purer``, for the painter whitens what is bright. ``gain`` of its
-    luminance; ``fixed`` point: that of all other chroma.
+    brighter still, it would turn white; and purer by ``purer``, for the painter whitens what is bright, though no purer
+    than its hue can be (yellow would turn to orange). ``gain`` of its luminance; ``fixed`` point: that of all other
+    chroma.
     """
     most, least = max(r, g, b), min(r, g, b)
     if most >= _LAMP and most - least >= _HUE and r + g + b - usual > _BRIGHTER:
-        red = max(1, int(most - purer * (most - r)))
-        green = max(1, int(most - purer * (most - g)))
-        blue = max(1, int(most - purer * (most - b)))
+        pure: np.float32 = min(purer, np.float32(most - 1) / np.float32(most - least))  # type: ignore[assignment]
+        red = max(1, int(most - pure * (most - r)))
+        green = max(1, int(most - pure * (most - g)))
+        blue = max(1, int(most - pure * (most - b)))
         return red, green, blue, gain * luma * np.float32(1.0 / 256.0)  # type: ignore[return-value]
     base = numba.int32(tone * np.float32(1 << _POINT)) + (1 << (_POINT - 1)) - ((fixed * luma) >> 8)
     red = max(1, min(255, (base + fixed * r) >> _POINT))

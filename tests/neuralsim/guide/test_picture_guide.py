@@ -91,6 +91,9 @@ def test_a_lamp_keeps_its_own_hue_and_a_red_car_its_brightness() -> None:
     assert np.abs(out[34, 14, 3].astype(int) - 128) < 6, "as bright as its tint"
     red = out[(tag == Tag.CAR) & (instance == 65535)][:, :3]
     assert np.ptp(red @ LUMA) < 1.5
+    rgb[32:38, 12:18] = (252, 200, 57)
+    out = PictureGuide().follow(tag, instance, rgb, lit_as(rgb, tag), 0.0)
+    assert np.abs(out[34, 14, :3].astype(int) - (252, 185, 1)).max() <= 1, "as pure as yellow can be, and yellow still"
 
 
 def test_exposure_follows_the_style_and_only_slowly() -> None:
