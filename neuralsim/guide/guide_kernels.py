@@ -159,7 +159,7 @@ def _coloured(
     """
     most, least = max(r, g, b), min(r, g, b)
     if most >= _LAMP and most - least >= _HUE and r + g + b - usual > _BRIGHTER:
-        pure: np.float32 = min(purer, np.float32(most - 1) / np.float32(most - least))  # type: ignore[assignment]
+        pure = min(purer, (most - 1) / (most - least))
         red = max(1, int(most - pure * (most - r)))
         green = max(1, int(most - pure * (most - g)))
         blue = max(1, int(most - pure * (most - b)))
