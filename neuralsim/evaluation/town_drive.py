@@ -93,15 +93,14 @@ class TownDrive:
                     found.append(Transform(x, y, z + 1.45, 0.0, yaw))
         return found
 
-    def next(self, rgb: bool = False, shift: Jitter = NONE) -> Frame:
-        """The frame after one more tick, with the town's own picture if asked; its planes are the caller's to keep.
-        ``shift``: of the picture, by parts of a pixel."""
+    def next(self, rgb: bool = False) -> Frame:
+        """The frame after one more tick, with the town's own picture if asked; its planes are the caller's to keep."""
         self._world.tick(_DELTA)
-        return frame_of(self._world, self._camera, rgb, shift)
+        return self.again(NONE, rgb)
 
-    def again(self, shift: Jitter) -> Frame:
-        """This very moment once more, shifted by ``shift`` px."""
-        return frame_of(self._world, self._camera, shift=shift)
+    def again(self, shift: Jitter, rgb: bool = False) -> Frame:
+        """This very moment once more, shifted by ``shift`` px; with the town's own picture if asked."""
+        return frame_of(self._world, self._camera, rgb, shift)
 
 
 class TownLoop:

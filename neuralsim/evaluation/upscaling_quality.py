@@ -2,7 +2,8 @@
 
 The reference is what the same model paints at the full size, with its memory, from 16 cameras shifted by quarters of a
 pixel, averaged: no stairs, and nothing scaled. Beside it stand the picture painted at half the size and scaled up
-bilinearly, and what ``TemporalUpscaler`` makes of as many painted pixels.
+bilinearly, and what ``TemporalUpscaler`` makes of as many painted pixels. All follow the town's picture, and are as
+sharp as they are shown.
 """
 
 from __future__ import annotations
@@ -15,7 +16,6 @@ from typing import Any
 import cv2
 import numpy as np
 
-from bridge import jitter
 from bridge.messages import Camera, Frame
 from bridge.tags import Tag
 from neuralsim.evaluation import measures
@@ -61,9 +61,8 @@ def measure(
     age = np.full(SIZE[::-1], _LATELY)
     try:
         for index in range(frames):
-            shifted = town.next(shift=jitter.of_frame(index))
-            frame = town.again(jitter.NONE)
-            pictures, single = painters.paint(shifted, frame, town)
+            frame = town.next(rgb=True)
+            pictures, single = painters.paint(frame, town)
             if before is not None:
                 seen, motion = still_visible(before[0], frame), frame.planes["motion"].astype(np.float32)
                 rows, columns, _ = warp_source(motion)
@@ -104,32 +103,36 @@ class _Painters:
         self._states: list[dict[str, np.ndarray]] = []
         self.seconds = 0.0  # that the last picture took to be put together
 
-    def paint(self, shifted: Frame, frame: Frame, town: TownDrive) -> tuple[dict[str, np.ndarray], np.ndarray]:
-        """Pictures u8 (H, W, 3) by way; and what is painted of ``frame`` without any past. ``shifted``: the same
-        moment, with its jitter."""
-        half = self._half.render(_half_size(town.again((-0.5, -0.5))))
+    def paint(self, frame: Frame, town: TownDrive) -> tuple[dict[str, np.ndarray], np.ndarray]:
+        """Pictures u8 (H, W, 3) by way; and what is painted of ``frame`` without any past."""
+        half = self._half.render(_half_size(town.again((-0.5, -0.5), rgb=True)))
         pictures = {
             BILINEAR: cv2.resize(half, SIZE, interpolation=cv2.INTER_LINEAR),
-            UPSCALED: self._windows.render(shifted),
+            UPSCALED: self._windows.render(frame),
             REFERENCE: self._reference(town),
         }
         self.seconds = self._windows.upscaling
         feeds = self._full.feeds(frame)
         self._full.reset()
-        return pictures, self._full.step(feeds).copy()
+        return pictures, self._shown(frame, feeds)
 
     def _reference(self, town: TownDrive) -> np.ndarray:
         total = np.zeros((*SIZE[::-1], 3), np.float32)
         first = not self._states
         for number, shift in enumerate(_SHIFTS):
-            feeds = self._full.feeds(town.again(shift))
+            frame = town.again(shift, rgb=True)
+            feeds = self._full.feeds(frame)
             if first:
                 self._full.reset()
             else:
                 self._full.restore(self._states[number])
-            total += self._full.step(feeds)
+            total += self._shown(frame, feeds)
             self._states[number : number + 1] = [self._full.state()]
         return np.asarray(total / len(_SHIFTS) + 0.5).astype(np.uint8)
+
+    def _shown(self, frame: Frame, feeds: dict[str, np.ndarray]) -> np.ndarray:
+        """Paint ``feeds`` as they are shown, but for outlines: those of 16 cameras are smooth by themselves."""
+        return self._full.finishing(frame, feeds, self._full.step(feeds).copy(), outlines=False)()
 
 
 def _half_size(frame: Frame) -> Frame:

@@ -176,8 +176,13 @@ class NeuralRenderer:
         else:
             height, width = frame.planes["tag"].shape
             picture = self.step(feeds)[:height, :width].copy()
-        if not self._finish:
-            return lambda: picture
+        return self.finishing(frame, feeds, picture) if self._finish else lambda: picture
+
+    def finishing(
+        self, frame: Frame, feeds: Mapping[str, np.ndarray], picture: np.ndarray, outlines: bool = True
+    ) -> Callable[[], np.ndarray]:
+        """What is done to a ``picture`` u8 (H, W, 3) that the graph painted of ``frame`` from its ``feeds``, in place:
+        stains go now, the rest when what comes back is called; with stairs left on ``outlines`` if they are False."""
         stains.clean(picture, feeds["tag"], feeds.get("guide"), self._style)  # now: the guide is the next frame's soon
         tag, instance, air, style = feeds["tag"], self._whole(frame.planes["instance"]), self._haze, self._style
 
@@ -186,7 +191,8 @@ class NeuralRenderer:
                 sharpen(picture, tag, self.card.sharpening)
             if "depth" in frame.planes:
                 haze.veil(picture, frame.planes["depth"], air, style)
-            soften(picture, tag, instance)
+            if outlines:
+                soften(picture, tag, instance)
             return picture
 
         return finish

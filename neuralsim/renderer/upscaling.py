@@ -5,8 +5,11 @@ frames together. That supposes a renderer that paints the same world at any size
 size it draws other windows, not the same ones coarser, so that no way of putting its combs together gives the
 large picture (docs/upscaling.md has the figures). What is painted here is therefore a *window* of full height and of
 full resolution, another one in each frame. Everything else is the past, moved by the engine's motion at full size, and
-thrown away where tag and instance say that it was another thing. Each frame's camera is shifted by a part of a pixel
-(``bridge.jitter``), so that outlines, averaged over the visits of the window, lose their stairs.
+thrown away where tag and instance say that it was another thing.
+
+A window as wide as the picture is temporal anti-aliasing: each frame's camera may then be shifted by a part of a pixel
+(``bridge.jitter``), and outlines, averaged over frames, lose their stairs. With narrower ones it may not: averaged
+over a visit or two, a shift is an error of position.
 """
 
 from __future__ import annotations
@@ -19,7 +22,7 @@ from neuralsim.renderer import upscaling_kernels as kernels
 from neuralsim.renderer.upscaling_kernels import MARGIN
 
 PLANES = ("tag", "instance", "depth", "motion")  # that moving the past needs
-MOST = 3.0  # visits of the window that the past counts for, at most
+MOST = 1.0, 3.0  # visits that the past counts for, at most: of a window that takes turns, and of all of the picture
 SPREAD = 1.6  # standard deviations that the past may be off what is painted now
 _EDGE = 8  # px at a side of a window that are not used, since the painter sees nothing beyond
 _RAMP = 32  # px from a side on which a window counts fully
@@ -44,14 +47,15 @@ class TemporalUpscaler:
     to the width. Raises ValueError for a window that is no part of a picture.
     """
 
-    def __init__(self, size: tuple[int, int], window: int, most: float = MOST, spread: float = SPREAD) -> None:
+    def __init__(self, size: tuple[int, int], window: int, most: float | None = None, spread: float = SPREAD) -> None:
         width, height = size
         if not (width >= 2 and height >= 2 and 1 <= window <= width):
             raise ValueError(f"a window of {window} columns of a picture of {width}x{height}")
         if window < width and window <= 2 * _RAMP:
             raise ValueError(f"a window of {window} columns is too narrow: {2 * _RAMP + _STEP} or more, or all")
         self.size, self.window = size, window
-        self._most, self._spread = np.float32(min(most, kernels.HEAVIEST)), np.float32(spread)
+        most = MOST[window == width] if most is None else min(most, kernels.HEAVIEST)
+        self._most, self._spread = np.float32(most), np.float32(spread)
         shape = height + 2 * MARGIN, width + 2 * MARGIN
         self._planes: np.ndarray = np.zeros((2, 3, *shape), np.float32)  # Y, Co, Cg: of now, of before
         self._words: np.ndarray = np.full((2, *shape), kernels.NOTHING, np.uint32)

@@ -59,7 +59,7 @@ def bridge_options(options: DriveOptions, server: str, frames: str, *, fps: floa
         publish=frames,
         control=control_endpoint(frames),
         size=options.shown,
-        jitter=options.show is not None,
+        jitter=options.show == options.size,  # windows that take turns average over too few of the shifts
         fps=fps,
         seed=options.seed,
         hand_over_at=options.hand_over_at,
