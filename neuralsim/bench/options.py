@@ -243,6 +243,4 @@ def everything(options: BenchOptions) -> BenchOptions:
         "links": (Link("ipc"), Link("tcp"), Link("ipc", 4)),
         "loops": ("live",),
     }
-    default = BenchOptions()
-    same = {name for name in wide if getattr(options, name) == getattr(default, name)}
-    return options.model_copy(update={name: wide[name] for name in same})
+    return options.model_copy(update={name: wide[name] for name in wide.keys() - options.model_fields_set})

@@ -9,10 +9,11 @@ import numpy as np
 import pytest
 from helpers.bench_reports import LASTING, nests, report, run
 
+from neuralsim import zoo
 from neuralsim.bench import compare, docs_tables, tables, trace
 from neuralsim.bench.budget import Budget
 from neuralsim.bench.measurement import Job
-from neuralsim.bench.options import BenchOptions, Cell, Link
+from neuralsim.bench.options import BenchOptions, Cell, Link, everything
 from neuralsim.bench.results import summarise, values
 from neuralsim.bench.statistics import difference, paired_difference, quantile, summary
 from neuralsim.session.metrics import STAGES
@@ -239,6 +240,13 @@ def test_a_matrix_is_every_combination_once():
     assert names[0] == "street-rt auto 256x128 ipc live"
     remote = BenchOptions(connect="tcp://127.0.0.1:5600", loops=("live",))
     assert [cell.link.transport for cell in remote.cells()] == ["remote"]
+
+
+def test_all_of_the_matrix_is_what_was_not_asked_for() -> None:
+    asked = everything(BenchOptions(models=(zoo.DEFAULT,), runtimes=("openvino",), loops=("lockstep",)))
+    assert asked.models == (zoo.DEFAULT,), "the default, too, if it was asked for"
+    assert (asked.runtimes, asked.loops, len(asked.sizes), len(asked.links)) == (("openvino",), ("lockstep",), 3, 3)
+    assert set(everything(BenchOptions()).models) == set(zoo.names())
 
 
 def test_a_drive_after_something_else_than_the_picture_says_so() -> None:
