@@ -22,7 +22,8 @@ from neuralsim.renderer import upscaling_kernels as kernels
 from neuralsim.renderer.upscaling_kernels import MARGIN
 
 PLANES = ("tag", "instance", "depth", "motion")  # that moving the past needs
-MOST = 1.0, 3.0  # visits that the past counts for, at most: of a window that takes turns, and of all of the picture
+MOST = 1.0  # visits of the window that the past counts for, at most
+MOST_OF_ALL = 3.0  # the same where the window is all of the picture
 SPREAD = 1.6  # standard deviations that the past may be off what is painted now
 _EDGE = 8  # px at a side of a window that are not used, since the painter sees nothing beyond
 _RAMP = 32  # px from a side on which a window counts fully
@@ -44,7 +45,8 @@ class TemporalUpscaler:
     """The past of one camera, moved and renewed: ``move`` for each frame, then ``accept`` what was painted of it.
 
     ``size`` (width, height) of frames and pictures, at least 2x2; ``window``: columns that are painted of a frame, up
-    to the width. Raises ValueError for a window that is no part of a picture.
+    to the width; ``most``: visits that the past counts for, None: ``MOST`` or ``MOST_OF_ALL``; ``spread``: deviations
+    that it may be off what is painted. Raises ValueError for a window that is no part of a picture.
     """
 
     def __init__(self, size: tuple[int, int], window: int, most: float | None = None, spread: float = SPREAD) -> None:
@@ -54,8 +56,9 @@ class TemporalUpscaler:
         if window < width and window <= 2 * _RAMP:
             raise ValueError(f"a window of {window} columns is too narrow: {2 * _RAMP + _STEP} or more, or all")
         self.size, self.window = size, window
-        most = MOST[window == width] if most is None else min(most, kernels.HEAVIEST)
-        self._most, self._spread = np.float32(most), np.float32(spread)
+        if most is None:
+            most = MOST_OF_ALL if window == width else MOST
+        self._most, self._spread = np.float32(min(most, kernels.HEAVIEST)), np.float32(spread)
         shape = height + 2 * MARGIN, width + 2 * MARGIN
         self._planes: np.ndarray = np.zeros((2, 3, *shape), np.float32)  # Y, Co, Cg: of now, of before
         self._words: np.ndarray = np.full((2, *shape), kernels.NOTHING, np.uint32)
