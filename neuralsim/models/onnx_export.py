@@ -13,7 +13,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from bridge.tags import COUNT
 from neuralsim.models.classes import CARLA_TO_CHANNEL, CHANNELS, Channel
-from neuralsim.models.temporal import TemporalGenerator
+from neuralsim.models.video_generator import VideoGenerator
 
 OPSET = 17  # GridSample with "bicubic" as every runtime knows it
 _HALVE_ABOVE = 512  # elements; smaller constants keep fp32
@@ -35,7 +35,7 @@ def example_inputs(height: int = 64, width: int = 96, frames: int = 1) -> tuple[
     )
 
 
-def to_onnx(model: TemporalGenerator, path: Path) -> None:
+def to_onnx(model: VideoGenerator, path: Path) -> None:
     """Write the graph with free height and width (multiples of 32) and fp16 weights to ``path``."""
     spatial = {"tag": (0, 1), "instance": (0, 1), "motion": (0, 1), "depth": (0, 1), "guide": (0, 1), "rgb": (0, 1)}
     axes = {name: {h: "height", w: "width"} for name, (h, w) in spatial.items()}
@@ -50,12 +50,12 @@ def to_onnx(model: TemporalGenerator, path: Path) -> None:
             str(path),
             dynamo=False,
             opset_version=OPSET,
-            input_names=list(TemporalGenerator.INPUTS),
-            output_names=list(TemporalGenerator.OUTPUTS),
+            input_names=list(VideoGenerator.INPUTS),
+            output_names=list(VideoGenerator.OUTPUTS),
             dynamic_axes=axes,
         )
     graph = onnx.load(str(path))
-    instance = graph.graph.input[TemporalGenerator.INPUTS.index("instance")]
+    instance = graph.graph.input[VideoGenerator.INPUTS.index("instance")]
     instance.type.tensor_type.elem_type = TensorProto.UINT16  # the tracer knows no u16; only Casts read this input
     with torch.no_grad():
         outputs = model(*inputs)
@@ -68,7 +68,7 @@ def to_onnx(model: TemporalGenerator, path: Path) -> None:
     onnx.save(graph, str(path))
 
 
-def check(model: TemporalGenerator, path: Path, frames: int = 3, least: float = 40.0) -> float:
+def check(model: VideoGenerator, path: Path, frames: int = 3, least: float = 40.0) -> float:
     """PSNR, dB, between the last of ``frames`` that ``model`` paints and that of its graph at ``path``, whose weights
     are rounded, in ONNX Runtime. Raises ValueError below ``least``: the graph is not the model."""
     import onnxruntime
@@ -85,7 +85,7 @@ def check(model: TemporalGenerator, path: Path, frames: int = 3, least: float = 
         with torch.no_grad():
             ours, *past, _ = model(*seen, *past)
         arrays = [plane.numpy().astype(np.uint16 if plane is instance else plane.numpy().dtype) for plane in seen]
-        outputs = session.run(None, dict(zip(TemporalGenerator.INPUTS, [*arrays, *theirs], strict=True)))
+        outputs = session.run(None, dict(zip(VideoGenerator.INPUTS, [*arrays, *theirs], strict=True)))
         found, *theirs = outputs[:3]
     error = float(np.square(ours.numpy().astype(np.float32) - found).mean())
     psnr = 10.0 * float(np.log10(255.0**2 / max(error, 1e-9)))
@@ -110,7 +110,7 @@ def halve_weights(graph: onnx.ModelProto) -> None:
 
 
 def card(
-    name: str, path: Path, styles: dict[str, np.ndarray], model: TemporalGenerator, **facts: object
+    name: str, path: Path, styles: dict[str, np.ndarray], model: VideoGenerator, **facts: object
 ) -> dict[str, object]:
     """What ``card.yaml`` says of ``model``, whose graph is at ``path``."""
     return {
@@ -118,7 +118,7 @@ def card(
         "format": 1,
         "file": path.name,
         "sha256": hashlib.sha256(path.read_bytes()).hexdigest(),
-        "inputs": list(TemporalGenerator.INPUTS),
+        "inputs": list(VideoGenerator.INPUTS),
         "past_frames": model.past_frames,
         **({"estimates_motion": True} if model.painter.config.flow else {}),
         "multiple_of": 32,

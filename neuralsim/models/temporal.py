@@ -1,81 +1,31 @@
-"""The whole model as one graph: bytes of the frame in, bytes of the picture out, state inside.
+"""What keeps a recurrence from drifting, as plain functions of tensors, shared by training and the graph.
 
 vid2vid (Wang et al., NeurIPS 2018) composes x_t = (1 - m_t) * w(x_{t-1}) + m_t * h_t: warp what is known, paint what
 is new. The engine gives the warp exactly; the mask follows from it (what was outside the frame or belonged to another
 class is new). Two bounds make drift impossible, both of temporal anti-aliasing: at least ``blend_factor`` of every
 pixel is painted anew (Karis, SIGGRAPH 2014), and the past is clipped to what is painted here, mean and ``clip_gamma``
-deviations of a 5x5 neighbourhood (variance clipping; Salvi, GDC 2016). ``video_generator.py`` shares both.
+deviations of a 5x5 neighbourhood (variance clipping; Salvi, GDC 2016). ``video_generator.py`` puts them together.
 """
 
 from __future__ import annotations
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as F
 
-from neuralsim.models.generator import Painter
-from neuralsim.models.surface import Surface
+SHARPEN = 0.3  # share of what is finer than 5x5 pixels that is added to what is shown
 
 
-class TemporalGenerator(nn.Module):
-    """``step(tag, instance, motion, depth, camera, style, guide, state...) -> (rgb, state...)``."""
+def sharpened(out: Tensor, here: Tensor, mean: Tensor, sharpen: float = SHARPEN) -> Tensor:
+    """What is shown of the state ``out`` f32 (N, 3, H, W): ``sharpen`` of its difference to ``mean``, the 5x5 means of
+    what was painted, is added; ``here`` f32 (N, 1, H, W): class + 1.
 
-    INPUTS = ("tag", "instance", "motion", "depth", "camera", "style", "guide", "past_rgb", "past_label")
-    OUTPUTS = ("rgb", "next_rgb", "next_label", "detail")
-
-    def __init__(self, surface: Surface, painter: Painter, sharpen: float = 0.3) -> None:
-        """``sharpen``: share of what is finer than 5x5 pixels that is added to what is shown, not to the state."""
-        super().__init__()
-        self.surface, self.painter, self.sharpen = surface, painter, sharpen
-        self.past_frames = 1  # in its state
-
-    def forward(
-        self,
-        tag: Tensor,
-        instance: Tensor,
-        motion: Tensor,
-        depth: Tensor,
-        camera: Tensor,
-        style: Tensor,
-        guide: Tensor,
-        past_rgb: Tensor,
-        past_label: Tensor,
-    ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """One frame.
-
-        tag u8 (H, W), instance u16 (H, W), motion f16 (H, W, 2) px, depth f32 (H, W) m, camera f32 (20,), style f32
-        (CHANNELS, 3), guide u8 (H, W, 4) (``neuralsim/guide``; zeros: none), past_rgb f32 (1, 3, H, W) in [-1, 1],
-        past_label f32 (1, 1, H, W) (class + 1; -1: no past) -> rgb u8 (H, W, 3), next_rgb, next_label; and detail f32
-        (1, 2, H/2, W/2), to look at, and because OpenVINO keeps in fp32 what leads to an output, as surface coordinates
-        must be.
-        """
-        label, embedded, detail = self._seen(tag, instance, depth, camera, style, guide)
-        painted = self.painter.paint(embedded, detail)
-        here = label.to(torch.float32)[:, None] + 1.0
-        past, _, known = reproject(past_rgb, past_label, here, motion[None].to(torch.float32))
-        kept, mean = clip_history(past, painted, self.painter.config.clip_gamma)
-        share = (1.0 - self.painter.config.blend_factor) * known
-        out = (painted + (kept - painted) * share).clamp(-1.0, 1.0)
-        return self._shown(out, here, mean), out, here, detail
-
-    def _seen(
-        self, tag: Tensor, instance: Tensor, depth: Tensor, camera: Tensor, style: Tensor, guide: Tensor
-    ) -> tuple[Tensor, Tensor, Tensor]:
-        """The painter's inputs for one frame: label i64 (1, H, W), embedded f32 (1, embed, H, W), detail."""
-        guide = guide.permute(2, 0, 1)[None]
-        label, tints, row, detail = self.surface(tag[None], instance[None], depth[None], camera, style, guide)
-        # looked up plane by plane: a look-up of whole rows would have to be transposed
-        tint, code = tints.t()[:, row[0]][None], self.painter.label.weight.t()[:, label[0]][None]
-        return label, torch.cat([self.surface.tinted(tint, guide), code], 1), detail
-
-    def _shown(self, out: Tensor, here: Tensor, mean: Tensor) -> Tensor:
-        """u8 (H, W, 3): what is shown of the state ``out``; ``mean``: 5x5 means of what was painted."""
-        # What resampling took from fine structure is given back to what is shown, as temporal anti-aliasing does; the
-        # state stays as it is, or it would sharpen itself without end. But not on outlines: those are stairs of whole
-        # pixels in the map, and no lens draws any.
-        inside = ((local_mean(here, 3) - here).abs() <= 0.05).to(torch.float32)
-        shown = out + (self.sharpen * inside) * (out - mean)
-        return (shown[0].permute(1, 2, 0) * 127.5 + 128.0).clamp(0.0, 255.0).to(torch.uint8)
+    What resampling took from fine structure is given back, as temporal anti-aliasing does; the state stays as it is, or
+    it would sharpen itself without end. But not on outlines: those are stairs of whole pixels in the map, and no lens
+    draws any.
+    """
+    inside = ((local_mean(here, 3) - here).abs() <= 0.05).to(torch.float32)
+    return out + (sharpen * inside) * (out - mean)
 
 
 def reproject(past_rgb: Tensor, past_label: Tensor, here: Tensor, motion: Tensor) -> tuple[Tensor, Tensor, Tensor]:

@@ -1,11 +1,12 @@
-"""vid2vid's recurrence with a painter that sees the past: warp it, paint, and compose by a learned mask.
+"""vid2vid's recurrence, in training and as one graph: warp the past, paint, and compose.
 
     x_t = (1 - m_t) * w(x_{t-1}) + m_t * h_t(s_t, w(x_{t-1}), ..., w(x_{t-L}))    (Wang et al., NeurIPS 2018, eq. 4)
 
-The mask is the painter's own, within the bounds of ``neuralsim/models/temporal.py``: at least ``blend_factor`` of every
-pixel is painted anew, what was hidden or belonged to another class is all new, and the past is clipped to what is
-painted here. ``blend_factor`` 0 and ``clip_gamma`` 0 in the painter's config take the bounds away. The warp is the
-engine's motion; where a frame has none (``bridge.messages.UNKNOWN_MOTION``), the flow head's.
+The mask is the painter's own if it has one, within the bounds of ``neuralsim/models/temporal.py``: at least
+``blend_factor`` of every pixel is painted anew, what was hidden or belonged to another class is all new, and the past
+is clipped to what is painted here. ``blend_factor`` 0 and ``clip_gamma`` 0 in the painter's config take the bounds
+away. A painter without ``past_frames`` sees the map alone (h_t(s_t)). The warp is the engine's motion; where a frame
+has none (``bridge.messages.UNKNOWN_MOTION``), the flow head's.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from neuralsim.models.classes import CHANNELS, MOVERS
 from neuralsim.models.flow_head import fill
 from neuralsim.models.generator import Painter
 from neuralsim.models.surface import Surface
-from neuralsim.models.temporal import TemporalGenerator, clip_history, reproject
+from neuralsim.models.temporal import SHARPEN, clip_history, reproject, sharpened
 
 
 class RecurrenceStep(NamedTuple):
@@ -47,18 +48,17 @@ def no_past(
         width: Pixels.
         device: Of the tensors.
     """
-    frames = painter.config.past_frames
+    frames = max(1, painter.config.past_frames)
     rgb = torch.zeros(count, 3 * frames, height, width, device=device)
     return rgb, torch.full((count, frames, height, width), -1.0, device=device)
 
 
 class VideoPainter(nn.Module):
-    """One step of the recurrence for a batch of maps; ``painter`` has to have ``past_frames``."""
+    """One step of the recurrence for a batch of maps; a painter without ``past_frames`` sees the map alone, and its
+    last picture is blended in."""
 
     def __init__(self, painter: Painter) -> None:
         super().__init__()
-        if not painter.config.past_frames:
-            raise ValueError("a painter without `past_frames` sees no past: TemporalGenerator composes its frames")
         self.painter = painter
 
     def forward(
@@ -83,7 +83,11 @@ class VideoPainter(nn.Module):
             flow = self.painter.flow(embedded, before)
             motion = fill(motion, flow)
         past, past_here, known = reproject(past_rgb, past_label, here, motion)
-        painted, mask = self.painter.paint_after(embedded, detail, movers, past, known)
+        mask = None
+        if self.painter.config.past_frames:
+            painted, mask = self.painter.paint_after(embedded, detail, movers, past, known)
+        else:
+            painted = self.painter.paint(embedded, detail, movers)
         painted = painted.float()
         kept, mean = clip_history(past[:, :3], painted, self.painter.config.clip_gamma)
         share = (1.0 - self.painter.config.blend_factor) * known[:, :1]
@@ -91,7 +95,7 @@ class VideoPainter(nn.Module):
             mask = mask.float()
             share = share * (1.0 - mask)
         picture = (painted + (kept - painted) * share).clamp(-1.0, 1.0)
-        earlier = self.painter.config.past_frames - 1
+        earlier = past_label.shape[1] - 1
         return RecurrenceStep(
             picture,
             painted,
@@ -110,18 +114,24 @@ class VideoPainter(nn.Module):
         return code.permute(0, 3, 1, 2) * there
 
 
-class VideoGenerator(TemporalGenerator):
-    """The whole model as one graph, as ``TemporalGenerator``, of a painter that sees the past.
+class VideoGenerator(nn.Module):
+    """The whole model as one graph: ``step(tag, instance, ..., guide, state...) -> (rgb, state..., detail)``.
 
-    Its state is that of L frames: past_rgb f32 (1, 3 L, H, W), past_label f32 (1, L, H, W).
+    Bytes of the frame in, bytes of the picture out, state inside: that of L frames, of one for a painter that sees the
+    map alone.
     """
+
+    INPUTS = ("tag", "instance", "motion", "depth", "camera", "style", "guide", "past_rgb", "past_label")
+    OUTPUTS = ("rgb", "next_rgb", "next_label", "detail")
 
     moving: Tensor
 
-    def __init__(self, surface: Surface, painter: Painter, **shown: float) -> None:
-        super().__init__(surface, painter, **shown)
+    def __init__(self, surface: Surface, painter: Painter, sharpen: float = SHARPEN) -> None:
+        """``sharpen``: share of what is finer than 5x5 pixels that is added to what is shown, not to the state."""
+        super().__init__()
+        self.surface, self.painter, self.sharpen = surface, painter, sharpen
         self.video = VideoPainter(painter)
-        self.past_frames = painter.config.past_frames
+        self.past_frames = max(1, painter.config.past_frames)  # in its state
         moving = torch.zeros(CHANNELS)
         moving[list(MOVERS)] = 1.0
         self.register_buffer("moving", moving, persistent=False)
@@ -138,17 +148,21 @@ class VideoGenerator(TemporalGenerator):
         past_rgb: Tensor,
         past_label: Tensor,
     ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """One frame, as ``TemporalGenerator.forward`` from tag, instance, motion, depth, camera, style and guide, with
-        the state past_rgb and past_label of L frames.
+        """One frame.
+
+        tag u8 (H, W), instance u16 (H, W), motion f16 (H, W, 2) px, depth f32 (H, W) m, camera f32 (20,), style f32
+        (CHANNELS, 3), guide u8 (H, W, 4) (``neuralsim/guide``; zeros: none), past_rgb f32 (1, 3 L, H, W) in [-1, 1],
+        past_label f32 (1, L, H, W) (class + 1; -1: no past) -> rgb u8 (H, W, 3), next_rgb, next_label; and detail f32
+        (1, 2, H/2, W/2), to look at, and because OpenVINO keeps in fp32 what leads to an output, as surface coordinates
+        must be.
         """
-        label, embedded, detail = self._seen(tag, instance, depth, camera, style, guide)
+        guide = guide.permute(2, 0, 1)[None]
+        label, tints, row, detail = self.surface(tag[None], instance[None], depth[None], camera, style, guide)
+        # looked up plane by plane: a look-up of whole rows would have to be transposed
+        tint, code = tints.t()[:, row[0]][None], self.painter.label.weight.t()[:, label[0]][None]
+        embedded = torch.cat([self.surface.tinted(tint, guide), code], 1)
         movers = self.moving[label][:, None]
         step = self.video(label, embedded, movers, detail, motion[None].to(torch.float32), past_rgb, past_label)
-        rgb = self._shown(step.picture, step.past_label[:, :1], step.mean)
+        shown = sharpened(step.picture, step.past_label[:, :1], step.mean, self.sharpen)[0]
+        rgb = (shown.permute(1, 2, 0) * 127.5 + 128.0).clamp(0.0, 255.0).to(torch.uint8)
         return rgb, step.past_rgb, step.past_label, detail
-
-
-def generator(surface: Surface, painter: Painter) -> TemporalGenerator:
-    """The whole model around ``painter``, with or without a past."""
-    kind = VideoGenerator if painter.config.past_frames else TemporalGenerator
-    return kind(surface, painter)

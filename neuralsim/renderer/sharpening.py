@@ -13,7 +13,7 @@ import numpy as np
 
 from bridge.tags import Tag
 
-_SIGMA = 0.7  # px
+SIGMA = 0.7  # px
 _AROUND = np.ones((3, 3), np.uint8)
 _DARKER = np.uint8(8)  # of 255: by how much a pixel may become darker than all around it, for lenses make no black dots
 
@@ -24,7 +24,7 @@ def sharpen(picture: np.ndarray, tag: np.ndarray, amount: float) -> None:
     ``tag``: u8, at least (H, W), what it was painted from.
     """
     height, width = picture.shape[:2]
-    blurred = cv2.GaussianBlur(picture, (3, 3), _SIGMA)
+    blurred = cv2.GaussianBlur(picture, (3, 3), SIGMA)
     sharp = cv2.addWeighted(picture, 1.0 + amount, blurred, -amount, 0.0)
     darkest = cv2.erode(picture, _AROUND)
     cv2.max(sharp, darkest - np.minimum(darkest, _DARKER), sharp)

@@ -96,6 +96,7 @@ class TrainConfig(BaseModel):
     rollout_town: float = Field(0.0, ge=0)  # on drives of the town, from `simulated`
     rollout_width: int = Field(0, ge=0, multiple_of=32)  # px of their windows; 0: whole frames, at `width` x `height`
     rollout_height: int = Field(0, ge=0, multiple_of=32)
+    rollout_sharpening: float = Field(0.0, ge=0)  # of rollouts' pictures before they are judged: the card's, as shown
     save_every: int = Field(100, ge=1)
     panels_every: int = Field(100, ge=1)  # steps between two pictures for TensorBoard, where that is installed
     minutes: float = Field(0.0, ge=0)  # stop after this long, 0 = by steps

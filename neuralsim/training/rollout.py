@@ -7,13 +7,19 @@ discriminator, by the motion, and by what was hidden before.
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from bridge.messages import UNKNOWN_MOTION
+from neuralsim.models.classes import Channel
 from neuralsim.models.discriminator import VideoDiscriminator
 from neuralsim.models.generator import Painter
+from neuralsim.models.temporal import sharpened
 from neuralsim.models.video_generator import RecurrenceStep, VideoPainter, no_past
+from neuralsim.renderer.sharpening import SIGMA
 from neuralsim.training import losses
 from neuralsim.training.clips import Clip
 from neuralsim.training.tensors import blurred, chained, one_hot
@@ -56,6 +62,9 @@ def rollout_step(
         with trainer.cast():
             movers = trainer.painter.movers(clip.label[:, t])
             step = video(clip.label[:, t], embedded, movers, clip.detail[:, t], motion, *past)
+            past = step.past_rgb.detach(), step.past_label
+            if c.rollout_sharpening:
+                step = step._replace(picture=as_shown(step, clip.label[:, t], c.rollout_sharpening))
             if clip.image is None:
                 assert other is not None
                 real, fake = other, trainer.seen(step.picture, blurred(labels), clip.label[:, t])
@@ -79,7 +88,6 @@ def rollout_step(
             trainer.gather("painter", loss, 1.0 / frames)
         judged.append((real, fake.detach()))
         painted.append(step.picture.detach())
-        past = step.past_rgb.detach(), step.past_label
         for name, term in terms.items():
             said.setdefault(name, []).append(term.item())
     trainer.update("painter")
@@ -91,6 +99,23 @@ def rollout_step(
         said["discriminator_video"] = [_gather_video(trainer, rows, truth)]
     trainer.finish()
     return {f"roll_{name}": sum(values) / len(values) for name, values in said.items()}
+
+
+def as_shown(step: RecurrenceStep, label: Tensor, sharpening: float) -> Tensor:
+    """The picture of a ``step``, f32 (N, 3, H, W) in [-1, 1], as crisp as the graph and the renderer after it show it
+    (``neuralsim/models/temporal.py``, ``neuralsim/renderer/sharpening.py``).
+
+    Args:
+        step: Of the recurrence.
+        label: i64 (N, H, W), its map; the sky is not sharpened.
+        sharpening: As in a model's card.
+    """
+    shown = sharpened(step.picture, label.to(torch.float32)[:, None] + 1.0, step.mean)
+    tap = math.exp(-0.5 / SIGMA**2)
+    taps = shown.new_tensor([tap, 1.0, tap]) / (1.0 + 2.0 * tap)
+    blur = F.conv2d(F.pad(shown, (1, 1, 1, 1), mode="replicate"), (taps[:, None] * taps).repeat(3, 1, 1, 1), groups=3)
+    there = (label != Channel.SKY)[:, None].to(torch.float32)
+    return (shown + sharpening * there * (shown - blur)).clamp(-1.0, 1.0)
 
 
 @torch.no_grad()

@@ -14,7 +14,7 @@ from neuralsim.base.progress import ProgressLine
 from neuralsim.models import onnx_export
 from neuralsim.models.generator import Painter, PainterConfig
 from neuralsim.models.surface import Surface
-from neuralsim.models.video_generator import generator
+from neuralsim.models.video_generator import VideoGenerator
 from neuralsim.offline.picture_files import ImageError
 from neuralsim.training import distributed
 from neuralsim.training.checkpoint import STATE, about
@@ -126,7 +126,7 @@ def run_export(path: Path, out: Path, licence: str) -> Path:
     painter = load_painter(Path(config.out))
     pictures, surface, looks = load_colours(config)
     out.mkdir(parents=True, exist_ok=True)
-    model = generator(surface, painter)
+    model = VideoGenerator(surface, painter)
     onnx_export.to_onnx(model, out / "model.onnx")
     onnx_export.check(model, out / "model.onnx")
     card = onnx_export.card(

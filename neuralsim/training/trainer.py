@@ -80,8 +80,6 @@ class Trainer:
     ) -> None:
         torch.manual_seed(config.seed)
         painter = painter or config.painter()
-        if config.rollout and not painter.past_frames:
-            raise ValueError("`rollout` trains a painter that sees the past: `model: {past_frames: 1, past: [...]}`")
         if (config.flow and not painter.flow) or (config.occlusion and not painter.mask):
             raise ValueError("the losses `flow` and `occlusion` are of a painter with `flow` and `mask` in `model`")
         self.config, self.device, self.ranks, self.step = config, device, ranks, 0

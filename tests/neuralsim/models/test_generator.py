@@ -16,16 +16,17 @@ from neuralsim.models import onnx_export  # noqa: E402
 from neuralsim.models.classes import CHANNELS  # noqa: E402
 from neuralsim.models.generator import SIZES, Painter, upsample  # noqa: E402
 from neuralsim.models.surface import Surface  # noqa: E402
-from neuralsim.models.temporal import TemporalGenerator, reproject, sampling_grid  # noqa: E402
+from neuralsim.models.temporal import reproject, sampling_grid  # noqa: E402
+from neuralsim.models.video_generator import VideoGenerator  # noqa: E402
 from neuralsim.training.pretrained import load_weights  # noqa: E402
 
 
 @pytest.fixture(scope="module")
-def generator() -> TemporalGenerator:
+def generator() -> VideoGenerator:
     torch.manual_seed(0)
     rng = np.random.default_rng(0)
     surface = Surface(rng.uniform(-0.3, 0.3, (3, 256, 3)), rng.uniform(-0.1, 0.1, (256, 3)))
-    return TemporalGenerator(surface, Painter(SMALL)).eval()
+    return VideoGenerator(surface, Painter(SMALL)).eval()
 
 
 def street(height: int = 64, width: int = 96, forward: float = 0.0) -> dict[str, torch.Tensor]:
@@ -93,7 +94,7 @@ def test_wider_means_swim_less() -> None:
     assert np.mean(after[:3]) < 0.8 * np.mean(before[:3])
 
 
-def test_surface_planes_belong_to_the_world_not_to_the_screen(generator: TemporalGenerator) -> None:
+def test_surface_planes_belong_to_the_world_not_to_the_screen(generator: VideoGenerator) -> None:
     """The wall's sketch, seen from two places, is the same function of the world point."""
     names = ("tag", "instance", "depth", "camera", "style")
     planes = []
@@ -110,7 +111,7 @@ def test_surface_planes_belong_to_the_world_not_to_the_screen(generator: Tempora
     assert (values - planes[1][1][wall]).abs().mean() < 0.35 * values.std()
 
 
-def test_past_is_used_where_known_and_dropped_where_new(generator: TemporalGenerator) -> None:
+def test_past_is_used_where_known_and_dropped_where_new(generator: VideoGenerator) -> None:
     inputs = street()
     with torch.no_grad():
         _, fresh, label, _ = generator(**inputs)
@@ -122,7 +123,7 @@ def test_past_is_used_where_known_and_dropped_where_new(generator: TemporalGener
     assert torch.equal(other, fresh)
 
 
-def test_rollout_from_any_past_returns_to_what_the_map_says(generator: TemporalGenerator) -> None:
+def test_rollout_from_any_past_returns_to_what_the_map_says(generator: VideoGenerator) -> None:
     """Drift is impossible by construction: 40 frames after a black past nothing of it is left."""
     inputs = street()
     with torch.no_grad():
@@ -134,7 +135,7 @@ def test_rollout_from_any_past_returns_to_what_the_map_says(generator: TemporalG
 
 
 @pytest.mark.parametrize("runtime", runtimes.available())
-def test_one_graph_for_every_runtime_and_size(generator: TemporalGenerator, runtime: str, tmp_path) -> None:  # type: ignore[no-untyped-def]
+def test_one_graph_for_every_runtime_and_size(generator: VideoGenerator, runtime: str, tmp_path) -> None:  # type: ignore[no-untyped-def]
     onnx_export.to_onnx(generator, tmp_path / "model.onnx")
     for height, width in ((64, 96), (96, 64)):
         inputs = street(height, width)
@@ -156,7 +157,7 @@ def test_one_graph_for_every_runtime_and_size(generator: TemporalGenerator, runt
         assert (expected.float() - alone.float()).abs().mean() > 0.5, "the past has to show in the last frame"
 
 
-def test_large_weights_are_stored_as_fp16(generator: TemporalGenerator, tmp_path) -> None:  # type: ignore[no-untyped-def]
+def test_large_weights_are_stored_as_fp16(generator: VideoGenerator, tmp_path) -> None:  # type: ignore[no-untyped-def]
     import onnx
 
     onnx_export.to_onnx(generator, tmp_path / "model.onnx")

@@ -238,8 +238,6 @@ def test_a_painter_without_a_past_has_none_of_its_parts() -> None:
         PainterConfig(blend_factor=1.5)
     with pytest.raises(ValueError, match="5 levels"):
         replace(SMALL, past=(8,))
-    with pytest.raises(ValueError, match="sees no past"):
-        VideoPainter(Painter(PainterConfig()))
 
 
 def test_footage_without_motion_keeps_its_past_by_the_flow_head(

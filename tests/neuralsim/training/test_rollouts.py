@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 
@@ -12,17 +14,20 @@ torch = pytest.importorskip("torch", reason="training needs the train extra")
 
 from helpers.training import Own, equal, picture  # noqa: E402
 
+from bridge.tags import Tag  # noqa: E402
 from neuralsim.evaluation.town_drive import TownDrive  # noqa: E402
 from neuralsim.models.classes import CHANNELS, Channel  # noqa: E402
 from neuralsim.models.discriminator import MultiScale, VideoDiscriminator  # noqa: E402
 from neuralsim.models.generator import PainterConfig  # noqa: E402
 from neuralsim.models.surface import Surface  # noqa: E402
+from neuralsim.models.video_generator import RecurrenceStep  # noqa: E402
 from neuralsim.offline.picture_files import ImageError  # noqa: E402
+from neuralsim.renderer.sharpening import sharpen  # noqa: E402
 from neuralsim.training import clips, losses  # noqa: E402
 from neuralsim.training.clips import Clip, batch, halved, moved_map, moved_still, real_clip, window  # noqa: E402
 from neuralsim.training.config import Source, TrainConfig  # noqa: E402
 from neuralsim.training.datasets import Pictures, find  # noqa: E402
-from neuralsim.training.rollout import rollout_step, row, strides  # noqa: E402
+from neuralsim.training.rollout import as_shown, rolled_out, rollout_step, row, strides  # noqa: E402
 from neuralsim.training.simulated_pairs import drive_pairs, load_clip, load_pair  # noqa: E402
 from neuralsim.training.tensors import chained, warp  # noqa: E402
 from neuralsim.training.trainer import Trainer  # noqa: E402
@@ -138,8 +143,6 @@ def test_a_real_clip_has_its_motion_from_flow_and_carries_its_sketch_along() -> 
 
 
 def test_videos_are_folders_of_frames_in_order(tmp_path: Path) -> None:
-    import cv2
-
     for folder, count in (("a", 2), ("b", 4)):
         for kind in ("image", "label"):
             (tmp_path / folder / kind).mkdir(parents=True)
@@ -223,6 +226,37 @@ def test_a_losss_gradient_reaches_what_it_should(tmp_path: Path, loss: dict[str,
 
 def _moved(network: torch.nn.Module) -> bool:
     return any(p.grad is not None and p.grad.abs().sum() > 0 for p in network.parameters())
+
+
+def test_a_painter_of_the_map_alone_learns_what_its_past_makes_of_it(tmp_path: Path) -> None:
+    """Only the first frame's picture is what was painted: rollouts are another lesson than single pictures."""
+    alone = replace(SMALL, past_frames=0, past=(), foreground=(), mask=False, flow=0)
+    clip = moved_still(picture(), 64, 32, 4, np.random.default_rng(5))
+    said = []
+    for sharpening in (0.0, 0.8):
+        settings = {"precision": "fp32", "rollout_sharpening": sharpening, **OFF | {"pixels": 1.0}}
+        trainer = Trainer(config(tmp_path, **settings), alone)
+        pictures = rolled_out(trainer.painter, clip)[0]
+        with torch.no_grad():
+            single = trainer.painter(clip.label[0], clip.tint[0], clip.detail[0]).clamp(-1.0, 1.0)
+        torch.testing.assert_close(pictures[0], single[0])
+        assert (pictures[3] - single[3]).abs().max() > 1e-3
+        said.append(rollout_step(trainer, clip, clip.label[:, 0], clip.image[:, 0])["roll_pix"])
+        assert _moved(trainer.painter)
+    assert said[0] != said[1], "as it is shown"
+
+
+def test_rollouts_are_judged_as_crisp_as_drives_are_shown() -> None:
+    rng = np.random.default_rng(0)
+    picture = cv2.GaussianBlur(rng.integers(0, 256, (24, 32, 3), np.uint8), (0, 0), 2.0)
+    label = torch.zeros(1, 24, 32, dtype=torch.int64)
+    label[:, :8] = Channel.SKY
+    state = torch.from_numpy(picture).permute(2, 0, 1)[None] / 127.5 - 1.0
+    step = RecurrenceStep(state, state, state, None, None, state, state, mean=state)
+    seen = as_shown(step, label, 0.8)[0].permute(1, 2, 0).numpy() * 127.5 + 127.5
+    tag = np.where(label[0].numpy() == Channel.SKY, Tag.SKY, Tag.ROAD).astype(np.uint8)
+    sharpen(picture, tag, 0.8)
+    assert np.abs(seen[1:-1, 1:-1] - picture[1:-1, 1:-1]).max() < 2.0
 
 
 def test_a_motion_that_has_to_be_estimated_teaches_the_flow_head_by_the_picture(tmp_path: Path) -> None:
@@ -427,8 +461,6 @@ def test_the_models_settings_are_a_sizes_but_for_those_that_are_given(tmp_path: 
     assert (painter.past_frames, painter.mask, painter.embed) == (1, True, 8)
     with pytest.raises(ValueError, match="`model` has no setting pasts"):
         config(tmp_path, model={"pasts": 1}).painter()
-    with pytest.raises(ValueError, match="sees the past"):
-        Trainer(config(tmp_path))
     with pytest.raises(ValueError, match="painter with `flow`"):
         Trainer(config(tmp_path, model=past, flow=1.0))
     assert isinstance(clips.batch([moved_still(picture(), 64, 32, 2, np.random.default_rng(0))] * 2), Clip)
