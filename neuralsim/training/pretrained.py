@@ -20,7 +20,8 @@ _HALVED = "_fp16"  # neuralsim.models.onnx_export.halve_weights
 def load_weights(painter: Painter, model: str) -> None:
     """Give ``painter`` the weights of the graph of ``model``, a shipped one's name or a folder; they are fp16 there.
 
-    Raises neuralsim.zoo.ModelError for none, or one of another architecture.
+    Where ``model`` paints from the map alone and ``painter`` sees the past, the layers that do stay as they are: in a
+    new painter, they change little. Raises neuralsim.zoo.ModelError for none, or one of another architecture.
     """
     card = zoo.load(model)
     graph = onnx.load(str(card.file)).graph
@@ -28,8 +29,11 @@ def load_weights(painter: Painter, model: str) -> None:
     for node in graph.node:  # of tensors with equal values the exporter keeps one
         if node.op_type == "Identity" and node.input[0] in found:
             found[node.output[0]] = found[node.input[0]]
+    own = painter.state_dict()
+    if not any(map(_of_past, (name.removeprefix("painter.") for name in found))):
+        own = {name: value for name, value in own.items() if not _of_past(name)}
     try:
-        painter.load_state_dict({name: _weight(name, value, found) for name, value in painter.state_dict().items()})
+        painter.load_state_dict({name: _weight(name, value, found) for name, value in own.items()}, strict=False)
     except KeyError as missing:
         raise zoo.ModelError(f"{card.file}: of another architecture than the run's, without {missing}") from None
 
@@ -46,6 +50,11 @@ def load_model(model: str) -> Painter:
             return painter
     load_weights(painter := Painter(last), model)
     return painter
+
+
+def _of_past(name: str) -> bool:
+    """Is this a weight by which a painter sees the past?"""
+    return name.startswith("remember.") or ".past." in name
 
 
 def _weight(name: str, value: Tensor, found: dict[str, np.ndarray]) -> Tensor:

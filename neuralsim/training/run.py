@@ -95,8 +95,8 @@ def _train(config: TrainConfig, group: distributed.Ranks, simulate: int) -> None
     if (folder / STATE).exists():
         trainer.resume(folder)
     elif config.start:
-        for painter in (trainer.painter, trainer.average):
-            load_weights(painter, config.start)
+        load_weights(trainer.painter, config.start)
+        trainer.average.load_state_dict(trainer.painter.state_dict())
     driven = config.simulated_every or (config.rollout and config.rollout_town + config.rollout_maps)
     if group.first and driven and not any(Path(config.simulated).glob("*.npz")):
         _, surface, looks = load_colours(config, quiet=True)

@@ -13,9 +13,11 @@ import yaml
 torch = pytest.importorskip("torch", reason="training needs the train extra")
 
 from neuralsim import cli, zoo  # noqa: E402
-from neuralsim.models.classes import Channel  # noqa: E402
+from neuralsim.models import onnx_export  # noqa: E402
+from neuralsim.models.classes import CHANNELS, Channel  # noqa: E402
 from neuralsim.models.generator import SIZES, Painter  # noqa: E402
 from neuralsim.models.surface import Surface  # noqa: E402
+from neuralsim.models.video_generator import VideoGenerator  # noqa: E402
 from neuralsim.training.conditioning import Picture  # noqa: E402
 from neuralsim.training.config import TrainConfig  # noqa: E402
 from neuralsim.training.map_pairs import map_pair  # noqa: E402
@@ -57,6 +59,24 @@ def test_a_painter_gets_the_shipped_weights_back_from_the_graph() -> None:
     load_weights(other, str(zoo.HERE / "street-rt"))
     for (name, mine), theirs in zip(ours.state_dict().items(), other.state_dict().values(), strict=True):
         assert torch.equal(mine, theirs), f"{name} was not loaded"
+
+
+def test_a_painter_that_sees_the_past_may_begin_as_one_that_does_not(tmp_path: Path) -> None:
+    alone = replace(SIZES["street-rt"], past_frames=0, past=())
+    torch.manual_seed(0)
+    first = Painter(alone)
+    path = tmp_path / "model.onnx"
+    onnx_export.to_onnx(VideoGenerator(surface(), first).eval(), path)
+    card = onnx_export.card("own", path, {"day": np.zeros((CHANNELS, 3))}, VideoGenerator(surface(), first))
+    (tmp_path / "card.yaml").write_text(yaml.safe_dump(card | {"default_style": "day", "licence": "mine"}))
+    seeing = Painter(replace(alone, past_frames=1, past=(8,) * 5))
+    before = {name: value.clone() for name, value in seeing.state_dict().items()}
+    load_weights(seeing, str(tmp_path))
+    for name, value in seeing.state_dict().items():
+        wanted = first.state_dict().get(name, before[name])
+        torch.testing.assert_close(value, wanted, rtol=1e-3, atol=1e-4, msg=name)
+    with pytest.raises(zoo.ModelError, match="another architecture"):
+        load_weights(Painter(replace(alone, head=8)), str(tmp_path))
 
 
 def test_what_was_exported_is_what_a_run_begins_with(tmp_path: Path) -> None:
