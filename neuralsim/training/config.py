@@ -96,6 +96,7 @@ class TrainConfig(BaseModel):
     rollout_town: float = Field(0.0, ge=0)  # on drives of the town, from `simulated`
     rollout_width: int = Field(0, ge=0, multiple_of=32)  # px of their windows; 0: whole frames, at `width` x `height`
     rollout_height: int = Field(0, ge=0, multiple_of=32)
+    rollout_settle: int = Field(0, ge=0)  # first frames of a rollout that are not judged: its past is young there
     rollout_sharpening: float = Field(0.0, ge=0)  # of rollouts' pictures before they are judged: the card's, as shown
     save_every: int = Field(100, ge=1)
     panels_every: int = Field(100, ge=1)  # steps between two pictures for TensorBoard, where that is installed
@@ -122,6 +123,8 @@ class TrainConfig(BaseModel):
             return self
         if self.rollout < self.rollout_from:
             raise ValueError("`rollout` is the longest: not less than `rollout_from`")
+        if self.rollout_settle >= self.rollout_from:
+            raise ValueError("`rollout_settle` leaves nothing to judge of `rollout_from` frames")
         if not self.rollout_stills + self.rollout_clips + self.rollout_maps + self.rollout_town:
             raise ValueError("rollouts of what? `rollout_stills`, `_clips`, `_maps` or `_town` above 0")
         if self.rollout_clips and not any(source.sequence for source in self.data):

@@ -43,6 +43,7 @@ def rollout_step(
         estimate: The painter has to do without the clip's motion, if it has a flow head.
     """
     c, frames = trainer.config, clip.frames
+    share = 1.0 / (frames - c.rollout_settle)
     estimate = estimate and trainer.painter.flow is not None
     video = VideoPainter(trainer.painter)
     height, width = clip.label.shape[-2:]
@@ -57,14 +58,17 @@ def rollout_step(
             trainer.meet(other)
     for t in range(frames):
         labels = one_hot(clip.label[:, t])
-        embedded = trainer.painter.embed(clip.label[:, t], clip.tint[:, t])
         motion = _painters_motion(clip, t, estimate)
-        with trainer.cast():
+        with trainer.cast(), torch.set_grad_enabled(t >= c.rollout_settle):
+            embedded = trainer.painter.embed(clip.label[:, t], clip.tint[:, t])
             movers = trainer.painter.movers(clip.label[:, t])
             step = video(clip.label[:, t], embedded, movers, clip.detail[:, t], motion, *past)
             past = step.past_rgb.detach(), step.past_label
             if c.rollout_sharpening:
                 step = step._replace(picture=as_shown(step, clip.label[:, t], c.rollout_sharpening))
+            if t < c.rollout_settle:
+                painted.append(step.picture)
+                continue
             if clip.image is None:
                 assert other is not None
                 real, fake = other, trainer.seen(step.picture, blurred(labels), clip.label[:, t])
@@ -85,14 +89,14 @@ def rollout_step(
                 rows += [(s, ([x.detach() for x in pictures], motions)) for s, (pictures, motions) in newest]
             loss = trainer.total(terms) if terms else None
         if loss is not None:  # the first frame of what has no picture may promise nothing
-            trainer.gather("painter", loss, 1.0 / frames)
+            trainer.gather("painter", loss, share)
         judged.append((real, fake.detach()))
         painted.append(step.picture.detach())
         for name, term in terms.items():
             said.setdefault(name, []).append(term.item())
     trainer.update("painter")
     for real, fake in judged:
-        for name, value in trainer.gather_discriminators(real, fake, 1.0 / frames, clip.image is not None).items():
+        for name, value in trainer.gather_discriminators(real, fake, share, clip.image is not None).items():
             said.setdefault(name, []).append(value)
     truth = clip if clip.image is not None else reference
     if c.video and truth is not None and rows:
@@ -203,7 +207,7 @@ def _gather_video(trainer: Trainer, rows: list[tuple[int, Row]], truth: Clip) ->
     """D_V's own step on the rows painted, against those of real frames at the same strides."""
     network: nn.Module = trainer.learners["video"].network.requires_grad_(True)
     total = 0.0
-    ends = iter([t for t in range(truth.frames) for _ in strides(t)])
+    ends = iter([t for t in range(trainer.config.rollout_settle, truth.frames) for _ in strides(t)])
     for index, fake in rows:
         with trainer.cast():
             real = _real_row(truth, next(ends), index)

@@ -246,6 +246,27 @@ def test_a_painter_of_the_map_alone_learns_what_its_past_makes_of_it(tmp_path: P
     assert said[0] != said[1], "as it is shown"
 
 
+def test_frames_of_a_young_past_are_not_judged(tmp_path: Path) -> None:
+    losses_on = OFF | {"pixels": 1.0, "video": 0.1, "steady": 1.0, "matching": 1.0}
+    clip = moved_still(picture(), 64, 32, 5, np.random.default_rng(5))
+    said = {}
+    for settle in (0, 3):
+        trainer = Trainer(
+            config(tmp_path, precision="fp32", rollout=5, rollout_from=5, rollout_settle=settle, **losses_on), SMALL
+        )
+        pictures = rolled_out(trainer.painter, clip)[0]
+        said[settle] = rollout_step(trainer, clip, clip.label[:, 0], clip.image[:, 0])["roll_steady"]
+        for t in range(max(settle, 1), 5):
+            said[settle] -= float(
+                losses.steadiness(pictures[t][None], pictures[t - 1][None], clip.motion[:, t], clip.visible[:, t])
+            ) / (5 - max(settle, 1))
+        assert _moved(trainer.learners["video"].network)
+    assert abs(said[0]) < 1e-5
+    assert abs(said[3]) < 1e-5
+    with pytest.raises(ValueError, match="nothing to judge"):
+        config(tmp_path, rollout_settle=4)
+
+
 def test_rollouts_are_judged_as_crisp_as_drives_are_shown() -> None:
     rng = np.random.default_rng(0)
     picture = cv2.GaussianBlur(rng.integers(0, 256, (24, 32, 3), np.uint8), (0, 0), 2.0)
