@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Mapping
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -234,7 +235,8 @@ class NeuralRenderer:
         from neuralsim.runtimes import fallback
 
         self._failed.add(failed.name.split()[0])
-        return fallback.successor(failed, error, self.card.file, *self._padded, self._threads, self._failed)
+        graph = _graph(self.card, self._pixels)
+        return fallback.successor(failed, error, graph, *self._padded, self._threads, self._failed)
 
     def _put_together(self, frame: Frame, feeds: dict[str, np.ndarray], upscaler: TemporalUpscaler) -> np.ndarray:
         """Paint a window of ``frame``, whose whole ``feeds`` are given, and put it into what is remembered."""
@@ -310,9 +312,8 @@ class NeuralRenderer:
         self._padded = padded[0], padded[1]
         example = self._inputs(_sky(part, height))  # has the guide's kernels compiled too, before a frame waits for it
         self._picture.reset()
-        self._session = runtimes.create(
-            self._wanted, self.card.file, *self._padded, self._threads, example, self._failed
-        )
+        graph = _graph(self.card, self._pixels)
+        self._session = runtimes.create(self._wanted, graph, *self._padded, self._threads, example, self._failed)
         if self._finish:
             antialiasing.compile_kernels()
             stains.compile_kernels()
@@ -340,13 +341,23 @@ def _painted(card: zoo.Card, size: tuple[int, int], pixels: int | None) -> tuple
     return part, -(-height // step) * step, -(-part // step) * step
 
 
+def _graph(card: zoo.Card, pixels: int | None) -> Path:
+    """The graph that paints ``pixels`` of a frame: of one that remembers only what it paints, where pictures are put
+    together from windows (``upscaling.py`` remembers then)."""
+    if pixels is None:
+        return card.file
+    from neuralsim.runtimes import graph_variants  # onnx: imported where it is needed alone
+
+    return graph_variants.single(card.file)
+
+
 def measures(model: str, size: tuple[int, int], threads: int | None, pixels: int | None = None) -> bool:
     """Whether ``NeuralRenderer`` with these arguments and ``auto`` will measure the runtimes before it paints."""
     from neuralsim.runtimes import autotune
 
     try:
         card = zoo.load(model)
-        return autotune.to_measure(card.file, *_painted(card, size, pixels)[1:], threads)
+        return autotune.to_measure(_graph(card, pixels), *_painted(card, size, pixels)[1:], threads)
     except ModelError:
         return False  # loading it says what is wrong
 

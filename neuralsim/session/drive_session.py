@@ -18,17 +18,16 @@ from neuralsim.session.options import DriveOptions
 from neuralsim.session.painting_loop import DriveError, PaintingLoop
 from neuralsim.session.processes import GRACE, Child, ProcessError, Processes
 from neuralsim.session.renderer_loading import (
-    HANDING,
     MANY_CORES,
-    TICK,
     RendererLoader,
     painting_threads,
+    seconds_per_frame,
     sustainable_rate,
 )
 
 _TOWN_READY, _BRIDGE_READY = 60.0, 90.0  # seconds in which they do nothing at all
 RATE = 30.0  # simulated ticks per second without a driver
-FLUENT_RATE = 25.0  # ticks per second; below it every core is tried for painting
+FLUENT_RATE = 25.0  # ticks per second; below it the other way to share the cores is tried
 MAX_RESTARTS, _RESTARTS_WITHIN = 5, 60.0  # of our own processes, within so many seconds
 _TOWN = ("town server", "bridge.town.carla_server")  # its name and its module
 _AGAIN = 0.2  # seconds between two attempts to reach a server
@@ -50,7 +49,10 @@ class DriveSession(PaintingLoop):
 
     def __init__(self, options: DriveOptions, wake: Callable[[], None] = lambda: None) -> None:
         self._shares = options.connect is None  # the cores with the simulation
-        super().__init__(options, painting_threads(cores()) if self._shares and not options.headless else None, wake)
+        # Windows of large frames, where simulating takes as long as painting, are painted in turns with it: what two
+        # processes want at once grows old in both.
+        beside = self._shares and not options.headless and options.pixels is None
+        super().__init__(options, painting_threads(cores()) if beside else None, wake)
         self.doing = ""  # what takes longer than usual of the start, one line
         self.controls = ""  # endpoint for controls, once known
         self.fps = options.fps or RATE  # simulated ticks per second, for sure once there are pictures
@@ -178,10 +180,11 @@ class DriveSession(PaintingLoop):
                 return ""
             self._town, self._server = town, ready["server"]
             self._step(name, done=True)
-        if options.fps is None and not options.headless and not self.painting_since:
+        if (options.fps is None or options.pixels) and not options.headless and not self.painting_since:
             self._loader.finished.wait()
             if not cancelled():
-                self.fps = self._settle_rate()
+                rate = self._settle_rate(options.fps or FLUENT_RATE)
+                self.fps = options.fps or rate
             if cancelled():
                 return ""
         name = "Bridge" if options.carla is None else f"Bridge to {options.carla}"
@@ -194,22 +197,25 @@ class DriveSession(PaintingLoop):
         self._step(name, done=True)
         return frames
 
-    def _settle_rate(self) -> float:
-        """Ticks per second that the renderer can follow; on all cores, in turns, where one less makes them too few."""
+    def _settle_rate(self, wanted: float = FLUENT_RATE) -> float:
+        """Ticks per second that the renderer can follow; where they are less than ``wanted`` or fluent, the other way
+        to share the cores (all of them in turns, or one less) is tried, and the faster one taken."""
+        took, few = self._seconds_per_frame(), painting_threads(cores())
+        if few is None or 1.0 / took >= min(wanted, FLUENT_RATE):
+            return sustainable_rate(took)
+        before = self._loader, self._threads
+        self._threads = None if self._threads else few
+        self._loader = RendererLoader(self.options, self._threads, self._step)
+        self._loader.start()
+        self._loader.finished.wait()
+        other = float("inf") if self._loader.failed else self._seconds_per_frame()
+        if other >= took:
+            self._loader, self._threads = before
+        return sustainable_rate(min(other, took))
+
+    def _seconds_per_frame(self) -> float:
         step = self._loader.result().seconds_per_step()
-        rate = sustainable_rate(step, cores(), self._threads)
-        if self._threads is None or rate >= FLUENT_RATE:
-            return rate
-        everywhere = RendererLoader(self.options, None, self._step)
-        everywhere.start()
-        everywhere.finished.wait()
-        if everywhere.failed:
-            return rate
-        in_turns = everywhere.result().seconds_per_step()
-        if in_turns + TICK < step + HANDING:
-            self._loader, self._threads = everywhere, None
-            rate = sustainable_rate(in_turns, cores())
-        return rate
+        return seconds_per_frame(step, cores(), self._threads, self.options.shown.pixels)
 
     def _have_worked(self) -> bool:
         self.processes.check()

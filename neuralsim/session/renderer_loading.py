@@ -18,7 +18,9 @@ if TYPE_CHECKING:
 FULL_RATE = 40.0  # simulated ticks per second with a driver, at most
 LEAST_RATE = 20.0  # below it, driving feels wrong: slower machines skip frames instead
 MANY_CORES = 4  # from here on, simulating and painting do not get in each other's way
-TICK = 0.012  # seconds that a frame costs beside its painting where it gets in its way: tick, sensors, window
+#: Seconds that a frame costs beside its painting where it gets in its way (tick, sensors, link, window): any frame, and
+#: each pixel of it; 12 ms at 512x256, 21 at 1024x512.
+_TICK, _TICK_PIXEL = 0.009, 0.003 / (512 * 256)
 IN_TIME = 0.025  # s that a picture may take for a better model to be worth it: 30 a second with all else
 STRONG = 16  # cores from which on that may be without a GPU: two take seven times as long
 HANDING = 0.001  # seconds between two paintings where a core is kept free for the rest
@@ -116,11 +118,18 @@ def painting_threads(cores: int) -> int | None:
     return cores - 1 if 1 < cores < MANY_CORES else None
 
 
-def sustainable_rate(step: float, cores: int, threads: int | None = None) -> float:
-    """Ticks per second that a renderer with ``step`` seconds a picture can follow on ``cores``, 20 to 40.
+def seconds_per_frame(step: float, cores: int, threads: int | None, pixels: int) -> float:
+    """How often a renderer with ``step`` seconds a picture of ``pixels`` can be given a frame on ``cores``.
 
-    Ticks that are not painted only take time from those that are. With few cores, ticking takes it as well,
-    unless ``threads`` says that the renderer leaves it a core.
+    With few cores, ticking takes time from it as well, unless ``threads`` says that it leaves them a core.
     """
-    beside = 0.0 if cores >= MANY_CORES else TICK if threads is None else HANDING
-    return float(max(LEAST_RATE, min(FULL_RATE, round(1.0 / (step + beside)))))
+    tick = _TICK + _TICK_PIXEL * pixels
+    return step + (0.0 if cores >= MANY_CORES else tick if threads is None else HANDING)
+
+
+def sustainable_rate(seconds: float) -> float:
+    """Ticks per second for a renderer that can be given a frame every so many ``seconds``, 20 to 40.
+
+    Ticks that are not painted only take time from those that are.
+    """
+    return float(max(LEAST_RATE, min(FULL_RATE, round(1.0 / seconds))))

@@ -359,6 +359,42 @@ def test_models_that_differ_in_one_number_are_not_taken_for_each_other(own_cache
     assert (pictures[0] != pictures[1]).any()
 
 
+@pytest.mark.parametrize(
+    ("model", "runtime"),
+    [
+        (zoo.DEFAULT, "openvino:fp32"), (zoo.DEFAULT, "openvino:int8"), (zoo.DEFAULT, "onnxruntime:fp32"),
+        (zoo.DEFAULT, "torch:fp32"), (zoo.BEST, "openvino:fp32"), (zoo.BEST, "onnxruntime:fp32"),
+    ],
+)  # fmt: skip
+def test_a_graph_without_a_past_paints_what_the_whole_one_paints_first(
+    own_cache: Path, model: str, runtime: str
+) -> None:
+    """Whatever it is told of the past, on every runtime; int8's ranges come along."""
+    if runtime == "torch:fp32":
+        pytest.importorskip("torch", reason="a runtime that is not installed everywhere")
+    graph = zoo.load(model).file
+    alone = graph_variants.single(graph)
+    assert alone != graph
+    assert alone == graph_variants.single(graph), "it is kept"
+    read = {name for node in onnx.load(str(alone)).graph.node for name in node.input}
+    assert not [name for name in read if "remember" in name or ".past." in name]
+    assert "past_rgb" not in read or model != zoo.DEFAULT, "only a state of two frames is carried on"
+    feeds = NeuralRenderer(model, runtime="openvino", size=(128, 64), threads=1).feeds(street())
+    whole, single = (runtimes.create(runtime, file, 64, 128, threads=1) for file in (graph, alone))
+    first = whole.step(feeds).copy()
+    assert np.abs(single.step(feeds).astype(int) - first).max() <= 1
+    past = {"past_rgb": np.full_like(whole.state()["past_rgb"], -0.5), "past_label": whole.state()["past_label"]}
+    for session in (whole, single):
+        session.restore(past)
+    assert np.abs(single.step(feeds).astype(int) - first).max() <= 1
+    assert np.abs(whole.step(feeds).astype(int) - first).max() > 8
+
+
+def test_where_nothing_can_be_kept_the_graph_stays_whole(own_cache: Path) -> None:
+    own_cache.write_text("a file where a folder should be", encoding="utf-8")
+    assert graph_variants.single(GRAPH) == GRAPH
+
+
 def test_an_interrupted_write_leaves_the_old_file(tmp_path: Path) -> None:
     target = tmp_path / "a" / "file"
     cache.write(target, b"old")

@@ -21,6 +21,7 @@ from helpers.videos import decoded, street
 
 from bridge import tags
 from bridge.messages import STAMPS, Camera, Frame
+from bridge.size import Size
 from neuralsim.base import machine
 from neuralsim.recording.random_access_reader import RecordingReader
 from neuralsim.renderer import views
@@ -31,7 +32,7 @@ from neuralsim.session.forks import alive, child_process
 from neuralsim.session.options import DriveOptions
 from neuralsim.session.painting_loop import PaintedFrame
 from neuralsim.session.processes import Child, ProcessError, Processes, free_port
-from neuralsim.session.renderer_loading import painting_threads, sustainable_rate
+from neuralsim.session.renderer_loading import painting_threads, seconds_per_frame, sustainable_rate
 
 ROOT = Path(__file__).resolve().parents[3]
 
@@ -320,23 +321,30 @@ def test_each_process_alone_as_on_several_machines(tmp_path: Path):
 
 
 def test_the_town_ticks_no_faster_than_the_renderer_can_follow():
-    assert sustainable_rate(0.020, cores=2) == 31.0  # 20 ms of painting, 12 ms of the rest on the same cores
-    assert sustainable_rate(0.015, cores=2) == 37.0
-    assert sustainable_rate(0.031, cores=2, threads=1) == 31.0  # 31 ms of painting, the rest beside it
-    assert sustainable_rate(0.030, cores=8) == 33.0
-    assert sustainable_rate(0.005, cores=8) == 40.0
-    assert sustainable_rate(0.5, cores=2) == 20.0  # slower would be no driving: it skips frames instead
+    def rate(step, cores=2, threads=None, pixels=512 * 256):
+        return sustainable_rate(seconds_per_frame(step, cores, threads, pixels))
+
+    assert rate(0.020) == 31.0  # 20 ms of painting, 12 ms of the rest on the same cores
+    assert rate(0.015) == 37.0
+    assert rate(0.019, pixels=1024 * 512) == 25.0  # 19 ms of painting, 21 of the rest
+    assert rate(0.031, threads=1) == 31.0  # 31 ms of painting, the rest beside it
+    assert rate(0.030, cores=8) == 33.0
+    assert rate(0.005, cores=8) == 40.0
+    assert rate(0.5) == 20.0  # slower would be no driving: it skips frames instead
 
 
 @pytest.mark.parametrize(
-    ("apart", "in_turns", "threads", "rate"),
+    ("show", "apart", "in_turns", "threads", "rate"),
     [
-        (0.031, 0.001, 1, 31.0),  # fluent: nothing else is tried
-        (0.060, 0.030, None, 24.0),  # all cores, and the tick in turns with them, are faster
-        (0.045, 0.040, 1, 22.0),  # they are not
+        (None, 0.031, 0.001, 1, 31.0),  # fluent: nothing else is tried
+        (None, 0.060, 0.030, None, 24.0),  # all cores, and the tick in turns with them, are faster
+        (None, 0.045, 0.040, 1, 22.0),  # they are not
+        ("1024x512", 0.001, 0.018, None, 26.0),  # windows are painted in turns
+        ("1024x512", 0.032, 0.024, 1, 30.0),  # but where that is not fluent
+        ("1024x512", 0.060, 0.024, None, 22.0),  # and the other way is
     ],
 )
-def test_where_one_core_less_is_too_slow_to_drive_by_all_of_them_paint(monkeypatch, apart, in_turns, threads, rate):
+def test_the_cores_are_shared_so_that_driving_is_fluent(monkeypatch, show, apart, in_turns, threads, rate):
     class Painter:
         def __init__(self, threads):
             self.threads = threads
@@ -347,7 +355,7 @@ def test_where_one_core_less_is_too_slow_to_drive_by_all_of_them_paint(monkeypat
     monkeypatch.setattr("neuralsim.session.drive_session.cores", lambda: 2)
     made = "neuralsim.session.renderer_loading.make_renderer"
     monkeypatch.setattr(made, lambda model, runtime, size, threads, pixels: Painter(threads))
-    session = DriveSession(DriveOptions())
+    session = DriveSession(DriveOptions(show=show and Size.parse(show)))
     session._loader.start()
     assert session._loader.finished.wait(10.0)
     assert session._settle_rate() == rate
