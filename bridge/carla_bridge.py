@@ -24,6 +24,8 @@ from bridge.link.transport import ControlReceiver, FramePublisher, LinkError, co
 from bridge.process.lifetime import BridgeError, Lifetime, end
 from bridge.process.options import parse
 
+_PORTS = 10  # that are tried
+
 
 def _settings(options: BridgeOptions, direct: Callable[[Path], ScenarioHooks] | None) -> dict[str, Any]:
     """The bridge's settings: from the options, else from the scenario. Raises ``BridgeError``."""
@@ -43,6 +45,22 @@ def _settings(options: BridgeOptions, direct: Callable[[Path], ScenarioHooks] | 
     return found
 
 
+def links(options: BridgeOptions) -> tuple[FramePublisher, ControlReceiver]:
+    """Both links' ends. Where the system chooses the frames' port, another one is tried if the next port, which is for
+    controls, is taken. Raises ``LinkError``."""
+    chosen = options.publish.endswith(":0") and not options.control
+    tried = 0
+    while True:
+        tried += 1
+        frames = FramePublisher(options.publish, options.keys, options.lockstep)
+        try:
+            return frames, ControlReceiver(options.control or control_endpoint(frames.endpoint), options.keys)
+        except LinkError:
+            frames.close()
+            if not chosen or tried == _PORTS:
+                raise
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command line. Returns the exit code; wrong usage exits with 2."""
     compile_kernels()  # before the options: who waits for them waits for a town
@@ -56,10 +74,8 @@ def serve(options: BridgeOptions, direct: Callable[[Path], ScenarioHooks] | None
     """
     lifetime = Lifetime(options.with_parent)
     try:
-        with (
-            FramePublisher(options.publish, options.keys, options.lockstep) as frames,
-            ControlReceiver(options.control or control_endpoint(frames.endpoint), options.keys) as controls,
-        ):
+        frames, controls = links(options)
+        with frames, controls:
             client = connect(options.carla)
             watch_server(options.carla, lambda: lifetime.over)
             with CarlaBridge(client, **_settings(options, direct)) as bridge:

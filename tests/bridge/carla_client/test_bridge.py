@@ -17,10 +17,12 @@ import numpy as np
 import pytest
 from helpers.bridge_processes import advance, end, free_port, start, start_bridge, start_town, wait_for
 
+from bridge import carla_bridge
 from bridge.carla_client.camera_rig import matrix
 from bridge.carla_client.connection import connect
 from bridge.carla_client.ego_bridge import CarlaBridge
-from bridge.link.transport import ControlSender, FrameSubscriber, control_endpoint
+from bridge.carla_client.options import BridgeOptions
+from bridge.link.transport import ControlReceiver, ControlSender, FrameSubscriber, LinkError, control_endpoint
 from bridge.messages import MIRROR, Control, Frame
 from bridge.tags import Tag
 
@@ -463,6 +465,26 @@ class TestProcess:
         ):
             assert time.monotonic() < until
             time.sleep(0.05)
+
+    def test_a_chosen_port_whose_neighbour_is_taken_is_given_up_for_another(self, monkeypatch):
+        asked = []
+
+        class Taken(ControlReceiver):
+            def __init__(self, endpoint, keys=None):
+                asked.append(endpoint)
+                if len(asked) < 3:
+                    raise LinkError("cannot bind: address already in use")
+                super().__init__(endpoint, keys)
+
+        monkeypatch.setattr(carla_bridge, "ControlReceiver", Taken)
+        frames, controls = carla_bridge.links(BridgeOptions(carla="127.0.0.1:2000", publish="tcp://127.0.0.1:0"))
+        with frames, controls:
+            assert controls.endpoint == control_endpoint(frames.endpoint) == asked[2]
+        for fixed in ({"publish": f"tcp://127.0.0.1:{free_port()}"}, {"control": "tcp://127.0.0.1:0"}):
+            asked.clear()
+            with pytest.raises(LinkError, match="already in use"):
+                carla_bridge.links(BridgeOptions(**{"carla": "127.0.0.1:2000", "publish": "tcp://127.0.0.1:0"} | fixed))
+            assert len(asked) == 1
 
     def test_errors_are_one_line(self, town):
         nobody = f"127.0.0.1:{free_port()}"
