@@ -27,7 +27,7 @@ from neuralsim.session.renderer_loading import (
 
 _TOWN_READY, _BRIDGE_READY = 60.0, 90.0  # seconds in which they do nothing at all
 RATE = 30.0  # simulated ticks per second without a driver
-FLUENT_RATE = 25.0  # ticks per second; below it the other way to share the cores is tried
+FLUENT_RATE = 25.0  # ticks per second; below it every core is tried for painting
 MAX_RESTARTS, _RESTARTS_WITHIN = 5, 60.0  # of our own processes, within so many seconds
 _TOWN = ("town server", "bridge.town.carla_server")  # its name and its module
 _AGAIN = 0.2  # seconds between two attempts to reach a server
@@ -49,9 +49,7 @@ class DriveSession(PaintingLoop):
 
     def __init__(self, options: DriveOptions, wake: Callable[[], None] = lambda: None) -> None:
         self._shares = options.connect is None  # the cores with the simulation
-        # Windows of large frames, where simulating takes as long as painting, are painted in turns with it: what two
-        # processes want at once grows old in both.
-        beside = self._shares and not options.headless and options.pixels is None
+        beside = self._shares and not options.headless
         super().__init__(options, painting_threads(cores()) if beside else None, wake)
         self.doing = ""  # what takes longer than usual of the start, one line
         self.controls = ""  # endpoint for controls, once known
@@ -180,11 +178,10 @@ class DriveSession(PaintingLoop):
                 return ""
             self._town, self._server = town, ready["server"]
             self._step(name, done=True)
-        if (options.fps is None or options.pixels) and not options.headless and not self.painting_since:
+        if options.fps is None and not options.headless and not self.painting_since:
             self._loader.finished.wait()
             if not cancelled():
-                rate = self._settle_rate(options.fps or FLUENT_RATE)
-                self.fps = options.fps or rate
+                self.fps = self._settle_rate()
             if cancelled():
                 return ""
         name = "Bridge" if options.carla is None else f"Bridge to {options.carla}"
@@ -197,14 +194,13 @@ class DriveSession(PaintingLoop):
         self._step(name, done=True)
         return frames
 
-    def _settle_rate(self, wanted: float = FLUENT_RATE) -> float:
-        """Ticks per second that the renderer can follow; where they are less than ``wanted`` or fluent, the other way
-        to share the cores (all of them in turns, or one less) is tried, and the faster one taken."""
-        took, few = self._seconds_per_frame(), painting_threads(cores())
-        if few is None or 1.0 / took >= min(wanted, FLUENT_RATE):
+    def _settle_rate(self) -> float:
+        """Ticks per second that the renderer can follow; on all cores, in turns, where one less makes them too few."""
+        took = self._seconds_per_frame()
+        if self._threads is None or 1.0 / took >= FLUENT_RATE:
             return sustainable_rate(took)
         before = self._loader, self._threads
-        self._threads = None if self._threads else few
+        self._threads = None
         self._loader = RendererLoader(self.options, self._threads, self._step)
         self._loader.start()
         self._loader.finished.wait()

@@ -339,9 +339,8 @@ def test_the_town_ticks_no_faster_than_the_renderer_can_follow():
         (None, 0.031, 0.001, 1, 31.0),  # fluent: nothing else is tried
         (None, 0.060, 0.030, None, 24.0),  # all cores, and the tick in turns with them, are faster
         (None, 0.045, 0.040, 1, 22.0),  # they are not
-        ("1024x512", 0.001, 0.018, None, 26.0),  # windows are painted in turns
-        ("1024x512", 0.032, 0.024, 1, 30.0),  # but where that is not fluent
-        ("1024x512", 0.060, 0.024, None, 22.0),  # and the other way is
+        ("1024x512", 0.043, 0.024, 1, 23.0),  # of large frames, the tick takes longer
+        ("1024x512", 0.060, 0.024, None, 22.0),
     ],
 )
 def test_the_cores_are_shared_so_that_driving_is_fluent(monkeypatch, show, apart, in_turns, threads, rate):
