@@ -28,6 +28,7 @@ PLANES: dict[str, tuple[str, tuple[int, ...]]] = {
     "rgb": ("u1", (3,)),
 }
 UNKNOWN_MOTION = 65504.0  # px, the largest f16: marks pixels without known motion, which a model may estimate
+HIDDEN_MOTION = 30_000.0  # px, out of any picture: marks pixels of which the frame before shows nothing
 MAX_HEADER = 1 << 20  # bytes
 MIRROR = 192, 64  # width and height of the rear mirror's picture, px
 MAX_ITEMS = 4096  # objects, lamps, stamps, weather entries: each

@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 
 from bridge.geometry import focal_length
-from bridge.messages import UNKNOWN_MOTION, Camera, Frame
+from bridge.messages import HIDDEN_MOTION, UNKNOWN_MOTION, Camera, Frame
 from neuralsim import classmaps, zoo
 from neuralsim.base.failure import fail
 from neuralsim.base.log import logger
@@ -30,7 +30,6 @@ from neuralsim.renderer.neural_renderer import NeuralRenderer, RuntimeUnavailabl
 from neuralsim.renderer.remap import Remap
 
 _WIDTHS = 384, 1024  # px, least and most that maps are painted at unasked: models know the world at that scale
-_HIDDEN = 30_000.0  # px, motion of what was not to be seen in the frame before: out of any picture
 _FIRST_PLOT = 61_000  # instances of houses
 
 
@@ -158,7 +157,7 @@ def maps(options: RenderOptions, classes: classmaps.ClassMap, files: list[Path],
         if motion is None or valid is None:
             back: np.ndarray = np.full((size[1], size[0], 2), UNKNOWN_MOTION, np.float16)
         else:
-            back = np.where(valid[..., None], motion, _HIDDEN).astype(np.float16)
+            back = np.where(valid[..., None], motion, HIDDEN_MOTION).astype(np.float16)
         camera = Camera(size[0], size[1], options.fov, view.pose)
         planes = {"tag": tag, "instance": instance, "depth": view.depth, "motion": back}
         yield Map(file.stem, full, Frame(number, number + 1, number / options.fps, camera, planes))

@@ -10,7 +10,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from bridge.messages import PLANES, Camera, Frame
+from bridge.messages import HIDDEN_MOTION, PLANES, Camera, Frame
 from bridge.tags import Tag
 from neuralsim import runtimes, zoo
 from neuralsim.base.failure import reason
@@ -286,6 +286,8 @@ class NeuralRenderer:
             feeds["tag"] = cv2.LUT(feeds["tag"], self.remap.table)
         if "guide" in self.card.inputs:
             feeds["guide"] = self._guide(frame, feeds["tag"])
+            if self._pixels is None:
+                feeds["motion"] = _lights_anew(feeds["motion"], feeds["tag"], feeds["guide"])
         feeds["camera"] = np.concatenate([np.asarray(camera.pose, np.float32).ravel(), np.asarray(lens, np.float32)])
         feeds["style"] = np.ascontiguousarray(self._style, np.float32)
         return {name: feeds[name] for name in self.card.inputs if name in feeds}
@@ -360,6 +362,18 @@ def measures(model: str, size: tuple[int, int], threads: int | None, pixels: int
         return autotune.to_measure(_graph(card, pixels), *_painted(card, size, pixels)[1:], threads)
     except ModelError:
         return False  # loading it says what is wrong
+
+
+def _lights_anew(motion: np.ndarray, tag: np.ndarray, guide: np.ndarray) -> np.ndarray:
+    """``motion`` f16 (H, W, 2), but traffic lights of which the ``guide`` u8 (H, W, 4) has the colour have no past: it
+    would show a light that has changed as it was."""
+    lights = np.flatnonzero(tag == Tag.TRAFFIC_LIGHT)
+    lights = lights[guide.reshape(-1, 4)[lights, 0] > 0]
+    if not len(lights):
+        return motion
+    anew = motion.copy()
+    anew.reshape(-1, 2)[lights] = HIDDEN_MOTION
+    return anew
 
 
 def _exemplars(card: zoo.Card) -> ExemplarGuide | None:
