@@ -286,7 +286,7 @@ class NeuralRenderer:
             feeds["tag"] = cv2.LUT(feeds["tag"], self.remap.table)
         if "guide" in self.card.inputs:
             feeds["guide"] = self._guide(frame, feeds["tag"])
-            if self._pixels is None:
+            if self._pixels is None:  # else the graph looks at no past
                 feeds["motion"] = _lights_anew(feeds["motion"], feeds["tag"], feeds["guide"])
         feeds["camera"] = np.concatenate([np.asarray(camera.pose, np.float32).ravel(), np.asarray(lens, np.float32)])
         feeds["style"] = np.ascontiguousarray(self._style, np.float32)
