@@ -26,7 +26,9 @@ PLANES: dict[str, tuple[str, tuple[int, ...]]] = {
     "depth": ("<f4", ()),
     "motion": ("<f2", (2,)),
     "rgb": ("u1", (3,)),
+    "rgb_half": ("u1", (3,)),
 }
+HALVES = frozenset({"rgb_half"})  # planes of half the camera's height and width, rounded up
 UNKNOWN_MOTION = 65504.0  # px, the largest f16: marks pixels without known motion, which a model may estimate
 HIDDEN_MOTION = 30_000.0  # px, out of any picture: marks pixels of which the frame before shows nothing
 MAX_HEADER = 1 << 20  # bytes
@@ -43,6 +45,12 @@ Few = Meta(max_length=MAX_ITEMS)
 
 class ProtocolError(ValueError):
     """A message that violates the protocol: truncated, of another version, or noise. One line says what is wrong."""
+
+
+def plane_shape(name: str, height: int, width: int) -> tuple[int, ...]:
+    """Of the plane with this name, of a camera of ``height`` and ``width`` px. Raises KeyError for an unknown one."""
+    tail = PLANES[name][1]
+    return ((height + 1) // 2, (width + 1) // 2, *tail) if name in HALVES else (height, width, *tail)
 
 
 @dataclass
@@ -139,11 +147,13 @@ class Chart:
 
 @dataclass
 class Frame:
-    """One tick as the renderer sees it. Planes are C-contiguous, all of the camera's height and width.
+    """One tick as the renderer sees it. Planes are C-contiguous, of the camera's height and width but for ``HALVES``.
 
     ``tag`` u8 (H, W); ``instance`` u16 (H, W), 0 = none; ``depth`` f32 (H, W), metres along the camera axis, far plane
     1000; ``motion`` f16 (H, W, 2), pixels (dx, dy) from this frame's pixel to where that surface point was in the
-    frame that this receiver was given before, both cameras taken without jitter; ``rgb`` u8 (H, W, 3), optional.
+    frame that this receiver was given before, both cameras taken without jitter; ``rgb`` u8 (H, W, 3), optional;
+    ``rgb_half`` u8 ((H + 1) / 2, (W + 1) / 2, 3), optional, the same at half the size: its pixel (i, j) is that at
+    (2i, 2j), give or take half a pixel of the frame.
     """
 
     sequence: Count  # counts the bridge's published frames
@@ -193,6 +203,7 @@ class Control:
     respawn: Count = 0  # counts requests, so that a lost message loses none
     weather: Count = 0  # counts requests for the next weather preset
     rgb: bool = False  # the window shows the simulator's own picture: send that plane
+    rgb_half: bool = False  # the painter follows it: send it at half the size
     paused: bool = False  # hold the simulation
     quit: bool = False  # the driver has left; the bridge may end
     driver: Name = ""  # who sends it, the same in all of a window's controls

@@ -105,7 +105,7 @@ def shoot(town: str, road: int, lane: int, s: float, weather: Mapping[str, float
         world.tick(0.05)
         eye = Transform(float(x), float(y), pose.location.z + 1.45, pose.rotation.pitch, pose.rotation.yaw)
         world.set_transform(camera.id, eye)
-        planes = world.capture(camera.id, rgb=True)
+        planes = world.capture(camera.id, "rgb")
         kept = {"tag": planes.tag, "instance": planes.instance, "depth": planes.depth, "rgb": planes.rgb}
         copies = {name: np.array(plane) for name, plane in kept.items()}
         copies["motion"] = planes.motion.astype(np.float16)

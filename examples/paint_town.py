@@ -22,7 +22,7 @@ def main(out: str, town: str = "oldtown", size: tuple[int, int] = (512, 256), ti
     renderer = NeuralRenderer(size=size, **painter)
     for _ in range(ticks):
         world.tick(1.0 / 30.0)
-        picture = renderer.render(frame_of(world, camera.id, rgb=True))
+        picture = renderer.render(frame_of(world, camera.id, "rgb"))
     cv2.imwrite(out, picture[:, :, ::-1])
 
 

@@ -19,7 +19,7 @@ from numba import njit
 from bridge.geometry import pose_matrix
 from bridge.jitter import NONE, of_frame
 from bridge.link.motion import from_flow
-from bridge.messages import Camera
+from bridge.messages import Camera, plane_shape
 
 #: The sensors from which each plane is computed. The motion of the sky needs the depth.
 SENSORS: dict[str, tuple[str, ...]] = {
@@ -28,7 +28,9 @@ SENSORS: dict[str, tuple[str, ...]] = {
     "depth": ("depth",),
     "motion": ("optical_flow", "depth"),
     "rgb": ("rgb",),
+    "rgb_half": ("rgb_half",),
 }
+_HALF = "rgb_half"  # an rgb camera of half the size
 
 
 class SensorTimeout(RuntimeError):
@@ -145,6 +147,7 @@ class CameraRig:
             "depth": np.zeros(shape, np.float32),
             "motion": np.zeros((*shape, 2), np.float16),
             "rgb": np.zeros((*shape, 3), np.uint8),
+            _HALF: np.zeros(plane_shape(_HALF, *shape), np.uint8),
         }
 
     @property
@@ -200,8 +203,9 @@ class CameraRig:
             flow = np.frombuffer(images["optical_flow"].raw_data, "<f4").reshape(self._height, self._width, 2)
             old_pose = camera.pose if self._old_pose is None else self._old_pose
             from_flow(flow, buffers["depth"], camera, old_pose, buffers["motion"])
-        if "rgb" in images:
-            _colours(np.frombuffer(images["rgb"].raw_data, "<u4"), buffers["rgb"].reshape(-1, 3))
+        for picture in ("rgb", _HALF):
+            if picture in images:
+                _colours(np.frombuffer(images[picture].raw_data, "<u4"), buffers[picture].reshape(-1, 3))
         self._old_pose = camera.pose
         return camera, {name: buffers[name] for name in self._planes if set(SENSORS[name]) <= images.keys()}
 
@@ -212,16 +216,21 @@ class CameraRig:
         self._sensors.clear()
 
     def _spawn(self, kind: str) -> carla.Sensor:
-        blueprint = self._world.get_blueprint_library().find(f"sensor.camera.{kind}")
+        blueprint = self._world.get_blueprint_library().find(f"sensor.camera.{kind.removesuffix('_half')}")
         self._jitter = self._jitter and blueprint.has_attribute("jitter")
+        width, height = self._width, self._height
+        if kind == _HALF and not blueprint.has_attribute("half_size"):  # the embedded town's alone have it
+            height, width = plane_shape(_HALF, height, width)[:2]
         settings: dict[str, float | str] = {
-            "image_size_x": self._width,
-            "image_size_y": self._height,
+            "image_size_x": width,
+            "image_size_y": height,
             "fov": self._fov,
             "sensor_tick": 0.0,
         }
-        if kind == "rgb":
+        if kind in ("rgb", _HALF):
             settings["motion_blur_intensity"] = 0.0
+        if kind == _HALF:
+            settings["half_size"] = "true"
         if self._jitter:
             settings["jitter"] = "true"
         for name, value in settings.items():

@@ -165,7 +165,7 @@ class CarlaBridge:
             self._set_weather(known or self._weather_name)
         if control.camera != old.camera:
             self._look_through(control.camera)
-        elif control.rgb != old.rgb:
+        elif (control.rgb, control.rgb_half) != (old.rgb, old.rgb_half):
             self._want_planes()
         if self._cameras is not None:
             self._cameras.mirror.show(control.mirror)
@@ -337,8 +337,8 @@ class CarlaBridge:
         return self._cameras.rig
 
     def _wanted(self) -> tuple[str, ...]:
-        extra = ("rgb",) if self.control.rgb and "rgb" not in self.planes else ()
-        return (*self.planes, *extra)
+        asked = {"rgb": self.control.rgb, "rgb_half": self.control.rgb_half}
+        return (*self.planes, *(name for name, wanted in asked.items() if wanted and name not in self.planes))
 
     def _want_planes(self) -> None:
         self._rig.want(self._wanted())

@@ -19,7 +19,18 @@ import msgspec
 import numpy as np
 from msgspec import Meta
 
-from bridge.messages import COLUMNS, MAX_HEADER, PLANES, PROTOCOL, TOPIC, Camera, Control, Frame, ProtocolError
+from bridge.messages import (
+    COLUMNS,
+    MAX_HEADER,
+    PLANES,
+    PROTOCOL,
+    TOPIC,
+    Camera,
+    Control,
+    Frame,
+    ProtocolError,
+    plane_shape,
+)
 
 Buffer = bytes | bytearray | memoryview
 
@@ -34,11 +45,9 @@ def pack(frame: Frame) -> list[Any]:
     for name, plane in frame.planes.items():
         if name not in PLANES:
             raise ValueError(f"unknown plane {name!r}; the protocol knows {', '.join(PLANES)}")
-        dtype, tail = PLANES[name]
-        if plane.dtype != dtype or plane.shape != (camera.height, camera.width, *tail):
-            raise ValueError(
-                f"plane {name!r} is {plane.dtype} {plane.shape}, not {np.dtype(dtype)} of the camera's size"
-            )
+        dtype, shape = PLANES[name][0], plane_shape(name, camera.height, camera.width)
+        if plane.dtype != dtype or plane.shape != shape:
+            raise ValueError(f"plane {name!r} is {plane.dtype} {plane.shape}, not {np.dtype(dtype)} {shape}")
         if not plane.flags.c_contiguous:
             raise ValueError(f"plane {name!r} is not C-contiguous")
         described.append((name, dtype, plane.shape, "raw"))
@@ -133,8 +142,8 @@ def _planes(described: list[Any], parts: Sequence[Buffer], camera: Camera) -> di
         raise ProtocolError(f"{len(parts)} planes came, {len(described)} are described")
     planes: dict[str, np.ndarray] = {}
     for (name, dtype, shape, _), part in zip(described, parts, strict=True):
-        known, tail = PLANES.get(name, ("", ()))
-        if name in planes or not known or dtype != known or shape != [camera.height, camera.width, *tail]:
+        known = "" if name not in PLANES or name in planes else PLANES[name][0]
+        if not known or dtype != known or tuple(shape) != plane_shape(name, camera.height, camera.width):
             raise ProtocolError(f"plane {name!r} is not known, or not of the camera's size and its own dtype, once")
         size, came = np.dtype(known).itemsize * math.prod(shape), memoryview(part).nbytes
         if came != size:

@@ -14,7 +14,9 @@ import numpy as np
 
 from bridge.link.frame_header import Header
 from bridge.link.transport import QUEUE, Request
-from bridge.messages import COLUMNS, MAX_HEADER, MIRROR, PLANES, PROTOCOL, TOPIC, Control
+from bridge.messages import COLUMNS, HALVES, MAX_HEADER, MIRROR, PLANES, PROTOCOL, TOPIC, Control
+
+_WHOLE, _HALF = ["H", "W"], ["(H + 1) / 2", "(W + 1) / 2"]
 
 
 def _array(kind: type) -> dict[str, Any]:
@@ -46,7 +48,10 @@ def json_schema() -> str:
         "title": f"NeuralSim's link, protocol {PROTOCOL}",
         "x-protocol": PROTOCOL,
         "x-topic": TOPIC.decode(),
-        "x-planes": {name: {"dtype": dtype, "shape": ["H", "W", *tail]} for name, (dtype, tail) in PLANES.items()},
+        "x-planes": {
+            name: {"dtype": dtype, "shape": [*(_HALF if name in HALVES else _WHOLE), *tail]}
+            for name, (dtype, tail) in PLANES.items()
+        },
         "x-limits": {"header_bytes": MAX_HEADER, "credit": QUEUE},
         "properties": {name: {"$ref": f"#/$defs/{kind.__name__}"} for name, kind in kinds.items()},
         "$defs": parts,

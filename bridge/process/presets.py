@@ -14,7 +14,7 @@ Preset = Literal[
 WEATHERS: tuple[str, ...] = tuple(sorted(get_args(Preset)))
 
 #: The planes of a frame, in wire order.
-PLANES = ("tag", "instance", "depth", "motion", "rgb")
+PLANES = ("tag", "instance", "depth", "motion", "rgb", "rgb_half")
 
 #: The towns that ``bridge.town.opendrive.towns`` can generate.
 TOWNS = ("hamlet", "motorway", "oldtown", "suburb", "village")

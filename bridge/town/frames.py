@@ -9,30 +9,31 @@ from bridge.lamp_visibility import brake_lamps, traffic_lamp
 from bridge.messages import Camera, Frame, Lamp
 from bridge.town.assets.lit_bodies import BRAKE
 from bridge.town.core.blueprint_library import vehicle_tag
+from bridge.town.core.sensor_blueprints import Picture
 from bridge.town.core.types import Actor
 from bridge.town.world import World
 
 
-def frame_of(world: World, camera: int, rgb: bool = False, shift: Jitter = NONE) -> Frame:
+def frame_of(world: World, camera: int, picture: Picture = "", shift: Jitter = NONE) -> Frame:
     """What the camera with this actor id sees at this tick; the planes are the caller's to keep.
 
     Args:
         world: That it is in.
         camera: Actor id of a ``sensor.camera.*``.
-        rgb: With the town's own picture.
+        picture: The town's own that it comes with: the plane's name.
         shift: Of the picture, by parts of a pixel.
     """
     actor = world.actors[camera]
-    planes = world.capture(camera, rgb=rgb, shift=shift)
+    planes = world.capture(camera, picture, shift)
     kept = {
         "tag": planes.tag.copy(),
         "instance": planes.instance.copy(),
         "depth": planes.depth.copy(),
         "motion": planes.motion.astype(np.float16),
     }
-    if rgb:
+    if picture:
         assert planes.rgb is not None
-        kept["rgb"] = planes.rgb.copy()
+        kept[picture] = planes.rgb.copy()
     width, height, fov = (float(actor.attributes[name]) for name in ("image_size_x", "image_size_y", "fov"))
     return Frame(
         sequence=world.frame,

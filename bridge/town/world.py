@@ -15,6 +15,7 @@ from bridge.town.assets.people_meshes import KINDS, PHASES
 from bridge.town.assets.prop_meshes import traffic_light_bulbs
 from bridge.town.assets.templates import ARM, templates
 from bridge.town.core import blueprint_library
+from bridge.town.core.sensor_blueprints import Picture, picture_of
 from bridge.town.core.types import Actor, Blueprint, Transform, matrices_of
 from bridge.town.dynamics.background_actors import BackgroundActors
 from bridge.town.dynamics.driven_vehicles import SUNK, CollisionEvent, DrivenVehicles, Patch
@@ -308,32 +309,31 @@ class World:
         """Collisions of the last tick."""
         return self._events
 
-    def capture(self, camera_id: int, rgb: bool = False, shift: Jitter | None = None) -> Planes:
+    def capture(self, camera_id: int, picture: Picture = "", shift: Jitter | None = None) -> Planes:
         """What a camera sees now; motion is towards the previous tick.
 
-        Cameras of equal size, field of view and pose share one picture per tick. ``Planes.rgb`` is filled when one of
-        them is an rgb camera, or when asked. ``shift``: of the picture by parts of a pixel; None: the camera's own, by
-        its attribute ``jitter`` and the number of this frame. Planes are valid until the next tick. Raises ValueError
-        for other actors.
+        Cameras of equal size, field of view and pose share one view per tick. ``Planes.rgb`` is the ``picture``, by
+        default that of the camera: an rgb camera's own, at half the size by its attribute ``half_size``, and none of
+        others. ``shift``: of the picture by parts of a pixel; None: the camera's own, by its attribute ``jitter`` and
+        the number of this frame. Planes are valid until the next tick. Raises ValueError for other actors.
         """
-        return self.exposure(camera_id, rgb, shift)()
+        return self.exposure(camera_id, picture, shift)()
 
-    def exposure(self, camera_id: int, rgb: bool = False, shift: Jitter | None = None) -> Callable[[], Planes]:
+    def exposure(self, camera_id: int, picture: Picture = "", shift: Jitter | None = None) -> Callable[[], Planes]:
         """``capture`` for later: what is returned draws this moment, in any thread, one picture at a time, until the
         next tick."""
         actor = self._get(camera_id)
         view = self._view(actor)
         if view is None:
             raise ValueError(f"actor {camera_id} is not a camera")
+        wanted = picture or picture_of(actor)
         if shift is not None:
             view = (*view[:4], shift)
-        rgb = rgb or any(
-            other.blueprint.id == "sensor.camera.rgb" and self._view(other) == view for other in self.actors.values()
-        )
+        lit = any(picture_of(other) and self._view(other) == view for other in self.actors.values())
         hide = 0
         if actor.parent:  # a car is not seen from its own seat or bonnet, but from a camera that follows it
             hide = 0 if self._mounts.follows(actor) else actor.parent
-        return self._stage.exposure(self._poses(), camera_id, view, Atmosphere.of(self.weather), hide, rgb)
+        return self._stage.exposure(self._poses(), camera_id, view, Atmosphere.of(self.weather), hide, lit, wanted)
 
     def shapes(self) -> tuple[Scene, Placements, Poses]:
         """What rays can meet: the scene, its props, and where all actors are now."""

@@ -147,7 +147,7 @@ def content(
             if index % (_RIDE * _EVERY) == 0:
                 town.ride()
                 renderer.reset()
-            frame = town.next(rgb=True)
+            frame = town.next(picture="rgb")
             painted = renderer.render(frame)
             if index % _EVERY == _EVERY - 1:
                 compare(frame.planes, painted, found)

@@ -137,7 +137,7 @@ def views(town: str, most: int, seed: int = 0) -> Iterator[list[Frame]]:
         towards, away = rng.uniform(-np.pi, np.pi), rng.uniform(*_WITHIN)
         x, y = who.transform.x - away * np.cos(towards), who.transform.y - away * np.sin(towards)
         world.set_transform(camera, Transform(x, y, who.transform.z + 0.5, 0.0, float(np.degrees(towards))))
-        frame = frame_of(world, camera, rgb=True)
+        frame = frame_of(world, camera, picture="rgb")
         seen = frame.planes["instance"] == who.id
         box = people_of(frame.planes["instance"], seen)
         size = box[:, 2:] - box[:, :2]
@@ -149,7 +149,7 @@ def views(town: str, most: int, seed: int = 0) -> Iterator[list[Frame]]:
         frames = []
         for _ in range(_STILL):
             world.tick(1.0 / 30.0)
-            frames.append(frame_of(world, camera, rgb=True))
+            frames.append(frame_of(world, camera, picture="rgb"))
         yield frames
 
 

@@ -39,7 +39,7 @@ def perceive(model: str, runtime: str, frames: int, seeds: Sequence[int]) -> dic
             if index % _RIDE == 0:
                 town.ride()
                 painter.reset()
-            frame = town.next(rgb=True)
+            frame = town.next(picture="rgb")
             painted = painter.render(frame)
             if index % _EVERY != _EVERY - 1:
                 continue

@@ -9,6 +9,7 @@ import numpy as np
 
 from bridge.jitter import NONE, Jitter
 from bridge.messages import Frame
+from bridge.town.core.sensor_blueprints import Picture
 from bridge.town.core.types import Transform
 from bridge.town.dynamics.traffic_lights import STATES, TrafficLight
 from bridge.town.frames import frame_of
@@ -76,7 +77,7 @@ class TownDrive:
             light, place, state = views[index]
             world.lights.set(light, state)
             world.set_transform(self._camera, place)
-            yield self.next(rgb=True), self.next(rgb=True)
+            yield self.next(picture="rgb"), self.next(picture="rgb")
 
     def _places_before(self, light: TrafficLight, distances: Sequence[float]) -> list[Transform]:
         head = np.mean(np.concatenate(list(light.bulbs.values())), 0)
@@ -93,14 +94,15 @@ class TownDrive:
                     found.append(Transform(x, y, z + 1.45, 0.0, yaw))
         return found
 
-    def next(self, rgb: bool = False) -> Frame:
-        """The frame after one more tick, with the town's own picture if asked; its planes are the caller's to keep."""
+    def next(self, picture: Picture = "") -> Frame:
+        """The frame after one more tick, with this ``picture`` of the town's own; its planes are the caller's to
+        keep."""
         self._world.tick(_DELTA)
-        return self.again(NONE, rgb)
+        return self.again(NONE, picture)
 
-    def again(self, shift: Jitter, rgb: bool = False) -> Frame:
-        """This very moment once more, shifted by ``shift`` px; with the town's own picture if asked."""
-        return frame_of(self._world, self._camera, rgb, shift)
+    def again(self, shift: Jitter, picture: Picture = "") -> Frame:
+        """This very moment once more, shifted by ``shift`` px; with this ``picture`` of the town's own."""
+        return frame_of(self._world, self._camera, picture, shift)
 
 
 class TownLoop:

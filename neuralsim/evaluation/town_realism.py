@@ -115,7 +115,7 @@ def _driven(renderer: NeuralRenderer, town: str, count: int, seed: int, path: Pa
             if index % (_RIDE * _EVERY) == 0:
                 drive.ride()
                 renderer.reset()
-            painted = renderer.render(drive.next(rgb=True)).copy()
+            painted = renderer.render(drive.next(picture="rgb")).copy()
             writer.write(painted, index / _RATE)
             if index % _EVERY == _EVERY - 1:
                 yield painted

@@ -16,6 +16,7 @@ from typing import Any
 import cv2
 import numpy as np
 
+from bridge.jitter import NONE
 from bridge.messages import Camera, Frame
 from bridge.tags import Tag
 from neuralsim.evaluation import measures
@@ -61,7 +62,7 @@ def measure(
     age = np.full(SIZE[::-1], _LATELY)
     try:
         for index in range(frames):
-            frame = town.next(rgb=True)
+            frame = town.next(picture="rgb")
             pictures, single = painters.paint(frame, town)
             if before is not None:
                 seen, motion = still_visible(before[0], frame), frame.planes["motion"].astype(np.float32)
@@ -105,10 +106,10 @@ class _Painters:
 
     def paint(self, frame: Frame, town: TownDrive) -> tuple[dict[str, np.ndarray], np.ndarray]:
         """Pictures u8 (H, W, 3) by way; and what is painted of ``frame`` without any past."""
-        half = self._half.render(_half_size(town.again((-0.5, -0.5), rgb=True)))
+        half = self._half.render(_half_size(town.again((-0.5, -0.5), picture="rgb")))
         pictures = {
             BILINEAR: cv2.resize(half, SIZE, interpolation=cv2.INTER_LINEAR),
-            UPSCALED: self._windows.render(frame),
+            UPSCALED: self._windows.render(town.again(NONE, "rgb_half")),  # as a drive has it
             REFERENCE: self._reference(town),
         }
         self.seconds = self._windows.upscaling
@@ -120,7 +121,7 @@ class _Painters:
         total = np.zeros((*SIZE[::-1], 3), np.float32)
         first = not self._states
         for number, shift in enumerate(_SHIFTS):
-            frame = town.again(shift, rgb=True)
+            frame = town.again(shift, picture="rgb")
             feeds = self._full.feeds(frame)
             if first:
                 self._full.reset()

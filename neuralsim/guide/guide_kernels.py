@@ -10,7 +10,7 @@ from neuralsim.models.classes import CHANNELS, MOVERS, Channel
 #: How a class follows the simulator's picture: not at all; in each pixel's hue, at the brightness of its object; the
 #: same at the brightness of its stretch of wall; in its sketch alone.
 NONE, OBJECT, WALL, TEXTURE = 0, 1, 2, 3
-CELL = 16  # px, side of the cells whose mean colours are a wall's
+CELL = 16  # px of the frame, side of the cells whose mean colours are a wall's
 _IDS = 1 << 16
 _GAIN = 4.5  # of the sketch, about the middle of those in training (``neuralsim/training/conditioning.py``)
 #: Of 255: how bright the brightest channel of a lamp is at least, how far it is over the least one, and how much
@@ -41,6 +41,7 @@ def means(
     objects: np.ndarray,
     known: np.ndarray,
     cells: np.ndarray,
+    cell: int,
     classes: np.ndarray,
     runs: np.ndarray,
 ) -> None:
@@ -48,8 +49,8 @@ def means(
 
     ``channel_of_tag`` u8 (256,), ``kind_of_channel`` u8 (CHANNELS,); ``tag`` u8, ``instance`` u16 (H, W), ``rgb`` u8
     (H, W, 3); sums (R, G, B, count): ``objects`` i32 (65536 + CHANNELS, 4), those without an instance by class, whose
-    rows that are not 0 ``known`` i32 (1 + 65536 + CHANNELS,) lists, behind their number; ``cells`` i32 (H / CELL + 1,
-    W / CELL + 1, 4); ``classes`` i64 (CHANNELS, 4). ``runs`` i32 (H, W + 2): how many runs of pixels of one object each
+    rows that are not 0 ``known`` i32 (1 + 65536 + CHANNELS,) lists, behind their number; ``cells`` i32 (H / cell + 1,
+    W / cell + 1, 4); ``classes`` i64 (CHANNELS, 4). ``runs`` i32 (H, W + 2): how many runs of pixels of one object each
     row has, and where they begin, and the row's end. What they all hold of the frame before is overwritten.
     """
     for k in range(1, known[0] + 1):
@@ -78,8 +79,8 @@ def means(
                 _add(rgb[y], start, x, objects[row])
             elif kind != NONE:
                 while kind == WALL and start < x:
-                    end = min(x, (start // CELL + 1) * CELL)
-                    _add(rgb[y], start, end, cells[y // CELL, start // CELL])
+                    end = min(x, (start // cell + 1) * cell)
+                    _add(rgb[y], start, end, cells[y // cell, start // cell])
                     start = end
                 _add(rgb[y], runs[y, count], x, classes[channel])
         runs[y, 0] = count
@@ -128,14 +129,20 @@ def _tone(red: float, green: float, blue: float) -> float:
 
 
 @numba.njit(**_JIT)
-def _filter(rgb: np.ndarray, luma: np.ndarray, out: np.ndarray) -> None:
+def _filter(rgb: np.ndarray, luma: np.ndarray, out: np.ndarray, dense: bool) -> None:
     """One row, ``rgb`` u8 (W, 3): its luminance, ``luma`` i32 (W + 3,), in 256ths, with a rim of a pixel before and two
-    behind; ``out`` i32 (W / 2,): 8 times the mean of each two pixels of a 3-tap binomial filter."""
+    behind; ``out`` i32 (W / 2,): 8 times the mean of each two pixels of a 3-tap binomial filter. ``dense``: of each
+    pixel, (W,), as if it were two."""
     width = rgb.shape[0]
     for x in range(width):
         luma[x + 1] = 77 * numba.int32(rgb[x, 0]) + 150 * numba.int32(rgb[x, 1]) + 29 * numba.int32(rgb[x, 2])
     luma[0], luma[width + 1], luma[width + 2] = luma[1], luma[width], luma[width]
-    for i in range(out.shape[0]):
+    if dense:
+        for i in range(width):
+            k = np.uint64(i)
+            out[i] = luma[k] + 6 * luma[k + np.uint64(1)] + luma[k + np.uint64(2)]
+        return
+    for i in range((width + 1) // 2):
         k = np.uint64(2 * i)
         out[i] = luma[k] + 3 * (luma[k + np.uint64(1)] + luma[k + np.uint64(2)]) + luma[k + np.uint64(3)]
 
@@ -188,16 +195,19 @@ def _row(
     rgb: np.ndarray,
     objects: np.ndarray,
     wall: np.ndarray,
+    cell: int,
     classes: np.ndarray,
     runs: np.ndarray,
     gain: float,
     luma: np.ndarray,
     sums: np.ndarray,
     sketches: bool,
+    dense: bool,
     out: np.ndarray,
 ) -> None:
     """One row of ``write``: ``wall`` f32 (w, 3) there; ``luma``, ``sums``: of ``_filter``; ``sketches``: of a row that
     has them; ``out`` u32 (W,)."""
+    odd = 0 if dense else 1  # the bit of columns without a sketch
     one = np.float32(1.0)
     fixed = numba.int32(gain * _CHROMA * np.float32(1 << _POINT))
     scale = gain * np.float32(1.0 / (64 * 256))
@@ -215,8 +225,8 @@ def _row(
                 tone = part * _tone(
                     np.float32(classes[channel, 0]), np.float32(classes[channel, 1]), np.float32(classes[channel, 2])
                 )
-                for k in range(start + (start & 1), x, 2):
-                    out[k] = _mark(0, 0, 0, _sketched(sketch_of_step, sums[k >> 1], tone, scale, one))
+                for k in range(start + (start & odd), x, 1 + odd):
+                    out[k] = _mark(0, 0, 0, _sketched(sketch_of_step, sums[k >> odd], tone, scale, one))
         elif kind == OBJECT:
             row = numba.int64(number) if number else _IDS + channel
             part = one / np.float32(objects[row, 3])
@@ -228,20 +238,20 @@ def _row(
                     _PURER, gain, fixed,
                 )  # fmt: skip
                 sketch = 0
-                if sketches and k & 1 == 0:
-                    sketch = _sketched(sketch_of_step, sums[k >> 1], bright, scale, one)
+                if sketches and k & odd == 0:
+                    sketch = _sketched(sketch_of_step, sums[k >> odd], bright, scale, one)
                 out[k] = _mark(red, green, blue, sketch)
         else:
             rim = wall.shape[0] - 1
             k = start
             while k < x:  # from the middle of one cell to that of the next
-                i = max(0, (k - CELL // 2) // CELL)
+                i = max(0, (k - cell // 2) // cell)
                 j = min(rim, i + 1)
-                end = min(x, CELL * i + CELL * 3 // 2)
+                end = min(x, cell * i + cell * 3 // 2)
                 bare = min(wall[i, 2], wall[j, 2]) < one
-                step = np.float32(1.0 / CELL)
+                step = np.float32(1.0 / cell)
                 for column in range(k, end):
-                    u = max((np.float32(column - CELL * i) + np.float32(0.5)) * step - np.float32(0.5), np.float32(0.0))
+                    u = max((np.float32(column - cell * i) + np.float32(0.5)) * step - np.float32(0.5), np.float32(0.0))
                     tone = wall[i, 0] + (wall[j, 0] - wall[i, 0]) * u
                     usual = wall[i, 1] + (wall[j, 1] - wall[i, 1]) * u
                     if bare:  # not all of it is wall
@@ -253,8 +263,8 @@ def _row(
                         luma[column + 1], tone, usual, one, gain, fixed,
                     )  # fmt: skip
                     sketch = 0
-                    if sketches and column & 1 == 0:
-                        sketch = _sketched(sketch_of_step, sums[column >> 1], bright, scale, _RELIEF)
+                    if sketches and column & odd == 0:
+                        sketch = _sketched(sketch_of_step, sums[column >> odd], bright, scale, _RELIEF)
                     out[column] = _mark(red, green, blue, sketch)
                 k = end
 
@@ -269,20 +279,22 @@ def write(
     rgb: np.ndarray,
     objects: np.ndarray,
     walls: np.ndarray,
+    cell: int,
     classes: np.ndarray,
     runs: np.ndarray,
     gain: float,
     luma: np.ndarray,
     filtered: np.ndarray,
+    dense: bool,
     out: np.ndarray,
 ) -> None:
     """The guide: tint and sketch of what follows the picture.
 
     ``channel_of_tag``, ``kind_of_channel``, ``tag``, ``instance``, ``rgb`` as in ``means``, which makes ``objects``,
     ``classes`` and ``runs``; ``sketch_of_step`` u8 (1021,); ``walls`` f32 (h, w, 3) of ``smoothed``; ``gain``: exposure
-    of what is painted over that of the picture; ``luma`` i32 (4, W + 3) and ``filtered`` i32 (5, (W + 1) / 2), working
-    space; ``out`` u32 (H, W), four bytes from the lowest on: tint 1..255 (0: the surface's own), and at even rows and
-    columns the sketch 1..255 (128 none, 0: the surface's own).
+    of what is painted over that of the picture; ``luma`` i32 (4, W + 3) and ``filtered`` i32 (5, W), working space;
+    ``out`` u32 (H, W), four bytes from the lowest on: tint 1..255 (0: the surface's own), and at even rows and columns,
+    or everywhere if it is ``dense``, the sketch 1..255 (128 none, 0: the surface's own).
     """
     height = tag.shape[0]
     gain_ = np.float32(gain)
@@ -291,14 +303,18 @@ def write(
     ready = 0  # rows that have been filtered
     for y in range(height):
         while ready < min(y + 3, height):
-            _filter(rgb[ready], luma[ready & 3], filtered[ready & 3])
+            _filter(rgb[ready], luma[ready & 3], filtered[ready & 3], dense)
             ready += 1
-        if y & 1 == 0:
+        if dense:
+            above, here, below = filtered[max(y - 1, 0) & 3], filtered[y & 3], filtered[min(y + 1, height - 1) & 3]
+            for i in range(sums.shape[0]):
+                sums[i] = above[i] + 6 * here[i] + below[i]
+        elif y & 1 == 0:
             above, here = filtered[max(y - 1, 0) & 3], filtered[y & 3]
             below, under = filtered[min(y + 1, height - 1) & 3], filtered[min(y + 2, height - 1) & 3]
             for i in range(sums.shape[0]):
                 sums[i] = above[i] + 3 * (here[i] + below[i]) + under[i]
-        at = (np.float32(y) + np.float32(0.5)) * np.float32(1.0 / CELL) - np.float32(0.5)
+        at = (np.float32(y) + np.float32(0.5)) * np.float32(1.0 / cell) - np.float32(0.5)
         i = max(0, int(at))
         j = min(walls.shape[0] - 1, i + 1)
         v = min(max(at - np.float32(i), np.float32(0.0)), np.float32(1.0))
@@ -306,9 +322,41 @@ def write(
             for n in range(3):
                 wall[k, n] = walls[i, k, n] + (walls[j, k, n] - walls[i, k, n]) * v
         _row(
-            channel_of_tag, kind_of_channel, sketch_of_step, tag[y], instance[y], rgb[y], objects, wall, classes,
-            runs[y], gain_, luma[y & 3], sums, y & 1 == 0, out[y],
+            channel_of_tag, kind_of_channel, sketch_of_step, tag[y], instance[y], rgb[y], objects, wall, cell, classes,
+            runs[y], gain_, luma[y & 3], sums, dense or y & 1 == 0, dense, out[y],
         )  # fmt: skip
+
+
+@numba.njit(**_JIT)
+def enlarge(tag: np.ndarray, instance: np.ndarray, half: np.ndarray, out: np.ndarray) -> None:
+    """Write the guide ``out`` u32 (H, W) from that of every second pixel, ``half`` u32 ((H + 1) / 2, (W + 1) / 2), with
+    a sketch in each: the same at even rows and columns, elsewhere the tint of the first of the pixels around, from the
+    upper left on, that has this one's ``tag`` u8 and ``instance`` u16 (H, W); if none has, the surface's own."""
+    height, width, one, tint = np.uint64(tag.shape[0]), np.uint64(tag.shape[1]), np.uint64(1), np.uint32(0xFFFFFF)
+    for y in range(height):
+        up, marks = y - (y & one), half[y >> one]
+        tags, numbers, above, others, row = tag[y], instance[y], tag[up], instance[up], out[y]
+        for x in range(width):
+            left = x - (x & one)
+            if tags[x] != above[left] or numbers[x] != others[left]:
+                row[x] = _like(tag, instance, half, y, x) & tint
+            elif x == left and y == up:
+                row[x] = marks[x >> one]
+            else:
+                row[x] = marks[x >> one] & tint
+
+
+@numba.njit(**_JIT)
+def _like(tag: np.ndarray, instance: np.ndarray, half: np.ndarray, y: int, x: int) -> int:
+    """The guide at the first of the even rows and columns around pixel (y, x) that shows what it shows, 0 if none
+    does."""
+    key, number, one = tag[y, x], instance[y, x], np.uint64(1)
+    for row in (y - (y & one), y + (y & one)):
+        for column in (x - (x & one), x + (x & one)):
+            inside = row < np.uint64(tag.shape[0]) and column < np.uint64(tag.shape[1])
+            if inside and tag[row, column] == key and instance[row, column] == number:
+                return half[row >> one, column >> one]  # type: ignore[no-any-return]
+    return numba.uint32(0)  # type: ignore[no-any-return]
 
 
 def kinds() -> np.ndarray:

@@ -118,7 +118,7 @@ class EmbeddedTown:
 
     def _frame(self) -> Frame:
         assert self._world is not None
-        frame = frame_of(self._world, self._camera, self._rgb)
+        frame = frame_of(self._world, self._camera, "rgb" if self._rgb else "")
         actor = self._world.actors[self._ego]
         control = actor.control
         frame.ego = Ego(

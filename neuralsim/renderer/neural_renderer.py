@@ -10,7 +10,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from bridge.messages import HIDDEN_MOTION, PLANES, Camera, Frame
+from bridge.messages import HIDDEN_MOTION, PLANES, Camera, Frame, plane_shape
 from bridge.tags import Tag
 from neuralsim import runtimes, zoo
 from neuralsim.base.failure import reason
@@ -38,7 +38,7 @@ class NeuralRenderer:
     ``neuralsim.runtimes.RUNTIMES``; ``size``: (width, height) to load for at once (else at the first frame);
     ``threads``: CPU threads, None = all; ``style``: one of the model's, None = its default. ``remap`` can be set at any
     time: from the next frame on, tags are painted as others. So can ``guide``, one of ``neuralsim.guide.GUIDES``:
-    "picture" follows the frame's ``rgb`` plane, "exemplars" the model's sketches of real
+    "picture" follows the frame's ``rgb`` or ``rgb_half`` plane, "exemplars" the model's sketches of real
     objects. Where there is no such plane, or the model takes no guide or has no sketches, it is "surface".
     ``pixels``: so many of each frame are painted, in windows that take turns, and the picture is put together from
     those of several frames at full resolution (``upscaling.py``); with as many as a frame has, outlines are
@@ -101,12 +101,18 @@ class NeuralRenderer:
     def shows_lamps(self, frame: Frame) -> bool:
         """Do lamps come out in the painting of ``frame`` by themselves? The simulator's picture is followed, and in it
         they are large enough to be read at 40 m."""
-        return self.wants_picture and "rgb" in frame.planes and frame.camera.focal >= _LEGIBLE
+        picture = self._followed(frame)
+        return picture is not None and frame.camera.focal * picture.shape[1] >= _LEGIBLE * frame.camera.width
 
     @property
     def wants_picture(self) -> bool:
-        """Would the simulator's own picture, the ``rgb`` plane, be followed?"""
+        """Would the simulator's own picture, the ``rgb`` or ``rgb_half`` plane, be followed?"""
         return self.guide == "picture" and "guide" in self.card.inputs
+
+    def _followed(self, frame: Frame) -> np.ndarray | None:
+        """The simulator's picture, u8 of the frame's size or of half of it, where there is one to be followed."""
+        planes = frame.planes
+        return planes.get("rgb", planes.get("rgb_half")) if self.wants_picture else None
 
     @property
     def note(self) -> str:
@@ -201,7 +207,7 @@ class NeuralRenderer:
     def seconds_per_step(self, steps: int = 10) -> float:
         """Shortest of a few steps at the loaded size: what an undisturbed machine needs. Forgets the past."""
         assert self._size is not None, "no size yet: give one to the constructor or render a frame"
-        sky, feeds = _sky(*self._size), self.feeds(_sky(*self._size))
+        sky, feeds = self._sky(*self._size), self.feeds(self._sky(*self._size))
         times = []
         if self._upscaler is not None:
             self._put_together(sky, feeds, self._upscaler)  # the first picture is painted whole
@@ -297,11 +303,13 @@ class NeuralRenderer:
         instance = self._whole(frame.planes["instance"])
         if self.guide == "exemplars" and self._exemplars:
             return self._exemplars.follow(tag, instance)
-        if not self.wants_picture or "rgb" not in frame.planes:
+        picture = self._followed(frame)
+        if picture is None:
             if self._unguided.shape[:2] != tag.shape:
                 self._unguided = np.zeros((*tag.shape, 4), np.uint8)
             return self._unguided
-        rgb = self._whole(frame.planes["rgb"])
+        name = "rgb" if picture.shape[:2] == frame.planes["tag"].shape else "rgb_half"
+        rgb = _padded(picture, *plane_shape(name, *tag.shape)[:2])
         guide = self._picture.follow(tag, instance, rgb, self._style, frame.sim_time)
         if self.remap:  # the picture shows what was there before
             guide[tag != self._whole(frame.planes["tag"])] = 0
@@ -312,7 +320,7 @@ class NeuralRenderer:
         self._upscaler = None
         part, *padded = _painted(self.card, size, self._pixels)
         self._padded = padded[0], padded[1]
-        example = self._inputs(_sky(part, height))  # has the guide's kernels compiled too, before a frame waits for it
+        example = self._inputs(self._sky(part, height))  # has the guide's kernels compiled, before a frame waits for it
         self._picture.reset()
         graph = _graph(self.card, self._pixels)
         self._session = runtimes.create(self._wanted, graph, *self._padded, self._threads, example, self._failed)
@@ -324,16 +332,34 @@ class NeuralRenderer:
             self._upscaler = TemporalUpscaler(size, part)
         self._size = size
 
+    def _sky(self, width: int, height: int) -> Frame:
+        """A frame with nothing in it: the graph takes as long for it as for any other."""
+        picture = "rgb" if self._pixels is None else "rgb_half"
+        planes: dict[str, np.ndarray] = {
+            "tag": np.full((height, width), Tag.SKY, np.uint8),
+            "instance": np.zeros((height, width), np.uint16),
+            "depth": np.full((height, width), 1000.0, np.float32),
+            "motion": np.zeros((height, width, 2), np.float16),
+            picture: np.full(plane_shape(picture, height, width), 128, np.uint8),
+        }
+        for plane in planes.values():  # as those are that come over the link: kernels are compiled by that too
+            plane.flags.writeable = False
+        return Frame(0, 0, 0.0, Camera(width, height, 70.0, np.eye(4)), planes)
+
     def _whole(self, plane: np.ndarray) -> np.ndarray:
         """As the graph takes it, or as it is where it is fed window by window."""
         return self._fit(plane) if self._upscaler is None else plane
 
     def _fit(self, plane: np.ndarray) -> np.ndarray:
-        height, width = plane.shape[:2]
-        if (height, width) == self._padded:
-            return np.ascontiguousarray(plane)
-        pad = [(0, self._padded[0] - height), (0, self._padded[1] - width)] + [(0, 0)] * (plane.ndim - 2)
-        return np.pad(plane, pad, mode="edge")
+        return _padded(plane, *self._padded)
+
+
+def _padded(plane: np.ndarray, height: int, width: int) -> np.ndarray:
+    """``plane`` (H, W, ...) made so high and wide by repeating its border, C-contiguous."""
+    below, beside = height - plane.shape[0], width - plane.shape[1]
+    if not below and not beside:
+        return np.ascontiguousarray(plane)
+    return np.pad(plane, [(0, below), (0, beside)] + [(0, 0)] * (plane.ndim - 2), mode="edge")
 
 
 def _painted(card: zoo.Card, size: tuple[int, int], pixels: int | None) -> tuple[int, int, int]:
@@ -384,17 +410,3 @@ def _exemplars(card: zoo.Card) -> ExemplarGuide | None:
         return ExemplarGuide(Atlas.load(card.exemplars))
     except (AtlasError, OSError) as error:
         raise ModelError(f"model {card.name}: {error}") from None
-
-
-def _sky(width: int, height: int) -> Frame:
-    """A frame with nothing in it: the graph takes as long for it as for any other."""
-    planes: dict[str, np.ndarray] = {
-        "tag": np.full((height, width), Tag.SKY, np.uint8),
-        "instance": np.zeros((height, width), np.uint16),
-        "depth": np.full((height, width), 1000.0, np.float32),
-        "motion": np.zeros((height, width, 2), np.float16),
-        "rgb": np.full((height, width, 3), 128, np.uint8),
-    }
-    for plane in planes.values():  # as those are that come over the link: kernels are compiled by that too
-        plane.flags.writeable = False
-    return Frame(0, 0, 0.0, Camera(width, height, 70.0, np.eye(4)), planes)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import Field
 
@@ -113,6 +113,12 @@ class DriveOptions(Options):
     def pixels(self) -> int | None:
         """Of each frame that are painted; None: all, with the model's own memory."""
         return self.size.pixels if self.show else None
+
+    @property
+    def picture_plane(self) -> Literal["rgb", "rgb_half"]:
+        """The simulator's picture as a window follows it: half its size will do where a part of each frame is painted.
+        Where nobody waits it is followed as it is."""
+        return "rgb_half" if self.shown.pixels > self.size.pixels else "rgb"
 
     def check(self) -> None:
         """Raises ``ValueError`` for options of a place to drive that is not the one chosen."""

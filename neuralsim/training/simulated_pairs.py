@@ -169,7 +169,7 @@ def drive_pairs(
             style = torch.from_numpy(styles[rng.choice(list(styles))])
             guide = PictureGuide() if rng.random() < _GUIDED else None
         town.skip(int(rng.integers(8, 20)))
-        row = [town.next(rgb=guide is not None) for _ in range(frames)]
+        row = [town.next("" if guide is None else "rgb") for _ in range(frames)]
         kept, strength = rng.random(CHANNELS) > _WITHHELD, rng.uniform(*_STRENGTH)
         guides = [None if guide is None else _guide(frame, guide, style, kept, strength) for frame in row]
         planes = [_planes(frame, surface, style, guide) for frame, guide in zip(row, guides, strict=True)]

@@ -188,7 +188,8 @@ class InteractiveDrive(DriveLoop):
         inputs, session = self.inputs, self.session
         before = inputs.wanted
         wanted = inputs.control(seconds, self._last.frame.ego.speed if self._last else 0.0)
-        wanted.rgb = self.needs_rgb or session.wants_picture
+        followed = session.options.picture_plane if session.wants_picture else ""
+        wanted.rgb, wanted.rgb_half = self.needs_rgb or followed == "rgb", followed == "rgb_half"
         wanted.camera = inputs.camera(wanted.reverse and self.settings.reversing_view)
         wanted.chart = self.chart
         session.paused = wanted.paused

@@ -50,6 +50,20 @@ def test_every_second_pixel_is_a_shifted_camera_of_half_the_size(scene: Scene) -
         np.testing.assert_allclose(small.depth, large.depth[row::2, column::2], rtol=1e-4)
 
 
+@pytest.mark.parametrize("size", [(2 * W, 2 * H), (2 * W - 1, 2 * H - 1)])
+def test_a_picture_of_half_the_size_is_every_second_pixel(scene: Scene, size: tuple[int, int]) -> None:
+    pose = Transform(0.0, 0.0, 1.6, -3.0, 8.0, 1.0).matrix()
+    raster = Rasteriser(*size, FOV)
+    raster.draw(scene, Placements.empty(), pose, pose)
+    whole, half = raster.picture()[::2, ::2].astype(int), raster.picture(half=True)
+    assert half.shape == whole.shape
+    assert half.std() > 10
+    assert np.abs(half - whole).max() <= 1
+    raster.draw(scene, Placements.empty(), pose, pose, lit=False)
+    with pytest.raises(ValueError, match="nothing was drawn"):
+        raster.picture()
+
+
 def test_a_whole_pixel_of_shift_moves_the_picture_right_and_down(scene: Scene) -> None:
     plain = seen(scene, W, H, jitter.NONE).instance.copy()
     moved = seen(scene, W, H, (1.0, 1.0)).instance

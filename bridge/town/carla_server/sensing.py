@@ -16,6 +16,7 @@ from bridge.tags import Tag
 from bridge.town.carla_server import camera_images, events, gbuffers, structs
 from bridge.town.carla_server.actor_states import ActorStates
 from bridge.town.carla_server.streams import StreamServer
+from bridge.town.core.sensor_blueprints import picture_of
 from bridge.town.core.types import Actor
 from bridge.town.render.raster import Planes
 from bridge.town.sensors.instruments import INSTRUMENTS
@@ -96,8 +97,8 @@ class Sensing:
     def gbuffer_token(self, actor: int, texture: int) -> bytes:
         """The stream token of a texture of an rgb camera's G-buffer. Raises ``ValueError`` for other sensors."""
         sensor = self.sensors.get(actor)
-        if sensor is None or sensor.kind != "sensor.camera.rgb":
-            raise ValueError(f"actor {actor} has no G-buffer: ask a sensor.camera.rgb")
+        if sensor is None or picture_of(self.world.actors[actor]) != "rgb":
+            raise ValueError(f"actor {actor} has no G-buffer: ask a sensor.camera.rgb of full size")
         if not 0 <= texture < gbuffers.COUNT:
             raise ValueError(f"there is no texture {texture} in a G-buffer: choose 0 to {gbuffers.COUNT - 1}")
         if texture not in sensor.gbuffers:
@@ -192,7 +193,7 @@ class Sensing:
         shots = []
         for ident, sensor in self._due("sensor.camera."):
             with self._surviving(f"camera {ident}"):
-                actor, exposure = self.world.actors[ident], self.world.exposure(ident, rgb=sensor.eye is not None)
+                actor, exposure = self.world.actors[ident], self.world.exposure(ident, "rgb" if sensor.eye else "")
                 header, pose = self._header(sensor, actor), actor.transform.matrix()
                 shots.append(partial(self._send, sensor, header, pose, self.world.time, exposure))
         if shots:
@@ -204,10 +205,10 @@ class Sensing:
         """Draw and send one picture. ``pose`` f64 (4, 4) of its camera and ``now`` (s) are of its exposure."""
         with self._surviving(sensor.kind):
             planes = exposure()
-            height, width = planes.tag.shape
+            height, width = (planes.tag if planes.rgb is None else planes.rgb).shape[:2]
             size = structs.IMAGE_HEADER.pack(width, height, sensor.fov)
             if sensor.eye is not None:
-                assert planes.rgb is not None, "captured with rgb=True"
+                assert planes.rgb is not None, "captured with rgb"
                 seen = sensor.eye.read(planes.rgb, now)
                 if len(seen):  # CARLA's client takes an array without events for a broken one
                     self.streams.publish(sensor.stream, (header, size, seen))

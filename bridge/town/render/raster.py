@@ -6,6 +6,8 @@ rows on another one too, as far as it is free.
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 
 from bridge.bands import by_bands
@@ -32,6 +34,19 @@ _LEAST_WET = 0.05
 _REFLECTS = np.zeros(256, np.float32)
 _REFLECTS[[Tag.ROAD, Tag.ROAD_LINE, Tag.SIDEWALK]] = 0.55, 0.4, 0.3
 _EMPTY = backdrops.empty()
+_SHADED_BY = ("tag", "instance", "depth")  # planes
+
+
+class _Drawn(NamedTuple):
+    """What shading needs of what was drawn; see ``shade``."""
+
+    listed: kernels.DrawList
+    bodies: np.ndarray
+    inverses: np.ndarray
+    pose: np.ndarray
+    towards: np.ndarray  # f64 (7,): the sun from the camera, down from the camera, darkness
+    light: Light
+    lens: kernels.Lens
 
 
 class Rasteriser:
@@ -54,8 +69,7 @@ class Rasteriser:
             np.empty((height, width, 2), np.float32),
             np.empty((height, width, 3), np.uint8),
         )
-        half = (height + 1) // 2, (width + 1) // 2
-        self._cast, self._beams = np.empty((*half, 2), np.uint8), np.empty(half, np.uint8)
+        self._drawn: _Drawn | None = None
         self._grow(1, 1, 1)
 
     def _grow(self, triangles: int, vertices: int, candidates: int) -> None:
@@ -90,18 +104,32 @@ class Rasteriser:
         *,
         sun: tuple[float, ...] = (45.0, 30.0),
         hide: int = 0,
-        rgb: bool = True,
         jitter: Jitter = NONE,
         backdrop: Backdrop | None = None,
     ) -> Planes:
-        """Planes seen from ``pose`` (f64 (4, 4), world <- camera), motion towards ``previous_pose``.
+        """All planes: ``draw`` and ``picture``."""
+        planes = self.draw(scene, placements, pose, previous_pose, sun=sun, hide=hide, jitter=jitter)
+        return planes._replace(rgb=self.picture(backdrop))
+
+    def draw(
+        self,
+        scene: Scene,
+        placements: Placements,
+        pose: np.ndarray,
+        previous_pose: np.ndarray,
+        *,
+        sun: tuple[float, ...] = (45.0, 30.0),
+        hide: int = 0,
+        lit: bool = True,
+        jitter: Jitter = NONE,
+    ) -> Planes:
+        """Planes but for ``rgb``, seen from ``pose`` (f64 (4, 4), world <- camera), motion towards ``previous_pose``.
 
         ``jitter``: pixels (right, down) by which the principal point, and with it the whole picture, is shifted; motion
         is what it is without jitter in either frame. ``scene`` with ``placements`` in it; ``sun``: altitude and azimuth
-        in degrees, or all of an ``Atmosphere``; ``hide``: instance of placements that are not drawn (0: none); ``rgb``:
-        whether to shade; ``backdrop``: of the town, None: nothing that stands still casts shadows. Planes belong to the
-        rasteriser and are overwritten by its next call. Raises ValueError for templates that do not exist or change
-        topology between the frames.
+        in degrees, or all of an ``Atmosphere``; ``hide``: instance of placements that are not drawn (0: none); ``lit``:
+        whether a ``picture`` may follow. Planes belong to the rasteriser and are overwritten by its next call. Raises
+        ValueError for templates that do not exist or change topology between the frames.
         """
         count = len(placements)
         camera, before = _inverse(pose), _inverse(previous_pose)
@@ -134,47 +162,52 @@ class Rasteriser:
         buffer.tiles.fill(0.0)
         chosen, keys = self._chosen[:kept][order], self._keys[:kept][order]
         towards = np.concatenate([camera[:3, :3] @ light.to_sun, camera[:3, 2], [light.dark]])
-        kernels.draw(scene.arrays, listed, chosen, keys, lens, towards, leaf_masks(), buffer, rgb)
+        kernels.draw(scene.arrays, listed, chosen, keys, lens, towards, leaf_masks(), buffer, lit)
         motions = kernels.Motions(shift, previous, warps)
         arrays = scene.arrays
         by_bands(self.height, lambda a, b: kernels.resolve(buffer, arrays, matrices, motions, lens, a, b, planes))
-        if rgb:
-            self._shade(scene, placements, listed, inverses, pose, towards, light, lens, hide, backdrop or _EMPTY)
-        return planes if rgb else planes._replace(rgb=None)
+        bodies = np.zeros((count + 1, COLUMNS), np.float32)
+        if lit:
+            bodies[1:] = scene.bodies[placements.template]
+            bodies[1:, LIT] = placements.lights
+            if hide and light.dark > 0.0:  # who drives has no key for headlamps
+                bodies[1:, LIT] += LOW_BEAM * ((placements.instance == hide) & (placements.lights & LOW_BEAM == 0))
+        self._drawn = _Drawn(listed, bodies, inverses, pose.copy(), towards, light, lens) if lit else None
+        return planes._replace(rgb=None)
 
-    def _shade(
-        self,
-        scene: Scene,
-        placements: Placements,
-        listed: kernels.DrawList,
-        inverses: np.ndarray,
-        pose: np.ndarray,
-        towards: np.ndarray,
-        light: Light,
-        lens: kernels.Lens,
-        hide: int,
-        backdrop: Backdrop,
-    ) -> None:
-        """The picture, from the planes and the buffer that were just drawn; arguments as in ``render``."""
-        planes, cast, beams = self._planes, self._cast, self._beams
+    def picture(self, backdrop: Backdrop | None = None, half: bool = False) -> np.ndarray:
+        """u8 (H, W, 3): what was just drawn, shaded. Overwritten by the next call.
+
+        ``half``: every second pixel of every second row, shaded as a picture of that size: ((H + 1) / 2, (W + 1) / 2,
+        3); ``backdrop``: of the town, None: nothing that stands still casts shadows. Raises ValueError where nothing
+        was drawn ``lit``.
+        """
+        if self._drawn is None:
+            raise ValueError("nothing was drawn to be shaded")
+        listed, bodies, inverses, pose, towards, light, lens = self._drawn
+        planes = self._planes
+        ids: np.ndarray = self._buffer.ids.reshape(self.height, self.width)
+        if half:  # pixel x is at 2 x: x + 0.5 - cx of the half are 2 x + 0.5 - cx of the whole, halved
+            ids = np.ascontiguousarray(ids[::2, ::2])
+            thinned = {name: np.ascontiguousarray(getattr(planes, name)[::2, ::2]) for name in _SHADED_BY}
+            planes = planes._replace(**thinned, rgb=np.empty((*ids.shape, 3), np.uint8))
+            centre = lens.cx / 2.0 + 0.25, lens.cy / 2.0 + 0.25
+            lens = lens._replace(
+                width=ids.shape[1], height=ids.shape[0], focal=lens.focal / 2.0, cx=centre[0], cy=centre[1]
+            )
         assert planes.rgb is not None
-        bodies = np.zeros((len(placements) + 1, COLUMNS), np.float32)
-        bodies[1:] = scene.bodies[placements.template]
-        bodies[1:, LIT] = placements.lights
-        if hide and light.dark > 0.0:  # who drives has no key for headlamps
-            bodies[1:, LIT] += LOW_BEAM * ((placements.instance == hide) & (placements.lights & LOW_BEAM == 0))
-        cast.fill(255)
-        beams.fill(0)
+        quarter = (ids.shape[0] + 1) // 2, (ids.shape[1] + 1) // 2
+        cast, beams = np.full((*quarter, 2), 255, np.uint8), np.zeros(quarter, np.uint8)
         ahead = listed.matrices[:, 0, 3]
         near = np.flatnonzero((bodies[:, LENGTH] > 0.0) & (ahead > -_CASTS_AHEAD) & (ahead < _CASTS_WITHIN))
         shining = bool(light.sun[1] > _LEAST_SUN)
         seen = planes.depth, planes.instance
         cast_shadows(bodies, near, listed, inverses, towards[:3], shining, light.dark, lens, *seen, cast, beams)
-        ids = self._buffer.ids.reshape(self.height, self.width)
-        given = ids, self._buffer, bodies, inverses, pose, textures(), backdrop, light, lens, cast, beams
-        by_bands(self.height, lambda first, last: shade(*given, first, last, planes))
+        given = ids, self._buffer, bodies, inverses, pose, textures(), backdrop or _EMPTY, light, lens, cast, beams
+        by_bands(ids.shape[0], lambda first, last: shade(*given, half, first, last, planes))
         if light.wet > _LEAST_WET:
             mirror(planes.rgb, planes.tag, light.wet, _REFLECTS)
+        return planes.rgb
 
     @staticmethod
     def _check(scene: Scene, placements: Placements) -> None:

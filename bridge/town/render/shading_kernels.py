@@ -267,11 +267,11 @@ def _received(still, shines, glows, dark, slack, d, wx, wy, wz, oz):  # type: ig
 
 
 @njit(forceinline=True, **options)
-def _surface(run, above, arrays, still, finish, look, n, code, by_x, ray, light, depth, cast, beams, out, out_above):  # type: ignore[no-untyped-def]
-    """Write a run of pixels of triangle ``n``: worked out at even rows and columns, and at its outline; the others are
-    as their neighbours.
+def _surface(run, above, arrays, still, finish, look, n, code, by_x, ray, light, depth, cast, beams, fine, out, over):  # type: ignore[no-untyped-def]
+    """Write a run of pixels of triangle ``n``: worked out at even rows and columns, and at its outline, the others are
+    as their neighbours; all if the picture is to be ``fine``.
 
-    ``run``: row, first and end; ``above`` i32 (W,): triangles of the row above, whose pixels are ``out_above``;
+    ``run``: row, first and end; ``above`` i32 (W,): triangles of the row above, whose pixels are ``over``;
     ``arrays`` .. ``by_x``: of ``_texture``; ``still``: of ``_received``; ``ray``: the principal column, 1 / focal
     length, the camera's place, and the ray of this row's principal pixel with what each pixel to the right adds, in the
     world; ``light``: numbers, loaded once, for the compiler cannot know that ``out`` u8 (W, 3) is not where they are.
@@ -286,10 +286,10 @@ def _surface(run, above, arrays, still, finish, look, n, code, by_x, ray, light,
     slack = _slack(still[3], look[n, 3])
     facing, sky, glow = look[n, 3] * (1.0 / 255.0), look[n, 4] * (1.0 / 255.0), np.float64(look[n, 5])
     for x in range(first, np.uint64(stop)):
-        if odd and np.uint32(above[x]) == n:
-            out[x, 0], out[x, 1], out[x, 2] = out_above[x, 0], out_above[x, 1], out_above[x, 2]
+        if not fine and odd and np.uint32(above[x]) == n:
+            out[x, 0], out[x, 1], out[x, 2] = over[x, 0], over[x, 1], over[x, 2]
             continue
-        if x & one and x > first:
+        if not fine and x & one and x > first:
             k = x - one
             out[x, 0], out[x, 1], out[x, 2] = out[k, 0], out[k, 1], out[k, 2]
             continue
@@ -297,7 +297,7 @@ def _surface(run, above, arrays, still, finish, look, n, code, by_x, ray, light,
         wx, wy, wz = ox + d * (ax + bx * aside), oy + d * (ay + by * aside), oz + d * (az + bz * aside)
         share, burns = 1.0, False
         if finish != PLAIN:
-            size = 2.0 * d * per_pixel
+            size = (1.0 if fine else 2.0) * d * per_pixel
             share, burns = _texture(
                 arrays, west, south, texels, wet, dark, finish, by_x, code, oz, size, wx, wy, wz, d
             )  # fmt: skip
@@ -318,15 +318,15 @@ def _surface(run, above, arrays, still, finish, look, n, code, by_x, ray, light,
 
 
 @njit(**options)
-def _sky(i, start, stop, pose, noise, horizon, zenith, dark, lens, out, above, out_above):  # type: ignore[no-untyped-def]
+def _sky(i, start, stop, pose, noise, horizon, zenith, dark, lens, fine, out, above, out_above):  # type: ignore[no-untyped-def]
     """A run of the sky: from the horizon's colour to the zenith's, with clouds on a dome."""
     rz = -(i + 0.5 - lens.cy) / lens.focal
     cloud = share = 0.0
     for x in range(start, stop):
-        if i & 1 and above[x] == 0:
+        if not fine and i & 1 and above[x] == 0:
             out[x, 0], out[x, 1], out[x, 2] = out_above[x, 0], out_above[x, 1], out_above[x, 2]
             continue
-        if x == start or x & 1 == 0:
+        if fine or x == start or x & 1 == 0:
             ry = (x + 0.5 - lens.cx) / lens.focal
             up = (pose[2, 0] + pose[2, 2] * rz + pose[2, 1] * ry) / np.sqrt(1.0 + ry * ry + rz * rz)
             share = 1.0 - min(max(up * 1.6, 0.0), 1.0)
@@ -376,14 +376,14 @@ def _vehicle(run, glass, look, n, of, pose, light, still, lens, depth, cast, bea
 
 
 @njit(**options)
-def shade(ids, buffer, bodies, inverses, pose, textures, backdrop, light, lens, cast, beams, first, last, planes):  # type: ignore[no-untyped-def]
+def shade(ids, buffer, bodies, inverses, pose, textures, backdrop, light, lens, cast, beams, fine, first, last, planes):  # type: ignore[no-untyped-def]
     """Write the rows of ``planes.rgb`` from ``first``, which is even, to before ``last``.
 
     ``buffer``: ``VisibilityBuffer`` that was drawn, its ``ids`` i32 (H, W) first; ``bodies`` f32 (N, K): of each
     object, row 0 the world (``assets.lit_bodies``); ``inverses`` f64 (N, 3, 4), local <- camera; ``pose`` f64
     (4, 4), world <- camera; ``textures``, ``backdrop``, ``light``: as their types say; ``lens``: ``Lens``; ``cast`` u8
-    (H / 2, W / 2, 2) and ``beams`` u8 (H / 2, W / 2): of ``cast_shadows``; ``planes``: ``Planes``, of which depth is
-    read.
+    (H / 2, W / 2, 2) and ``beams`` u8 (H / 2, W / 2): of ``cast_shadows``; ``fine``: sky and surfaces are worked out at each
+    pixel, not at every second one of every second row; ``planes``: ``Planes``, of which depth is read.
     """
     width = lens.width
     noise = textures.noise
@@ -415,7 +415,7 @@ def shade(ids, buffer, bodies, inverses, pose, textures, backdrop, light, lens, 
                 stop += 1
             run = i, start, stop
             if n == 0:
-                _sky(i, start, stop, pose, noise, horizon, zenith, dark, lens, out, above, out_above)
+                _sky(i, start, stop, pose, noise, horizon, zenith, dark, lens, fine, out, above, out_above)
             else:
                 mark = label[n]
                 finish, code = mark >> np.uint32(24), np.uint64(mark & np.uint32(0xFFFF))
@@ -428,6 +428,6 @@ def shade(ids, buffer, bodies, inverses, pose, textures, backdrop, light, lens, 
                     by_x = abs(f1 * east + r1 * north + u1 * high) > abs(f0 * east + r0 * north + u0 * high)
                     _surface(
                         run, above, arrays, still, finish, look, n, code, by_x, ray, numbers_of_light, depth, shadows,
-                        beam, out, out_above,
+                        beam, fine, out, out_above,
                     )  # fmt: skip
             start = stop

@@ -11,6 +11,7 @@ import numpy as np
 from bridge.jitter import Jitter
 from bridge.town.assets.templates import templates
 from bridge.town.assets.wheels import WheelAngles
+from bridge.town.core.sensor_blueprints import Picture
 from bridge.town.render.actor_poses import Poses
 from bridge.town.render.raster import FAR_PLANE, Planes, Rasteriser
 from bridge.town.render.scene import Placements, Scene
@@ -23,10 +24,20 @@ ViewKey = tuple[int, int, float, bytes, Jitter]  # width, height, field of view,
 
 
 @dataclass
-class _Moment:
-    """The pictures of one moment, by view and hidden instance, and how many rasterisers of a lens they took."""
+class _Seen:
+    """A view that was drawn; its picture is shaded when it is asked for."""
 
-    pictures: dict[tuple[ViewKey, int], Planes] = field(default_factory=dict)
+    eye: Rasteriser
+    planes: Planes
+    lit: bool  # may it be shaded?
+    half: Planes | None = None  # with the picture at half the size
+
+
+@dataclass
+class _Moment:
+    """What is seen at one moment, by view and hidden instance, and how many rasterisers of a lens that took."""
+
+    seen: dict[tuple[ViewKey, int], _Seen] = field(default_factory=dict)
     used: dict[tuple[int, int, float], int] = field(default_factory=dict)
 
 
@@ -71,23 +82,42 @@ class ViewCache:
         self.changed()
 
     def exposure(
-        self, poses: Poses, camera: int, view: ViewKey, sun: tuple[float, ...], hide: int, rgb: bool
+        self, poses: Poses, camera: int, view: ViewKey, sun: tuple[float, ...], hide: int, lit: bool, picture: Picture
     ) -> Callable[[], Planes]:
         """What renders the planes of a view, once per moment: cameras that look alike get the same ones.
 
         It may be called in another thread, one of them at a time, until ``remember`` is.
 
         ``poses``: of this tick; ``camera``: actor id; ``view``: size, field of view, pose; ``sun``: see
-        ``Rasteriser.render``; ``hide``: instance not drawn; ``rgb``: whether to shade.
+        ``Rasteriser.draw``; ``hide``: instance not drawn; ``lit``: whether a camera that looks alike may want a
+        picture; ``picture``: that this one wants.
         """
-        return partial(self._picture, self._moment, poses, camera, view, sun, hide, rgb)
+        return partial(self._planes, self._moment, poses, camera, view, sun, hide, lit, picture)
 
-    def _picture(
-        self, moment: _Moment, poses: Poses, camera: int, view: ViewKey, sun: tuple[float, ...], hide: int, rgb: bool
+    def _planes(
+        self,
+        moment: _Moment,
+        poses: Poses,
+        camera: int,
+        view: ViewKey,
+        sun: tuple[float, ...],
+        hide: int,
+        lit: bool,
+        picture: Picture,
     ) -> Planes:
-        known = moment.pictures.get((view, hide))
-        if known is not None and (known.rgb is not None or not rgb):
-            return known
+        seen = moment.seen.get((view, hide))
+        if seen is None or (picture and not seen.lit):
+            seen = moment.seen[view, hide] = self._draw(moment, poses, camera, view, sun, hide, lit or bool(picture))
+        if picture == "rgb_half" and seen.half is None:
+            rgb = seen.eye.picture(self._backdrops().at(sun[0], sun[1]), half=True)
+            seen.half = seen.planes._replace(rgb=rgb)
+        elif picture == "rgb" and seen.planes.rgb is None:
+            seen.planes = seen.planes._replace(rgb=seen.eye.picture(self._backdrops().at(sun[0], sun[1])))
+        return seen.half if picture == "rgb_half" and seen.half else seen.planes
+
+    def _draw(
+        self, moment: _Moment, poses: Poses, camera: int, view: ViewKey, sun: tuple[float, ...], hide: int, lit: bool
+    ) -> _Seen:
         lens = view[:3]
         slots, used = self._slots.setdefault(lens, []), moment.used.get(lens, 0)
         if used == len(slots):
@@ -96,12 +126,9 @@ class ViewCache:
         pose = poses.matrix[poses.row[camera]]
         last = self._last or poses
         before = last.matrix[last.row[camera]] if camera in last.row else pose
-        planes = slots[used].render(
-            self.scene, self._placements(poses, pose, slots[used]), pose, before, sun=sun, hide=hide, rgb=rgb,
-            jitter=view[4], backdrop=self._backdrops().at(sun[0], sun[1]) if rgb else None,
-        )  # fmt: skip
-        moment.pictures[view, hide] = planes
-        return planes
+        placed, jitter = self._placements(poses, pose, slots[used]), view[4]
+        planes = slots[used].draw(self.scene, placed, pose, before, sun=sun, hide=hide, lit=lit, jitter=jitter)
+        return _Seen(slots[used], planes, lit)
 
     def _since(self, poses: Poses) -> tuple[np.ndarray, WheelAngles]:
         """Rows of the actors among the poses of the previous tick (-1: new), and how their wheels have rolled since."""

@@ -227,6 +227,17 @@ class TestDriving:
             bridge.apply_control(Control(sequence + 1))
             assert "rgb" not in advance(bridge).planes
 
+    def test_at_half_the_size_it_is_every_second_pixel(self, bridge):
+        for sequence in (1, 3):
+            bridge.apply_control(Control(sequence, rgb=True, rgb_half=True))
+            assert any({"rgb", "rgb_half"} <= advance(bridge).planes.keys() for _ in range(20))
+            planes = advance(bridge).planes
+            whole = planes["rgb"][::2, ::2].astype(int)
+            assert planes["rgb_half"].shape == whole.shape
+            assert (np.abs(planes["rgb_half"] - whole).max(-1) <= 2).mean() > 0.9
+            bridge.apply_control(Control(sequence + 1))
+            assert not {"rgb", "rgb_half"} & advance(bridge).planes.keys()
+
     def test_a_wall_is_a_collision(self, bridge):
         bridge.apply_control(Control(1, throttle=1.0, steer=0.5))
         for _ in range(400):

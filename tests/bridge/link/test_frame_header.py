@@ -92,6 +92,19 @@ class TestMessages:
         with pytest.raises(ValueError, match="depth"):
             frame_header.pack(frame)
 
+    def test_the_picture_of_half_the_size_has_half_of_each_side_rounded_up(self):
+        sent = make_frame(width=17, height=9)
+        sent.planes["rgb_half"] = np.full((5, 9, 3), 7, np.uint8)
+        parts = [bytes(part) for part in frame_header.pack(sent)]
+        assert (frame_header.unpack(parts).planes["rgb_half"] == 7).all()
+        header = msgpack.unpackb(parts[1])
+        header["planes"][-1][2] = [9, 5, 3]
+        with pytest.raises(ProtocolError, match="rgb_half"):
+            frame_header.unpack([parts[0], msgpack.packb(header), *parts[2:]])
+        sent.planes["rgb_half"] = np.zeros((9, 17, 3), np.uint8)
+        with pytest.raises(ValueError, match="rgb_half"):
+            frame_header.pack(sent)
+
     def test_noise_raises_nothing_but_protocol_errors(self):
         random = np.random.default_rng(1)
         frame = full_frame()

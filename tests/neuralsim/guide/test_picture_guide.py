@@ -7,7 +7,7 @@ import pytest
 
 from bridge.messages import Camera, Frame
 from bridge.tags import Tag
-from neuralsim.guide import GUIDES
+from neuralsim.guide import GUIDES, guide_kernels
 from neuralsim.guide.picture_guide import PictureGuide
 from neuralsim.models.classes import CHANNELS
 
@@ -112,6 +112,35 @@ def test_exposure_follows_the_style_and_only_slowly() -> None:
     assert again == pytest.approx(by_day * 0.5, abs=2.5), "a dark picture is not darkened again"
 
 
+def test_from_every_second_pixel_the_guide_is_the_same_but_for_outlines() -> None:
+    tag, instance, rgb = scene()
+    rgb[10:30, 80:] = np.random.default_rng(0).integers(40, 120, (10, 8, 1)).repeat(2, 0).repeat(2, 1)
+    style, guide = lit_as(rgb, tag), PictureGuide()
+    whole = guide.follow(tag, instance, rgb, style, 0.0).astype(int)
+    half = guide.follow(tag, instance, np.ascontiguousarray(rgb[::2, ::2]), style, 0.0).astype(int)
+    assert half.shape == whole.shape
+    assert (np.abs(half - whole).max(-1) <= 3).mean() > 0.97
+    sketched = whole[::2, ::2, 3]
+    assert sketched.std() > 5
+    assert ((half[::2, ::2, 3] > 0) == (sketched > 0)).all()
+    assert (guide.follow(tag, instance, rgb, style, 0.0) == whole).all(), "and from all pixels again"
+
+
+@pytest.mark.parametrize("size", [(7, 9), (12, 16), (1, 1)])
+def test_between_them_a_pixel_has_the_tint_of_one_beside_it_that_shows_the_same(size: tuple[int, int]) -> None:
+    dice = np.random.default_rng(3)
+    tag, instance = dice.integers(0, 3, size, np.uint8), dice.integers(0, 2, size, np.uint16)
+    half = dice.integers(1, 1 << 32, ((size[0] + 1) // 2, (size[1] + 1) // 2), np.uint32)
+    out = np.zeros(size, np.uint32)
+    guide_kernels.enlarge(tag, instance, half, out)
+    for y, x in np.ndindex(size):
+        around = [(row, column) for row in (y - y % 2, y + y % 2) for column in (x - x % 2, x + x % 2)]
+        inside = [place for place in around if place[0] < size[0] and place[1] < size[1]]
+        like = [place for place in inside if (tag[place], instance[place]) == (tag[y, x], instance[y, x])]
+        marks = half[like[0][0] // 2, like[0][1] // 2] if like else 0
+        assert out[y, x] == (marks if (y % 2, x % 2) == (0, 0) else marks & 0xFFFFFF)
+
+
 def test_any_size_and_planes_that_nobody_may_write_to() -> None:
     guide = PictureGuide()
     for height, width in ((32, 32), (96, 64), (33, 47)):
@@ -148,6 +177,8 @@ def test_a_model_that_takes_a_guide_paints_what_the_picture_shows() -> None:
     assert np.abs(real - ignored)[car].mean() > 3.0, "it looks like a real car"
     assert np.abs(real - ignored)[far].mean() < 0.5 * np.abs(real - ignored)[car].mean()
     assert np.abs(followed - ignored)[blue].mean() > 10.0
+    halved = paint("picture", rgb_half=np.ascontiguousarray(rgb[::2, ::2]))
+    assert np.abs(halved - followed)[car].mean() < 0.2 * np.abs(halved - ignored)[car].mean()
     assert np.abs(followed - ignored)[tag == Tag.ROAD].mean() < 0.25 * np.abs(followed - ignored)[blue].mean()
 
 
@@ -157,3 +188,14 @@ def test_the_option_knows_all_guides() -> None:
     assert [DriveOptions(guide=guide).guide for guide in GUIDES] == list(GUIDES)
     with pytest.raises(ValueError, match="guide"):
         DriveOptions(guide="nobody")
+
+
+def test_a_window_follows_the_picture_at_half_the_size_where_a_part_of_each_frame_is_painted() -> None:
+    from neuralsim.session.child_options import bridge_options
+    from neuralsim.session.options import DriveOptions
+
+    for show, plane in ((None, "rgb"), ("512x256", "rgb"), ("1024x512", "rgb_half")):
+        options = DriveOptions(size="512x256", show=show)
+        assert options.picture_plane == plane
+        unhurried = bridge_options(options, "a:1", "ipc:///tmp/f", fps=30.0, lockstep=True)
+        assert unhurried.planes[-1] == "rgb", "where nobody waits for a picture there is time for all of it"

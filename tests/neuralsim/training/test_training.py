@@ -207,7 +207,7 @@ def test_a_minute_of_training_on_frames_of_the_town_paints_closer_to_them(tmp_pa
     drive_pairs(town, tmp_path / "pairs/town", surface, looks, 2, np.random.default_rng(0))
     for number in range(4):
         town.skip(20)
-        planes = town.next(rgb=True).planes
+        planes = town.next(picture="rgb").planes
         for kind in ("rgb", "tag", "instance"):
             (tmp_path / "recording" / kind).mkdir(parents=True, exist_ok=True)
             plane = planes[kind][..., ::-1] if kind == "rgb" else planes[kind]

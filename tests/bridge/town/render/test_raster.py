@@ -257,10 +257,7 @@ def test_closed_bodies_look_the_same_without_their_back_faces() -> None:
         for yaw in (0.0, 70.0, 160.0, 250.0):
             c, s = np.cos(np.radians(yaw)), np.sin(np.radians(yaw))
             pose = camera(-away * c, -away * s, 1.5, 0, yaw)
-            a, b = (
-                view.render(scene, one(k), pose, pose, rgb=False)
-                for view, scene in zip(views, (solid, hollow), strict=True)
-            )
+            a, b = (view.draw(scene, one(k), pose, pose) for view, scene in zip(views, (solid, hollow), strict=True))
             seen = max(seen, int((a.tag != Tag.SKY).sum()))
             assert (a.tag != b.tag).sum() <= 2
             assert (np.abs(a.depth - b.depth) > 0.02).sum() <= 6
@@ -288,7 +285,7 @@ def test_same_input_gives_the_same_bytes_and_hidden_instances_are_not_drawn() ->
     for name in ("tag", "instance", "depth", "motion", "rgb"):
         assert getattr(first, name).tobytes() == getattr(again, name).tobytes()
     assert (first.instance == 7).sum() > 100
-    hidden = Rasteriser(W, H, FOV).render(scene, p, pose, pose, hide=7, rgb=False)
+    hidden = Rasteriser(W, H, FOV).draw(scene, p, pose, pose, hide=7)
     assert not (hidden.instance == 7).any()
     assert not (hidden.tag == Tag.CAR).any()
     assert hidden.rgb is None
