@@ -180,6 +180,7 @@ class Frame:
     traffic: RoadUsers = field(default_factory=lambda: np.zeros((0, 4), np.float32))  # around the ego
     chart: Chart | None = None  # of the map, until a control says that it has come
     mirror: Annotated[bytes, Meta(max_length=3 * MIRROR[0] * MIRROR[1])] = b""  # RGB, mirrored; b"": none that is new
+    estimated: bool = False  # the motion was estimated from pictures
     skipped: int = 0  # frames dropped by this receiver since the one before (never sent, filled on arrival)
 
 

@@ -43,17 +43,23 @@ class PainterConfig:
     flow: int = 0  # channels of the head that estimates motion where the engine gives none; 0: no such head
     pool: int = 2  # side of the means that halve the size, 2 or 4: with 4 less swims, but what is fine is softer
     blend_factor: float = 0.23  # least share of each pixel that is painted anew in a frame
+    blend_movers: float = 0.0  # the same of what moves by itself, where that is more
     clip_gamma: float = 1.9  # deviations of what is painted about a pixel within which its past is kept; 0: no bound
 
     def __post_init__(self) -> None:
-        if not 0.0 <= self.blend_factor <= 1.0 or self.clip_gamma < 0.0:
-            raise ValueError("`blend_factor` is a share, 0 to 1, and `clip_gamma` 0 or more")
+        if not (0.0 <= self.blend_factor <= 1.0 and 0.0 <= self.blend_movers <= 1.0) or self.clip_gamma < 0.0:
+            raise ValueError("`blend_factor` and `blend_movers` are shares, 0 to 1, and `clip_gamma` is 0 or more")
         if self.pool not in (2, 4):
             raise ValueError("`pool` is 2 or 4")
         if not self.past_frames and (self.past or self.foreground or self.mask or self.flow):
             raise ValueError("`past`, `foreground`, `mask` and `flow` are of a painter with `past_frames`")
         if self.past_frames and len(self.past) != len(self.encoder):
             raise ValueError(f"`past` needs one number of channels for each of the {len(self.encoder)} levels")
+
+    @property
+    def blend(self) -> tuple[float, float]:
+        """Least share of each pixel that is painted anew: of what stands still, of what moves by itself."""
+        return self.blend_factor, max(self.blend_factor, self.blend_movers)
 
     def as_dict(self) -> dict[str, object]:
         return asdict(self)

@@ -12,6 +12,7 @@ import torch
 from onnx import TensorProto, helper, numpy_helper
 
 from bridge.tags import COUNT
+from neuralsim import zoo
 from neuralsim.models.classes import CARLA_TO_CHANNEL, CHANNELS, Channel
 from neuralsim.models.video_generator import VideoGenerator
 
@@ -30,6 +31,7 @@ def example_inputs(height: int = 64, width: int = 96, frames: int = 1) -> tuple[
         camera.to(torch.float32),
         torch.zeros(CHANNELS, 3),
         torch.randint(0, 256, (height, width, 4), dtype=torch.uint8) // 128 * 100,
+        torch.tensor([0.2, 0.4]),
         torch.zeros(1, 3 * frames, height, width),
         torch.full((1, frames, height, width), -1.0),
     )
@@ -76,12 +78,12 @@ def check(model: VideoGenerator, path: Path, frames: int = 3, least: float = 40.
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3
     session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
-    tag, instance, motion, depth, camera, style, guide, *past = example_inputs(frames=model.past_frames)
+    tag, instance, motion, depth, camera, style, guide, blend, *past = example_inputs(frames=model.past_frames)
     tag = tag[::8, ::8].repeat_interleave(8, 0).repeat_interleave(8, 1)
     theirs = [state.numpy() for state in past]
     for number in range(frames):
         style = style + 0.1  # another light, so that the past shows
-        seen = (tag, instance, motion + number, depth, camera, style, guide)
+        seen = (tag, instance, motion + number, depth, camera, style, guide, blend)
         with torch.no_grad():
             ours, *past, _ = model(*seen, *past)
         arrays = [plane.numpy().astype(np.uint16 if plane is instance else plane.numpy().dtype) for plane in seen]
@@ -120,6 +122,7 @@ def card(
         "sha256": hashlib.sha256(path.read_bytes()).hexdigest(),
         "inputs": list(VideoGenerator.INPUTS),
         "past_frames": model.past_frames,
+        "blend": {motion: list(model.painter.config.blend) for motion in zoo.MOTIONS},
         **({"estimates_motion": True} if model.painter.config.flow else {}),
         "multiple_of": 32,
         "class_map": {int(tag): Channel(int(CARLA_TO_CHANNEL[tag])).name.lower() for tag in range(COUNT)},

@@ -70,11 +70,13 @@ class VideoPainter(nn.Module):
         motion: Tensor,
         past_rgb: Tensor,
         past_label: Tensor,
+        blend: Tensor | None = None,
     ) -> RecurrenceStep:
         """The next frame.
 
         label i64 (N, H, W); embedded f32 (N, embed, H, W), movers (N, 1, H, W), detail (N, 2, H/2, W/2) as ``Painter``
-        has them; motion f32 (N, H, W, 2) px, backward; past_rgb, past_label: those of the last step or ``no_past``.
+        has them; motion f32 (N, H, W, 2) px, backward; past_rgb, past_label: those of the last step or ``no_past``;
+        blend f32 (2,): ``PainterConfig.blend`` for this frame, None: the painter's own.
         """
         here = label.to(torch.float32)[:, None] + 1.0
         flow = None
@@ -90,7 +92,9 @@ class VideoPainter(nn.Module):
             painted = self.painter.paint(embedded, detail, movers)
         painted = painted.float()
         kept, mean = clip_history(past[:, :3], painted, self.painter.config.clip_gamma)
-        share = (1.0 - self.painter.config.blend_factor) * known[:, :1]
+        if blend is None:
+            blend = movers.new_tensor(self.painter.config.blend)
+        share = (1.0 - blend[:1] - (blend[1:] - blend[:1]) * movers) * known[:, :1]
         if mask is not None:
             mask = mask.float()
             share = share * (1.0 - mask)
@@ -121,7 +125,7 @@ class VideoGenerator(nn.Module):
     map alone.
     """
 
-    INPUTS = ("tag", "instance", "motion", "depth", "camera", "style", "guide", "past_rgb", "past_label")
+    INPUTS = ("tag", "instance", "motion", "depth", "camera", "style", "guide", "blend", "past_rgb", "past_label")
     OUTPUTS = ("rgb", "next_rgb", "next_label", "detail")
 
     moving: Tensor
@@ -145,16 +149,17 @@ class VideoGenerator(nn.Module):
         camera: Tensor,
         style: Tensor,
         guide: Tensor,
+        blend: Tensor,
         past_rgb: Tensor,
         past_label: Tensor,
     ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """One frame.
 
         tag u8 (H, W), instance u16 (H, W), motion f16 (H, W, 2) px, depth f32 (H, W) m, camera f32 (20,), style f32
-        (CHANNELS, 3), guide u8 (H, W, 4) (``neuralsim/guide``; zeros: none), past_rgb f32 (1, 3 L, H, W) in [-1, 1],
-        past_label f32 (1, L, H, W) (class + 1; -1: no past) -> rgb u8 (H, W, 3), next_rgb, next_label; and detail f32
-        (1, 2, H/2, W/2), to look at, and because OpenVINO keeps in fp32 what leads to an output, as surface coordinates
-        must be.
+        (CHANNELS, 3), guide u8 (H, W, 4) (``neuralsim/guide``; zeros: none), blend f32 (2,) (``PainterConfig.blend``),
+        past_rgb f32 (1, 3 L, H, W) in [-1, 1], past_label f32 (1, L, H, W) (class + 1; -1: no past) -> rgb u8 (H, W,
+        3), next_rgb, next_label; and detail f32 (1, 2, H/2, W/2), to look at, and because OpenVINO keeps in fp32 what
+        leads to an output, as surface coordinates must be.
         """
         guide = guide.permute(2, 0, 1)[None]
         label, tints, row, detail = self.surface(tag[None], instance[None], depth[None], camera, style, guide)
@@ -162,7 +167,7 @@ class VideoGenerator(nn.Module):
         tint, code = tints.t()[:, row[0]][None], self.painter.label.weight.t()[:, label[0]][None]
         embedded = torch.cat([self.surface.tinted(tint, guide), code], 1)
         movers = self.moving[label][:, None]
-        step = self.video(label, embedded, movers, detail, motion[None].to(torch.float32), past_rgb, past_label)
+        step = self.video(label, embedded, movers, detail, motion[None].to(torch.float32), past_rgb, past_label, blend)
         shown = sharpened(step.picture, step.past_label[:, :1], step.mean, self.sharpen)[0]
         rgb = (shown.permute(1, 2, 0) * 127.5 + 128.0).clamp(0.0, 255.0).to(torch.uint8)
         return rgb, step.past_rgb, step.past_label, detail

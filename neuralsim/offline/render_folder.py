@@ -160,7 +160,8 @@ def maps(options: RenderOptions, classes: classmaps.ClassMap, files: list[Path],
             back = np.where(valid[..., None], motion, HIDDEN_MOTION).astype(np.float16)
         camera = Camera(size[0], size[1], options.fov, view.pose)
         planes = {"tag": tag, "instance": instance, "depth": view.depth, "motion": back}
-        yield Map(file.stem, full, Frame(number, number + 1, number / options.fps, camera, planes))
+        seen = Frame(number, number + 1, number / options.fps, camera, planes, estimated=True)
+        yield Map(file.stem, full, seen)
 
 
 def _motion(

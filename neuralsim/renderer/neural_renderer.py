@@ -296,6 +296,8 @@ class NeuralRenderer:
                 feeds["motion"] = _lights_anew(feeds["motion"], feeds["tag"], feeds["guide"])
         feeds["camera"] = np.concatenate([np.asarray(camera.pose, np.float32).ravel(), np.asarray(lens, np.float32)])
         feeds["style"] = np.ascontiguousarray(self._style, np.float32)
+        if "blend" in self.card.inputs:
+            feeds["blend"] = self.card.blend["estimated" if frame.estimated else "exact"]
         return {name: feeds[name] for name in self.card.inputs if name in feeds}
 
     def _guide(self, frame: Frame, tag: np.ndarray) -> np.ndarray:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -17,6 +17,8 @@ from bridge.untrusted import yaml as untrusted_yaml
 HERE = Path(__file__).parent
 DEFAULT = "street-rt"
 BEST = "street"  # the better picture, for GPUs, many cores and where nobody waits
+
+MOTIONS = ("exact", "estimated")  # how well it is known: by a simulator, or from pictures
 
 
 class ModelError(Exception):
@@ -36,12 +38,18 @@ class Card:
     licence: str
     sharpening: float = 0.0  # of what it painted (``neuralsim/renderer/sharpening.py``)
     exemplars: Path | None = None  # sketches of real objects (``neuralsim/guide/exemplar_guide.py``)
+    #: By how the motion is known, f32 (2,): the least share of each pixel that is painted anew in a frame, of what
+    #: stands still and of what moves by itself. Of models with this input.
+    blend: dict[str, np.ndarray] = field(default_factory=dict)
 
 
 _Colour = Annotated[list[Annotated[float, Field(ge=-1.0, le=1.0)]], Field(min_length=3, max_length=3)]
 _Style = Annotated[list[_Colour], Field(min_length=1, max_length=limits.CARD_CHANNELS)]
 _Word = Annotated[str, Field(min_length=1, max_length=100)]
 _Sha256 = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
+
+
+_Shares = Annotated[list[Annotated[float, Field(ge=0.0, le=1.0)]], Field(min_length=2, max_length=2)]
 
 
 class _File(BaseModel):
@@ -66,6 +74,7 @@ class _Card(BaseModel):
     licence: str = ""
     sharpening: Annotated[float, Field(ge=0.0, le=2.0)] = 0.0
     exemplars: _File | None = None
+    blend: dict[Literal["exact", "estimated"], _Shares] = {}
 
 
 def names() -> list[str]:
@@ -105,12 +114,17 @@ def load(model: str) -> Card:
         licence=found.licence,
         sharpening=found.sharpening,
         exemplars=exemplars,
+        blend={motion: np.asarray(shares, np.float32) for motion, shares in found.blend.items()},
     )
     expected = {file: found.sha256}
     if found.exemplars is not None and exemplars is not None:
         expected[exemplars] = found.exemplars.sha256
     if card.multiple_of < 1 or len({style.shape for style in styles.values()}) != 1:
         raise ModelError(f"{path}: multiple_of must be 1 or more, and all styles of one shape")
+    if "blend" in card.inputs and set(card.blend) != set(MOTIONS):
+        raise ModelError(
+            f"{path}: its graph is told how much to paint anew: `blend` for {' and '.join(MOTIONS)} motion"
+        )
     if card.default_style not in card.styles:
         raise ModelError(f"{path}: default_style {card.default_style!r} is not among its styles")
     for each, wanted in expected.items():

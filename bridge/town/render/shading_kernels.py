@@ -382,8 +382,8 @@ def shade(ids, buffer, bodies, inverses, pose, textures, backdrop, light, lens, 
     ``buffer``: ``VisibilityBuffer`` that was drawn, its ``ids`` i32 (H, W) first; ``bodies`` f32 (N, K): of each
     object, row 0 the world (``assets.lit_bodies``); ``inverses`` f64 (N, 3, 4), local <- camera; ``pose`` f64
     (4, 4), world <- camera; ``textures``, ``backdrop``, ``light``: as their types say; ``lens``: ``Lens``; ``cast`` u8
-    (H / 2, W / 2, 2) and ``beams`` u8 (H / 2, W / 2): of ``cast_shadows``; ``fine``: sky and surfaces are worked out at each
-    pixel, not at every second one of every second row; ``planes``: ``Planes``, of which depth is read.
+    (H / 2, W / 2, 2) and ``beams`` u8 (H / 2, W / 2): of ``cast_shadows``; ``fine``: sky and surfaces are worked out at
+    each pixel, not at every second one of every second row; ``planes``: ``Planes``, of which depth is read.
     """
     width = lens.width
     noise = textures.noise

@@ -160,6 +160,7 @@ def street(height: int, width: int) -> dict[str, np.ndarray]:
         "camera": np.array([*pose, width * 0.7, width * 0.7, width / 2, height / 2], np.float32),
         "style": np.zeros((CHANNELS, 3), np.float32),
         "guide": np.repeat((tag == 14)[..., None], 4, 2).astype(np.uint8) * 90,
+        "blend": np.array([0.2, 0.6], np.float32),
     }
 
 
@@ -231,10 +232,28 @@ def test_a_graph_that_is_not_the_model_is_refused(exported: tuple[VideoGenerator
         onnx_export.check(other, path)
 
 
+def test_what_moves_by_itself_is_painted_anew_by_a_share_of_its_own_and_each_frame_may_say_otherwise(
+    painter: Painter,
+) -> None:
+    with torch.no_grad():
+        painter.occlusion.bias.fill_(-50.0)  # it would keep everything for ever
+    painter.config = replace(painter.config, blend_factor=0.25, blend_movers=0.5)
+    video = VideoPainter(painter)
+    movers = torch.zeros(1, 1, H, W)
+    movers[..., : W // 2] = 1.0
+    first = step(video, movers=movers)
+    for blend, (still, moving) in ((None, (0.25, 0.5)), (torch.tensor([0.4, 0.3]), (0.4, 0.3))):
+        fresh = step(video, first, movers=movers, blend=blend).fresh
+        torch.testing.assert_close(fresh[..., : W // 2], torch.full_like(fresh[..., : W // 2], moving))
+        torch.testing.assert_close(fresh[..., W // 2 :], torch.full_like(fresh[..., W // 2 :], still))
+    painter.config = replace(painter.config, blend_movers=0.0)
+    assert painter.config.blend == (0.25, 0.25), "nothing that moves is kept longer than what stands"
+
+
 def test_a_painter_without_a_past_has_none_of_its_parts() -> None:
     with pytest.raises(ValueError, match="`past_frames`"):
         PainterConfig(mask=True)
-    with pytest.raises(ValueError, match="`blend_factor` is a share"):
+    with pytest.raises(ValueError, match="`blend_factor` and `blend_movers` are shares"):
         PainterConfig(blend_factor=1.5)
     with pytest.raises(ValueError, match="5 levels"):
         replace(SMALL, past=(8,))

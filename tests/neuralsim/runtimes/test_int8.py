@@ -113,7 +113,7 @@ def test_int8_is_explicit_symmetric_and_only_where_the_picture_is_coarse(prepare
     kernels = [w for w in weights.values() if w.ndim == 4 and max(w.shape[2:]) <= 4]  # and no textures
     assert arithmetic > 0.8 * sum(w.size for w in kernels), "most weights"
     fine = {node.name for node in model.graph.node if node.op_type == "Conv"} - found.keys()
-    assert {"/rgb/Conv", "/head/head.0/Conv", "/detail/Conv", "/blocks.2.0/spade/beta/Conv"} <= fine
+    assert {f"/video/{name}/Conv" for name in ("rgb", "head/head.0", "detail", "blocks.2.0/spade/beta")} <= fine
 
 
 def test_halved_for_tensorrt_it_rounds_between_fp16_and_int8_and_is_within_its_documented_support(
