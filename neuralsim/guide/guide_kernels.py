@@ -312,7 +312,7 @@ def write(
         elif y & 1 == 0:
             above, here = filtered[max(y - 1, 0) & 3], filtered[y & 3]
             below, under = filtered[min(y + 1, height - 1) & 3], filtered[min(y + 2, height - 1) & 3]
-            for i in range(sums.shape[0]):
+            for i in range((tag.shape[1] + 1) // 2):
                 sums[i] = above[i] + 3 * (here[i] + below[i]) + under[i]
         at = (np.float32(y) + np.float32(0.5)) * np.float32(1.0 / cell) - np.float32(0.5)
         i = max(0, int(at))

@@ -12,7 +12,6 @@ import torch
 from onnx import TensorProto, helper, numpy_helper
 
 from bridge.tags import COUNT
-from neuralsim import zoo
 from neuralsim.models.classes import CARLA_TO_CHANNEL, CHANNELS, Channel
 from neuralsim.models.video_generator import VideoGenerator
 
@@ -122,7 +121,7 @@ def card(
         "sha256": hashlib.sha256(path.read_bytes()).hexdigest(),
         "inputs": list(VideoGenerator.INPUTS),
         "past_frames": model.past_frames,
-        "blend": {motion: list(model.painter.config.blend) for motion in zoo.MOTIONS},
+        "blend": {motion: list(model.painter.config.blend) for motion in ("exact", "estimated")},
         **({"estimates_motion": True} if model.painter.config.flow else {}),
         "multiple_of": 32,
         "class_map": {int(tag): Channel(int(CARLA_TO_CHANNEL[tag])).name.lower() for tag in range(COUNT)},
