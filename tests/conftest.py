@@ -36,14 +36,19 @@ def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture
 def gpu(own_cache: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[cuda_driver.Gpu]:
-    """A machine with a GPU and TensorRT, both stand-ins."""
+    """A machine with a GPU and TensorRT, both stand-ins; real ones, a part of which torch imports, are set aside."""
     monkeypatch.syspath_prepend(str(STANDINS))
     monkeypatch.setattr(cuda_driver, "gpu", lambda: GPU)
     monkeypatch.setattr(tensorrt_engines, "tensorrt_version", lambda: "11.4.0.106")
-    before = set(sys.modules)
+    for name in _loaded():
+        monkeypatch.delitem(sys.modules, name)
     yield GPU
-    for name in set(sys.modules) - before:
-        if name.split(".")[0] in ("tensorrt", "cuda") or name == "neuralsim.runtimes.cuda_runtime":
-            del sys.modules[name]
+    for name in _loaded():
+        del sys.modules[name]
     if hasattr(runtimes, "cuda_runtime"):
         del runtimes.cuda_runtime
+
+
+def _loaded() -> list[str]:
+    own = "neuralsim.runtimes.cuda_runtime"
+    return [name for name in sys.modules if name.split(".")[0] in ("tensorrt", "cuda") or name == own]
