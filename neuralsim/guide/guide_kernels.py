@@ -16,10 +16,14 @@ _GAIN = 4.5  # of the sketch, about the middle of those in training (``neuralsim
 #: Of 255: how bright the brightest channel of a lamp is at least, how far it is over the least one, and how much
 #: brighter the lamp is than its object in the sum of the three.
 _LAMP, _HUE, _BRIGHTER = 130, 70, 90.0
+#: By how much purer a lamp is than its object with its grey panes and tyres, if that moves by itself: where the sun is
+#: on paint, that is less pure. What is as bright as the second number is a lamp all the same.
+_THAN_PAINT, _SURELY = np.float32(1.6), 230
 #: Of a tint's chroma, over the picture's: cars and façades of real streets have half to two thirds of a simulator's.
 _CHROMA = np.float32(0.6)
 _PURER = np.float32(1.5)  # of a lamp's tint: its distance from white, over the picture's
 _RELIEF = np.float32(1.35)  # of walls' sketches: those of a simulator are plainer than real fronts
+_MOVING = np.isin(np.arange(CHANNELS), MOVERS)
 _STEPS = 1020  # of differences of luminance, -255..255 in halves
 _SKETCH = np.array(  # u8: sketch in 1..255, 128 = none, by halves of luminance above the tint
     [128 + round(127 * float(np.tanh(_GAIN * (step - _STEPS // 2) / 2.0 / 255.0))) for step in range(_STEPS + 1)],
@@ -155,18 +159,20 @@ def _mark(red: int, green: int, blue: int, sketch: int) -> int:
 
 @numba.njit(inline="always")
 def _coloured(
-    r: int, g: int, b: int, luma: int, tone: float, usual: float, purer: float, gain: float, fixed: int
+    r: int, g: int, b: int, luma: int, tone: float, usual: float, paint: float, purer: float, gain: float, fixed: int
 ) -> tuple[int, int, int, float]:
     """Tint of a pixel, and how bright that is: as bright as the whole (``tone``), in its own hue.
 
-    A lamp (bright, of a pure hue, and brighter than its object, whose sum of RGB is ``usual``) is as bright as it is:
-    brighter still, it would turn white; and purer by ``purer``, for the painter whitens what is bright, though no purer
-    than its hue can be (yellow would turn to orange). ``gain`` of its luminance; ``fixed`` point: that of all other
-    chroma.
+    A lamp (bright, of a pure hue, brighter than its object, whose sum of RGB is ``usual``, and very bright or of more
+    chroma than ``paint`` of its sum of RGB) is as bright as it is: brighter still, it would turn white; and purer by
+    ``purer``, for the painter whitens what is bright, though no purer than its hue can be (yellow would turn to
+    orange). ``gain`` of its luminance; ``fixed`` point: that of all other chroma.
     """
     most, least = max(r, g, b), min(r, g, b)
-    if most >= _LAMP and most - least >= _HUE and r + g + b - usual > _BRIGHTER:
-        pure = min(purer, (most - 1) / (most - least))
+    total, chroma = r + g + b, most - least
+    lit = most >= _LAMP and chroma >= _HUE and total - usual > _BRIGHTER
+    if lit and (most >= _SURELY or chroma > paint * total):
+        pure = min(purer, (most - 1) / chroma)
         red = max(1, int(most - pure * (most - r)))
         green = max(1, int(most - pure * (most - g)))
         blue = max(1, int(most - pure * (most - b)))
@@ -232,10 +238,13 @@ def _row(
             part = one / np.float32(objects[row, 3])
             r, g, b = np.float32(objects[row, 0]), np.float32(objects[row, 1]), np.float32(objects[row, 2])
             tone, usual = gain * part * _tone(r, g, b), part * (r + g + b)
+            paint = np.float32(0.0)
+            if _MOVING[channel] and usual > paint:
+                paint = _THAN_PAINT * (max(r, g, b) - min(r, g, b)) / (r + g + b)
             for k in range(start, x):
                 red, green, blue, bright = _coloured(
                     numba.int32(rgb[k, 0]), numba.int32(rgb[k, 1]), numba.int32(rgb[k, 2]), luma[k + 1], tone, usual,
-                    _PURER, gain, fixed,
+                    paint, _PURER, gain, fixed,
                 )  # fmt: skip
                 sketch = 0
                 if sketches and k & odd == 0:
@@ -260,7 +269,7 @@ def _row(
                     tone *= gain
                     red, green, blue, bright = _coloured(
                         numba.int32(rgb[column, 0]), numba.int32(rgb[column, 1]), numba.int32(rgb[column, 2]),
-                        luma[column + 1], tone, usual, one, gain, fixed,
+                        luma[column + 1], tone, usual, np.float32(0.0), one, gain, fixed,
                     )  # fmt: skip
                     sketch = 0
                     if sketches and column & odd == 0:

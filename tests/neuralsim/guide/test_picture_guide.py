@@ -96,6 +96,19 @@ def test_a_lamp_keeps_its_own_hue_and_a_red_car_its_brightness() -> None:
     assert np.abs(out[34, 14, :3].astype(int) - (252, 185, 1)).max() <= 1, "as pure as yellow can be, and yellow still"
 
 
+def test_where_the_sun_lies_on_a_car_it_is_no_lamp_but_its_brake_light_is() -> None:
+    tag, instance, rgb = scene()
+    car = (tag == Tag.CAR) & (instance == 65535)
+    rows, columns = np.nonzero(car)
+    rgb[car] = (70, 25, 30)
+    roof, brake = (rows[:8], columns[:8]), (rows[-4:], columns[-4:])
+    rgb[roof], rgb[brake] = (140, 50, 60), (230, 30, 25)
+    out = PictureGuide().follow(tag, instance, rgb, lit_as(rgb, tag), 0.0)[..., :3].astype(int)
+    assert np.ptp(out[roof] @ LUMA) < 1.5, "the car's brightness"
+    assert np.ptp(out[roof][0]) < 70, "and a street's chroma"
+    assert np.ptp(out[brake][0]) > 200
+
+
 def test_exposure_follows_the_style_and_only_slowly() -> None:
     tag, instance, rgb = scene()
     guide, style = PictureGuide(), lit_as(rgb, tag)
