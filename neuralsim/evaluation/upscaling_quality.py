@@ -133,7 +133,7 @@ class _Painters:
 
     def _shown(self, frame: Frame, feeds: dict[str, np.ndarray]) -> np.ndarray:
         """Paint ``feeds`` as they are shown, but for outlines: those of 16 cameras are smooth by themselves."""
-        return self._full.finishing(frame, feeds, self._full.step(feeds).copy(), outlines=False)()
+        return self._full.finishing(frame, feeds, self._full.painted(feeds, *SIZE[::-1]), outlines=False)()
 
 
 def _half_size(frame: Frame) -> Frame:

@@ -43,7 +43,7 @@ class NeuralRenderer:
     ``pixels``: so many of each frame are painted, in windows that take turns, and the picture is put together from
     those of several frames at full resolution (``upscaling.py``); with as many as a frame has, outlines are
     anti-aliased by frames' jitter. None: each frame is painted whole, with the graph's own memory. ``finish``: take
-    stains from the ground of each picture (``stains.py``), sharpen it as the card says (``sharpening.py``) and take the
+    stains from each picture (``stains.py``), sharpen it as the card says (``sharpening.py``) and take the
     stairs from its outlines (``antialiasing.py``), all beside the graph's memory; False: what the graph painted.
 
     Raises ModelError and RuntimeUnavailable, one line each.
@@ -181,16 +181,21 @@ class NeuralRenderer:
         if self._upscaler is not None:
             picture = self._put_together(frame, feeds, self._upscaler)
         else:
-            height, width = frame.planes["tag"].shape
-            picture = self.step(feeds)[:height, :width].copy()
+            picture = self.painted(feeds, *frame.planes["tag"].shape)
         return self.finishing(frame, feeds, picture) if self._finish else lambda: picture
+
+    def painted(self, feeds: dict[str, np.ndarray], height: int, width: int) -> np.ndarray:
+        """``step``, cut to ``height`` and ``width``, and free of stains unless ``finish=False``; yours to keep."""
+        picture = self.step(feeds)[:height, :width].copy()
+        if self._finish:
+            stains.clean(picture, feeds["tag"], feeds.get("guide"), feeds["style"])
+        return picture
 
     def finishing(
         self, frame: Frame, feeds: Mapping[str, np.ndarray], picture: np.ndarray, outlines: bool = True
     ) -> Callable[[], np.ndarray]:
-        """What is done to a ``picture`` u8 (H, W, 3) that the graph painted of ``frame`` from its ``feeds``, in place:
-        stains go now, the rest when what comes back is called; with stairs left on ``outlines`` if they are False."""
-        stains.clean(picture, feeds["tag"], feeds.get("guide"), self._style)  # now: the guide is the next frame's soon
+        """What is done in place, when what comes back is called, to a ``picture`` u8 (H, W, 3) that was painted of
+        ``frame`` from its ``feeds``; with stairs left on ``outlines`` if they are False."""
         tag, instance, air, style = feeds["tag"], self._whole(frame.planes["instance"]), self._haze, self._style
 
         def finish() -> np.ndarray:
@@ -257,7 +262,7 @@ class NeuralRenderer:
             part["camera"][18] -= left
             assert self._session is not None
             self._session.reset()  # what is remembered is remembered at full size
-            painted = self.step(part)[: upscaler.size[1], : upscaler.window]
+            painted = self.painted(part, upscaler.size[1], upscaler.window)
             painting += time.perf_counter() - since
             upscaler.accept(painted, left)
         picture = upscaler.picture()
