@@ -15,7 +15,8 @@ from bridge.tags import Tag
 
 SIGMA = 0.7  # px
 _AROUND = np.ones((3, 3), np.uint8)
-_DARKER = np.uint8(8)  # of 255: by how much a pixel may become darker than all around it, for lenses make no black dots
+#: Of 255, of each channel: by how much a pixel may become darker than all around it, for lenses make no black dots.
+_DARKER = (8.0,) * 4
 
 
 def sharpen(picture: np.ndarray, tag: np.ndarray, amount: float) -> None:
@@ -27,5 +28,5 @@ def sharpen(picture: np.ndarray, tag: np.ndarray, amount: float) -> None:
     blurred = cv2.GaussianBlur(picture, (3, 3), SIGMA)
     sharp = cv2.addWeighted(picture, 1.0 + amount, blurred, -amount, 0.0)
     darkest = cv2.erode(picture, _AROUND)
-    cv2.max(sharp, darkest - np.minimum(darkest, _DARKER), sharp)
+    cv2.max(sharp, cv2.subtract(darkest, _DARKER), sharp)
     cv2.copyTo(sharp, (tag[:height, :width] != Tag.SKY).view(np.uint8), picture)
