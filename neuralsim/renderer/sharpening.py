@@ -16,7 +16,7 @@ from bridge.tags import Tag
 SIGMA = 0.7  # px
 _AROUND = np.ones((3, 3), np.uint8)
 #: Of 255, of each channel: by how much a pixel may become darker than all around it, for lenses make no black dots.
-_DARKER = (8.0,) * 4
+_DARKER = np.full(4, 8.0)
 
 
 def sharpen(picture: np.ndarray, tag: np.ndarray, amount: float) -> None:
