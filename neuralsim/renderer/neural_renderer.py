@@ -188,7 +188,7 @@ class NeuralRenderer:
         """``step``, cut to ``height`` and ``width``, and free of stains unless ``finish=False``; yours to keep."""
         picture = self.step(feeds)[:height, :width].copy()
         if self._finish:
-            stains.clean(picture, feeds["tag"], feeds.get("guide"), feeds["style"])
+            stains.clean(picture, feeds["tag"], feeds.get("guide"), self._style)
         return picture
 
     def finishing(

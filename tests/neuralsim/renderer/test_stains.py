@@ -32,7 +32,7 @@ def test_a_stain_goes_and_its_luminance_stays(guided: bool) -> None:
     assert chroma[0] == 20
     assert chroma[1] <= 12
     assert np.abs(picture @ LUMA - before @ LUMA).max() <= 1.0
-    assert np.array_equal(picture[8:24, 36:44], before[8:24, 36:44])
+    assert np.array_equal(picture[:, 32:], before[:, 32:])
     assert np.array_equal(picture[:8], before[:8]), "asphalt without a stain"
 
 
