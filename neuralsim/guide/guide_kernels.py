@@ -17,8 +17,9 @@ _GAIN = 4.5  # of the sketch, about the middle of those in training (``neuralsim
 #: brighter the lamp is than its object in the sum of the three.
 _LAMP, _HUE, _BRIGHTER = 130, 70, 90.0
 #: By how much purer a lamp is than its object with its grey panes and tyres, if that moves by itself: where the sun is
-#: on paint, that is less pure. What is as bright as the second number, and not blue, is a lamp all the same.
-_THAN_PAINT, _SURELY = np.float32(1.6), 230
+#: on paint, that is less pure. What is as red as the second number, and more so than green by the third, that is red to
+#: amber, is a lamp even so.
+_THAN_PAINT, _SURELY, _AMBER = np.float32(1.6), 230, np.float32(1.2)
 #: Of a tint's chroma, over the picture's: cars and façades of real streets have half to two thirds of a simulator's.
 _CHROMA = np.float32(0.6)
 _PURER = np.float32(1.5)  # of a lamp's tint: its distance from white, over the picture's
@@ -163,15 +164,15 @@ def _coloured(
 ) -> tuple[int, int, int, float]:
     """Tint of a pixel, and how bright that is: as bright as the whole (``tone``), in its own hue.
 
-    A lamp (bright, of a pure hue, brighter than its object, whose sum of RGB is ``usual``, and very bright and not
-    blue, or of more chroma than ``paint`` of its sum of RGB) is as bright as it is: brighter still, it would turn
+    A lamp (bright, of a pure hue, brighter than its object, whose sum of RGB is ``usual``, and very bright red to
+    amber, or of more chroma than ``paint`` of its sum of RGB) is as bright as it is: brighter still, it would turn
     white; and purer by ``purer``, for the painter whitens what is bright, though no purer than its hue can be (yellow
     would turn to orange). ``gain`` of its luminance; ``fixed`` point: that of all other chroma.
     """
     most, least = max(r, g, b), min(r, g, b)
     total, chroma = r + g + b, most - least
     lit = most >= _LAMP and chroma >= _HUE and total - usual > _BRIGHTER
-    if lit and ((most >= _SURELY and b < most) or chroma > paint * total):
+    if lit and ((r >= _SURELY and r > _AMBER * g) or chroma > paint * total):
         pure = min(purer, (most - 1) / chroma)
         red = max(1, int(most - pure * (most - r)))
         green = max(1, int(most - pure * (most - g)))
