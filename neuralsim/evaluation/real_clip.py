@@ -106,7 +106,7 @@ def evaluate(
         runtime: As for ``neuralsim.runtimes.create``.
         parts: Which of ``CLIP_PARTS``.
         out: Folder for the video and estimated motion.
-        size: Width and height to paint at; None: the labels'.
+        size: Width and height to paint at; None: as ``neuralsim render`` does.
         style: Of the model; None: the class map's.
         most: Only so many frames.
         threads: CPU threads of the metric networks, None = all.

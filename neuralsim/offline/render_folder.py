@@ -30,6 +30,8 @@ from neuralsim.renderer.neural_renderer import NeuralRenderer, RuntimeUnavailabl
 from neuralsim.renderer.remap import Remap
 
 _WIDTHS = 384, 1024  # px, least and most that maps are painted at unasked: models know the world at that scale
+_SUPERSAMPLED = 640  # px, width up to which they are painted larger than they are
+_SUPERSAMPLING = 1.5  # the most that is painted for a pixel of the map, in each direction
 _FIRST_PLOT = 61_000  # instances of houses
 
 
@@ -179,8 +181,10 @@ def _motion(
 
 
 def painted_at(full: tuple[int, int]) -> tuple[int, int]:
-    """Size to paint a map of ``full`` size at: its own, within the scale that models were trained at."""
-    scale = float(np.clip(full[0], *_WIDTHS)) / full[0]
+    """Size to paint a map of ``full`` size at: its own, within the scale that models were trained at. A small one is
+    supersampled, as anti-aliasing by several samples a pixel is called: painted larger, and shown at its own size."""
+    larger = min(_SUPERSAMPLING * full[0], _SUPERSAMPLED)
+    scale = float(np.clip(max(full[0], larger), *_WIDTHS)) / full[0]
     return round(full[0] * scale), round(full[1] * scale)
 
 
@@ -191,8 +195,13 @@ def _resized(ids: np.ndarray, size: tuple[int, int]) -> np.ndarray:
 
 
 def fitted(picture: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """``picture`` at ``size``, without aliasing and without blur."""
+    """``picture`` at ``size``, without aliasing and without blur: what was supersampled by a cubic filter, which is
+    crisper than an area's mean and reaches over all of a pixel still."""
     if (picture.shape[1], picture.shape[0]) == size:
         return picture
-    smaller = size[0] < picture.shape[1]
-    return np.asarray(cv2.resize(picture, size, interpolation=cv2.INTER_AREA if smaller else cv2.INTER_LANCZOS4))
+    shrunk = picture.shape[1] / size[0]
+    if shrunk < 1:
+        filtered = cv2.INTER_LANCZOS4
+    else:
+        filtered = cv2.INTER_CUBIC if shrunk <= _SUPERSAMPLING else cv2.INTER_AREA
+    return np.asarray(cv2.resize(picture, size, interpolation=filtered))

@@ -18,6 +18,7 @@ from neuralsim.models.classes import CARLA_TO_CHANNEL, Channel
 from neuralsim.offline import optical_flow
 from neuralsim.offline.objects import Objects
 from neuralsim.offline.pseudo_depth import PseudoDepth, PseudoView, horizon_row
+from neuralsim.offline.render_folder import fitted, painted_at
 
 # Class maps -----------------------------------------------------------------------------------------------------------
 
@@ -197,6 +198,33 @@ def test_each_label_map_becomes_a_picture_of_its_name_and_size(
         picture = cv2.imread(str(tmp_path / "out" / f"{name}.png"))
         assert picture.shape == (*size, 3)
         assert picture[: size[0] // 3, size[1] // 2].mean() > picture[-size[0] // 4 :].mean()  # sky over road
+
+
+@pytest.mark.parametrize(
+    ("size", "painted"),
+    [
+        ((128, 64), (384, 192)),
+        ((320, 160), (480, 240)),
+        ((480, 360), (640, 480)),
+        ((640, 320), (640, 320)),
+        ((800, 600), (800, 600)),
+        ((2048, 928), (1024, 464)),
+    ],
+)
+def test_small_maps_are_painted_larger_and_large_ones_smaller(size: tuple[int, int], painted: tuple[int, int]) -> None:
+    assert painted_at(size) == painted
+
+
+def test_what_is_supersampled_stays_crisp_and_what_is_shrunk_further_has_no_moire() -> None:
+    rng = np.random.default_rng(5)
+    grain = rng.integers(0, 256, (480, 640, 3), np.uint8)
+    area = cv2.resize(grain, (480, 360), interpolation=cv2.INTER_AREA)
+    found = fitted(grain, (480, 360))
+    assert found.mean() == pytest.approx(grain.mean(), abs=1.0)
+    assert found.std() > 1.1 * area.std()
+    stripes = np.zeros((480, 640, 3), np.uint8)
+    stripes[:, ::2] = 255
+    assert fitted(stripes, (200, 150)).std() < 30.0, "no moiré"
 
 
 def test_a_sequence_becomes_pictures_and_a_video_and_its_past_counts(tmp_path: Path) -> None:
