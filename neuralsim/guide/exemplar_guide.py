@@ -1,8 +1,9 @@
-"""Sketches of real vehicles, people and cycles, for objects that no picture shows.
+"""Sketches and tints of real vehicles, people and cycles, for objects that no picture shows.
 
 A label map says where a car is and nothing of its windows, lamps or wheels; asked to guess, a painter makes a slab. An
-atlas of real ones, laid into each object's box, says where a car is dark and bright. Which one it is follows from the
-object's number and the shape of its box, so that it stays the same from frame to frame.
+atlas of real ones, laid into each object's box, says where a car is dark and bright, and coarsely what colours its
+parts have. Which one it is follows from the object's number and the shape of its box, so that it stays the same from
+frame to frame.
 """
 
 from __future__ import annotations
@@ -18,6 +19,8 @@ from neuralsim.models.classes import CARLA_TO_CHANNEL, Channel
 
 #: Class -> (height, width) of its sketches, px.
 SIZES = {Channel.VEHICLE: (64, 96), Channel.PERSON: (80, 32), Channel.CYCLE: (64, 64)}
+#: How many pixels of a sketch, in each direction, share a tint.
+CELL = 8
 _ALIKE = 6  # sketches of the most similar aspect that one is chosen from
 _OTHER_VIEW = 1.6  # change of a box's aspect at which another sketch is chosen
 _WHOLE = {Channel.VEHICLE: 1.5, Channel.PERSON: 0.38, Channel.CYCLE: 0.9}  # aspect of what the frame's rim cuts
@@ -31,27 +34,41 @@ class AtlasError(ValueError):
 
 
 class Atlas:
-    """``sketches``: class -> u8 (N, h, w), 1..255 for -1..1; ``aspects``: class -> f32 (N,), width over height.
+    """``sketches``: class -> u8 (N, h, w), 1..255 for -1..1; ``aspects``: class -> f32 (N,), width over height;
+    ``tints``: class -> f16 (N, h / ``CELL``, w / ``CELL``, 3), colours over the mean of their class in the same light.
 
-    Raises AtlasError when the two do not fit each other or ``SIZES``.
+    Raises AtlasError when they do not fit each other or ``SIZES``.
     """
 
-    def __init__(self, sketches: Mapping[Channel, np.ndarray], aspects: Mapping[Channel, np.ndarray]) -> None:
+    def __init__(
+        self,
+        sketches: Mapping[Channel, np.ndarray],
+        aspects: Mapping[Channel, np.ndarray],
+        tints: Mapping[Channel, np.ndarray],
+    ) -> None:
         for channel, shape in SIZES.items():
-            found, wide = sketches.get(channel), aspects.get(channel)
-            if found is None or wide is None:
+            found, wide, tint = sketches.get(channel), aspects.get(channel), tints.get(channel)
+            if found is None or wide is None or tint is None:
                 raise AtlasError(f"no sketches of class {channel.name.lower()}")
             if found.dtype != np.uint8 or found.shape != (len(wide), *shape) or not len(wide):
                 raise AtlasError(f"sketches of class {channel.name.lower()}: expected u8 (N, {shape[0]}, {shape[1]})")
             if not (np.isfinite(wide) & (wide > 0)).all():
                 raise AtlasError(f"aspects of class {channel.name.lower()}: expected numbers above 0")
+            cells = shape[0] // CELL, shape[1] // CELL
+            if tint.shape != (len(wide), *cells, 3) or not (np.isfinite(tint) & (tint >= 0)).all():
+                raise AtlasError(
+                    f"tints of class {channel.name.lower()}: expected (N, {cells[0]}, {cells[1]}, 3), 0 or more"
+                )
         self.sketches = {channel: np.ascontiguousarray(sketches[channel]) for channel in SIZES}
         self.aspects = {channel: np.asarray(aspects[channel], np.float32) for channel in SIZES}
+        self.tints = {channel: np.asarray(tints[channel], np.float16) for channel in SIZES}
 
     def save(self, path: Path) -> None:
         """Write ``path``, an .npz without objects."""
-        arrays = {f"sketch_{channel.name.lower()}": value for channel, value in self.sketches.items()}
-        arrays |= {f"aspect_{channel.name.lower()}": value for channel, value in self.aspects.items()}
+        kinds = {"sketch": self.sketches, "aspect": self.aspects, "tint": self.tints}
+        arrays = {
+            f"{kind}_{channel.name.lower()}": value for kind, each in kinds.items() for channel, value in each.items()
+        }
         np.savez_compressed(path, **arrays)  # type: ignore[arg-type]
 
     @classmethod
@@ -61,7 +78,7 @@ class Atlas:
             with np.load(path, allow_pickle=False) as stored:
                 arrays = [
                     {channel: stored[f"{name}_{channel.name.lower()}"] for channel in SIZES}
-                    for name in ("sketch", "aspect")
+                    for name in ("sketch", "aspect", "tint")
                 ]
         except (ValueError, KeyError, EOFError) as error:
             raise AtlasError(f"{path}: not an atlas of sketches ({' '.join(str(error).split())})") from None
@@ -69,7 +86,7 @@ class Atlas:
 
 
 class ExemplarGuide:
-    """``follow(tag, instance)`` for one frame after another: u8 (H, W, 4), the graph's ``guide``."""
+    """``follow(tag, instance, style)`` for one frame after another: u8 (H, W, 4), the graph's ``guide``."""
 
     def __init__(self, atlas: Atlas) -> None:
         self._atlas = atlas
@@ -82,12 +99,14 @@ class ExemplarGuide:
         """Forget what was chosen."""
         self._chosen.clear()
 
-    def follow(self, tag: np.ndarray, instance: np.ndarray) -> np.ndarray:
-        """The guide of a frame, valid until the next one; ``tag`` u8, ``instance`` u16 (H, W), 0 = none."""
+    def follow(self, tag: np.ndarray, instance: np.ndarray, style: np.ndarray) -> np.ndarray:
+        """The guide of a frame, valid until the next one; ``tag`` u8, ``instance`` u16 (H, W), 0 = none; ``style`` f32
+        (CHANNELS, 3), mean colours -0.5..0.5."""
         if self._out.shape[:2] != tag.shape:
             self._out = np.zeros((*tag.shape, 4), np.uint8)
         self._out[:] = 0
         for channel in SIZES:
+            light = 255.0 * (style[channel].astype(np.float32) + 0.5)
             guide_kernels.boxes(CARLA_TO_CHANNEL, channel, tag, instance, self._boxes)
             for number in np.flatnonzero(self._boxes[:, 4] >= _LEAST):
                 y0, y1, x0, x1, _ = (int(value) for value in self._boxes[number])
@@ -98,7 +117,8 @@ class ExemplarGuide:
                 mirrored = bool(_hashed(int(number)) & 1024)
                 guide_kernels.lay(
                     CARLA_TO_CHANNEL, channel, number, tag, instance, self._levels[channel][level][sketch],
-                    np.array((y0, y1, x0, x1)), mirrored, self._out,
+                    np.clip(self._atlas.tints[channel][sketch] * light, 1.0, 255.0), np.array((y0, y1, x0, x1)),
+                    mirrored, self._out,
                 )  # fmt: skip
         return self._out
 

@@ -415,12 +415,13 @@ def lay(
     tag: np.ndarray,
     instance: np.ndarray,
     sketch: np.ndarray,
+    tint: np.ndarray,
     box: np.ndarray,
     mirrored: bool,
     out: np.ndarray,
 ) -> None:
-    """Lay ``sketch`` u8 (h, w) into the ``box`` i64 (4,) of object ``number``, bilinearly, where the object is, only
-    at even rows and columns; it is the last channel of ``out`` u8 (H, W, 4).
+    """Lay ``tint`` and ``sketch`` into the ``box`` of an object, bilinearly, where the object is; the sketch at even
+    rows and columns only.
 
     Args:
         channel_of_tag: u8 (256,).
@@ -428,25 +429,38 @@ def lay(
         number: Its instance.
         tag: u8 (H, W).
         instance: u16 (H, W).
-        sketch: u8 (h, w).
+        sketch: u8 (h, w), the last channel of ``out``.
+        tint: f32 (h', w', 3), 1..255, the others.
         box: i64 (4,): top, bottom, left, right (exclusive), px.
-        mirrored: Whether the sketch is laid in left to right.
+        mirrored: Whether both are laid in left to right.
         out: u8 (H, W, 4), changed.
     """
     height, width = tag.shape
-    tall, wide = sketch.shape
     y0, y1, x0, x1 = box
-    for y in range(y0 + (y0 & 1), min(y1, height), 2):
-        v = max(0.0, min(tall - 1.001, (y - y0 + 0.5) / (y1 - y0) * tall - 0.5))
-        i = int(v)
-        v -= i
-        for x in range(max(0, x0 + (x0 & 1)), min(x1, width), 2):
+    for y in range(y0, min(y1, height)):
+        v = (y - y0 + 0.5) / (y1 - y0)
+        i, down = _between(v, tint.shape[0])
+        k, under = _between(v, sketch.shape[0])
+        for x in range(max(0, x0), min(x1, width)):
             if instance[y, x] != number or channel_of_tag[tag[y, x]] != channel:
                 continue
             u = (x - x0 + 0.5) / (x1 - x0)
-            u = max(0.0, min(wide - 1.001, (1.0 - u if mirrored else u) * wide - 0.5))
-            j = int(u)
-            u -= j
-            above = sketch[i, j] * (1.0 - u) + sketch[i, j + 1] * u
-            below = sketch[i + 1, j] * (1.0 - u) + sketch[i + 1, j + 1] * u
-            out[y, x, 3] = max(1, int(above * (1.0 - v) + below * v + 0.5))
+            u = 1.0 - u if mirrored else u
+            j, right = _between(u, tint.shape[1])
+            for n in range(3):
+                above = tint[i, j, n] * (1.0 - right) + tint[i, j + 1, n] * right
+                below = tint[i + 1, j, n] * (1.0 - right) + tint[i + 1, j + 1, n] * right
+                out[y, x, n] = max(1, int(above * (1.0 - down) + below * down + 0.5))
+            if (y | x) & 1:
+                continue
+            j, right = _between(u, sketch.shape[1])
+            above = sketch[k, j] * (1.0 - right) + sketch[k, j + 1] * right
+            below = sketch[k + 1, j] * (1.0 - right) + sketch[k + 1, j + 1] * right
+            out[y, x, 3] = max(1, int(above * (1.0 - under) + below * under + 0.5))
+
+
+@numba.njit(inline="always")
+def _between(share: float, count: int) -> tuple[int, float]:
+    """The first of the two of ``count`` samples that a place, 0..1, lies between, and how far it is on to the other."""
+    place = max(0.0, min(count - 1.001, share * count - 0.5))
+    return int(place), place - int(place)

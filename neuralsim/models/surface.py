@@ -19,7 +19,7 @@ from neuralsim.models.facade_sketch import Fronts, interleaved
 
 _EYE = 1.45  # m, height of the camera over the ground on which the nearest movers stand
 _TEXELS = 128  # period of the noise, in cells
-_MOVER, _WALL = 0.33, 0.42  # mean brightness of vehicles and of façades by day, 0..1
+_WALL = 0.42  # mean brightness of façades by day, 0..1
 _CROWN = 0.6  # share of both sketches, the surface's and the guide's, in a crown
 _CODED = (*MOVERS, Channel.BUILDING)  # have a colour by instance
 
@@ -50,8 +50,9 @@ def rows_of_classes() -> Tensor:
 class Surface(nn.Module):
     """Planes of one frame from tag, instance, depth, camera and style.
 
-    ``palette`` f32 (3, 256, 3): colours by hashed instance for vehicles, persons and cycles (mean colours, -0.5..0.5);
-    ``facades`` f32 (256, 3): what each building adds to the style's façade colour by day, less in less light.
+    ``palette`` f32 (3, 256, 3): colours by hashed instance for vehicles, persons and cycles, over that which the style
+    has for the class; ``facades`` f32 (256, 3): what each building adds to the style's façade colour by day, less in
+    less light.
     """
 
     channel_of_tag: Tensor
@@ -209,10 +210,9 @@ class Surface(nn.Module):
 
     def _table(self, style: Tensor) -> Tensor:
         """Tints of one frame, f32 (rows, 3): movers by hashed instance, then façades, then one row for each class."""
-        # Light multiplies: what is black by day does not become less than black at night. The style's vehicle row is
-        # how much darker than photographed a mover of mean brightness is.
-        light = (1.0 + style[Channel.VEHICLE] / _MOVER).clamp(0.1, 1.5)
-        movers = (self.palette.reshape(-1, 3) + 0.5) * light - 0.5
+        # Light multiplies: what is black by day does not become less than black at night.
+        light = torch.stack([style[channel] + 0.5 for channel in MOVERS])
+        movers = (self.palette * light[:, None]).clamp(0.0, 1.0).reshape(-1, 3) - 0.5
         wall = style[Channel.BUILDING] + 0.5
         facades = wall + self.facades * (wall.mean() / _WALL) - 0.5
         return torch.cat([movers, facades, style])

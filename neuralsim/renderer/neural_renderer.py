@@ -309,7 +309,7 @@ class NeuralRenderer:
         """The graph's guide u8 (H, W, 4) for ``frame``, whose tags are painted as ``tag``; zeros without one."""
         instance = self._whole(frame.planes["instance"])
         if self.guide == "exemplars" and self._exemplars:
-            return self._exemplars.follow(tag, instance)
+            return self._exemplars.follow(tag, instance, self._style)
         picture = self._followed(frame)
         if picture is None:
             if self._unguided.shape[:2] != tag.shape:

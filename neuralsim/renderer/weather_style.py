@@ -1,8 +1,8 @@
 """Light: which style a weather is painted in, and the styles that follow from those that pictures gave.
 
-A style is a table f32 (CHANNELS, 3) of the mean colour of each class, -0.5..0.5; the rows of movers are the light that
-falls on them, 0 = as photographed. Pictures give ``day``, ``overcast`` and ``dusk``. What they never show, a blue sky,
-rain on the road, the night, is made of these; the painter follows any table whose colours hang together.
+A style is a table f32 (CHANNELS, 3) of the mean colour of each class, -0.5..0.5. Pictures give ``day``, ``overcast``
+and ``dusk``. What they never show, a blue sky, rain on the road, the night, is made of these; the painter follows any
+table whose colours hang together.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from neuralsim.models.classes import MOVERS, Channel
+from neuralsim.models.classes import Channel
 
 _LEARNED = ("day", "overcast", "dusk")
 
@@ -27,7 +27,6 @@ _NIGHT = (0.74, 0.80, 0.95)  # of the evening's light
 _DUST = np.array((0.78, 0.66, 0.50)) - 0.5
 _DRENCHED = {Channel.ROAD: 0.40, Channel.SIDEWALK: 0.50, Channel.TERRAIN: 0.75, Channel.ROAD_LINE: 0.85}  # of its light
 _MIRRORED = 0.07  # share of the sky in a wet road
-_MOVER = 0.35  # mean brightness of movers by day
 
 
 def derived(styles: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
@@ -94,8 +93,6 @@ def _lit(style: np.ndarray, light: tuple[float, float, float], sky: tuple[float,
     """``style`` in coloured light, under another sky; its own loses but half as much."""
     factor = np.asarray(light)
     out = np.clip((style + 0.5) * factor, 0.0, 1.0) - 0.5
-    movers = style[list(MOVERS)] + _MOVER * np.minimum(factor - 1.0, 0.0)
-    out[list(MOVERS)] = np.maximum(movers, -0.7 * _MOVER)
     own = (style[Channel.SKY] + 0.5) * (0.5 + 0.5 * factor)
     out[Channel.SKY] = (own if sky is None else np.asarray(sky)) - 0.5
     return out

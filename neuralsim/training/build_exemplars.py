@@ -1,4 +1,6 @@
-"""An atlas of sketches from labelled pictures: ``python -m neuralsim.training.build_exemplars RUN.yaml --out FILE``.
+"""An atlas of sketches and tints from labelled pictures.
+
+``python -m neuralsim.training.build_exemplars RUN.yaml --out FILE``
 
 Taken are objects that are whole: inside the picture, standing on the ground, with nothing in front, of the shape their
 class has. What is left of the automatic choice is looked at (``--sheet``), and what is none is named by ``--without``.
@@ -15,7 +17,7 @@ import cv2
 import numpy as np
 
 from bridge.process.options import Arg, Options, parse
-from neuralsim.guide.exemplar_guide import SIZES, Atlas, AtlasError
+from neuralsim.guide.exemplar_guide import CELL, SIZES, Atlas, AtlasError
 from neuralsim.models.classes import Channel
 from neuralsim.training.conditioning import LUMA, Picture
 
@@ -40,19 +42,22 @@ class Shape:
 _SHAPES = {
     Channel.VEHICLE: Shape((56, 40), (0.72, 1.0), (0.8, 3.0), 0.8, 0.09),
     Channel.PERSON: Shape((24, 80), (0.28, 0.8), (0.25, 0.62), 0.5, 0.07),
-    Channel.CYCLE: Shape((36, 56), (0.35, 0.85), (0.45, 1.6), 0.8, 0.09),
+    Channel.CYCLE: Shape((24, 56), (0.3, 0.92), (0.3, 1.6), 0.5, 0.06),  # from behind, a rider is as narrow as people
 }
 _GROUND = (Channel.ROAD, Channel.SIDEWALK, Channel.TERRAIN, Channel.ROAD_LINE)
+_NOT_GREY = (Channel.SKY, Channel.VEGETATION, Channel.TERRAIN)  # in the mean
 _IN_FRONT = (Channel.PERSON, Channel.CYCLE, Channel.POLE, Channel.SIGN)
 _COVERED = 0.05  # share of what surrounds an object that may belong to something in front of it
 
 
 @dataclass
 class Exemplar:
-    """An object cut out: sketch u8 as in an ``Atlas``, width over height, and how sharp it is."""
+    """An object cut out: sketch u8 as in an ``Atlas``; tint f32 (h / ``CELL``, w / ``CELL``, 3), over the mean colour
+    of its picture, which is taken to be grey light; width over height, and how sharp it is."""
 
     channel: Channel
     sketch: np.ndarray
+    tint: np.ndarray
     aspect: float
     sharpness: float
 
@@ -101,17 +106,23 @@ def _whole(picture: Picture, channel: Channel, inside: np.ndarray) -> Exemplar |
     if around.mean() > _COVERED:
         return None
     window = slice(y0, y1), slice(x0, x1)
-    luma, mask = (picture.image[window].astype(np.float32) @ LUMA) / 255.0, inside[window]
+    image, mask = picture.image[window], inside[window]
+    luma = (image.astype(np.float32) @ LUMA) / 255.0
     if luma[mask].std() < shape.contrast:
         return None
     size = SIZES[channel][1], SIZES[channel][0]
     # what is not the object repeats what is next to it, so that any outline can be laid over it
     hole = (~mask).astype(np.uint8)
     filled_in = cv2.inpaint((luma * 255.0).astype(np.uint8), hole, 3, cv2.INPAINT_TELEA).astype(np.float32) / 255.0
+    coloured = cv2.inpaint(np.ascontiguousarray(image), hole, 3, cv2.INPAINT_TELEA)
     excess = cv2.GaussianBlur(filled_in, (0, 0), max(0.3, _BLUR * height * 2.0)) - float(luma[mask].mean())
     sketch = np.tanh(_GAIN * cv2.resize(excess, size, interpolation=cv2.INTER_AREA))
+    tint = cv2.resize(coloured, (size[0] // CELL, size[1] // CELL), interpolation=cv2.INTER_AREA) / np.float32(255.0)
+    tint += float(luma[mask].mean()) - (tint @ LUMA)[..., None]  # each part's hue, at the brightness of the whole
+    light = picture.image[~np.isin(picture.label, _NOT_GREY)].mean(0) / np.float32(255.0)
     sharpness = float(np.abs(np.diff(cv2.resize(luma, size, interpolation=cv2.INTER_AREA), axis=0)).mean())
-    return Exemplar(channel, np.clip(128.0 + 127.0 * sketch, 1, 255).round().astype(np.uint8), aspect, sharpness)
+    marks = np.clip(128.0 + 127.0 * sketch, 1, 255).round().astype(np.uint8)
+    return Exemplar(channel, marks, np.maximum(tint, 0.0) / np.maximum(light, 0.01), aspect, sharpness)
 
 
 def atlas(found: Iterable[Exemplar], without: dict[Channel, set[int]] | None = None) -> Atlas:
@@ -131,9 +142,11 @@ def atlas(found: Iterable[Exemplar], without: dict[Channel, set[int]] | None = N
     for channel, row in left.items():
         if not row:
             raise AtlasError(f"no whole {channel.name.lower()} in these pictures")
+    tints = {channel: np.stack([each.tint for each in row]) for channel, row in left.items()}
     return Atlas(
         {channel: np.stack([each.sketch for each in row]) for channel, row in left.items()},
         {channel: np.array([each.aspect for each in row], np.float32) for channel, row in left.items()},
+        {channel: each / each.mean((0, 1, 2)) for channel, each in tints.items()},
     )
 
 

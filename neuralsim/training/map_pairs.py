@@ -106,7 +106,7 @@ def map_pair(
     view = PseudoDepth(size, focal, horizon_row([CARLA_TO_CHANNEL[tag]])).view(tag, instance, None, None)
     view.pose[:2, 3] = rng.uniform(-500.0, 500.0, 2)  # other houses, other noise
     houses = (_FIRST_HOUSE + view.plot + int(rng.integers(4000))).astype(np.uint16)
-    guide = None if exemplars is None else torch.from_numpy(exemplars.follow(tag, instance))
+    guide = None if exemplars is None else torch.from_numpy(exemplars.follow(tag, instance, style.numpy()))
     instance = np.where(view.plot > 0, houses, instance).astype(np.uint16)
     x, y = (int(rng.integers(0, free + 1)) for free in (size[0] - width - _FARTHEST, size[1] - height - _FARTHEST))
     moves = rng.integers(0, _FARTHEST + 1, (2, 2))
@@ -116,6 +116,7 @@ def map_pair(
         lens = [focal, focal, size[0] / 2.0 - x - dx, size[1] / 2.0 - y - dy]
         top, left = (y + dy) // 2 * 2, (x + dx) // 2 * 2  # a sketch stands at even rows and columns
         even = slice(top, top + height), slice(left, left + width)
+        theirs = None if guide is None else guide[even].permute(2, 0, 1)[None]
         with torch.no_grad():
             channels, table, row, detail = surface(
                 torch.from_numpy(np.ascontiguousarray(tag[window]))[None],
@@ -123,9 +124,12 @@ def map_pair(
                 torch.from_numpy(np.ascontiguousarray(view.depth[window]))[None],
                 torch.tensor([*view.pose.ravel(), *lens], dtype=torch.float32),
                 style,
-                None if guide is None else guide[even].permute(2, 0, 1)[None],
+                theirs,
             )
-        frames.append((channels[0].numpy(), table[row[0]].permute(2, 0, 1).numpy(), detail[0].numpy()))
+        tint = table[row[0]].permute(2, 0, 1)[None]
+        if guide is not None:
+            tint = surface.tinted(tint, guide[window].permute(2, 0, 1)[None])
+        frames.append((channels[0].numpy(), tint[0].numpy(), detail[0].numpy()))
     motion = np.broadcast_to((moves[1] - moves[0]).astype(np.float16), (1, height, width, 2))
     columns, rows = np.arange(width) + motion[0, 0, 0, 0], np.arange(height) + motion[0, 0, 0, 1]
     inside = ((rows >= 0) & (rows < height))[:, None] & ((columns >= 0) & (columns < width))[None, :]

@@ -65,14 +65,17 @@ _SHADE = 0.10  # deviation of brightness, relative, within a colour; a sixth of 
 #: foliage of Cityscapes (mean of CIELAB's L 16, of its chroma 9) and of KITTI (28, 11).
 _LEAVES = np.array((0.485, 0.57, 0.392))
 _LEAST_PIXELS = 300  # smaller objects have no colour of their own
+_ENOUGH = 16  # objects of a class that say how much it varies
+_DARKEST = 0.1  # of a mover's colour, over the mean of its class
 
 
 def styles(pictures: Iterable[Picture]) -> dict[str, np.ndarray]:
-    """Median mean-colour of each class, f32 (CHANNELS, 3) in [-0.5, 0.5], over the pictures of each style.
+    """Median mean-colour of each class (of movers: mean), f32 (CHANNELS, 3) in [-0.5, 0.5], over the pictures of each
+    style.
 
-    A data set of which no picture is in ``STYLES`` is a style of its own, under its name. Rows of movers are offsets
-    that fall on their palette: 0 by day, dark at dusk. ``neuralsim.renderer.weather_style`` adds what pictures
-    do not show. Raises ValueError when nothing can be learned from them.
+    A data set of which no picture is in ``STYLES`` is a style of its own, under its name.
+    ``neuralsim.renderer.weather_style`` adds what pictures do not show. Raises ValueError when nothing can be learned
+    from them.
     """
     rows, names, sources = [], [], []
     for picture in pictures:
@@ -82,7 +85,7 @@ def styles(pictures: Iterable[Picture]) -> dict[str, np.ndarray]:
             if mask.sum() > _LEAST_PIXELS:
                 row[channel] = picture.image[mask].mean(0)
         rows.append(row)
-        names.append(next((name for name, pattern in STYLES.items() if re.match(pattern, picture.name)), ""))
+        names.append(_style_of(picture))
         sources.append(picture.source)
     means = np.asarray(rows).reshape(-1, CHANNELS, 3)
     met = ~np.isnan(means).all((0, 2))
@@ -96,12 +99,18 @@ def styles(pictures: Iterable[Picture]) -> dict[str, np.ndarray]:
     for name in sorted(set(names) - {""}, key=lambda name: [*STYLES, name].index(name)):
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", RuntimeWarning)  # classes that this light never met
-            style = np.nanmedian(means[[each == name for each in names]], 0)
+            own = means[[each == name for each in names]]
+            style = np.nanmedian(own, 0)
+            style[list(MOVERS)] = np.nanmean(own[:, list(MOVERS)], 0)  # which their palettes are about
             light = np.nanmean(style / everywhere)
         style = np.where(np.isnan(style), everywhere * light, style) / 255.0 - 0.5
-        style[list(MOVERS)] = np.minimum(style[Channel.VEHICLE] - (everywhere[Channel.VEHICLE] / 255.0 - 0.5), 0.0)
         out[name] = style.astype(np.float32)
     return derived(_in_leaf(out))
+
+
+def _style_of(picture: Picture) -> str:
+    """The style that the picture's name stands for, or ""."""
+    return next((name for name, pattern in STYLES.items() if re.match(pattern, picture.name)), "")
 
 
 def _in_leaf(styles: dict[str, np.ndarray], summer: str = "aachen", winter: str = "cambridge") -> dict[str, np.ndarray]:
@@ -113,16 +122,17 @@ def _in_leaf(styles: dict[str, np.ndarray], summer: str = "aachen", winter: str 
 
 
 def palettes(pictures: Iterable[Picture], seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
-    """Colours to draw from: (3, 256, 3) of vehicles, persons, cycles; (256, 3) offsets of façades from their mean.
+    """Colours to draw from: (3, 256, 3) of vehicles, persons, cycles, over the mean of their class; (256, 3) offsets of
+    façades from their mean.
 
     No two entries are alike. They are distributed as on real streets, since a few hundred pictures have too few cars to
-    say, most of them in the shade; how bright movers are is what the brighter half of the pictures shows of their class
-    (where it shows none: of vehicles). Raises ValueError when there are no vehicles.
+    say, most of them in the shade; how much they differ in brightness is what the pictures of one light show of their
+    class (where it is too few, as much as the paints). Raises ValueError when there are no vehicles.
     """
     rng = np.random.default_rng(seed)
-    found: list[list[tuple[float, float]]] = [[], [], []]  # light of the picture, brightness of a mover
+    found: list[dict[str, list[float]]] = [{}, {}, {}]  # light of the picture -> brightness of movers
     for picture in islice(pictures, 0, None, 2):
-        light = float((picture.image.reshape(-1, 3) @ LUMA).mean())
+        light = _style_of(picture) or picture.source
         parts = objects(picture.label, picture.instance)
         tinted = tint(picture.image, picture.label, parts)
         for index, channel in enumerate(MOVERS):
@@ -130,19 +140,19 @@ def palettes(pictures: Iterable[Picture], seed: int = 0) -> tuple[np.ndarray, np
             counts = np.bincount(inside.ravel())
             for number in np.flatnonzero(counts > _LEAST_PIXELS)[1:]:
                 y, x = np.argwhere(inside == number)[0]
-                found[index].append((light, float((tinted[y, x] + 0.5) @ LUMA)))
+                found[index].setdefault(light, []).append(float((tinted[y, x] + 0.5) @ LUMA))
     if not found[0]:
         raise ValueError(
             f"too few pictures to take colours from: no vehicle of more than {_LEAST_PIXELS} pixels in them"
         )
-    bright = float(np.median([light for light, _ in found[0]]))
-    movers, gain = [], 1.0
+    movers = []
     for seen, paints in zip(found, (PAINTS, CLOTHES, CLOTHES), strict=True):
         colours = _BODY * _drawn(paints, rng) + (1.0 - _BODY) * _REST
-        shown = [luma for light, luma in seen if light >= bright]
-        if shown:
-            gain = float(np.mean(shown)) / float((colours @ LUMA).mean())
-        movers.append(np.clip(gain * colours, 0.0, 1.0) - 0.5)
+        colours /= colours.mean()
+        shown = np.concatenate([[0.0], *(np.asarray(each) / np.mean(each) for each in seen.values())])[1:]
+        if len(shown) >= _ENOUGH:
+            colours = 1.0 + shown.std() / (colours @ LUMA).std() * (colours - 1.0)
+        movers.append(np.maximum(colours, _DARKEST))
     houses = _drawn(HOUSES, rng)
     return np.stack(movers).astype(np.float32), (houses - float((houses @ LUMA).mean())).astype(np.float32)
 

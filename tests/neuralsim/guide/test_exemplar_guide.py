@@ -9,15 +9,17 @@ import numpy as np
 import pytest
 
 from bridge.tags import Tag
-from neuralsim.guide.exemplar_guide import SIZES, Atlas, AtlasError, ExemplarGuide
-from neuralsim.models.classes import Channel
+from neuralsim.guide.exemplar_guide import CELL, SIZES, Atlas, AtlasError, ExemplarGuide
+from neuralsim.models.classes import CHANNELS, Channel
 from neuralsim.training.build_exemplars import atlas, exemplars, sheet
 from neuralsim.training.conditioning import Picture
+
+STYLE = np.full((CHANNELS, 3), 64.0 / 255.0 - 0.5, np.float32)
 
 
 @pytest.fixture
 def two_cars() -> Atlas:
-    """A wide car that is dark above and a narrow one that is dark on the left; people and cycles of one kind."""
+    """A wide red car that is dark above and a narrow blue one that is dark on the left; people, cycles of a kind."""
     sketches = {channel: np.full((1, *size), 128, np.uint8) for channel, size in SIZES.items()}
     height, width = SIZES[Channel.VEHICLE]
     cars = np.full((2, height, width), 228, np.uint8)
@@ -25,7 +27,11 @@ def two_cars() -> Atlas:
     cars[1, :, : width // 2] = 28
     sketches[Channel.VEHICLE] = cars
     aspects = {channel: np.array([0.5]) for channel in SIZES} | {Channel.VEHICLE: np.array([2.5, 1.0])}
-    return Atlas(sketches, aspects)
+    tints = {channel: np.ones((1, h // CELL, w // CELL, 3)) for channel, (h, w) in SIZES.items()}
+    tints[Channel.VEHICLE] = np.ones((2, height // CELL, width // CELL, 1)) * np.array(
+        [[[[1.5, 0.5, 0.5]]], [[[0.5, 0.5, 1.5]]]]
+    )
+    return Atlas(sketches, aspects, tints)
 
 
 def street(*boxes: tuple[int, int, int, int], number: int = 5) -> tuple[np.ndarray, np.ndarray]:
@@ -39,8 +45,9 @@ def street(*boxes: tuple[int, int, int, int], number: int = 5) -> tuple[np.ndarr
 def test_a_wide_car_gets_the_sketch_of_a_wide_car(two_cars: Atlas, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("neuralsim.guide.exemplar_guide._ALIKE", 1)
     tag, instance = street((30, 70, 20, 120), (30, 70, 150, 190))
-    out = ExemplarGuide(two_cars).follow(tag, instance)
-    assert (out[..., :3] == 0).all(), "the colour stays the surface's"
+    out = ExemplarGuide(two_cars).follow(tag, instance, STYLE)
+    assert (out[30:70, 20:120, :3] == (96, 32, 32)).all(), "red, in the style's light"
+    assert (out[30:70, 150:190, :3] == (32, 32, 96)).all()
     assert (out[tag == Tag.ROAD] == 0).all()
     wide, narrow = out[30:70:2, 20:120:2, 3], out[30:70:2, 150:190:2, 3]
     assert wide[:8].max() < 60 < 200 < wide[12:].min()
@@ -53,7 +60,7 @@ def test_it_stays_the_same_car_while_it_keeps_its_shape(two_cars: Atlas, monkeyp
     guide = ExemplarGuide(two_cars)
 
     def dark_above(x1: int) -> bool:
-        out = guide.follow(*street((30, 70, 20, x1)))[30:70:2, 20:x1:2, 3]
+        out = guide.follow(*street((30, 70, 20, x1)), STYLE)[30:70:2, 20:x1:2, 3]
         return float(out[:8].mean()) < float(out[12:].mean()) - 50.0
 
     assert dark_above(110)
@@ -67,14 +74,14 @@ def test_small_ones_are_told_coarsely(two_cars: Atlas) -> None:
     height, width = SIZES[Channel.VEHICLE]
     chequers = np.indices((height, width)).sum(0) % 2
     sketches[Channel.VEHICLE] = np.where(chequers, 255, 1).astype(np.uint8)[None].repeat(2, 0)
-    out = ExemplarGuide(Atlas(sketches, two_cars.aspects)).follow(*street((40, 56, 40, 80)))
+    out = ExemplarGuide(Atlas(sketches, two_cars.aspects, two_cars.tints)).follow(*street((40, 56, 40, 80)), STYLE)
     assert np.abs(out[40:56:2, 40:80:2, 3].astype(float) - 128.0).max() < 3.0
 
 
 def test_what_the_rim_cuts_is_part_of_a_whole_car(two_cars: Atlas, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("neuralsim.guide.exemplar_guide._ALIKE", 1)
     monkeypatch.setattr("neuralsim.guide.exemplar_guide._WHOLE", {Channel.VEHICLE: 1.0})
-    out = ExemplarGuide(two_cars).follow(*street((30, 90, 0, 10)))[30:90:2, 0:10:2, 3]
+    out = ExemplarGuide(two_cars).follow(*street((30, 90, 0, 10)), STYLE)[30:90:2, 0:10:2, 3]
     assert out.std() < 20.0, "only the end of it is seen, not all of it squeezed"
 
 
@@ -82,6 +89,7 @@ def test_an_atlas_survives_the_disk_and_anything_else_is_refused(two_cars: Atlas
     two_cars.save(tmp_path / "a.npz")
     again = Atlas.load(tmp_path / "a.npz")
     assert all((again.sketches[channel] == two_cars.sketches[channel]).all() for channel in SIZES)
+    assert all((again.tints[channel] == two_cars.tints[channel]).all() for channel in SIZES)
     (tmp_path / "b.npz").write_bytes(b"noise")
     np.savez(tmp_path / "c.npz", sketch_vehicle=np.zeros(3))
     np.savez(tmp_path / "d.npz", sketch_vehicle=np.array([{}], object))
@@ -89,9 +97,11 @@ def test_an_atlas_survives_the_disk_and_anything_else_is_refused(two_cars: Atlas
         with pytest.raises(AtlasError, match=f"{name}.npz: not an atlas"):
             Atlas.load(tmp_path / f"{name}.npz")
     with pytest.raises(AtlasError, match="expected u8"):
-        Atlas({**two_cars.sketches, Channel.PERSON: np.zeros((1, 2, 2), np.uint8)}, two_cars.aspects)
+        Atlas({**two_cars.sketches, Channel.PERSON: np.zeros((1, 2, 2), np.uint8)}, two_cars.aspects, two_cars.tints)
     with pytest.raises(AtlasError, match="above 0"):
-        Atlas(two_cars.sketches, {**two_cars.aspects, Channel.PERSON: np.zeros(1)})
+        Atlas(two_cars.sketches, {**two_cars.aspects, Channel.PERSON: np.zeros(1)}, two_cars.tints)
+    with pytest.raises(AtlasError, match="tints of class person: expected"):
+        Atlas(two_cars.sketches, two_cars.aspects, {**two_cars.tints, Channel.PERSON: np.full((1, 10, 4, 3), np.nan)})
 
 
 def scene(covered: bool = False, cut: bool = False) -> Picture:
@@ -119,6 +129,7 @@ def test_an_atlas_is_made_of_objects_that_are_whole() -> None:
     assert Channel.VEHICLE not in {each.channel for each in exemplars([scene(cut=True)])}
     made = atlas(whole + whole)
     assert {len(sketches) for sketches in made.sketches.values()} == {1}, "one object is taken once"
+    assert all(tints.mean((0, 1, 2)) == pytest.approx(1.0, abs=0.01) for tints in made.tints.values())
     car = made.sketches[Channel.VEHICLE][0]
     assert car[12:20, 30:60].mean() < 40 < 150 < car[40:].mean(), "its windows are dark"
     assert made.aspects[Channel.VEHICLE][0] == pytest.approx(110 / 60)
