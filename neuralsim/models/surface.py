@@ -124,9 +124,13 @@ class Surface(nn.Module):
 
     @staticmethod
     def _along(point: Tensor) -> Tensor:
-        """(1, H/2, W/2) bool: the surface runs along world x rather than y, seen across the screen."""
+        """(1, H/2, W/2) bool: the surface runs along world x rather than y, seen across the screen.
+
+        Of a pixel's steps to its left and right, the smaller ones count: one may lead to another surface.
+        """
         step = (point[:, :2, :, 1:] - point[:, :2, :, :-1]).abs()
-        return F.pad(step[:, :1] > step[:, 1:], (0, 1))[:, 0]
+        step = torch.minimum(F.pad(step, (1, 0, 0, 0), mode="replicate"), F.pad(step, (0, 1, 0, 0), mode="replicate"))
+        return step[:, 0] > step[:, 1]
 
     def _noise(self, label: Tensor, point: Tensor, ray: Tensor, footprint: Tensor) -> Tensor:
         """Value noise on world lattices whose cells are about 2, 4 and 16 footprints, (1, H/2, W/2).

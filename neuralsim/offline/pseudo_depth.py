@@ -3,7 +3,8 @@
 Models want to know where in the world a pixel lies: surface noise and windows hang there. A folder of labels says
 nothing of that, so a simple street is put behind it. Road and pavement are a plane below the camera; what stands
 upright on it (houses, fences, trees) has one depth per class and column, as stixels have (Badino et al., DAGM 2009),
-taken from the foot where that is seen; movers are upright cards at their own foot; the sky is far.
+taken from the foot where that is seen, those of houses in plane walls; movers are upright cards at their own foot; the
+sky is far.
 
 With the motion between frames more is known. The camera's own movement is the one of six degrees of freedom that
 explains the flow on what stands still best (Longuet-Higgins & Prazdny 1980, iteratively reweighted), metres coming from
@@ -18,6 +19,7 @@ from dataclasses import dataclass
 
 import cv2
 import numpy as np
+from scipy.linalg import solveh_banded
 
 from neuralsim.models.classes import CARLA_TO_CHANNEL, CHANNELS, MOVERS, Channel
 
@@ -33,6 +35,7 @@ _CARRIED = np.array(
 _GRID = 4  # px between the pixels whose flow is looked at
 _FLOW_NOISE = 0.35  # px, of dense inverse search on a well-textured surface
 _ROW_NOISE = 2.0  # px, of the rows where things meet the ground
+_BENDS = 5e-6  # cost of walls' bends, against their columns' errors; for a frame one pixel wide
 _FORGETS = 1.02  # growth of a stixel's variance per frame: what is measured anew moves it by hundredths
 _SETTLES = 0.01  # share of the way back to its stixel that a carried point goes in each frame
 _LEVELS = 0.03  # share of pitch, roll and height that goes back to rest in each frame
@@ -100,6 +103,8 @@ class PseudoDepth:
         else:
             rho, variance = self._follow(channel, motion, valid)
             ground = self._ground(self._pose)
+        house = _STANDING.index(Channel.BUILDING)
+        rho[house] = _in_planes(rho[house], variance[house]).clip(1.0 / _FARTHEST, 1.0 / _NEAREST)
         self._rho, self._variance = rho, variance
         inverse = np.where(np.isin(channel, _GROUND), ground, 1.0 / _FARTHEST)
         for row, standing in enumerate(_STANDING):
@@ -310,6 +315,30 @@ class PseudoDepth:
         y = self._pose[1, 3] + depth * (self._pose[1, 0] + self._pose[1, 1] * self._y + self._pose[1, 2] * self._z)
         plot = np.floor(x / _PLOT).astype(np.int64) * 2 + (y > self._pose[1, 3])
         return np.where(channel == Channel.BUILDING, 1 + plot % 997, 0).astype(np.int32)
+
+
+def _in_planes(rho: np.ndarray, variance: np.ndarray) -> np.ndarray:
+    """Inverse depth of columns f64 (W,) as a piecewise linear function: over a plane wall it is linear.
+
+    Trend filtering with the absolute values of second differences (Kim, Koh, Boyd & Gorinevsky, "l1 Trend Filtering",
+    SIAM Review 2009), by iteratively reweighted least squares: few bends, and sharp ones.
+    """
+    weight = 1.0 / np.maximum(variance, 1e-6)
+    weight /= weight.mean()
+    strength = _BENDS * len(rho) ** 2
+    out = rho
+    for _ in range(12):
+        bend = strength / (np.abs(np.diff(out, 2)) + 1e-6)
+        matrix = np.zeros((3, len(rho)))  # diagonals of the symmetric matrix, the upper ones shifted to the right
+        matrix[0, 2:] = bend
+        matrix[1, 1:-1] -= 2.0 * bend
+        matrix[1, 2:] -= 2.0 * bend
+        matrix[2] = weight
+        matrix[2, :-2] += bend
+        matrix[2, 1:-1] += 4.0 * bend
+        matrix[2, 2:] += bend
+        out = solveh_banded(matrix, weight * rho)
+    return np.asarray(out)
 
 
 def _pose(pitch: float, roll: float, height: float) -> np.ndarray:

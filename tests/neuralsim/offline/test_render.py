@@ -145,6 +145,24 @@ def test_the_stand_in_world_finds_the_street_and_the_way_driven_from_labels_and_
     assert len(np.unique(view.plot[wall])) >= 4  # houses of their own on either side
 
 
+def test_walls_are_plane_where_labels_feet_are_ragged() -> None:
+    """Windows hang in rows on a wall: where it waves, so do they."""
+    pose = np.eye(4)
+    pose[2, 3] = 1.45
+    camera = Camera(256, 192, 60.0, pose)
+    tag, depth = canyon(camera)
+    columns = np.arange(256)
+    wave = 3.0 * np.sin(columns / 5.0)
+    ragged = np.where((tag == Tag.ROAD) & np.roll(tag == Tag.BUILDING, 3, 0) & (wave > 0), Tag.BUILDING, tag)
+    stage = PseudoDepth((256, 192), camera.focal, 96.0)
+    view = stage.view(ragged.astype(np.uint8), np.zeros((192, 256), np.uint16), None, None)
+    for side in (slice(10, 80), slice(190, 246)):
+        inverse = 1.0 / view.depth[90, side].astype(np.float64)
+        line = np.polyval(np.polyfit(columns[side], inverse, 1), columns[side])
+        assert np.abs(inverse - line).max() < 0.02 * inverse.mean()
+        assert inverse.mean() == pytest.approx((1.0 / depth[90, side]).mean(), rel=0.15)
+
+
 def test_trees_along_the_street_are_cards_across_it_that_stay_where_they_are() -> None:
     """A crown seen at a slant would have its noise drawn out into streaks."""
     places = []
