@@ -16,10 +16,10 @@ _GAIN = 4.5  # of the sketch, about the middle of those in training (``neuralsim
 #: Of 255: how bright the brightest channel of a lamp is at least, how far it is over the least one, and how much
 #: brighter the lamp is than its object in the sum of the three.
 _LAMP, _HUE, _BRIGHTER = 130, 70, 90.0
-#: By how much purer a lamp is than its object with its grey panes and tyres, if that moves by itself: where the sun is
-#: on paint, that is less pure. What is as red as the second number, and more so than green by the third, that is red to
-#: amber, is a lamp even so.
-_THAN_PAINT, _SURELY, _AMBER = np.float32(1.6), 230, np.float32(1.2)
+#: By how much purer a lamp is than its object with its grey panes and tyres, if that moves by itself, and its chroma
+#: over the sum of RGB at least: paint in the sun has a third. What is as red as the third number, and more so than
+#: green by the fourth, that is red to amber, is a lamp even so.
+_THAN_PAINT, _PURE, _SURELY, _AMBER = np.float32(1.6), np.float32(0.5), 230, np.float32(1.2)
 #: Of a tint's chroma, over the picture's: cars and façades of real streets have half to two thirds of a simulator's.
 _CHROMA = np.float32(0.6)
 _PURER = np.float32(1.5)  # of a lamp's tint: its distance from white, over the picture's
@@ -241,7 +241,7 @@ def _row(
             tone, usual = gain * part * _tone(r, g, b), part * (r + g + b)
             paint = np.float32(0.0)
             if _MOVING[channel] and usual > paint:
-                paint = _THAN_PAINT * (max(r, g, b) - min(r, g, b)) / (r + g + b)
+                paint = max(_PURE, _THAN_PAINT * (max(r, g, b) - min(r, g, b)) / (r + g + b))
             for k in range(start, x):
                 red, green, blue, bright = _coloured(
                     numba.int32(rgb[k, 0]), numba.int32(rgb[k, 1]), numba.int32(rgb[k, 2]), luma[k + 1], tone, usual,
