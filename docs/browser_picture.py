@@ -25,7 +25,7 @@ from neuralsim.bench.options import browser
 
 ROOT = Path(__file__).resolve().parents[1]
 OUT = ROOT / "docs" / "img" / "browser.jpg"
-DRIVEN = 20.0  # s
+DRIVEN = 27.0  # s
 
 
 def picture(driver: webdriver.Chrome, address: str) -> np.ndarray:

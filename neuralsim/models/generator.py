@@ -57,9 +57,10 @@ class PainterConfig:
             raise ValueError(f"`past` needs one number of channels for each of the {len(self.encoder)} levels")
 
     @property
-    def blend(self) -> tuple[float, float]:
-        """Least share of each pixel that is painted anew: of what stands still, of what moves by itself."""
-        return self.blend_factor, max(self.blend_factor, self.blend_movers)
+    def blend(self) -> tuple[float, ...]:
+        """Least share of each pixel that is painted anew, by class."""
+        moving = max(self.blend_factor, self.blend_movers)
+        return tuple(moving if is_mover(channel) else self.blend_factor for channel in range(CHANNELS))
 
     def as_dict(self) -> dict[str, object]:
         return asdict(self)

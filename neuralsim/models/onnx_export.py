@@ -30,7 +30,7 @@ def example_inputs(height: int = 64, width: int = 96, frames: int = 1) -> tuple[
         camera.to(torch.float32),
         torch.zeros(CHANNELS, 3),
         torch.randint(0, 256, (height, width, 4), dtype=torch.uint8) // 128 * 100,
-        torch.tensor([0.2, 0.4]),
+        torch.linspace(0.1, 0.9, CHANNELS),
         torch.zeros(1, 3 * frames, height, width),
         torch.full((1, frames, height, width), -1.0),
     )

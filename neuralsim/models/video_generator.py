@@ -76,7 +76,7 @@ class VideoPainter(nn.Module):
 
         label i64 (N, H, W); embedded f32 (N, embed, H, W), movers (N, 1, H, W), detail (N, 2, H/2, W/2) as ``Painter``
         has them; motion f32 (N, H, W, 2) px, backward; past_rgb, past_label: those of the last step or ``no_past``;
-        blend f32 (2,): ``PainterConfig.blend`` for this frame, None: the painter's own.
+        blend f32 (CHANNELS,): ``PainterConfig.blend`` for this frame, None: the painter's own.
         """
         here = label.to(torch.float32)[:, None] + 1.0
         flow = None
@@ -94,7 +94,7 @@ class VideoPainter(nn.Module):
         kept, mean = clip_history(past[:, :3], painted, self.painter.config.clip_gamma)
         if blend is None:
             blend = movers.new_tensor(self.painter.config.blend)
-        share = (1.0 - blend[:1] - (blend[1:] - blend[:1]) * movers) * known[:, :1]
+        share = (1.0 - blend[label][:, None]) * known[:, :1]
         if mask is not None:
             mask = mask.float()
             share = share * (1.0 - mask)
@@ -156,10 +156,10 @@ class VideoGenerator(nn.Module):
         """One frame.
 
         tag u8 (H, W), instance u16 (H, W), motion f16 (H, W, 2) px, depth f32 (H, W) m, camera f32 (20,), style f32
-        (CHANNELS, 3), guide u8 (H, W, 4) (``neuralsim/guide``; zeros: none), blend f32 (2,) (``PainterConfig.blend``),
-        past_rgb f32 (1, 3 L, H, W) in [-1, 1], past_label f32 (1, L, H, W) (class + 1; -1: no past) -> rgb u8 (H, W,
-        3), next_rgb, next_label; and detail f32 (1, 2, H/2, W/2), to look at, and because OpenVINO keeps in fp32 what
-        leads to an output, as surface coordinates must be.
+        (CHANNELS, 3), guide u8 (H, W, 4) (``neuralsim/guide``; zeros: none), blend f32 (CHANNELS,)
+        (``PainterConfig.blend``), past_rgb f32 (1, 3 L, H, W) in [-1, 1], past_label f32 (1, L, H, W) (class + 1; -1:
+        no past) -> rgb u8 (H, W, 3), next_rgb, next_label; and detail f32 (1, 2, H/2, W/2), to look at, and because
+        OpenVINO keeps in fp32 what leads to an output, as surface coordinates must be.
         """
         guide = guide.permute(2, 0, 1)[None]
         label, tints, row, detail = self.surface(tag[None], instance[None], depth[None], camera, style, guide)

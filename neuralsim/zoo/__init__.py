@@ -38,8 +38,8 @@ class Card:
     licence: str
     sharpening: float = 0.0  # of what it painted (``neuralsim/renderer/sharpening.py``)
     exemplars: Path | None = None  # sketches of real objects (``neuralsim/guide/exemplar_guide.py``)
-    #: By how the motion is known, f32 (2,): the least share of each pixel that is painted anew in a frame, of what
-    #: stands still and of what moves by itself. Of models with this input.
+    #: By how the motion is known, f32 (channels,): the least share of each pixel that is painted anew in a frame, by
+    #: class. Of models with this input.
     blend: dict[str, np.ndarray] = field(default_factory=dict)
 
 
@@ -49,7 +49,7 @@ _Word = Annotated[str, Field(min_length=1, max_length=100)]
 _Sha256 = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
 
 
-_Shares = Annotated[list[Annotated[float, Field(ge=0.0, le=1.0)]], Field(min_length=2, max_length=2)]
+_Shares = Annotated[list[Annotated[float, Field(ge=0.0, le=1.0)]], Field(min_length=1, max_length=limits.CARD_CHANNELS)]
 
 
 class _File(BaseModel):
@@ -121,10 +121,13 @@ def load(model: str) -> Card:
         expected[exemplars] = found.exemplars.sha256
     if card.multiple_of < 1 or len({style.shape for style in styles.values()}) != 1:
         raise ModelError(f"{path}: multiple_of must be 1 or more, and all styles of one shape")
-    if "blend" in card.inputs and set(card.blend) != set(MOTIONS):
-        raise ModelError(
-            f"{path}: its graph is told how much to paint anew: `blend` for {' and '.join(MOTIONS)} motion"
-        )
+    if "blend" in card.inputs:
+        classes = len(next(iter(styles.values())))
+        if set(card.blend) != set(MOTIONS) or any(len(shares) != classes for shares in card.blend.values()):
+            raise ModelError(
+                f"{path}: its graph is told how much to paint anew: `blend` for {' and '.join(MOTIONS)} motion, "
+                f"a share for each of {classes} classes; export it again"
+            )
     if card.default_style not in card.styles:
         raise ModelError(f"{path}: default_style {card.default_style!r} is not among its styles")
     for each, wanted in expected.items():

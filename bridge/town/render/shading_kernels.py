@@ -32,6 +32,7 @@ options = {**lean_options, "fastmath": {"contract", "arcp", "nsz", "afn", "reass
 NOISE_SIZE, NOISE_LEVELS = 512, 8
 _GRAIN = 0.03  # m, texel of the noise on the ground
 _LEAVES = 0.045  # m, the same in crowns
+_CONTRAST_OF_LEAVES, _DARKEST_LEAF = 1.9, 0.15  # of the colour of a crown: between leaves one looks into its shade
 _SLAB = 0.6  # m, side of a paving slab
 _COURSE = 0.24  # m of height from one course of tiles to the next
 _LEAST_SUN = 0.5 / 255.0
@@ -200,23 +201,22 @@ def _to_joint(x):  # type: ignore[no-untyped-def]
 
 
 @njit(forceinline=True, **options)
-def _texture(arrays, west, south, texels, wet, dark, finish, by_x, code, oz, footprint, wx, wy, wz, d):  # type: ignore[no-untyped-def]
+def _texture(arrays, west, south, texels, wet, dark, finish, axis, code, oz, footprint, wx, wy, wz, d):  # type: ignore[no-untyped-def]
     """Factor of a triangle's colour and whether a window is lit, at a point of the world ``d`` m ahead.
 
     ``arrays``: of ``Textures`` and ``Backdrop``; ``west``, ``south``: where its map begins, ``texels`` a metre of it;
-    ``by_x``: whether a wall runs along x; ``code``: instance; ``oz``: height of the camera; ``footprint``: m that two
-    pixels cover.
+    ``axis``: of x, y and z, 0..2, the one nearest to its normal; ``code``: instance; ``oz``: height of the camera;
+    ``footprint``: m that two pixels cover.
     """
     noise, fronts, rooms, table, strips, tone, houses = arrays
     factor, own = 1.0, False
     if finish <= GRASS:
         slant = footprint * np.sqrt(min(d / max(abs(wz - oz), 0.3), 36.0))
-        level = _level(slant, _GRAIN, NOISE_LEVELS - 1)
-        grain = _noise(noise, wx, wy, _GRAIN, level)
+        grain = _noise(noise, wx, wy, _GRAIN, _level(0.5 * slant, _GRAIN, NOISE_LEVELS - 1))
         if tone.shape[0] > 1:
             factor = _map(tone, (wx - west) * texels, (wy - south) * texels) * (1.0 / 128.0)
         if finish == ASPHALT:
-            factor *= 1.0 + 0.2 * grain
+            factor *= 1.0 + 0.25 * grain
         elif finish == MARKING:
             factor = (0.5 + 0.5 * factor) * (0.92 - 0.7 * max(grain - 0.12, 0.0) + 0.1 * grain)
         elif finish == PAVING:
@@ -229,7 +229,7 @@ def _texture(arrays, west, south, texels, wet, dark, finish, by_x, code, oz, foo
         factor *= 1.0 - 0.45 * wet
     elif finish == WALL:
         foot, eaves = houses[code, 0], houses[code, 1]
-        along = wx if by_x else wy
+        along = wx if axis == 1 else wy
         bright, own = _front(fronts, rooms, table, strips, code, foot, eaves, along, wz, footprint, dark)
         factor = 1.0 + 0.72 * (bright - 0.2)
         eaves, foot = eaves - wz, wz - foot
@@ -244,7 +244,8 @@ def _texture(arrays, west, south, texels, wet, dark, finish, by_x, code, oz, foo
         factor = (1.0 + 0.3 * fade * (course - np.floor(course) - 0.5)) * (1.0 + 0.3 * grain)
     elif finish == LEAF:
         level = _level(footprint, _LEAVES, NOISE_LEVELS - 1)
-        factor = 1.0 + 0.95 * _noise(noise, wx + 0.6 * wy, wz + 0.35 * (wx - wy), _LEAVES, level)
+        across, along = wy if axis == 0 else wx, wy if axis == 2 else wz
+        factor = max(1.0 + _CONTRAST_OF_LEAVES * _noise(noise, across, along, _LEAVES, level), _DARKEST_LEAF)
     return factor, own
 
 
@@ -267,12 +268,12 @@ def _received(still, shines, glows, dark, slack, d, wx, wy, wz, oz):  # type: ig
 
 
 @njit(forceinline=True, **options)
-def _surface(run, above, arrays, still, finish, look, n, code, by_x, ray, light, depth, cast, beams, fine, out, over):  # type: ignore[no-untyped-def]
+def _surface(run, above, arrays, still, finish, look, n, code, axis, ray, light, depth, cast, beams, fine, out, over):  # type: ignore[no-untyped-def]
     """Write a run of pixels of triangle ``n``: worked out at even rows and columns, and at its outline, the others are
     as their neighbours; all if the picture is to be ``fine``.
 
     ``run``: row, first and end; ``above`` i32 (W,): triangles of the row above, whose pixels are ``over``;
-    ``arrays`` .. ``by_x``: of ``_texture``; ``still``: of ``_received``; ``ray``: the principal column, 1 / focal
+    ``arrays`` .. ``axis``: of ``_texture``; ``still``: of ``_received``; ``ray``: the principal column, 1 / focal
     length, the camera's place, and the ray of this row's principal pixel with what each pixel to the right adds, in the
     world; ``light``: numbers, loaded once, for the compiler cannot know that ``out`` u8 (W, 3) is not where they are.
     """
@@ -299,7 +300,7 @@ def _surface(run, above, arrays, still, finish, look, n, code, by_x, ray, light,
         if finish != PLAIN:
             size = (1.0 if fine else 2.0) * d * per_pixel
             share, burns = _texture(
-                arrays, west, south, texels, wet, dark, finish, by_x, code, oz, size, wx, wy, wz, d
+                arrays, west, south, texels, wet, dark, finish, axis, code, oz, size, wx, wy, wz, d
             )  # fmt: skip
         reached, pool = _received(still, shines, glows, dark, slack, d, wx, wy, wz, oz)
         k = x >> one
@@ -425,9 +426,12 @@ def shade(ids, buffer, bodies, inverses, pose, textures, backdrop, light, lens, 
                     _vehicle(run, glass, look, n, of, pose, light, still, lens, depth, shadows, beam, out)
                 else:
                     east, north, high = look[n, 6], look[n, 7], look[n, 8]
-                    by_x = abs(f1 * east + r1 * north + u1 * high) > abs(f0 * east + r0 * north + u0 * high)
+                    to_x = abs(f0 * east + r0 * north + u0 * high)
+                    to_y = abs(f1 * east + r1 * north + u1 * high)
+                    to_z = abs(f2 * east + r2 * north + u2 * high)
+                    axis = 2 if to_z > max(to_x, to_y) else 1 if to_y > to_x else 0
                     _surface(
-                        run, above, arrays, still, finish, look, n, code, by_x, ray, numbers_of_light, depth, shadows,
+                        run, above, arrays, still, finish, look, n, code, axis, ray, numbers_of_light, depth, shadows,
                         beam, fine, out, out_above,
                     )  # fmt: skip
             start = stop

@@ -52,7 +52,7 @@ def street(height: int = 64, width: int = 96, forward: float = 0.0) -> dict[str,
         "camera": camera.float(),
         "style": torch.zeros(CHANNELS, 3),
         "guide": torch.zeros(height, width, 4, dtype=torch.uint8),
-        "blend": torch.tensor([0.23, 0.23]),
+        "blend": torch.full((CHANNELS,), 0.23),
         "past_rgb": torch.zeros(1, 3, height, width),
         "past_label": torch.full((1, 1, height, width), -1.0),
     }

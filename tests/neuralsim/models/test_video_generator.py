@@ -160,7 +160,7 @@ def street(height: int, width: int) -> dict[str, np.ndarray]:
         "camera": np.array([*pose, width * 0.7, width * 0.7, width / 2, height / 2], np.float32),
         "style": np.zeros((CHANNELS, 3), np.float32),
         "guide": np.repeat((tag == 14)[..., None], 4, 2).astype(np.uint8) * 90,
-        "blend": np.array([0.2, 0.6], np.float32),
+        "blend": np.linspace(0.2, 0.6, CHANNELS, dtype=np.float32),
     }
 
 
@@ -232,22 +232,18 @@ def test_a_graph_that_is_not_the_model_is_refused(exported: tuple[VideoGenerator
         onnx_export.check(other, path)
 
 
-def test_what_moves_by_itself_is_painted_anew_by_a_share_of_its_own_and_each_frame_may_say_otherwise(
-    painter: Painter,
-) -> None:
+def test_each_class_is_painted_anew_by_a_share_of_its_own_and_each_frame_may_say_otherwise(painter: Painter) -> None:
     with torch.no_grad():
         painter.occlusion.bias.fill_(-50.0)  # it would keep everything for ever
     painter.config = replace(painter.config, blend_factor=0.25, blend_movers=0.5)
     video = VideoPainter(painter)
-    movers = torch.zeros(1, 1, H, W)
-    movers[..., : W // 2] = 1.0
-    first = step(video, movers=movers)
-    for blend, (still, moving) in ((None, (0.25, 0.5)), (torch.tensor([0.4, 0.3]), (0.4, 0.3))):
-        fresh = step(video, first, movers=movers, blend=blend).fresh
-        torch.testing.assert_close(fresh[..., : W // 2], torch.full_like(fresh[..., : W // 2], moving))
-        torch.testing.assert_close(fresh[..., W // 2 :], torch.full_like(fresh[..., W // 2 :], still))
+    label = scene(painter)["label"]
+    first = step(video)
+    for blend in (None, torch.linspace(0.9, 0.1, CHANNELS)):
+        shares = torch.where(painter.movers(label) > 0, 0.5, 0.25) if blend is None else blend[label][:, None]
+        torch.testing.assert_close(step(video, first, blend=blend).fresh, shares)
     painter.config = replace(painter.config, blend_movers=0.0)
-    assert painter.config.blend == (0.25, 0.25), "nothing that moves is kept longer than what stands"
+    assert set(painter.config.blend) == {0.25}, "nothing that moves is kept longer than what stands"
 
 
 def test_a_painter_without_a_past_has_none_of_its_parts() -> None:

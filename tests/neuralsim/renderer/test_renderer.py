@@ -124,13 +124,14 @@ def test_what_a_frame_or_a_card_lacks_is_one_line(tmp_path: Path) -> None:
     copy = tmp_path / "model"
     shutil.copytree(zoo.HERE / "street-rt", copy)
     card = (copy / "card.yaml").read_text(encoding="utf-8")
-    for text in (
-        card.replace("multiple_of: 32", "multiple_of: 0"),
-        card.replace("  day:\n", "  day:\n  - [0, 0, 0]\n"),
+    for text, complaint in (
+        (card.replace("multiple_of: 32", "multiple_of: 0"), "multiple_of must be"),
+        (card.replace("  day:\n", "  day:\n  - [0, 0, 0]\n"), "multiple_of must be"),
+        (card.replace("exact: [", "exact: [0.5, "), "a share for each of 14 classes; export it again"),
     ):
         assert text != card
         (copy / "card.yaml").write_text(text, encoding="utf-8")
-        with pytest.raises(ModelError, match="multiple_of must be"):
+        with pytest.raises(ModelError, match=complaint):
             NeuralRenderer(model=str(copy))
 
 

@@ -140,3 +140,21 @@ def test_a_wall_in_grazing_sun_does_not_shade_itself(facing: float) -> None:
 
     assert (lit(shading_kernels._slack.py_func(sun, facing)) == 1.0).all()
     assert (lit(0.25) < 1.0).any() == (facing < 0.6)
+
+
+@pytest.mark.parametrize("normal", [(1.0, 0.0, 0.0), (0.0, 1.0, 0.0), (0.0, 0.0, 1.0), (0.6, -0.4, 0.2)])
+def test_leaves_have_no_direction(normal: tuple[float, float, float]) -> None:
+    """Strokes all over a crown, as of a texture that is drawn out, are painted as strokes."""
+    across = np.cross(normal, (0.3, 0.5, 0.8))
+    axes = np.array([normal, across, np.cross(normal, across)])
+    axes /= np.linalg.norm(axes, axis=1)[:, None]
+    corners = [20.0 * (i * axes[1] + j * axes[2]) for i, j in ((-1, -1), (1, -1), (1, 1), (-1, 1))]
+    pose = np.eye(4)
+    pose[:3, 0], pose[:3, 1], pose[:3, 2], pose[:3, 3] = -axes[0], axes[1], np.cross(-axes[0], axes[1]), 5.0 * axes[0]
+    foliage = quad(corners, Tag.VEGETATION, (70, 110, 50))
+    scene = Scene(foliage, templates().meshes, templates().bodies)
+    planes = Rasteriser(W, H, FOV).render(scene, Placements.empty(0), pose, pose, sun=(45.0, 0.0, 100.0))
+    assert (planes.tag == Tag.VEGETATION).all()
+    down, right = (slope.ravel() for slope in np.gradient(brightness(planes)[::2, ::2]))
+    least, most = np.linalg.eigvalsh(np.cov(down, right))
+    assert most < 1.6 * least
