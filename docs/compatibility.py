@@ -66,7 +66,7 @@ Results = dict[str, Result]  # by test, program or scenario
 @contextmanager
 def town(*arguments: str, port: int = 0) -> Iterator[int]:
     """A town server of its own while it is needed; its port (0: any free one)."""
-    command = [sys.executable, "-m", "bridge.town.carla_server", "--port", str(port), *EMPTY, *arguments]
+    command = [sys.executable, "-m", "neuralsim.town.carla_server", "--port", str(port), *EMPTY, *arguments]
     path = os.pathsep.join([str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])])
     process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env={**os.environ, "PYTHONPATH": path})
     assert process.stdout is not None

@@ -23,10 +23,10 @@ from bridge.messages import Frame
 from bridge.tags import COLOURS
 from neuralsim.evaluation.metric_networks import CAMVID_CLASSES, HERE, MetricNetwork
 from neuralsim.evaluation.real_clip import camvid_of_tag, metric_size
-from neuralsim.evaluation.town_drive import TownDrive
-from neuralsim.recording.random_access_reader import RecordingReader, frame_of, picture_of
+from neuralsim.recording.reading.random_access_reader import RecordingReader, frame_of, picture_of
 from neuralsim.renderer.neural_renderer import NeuralRenderer
 from neuralsim.renderer.views import depth_picture
+from neuralsim.town.town_drive import TownDrive
 
 ROOT = Path(__file__).resolve().parents[1]
 WIDE = 1152  # px, of every picture

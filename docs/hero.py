@@ -17,7 +17,7 @@ from math import cos, hypot, radians, sin
 
 import carla
 
-from bridge.carla_client.autopilot import Autopilot, Halt
+from bridge.carla_client.routing.autopilot import Autopilot, Halt
 from bridge.carla_client.surroundings import Surroundings
 
 HEROES = ("hero", "ego_vehicle")  # role names

@@ -20,7 +20,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from bridge.tags import COLOURS
 from neuralsim import classmaps
-from neuralsim.offline.picture_files import pictures, read, read_ids
+from neuralsim.imaging.picture_files import pictures, read, read_ids
 
 OUT = Path(__file__).parent / "img" / "label_maps.jpg"
 CLASSES = ("camvid", "cityscapes")  # of the first folder and of the second

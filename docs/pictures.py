@@ -23,14 +23,14 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from bridge.messages import Camera, Frame
 from bridge.tags import COLOURS
-from bridge.town.core.types import Transform
-from bridge.town.opendrive.lane import Lane
-from bridge.town.opendrive.network import Network
-from bridge.town.opendrive.towns import TOWNS, load
-from bridge.town.render.daylight import DEFAULT_WEATHER
-from bridge.town.world import World
 from neuralsim.guide import Guide
 from neuralsim.renderer.remap import Remap
+from neuralsim.town.core.types import Transform
+from neuralsim.town.opendrive.lane import Lane
+from neuralsim.town.opendrive.network import Network
+from neuralsim.town.opendrive.towns import TOWNS, load
+from neuralsim.town.render.daylight import DEFAULT_WEATHER
+from neuralsim.town.world import World
 
 OUT = Path(__file__).parent / "img" / "towns"
 WIDTH, HEIGHT, FOV = 512, 256, 70.0

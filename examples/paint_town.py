@@ -7,10 +7,10 @@ import sys
 
 import cv2
 
-from bridge.town.core.types import Transform
-from bridge.town.frames import frame_of
-from bridge.town.world import World
 from neuralsim.renderer import NeuralRenderer
+from neuralsim.town.core.types import Transform
+from neuralsim.town.frames import frame_of
+from neuralsim.town.world import World
 
 
 def main(out: str, town: str = "oldtown", size: tuple[int, int] = (512, 256), ticks: int = 30, **painter: str) -> None:

@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 
 from neuralsim import runtimes
-from neuralsim.runtimes import cuda_driver, tensorrt_engines
+from neuralsim.runtimes import cuda_driver
+from neuralsim.runtimes.tensorrt import engines as tensorrt_engines
 
 STANDINS = Path(__file__).parent / "helpers" / "standins"
 GPU = cuda_driver.Gpu("NVIDIA Stand-in", 8 << 30, "580.65.06", (13, 0))
@@ -50,5 +51,5 @@ def gpu(own_cache: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[cuda_drive
 
 
 def _loaded() -> list[str]:
-    own = "neuralsim.runtimes.cuda_runtime"
+    own = "neuralsim.runtimes.tensorrt.cuda_runtime"
     return [name for name in sys.modules if name.split(".")[0] in ("tensorrt", "cuda") or name == own]

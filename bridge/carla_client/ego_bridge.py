@@ -14,14 +14,14 @@ from typing import Any
 import carla
 import numpy as np
 
-from bridge.carla_client.autopilot import Autopilot
 from bridge.carla_client.camera_rig import OURS, CameraRig, matrix
 from bridge.carla_client.collisions import CollisionCounter
 from bridge.carla_client.connection import CALL_TIMEOUT
 from bridge.carla_client.ego_cameras import EgoCameras
-from bridge.carla_client.navigation import Charts, Navigator, traffic_around
+from bridge.carla_client.routing.autopilot import Autopilot
+from bridge.carla_client.routing.navigation import Charts, Navigator, traffic_around
+from bridge.carla_client.routing.spawn_points import SpawnPoints
 from bridge.carla_client.scenario_hooks import ScenarioHooks
-from bridge.carla_client.spawn_points import SpawnPoints
 from bridge.carla_client.sun import sun_at
 from bridge.carla_client.surroundings import Surroundings
 from bridge.carla_client.weather import weather_values

@@ -9,8 +9,8 @@ from math import atan2
 import carla
 import numpy as np
 
-from bridge.carla_client.autopilot import Halt, RoadUser
 from bridge.carla_client.camera_rig import matrix
+from bridge.carla_client.routing.autopilot import Halt, RoadUser
 from bridge.lamp_visibility import brake_lamps, traffic_lamp
 from bridge.messages import Camera, Lamp, MovingObject
 from bridge.tags import Tag

@@ -16,7 +16,7 @@ WEATHERS: tuple[str, ...] = tuple(sorted(get_args(Preset)))
 #: The planes of a frame, in wire order.
 PLANES = ("tag", "instance", "depth", "motion", "rgb", "rgb_half")
 
-#: The towns that ``bridge.town.opendrive.towns`` can generate.
+#: The towns that ``neuralsim.town.opendrive.towns`` can generate.
 TOWNS = ("hamlet", "motorway", "oldtown", "suburb", "village")
 
 #: One of open ground and a road, for scenarios without a map; it is not among those that one drives in.

@@ -9,7 +9,7 @@ import tempfile
 from pathlib import Path
 
 from bridge.process.lifetime import BridgeError
-from bridge.town.disk_cache import cache_folder
+from bridge.process.user_cache import cache_folder
 from bridge.untrusted import files, limits, xml
 
 _ELEMENTS, _DEPTH = 10_000, 20  # of a .sumocfg

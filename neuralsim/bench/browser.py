@@ -14,14 +14,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from neuralsim.bench.measurement import Job, MeasuredDrive
+from neuralsim.bench.options import browser
 from neuralsim.serve import page_messages
 from neuralsim.serve.access import Tokens
 from neuralsim.serve.options import ServeOptions
 from neuralsim.serve.served_drive import BrowserDrive
 from neuralsim.session.painting_loop import DriveError, PaintedFrame
-
-from .measurement import Job, MeasuredDrive
-from .options import browser
 
 _OPENING = 60.0  # s that the browser may take until the page shows pictures
 _END = 3.0  # s

@@ -8,10 +8,9 @@ from typing import Any
 
 import numpy as np
 
+from neuralsim.bench.results import FRAME, LATENCY, PHOTON, columns, gathered
+from neuralsim.bench.statistics import Difference, difference, paired_difference, quantile
 from neuralsim.session.metrics import STAGES
-
-from .results import FRAME, LATENCY, PHOTON, columns, gathered
-from .statistics import Difference, difference, paired_difference, quantile
 
 _SAME = ("cpu", "cores", "gpu", "memory_gb", "system", "packages")  # of machines whose figures can be compared
 _OTHER = "{} is not a report of this version of `neuralsim bench`: measure again"

@@ -11,7 +11,7 @@ import re
 from pathlib import Path
 from typing import Any
 
-from . import tables
+from neuralsim.bench import tables
 
 _BLOCK = re.compile(r"(<!-- bench: (\w+) -->\n)(.*?)(<!-- /bench -->)", re.DOTALL)
 _TABLES = {"machine": tables.machine, "matrix": tables.drives, **tables.ALL}

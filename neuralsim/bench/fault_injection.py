@@ -1,6 +1,6 @@
 """Fault injection into a drive's processes, to test the benchmark itself: a delayed stage, a skewed clock.
 
-    python -m neuralsim.bench.fault_injection '{"delay_ms": 20, "skew_ms": 0}' MODULE OF THE BRIDGE, ITS ARGUMENTS...
+    python -m neuralsim.bench.fault_injection '{"delay_ms": 20, "skew_ms": 0}' MODULE ARGUMENTS...
 
 Nothing of this is in the measured code: its functions are wrapped here, from outside. Stages are delayed in turn, one
 frame in four, so that frames with and without the delay are measured side by side in one run: frame 0 of each four is
@@ -80,13 +80,13 @@ def wrap(owner: Any, name: str, do: Callable[..., None], after: bool = False) ->
 def delayed_renderer(faults: FaultInjection) -> Iterator[None]:
     """While it lasts, painters of this process are delayed when it is their turn."""
     from neuralsim.renderer.neural_renderer import NeuralRenderer
-    from neuralsim.session.tag_painter import TagPainter
+    from neuralsim.session.tag_painter import TagRenderer
 
     def delay(_: object, frame: Frame) -> None:
         if delayed_stage(frame.sequence) == "render":
             pause(faults.delay_ms / 1e3)
 
-    undo = [wrap(painter, "render", delay) for painter in (TagPainter, NeuralRenderer)] if faults else []
+    undo = [wrap(painter, "render", delay) for painter in (TagRenderer, NeuralRenderer)] if faults else []
     try:
         yield
     finally:

@@ -20,9 +20,9 @@ from neuralsim import runtimes
 from neuralsim.base.log import logger
 from neuralsim.bench import peer_graphs
 from neuralsim.bench.options import GpuOptions
-from neuralsim.evaluation.town_drive import TownDrive
 from neuralsim.renderer.neural_renderer import ModelError, NeuralRenderer
 from neuralsim.runtimes import RuntimeUnavailable, cuda_driver
+from neuralsim.town.town_drive import TownDrive
 
 RUNTIMES = ("torch:fp16", "torch:fp16-compiled", "torch:bf16", "tensorrt:fp16", "tensorrt:int8", "onnxruntime:fp16")
 _FRAMES = 8  # of the town, painted over and over

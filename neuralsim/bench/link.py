@@ -19,9 +19,8 @@ from bridge.link.frame_header import pack
 from bridge.link.transport import FramePublisher
 from bridge.messages import Camera, Ego, Frame, Lamp, MovingObject
 from bridge.tags import COUNT
+from neuralsim.bench.statistics import summary
 from neuralsim.session.processes import Child, ProcessError, Processes, free_port
-
-from .statistics import summary
 
 RATE = 30.0  # Hz, of a drive
 _AHEAD = 1  # frames on their way beside the one asked for, as in a recording

@@ -20,12 +20,11 @@ from typing import Any
 
 from bridge.messages import Control
 from bridge.process.lifetime import end, parent_pid
-from neuralsim.session.drive_loop import EXPECTED, DriveLoop
+from neuralsim.bench.fault_injection import delayed_renderer, delayed_stage, pause, wrap
+from neuralsim.bench.measurement import Job, MeasuredDrive
+from neuralsim.bench.options import NO_DISPLAY
+from neuralsim.drive.drive_loop import EXPECTED, DriveLoop
 from neuralsim.session.painting_loop import PaintedFrame
-
-from .fault_injection import delayed_renderer, delayed_stage, pause, wrap
-from .measurement import Job, MeasuredDrive
-from .options import NO_DISPLAY
 
 _PRESS = (0.06, 0.14)  # seconds between two changes of the control: at any phase of the loop
 _NUDGE = 0.02  # of the steering: a change like any other, which the autopilot does not heed
@@ -73,7 +72,7 @@ def _window_drive(job: Job) -> DriveLoop:
 
     import pygame
 
-    from .input_injector import InputInjector
+    from neuralsim.bench.input_injector import InputInjector
 
     class SeenDrive(MeasuredDrive, WindowDrive):
         way_out = NO_DISPLAY
@@ -113,7 +112,7 @@ def _drive(job: Job) -> DriveLoop:
     if job.cell.loop == "window":
         return _window_drive(job)
     if job.cell.loop == "browser":
-        from .browser import ServedDrive
+        from neuralsim.bench.browser import ServedDrive
 
         return ServedDrive(job)
     return UnseenDrive(job)

@@ -12,14 +12,13 @@ from bridge.messages import STAMPS, Frame
 from bridge.process.json_lines import send
 from bridge.process.options import Options
 from neuralsim.base.resources import Resources
+from neuralsim.bench.fault_injection import FaultInjection
+from neuralsim.bench.options import Cell
+from neuralsim.drive.drive_loop import DriveLoop
 from neuralsim.session import metrics
-from neuralsim.session.drive_loop import DriveLoop
 from neuralsim.session.drive_session import DriveSession
 from neuralsim.session.options import DriveOptions
 from neuralsim.session.processes import Child, Processes, free_port
-
-from .fault_injection import FaultInjection
-from .options import Cell
 
 
 class Job(Options):

@@ -1,4 +1,6 @@
-"""A subscriber that only looks: ``python -m neuralsim.bench.passive_subscriber ENDPOINT [--lockstep] [--ahead N]``.
+"""A subscriber that displays nothing.
+
+    python -m neuralsim.bench.passive_subscriber ENDPOINT [--lockstep] [--ahead N]
 
 Says ``{"ready": true}`` with its first frame, and when it is asked to end one JSON line: frames received and skipped,
 and per frame the milliseconds since it was sent and the time at which it came (both clocks are this machine's).

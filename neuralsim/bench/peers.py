@@ -23,8 +23,8 @@ from neuralsim.base.machine import cores, host
 from neuralsim.bench import peer_graphs
 from neuralsim.bench.flops import gflop
 from neuralsim.bench.options import PeersOptions
-from neuralsim.evaluation.town_drive import TownDrive
 from neuralsim.renderer.neural_renderer import ModelError, NeuralRenderer, RuntimeUnavailable
+from neuralsim.town.town_drive import TownDrive
 
 _FRAMES = 8  # of the town, painted over and over
 _TURN = 0.12  # s that each model runs per round, one run at least, after one that warms its caches

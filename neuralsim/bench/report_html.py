@@ -8,10 +8,9 @@ from typing import Any
 import numpy as np
 
 from neuralsim.base.html_pages import render
+from neuralsim.bench import charts, tables
+from neuralsim.bench.results import LATENCY, PHOTON, values
 from neuralsim.session.metrics import STAGES
-
-from . import charts, tables
-from .results import LATENCY, PHOTON, values
 
 _TEMPLATE = Path(__file__).with_name("report.html.j2")
 _TIMELINE = 300  # frames

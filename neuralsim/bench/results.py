@@ -7,9 +7,8 @@ from typing import Any
 
 import numpy as np
 
+from neuralsim.bench.statistics import Runs, draw, interval, summary
 from neuralsim.session.metrics import STAGES
-
-from .statistics import Runs, draw, interval, summary
 
 #: What is drawn of each frame, besides its stages.
 LATENCY, PHOTON, FRAME = "latency", "input_to_photon", "frame"

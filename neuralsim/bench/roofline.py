@@ -29,9 +29,8 @@ def profile(model: str, size: tuple[int, int]) -> dict[str, Any] | None:
     try:
         import openvino as ov
 
+        from neuralsim.bench.flops import operations
         from neuralsim.runtimes.openvino_ import fix_size
-
-        from .flops import operations
     except ModuleNotFoundError:
         return None
     card = zoo.load(model)

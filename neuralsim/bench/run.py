@@ -18,15 +18,14 @@ from neuralsim.base.extras import remedy
 from neuralsim.base.failure import fail
 from neuralsim.base.machine import host
 from neuralsim.base.progress import ProgressLine
+from neuralsim.bench import budget, compare, docs_tables, link, machine_state, roofline, self_test, tables, trace
+from neuralsim.bench.measurement import Job
+from neuralsim.bench.options import NO_BROWSER, NO_DISPLAY, BenchOptions, Cell, PeersOptions, browser, everything
+from neuralsim.bench.report_html import page
+from neuralsim.bench.results import summarise
 from neuralsim.session.options import TAGS
 from neuralsim.session.processes import Child, ProcessError, Processes, ended_by_signals
 from neuralsim.zoo import ModelError
-
-from . import budget, compare, docs_tables, link, machine_state, roofline, self_test, tables, trace
-from .measurement import Job
-from .options import NO_BROWSER, NO_DISPLAY, BenchOptions, Cell, PeersOptions, browser, everything
-from .report_html import page
-from .results import summarise
 
 FORMAT = 1  # of report.json; raised when a field changes its meaning
 _PEERS = 600.0  # s that one question, such as the comparison with the peers, may take

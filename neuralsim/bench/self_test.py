@@ -9,14 +9,13 @@ from typing import Any
 import numpy as np
 
 from bridge.size import Size
+from neuralsim.bench.fault_injection import FaultInjection, delayed_stage, is_untouched
+from neuralsim.bench.measurement import Job
+from neuralsim.bench.options import Cell
+from neuralsim.bench.results import LATENCY, columns, values
+from neuralsim.bench.statistics import draw, interval, quantile
 from neuralsim.session.metrics import STAGES
 from neuralsim.session.options import TAGS
-
-from .fault_injection import FaultInjection, delayed_stage, is_untouched
-from .measurement import Job
-from .options import Cell
-from .results import LATENCY, columns, values
-from .statistics import draw, interval, quantile
 
 DELAY = 20.0  # ms
 TOLERANCE = 1.0  # ms

@@ -70,7 +70,7 @@ COMMANDS: dict[str, Command] = {
     "flow": Command(
         "motion of a real clip, for `render --motion`",
         "neuralsim.offline.options:FlowOptions",
-        "neuralsim.offline.optical_flow:run_folder",
+        "neuralsim.offline.flow_folder:run_folder",
     ),
     "label": Command(
         "label maps of unlabelled pictures or video, by any segmenter",
@@ -115,8 +115,8 @@ COMMANDS: dict[str, Command] = {
     ),
     "town": Command(
         "the embedded town alone, a CARLA 0.9.16-compatible server",
-        "bridge.town.carla_server.options:TownOptions",
-        "bridge.town.carla_server.process:run",
+        "neuralsim.town.carla_server.options:TownOptions",
+        "neuralsim.town.carla_server.process:run",
     ),
     "bridge": Command(
         "the bridge alone, on the simulator's machine",

@@ -121,7 +121,7 @@ class BuildEngineOptions(Options):
 
 def build_engine(options: BuildEngineOptions) -> int:
     """Build it; the exit code."""
-    from neuralsim.runtimes.build_engine import run
+    from neuralsim.runtimes.tensorrt.build_engine import run
 
     return run(options.model, options.size, options.precision, options.level, options.workspace, options.again)
 

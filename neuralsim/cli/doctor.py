@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from bridge.process.user_cache import cache_folder
 from bridge.size import Size
 from neuralsim import __version__
 from neuralsim.base.extras import remedy
@@ -164,7 +165,7 @@ def _measure(say: Say) -> None:
 def _runtimes(findings: _Findings) -> None:
     """Which can be used here, which one ``auto`` takes and why, and how to get the others."""
     from neuralsim import runtimes, zoo
-    from neuralsim.runtimes import autotune, cache
+    from neuralsim.runtimes import autotune
     from neuralsim.runtimes.candidates import candidates
     from neuralsim.session.renderer_loading import painting_threads
 
@@ -187,7 +188,7 @@ def _runtimes(findings: _Findings) -> None:
     size = f"{zoo.DEFAULT} at {_SIZE}"
     if known is not None:
         day = time.strftime("%Y-%m-%d", time.localtime(known.measured))
-        words = f"{known}, measured on {day} with {size}; kept in {cache.folder() / 'choices'}"
+        words = f"{known}, measured on {day} with {size}; kept in {cache_folder() / 'choices'}"
         (findings.note if known.busy else findings.good)("auto", f"{words}; anew: neuralsim doctor --measure")
     else:
         findings.note("auto", f"not measured yet with {size}: the first drive does, in about two seconds")

@@ -13,11 +13,12 @@ from neuralsim.base.progress import ProgressLine
 from neuralsim.datagen.cluster import ClusterError, record_on_cluster
 from neuralsim.datagen.options import RecordOptions
 from neuralsim.datagen.scripted_drive import EXPECTED, ScenarioRecorder, Shared
+from neuralsim.drive.drive_loop import ended
 from neuralsim.recording import RecordingError
 from neuralsim.recording.evaluate import evaluate
 from neuralsim.recording.junit import write_junit
-from neuralsim.session.drive_loop import ended
 from neuralsim.session.processes import ended_by_signals
+from neuralsim.town.core import blueprint_library
 from scenarios.engine.loader import ScenarioError, check_blueprints, load
 
 
@@ -26,7 +27,7 @@ def run(options: RecordOptions) -> int:
     try:
         loaded = [load(path) for path in options.scenarios]
         for each in loaded if options.carla is None else ():
-            check_blueprints(each)
+            check_blueprints(each, blueprint_library.names())
     except ScenarioError as error:
         return fail(error)
     twice = {each.id for each in loaded if sum(other.id == each.id for other in loaded) > 1}

@@ -14,13 +14,13 @@ from bridge.size import Size
 from neuralsim import __version__
 from neuralsim.base.machine import host
 from neuralsim.datagen.options import PLANES, RecordOptions
+from neuralsim.drive.drive_loop import EXPECTED as DRIVE_EXPECTED
 from neuralsim.recording import RecordingError
-from neuralsim.recording.mcap_writer import McapWriter
-from neuralsim.recording.mp4 import Mp4Writer
 from neuralsim.recording.picture_folder import export_frames
+from neuralsim.recording.writing.mcap_writer import McapWriter
+from neuralsim.recording.writing.mp4 import Mp4Writer
 from neuralsim.renderer.remap import Remap
 from neuralsim.session.child_options import PAINTING
-from neuralsim.session.drive_loop import EXPECTED as DRIVE_EXPECTED
 from neuralsim.session.drive_session import DriveSession
 from neuralsim.session.options import TAGS, DriveOptions
 from neuralsim.session.painting_loop import PaintedFrame

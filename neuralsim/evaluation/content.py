@@ -15,9 +15,9 @@ import cv2
 import numpy as np
 
 from bridge.tags import Tag
-from neuralsim.evaluation.town_drive import TownDrive
 from neuralsim.models.classes import CARLA_TO_CHANNEL, Channel
 from neuralsim.renderer.neural_renderer import NeuralRenderer
+from neuralsim.town.town_drive import TownDrive
 
 TOWNS = ("oldtown", "suburb", "village", "motorway")
 LEAST = {Channel.VEHICLE: 400, Channel.PERSON: 150, Channel.CYCLE: 150}  # px of an object that is compared

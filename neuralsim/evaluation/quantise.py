@@ -15,12 +15,12 @@ from neuralsim import runtimes, zoo
 from neuralsim.base.failure import fail
 from neuralsim.base.progress import reporting
 from neuralsim.evaluation.options import QuantiseOptions
-from neuralsim.evaluation.town_drive import TownDrive
 from neuralsim.recording import RecordingError
-from neuralsim.recording.random_access_reader import RecordingReader, frame_of
+from neuralsim.recording.reading.random_access_reader import RecordingReader, frame_of
 from neuralsim.renderer.neural_renderer import NeuralRenderer
 from neuralsim.runtimes import RuntimeUnavailable, int8
 from neuralsim.runtimes.activation_ranges import keep
+from neuralsim.town.town_drive import TownDrive
 
 LENGTH = 6  # frames of one stretch: the first has no past, the others have one
 LEAST = 32.0  # dB beside fp32, of the worst frame

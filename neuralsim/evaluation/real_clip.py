@@ -27,9 +27,10 @@ from neuralsim.evaluation.metric_networks import (
 )
 from neuralsim.evaluation.object_realism import ObjectCrops
 from neuralsim.evaluation.side_by_side import Video
+from neuralsim.imaging import optical_flow
+from neuralsim.imaging.picture_files import ImageError, beside, pictures, read, read_ids
 from neuralsim.models.classes import CARLA_TO_CHANNEL, Channel
-from neuralsim.offline import optical_flow, render_folder
-from neuralsim.offline.picture_files import ImageError, beside, pictures, read, read_ids
+from neuralsim.offline import flow_folder, render_folder
 from neuralsim.offline.render_folder import RenderOptions
 
 REAL = "real"
@@ -200,7 +201,7 @@ class _Measured:
 
 
 def _make_motion(clip: LabelledClip, files: list[Path], out: Path) -> None:
-    optical_flow.run([beside(clip.images, file.stem) for file in files], out)
+    flow_folder.run([beside(clip.images, file.stem) for file in files], out)
 
 
 def metric_size(picture: np.ndarray, interpolation: int) -> np.ndarray:

@@ -19,7 +19,7 @@ from neuralsim.evaluation import content, drive_metrics, html_report, real_clip,
 from neuralsim.evaluation.ablations import ALONE, SHIPPED, SMOOTHED
 from neuralsim.evaluation.metric_networks import HERE as METRIC_NETWORKS
 from neuralsim.evaluation.options import CLIP_PARTS, EvaluateOptions
-from neuralsim.offline.picture_files import ImageError
+from neuralsim.imaging.picture_files import ImageError
 from neuralsim.recording import RecordingError
 from neuralsim.renderer.neural_renderer import NeuralRenderer, RuntimeUnavailable
 

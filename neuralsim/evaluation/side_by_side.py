@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 
 from neuralsim.recording import RecordingError
-from neuralsim.recording.mp4 import Mp4Writer
+from neuralsim.recording.writing.mp4 import Mp4Writer
 
 
 class Video:

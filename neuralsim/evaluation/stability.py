@@ -18,9 +18,9 @@ from bridge.messages import Frame
 from bridge.process.option_types import Positive
 from bridge.process.options import Options, parse
 from neuralsim.base.shared_options import DEFAULT_MODEL, Model, Runtime
-from neuralsim.evaluation.town_drive import TownDrive
 from neuralsim.models.warp import still_visible
 from neuralsim.renderer.neural_renderer import NeuralRenderer
+from neuralsim.town.town_drive import TownDrive
 
 _SMOOTHING = 0.8  # share of the past in plain output smoothing
 _SHIFTS = (2, 4, 6)  # px

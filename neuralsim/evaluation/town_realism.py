@@ -11,15 +11,15 @@ import av
 import cv2
 import numpy as np
 
-from bridge.town.render.daylight import DEFAULT_WEATHER
 from neuralsim.evaluation import measures
 from neuralsim.evaluation.content import TOWNS
 from neuralsim.evaluation.metric_networks import FEATURE_LAYERS, HERE, MetricNetwork
-from neuralsim.evaluation.town_drive import TownDrive
-from neuralsim.offline.picture_files import pictures, read
+from neuralsim.imaging.picture_files import pictures, read
 from neuralsim.recording import RecordingError
-from neuralsim.recording.mp4 import Mp4Writer
+from neuralsim.recording.writing.mp4 import Mp4Writer
 from neuralsim.renderer.neural_renderer import NeuralRenderer
+from neuralsim.town.render.daylight import DEFAULT_WEATHER
+from neuralsim.town.town_drive import TownDrive
 
 _SIZE = 512, 256  # px, width and height at which all pictures are looked at
 _STRIDES = {"stride8": 8, "stride16": 16}

@@ -22,9 +22,9 @@ from bridge.tags import Tag
 from neuralsim.evaluation import measures
 from neuralsim.evaluation.metric_networks import HERE, MetricNetwork
 from neuralsim.evaluation.side_by_side import Video
-from neuralsim.evaluation.town_drive import TownDrive
 from neuralsim.models.warp import still_visible, warp_source
 from neuralsim.renderer.neural_renderer import NeuralRenderer
+from neuralsim.town.town_drive import TownDrive
 
 SIZE = 1024, 512  # px shown; a quarter of them is painted in each frame
 BILINEAR, UPSCALED, REFERENCE = "bilinear", "upscaled", "reference"

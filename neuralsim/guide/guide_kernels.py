@@ -12,7 +12,7 @@ from neuralsim.models.classes import CHANNELS, MOVERS, Channel
 NONE, OBJECT, WALL, TEXTURE = 0, 1, 2, 3
 CELL = 16  # px of the frame, side of the cells whose mean colours are a wall's
 _IDS = 1 << 16
-_GAIN = 4.5  # of the sketch, about the middle of those in training (``neuralsim/training/conditioning.py``)
+_GAIN = 4.5  # of the sketch, about the middle of those in training (``neuralsim/training/data/conditioning.py``)
 #: Of 255: how bright the brightest channel of a lamp is at least, how far it is over the least one, and how much
 #: brighter the lamp is than its object in the sum of the three.
 _LAMP, _HUE, _BRIGHTER = 130, 70, 90.0

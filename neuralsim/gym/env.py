@@ -9,7 +9,7 @@ import gymnasium
 import numpy as np
 from gymnasium import spaces
 
-from bridge.carla_client.autopilot import Autopilot
+from bridge.carla_client.routing.autopilot import Autopilot
 from bridge.messages import Frame
 from neuralsim.base.shared_options import DEFAULT_MODEL
 from neuralsim.gym.reward import Reward, RewardWeights

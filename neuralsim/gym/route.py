@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from bridge.carla_client.route_planner import RoutePoint
+from bridge.carla_client.routing.route_planner import RoutePoint
 
 _BACK, _ON = 5, 25  # points before and after the last known place that are looked at: routes may cross themselves
 

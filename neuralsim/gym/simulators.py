@@ -9,15 +9,15 @@ import numpy as np
 
 from bridge.carla_client.connection import connect
 from bridge.carla_client.ego_bridge import CarlaBridge
-from bridge.carla_client.route_planner import RoutePoint, way_ahead
+from bridge.carla_client.routing.route_planner import RoutePoint, way_ahead
 from bridge.carla_client.weather import preset_values
 from bridge.messages import Control, Ego, Frame
-from bridge.town.carla_server.options import TownOptions
-from bridge.town.core.types import Transform, VehicleControl
-from bridge.town.frames import frame_of, lamps_of
-from bridge.town.world import World
 from neuralsim.gym.route import Route
 from neuralsim.session.processes import Processes
+from neuralsim.town.carla_server.options import TownOptions
+from neuralsim.town.core.types import Transform, VehicleControl
+from neuralsim.town.frames import frame_of, lamps_of
+from neuralsim.town.world import World
 from scenarios.engine.director import Director
 
 CAR = "vehicle.tesla.model3"
@@ -189,7 +189,7 @@ class ScenarioTown:
             with_parent=True,
             json_lines=True,
         )
-        town = self._processes.start("town server", "bridge.town.carla_server", options.to_json())
+        town = self._processes.start("town server", "neuralsim.town.carla_server", options.to_json())
         self._server = str(town.wait_ready(_READY, lambda: False)["server"])
         return self._server
 

@@ -1,4 +1,4 @@
-"""Fronts of houses (``bridge.facades``), read as a sketch of the walls that they hang on."""
+"""Fronts of houses (``neuralsim.facades``), read as a sketch of the walls that they hang on."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from bridge.facades import HEIGHT, LEVELS, TEXEL, WIDTH, table
+from neuralsim.facades import HEIGHT, LEVELS, TEXEL, WIDTH, table
 
 _SLANT = 0.25  # of a pixel's width along the wall, seen at a slant, that counts as its size
 

@@ -26,7 +26,7 @@ from neuralsim.models.flow_head import FlowHead
 
 
 @dataclass(frozen=True)
-class PainterConfig:
+class GeneratorConfig:
     """Sizes of the painter. The tuples hold one value for each level: 1/2, 1/4, 1/8, ... of the frame."""
 
     labels: int = CHANNELS
@@ -66,7 +66,7 @@ class PainterConfig:
         return asdict(self)
 
     @classmethod
-    def from_dict(cls, values: dict[str, Any]) -> PainterConfig:
+    def from_dict(cls, values: dict[str, Any]) -> GeneratorConfig:
         """What ``as_dict`` gave, also after a journey through JSON. Raises TypeError for unknown settings."""
 
         def whole(value: Any) -> Any:
@@ -77,8 +77,8 @@ class PainterConfig:
 
 #: One architecture at three sizes: for two processor cores, for a desktop GPU, for quality before speed.
 SIZES = {
-    "street-rt": PainterConfig(pool=4),
-    "street": PainterConfig(
+    "street-rt": GeneratorConfig(pool=4),
+    "street": GeneratorConfig(
         encoder=(48, 96, 192, 256, 256),
         decoder=(64, 128, 192, 256, 256),
         blocks=((2,), (2,), (2, 2), (2, 2), (2,)),
@@ -92,7 +92,7 @@ SIZES = {
         flow=16,
         pool=4,
     ),
-    "street-hq": PainterConfig(
+    "street-hq": GeneratorConfig(
         encoder=(64, 128, 256, 384, 512),
         decoder=(96, 192, 320, 512, 512),
         blocks=((2,), (2, 2), (2, 2), (2, 2), (2, 2)),
@@ -203,7 +203,7 @@ def upsample(x: Tensor) -> Tensor:
 class Decoder(nn.Module):
     """From the map's pyramid, and perhaps the past's, to a picture."""
 
-    def build(self, config: PainterConfig, dec: tuple[int, ...], past: tuple[int, ...]) -> None:
+    def build(self, config: GeneratorConfig, dec: tuple[int, ...], past: tuple[int, ...]) -> None:
         """Make the layers for ``dec`` channels by level."""
         enc, levels = config.encoder, len(config.encoder)
         self.start = nn.Conv2d(enc[-1], dec[-1], 1)
@@ -238,12 +238,12 @@ class Decoder(nn.Module):
 class Foreground(Decoder):
     """The movers' own decoder: thinner, and one convolution a level."""
 
-    def __init__(self, config: PainterConfig) -> None:
+    def __init__(self, config: GeneratorConfig) -> None:
         super().__init__()
         self.build(replace(config, blocks=((1,),) * len(config.blocks)), config.foreground, ())
 
 
-class Painter(Decoder):
+class Generator(Decoder):
     """``forward(label, tint, detail)`` -> f32 (N, 3, H, W) in about [-1, 1]: a frame that stands alone.
 
     label i64 (N, H, W); tint f32 (N, 3, H, W) in [-0.5, 0.5]; detail f32 (N, 2, H/2, W/2). Height and width are
@@ -251,9 +251,9 @@ class Painter(Decoder):
     on a CPU, full-size planes cost more to move than to compute.
     """
 
-    def __init__(self, config: PainterConfig | None = None) -> None:
+    def __init__(self, config: GeneratorConfig | None = None) -> None:
         super().__init__()
-        self.config = config = config or PainterConfig()
+        self.config = config = config or GeneratorConfig()
         enc, past, frames = config.encoder, config.past, config.past_frames
         levels = len(enc)
         self.label = nn.Embedding(config.labels, config.embed - TINT)

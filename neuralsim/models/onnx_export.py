@@ -13,7 +13,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from bridge.tags import COUNT
 from neuralsim.models.classes import CARLA_TO_CHANNEL, CHANNELS, Channel
-from neuralsim.models.video_generator import VideoGenerator
+from neuralsim.models.video_generator import GeneratorGraph
 
 OPSET = 17  # GridSample with "bicubic" as every runtime knows it
 _HALVE_ABOVE = 512  # elements; smaller constants keep fp32
@@ -36,7 +36,7 @@ def example_inputs(height: int = 64, width: int = 96, frames: int = 1) -> tuple[
     )
 
 
-def to_onnx(model: VideoGenerator, path: Path) -> None:
+def to_onnx(model: GeneratorGraph, path: Path) -> None:
     """Write the graph with free height and width (multiples of 32) and fp16 weights to ``path``."""
     spatial = {"tag": (0, 1), "instance": (0, 1), "motion": (0, 1), "depth": (0, 1), "guide": (0, 1), "rgb": (0, 1)}
     axes = {name: {h: "height", w: "width"} for name, (h, w) in spatial.items()}
@@ -51,12 +51,12 @@ def to_onnx(model: VideoGenerator, path: Path) -> None:
             str(path),
             dynamo=False,
             opset_version=OPSET,
-            input_names=list(VideoGenerator.INPUTS),
-            output_names=list(VideoGenerator.OUTPUTS),
+            input_names=list(GeneratorGraph.INPUTS),
+            output_names=list(GeneratorGraph.OUTPUTS),
             dynamic_axes=axes,
         )
     graph = onnx.load(str(path))
-    instance = graph.graph.input[VideoGenerator.INPUTS.index("instance")]
+    instance = graph.graph.input[GeneratorGraph.INPUTS.index("instance")]
     instance.type.tensor_type.elem_type = TensorProto.UINT16  # the tracer knows no u16; only Casts read this input
     with torch.no_grad():
         outputs = model(*inputs)
@@ -69,7 +69,7 @@ def to_onnx(model: VideoGenerator, path: Path) -> None:
     onnx.save(graph, str(path))
 
 
-def check(model: VideoGenerator, path: Path, frames: int = 3, least: float = 40.0) -> float:
+def check(model: GeneratorGraph, path: Path, frames: int = 3, least: float = 40.0) -> float:
     """PSNR, dB, between the last of ``frames`` that ``model`` paints and that of its graph at ``path``, whose weights
     are rounded, in ONNX Runtime. Raises ValueError below ``least``: the graph is not the model."""
     import onnxruntime
@@ -86,7 +86,7 @@ def check(model: VideoGenerator, path: Path, frames: int = 3, least: float = 40.
         with torch.no_grad():
             ours, *past, _ = model(*seen, *past)
         arrays = [plane.numpy().astype(np.uint16 if plane is instance else plane.numpy().dtype) for plane in seen]
-        outputs = session.run(None, dict(zip(VideoGenerator.INPUTS, [*arrays, *theirs], strict=True)))
+        outputs = session.run(None, dict(zip(GeneratorGraph.INPUTS, [*arrays, *theirs], strict=True)))
         found, *theirs = outputs[:3]
     error = float(np.square(ours.numpy().astype(np.float32) - found).mean())
     psnr = 10.0 * float(np.log10(255.0**2 / max(error, 1e-9)))
@@ -111,7 +111,7 @@ def halve_weights(graph: onnx.ModelProto) -> None:
 
 
 def card(
-    name: str, path: Path, styles: dict[str, np.ndarray], model: VideoGenerator, **facts: object
+    name: str, path: Path, styles: dict[str, np.ndarray], model: GeneratorGraph, **facts: object
 ) -> dict[str, object]:
     """What ``card.yaml`` says of ``model``, whose graph is at ``path``."""
     return {
@@ -119,7 +119,7 @@ def card(
         "format": 1,
         "file": path.name,
         "sha256": hashlib.sha256(path.read_bytes()).hexdigest(),
-        "inputs": list(VideoGenerator.INPUTS),
+        "inputs": list(GeneratorGraph.INPUTS),
         "past_frames": model.past_frames,
         "blend": {motion: list(model.painter.config.blend) for motion in ("exact", "estimated")},
         **({"estimates_motion": True} if model.painter.config.flow else {}),

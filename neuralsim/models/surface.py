@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from bridge.facades import drawn
+from neuralsim.facades import drawn
 from neuralsim.models.classes import CARLA_TO_CHANNEL, CHANNELS, MOVERS, Channel, is_mover
 from neuralsim.models.facade_sketch import Fronts, interleaved
 

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from neuralsim.models.classes import CHANNELS, MOVERS
 from neuralsim.models.flow_head import fill
-from neuralsim.models.generator import Painter
+from neuralsim.models.generator import Generator
 from neuralsim.models.surface import Surface
 from neuralsim.models.temporal import SHARPEN, clip_history, reproject, sharpened
 
@@ -37,7 +37,7 @@ class RecurrenceStep(NamedTuple):
 
 
 def no_past(
-    painter: Painter, count: int, height: int, width: int, device: str | torch.device = "cpu"
+    painter: Generator, count: int, height: int, width: int, device: str | torch.device = "cpu"
 ) -> tuple[Tensor, Tensor]:
     """``past_rgb`` and ``past_label`` of ``count`` recurrences before their first frame.
 
@@ -53,11 +53,11 @@ def no_past(
     return rgb, torch.full((count, frames, height, width), -1.0, device=device)
 
 
-class VideoPainter(nn.Module):
+class VideoGenerator(nn.Module):
     """One step of the recurrence for a batch of maps; a painter without ``past_frames`` sees the map alone, and its
     last picture is blended in."""
 
-    def __init__(self, painter: Painter) -> None:
+    def __init__(self, painter: Generator) -> None:
         super().__init__()
         self.painter = painter
 
@@ -74,9 +74,9 @@ class VideoPainter(nn.Module):
     ) -> RecurrenceStep:
         """The next frame.
 
-        label i64 (N, H, W); embedded f32 (N, embed, H, W), movers (N, 1, H, W), detail (N, 2, H/2, W/2) as ``Painter``
-        has them; motion f32 (N, H, W, 2) px, backward; past_rgb, past_label: those of the last step or ``no_past``;
-        blend f32 (CHANNELS,): ``PainterConfig.blend`` for this frame, None: the painter's own.
+        label i64 (N, H, W); embedded f32 (N, embed, H, W), movers (N, 1, H, W), detail (N, 2, H/2, W/2): of ``Generator``;
+        motion f32 (N, H, W, 2) px, backward; past_rgb, past_label: those of the last step or ``no_past``;
+        blend f32 (CHANNELS,): ``GeneratorConfig.blend`` for this frame, None: its own.
         """
         here = label.to(torch.float32)[:, None] + 1.0
         flow = None
@@ -118,7 +118,7 @@ class VideoPainter(nn.Module):
         return code.permute(0, 3, 1, 2) * there
 
 
-class VideoGenerator(nn.Module):
+class GeneratorGraph(nn.Module):
     """The whole model as one graph: ``step(tag, instance, ..., guide, state...) -> (rgb, state..., detail)``.
 
     Bytes of the frame in, bytes of the picture out, state inside: that of L frames, of one for a painter that sees the
@@ -130,11 +130,11 @@ class VideoGenerator(nn.Module):
 
     moving: Tensor
 
-    def __init__(self, surface: Surface, painter: Painter, sharpen: float = SHARPEN) -> None:
+    def __init__(self, surface: Surface, painter: Generator, sharpen: float = SHARPEN) -> None:
         """``sharpen``: share of what is finer than 5x5 pixels that is added to what is shown, not to the state."""
         super().__init__()
         self.surface, self.painter, self.sharpen = surface, painter, sharpen
-        self.video = VideoPainter(painter)
+        self.video = VideoGenerator(painter)
         self.past_frames = max(1, painter.config.past_frames)  # in its state
         moving = torch.zeros(CHANNELS)
         moving[list(MOVERS)] = 1.0
@@ -157,7 +157,7 @@ class VideoGenerator(nn.Module):
 
         tag u8 (H, W), instance u16 (H, W), motion f16 (H, W, 2) px, depth f32 (H, W) m, camera f32 (20,), style f32
         (CHANNELS, 3), guide u8 (H, W, 4) (``neuralsim/guide``; zeros: none), blend f32 (CHANNELS,)
-        (``PainterConfig.blend``), past_rgb f32 (1, 3 L, H, W) in [-1, 1], past_label f32 (1, L, H, W) (class + 1; -1:
+        (``GeneratorConfig.blend``), past_rgb f32 (1, 3 L, H, W) in [-1, 1], past_label f32 (1, L, H, W) (class + 1; -1:
         no past) -> rgb u8 (H, W, 3), next_rgb, next_label; and detail f32 (1, 2, H/2, W/2), to look at, and because
         OpenVINO keeps in fp32 what leads to an output, as surface coordinates must be.
         """

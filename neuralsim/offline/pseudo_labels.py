@@ -26,8 +26,8 @@ from neuralsim import classmaps
 from neuralsim.base.failure import fail
 from neuralsim.base.log import logger
 from neuralsim.base.progress import ProgressLine
+from neuralsim.imaging.picture_files import ImageError, pictures, read, write_png
 from neuralsim.offline.options import SCALES, LabelOptions
-from neuralsim.offline.picture_files import ImageError, pictures, read, write_png
 
 _FLOATS = {"tensor(float)": np.float32, "tensor(float16)": np.float16}
 _MULTIPLE = 32  # px, of a size that the graph leaves free

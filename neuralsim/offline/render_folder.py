@@ -18,14 +18,14 @@ from neuralsim.base.failure import fail
 from neuralsim.base.log import logger
 from neuralsim.base.progress import ProgressLine
 from neuralsim.base.shared_options import model_of
+from neuralsim.imaging import optical_flow
+from neuralsim.imaging.objects import Objects
+from neuralsim.imaging.picture_files import ImageError, beside, pictures, read_ids, write_png
+from neuralsim.imaging.pseudo_depth import PseudoDepth, horizon_row
 from neuralsim.models.classes import CARLA_TO_CHANNEL
-from neuralsim.offline import optical_flow
-from neuralsim.offline.objects import Objects
 from neuralsim.offline.options import RenderOptions
-from neuralsim.offline.picture_files import ImageError, beside, pictures, read_ids, write_png
-from neuralsim.offline.pseudo_depth import PseudoDepth, horizon_row
 from neuralsim.recording import RecordingError
-from neuralsim.recording.mp4 import Mp4Writer
+from neuralsim.recording.writing.mp4 import Mp4Writer
 from neuralsim.renderer.neural_renderer import NeuralRenderer, RuntimeUnavailable
 from neuralsim.renderer.remap import Remap
 

@@ -22,9 +22,9 @@ from bridge.tags import MOVERS, Tag
 from neuralsim.recording import RecordingError
 from neuralsim.recording.labels import CATEGORIES, SMALLEST, coco_annotations
 from neuralsim.recording.picture_folder import data_set_errors, encode_depth, write_png
-from neuralsim.recording.random_access_reader import frame_of
-from neuralsim.recording.recorded_frame import Recorded
-from neuralsim.recording.sequential_reader import McapRecording
+from neuralsim.recording.reading.random_access_reader import frame_of
+from neuralsim.recording.reading.recorded_frame import Recorded
+from neuralsim.recording.reading.sequential_reader import McapRecording
 
 FORMATS = ("coco", "kitti", "yolo")
 KITTI_DEPTH = 256.0  # steps per metre; 0 where there is none, as beyond 255 m (Uhrig et al. 2017, devkit)

@@ -14,11 +14,10 @@ from typing import Any
 import numpy as np
 
 from neuralsim.recording import RecordingError
+from neuralsim.recording.reading.sequential_reader import McapRecording
 from scenarios.engine.assertions import AssertionMonitor
 from scenarios.engine.loader import LoadedScenario, ScenarioError, parse
 from scenarios.engine.snapshot import ActorState, CollisionRecord, Invasion, Snapshot
-
-from .sequential_reader import McapRecording
 
 #: Limits of comfort, |value| unless a range: those of nuPlan's metric ``ego_is_comfortable`` (Caesar et al. 2021,
 #: nuplan-devkit, which took them from drives of its safety drivers).

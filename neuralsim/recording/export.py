@@ -12,14 +12,13 @@ from mcap.writer import CompressionType, Writer
 
 from neuralsim.base.failure import reason
 from neuralsim.recording import RecordingError
-from neuralsim.recording.untrusted_mcap import Lost
+from neuralsim.recording.reading.recorded_frame import Recorded
+from neuralsim.recording.reading.sequential_reader import Begun, McapRecording
+from neuralsim.recording.reading.untrusted_mcap import Lost
+from neuralsim.recording.topics import camera_topic
+from neuralsim.recording.writing.mcap_writer import CHUNK
+from neuralsim.recording.writing.mp4 import Mp4Writer
 from neuralsim.renderer.views import tag_picture
-
-from .mcap_writer import CHUNK
-from .mp4 import Mp4Writer
-from .recorded_frame import Recorded
-from .sequential_reader import Begun, McapRecording
-from .topics import camera_topic
 
 
 @dataclass(frozen=True)

@@ -12,8 +12,7 @@ import numpy as np
 
 from bridge.messages import Camera, Chart, Frame, MovingObject
 from bridge.tags import COLOURS, COUNT, Tag
-
-from . import foxglove
+from neuralsim.recording import foxglove
 
 _NEAREST = 0.3  # m before the camera, of a box that can be projected
 _FADED = 0.65  # opacity of boxes

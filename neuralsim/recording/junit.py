@@ -9,8 +9,7 @@ from pathlib import Path
 
 from neuralsim.base.failure import reason
 from neuralsim.recording import RecordingError
-
-from .evaluate import Check, Evaluation
+from neuralsim.recording.evaluate import Check, Evaluation
 
 
 def write_junit(path: Path, evaluations: Sequence[Evaluation]) -> None:

@@ -29,10 +29,9 @@ import pyarrow.parquet as pq
 from bridge.untrusted import limits
 from neuralsim.base.failure import reason
 from neuralsim.recording import RecordingError
-
-from .labels import CATEGORIES, LABEL_IDS, TRAIN_IDS, coco_annotations, instance_ids
-from .recorded_frame import Recorded
-from .sequential_reader import McapRecording
+from neuralsim.recording.labels import CATEGORIES, LABEL_IDS, TRAIN_IDS, coco_annotations, instance_ids
+from neuralsim.recording.reading.recorded_frame import Recorded
+from neuralsim.recording.reading.sequential_reader import McapRecording
 
 DEPTH_STEPS = 64.0  # per metre
 MOTION_STEPS = 64.0  # per pixel

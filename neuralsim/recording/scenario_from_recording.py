@@ -22,8 +22,8 @@ from bridge.tags import Tag
 from bridge.untrusted import limits, names
 from neuralsim.base.failure import reason
 from neuralsim.recording import RecordingError
-from neuralsim.recording.random_access_reader import RecordingReader, frame_of
-from neuralsim.recording.sequential_reader import McapRecording
+from neuralsim.recording.reading.random_access_reader import RecordingReader, frame_of
+from neuralsim.recording.reading.sequential_reader import McapRecording
 from scenarios.engine.loader import parse
 from scenarios.language.problems import ScenarioError
 from scenarios.language.schema import WeatherSpec

@@ -15,9 +15,8 @@ import cv2
 import numpy as np
 
 from bridge.messages import Frame
+from neuralsim.recording import foxglove, foxglove_scene
 from neuralsim.renderer.views import tag_picture
-
-from . import foxglove, foxglove_scene
 
 JPEG = 95  # quality of the neural and rgb pictures
 PICTURES = ("neural", "rgb")

@@ -14,7 +14,10 @@ import numpy as np
 
 from neuralsim.models.classes import Channel
 
-_CLEAR, _THICKEST = 700.0, 28.0  # m at which half of what one sees is air: the town's (``bridge.town.render.daylight``)
+_CLEAR, _THICKEST = (
+    700.0,
+    28.0,
+)  # m at which half of the light is the air's, as in neuralsim.town.render.daylight
 _LEAST = 2e-6  # per metre: half a grey level a kilometre away; what is left of a fog that goes is less some day
 _DIM = 0.85  # of the sky's light: it is seen through all of the fog, what stands in it through a part
 

@@ -12,11 +12,10 @@ from bridge.size import Size
 from bridge.untrusted.names import below
 from neuralsim import zoo
 from neuralsim.recording import RecordingError
-from neuralsim.recording.random_access_reader import RecordingReader, frame_of
+from neuralsim.recording.reading.random_access_reader import RecordingReader, frame_of
+from neuralsim.replay.repaint import recorded_remap
 from neuralsim.session.options import TAGS, DriveOptions
 from scenarios.engine.loader import load
-
-from .repaint import recorded_remap
 
 
 def onward(reader: RecordingReader, number: int, folder: Path, options: DriveOptions) -> DriveOptions:

@@ -6,12 +6,11 @@ import numpy as np
 
 from neuralsim.base.progress import ProgressLine
 from neuralsim.recording import RecordingError
-from neuralsim.recording.mp4 import Mp4Writer
-from neuralsim.recording.random_access_reader import DamagedChunk, RecordingReader
+from neuralsim.recording.reading.random_access_reader import DamagedChunk, RecordingReader
+from neuralsim.recording.writing.mp4 import Mp4Writer
 from neuralsim.renderer.remap import Remap
-
-from .options import ReplayOptions
-from .repaint import Repainter, default_model
+from neuralsim.replay.options import ReplayOptions
+from neuralsim.replay.repaint import Repainter, default_model
 
 
 def repaint(reader: RecordingReader, options: ReplayOptions) -> tuple[int, int]:

@@ -9,16 +9,15 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from bridge.size import Size
-from neuralsim.recording.random_access_reader import RecordingReader, frame_of
+from neuralsim.recording.reading.random_access_reader import RecordingReader, frame_of
+from neuralsim.replay.options import RECORDED
+from neuralsim.replay.repaint import Repainter
 from neuralsim.session.options import TAGS
 from neuralsim.session.renderer_loading import make_renderer
 
-from .options import RECORDED
-from .repaint import Repainter
-
 if TYPE_CHECKING:
     from neuralsim.renderer.neural_renderer import NeuralRenderer
-    from neuralsim.session.tag_painter import TagPainter
+    from neuralsim.session.tag_painter import TagRenderer
 
 
 @dataclass(frozen=True)
@@ -102,7 +101,7 @@ class _ModelLoader:
     def __init__(self, model: str, runtime: str, size: Size, pixels: int | None) -> None:
         self.begun = time.monotonic()
         self.finished = threading.Event()
-        self._renderer: NeuralRenderer | TagPainter | None = None
+        self._renderer: NeuralRenderer | TagRenderer | None = None
         self._error: BaseException | None = None
         if model in (RECORDED, TAGS):
             self.finished.set()
@@ -117,7 +116,7 @@ class _ModelLoader:
         finally:
             self.finished.set()
 
-    def result(self) -> NeuralRenderer | TagPainter | None:
+    def result(self) -> NeuralRenderer | TagRenderer | None:
         """What paints, None where nothing has to be loaded; or its error."""
         if self._error is not None:
             raise self._error

@@ -17,20 +17,19 @@ import pygame
 
 from neuralsim import zoo
 from neuralsim.base.log import logger
+from neuralsim.drive.interactive_drive import HudState
 from neuralsim.recording import RecordingError
-from neuralsim.recording.random_access_reader import DamagedChunk, RecordingReader, frame_of
+from neuralsim.recording.reading.random_access_reader import DamagedChunk, RecordingReader, frame_of
 from neuralsim.renderer.neural_renderer import ModelError, RuntimeUnavailable
 from neuralsim.renderer.remap import Remap, following
 from neuralsim.renderer.views import NAMES, View
+from neuralsim.replay.options import RECORDED, ReplayOptions
+from neuralsim.replay.painters import Painters, Wish
+from neuralsim.replay.repaint import BRIDGED, PREROLL, Repainter, default_model, recorded_remap
+from neuralsim.replay.replay_hud import FIRST_KEYS, ReplayHud
 from neuralsim.session.options import TAGS
 from neuralsim.session.painting_loop import DriveError
-from neuralsim.window.interactive_drive import HudState
 from neuralsim.window.overlay_cards import Loading
-
-from .options import RECORDED, ReplayOptions
-from .painters import Painters, Wish
-from .repaint import BRIDGED, PREROLL, Repainter, default_model, recorded_remap
-from .replay_hud import FIRST_KEYS, ReplayHud
 
 SPEEDS = (0.1, 0.25, 0.5, 1.0, 2.0, 4.0, 8.0)
 _WAIT = 30  # ms between looks at the keys while nothing moves

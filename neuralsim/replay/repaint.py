@@ -11,19 +11,18 @@ import numpy as np
 from bridge.link.motion import compose
 from bridge.messages import Frame
 from neuralsim.recording import RecordingError
-from neuralsim.recording.random_access_reader import DamagedChunk, RecordingReader, frame_of, picture_of
+from neuralsim.recording.reading.random_access_reader import DamagedChunk, RecordingReader, frame_of, picture_of
 from neuralsim.renderer.remap import Remap
 from neuralsim.renderer.views import tag_picture
+from neuralsim.replay.options import RECORDED
 from neuralsim.session import lamp_drawing
 from neuralsim.session.options import TAGS
 from neuralsim.session.painting_loop import apply_style
 from neuralsim.session.renderer_loading import make_renderer
 
-from .options import RECORDED
-
 if TYPE_CHECKING:
     from neuralsim.renderer.neural_renderer import NeuralRenderer
-    from neuralsim.session.tag_painter import TagPainter
+    from neuralsim.session.tag_painter import TagRenderer
 
 PREROLL = 6  # frames painted before one that is jumped to, so that its picture has a past
 BRIDGED = 12  # frames that may be left out between two pictures without beginning anew
@@ -53,7 +52,7 @@ class Repainter:
         style: str | None = None,
         view: str = "",
         remap: Remap | None = None,
-        renderer: NeuralRenderer | TagPainter | None = None,
+        renderer: NeuralRenderer | TagRenderer | None = None,
         pixels: int | None = None,
     ) -> None:
         self.model, self.style = model, style

@@ -6,14 +6,14 @@ from dataclasses import dataclass, field
 
 import pygame
 
+from neuralsim.drive.interactive_drive import HudState
+from neuralsim.drive.keys import VIEW_KEYS
 from neuralsim.window.drawing import AMBER, BLUE, MARGIN, RED, SMALL, SOFT, WHITE, Colour
 from neuralsim.window.hud import Hud
-from neuralsim.window.interactive_drive import HudState
-from neuralsim.window.keys import VIEW_KEYS
 
 _NARROW = 420  # pixels, before scaling, of a time line beside the instruments at least; else it is above them
 
-#: What the help overlay shows, as ``neuralsim.window.keys.HELP``.
+#: What the help overlay shows, as ``neuralsim.drive.keys.HELP``.
 HELP: tuple[tuple[str, tuple[tuple[tuple[str, ...], str], ...]], ...] = (
     (
         "Time",

@@ -6,16 +6,15 @@ import tempfile
 from pathlib import Path
 
 from neuralsim.base.failure import fail
-from neuralsim.recording.random_access_reader import RecordingReader
-from neuralsim.session.drive_loop import EXPECTED, DriveError, ended
+from neuralsim.drive.drive_loop import EXPECTED, DriveError, ended
+from neuralsim.recording.reading.random_access_reader import RecordingReader
+from neuralsim.replay.drive_on import model_to_drive, onward
+from neuralsim.replay.headless import repaint
+from neuralsim.replay.options import ReplayOptions
 from neuralsim.session.options import DriveOptions
 from neuralsim.session.processes import ended_by_signals
 from neuralsim.window.run import run as start_drive
 from scenarios.engine.loader import ScenarioError
-
-from .drive_on import model_to_drive, onward
-from .headless import repaint
-from .options import ReplayOptions
 
 _EXPECTED: tuple[type[BaseException], ...] = (*EXPECTED, ScenarioError)
 
@@ -58,7 +57,7 @@ def _play(reader: RecordingReader, options: ReplayOptions) -> tuple[int | None, 
 
     if not display_available():
         raise DriveError("no display: set DISPLAY, or use --headless --record FILE.mp4")
-    from .player import Player
+    from neuralsim.replay.player import Player
 
     stop: list[bool] = []
     with ended_by_signals(lambda: stop.append(True)):

@@ -18,6 +18,7 @@ from pathlib import Path
 
 import numpy as np
 
+from bridge.process.user_cache import cache_folder
 from neuralsim.base import machine
 from neuralsim.runtimes import activation_ranges, cache, cuda_driver
 from neuralsim.runtimes.candidates import candidates, installed
@@ -215,4 +216,4 @@ def _path(graph: Path, height: int, width: int, threads: int | None) -> Path:
         facts["gpu"] = (gpu.name, gpu.driver)
     except cuda_driver.NoGpu:
         pass
-    return cache.folder() / "choices" / f"{cache.key(facts)}.json"
+    return cache_folder() / "choices" / f"{cache.key(facts)}.json"

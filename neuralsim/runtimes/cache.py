@@ -8,16 +8,10 @@ import os
 import tempfile
 from pathlib import Path
 
+from bridge.process.user_cache import cache_folder
+
 #: Edition of the graphs that ``graph_variants.py`` makes; a higher number has them and their engines made anew.
 CONVERSION = 1
-
-
-def folder() -> Path:
-    """``$NEURALSIM_CACHE``, else ``neuralsim`` in the user's cache folder. May not exist yet."""
-    own = os.environ.get("NEURALSIM_CACHE")
-    if own:
-        return Path(own)
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "neuralsim"
 
 
 def key(facts: dict[str, object]) -> str:
@@ -32,7 +26,7 @@ def sha256(path: Path) -> str:
 
 def form(graph: Path, name: str) -> Path:
     """Where another form of the model in ``graph`` is kept, such as "fp16.onnx". May not exist yet."""
-    return folder() / "graphs" / f"{sha256(graph)[:32]}-{CONVERSION}-{name}"
+    return cache_folder() / "graphs" / f"{sha256(graph)[:32]}-{CONVERSION}-{name}"
 
 
 def write(path: Path, *parts: bytes) -> None:

@@ -5,9 +5,11 @@ from __future__ import annotations
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-from neuralsim.runtimes import activation_ranges, cuda_driver, tensorrt_, tensorrt_engines
+from neuralsim.runtimes import activation_ranges, cuda_driver
 from neuralsim.runtimes.interface import RUNTIMES, NotCalibrated
 from neuralsim.runtimes.loading import obstacle
+from neuralsim.runtimes.tensorrt import engines as tensorrt_engines
+from neuralsim.runtimes.tensorrt import runtime as tensorrt_
 
 
 def candidates(graph: Path, height: int, width: int) -> dict[str, str]:

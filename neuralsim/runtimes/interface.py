@@ -23,7 +23,7 @@ class BackendSpec:
 RUNTIMES = {
     "openvino": BackendSpec("neuralsim.runtimes.openvino_", "openvino", remedy("drive")),
     "onnxruntime": BackendSpec("neuralsim.runtimes.onnxruntime_", "onnxruntime", remedy("drive")),
-    "tensorrt": BackendSpec("neuralsim.runtimes.tensorrt_", "tensorrt", remedy("tensorrt")),
+    "tensorrt": BackendSpec("neuralsim.runtimes.tensorrt.runtime", "tensorrt", remedy("tensorrt")),
     "torch": BackendSpec("neuralsim.runtimes.torch_", "torch", remedy("train")),
 }
 

@@ -15,7 +15,7 @@ def obstacle(runtime: str) -> str:
     if not find_spec(room.package):
         return f"not installed: {room.remedy}"
     if runtime == "tensorrt":  # its library would crash without a driver: ask first
-        from neuralsim.runtimes import tensorrt_
+        from neuralsim.runtimes.tensorrt import runtime as tensorrt_
 
         return tensorrt_.obstacle()
     return ""

@@ -7,7 +7,8 @@ from pathlib import Path
 import numpy as np
 import onnxruntime as ort
 
-from neuralsim.runtimes import cache, cuda_driver
+from bridge.process.user_cache import cache_folder
+from neuralsim.runtimes import cuda_driver
 from neuralsim.runtimes.interface import NEXT, RuntimeUnavailable, state_shapes
 from neuralsim.runtimes.onnxruntime_session import quiet_session
 
@@ -129,7 +130,7 @@ def _providers(precision: str | None) -> list[str | tuple[str, dict[str, object]
     if precision == "tensorrt":
         if "TensorrtExecutionProvider" not in known:
             raise RuntimeUnavailable("onnxruntime has no TensorRT here: pip install onnxruntime-gpu")
-        folder = cache.folder() / "engines"
+        folder = cache_folder() / "engines"
         folder.mkdir(parents=True, exist_ok=True)
         kept = {"trt_engine_cache_enable": True, "trt_engine_cache_path": str(folder)}
         found.insert(0, ("TensorrtExecutionProvider", kept))

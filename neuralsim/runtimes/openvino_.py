@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import openvino as ov
 
+from bridge.process.user_cache import cache_folder
 from neuralsim.runtimes import cache
 from neuralsim.runtimes.interface import NEXT, RuntimeUnavailable, state_shapes
 
@@ -143,7 +144,7 @@ def _keep_compiled(core: ov.Core, graph: Path) -> None:
 
     Each model has a folder of its own: OpenVINO 2026.4 takes graphs that differ in a constant of theirs for the same.
     """
-    kept = cache.folder() / "openvino" / cache.sha256(graph)[:32]
+    kept = cache_folder() / "openvino" / cache.sha256(graph)[:32]
     with contextlib.suppress(OSError):  # where nothing can be written it compiles anew each time
         kept.mkdir(parents=True, exist_ok=True)
         if os.access(kept, os.W_OK):

@@ -6,10 +6,10 @@ import cv2
 import numpy as np
 
 from bridge.messages import Frame
+from neuralsim.drive.interactive_drive import Move
+from neuralsim.drive.view_choice import ViewChoice
 from neuralsim.renderer.views import View, picture
 from neuralsim.serve import picture_stamp
-from neuralsim.window.interactive_drive import Move
-from neuralsim.window.view_choice import ViewChoice
 
 
 class Canvas(ViewChoice):

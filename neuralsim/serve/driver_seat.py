@@ -9,9 +9,9 @@ from dataclasses import dataclass
 
 from bridge.link.driver_arbitration import SILENT, TAKEN_OVER, WAITS, Drivers
 from bridge.messages import Control
+from neuralsim.drive.driver_input import Analogue, DriverInput
+from neuralsim.drive.keys import ACTIONS, HELD, PEDALS
 from neuralsim.serve.page_messages import Driving
-from neuralsim.window.driver_input import Analogue, DriverInput
-from neuralsim.window.keys import ACTIONS, HELD, PEDALS
 
 #: Commands that a page may ask for by ``Driving.pressed``; what only concerns what it draws, it does itself.
 COMMANDS = frozenset(ACTIONS) - PEDALS - HELD - {"map", "hud"}

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from neuralsim.base.failure import fail
+from neuralsim.drive import settings
+from neuralsim.drive.drive_loop import EXPECTED, ended
 from neuralsim.serve.access import Tokens
 from neuralsim.serve.options import ServeOptions
 from neuralsim.serve.served_drive import BrowserDrive
-from neuralsim.session.drive_loop import EXPECTED, ended
-from neuralsim.window import settings
 
 
 def run(options: ServeOptions) -> int:

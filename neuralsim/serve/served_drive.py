@@ -9,6 +9,10 @@ from typing import Any
 
 from bridge.messages import Frame
 from neuralsim.base.machine import cores
+from neuralsim.drive.collision_messages import FELT, said
+from neuralsim.drive.interactive_drive import REFRESH, InteractiveDrive, Move
+from neuralsim.drive.menu_choices import REVERSING_VIEW, UNITS, Choice, picture_choices
+from neuralsim.drive.settings import CockpitSettings
 from neuralsim.renderer.views import View
 from neuralsim.serve import page_messages
 from neuralsim.serve.access import Tokens
@@ -21,10 +25,6 @@ from neuralsim.serve.server import Arrived, Left, PageServer
 from neuralsim.session.options import DriveOptions
 from neuralsim.session.painting_loop import PaintedFrame
 from neuralsim.session.renderer_loading import MANY_CORES
-from neuralsim.window.collision_messages import FELT, said
-from neuralsim.window.interactive_drive import REFRESH, InteractiveDrive, Move
-from neuralsim.window.menu_choices import REVERSING_VIEW, UNITS, Choice, picture_choices
-from neuralsim.window.settings import CockpitSettings
 
 _STATUS = 0.25  # s between two reports of what is not a matter of pictures
 _REFRESH_ON_FEW = 1.0 / 30.0  # s between two pictures where painting and encoding share few cores

@@ -22,13 +22,13 @@ import msgspec
 from aiohttp import WSCloseCode, WSMsgType, web
 
 from neuralsim.base.failure import reason
+from neuralsim.drive.keys import HELP, KEYS
 from neuralsim.serve import page_messages
 from neuralsim.serve.access import HEADERS, Role, Tokens, is_own_host, is_own_page
 from neuralsim.serve.encoding import Encoded, EncodingThread, JpegEncoder, PagePicture, VideoEncoder
 from neuralsim.serve.options import ServeOptions
 from neuralsim.serve.page_connection import JPEG, Page
 from neuralsim.session.painting_loop import DriveError
-from neuralsim.window.keys import HELP, KEYS
 
 MOST_PAGES = 16  # at once
 _STRANGERS = 32  # connections that have not said who they are yet

@@ -7,9 +7,9 @@ from typing import Any
 from bridge.carla_client.options import BridgeOptions
 from bridge.link.transport import control_endpoint
 from bridge.sumo.sumo_network import opendrive_of
-from bridge.town.carla_server.options import TownOptions
 from neuralsim import zoo
 from neuralsim.session.options import AUTO, TAGS, DriveOptions
+from neuralsim.town.carla_server.options import TownOptions
 
 PAINTING = ("tag", "instance", "depth", "motion")  # planes that painting needs
 

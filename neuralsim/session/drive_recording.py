@@ -7,8 +7,8 @@ from pathlib import Path
 
 from bridge.messages import Chart
 from neuralsim import __version__
-from neuralsim.recording.mcap_writer import McapWriter
-from neuralsim.recording.mp4 import Mp4Writer
+from neuralsim.recording.writing.mcap_writer import McapWriter
+from neuralsim.recording.writing.mp4 import Mp4Writer
 from neuralsim.session.drive_session import DriveSession
 from neuralsim.session.painting_loop import PaintedFrame
 

@@ -29,7 +29,7 @@ _TOWN_READY, _BRIDGE_READY = 60.0, 90.0  # seconds in which they do nothing at a
 RATE = 30.0  # simulated ticks per second without a driver
 FLUENT_RATE = 25.0  # ticks per second; below it every core is tried for painting
 MAX_RESTARTS, _RESTARTS_WITHIN = 5, 60.0  # of our own processes, within so many seconds
-_TOWN = ("town server", "bridge.town.carla_server")  # its name and its module
+_TOWN = ("town server", "neuralsim.town.carla_server")  # its name and its module
 _AGAIN = 0.2  # seconds between two attempts to reach a server
 _PROBE = 0.5  # seconds for one of them
 

@@ -17,7 +17,7 @@ from neuralsim.renderer.remap import NOTHING, Remap
 
 if TYPE_CHECKING:
     from neuralsim.renderer.neural_renderer import NeuralRenderer
-    from neuralsim.session.tag_painter import TagPainter
+    from neuralsim.session.tag_painter import TagRenderer
 
 #: RGB 0..255: glow and rim of a lamp by its state.
 COLOURS: dict[str, tuple[int, int, int]] = {
@@ -34,7 +34,7 @@ _SMALLEST = 0.9  # pixels: half the size below which a far lamp would vanish bet
 _GLOW = {"traffic_light": (2.1, 0.62), "brake": (1.5, 0.5)}  # reach in lamp sizes, strength
 
 
-def draw_of(painter: NeuralRenderer | TagPainter, frame: Frame, picture: np.ndarray, remap: Remap = NOTHING) -> None:
+def draw_of(painter: NeuralRenderer | TagRenderer, frame: Frame, picture: np.ndarray, remap: Remap = NOTHING) -> None:
     """Paint the lamps of ``frame`` into what ``painter`` made of it, unless it paints them itself."""
     if not painter.shows_lamps(frame):
         draw_all(frame, picture, remap)

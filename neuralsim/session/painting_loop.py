@@ -25,7 +25,7 @@ from neuralsim.session.renderer_loading import make_renderer
 
 if TYPE_CHECKING:
     from neuralsim.renderer.neural_renderer import NeuralRenderer
-    from neuralsim.session.tag_painter import TagPainter
+    from neuralsim.session.tag_painter import TagRenderer
 
 _SILENCE = 10.0  # seconds without a frame and without any work that end the drive
 _LONGEST_WORK = 90.0  # seconds without a frame that end it whatever its processes do
@@ -73,7 +73,7 @@ class PaintingLoop(threading.Thread, ABC):
         self.trouble = ""  # what is being waited for since there are no more frames, one line
         self.paused = False  # set from outside: silence is no failure
         self._threads = threads
-        self._painters: dict[str, NeuralRenderer | TagPainter] = {}
+        self._painters: dict[str, NeuralRenderer | TagRenderer] = {}
         self._wake = wake
         self._ending = threading.Event()
         self._changed = threading.Condition()
@@ -107,12 +107,12 @@ class PaintingLoop(threading.Thread, ABC):
         """False once the thread has ended or been asked to."""
         return self.error is None and not self._ending.is_set()
 
-    def _paint(self, subscriber: FrameSubscriber, renderer: NeuralRenderer | TagPainter) -> None:
+    def _paint(self, subscriber: FrameSubscriber, renderer: NeuralRenderer | TagRenderer) -> None:
         with ThreadPoolExecutor(1, "finish") as finisher:
             self._paint_all(subscriber, renderer, finisher)
 
     def _paint_all(
-        self, subscriber: FrameSubscriber, renderer: NeuralRenderer | TagPainter, finisher: ThreadPoolExecutor
+        self, subscriber: FrameSubscriber, renderer: NeuralRenderer | TagRenderer, finisher: ThreadPoolExecutor
     ) -> None:
         finished: Future[None] | None = None
         heard = worked = time.monotonic()
@@ -186,7 +186,7 @@ class PaintingLoop(threading.Thread, ABC):
                 f"the drive came out {off:.1f} m off what was recorded: was it recorded with another version?"
             )
 
-    def _painter_of(self, view: str, frame: Frame) -> NeuralRenderer | TagPainter:
+    def _painter_of(self, view: str, frame: Frame) -> NeuralRenderer | TagRenderer:
         """The renderer of a further camera: each remembers what it has painted."""
         if view not in self._painters:
             size = Size(frame.camera.width, frame.camera.height)
@@ -227,7 +227,7 @@ class PaintingLoop(threading.Thread, ABC):
 
 
 def apply_style(
-    painter: NeuralRenderer | TagPainter, frame: Frame, style: str | None, remap: Remap, guide: str = "picture"
+    painter: NeuralRenderer | TagRenderer, frame: Frame, style: str | None, remap: Remap, guide: str = "picture"
 ) -> None:
     """Have ``painter`` paint ``frame`` in ``style``, or in its weather's, with ``remap``, after ``guide``.
 

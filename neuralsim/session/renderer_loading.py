@@ -13,7 +13,7 @@ from neuralsim.session.options import AUTO, TAGS, DriveOptions
 
 if TYPE_CHECKING:
     from neuralsim.renderer.neural_renderer import NeuralRenderer
-    from neuralsim.session.tag_painter import TagPainter
+    from neuralsim.session.tag_painter import TagRenderer
 
 FULL_RATE = 40.0  # simulated ticks per second with a driver, at most
 LEAST_RATE = 20.0  # below it, driving feels wrong: slower machines skip frames instead
@@ -33,7 +33,7 @@ class RendererLoader(threading.Thread):
         super().__init__(name="model", daemon=True)
         self.finished = threading.Event()
         self._options, self._threads, self._step = options, threads, step
-        self._renderer: NeuralRenderer | TagPainter | None = None
+        self._renderer: NeuralRenderer | TagRenderer | None = None
         self._error: BaseException | None = None
 
     @property
@@ -65,7 +65,7 @@ class RendererLoader(threading.Thread):
         finally:
             self.finished.set()
 
-    def result(self) -> NeuralRenderer | TagPainter:
+    def result(self) -> NeuralRenderer | TagRenderer:
         """The renderer, or its error."""
         if self._error is not None:
             raise self._error
@@ -75,16 +75,16 @@ class RendererLoader(threading.Thread):
 
 def make_renderer(
     model: str, runtime: str, size: tuple[int, int] | None, threads: int | None = None, pixels: int | None = None
-) -> NeuralRenderer | TagPainter:
+) -> NeuralRenderer | TagRenderer:
     """What paints with ``model`` on so many CPU ``threads`` (None: all), ``pixels`` of each frame (None: all;
     ``NeuralRenderer``); heavy imports happen here. "auto" without a size is the default model.
 
     Raises ModelError and RuntimeUnavailable.
     """
     if model == TAGS:
-        from neuralsim.session.tag_painter import TagPainter
+        from neuralsim.session.tag_painter import TagRenderer
 
-        return TagPainter()
+        return TagRenderer()
     from neuralsim.renderer.neural_renderer import NeuralRenderer, RuntimeUnavailable
 
     *better, model = _choice(size) if model == AUTO else [model]

@@ -22,7 +22,7 @@ class _TagCard:
     inputs: tuple[str, ...] = ("tag",)
 
 
-class TagPainter:
+class TagRenderer:
     """``NeuralRenderer``'s interface without a network; it has no state."""
 
     model = TAGS

@@ -19,9 +19,9 @@ import numpy as np
 from bridge.process.options import Arg, Options, parse
 from neuralsim.guide.exemplar_guide import CELL, SIZES, Atlas, AtlasError
 from neuralsim.models.classes import Channel
-from neuralsim.training.conditioning import LUMA, Picture
+from neuralsim.training.data.conditioning import LUMA, Picture
 
-_GAIN = 4.5  # of a sketch, about the middle of those in neuralsim/training/conditioning.py
+_GAIN = 4.5  # of a sketch, about the middle of those in neuralsim/training/data/conditioning.py
 _BLUR = 1.6 / 256.0  # of the sketch, over the frame's height in training
 _NO_INSTANCE = (0, 255)
 _ALIKE = 0.9  # correlation of two sketches at which they are one object's

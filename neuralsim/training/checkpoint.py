@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from neuralsim.base.failure import reason
 from neuralsim.models.discriminator import Features
-from neuralsim.models.generator import Painter
+from neuralsim.models.generator import Generator
 from neuralsim.training.config import TrainConfig
 
 STATE = "last.safetensors"
@@ -45,7 +45,7 @@ class Resumable(Protocol):
     @property
     def device(self) -> str: ...
     @property
-    def painter(self) -> Painter: ...
+    def painter(self) -> Generator: ...
     @property
     def average(self) -> nn.Module: ...
     @property

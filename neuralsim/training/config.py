@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from bridge.process import settings
 
 if TYPE_CHECKING:
-    from neuralsim.models.generator import PainterConfig
+    from neuralsim.models.generator import GeneratorConfig
 
 
 class Source(BaseModel):
@@ -19,7 +19,7 @@ class Source(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     root: str  # its folder
-    name: str = ""  # one of neuralsim.training.datasets.DATASETS; "": images/ and labels/ of your own
+    name: str = ""  # one of neuralsim.training.data.datasets.DATASETS; "": images/ and labels/ of your own
     classes: str = ""  # class map, a shipped one's name or a .yaml file; "": the data set's
     share: float = Field(1.0, gt=0)  # of the examples, against the other sources'
     splits: list[str] = []  # folders of the data set, such as train; none: those its benchmark trains on
@@ -41,13 +41,13 @@ class TrainConfig(BaseModel):
 
     out: str = "runs/street-rt"
     size: Literal["street-rt", "street", "street-hq"] = "street-rt"  # neuralsim.models.generator.SIZES
-    model: dict[str, Any] = {}  # settings of neuralsim.models.generator.PainterConfig that are not the size's
+    model: dict[str, Any] = {}  # settings of neuralsim.models.generator.GeneratorConfig that are not the size's
     start: str = ""  # a model whose weights it begins with, a shipped one's name or a folder; discriminators are new
     teacher: str = ""  # a model whose pictures of `simulated` it learns from, a shipped one's name or a folder
     data: list[Source] = []
     memory: float = Field(2.0, ge=0)  # GB for decoded pictures
     workers: int = Field(1, ge=1)  # threads that make examples
-    simulated: str = ""  # folder of .npz frame pairs made by neuralsim.training.simulated_pairs
+    simulated: str = ""  # folder of .npz frame pairs made by neuralsim.training.data.simulated_pairs
     width: int = Field(512, ge=64, multiple_of=32)  # px
     height: int = Field(256, ge=32, multiple_of=32)  # px
     zoom: float = Field(1.45, ge=1.45, le=4)  # of a crop at most, over what just fills it; beyond 1.45 only as far as
@@ -131,12 +131,12 @@ class TrainConfig(BaseModel):
             raise ValueError("`rollout_clips` needs a source with `sequence: true`")
         return self
 
-    def painter(self) -> PainterConfig:
+    def painter(self) -> GeneratorConfig:
         """The painter's sizes. Raises ValueError for settings in ``model`` that it does not have or that cannot be."""
-        from neuralsim.models.generator import SIZES, PainterConfig
+        from neuralsim.models.generator import SIZES, GeneratorConfig
 
         try:
-            return PainterConfig.from_dict(SIZES[self.size].as_dict() | self.model)
+            return GeneratorConfig.from_dict(SIZES[self.size].as_dict() | self.model)
         except TypeError:
             unknown = ", ".join(sorted(set(self.model) - set(SIZES[self.size].as_dict())))
             raise ValueError(f"`model` has no setting {unknown}") from None

@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from neuralsim.models.classes import CHANNELS, Channel
-from neuralsim.training.conditioning import LUMA
+from neuralsim.training.data.conditioning import LUMA
 from neuralsim.training.tensors import warp
 
 Gan = Literal["hinge", "lsgan"]
@@ -19,7 +19,7 @@ _HUE_OF_VEHICLES = 0.15  # and a vehicle more than that, for its lamps and numbe
 _TONE_FREEDOM = 0.4  # of 2: luminance that a texture may add to what its sketch says
 _TONE_OF_VEHICLES = 0.3  # and a vehicle more than that: it reflects the sky
 _MOST_WEIGHT = 8.0  # of a rare class's pixel, over that of a class as common as the mean
-_GAIN = 4.5  # of the sketch, about the middle of those in neuralsim/training/conditioning.py
+_GAIN = 4.5  # of the sketch, about the middle of those in neuralsim/training/data/conditioning.py
 
 
 def discriminator_loss(real: list[Tensor], fake: list[Tensor], kind: Gan = "hinge") -> Tensor:

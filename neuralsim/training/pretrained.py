@@ -11,13 +11,13 @@ from onnx import numpy_helper
 from torch import Tensor
 
 from neuralsim import zoo
-from neuralsim.models.generator import SIZES, Painter
+from neuralsim.models.generator import SIZES, Generator
 from neuralsim.models.surface import rows_of_classes
 
 _HALVED = "_fp16"  # neuralsim.models.onnx_export.halve_weights
 
 
-def load_weights(painter: Painter, model: str) -> None:
+def load_weights(painter: Generator, model: str) -> None:
     """Give ``painter`` the weights of the graph of ``model``, a shipped one's name or a folder; they are fp16 there.
 
     Where ``model`` paints from the map alone and ``painter`` sees the past, the layers that do stay as they are: in a
@@ -38,7 +38,7 @@ def load_weights(painter: Painter, model: str) -> None:
         raise zoo.ModelError(f"{card.file}: of another architecture than the run's, without {missing}") from None
 
 
-def load_model(model: str) -> Painter:
+def load_model(model: str) -> Generator:
     """The painter of ``model``, a shipped one's name or a folder, of any of ``SIZES``.
 
     Raises neuralsim.zoo.ModelError for none, or one of another architecture than these.
@@ -46,9 +46,9 @@ def load_model(model: str) -> Painter:
     *others, last = SIZES.values()
     for config in others:
         with suppress(zoo.ModelError):
-            load_weights(painter := Painter(config), model)
+            load_weights(painter := Generator(config), model)
             return painter
-    load_weights(painter := Painter(last), model)
+    load_weights(painter := Generator(last), model)
     return painter
 
 

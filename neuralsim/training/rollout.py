@@ -16,12 +16,12 @@ from torch.nn import functional as F
 from bridge.messages import UNKNOWN_MOTION
 from neuralsim.models.classes import Channel
 from neuralsim.models.discriminator import VideoDiscriminator
-from neuralsim.models.generator import Painter
+from neuralsim.models.generator import Generator
 from neuralsim.models.temporal import sharpened
-from neuralsim.models.video_generator import RecurrenceStep, VideoPainter, no_past
+from neuralsim.models.video_generator import RecurrenceStep, VideoGenerator, no_past
 from neuralsim.renderer.sharpening import SIGMA
 from neuralsim.training import losses
-from neuralsim.training.clips import Clip
+from neuralsim.training.data.clips import Clip
 from neuralsim.training.tensors import blurred, chained, one_hot
 from neuralsim.training.trainer import DiscriminatorInput, Trainer
 
@@ -45,7 +45,7 @@ def rollout_step(
     c, frames = trainer.config, clip.frames
     share = 1.0 / (frames - c.rollout_settle)
     estimate = estimate and trainer.painter.flow is not None
-    video = VideoPainter(trainer.painter)
+    video = VideoGenerator(trainer.painter)
     height, width = clip.label.shape[-2:]
     past = no_past(trainer.painter, len(clip.label), height, width, trainer.device)
     painted: list[Tensor] = []
@@ -123,9 +123,9 @@ def as_shown(step: RecurrenceStep, label: Tensor, sharpening: float) -> Tensor:
 
 
 @torch.no_grad()
-def rolled_out(painter: Painter, clip: Clip) -> Tensor:
+def rolled_out(painter: Generator, clip: Clip) -> Tensor:
     """f32 (N, T, 3, H, W): what ``painter`` makes of a clip's frames, one after another."""
-    video, pictures = VideoPainter(painter), []
+    video, pictures = VideoGenerator(painter), []
     count, _, height, width = clip.label.shape
     past = no_past(painter, count, height, width, clip.label.device)
     for t in range(clip.frames):

@@ -11,19 +11,19 @@ from safetensors import safe_open
 
 from neuralsim.base.log import logger
 from neuralsim.base.progress import ProgressLine
+from neuralsim.imaging.picture_files import ImageError
 from neuralsim.models import onnx_export
-from neuralsim.models.generator import Painter, PainterConfig
+from neuralsim.models.generator import Generator, GeneratorConfig
 from neuralsim.models.surface import Surface
-from neuralsim.models.video_generator import VideoGenerator
-from neuralsim.offline.picture_files import ImageError
+from neuralsim.models.video_generator import GeneratorGraph
 from neuralsim.training import distributed
 from neuralsim.training.checkpoint import STATE, about
 from neuralsim.training.config import TrainConfig, load_config
-from neuralsim.training.datasets import Pictures, find
-from neuralsim.training.map_pairs import make_map_pairs
-from neuralsim.training.palette import palettes, styles
+from neuralsim.training.data.datasets import Pictures, find
+from neuralsim.training.data.map_pairs import make_map_pairs
+from neuralsim.training.data.palette import palettes, styles
+from neuralsim.training.data.simulated_pairs import make_pairs
 from neuralsim.training.pretrained import load_weights
-from neuralsim.training.simulated_pairs import make_pairs
 from neuralsim.training.trainer import Trainer
 from neuralsim.training.training_board import Board
 from neuralsim.training.training_loop import TrainingInterrupted, interruptible, train
@@ -126,7 +126,7 @@ def run_export(path: Path, out: Path, licence: str) -> Path:
     painter = load_painter(Path(config.out))
     pictures, surface, looks = load_colours(config)
     out.mkdir(parents=True, exist_ok=True)
-    model = VideoGenerator(surface, painter)
+    model = GeneratorGraph(surface, painter)
     onnx_export.to_onnx(model, out / "model.onnx")
     onnx_export.check(model, out / "model.onnx")
     card = onnx_export.card(
@@ -145,7 +145,7 @@ def run_export(path: Path, out: Path, licence: str) -> Path:
     return out / "card.yaml"
 
 
-def load_painter(run: Path) -> Painter:
+def load_painter(run: Path) -> Generator:
     """The averaged painter of a run. Raises ValueError for none, or one that this code cannot build."""
     prefix = "average."
     if not (run / STATE).is_file():
@@ -157,7 +157,7 @@ def load_painter(run: Path) -> Painter:
     with safe_open(run / STATE, "pt") as file:
         weights = {key[len(prefix) :]: file.get_tensor(key) for key in file.keys() if key.startswith(prefix)}  # noqa: SIM118
     try:
-        painter = Painter(PainterConfig.from_dict(settings))
+        painter = Generator(GeneratorConfig.from_dict(settings))
         painter.load_state_dict(weights)
     except (TypeError, ValueError, RuntimeError):
         raise ValueError(f"{run}: its painter is of another architecture; train into a new folder") from None

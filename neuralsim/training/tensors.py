@@ -11,11 +11,11 @@ from torch.nn import functional as F
 
 from neuralsim.models.classes import CHANNELS
 from neuralsim.models.temporal import sampling_grid
-from neuralsim.training.conditioning import Example
+from neuralsim.training.data.conditioning import Example
 
 if TYPE_CHECKING:
-    from neuralsim.training.clips import Clip
-    from neuralsim.training.simulated_pairs import Pair
+    from neuralsim.training.data.clips import Clip
+    from neuralsim.training.data.simulated_pairs import Pair
 
 #: Labels i64 (N, H, W), tints, details and images in [-1, 1], f32 (N, C, H, W).
 Batch = tuple[Tensor, Tensor, Tensor, Tensor]

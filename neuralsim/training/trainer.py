@@ -24,14 +24,14 @@ from neuralsim.models.discriminator import (
     SegmentationDiscriminator,
     VideoDiscriminator,
 )
-from neuralsim.models.generator import Painter, PainterConfig
+from neuralsim.models.generator import Generator, GeneratorConfig
 from neuralsim.training import checkpoint, losses
 from neuralsim.training.config import TrainConfig
+from neuralsim.training.data.object_crops import CropWindow, cut, object_windows
+from neuralsim.training.data.simulated_pairs import Pair
 from neuralsim.training.distributed import Ranks
 from neuralsim.training.frechet import CROPS, FrechetDistance
-from neuralsim.training.object_crops import CropWindow, cut, object_windows
 from neuralsim.training.pretrained import load_model
-from neuralsim.training.simulated_pairs import Pair
 from neuralsim.training.tensors import blurred, one_hot
 
 _RIM = 32  # px: the widest stride of the frozen networks
@@ -65,7 +65,7 @@ class DiscriminatorInput:
 
 
 class Trainer:
-    """Painter, its moving average, discriminators and optimisers of one run.
+    """Generator, its moving average, discriminators and optimisers of one run.
 
     ``device``: cpu, cuda or cuda:N. A step is ``accumulate`` calls of ``real_step``, ``simulated_step`` or
     ``neuralsim.training.rollout.rollout_step``.
@@ -74,7 +74,7 @@ class Trainer:
     def __init__(
         self,
         config: TrainConfig,
-        painter: PainterConfig | None = None,
+        painter: GeneratorConfig | None = None,
         device: str = "cpu",
         ranks: Ranks = Ranks(),  # noqa: B008 (frozen)
     ) -> None:
@@ -83,8 +83,8 @@ class Trainer:
         if (config.flow and not painter.flow) or (config.occlusion and not painter.mask):
             raise ValueError("the losses `flow` and `occlusion` are of a painter with `flow` and `mask` in `model`")
         self.config, self.device, self.ranks, self.step = config, device, ranks, 0
-        self.painter = Painter(painter)
-        self.average = Painter(painter).requires_grad_(False)
+        self.painter = Generator(painter)
+        self.average = Generator(painter).requires_grad_(False)
         self.average.load_state_dict(self.painter.state_dict())
         self.discriminator = Discriminator(CHANNELS, len(config.networks))
         networks: dict[str, nn.Module] = {"painter": self.painter, "discriminator": self.discriminator}

@@ -17,14 +17,14 @@ from typing import Protocol, TypeVar
 
 import numpy as np
 
-from neuralsim.training import clips
 from neuralsim.training.checkpoint import left
-from neuralsim.training.clips import Clip
-from neuralsim.training.conditioning import Example, Picture, example
 from neuralsim.training.config import TrainConfig
+from neuralsim.training.data import clips
+from neuralsim.training.data.clips import Clip
+from neuralsim.training.data.conditioning import Example, Picture, example
+from neuralsim.training.data.simulated_pairs import Pair, is_map, load_clip, load_pair, pair_files
 from neuralsim.training.distributed import Ranks
 from neuralsim.training.rollout import rollout_step
-from neuralsim.training.simulated_pairs import Pair, is_map, load_clip, load_pair, pair_files
 from neuralsim.training.tensors import Batch, SeenBatch, collate
 from neuralsim.training.trainer import Trainer
 
@@ -32,7 +32,7 @@ _T = TypeVar("_T")
 
 
 class Draw(Protocol):
-    """Where pictures come from, as ``neuralsim.training.datasets.Pictures``."""
+    """Where pictures come from, as ``neuralsim.training.data.datasets.Pictures``."""
 
     def draw(self, rng: np.random.Generator) -> Picture:
         """A picture at random."""

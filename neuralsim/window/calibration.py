@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pygame
 
-from neuralsim.window.driver_input import Axes
+from neuralsim.drive.driver_input import Axes
 from neuralsim.window.inputs import Inputs
 
 _MOVED = 0.6  # of the range of an axis that is a deliberate movement

@@ -10,8 +10,8 @@ import numpy as np
 import pygame
 
 from bridge.messages import Frame
-from neuralsim.window.collision_messages import FELT, said
-from neuralsim.window.settings import CockpitSettings
+from neuralsim.drive.collision_messages import FELT, said
+from neuralsim.drive.settings import CockpitSettings
 from neuralsim.window.sound import Heard, Sound
 
 _HARDEST = 10.0  # m/s of one that shakes as hard as can be

@@ -12,6 +12,8 @@ import time
 import pygame
 
 from bridge.messages import Frame
+from neuralsim.drive.interactive_drive import HudState
+from neuralsim.drive.keys import HELP
 from neuralsim.window import hud_details
 from neuralsim.window.drawing import (
     AMBER,
@@ -30,8 +32,6 @@ from neuralsim.window.drawing import (
     Pen,
     mix,
 )
-from neuralsim.window.interactive_drive import HudState
-from neuralsim.window.keys import HELP
 from neuralsim.window.minimap import Minimap
 from neuralsim.window.mirror import Mirror
 from neuralsim.window.overlay_cards import HelpCard

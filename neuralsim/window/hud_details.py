@@ -28,7 +28,7 @@ from neuralsim.window.drawing import (
 )
 
 if TYPE_CHECKING:
-    from neuralsim.window.interactive_drive import HudState
+    from neuralsim.drive.interactive_drive import HudState
 
 #: Stages in the colours of the latency bar.
 _STAGES: dict[str, Colour] = {

@@ -8,9 +8,9 @@ from dataclasses import dataclass, field
 
 import pygame
 
+from neuralsim.drive.driver_input import Analogue, Axes, DriverInput, dead_zone
+from neuralsim.drive.keys import HELD, KEYS, PEDALS
 from neuralsim.renderer.views import View
-from neuralsim.window.driver_input import Analogue, Axes, DriverInput, dead_zone
-from neuralsim.window.keys import HELD, KEYS, PEDALS
 
 #: pygame's names of keys that browsers call otherwise.
 _NAMES = {

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING
 
 import pygame
 
+from neuralsim.drive.keys import ACTIONS
+from neuralsim.drive.menu_choices import REVERSING_VIEW, UNITS, Choice, picture_choices, switch
 from neuralsim.window.calibration import Calibration
 from neuralsim.window.inputs import key_name
-from neuralsim.window.keys import ACTIONS
 from neuralsim.window.menu import MenuItem, MenuPage
-from neuralsim.window.menu_choices import REVERSING_VIEW, UNITS, Choice, picture_choices, switch
 
 if TYPE_CHECKING:
     from neuralsim.window.windowed_drive import WindowDrive

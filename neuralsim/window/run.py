@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from neuralsim.base.failure import fail
-from neuralsim.session.drive_loop import EXPECTED, DriveLoop, HeadlessDrive, ended
+from neuralsim.drive.drive_loop import EXPECTED, DriveLoop, HeadlessDrive, ended
 from neuralsim.session.options import DriveOptions
 
 

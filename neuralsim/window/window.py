@@ -22,13 +22,13 @@ os.environ.setdefault("PYGAME_HIDE_SUPPORT_PROMPT", "1")
 import pygame
 
 from bridge.messages import Frame
+from neuralsim.drive.interactive_drive import HudState, Move
+from neuralsim.drive.view_choice import ViewChoice
 from neuralsim.renderer.views import View, picture
 from neuralsim.runtimes import cache
 from neuralsim.window.hud import Hud
-from neuralsim.window.interactive_drive import HudState, Move
 from neuralsim.window.menu import Menu
 from neuralsim.window.overlay_cards import Loading, draw_loading
-from neuralsim.window.view_choice import ViewChoice
 
 _MINIMUM = (320, 160)
 _JOLT, _JOLT_RATE = 0.6, 7.0  # s that the picture shakes after a blow, and how often a second

@@ -15,16 +15,16 @@ import pygame
 from bridge.messages import Control, Frame
 from bridge.process.settings import SettingsError
 from bridge.size import Size
+from neuralsim.drive import settings
+from neuralsim.drive.driver_input import Axes
+from neuralsim.drive.interactive_drive import InteractiveDrive, Move
+from neuralsim.drive.settings import CockpitSettings
 from neuralsim.session.options import DriveOptions
 from neuralsim.session.painting_loop import DriveError, PaintedFrame
-from neuralsim.window import settings
-from neuralsim.window.driver_input import Axes
 from neuralsim.window.feedback import Feel
 from neuralsim.window.inputs import Inputs
-from neuralsim.window.interactive_drive import InteractiveDrive, Move
 from neuralsim.window.overlay_cards import Loading
 from neuralsim.window.pause_menu import PauseMenu
-from neuralsim.window.settings import CockpitSettings
 from neuralsim.window.tutorial import Tutorial
 
 _GRAPH = 120  # frames in the frame graph

@@ -18,9 +18,9 @@ import carla
 import numpy as np
 from pydantic import BaseModel
 
-from bridge.carla_client.autopilot import Halt
 from bridge.carla_client.camera_rig import mark
-from bridge.carla_client.route_planner import RoutePoint, way_ahead
+from bridge.carla_client.routing.autopilot import Halt
+from bridge.carla_client.routing.route_planner import RoutePoint, way_ahead
 from bridge.carla_client.surroundings import Surroundings
 from scenarios.engine.assertions import AssertionMonitor
 from scenarios.engine.executors import Script, Thing, VehicleDriver, WalkerDriver, road_user

@@ -10,7 +10,7 @@ from typing import Any
 
 import carla
 
-from bridge.carla_client.autopilot import Autopilot, Halt, RoadUser
+from bridge.carla_client.routing.autopilot import Autopilot, Halt, RoadUser
 from scenarios.engine.road import RouteProgress
 from scenarios.engine.routes import RouteResolver
 from scenarios.engine.snapshot import STANDING, ActorState, Snapshot, holds

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -65,11 +65,8 @@ class LoadedScenario:
         return first_error(self.path, [Problem(line_of(self._lines, key), dotted(key), message)])
 
 
-def check_blueprints(loaded: LoadedScenario) -> None:
-    """``ScenarioError`` for the first actor whose blueprint the embedded town does not have, before anything starts."""
-    from bridge.town.core import blueprint_library  # not while it is CARLA's
-
-    known = blueprint_library.names()
+def check_blueprints(loaded: LoadedScenario, known: Sequence[str]) -> None:
+    """Raise ``ScenarioError`` for the first actor whose blueprint is not among the ``known`` ones of a town."""
     scenario = loaded.scenario
     named: list[tuple[str, Key]] = [(scenario.ego.blueprint, ("ego",))]
     named += [(actor.blueprint, ("actors", number)) for number, actor in enumerate(scenario.actors)]

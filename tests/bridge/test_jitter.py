@@ -10,10 +10,10 @@ from bridge import jitter
 from bridge.link import frame_header
 from bridge.messages import Camera, Frame, ProtocolError
 from bridge.tags import Tag
-from bridge.town.assets.meshes import merge, prism, quad
-from bridge.town.core.types import Transform
-from bridge.town.render.raster import Planes, Rasteriser
-from bridge.town.render.scene import Placements, Scene
+from neuralsim.town.assets.meshes import merge, prism, quad
+from neuralsim.town.core.types import Transform
+from neuralsim.town.render.raster import Planes, Rasteriser
+from neuralsim.town.render.scene import Placements, Scene
 
 W, H, FOV = 96, 64, 80.0
 

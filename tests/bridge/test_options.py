@@ -13,7 +13,7 @@ from bridge.process.option_types import Count, Fov, Port, Rate
 from bridge.process.options import Arg, Options, parse
 from bridge.process.settings import SettingsError, load
 from bridge.size import Size
-from bridge.town.carla_server.options import TownOptions
+from neuralsim.town.carla_server.options import TownOptions
 from scenarios.engine.loader import parse as parse_scenario
 from scenarios.language.problems import ScenarioError
 

@@ -40,7 +40,7 @@ def working(drive: int) -> dict[str, psutil.Process]:
     """``town`` and ``bridge`` of a drive: not what they were forked from."""
     children = psutil.Process(drive).children()
     found = [each for child in children for each in (child.children() or [child])]
-    return {"town" if "bridge.town.carla_server" in each.cmdline() else "bridge": each for each in found}
+    return {"town" if "neuralsim.town.carla_server" in each.cmdline() else "bridge": each for each in found}
 
 
 def told(what: str, seconds: list[float]) -> None:

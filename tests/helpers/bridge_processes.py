@@ -39,7 +39,7 @@ def start_town(seed: int = 5, vehicles: int = 40, walkers: int = 24) -> tuple[su
     port = free_port()
     numbers = {"--port": port, "--seed": seed, "--vehicles": vehicles, "--walkers": walkers}
     arguments = [str(part) for pair in numbers.items() for part in pair]
-    return start("-m", "bridge.town.carla_server", *arguments, "--with-parent"), f"127.0.0.1:{port}"
+    return start("-m", "neuralsim.town.carla_server", *arguments, "--with-parent"), f"127.0.0.1:{port}"
 
 
 def end(process: subprocess.Popen[str]) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from bridge.messages import Camera, Frame
-from neuralsim.recording.mcap_writer import McapWriter
+from neuralsim.recording.writing.mcap_writer import McapWriter
 
 
 def picture_frame(k: int, width: int = 64, height: int = 32) -> tuple[Frame, np.ndarray]:

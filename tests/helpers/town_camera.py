@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from bridge.town.core.types import Actor, Transform
-from bridge.town.world import World
+from neuralsim.town.core.types import Actor, Transform
+from neuralsim.town.world import World
 
 STEP = 1.0 / 30.0  # s
 

@@ -8,11 +8,11 @@ import numpy as np
 import torch
 
 from neuralsim.models.classes import Channel
-from neuralsim.models.generator import PainterConfig
-from neuralsim.training import conditioning
+from neuralsim.models.generator import GeneratorConfig
 from neuralsim.training.config import TrainConfig
+from neuralsim.training.data import conditioning
 
-SMALL = PainterConfig(encoder=(16,) * 5, decoder=(16,) * 5, blocks=((2,),) * 5)
+SMALL = GeneratorConfig(encoder=(16,) * 5, decoder=(16,) * 5, blocks=((2,),) * 5)
 
 
 def picture(seed: int = 0) -> conditioning.Picture:

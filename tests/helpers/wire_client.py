@@ -13,8 +13,8 @@ from typing import Any
 import msgpack
 import pytest
 
-from bridge.town.carla_server.process import TownServer
-from bridge.town.world import World
+from neuralsim.town.carla_server.process import TownServer
+from neuralsim.town.world import World
 
 PRELUDE = """
 import carla, faulthandler, os, queue, sys, time

@@ -12,12 +12,12 @@ import carla
 import numpy as np
 from scenariogeneration import xodr
 
-from bridge.town.assets.meshes import Mesh
-from bridge.town.core.types import Actor, Attribute, Blueprint, Transform
-from bridge.town.dynamics.vehicle_dynamics import SPECS
-from bridge.town.render.actor_poses import Poses
-from bridge.town.render.scene import Placements, Scene
-from bridge.town.sensors.rays import Rays
+from neuralsim.town.assets.meshes import Mesh
+from neuralsim.town.core.types import Actor, Attribute, Blueprint, Transform
+from neuralsim.town.dynamics.vehicle_dynamics import SPECS
+from neuralsim.town.raycasting.rays import Rays
+from neuralsim.town.render.actor_poses import Poses
+from neuralsim.town.render.scene import Placements, Scene
 
 CAMERAS = ("rgb", "depth", "semantic_segmentation", "instance_segmentation", "optical_flow")
 
@@ -64,7 +64,7 @@ def plain(name: str) -> Blueprint:
 
 
 class OneRoad:
-    """The methods of ``bridge.town.world.World`` that the server uses."""
+    """The methods of ``neuralsim.town.world.World`` that the server uses."""
 
     def __init__(self, town: str = "oneroad", seed: int = 0) -> None:
         if town.endswith(".xodr"):

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from pathlib import Path
 
-from bridge.town.opendrive import towns
+from neuralsim.town.opendrive import towns
 
 from .attack import LONG, SCENARIO, Attack, binary_file, png, text_file
 from .hostile_recordings import recordings

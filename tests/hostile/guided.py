@@ -21,14 +21,14 @@ import atheris
 with atheris.instrument_imports(include=["bridge", "neuralsim", "scenarios", "yaml"]):
     from bridge.link.frame_header import pack, pack_control, unpack, unpack_control
     from bridge.messages import Control, ProtocolError
-    from bridge.town.opendrive import probe
     from bridge.untrusted import yaml as untrusted_yaml
     from bridge.untrusted.files import FileRefused
     from neuralsim import classmaps
     from neuralsim.recording import RecordingError
-    from neuralsim.recording.picture_decoding import decode
-    from neuralsim.recording.random_access_reader import RecordingReader, frame_of
-    from neuralsim.recording.sequential_reader import McapRecording
+    from neuralsim.recording.reading.picture_decoding import decode
+    from neuralsim.recording.reading.random_access_reader import RecordingReader, frame_of
+    from neuralsim.recording.reading.sequential_reader import McapRecording
+    from neuralsim.town.opendrive import probe
     from neuralsim.zoo import ModelError, load
     from scenarios.engine.loader import ScenarioError, parse
     from scenarios.openscenario.reader import translate

@@ -59,7 +59,7 @@ def town(*options: str) -> Iterator[tuple[subprocess.Popen[str], int]]:
     command = [
         sys.executable,
         "-m",
-        "bridge.town.carla_server",
+        "neuralsim.town.carla_server",
         "--port",
         "0",
         "--town",
@@ -206,7 +206,7 @@ def _flood(port: int, seed: int, calls: int, progress: _Progress) -> None:
 
 def names() -> list[str]:
     """Every function of the port that a stranger may call without a right to what it does."""
-    from bridge.town.carla_server.handlers import FUNCTIONS
+    from neuralsim.town.carla_server.handlers import FUNCTIONS
 
     harmless = [name for name in FUNCTIONS if name not in ALLOWED]
     # Who sets the clock, or destroys a car, may: these are calls that every client can make of its own right.

@@ -38,14 +38,14 @@ ROOMS = {
 }
 #: Files that import, inside a function, what their room's extra does not have; the command that comes there says so.
 BEYOND = {
-    "neuralsim/runtimes/cuda_runtime.py": "tensorrt",
-    "neuralsim/runtimes/tensorrt_engines.py": "tensorrt",
-    "neuralsim/runtimes/tensorrt_.py": "tensorrt",
+    "neuralsim/runtimes/tensorrt/cuda_runtime.py": "tensorrt",
+    "neuralsim/runtimes/tensorrt/engines.py": "tensorrt",
+    "neuralsim/runtimes/tensorrt/runtime.py": "tensorrt",
     "neuralsim/runtimes/torch_.py": "train",
     "neuralsim/runtimes/torch_operators.py": "train",
     "neuralsim/datagen/cluster.py": "cluster",
     "neuralsim/evaluation/stability.py": "train",
-    "neuralsim/evaluation/train_segmenter.py": "train",
+    "research/train_segmenter.py": "train",
     "neuralsim/cli/app.py": "train",
     "bridge/sumo/sumo_network.py": "sumo",
     "bridge/sumo/sumo_traffic.py": "sumo",

@@ -324,7 +324,7 @@ def test_what_is_not_understood_is_refused_by_name_and_line(tmp_path: Path, old:
 
 
 def test_a_map_beside_the_scenario_is_taken(tmp_path: Path):
-    from bridge.town.opendrive import towns
+    from neuralsim.town.opendrive import towns
 
     (tmp_path / "Town01.xodr").write_text(towns.load("hamlet", 0)[1], encoding="utf-8")
     loaded = load(lead(tmp_path, town="Town01_Opt"))

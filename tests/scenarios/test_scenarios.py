@@ -12,10 +12,10 @@ import numpy as np
 import pytest
 from pydantic import ValidationError
 
-from bridge.carla_client.autopilot import Autopilot
-from bridge.town.assets.templates import templates
-from bridge.town.core import blueprint_library
-from bridge.town.opendrive import towns
+from bridge.carla_client.routing.autopilot import Autopilot
+from neuralsim.town.assets.templates import templates
+from neuralsim.town.core import blueprint_library
+from neuralsim.town.opendrive import towns
 from scenarios.engine.assertions import AssertionMonitor
 from scenarios.engine.executors import Script
 from scenarios.engine.loader import ScenarioError, check_blueprints, load
@@ -74,9 +74,9 @@ def test_a_blueprint_that_there_is_not_is_found_before_anything_starts(tmp_path:
     line = next(n for n, words in enumerate(text.splitlines(), 1) if "blueprint:" in words)
     path.write_text(re.sub(r"blueprint: \S+", "blueprint: vehicle.audi.ttt", text, count=1), encoding="utf-8")
     with pytest.raises(ScenarioError, match=rf"typo.yaml:{line}: .*unknown blueprint 'vehicle.audi.ttt'; did you mean"):
-        check_blueprints(load(path))
+        check_blueprints(load(path), blueprint_library.names())
     for file in FILES:
-        check_blueprints(load(file))
+        check_blueprints(load(file), blueprint_library.names())
     of_the_town = blueprint_library.blueprints(list(templates().vehicles))
     spawned = {name for name in of_the_town if name.startswith(("vehicle.", "walker.", "static.prop"))}
     assert set(blueprint_library.names()) == spawned

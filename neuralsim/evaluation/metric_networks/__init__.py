@@ -1,6 +1,6 @@
 """Networks that judge pictures and that no loss has seen: a CamVid segmenter, and features for Fréchet distances.
 
-``segmenter.onnx`` was trained for this alone by ``neuralsim/evaluation/train_segmenter.py``; ``features.onnx`` is
+``segmenter.onnx`` was trained for this alone by ``research/train_segmenter.py``; ``features.onnx`` is
 EfficientNet-Lite2 with ImageNet's weights. ``card.yaml`` says what each scores. They run on ONNX Runtime in fp32.
 """
 

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 from helpers.bridge_processes import advance, end, free_port, start
 
-from bridge.carla_client.autopilot import Autopilot, Halt, RoadUser
 from bridge.carla_client.connection import connect
 from bridge.carla_client.ego_bridge import CarlaBridge
+from bridge.carla_client.routing.autopilot import Autopilot, Halt, RoadUser
 
 
 def test_the_autopilot_goes_on_elsewhere_where_the_road_ends(tmp_path):
@@ -23,7 +23,7 @@ def test_the_autopilot_goes_on_elsewhere_where_the_road_ends(tmp_path):
     )
     port = free_port()
     numbers = ("--port", str(port), "--vehicles", "0", "--walkers", "0")
-    town = start("-m", "bridge.town.carla_server", "--town", str(path), *numbers, "--with-parent")
+    town = start("-m", "neuralsim.town.carla_server", "--town", str(path), *numbers, "--with-parent")
     try:
         with CarlaBridge(connect(f"127.0.0.1:{port}"), (64, 32), fps=10.0, autopilot=True) as bridge:
             places = [0.0]

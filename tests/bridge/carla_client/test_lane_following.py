@@ -8,8 +8,8 @@ import carla
 import pytest
 from helpers.wire_world import road
 
-from bridge.carla_client.lane_following import until_lane_end
-from bridge.carla_client.navigation import chart_of
+from bridge.carla_client.routing.lane_following import until_lane_end
+from bridge.carla_client.routing.navigation import chart_of
 
 RING = """<?xml version="1.0"?>
 <OpenDRIVE>

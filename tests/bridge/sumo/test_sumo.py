@@ -13,10 +13,10 @@ import pytest
 
 from bridge.sumo import sumo_network
 from bridge.sumo.sumo_traffic import SumoTraffic, _pose
-from bridge.town.core.types import Transform
-from bridge.town.frames import frame_of
-from bridge.town.world import World
 from neuralsim.session.processes import Processes
+from neuralsim.town.core.types import Transform
+from neuralsim.town.frames import frame_of
+from neuralsim.town.world import World
 
 EXAMPLE = Path(__file__).resolve().parents[3] / "examples" / "sumo_town.py"
 LENS = {"image_size_x": "128", "image_size_y": "64", "fov": "70"}
@@ -92,7 +92,7 @@ def test_sumos_vehicles_keep_their_lanes_in_the_town_and_their_lights_are_shown(
     from bridge.carla_client.connection import connect
     from bridge.carla_client.ego_bridge import CarlaBridge
     from bridge.messages import Control
-    from bridge.town.carla_server.options import TownOptions
+    from neuralsim.town.carla_server.options import TownOptions
 
     spec = importlib.util.spec_from_file_location("sumo_town", EXAMPLE)
     assert spec is not None
@@ -105,7 +105,7 @@ def test_sumos_vehicles_keep_their_lanes_in_the_town_and_their_lights_are_shown(
     )
     processes, traffic = Processes(), SumoTraffic(config)
     try:
-        town = processes.start("town", "bridge.town.carla_server", options.to_json())
+        town = processes.start("town", "neuralsim.town.carla_server", options.to_json())
         client = connect(town.wait_ready(60.0, lambda: False)["server"])
         with CarlaBridge(client, size=(64, 32), director=traffic) as bridge:
             places: list[dict[str, float]] = []

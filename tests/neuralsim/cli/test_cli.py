@@ -14,9 +14,9 @@ import pytest
 from bridge.carla_client.camera_rig import SENSORS
 from bridge.messages import PLANES
 from bridge.process import presets
-from bridge.town.opendrive.towns import TOWNS
 from neuralsim.cli import main
 from neuralsim.session.drive_session import DriveSession
+from neuralsim.town.opendrive.towns import TOWNS
 
 ROOT = Path(__file__).resolve().parents[3]
 

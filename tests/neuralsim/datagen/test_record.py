@@ -26,7 +26,7 @@ from neuralsim.datagen import scripted_drive
 from neuralsim.recording.export import examine
 from neuralsim.recording.labels import TRAIN_IDS
 from neuralsim.recording.picture_folder import DEPTH_STEPS
-from neuralsim.recording.sequential_reader import McapRecording
+from neuralsim.recording.reading.sequential_reader import McapRecording
 from neuralsim.session.forks import alive
 
 ROOT = Path(__file__).resolve().parents[3]

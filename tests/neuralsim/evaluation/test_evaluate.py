@@ -21,7 +21,7 @@ from neuralsim.evaluation.by_class import ByClass
 from neuralsim.evaluation.metric_networks import CAMVID_CLASSES, MetricNetwork
 from neuralsim.evaluation.object_realism import ObjectCrops, windows
 from neuralsim.evaluation.real_clip import camvid_of_tag
-from neuralsim.evaluation.town_drive import TownLoop
+from neuralsim.town.town_drive import TownLoop
 
 # Measures -------------------------------------------------------------------------------------------------------------
 

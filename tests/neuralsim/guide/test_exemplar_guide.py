@@ -12,7 +12,7 @@ from bridge.tags import Tag
 from neuralsim.guide.exemplar_guide import CELL, SIZES, Atlas, AtlasError, ExemplarGuide
 from neuralsim.models.classes import CHANNELS, Channel
 from neuralsim.training.build_exemplars import atlas, exemplars, sheet
-from neuralsim.training.conditioning import Picture
+from neuralsim.training.data.conditioning import Picture
 
 STYLE = np.full((CHANNELS, 3), 64.0 / 255.0 - 0.5, np.float32)
 

@@ -9,13 +9,13 @@ import pytest
 
 from bridge.messages import Camera, Frame
 from bridge.tags import Tag
-from bridge.town.assets.lit_bodies import BRAKE, LEFT, RIGHT
-from bridge.town.assets.meshes import flat, merge, quad
-from bridge.town.assets.templates import templates
-from bridge.town.render.raster import Rasteriser
-from bridge.town.render.scene import Placements, Scene
 from neuralsim.evaluation.content import signal
 from neuralsim.renderer import NeuralRenderer
+from neuralsim.town.assets.lit_bodies import BRAKE, LEFT, RIGHT
+from neuralsim.town.assets.meshes import flat, merge, quad
+from neuralsim.town.assets.templates import templates
+from neuralsim.town.render.raster import Rasteriser
+from neuralsim.town.render.scene import Placements, Scene
 
 WIDTH, HEIGHT, FOV = 512, 256, 70.0
 AHEAD = 40.0  # m

@@ -6,13 +6,13 @@ import numpy as np
 import pytest
 import torch
 
-from bridge.facades import HEIGHT, WIDTH, drawn
 from bridge.tags import Tag
-from bridge.town.assets.houses import WALLS
-from bridge.town.assets.meshes import quad
-from bridge.town.render.raster import Rasteriser
-from bridge.town.render.scene import Placements, Scene
+from neuralsim.facades import HEIGHT, WIDTH, drawn
 from neuralsim.models.facade_sketch import Fronts
+from neuralsim.town.assets.houses import WALLS
+from neuralsim.town.assets.meshes import quad
+from neuralsim.town.render.raster import Rasteriser
+from neuralsim.town.render.scene import Placements, Scene
 
 
 def test_fronts_have_windows_none_is_like_another_and_they_are_the_same_every_time() -> None:

@@ -14,19 +14,19 @@ from helpers.training import SMALL  # noqa: E402
 from neuralsim import runtimes  # noqa: E402
 from neuralsim.models import onnx_export  # noqa: E402
 from neuralsim.models.classes import CHANNELS  # noqa: E402
-from neuralsim.models.generator import SIZES, Painter, upsample  # noqa: E402
+from neuralsim.models.generator import SIZES, Generator, upsample  # noqa: E402
 from neuralsim.models.surface import Surface  # noqa: E402
 from neuralsim.models.temporal import reproject, sampling_grid  # noqa: E402
-from neuralsim.models.video_generator import VideoGenerator  # noqa: E402
+from neuralsim.models.video_generator import GeneratorGraph  # noqa: E402
 from neuralsim.training.pretrained import load_weights  # noqa: E402
 
 
 @pytest.fixture(scope="module")
-def generator() -> VideoGenerator:
+def generator() -> GeneratorGraph:
     torch.manual_seed(0)
     rng = np.random.default_rng(0)
     surface = Surface(rng.uniform(-0.3, 0.3, (3, 256, 3)), rng.uniform(-0.1, 0.1, (256, 3)))
-    return VideoGenerator(surface, Painter(SMALL)).eval()
+    return GeneratorGraph(surface, Generator(SMALL)).eval()
 
 
 def street(height: int = 64, width: int = 96, forward: float = 0.0) -> dict[str, torch.Tensor]:
@@ -58,7 +58,7 @@ def street(height: int = 64, width: int = 96, forward: float = 0.0) -> dict[str,
     }
 
 
-def shift_errors(painter: Painter) -> tuple[list[float], float]:
+def shift_errors(painter: Generator) -> tuple[list[float], float]:
     """Mean error of the picture moved back, map and planes moved by 2, 4, 6 and 32 px; and the picture's deviation."""
     torch.manual_seed(1)
     block = torch.randint(0, CHANNELS, (1, 20, 36)).repeat_interleave(16, 1).repeat_interleave(16, 2)
@@ -82,20 +82,20 @@ def shift_errors(painter: Painter) -> tuple[list[float], float]:
 def test_painting_moves_with_the_map_off_the_stride_grid() -> None:
     """Map and planes moved by 2, 4, 6 px give the same picture moved, though the trunk's stride is 32."""
     torch.manual_seed(1)
-    errors, spread = shift_errors(Painter(SMALL).eval())
+    errors, spread = shift_errors(Generator(SMALL).eval())
     assert max(errors) < 0.08 * spread
 
 
 def test_wider_means_swim_less() -> None:
     """The shipped weights, halved by means of 4x4 instead of 2x2: pool in the painter's settings."""
-    two, four = (Painter(replace(SIZES["street-rt"], pool=side)).eval() for side in (2, 4))
+    two, four = (Generator(replace(SIZES["street-rt"], pool=side)).eval() for side in (2, 4))
     for painter in (two, four):
         load_weights(painter, "street-rt")
     before, after = shift_errors(two)[0], shift_errors(four)[0]
     assert np.mean(after[:3]) < 0.8 * np.mean(before[:3])
 
 
-def test_surface_planes_belong_to_the_world_not_to_the_screen(generator: VideoGenerator) -> None:
+def test_surface_planes_belong_to_the_world_not_to_the_screen(generator: GeneratorGraph) -> None:
     """The wall's sketch, seen from two places, is the same function of the world point."""
     names = ("tag", "instance", "depth", "camera", "style")
     planes = []
@@ -112,7 +112,7 @@ def test_surface_planes_belong_to_the_world_not_to_the_screen(generator: VideoGe
     assert (values - planes[1][1][wall]).abs().mean() < 0.35 * values.std()
 
 
-def test_past_is_used_where_known_and_dropped_where_new(generator: VideoGenerator) -> None:
+def test_past_is_used_where_known_and_dropped_where_new(generator: GeneratorGraph) -> None:
     inputs = street()
     with torch.no_grad():
         _, fresh, label, _ = generator(**inputs)
@@ -124,7 +124,7 @@ def test_past_is_used_where_known_and_dropped_where_new(generator: VideoGenerato
     assert torch.equal(other, fresh)
 
 
-def test_rollout_from_any_past_returns_to_what_the_map_says(generator: VideoGenerator) -> None:
+def test_rollout_from_any_past_returns_to_what_the_map_says(generator: GeneratorGraph) -> None:
     """Drift is impossible by construction: 40 frames after a black past nothing of it is left."""
     inputs = street()
     with torch.no_grad():
@@ -136,7 +136,7 @@ def test_rollout_from_any_past_returns_to_what_the_map_says(generator: VideoGene
 
 
 @pytest.mark.parametrize("runtime", runtimes.available())
-def test_one_graph_for_every_runtime_and_size(generator: VideoGenerator, runtime: str, tmp_path) -> None:  # type: ignore[no-untyped-def]
+def test_one_graph_for_every_runtime_and_size(generator: GeneratorGraph, runtime: str, tmp_path) -> None:  # type: ignore[no-untyped-def]
     onnx_export.to_onnx(generator, tmp_path / "model.onnx")
     for height, width in ((64, 96), (96, 64)):
         inputs = street(height, width)
@@ -158,7 +158,7 @@ def test_one_graph_for_every_runtime_and_size(generator: VideoGenerator, runtime
         assert (expected.float() - alone.float()).abs().mean() > 0.5, "the past has to show in the last frame"
 
 
-def test_large_weights_are_stored_as_fp16(generator: VideoGenerator, tmp_path) -> None:  # type: ignore[no-untyped-def]
+def test_large_weights_are_stored_as_fp16(generator: GeneratorGraph, tmp_path) -> None:  # type: ignore[no-untyped-def]
     import onnx
 
     onnx_export.to_onnx(generator, tmp_path / "model.onnx")

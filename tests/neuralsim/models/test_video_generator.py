@@ -16,11 +16,11 @@ from bridge.messages import UNKNOWN_MOTION  # noqa: E402
 from neuralsim import cli, runtimes  # noqa: E402
 from neuralsim.models import onnx_export  # noqa: E402
 from neuralsim.models.classes import CHANNELS, Channel  # noqa: E402
-from neuralsim.models.generator import SIZES, Painter, PainterConfig  # noqa: E402
+from neuralsim.models.generator import SIZES, Generator, GeneratorConfig  # noqa: E402
 from neuralsim.models.surface import Surface  # noqa: E402
-from neuralsim.models.video_generator import RecurrenceStep, VideoGenerator, VideoPainter, no_past  # noqa: E402
+from neuralsim.models.video_generator import GeneratorGraph, RecurrenceStep, VideoGenerator, no_past  # noqa: E402
 
-SMALL = PainterConfig(
+SMALL = GeneratorConfig(
     encoder=(12,) * 5,
     decoder=(12,) * 5,
     blocks=((1,),) * 5,
@@ -34,12 +34,12 @@ H, W = 64, 96
 
 
 @pytest.fixture
-def painter() -> Painter:
+def painter() -> Generator:
     torch.manual_seed(0)
-    return Painter(SMALL).eval()
+    return Generator(SMALL).eval()
 
 
-def scene(painter: Painter) -> dict[str, torch.Tensor]:
+def scene(painter: Generator) -> dict[str, torch.Tensor]:
     """A house behind a road, and a car before it."""
     label = torch.full((1, H, W), int(Channel.BUILDING))
     label[:, 40:] = Channel.ROAD
@@ -56,7 +56,7 @@ def scene(painter: Painter) -> dict[str, torch.Tensor]:
 
 
 def step(
-    video: VideoPainter, past: tuple[torch.Tensor, torch.Tensor] | RecurrenceStep | None = None, **changed: object
+    video: VideoGenerator, past: tuple[torch.Tensor, torch.Tensor] | RecurrenceStep | None = None, **changed: object
 ) -> RecurrenceStep:
     seen = scene(video.painter) | changed
     if isinstance(past, RecurrenceStep):
@@ -66,14 +66,14 @@ def step(
         return video(**seen, past_rgb=rgb, past_label=label)
 
 
-def bounded(painter: Painter, refresh: float, spread: float) -> VideoPainter:
+def bounded(painter: Generator, refresh: float, spread: float) -> VideoGenerator:
     """The same weights within other bounds."""
     painter.config = replace(painter.config, blend_factor=refresh, clip_gamma=spread)
-    return VideoPainter(painter)
+    return VideoGenerator(painter)
 
 
-def test_without_a_past_a_frame_stands_alone(painter: Painter) -> None:
-    video = VideoPainter(painter)
+def test_without_a_past_a_frame_stands_alone(painter: Generator) -> None:
+    video = VideoGenerator(painter)
     seen = scene(painter)
     with torch.no_grad():
         alone = painter.paint(seen["embedded"], seen["detail"], seen["movers"])
@@ -83,8 +83,8 @@ def test_without_a_past_a_frame_stands_alone(painter: Painter) -> None:
     assert (first.fresh == 1.0).all()
 
 
-def test_the_past_modulates_the_background_and_no_mover(painter: Painter) -> None:
-    video = VideoPainter(painter)
+def test_the_past_modulates_the_background_and_no_mover(painter: Generator) -> None:
+    video = VideoGenerator(painter)
     first = step(video)
     kept = step(video, first)
     other = step(video, ((first.past_rgb + 0.3), first.past_label))
@@ -94,8 +94,8 @@ def test_the_past_modulates_the_background_and_no_mover(painter: Painter) -> Non
     assert differs[~mover].float().mean() > 0.9
 
 
-def test_every_frame_of_the_past_counts_and_lies_where_it_is_seen_from_here(painter: Painter) -> None:
-    video = VideoPainter(painter)
+def test_every_frame_of_the_past_counts_and_lies_where_it_is_seen_from_here(painter: Generator) -> None:
+    video = VideoGenerator(painter)
     first = step(video)
     second = step(video, first)
     assert torch.allclose(second.past_rgb[:, 3:], first.picture, atol=1e-5), "nothing moved"
@@ -106,8 +106,8 @@ def test_every_frame_of_the_past_counts_and_lies_where_it_is_seen_from_here(pain
     assert torch.allclose(moved.past_rgb[:, 3:, 8:-8, 8:-8], first.picture[:, :, 12:-4, 12:-4], atol=1e-5)
 
 
-def test_the_mask_is_the_painters_own_within_its_bounds(painter: Painter) -> None:
-    video = VideoPainter(painter)
+def test_the_mask_is_the_painters_own_within_its_bounds(painter: Generator) -> None:
+    video = VideoGenerator(painter)
     first = step(video)
     known = step(video, first)
     assert known.mask is not None
@@ -129,7 +129,7 @@ def test_the_mask_is_the_painters_own_within_its_bounds(painter: Painter) -> Non
     assert torch.allclose(kept.picture, torch.tensor(-1.0)), "without bounds the mask alone decides"
 
 
-def test_motion_is_estimated_only_where_the_engine_has_none(painter: Painter) -> None:
+def test_motion_is_estimated_only_where_the_engine_has_none(painter: Generator) -> None:
     video = bounded(painter, 0.12, 0.0)
     first = step(video)
     with torch.no_grad():
@@ -165,18 +165,18 @@ def street(height: int, width: int) -> dict[str, np.ndarray]:
 
 
 @pytest.fixture(scope="module")
-def exported(tmp_path_factory: pytest.TempPathFactory) -> tuple[VideoGenerator, Path]:
+def exported(tmp_path_factory: pytest.TempPathFactory) -> tuple[GeneratorGraph, Path]:
     torch.manual_seed(0)
     rng = np.random.default_rng(0)
     surface = Surface(rng.uniform(-0.3, 0.3, (3, 256, 3)), rng.uniform(-0.1, 0.1, (256, 3)))
-    whole = VideoGenerator(surface, Painter(SMALL)).eval()
+    whole = GeneratorGraph(surface, Generator(SMALL)).eval()
     path = tmp_path_factory.mktemp("video") / "model.onnx"
     onnx_export.to_onnx(whole, path)
     return whole, path
 
 
 @pytest.mark.parametrize("runtime", runtimes.available())
-def test_one_graph_with_its_state_for_every_runtime(exported: tuple[VideoGenerator, Path], runtime: str) -> None:
+def test_one_graph_with_its_state_for_every_runtime(exported: tuple[GeneratorGraph, Path], runtime: str) -> None:
     whole, path = exported
     height, width = H, W
     session = runtimes.create(runtime, path, height, width, threads=1)
@@ -202,14 +202,14 @@ def test_a_frame_of_1024x512_costs_no_more_than_it_may(size: str, least: float, 
     from torch.utils.flop_counter import FlopCounterMode
 
     with torch.device("meta"):
-        painter = Painter(SIZES[size])
+        painter = Generator(SIZES[size])
         label = torch.zeros(1, 512, 1024, dtype=torch.int64)
         embedded, detail = painter.embed(label, torch.zeros(1, 3, 512, 1024)), torch.zeros(1, 2, 256, 512)
         with FlopCounterMode(display=False) as counter:
             if painter.config.past_frames:
                 past = no_past(painter, 1, 512, 1024, "meta")
                 motion = torch.zeros(1, 512, 1024, 2)
-                VideoPainter(painter)(label, embedded, painter.movers(label), detail, motion, *past)
+                VideoGenerator(painter)(label, embedded, painter.movers(label), detail, motion, *past)
             else:
                 painter.paint(embedded, detail)
     assert least < counter.get_total_flops() / 1e9 <= most
@@ -218,25 +218,25 @@ def test_a_frame_of_1024x512_costs_no_more_than_it_may(size: str, least: float, 
 def test_an_older_config_is_the_painter_that_it_was() -> None:
     old = {"labels": 14, "encoder": [16, 48, 96, 128, 128], "decoder": [32, 48, 96, 128, 128]}
     old |= {"blocks": [[1], [1], [1], [2], [2]], "separable": 1, "embed": 8, "head": 16}
-    config = PainterConfig.from_dict(old)
-    assert config == PainterConfig() == replace(SIZES["street-rt"], pool=2)
-    kinds = {name.split(".")[0] for name in Painter(config).state_dict()}
+    config = GeneratorConfig.from_dict(old)
+    assert config == GeneratorConfig() == replace(SIZES["street-rt"], pool=2)
+    kinds = {name.split(".")[0] for name in Generator(config).state_dict()}
     assert kinds == {"label", "detail", "encode", "start", "blocks", "lower", "to_head", "head", "rgb"}
 
 
-def test_a_graph_that_is_not_the_model_is_refused(exported: tuple[VideoGenerator, Path]) -> None:
+def test_a_graph_that_is_not_the_model_is_refused(exported: tuple[GeneratorGraph, Path]) -> None:
     whole, path = exported
     assert onnx_export.check(whole, path) > 45
-    other = VideoGenerator(whole.surface, Painter(SMALL)).eval()
+    other = GeneratorGraph(whole.surface, Generator(SMALL)).eval()
     with pytest.raises(ValueError, match="not to be used"):
         onnx_export.check(other, path)
 
 
-def test_each_class_is_painted_anew_by_a_share_of_its_own_and_each_frame_may_say_otherwise(painter: Painter) -> None:
+def test_each_class_is_painted_anew_by_a_share_of_its_own_and_each_frame_may_say_otherwise(painter: Generator) -> None:
     with torch.no_grad():
         painter.occlusion.bias.fill_(-50.0)  # it would keep everything for ever
     painter.config = replace(painter.config, blend_factor=0.25, blend_movers=0.5)
-    video = VideoPainter(painter)
+    video = VideoGenerator(painter)
     label = scene(painter)["label"]
     first = step(video)
     for blend in (None, torch.linspace(0.9, 0.1, CHANNELS)):
@@ -248,15 +248,15 @@ def test_each_class_is_painted_anew_by_a_share_of_its_own_and_each_frame_may_say
 
 def test_a_painter_without_a_past_has_none_of_its_parts() -> None:
     with pytest.raises(ValueError, match="`past_frames`"):
-        PainterConfig(mask=True)
+        GeneratorConfig(mask=True)
     with pytest.raises(ValueError, match="`blend_factor` and `blend_movers` are shares"):
-        PainterConfig(blend_factor=1.5)
+        GeneratorConfig(blend_factor=1.5)
     with pytest.raises(ValueError, match="5 levels"):
         replace(SMALL, past=(8,))
 
 
 def test_footage_without_motion_keeps_its_past_by_the_flow_head(
-    exported: tuple[VideoGenerator, Path], tmp_path: Path
+    exported: tuple[GeneratorGraph, Path], tmp_path: Path
 ) -> None:
     whole, path = exported
     card = onnx_export.card("small", path, {"day": np.zeros((CHANNELS, 3), np.float32)}, whole, default_style="day")

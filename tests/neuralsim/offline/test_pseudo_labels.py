@@ -12,9 +12,9 @@ import pytest
 from onnx import TensorProto, helper
 
 from neuralsim import cli
-from neuralsim.offline.picture_files import read_ids
+from neuralsim.imaging.picture_files import read_ids
 from neuralsim.training.config import Source
-from neuralsim.training.datasets import find
+from neuralsim.training.data.datasets import find
 
 RED, GREEN, BLUE = 0, 1, 2  # what the networks here know: which channel is the strongest
 

@@ -14,10 +14,10 @@ from bridge.link.motion import reproject
 from bridge.messages import Camera
 from bridge.tags import Tag
 from neuralsim import classmaps, cli
+from neuralsim.imaging import optical_flow
+from neuralsim.imaging.objects import Objects
+from neuralsim.imaging.pseudo_depth import PseudoDepth, PseudoView, horizon_row
 from neuralsim.models.classes import CARLA_TO_CHANNEL, Channel
-from neuralsim.offline import optical_flow
-from neuralsim.offline.objects import Objects
-from neuralsim.offline.pseudo_depth import PseudoDepth, PseudoView, horizon_row
 from neuralsim.offline.render_folder import fitted, painted_at
 
 # Class maps -----------------------------------------------------------------------------------------------------------

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from bridge.tags import Tag
-from neuralsim.offline.objects import Objects, cut_apart
+from neuralsim.imaging.objects import Objects, cut_apart
 
 
 def row(*widths: int, height: int = 30, tag: int = Tag.CAR) -> np.ndarray:

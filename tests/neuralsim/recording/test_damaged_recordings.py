@@ -14,10 +14,10 @@ from bridge.messages import Camera, Frame
 from bridge.untrusted import limits
 from neuralsim.recording import RecordingError
 from neuralsim.recording.export import examine, recover
-from neuralsim.recording.mcap_writer import McapWriter
-from neuralsim.recording.random_access_reader import DamagedChunk, RecordingReader, frame_of
-from neuralsim.recording.sequential_reader import McapRecording
-from neuralsim.recording.untrusted_mcap import RecordPlace, Records
+from neuralsim.recording.reading.random_access_reader import DamagedChunk, RecordingReader, frame_of
+from neuralsim.recording.reading.sequential_reader import McapRecording
+from neuralsim.recording.reading.untrusted_mcap import RecordPlace, Records
+from neuralsim.recording.writing.mcap_writer import McapWriter
 
 FRAMES, SIZE = 200, (256, 128)
 

@@ -13,15 +13,15 @@ from pycocotools.coco import COCO
 
 from bridge.messages import Camera, Frame, MovingObject
 from bridge.tags import Tag
-from bridge.town.core.types import Transform
-from bridge.town.frames import frame_of
-from bridge.town.world import World
 from neuralsim.cli import main
 from neuralsim.recording.detection import KITTI_DEPTH, box3d, projected
-from neuralsim.recording.mcap_writer import McapWriter
 from neuralsim.recording.picture_folder import DEPTH_STEPS
-from neuralsim.recording.sequential_reader import McapRecording
+from neuralsim.recording.reading.sequential_reader import McapRecording
+from neuralsim.recording.writing.mcap_writer import McapWriter
 from neuralsim.renderer.views import tag_picture
+from neuralsim.town.core.types import Transform
+from neuralsim.town.frames import frame_of
+from neuralsim.town.world import World
 
 LENS = {"image_size_x": "160", "image_size_y": "96", "fov": "80"}
 PLANES = ("tag", "instance", "depth", "motion", "neural")

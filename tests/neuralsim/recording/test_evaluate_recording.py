@@ -14,7 +14,7 @@ import pytest
 
 from bridge.messages import Camera, Frame
 from neuralsim.recording.evaluate import COMFORT, evaluate, motion
-from neuralsim.recording.mcap_writer import McapWriter
+from neuralsim.recording.writing.mcap_writer import McapWriter
 from scenarios.engine.loader import ScenarioError, load
 
 ROOT = Path(__file__).resolve().parents[3]

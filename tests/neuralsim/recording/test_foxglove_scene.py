@@ -17,8 +17,8 @@ from mcap.reader import make_reader
 import neuralsim.recording
 from bridge.messages import Camera, Chart, Ego, Frame, Lamp, MovingObject
 from bridge.tags import COLOURS, Tag
-from neuralsim.recording.mcap_writer import McapWriter
-from neuralsim.recording.random_access_reader import RecordingReader, frame_of
+from neuralsim.recording.reading.random_access_reader import RecordingReader, frame_of
+from neuralsim.recording.writing.mcap_writer import McapWriter
 
 WIDTH, HEIGHT = 96, 64
 LAYOUT = Path(neuralsim.recording.__file__).parent / "foxglove_layout.json"

@@ -12,7 +12,7 @@ from helpers.command import ROOT
 from helpers.videos import decoded, street
 
 from neuralsim.recording import RecordingError
-from neuralsim.recording.mp4 import Mp4Writer
+from neuralsim.recording.writing.mp4 import Mp4Writer
 
 
 @pytest.mark.parametrize("size", [(128, 64), (127, 63)])
@@ -36,7 +36,7 @@ def test_mp4_keeps_every_frame_its_time_and_its_colours(tmp_path: Path, size: tu
 def test_mp4_plays_after_kill_9(tmp_path: Path):
     script = """
 import sys, time, numpy as np
-from neuralsim.recording.mp4 import Mp4Writer
+from neuralsim.recording.writing.mp4 import Mp4Writer
 writer = Mp4Writer(sys.argv[1], (128, 64), rate=20, block=True)
 for n in range(10_000):
     writer.write(np.full((64, 128, 3), n % 256, np.uint8), n / 20)

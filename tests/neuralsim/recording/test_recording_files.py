@@ -18,9 +18,9 @@ from mcap.reader import make_reader
 
 from neuralsim.recording import RecordingError, foxglove
 from neuralsim.recording.export import examine, export_mp4, recover
-from neuralsim.recording.mcap_writer import McapWriter
 from neuralsim.recording.picture_folder import encode_motion, export_frames
-from neuralsim.recording.sequential_reader import McapRecording
+from neuralsim.recording.reading.sequential_reader import McapRecording
+from neuralsim.recording.writing.mcap_writer import McapWriter
 
 
 def test_what_is_written_is_what_is_read(tmp_path: Path):

@@ -14,9 +14,9 @@ from bridge.messages import Camera, Ego, Frame, MovingObject
 from bridge.tags import Tag
 from neuralsim.cli.app import main
 from neuralsim.recording import RecordingError
-from neuralsim.recording.mcap_writer import McapWriter
+from neuralsim.recording.reading.sequential_reader import McapRecording
 from neuralsim.recording.scenario_from_recording import scenario_from
-from neuralsim.recording.sequential_reader import McapRecording
+from neuralsim.recording.writing.mcap_writer import McapWriter
 from scenarios.engine.loader import load
 from scenarios.engine.trajectories import pose_at
 

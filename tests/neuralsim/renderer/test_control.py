@@ -16,8 +16,8 @@ from neuralsim import zoo
 from neuralsim.cli import main
 from neuralsim.models.classes import Channel
 from neuralsim.recording import RecordingError
-from neuralsim.recording.mcap_writer import McapWriter
-from neuralsim.recording.random_access_reader import RecordingReader, frame_of
+from neuralsim.recording.reading.random_access_reader import RecordingReader, frame_of
+from neuralsim.recording.writing.mcap_writer import McapWriter
 from neuralsim.renderer import weather_style
 from neuralsim.renderer.neural_renderer import NeuralRenderer
 from neuralsim.renderer.remap import EDITS, NOTHING, Remap, following
@@ -25,7 +25,7 @@ from neuralsim.renderer.views import tag_picture
 from neuralsim.replay.repaint import Repainter
 from neuralsim.session import lamp_drawing
 from neuralsim.session.options import TAGS
-from neuralsim.session.tag_painter import TagPainter
+from neuralsim.session.tag_painter import TagRenderer
 from scenarios.engine.loader import ScenarioError, load
 
 SCENARIO = """\
@@ -108,7 +108,7 @@ def test_lamps_of_what_is_painted_as_something_else_are_out() -> None:
     frame.lamps = [Lamp("traffic_light", "red", (60.0, 20.0, 64.0, 24.0), 15.0)]
     for remap, lit in ((NOTHING, True), (Remap.parse("buildings=sky"), True), (Remap.parse("trafficlight=sky"), False)):
         picture = np.zeros((64, 128, 3), np.uint8)
-        lamp_drawing.draw_of(TagPainter(), frame, picture, remap)
+        lamp_drawing.draw_of(TagRenderer(), frame, picture, remap)
         assert picture.any() == lit
 
 

@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 from helpers.frames import street
 
-from bridge.town.render.daylight import THICK
 from neuralsim.models.classes import CHANNELS
 from neuralsim.renderer.haze import NONE, of_weather, veil
 from neuralsim.renderer.neural_renderer import NeuralRenderer
+from neuralsim.town.render.daylight import THICK
 
 FOG = {"cloudiness": 60.0, "sun_altitude_angle": 40.0, "fog_density": 30.0}
 THICKER = (("precipitation", 100.0), ("fog_density", 50.0), ("dust_storm", 75.0), ("fog_density", 100.0))

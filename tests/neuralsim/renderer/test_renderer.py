@@ -144,6 +144,6 @@ def test_a_cut_is_in_the_chosen_style_at_once() -> None:
 
 
 def test_the_drive_path_imports_no_torch() -> None:
-    modules = "neuralsim.renderer, neuralsim.cli, neuralsim.session.drive_loop"
+    modules = "neuralsim.renderer, neuralsim.cli, neuralsim.drive.drive_loop"
     code = f"import sys, {modules}; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], timeout=60).returncode == 0

@@ -18,8 +18,8 @@ from helpers.command import neuralsim
 from bridge.messages import Camera, Frame, Lamp
 from neuralsim import zoo
 from neuralsim.recording import RecordingError
-from neuralsim.recording.mcap_writer import CHUNK, McapWriter
-from neuralsim.recording.random_access_reader import RecordingReader, frame_of, picture_of
+from neuralsim.recording.reading.random_access_reader import RecordingReader, frame_of, picture_of
+from neuralsim.recording.writing.mcap_writer import CHUNK, McapWriter
 from neuralsim.renderer.views import View, tag_picture
 from neuralsim.replay import painters
 from neuralsim.replay.drive_on import model_to_drive, onward
@@ -28,7 +28,7 @@ from neuralsim.replay.player import Player
 from neuralsim.replay.repaint import Repainter
 from neuralsim.session.drive_session import DriveSession
 from neuralsim.session.options import TAGS, DriveOptions
-from neuralsim.session.tag_painter import TagPainter
+from neuralsim.session.tag_painter import TagRenderer
 from neuralsim.zoo import ModelError
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -310,12 +310,12 @@ def test_a_model_is_loaded_beside_the_keys(made: Path, monkeypatch: pytest.Monke
     """While one loads, for a quarter of a minute or so, the replay goes on and says for how long it has been."""
     may, asked = threading.Event(), threading.Event()
 
-    def slowly(*_: object, pixels: int | None = None) -> TagPainter:
+    def slowly(*_: object, pixels: int | None = None) -> TagRenderer:
         asked.set()
         assert may.wait(60.0)
         if fails:
             raise ModelError("this one cannot be had")
-        return TagPainter()
+        return TagRenderer()
 
     monkeypatch.setattr(painters, "make_renderer", slowly)
     monkeypatch.setattr(zoo, "names", lambda: ["street-rt"])

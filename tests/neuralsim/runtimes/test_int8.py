@@ -15,13 +15,14 @@ from bridge.messages import Frame
 from neuralsim import runtimes, zoo
 from neuralsim.cli import main
 from neuralsim.evaluation import quantise
-from neuralsim.evaluation.town_drive import TownDrive
-from neuralsim.recording.mcap_writer import McapWriter
+from neuralsim.recording.writing.mcap_writer import McapWriter
 from neuralsim.renderer.neural_renderer import NeuralRenderer
-from neuralsim.runtimes import RuntimeUnavailable, activation_ranges, graph_variants, int8, tensorrt_engines
+from neuralsim.runtimes import RuntimeUnavailable, activation_ranges, graph_variants, int8
 from neuralsim.runtimes.activation_ranges import Ranges
 from neuralsim.runtimes.candidates import candidates
 from neuralsim.runtimes.fallback import fastest
+from neuralsim.runtimes.tensorrt import engines as tensorrt_engines
+from neuralsim.town.town_drive import TownDrive
 
 WIDTH, HEIGHT = 128, 64
 GRAPH = zoo.load(zoo.DEFAULT).file

@@ -23,17 +23,10 @@ from helpers.tensorrt_operators import unsupported
 from neuralsim import runtimes, zoo
 from neuralsim.cli import main
 from neuralsim.renderer.neural_renderer import NeuralRenderer
-from neuralsim.runtimes import (
-    RuntimeUnavailable,
-    autotune,
-    cache,
-    cuda_driver,
-    graph_variants,
-    openvino_,
-    tensorrt_,
-    tensorrt_engines,
-)
+from neuralsim.runtimes import RuntimeUnavailable, autotune, cache, cuda_driver, graph_variants, openvino_
 from neuralsim.runtimes.candidates import candidates
+from neuralsim.runtimes.tensorrt import engines as tensorrt_engines
+from neuralsim.runtimes.tensorrt import runtime as tensorrt_
 
 WIDTH, HEIGHT = 256, 128
 GRAPH = zoo.load(zoo.DEFAULT).file

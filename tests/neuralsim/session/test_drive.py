@@ -23,7 +23,7 @@ from bridge import tags
 from bridge.messages import STAMPS, Camera, Frame
 from bridge.size import Size
 from neuralsim.base import machine
-from neuralsim.recording.random_access_reader import RecordingReader
+from neuralsim.recording.reading.random_access_reader import RecordingReader
 from neuralsim.renderer import views
 from neuralsim.session import metrics
 from neuralsim.session.drive_recording import DriveRecording
@@ -344,7 +344,7 @@ def test_the_town_ticks_no_faster_than_the_renderer_can_follow():
     ],
 )
 def test_the_cores_are_shared_so_that_driving_is_fluent(monkeypatch, show, apart, in_turns, threads, rate):
-    class Painter:
+    class Generator:
         def __init__(self, threads):
             self.threads = threads
 
@@ -353,7 +353,7 @@ def test_the_cores_are_shared_so_that_driving_is_fluent(monkeypatch, show, apart
 
     monkeypatch.setattr("neuralsim.session.drive_session.cores", lambda: 2)
     made = "neuralsim.session.renderer_loading.make_renderer"
-    monkeypatch.setattr(made, lambda model, runtime, size, threads, pixels: Painter(threads))
+    monkeypatch.setattr(made, lambda model, runtime, size, threads, pixels: Generator(threads))
     session = DriveSession(DriveOptions(show=show and Size.parse(show)))
     session._loader.start()
     assert session._loader.finished.wait(10.0)

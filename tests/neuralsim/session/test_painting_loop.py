@@ -15,12 +15,12 @@ from bridge.link.transport import FrameSubscriber
 from bridge.messages import Frame
 from neuralsim.session.options import DriveOptions
 from neuralsim.session.painting_loop import PaintingLoop
-from neuralsim.session.tag_painter import TagPainter
+from neuralsim.session.tag_painter import TagRenderer
 
 FRAMES = 6
 
 
-class Painter(TagPainter):
+class Generator(TagRenderer):
     """Says when each frame was painted and when its picture was finished, which takes a while."""
 
     def __init__(self, finishing: float, failing: int = -1) -> None:
@@ -43,7 +43,7 @@ class Painter(TagPainter):
 class Loop(PaintingLoop):
     """Paints frames from a list."""
 
-    def __init__(self, painter: Painter, **options: Any) -> None:
+    def __init__(self, painter: Generator, **options: Any) -> None:
         super().__init__(DriveOptions(**options), None, lambda: None)
         self.painter, self.frames = painter, [picture_frame(k)[0] for k in range(FRAMES)]
 
@@ -84,14 +84,14 @@ def painted(loop: Loop) -> list[int]:
 
 
 def test_a_picture_is_finished_while_the_next_frame_is_painted() -> None:
-    painter = Painter(finishing=0.03)
+    painter = Generator(finishing=0.03)
     assert painted(Loop(painter)) == [1, 2, 3, 4, 5], "in order, the last one too; the first grew old in warming up"
     assert painter.said.index(("painted", 3)) < painter.said.index(("finished", 2))
     assert painter.said.index(("finished", 2)) < painter.said.index(("finished", 3))
 
 
 def test_in_lock_step_each_picture_is_finished_before_the_next_frame() -> None:
-    painter = Painter(finishing=0.005)
+    painter = Generator(finishing=0.005)
     assert painted(Loop(painter, headless=True)) == list(range(FRAMES))
     order = [(what, number) for number in range(FRAMES) for what in ("painted", "finished")]
     assert painter.said[-2 * FRAMES :] == order
@@ -99,6 +99,6 @@ def test_in_lock_step_each_picture_is_finished_before_the_next_frame() -> None:
 
 @pytest.mark.parametrize("headless", [False, True])
 def test_what_fails_while_finishing_ends_the_drive(headless: bool) -> None:
-    loop = Loop(Painter(finishing=0.001, failing=3), headless=headless)
+    loop = Loop(Generator(finishing=0.001, failing=3), headless=headless)
     assert painted(loop)[-1] == 2
     assert "no memory left" in str(loop.error)

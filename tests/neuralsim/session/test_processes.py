@@ -15,7 +15,7 @@ from neuralsim.base import machine
 from neuralsim.session import forks
 from neuralsim.session.processes import Child, ProcessError, Processes
 
-TOWN = ("town server", "bridge.town.carla_server")
+TOWN = ("town server", "neuralsim.town.carla_server")
 READY = 60.0  # s on a machine that is busy
 
 needs_forks = pytest.mark.skipif(not forks.AVAILABLE, reason="this system has no pidfd")

@@ -11,8 +11,8 @@ torch = pytest.importorskip("torch", reason="the train extra is not installed")
 
 from neuralsim.models.classes import CHANNELS, Channel  # noqa: E402
 from neuralsim.models.surface import Surface  # noqa: E402
-from neuralsim.training.conditioning import LUMA, Picture  # noqa: E402
-from neuralsim.training.palette import PAINTS, palettes  # noqa: E402
+from neuralsim.training.data.conditioning import LUMA, Picture  # noqa: E402
+from neuralsim.training.data.palette import PAINTS, palettes  # noqa: E402
 
 
 def picture(brightness: int, car: float = 1.0) -> Picture:

@@ -11,11 +11,11 @@ import cv2
 import numpy as np
 import pytest
 
+from neuralsim.imaging.picture_files import ImageError, read, read_ids
 from neuralsim.models.classes import Channel
-from neuralsim.offline.picture_files import ImageError, read, read_ids
 from neuralsim.training import configs
 from neuralsim.training.config import Source, load_config
-from neuralsim.training.datasets import DATASETS, Found, Pictures, find
+from neuralsim.training.data.datasets import DATASETS, Found, Pictures, find
 
 SIZE = 160, 96  # px
 

@@ -15,8 +15,8 @@ from neuralsim.evaluation import measures  # noqa: E402
 from neuralsim.models.classes import Channel  # noqa: E402
 from neuralsim.models.discriminator import Features  # noqa: E402
 from neuralsim.training.config import TrainConfig  # noqa: E402
+from neuralsim.training.data.simulated_pairs import MAP, Pair, load_pair  # noqa: E402
 from neuralsim.training.frechet import FrechetDistance, fitted, patches  # noqa: E402
-from neuralsim.training.simulated_pairs import MAP, Pair, load_pair  # noqa: E402
 from neuralsim.training.tensors import one_hot  # noqa: E402
 from neuralsim.training.trainer import Trainer  # noqa: E402
 

@@ -15,26 +15,27 @@ torch = pytest.importorskip("torch", reason="training needs the train extra")
 from helpers.training import Own, equal, picture  # noqa: E402
 
 from bridge.tags import Tag  # noqa: E402
-from neuralsim.evaluation.town_drive import TownDrive  # noqa: E402
+from neuralsim.imaging.picture_files import ImageError  # noqa: E402
 from neuralsim.models.classes import CHANNELS, Channel  # noqa: E402
 from neuralsim.models.discriminator import MultiScale, VideoDiscriminator  # noqa: E402
-from neuralsim.models.generator import PainterConfig  # noqa: E402
+from neuralsim.models.generator import GeneratorConfig  # noqa: E402
 from neuralsim.models.surface import Surface  # noqa: E402
 from neuralsim.models.video_generator import RecurrenceStep  # noqa: E402
-from neuralsim.offline.picture_files import ImageError  # noqa: E402
 from neuralsim.renderer.sharpening import sharpen  # noqa: E402
-from neuralsim.training import clips, losses  # noqa: E402
-from neuralsim.training.clips import Clip, batch, halved, moved_map, moved_still, real_clip, window  # noqa: E402
+from neuralsim.town.town_drive import TownDrive  # noqa: E402
+from neuralsim.training import losses  # noqa: E402
 from neuralsim.training.config import Source, TrainConfig  # noqa: E402
-from neuralsim.training.datasets import Pictures, find  # noqa: E402
+from neuralsim.training.data import clips  # noqa: E402
+from neuralsim.training.data.clips import Clip, batch, halved, moved_map, moved_still, real_clip, window  # noqa: E402
+from neuralsim.training.data.datasets import Pictures, find  # noqa: E402
+from neuralsim.training.data.simulated_pairs import drive_pairs, load_clip, load_pair  # noqa: E402
 from neuralsim.training.rollout import as_shown, rolled_out, rollout_step, row, strides  # noqa: E402
-from neuralsim.training.simulated_pairs import drive_pairs, load_clip, load_pair  # noqa: E402
 from neuralsim.training.tensors import chained, warp  # noqa: E402
 from neuralsim.training.trainer import Trainer  # noqa: E402
 from neuralsim.training.training_board import Board  # noqa: E402
 from neuralsim.training.training_loop import train  # noqa: E402
 
-SMALL = PainterConfig(
+SMALL = GeneratorConfig(
     encoder=(8,) * 5,
     decoder=(8,) * 5,
     blocks=((1,),) * 5,

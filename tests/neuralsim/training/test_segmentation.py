@@ -10,14 +10,14 @@ import torch
 
 from neuralsim.models.classes import CHANNELS, Channel
 from neuralsim.models.discriminator import Features, SegmentationDiscriminator
-from neuralsim.models.generator import PainterConfig
+from neuralsim.models.generator import GeneratorConfig
 from neuralsim.training import losses
-from neuralsim.training.conditioning import Picture, crop
 from neuralsim.training.config import TrainConfig
-from neuralsim.training.object_crops import SIDE, cut, object_windows
+from neuralsim.training.data.conditioning import Picture, crop
+from neuralsim.training.data.object_crops import SIDE, cut, object_windows
 from neuralsim.training.trainer import Trainer
 
-SMALL = PainterConfig(encoder=(8, 8), decoder=(8, 8), blocks=((1,), (1,)))
+SMALL = GeneratorConfig(encoder=(8, 8), decoder=(8, 8), blocks=((1,), (1,)))
 
 
 def street(height: int = 128, width: int = 256) -> torch.Tensor:

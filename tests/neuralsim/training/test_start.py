@@ -15,15 +15,15 @@ torch = pytest.importorskip("torch", reason="training needs the train extra")
 from neuralsim import cli, zoo  # noqa: E402
 from neuralsim.models import onnx_export  # noqa: E402
 from neuralsim.models.classes import CHANNELS, Channel  # noqa: E402
-from neuralsim.models.generator import SIZES, Painter  # noqa: E402
+from neuralsim.models.generator import SIZES, Generator  # noqa: E402
 from neuralsim.models.surface import Surface  # noqa: E402
-from neuralsim.models.video_generator import VideoGenerator  # noqa: E402
-from neuralsim.training.conditioning import Picture  # noqa: E402
+from neuralsim.models.video_generator import GeneratorGraph  # noqa: E402
 from neuralsim.training.config import TrainConfig  # noqa: E402
-from neuralsim.training.map_pairs import map_pair  # noqa: E402
+from neuralsim.training.data.conditioning import Picture  # noqa: E402
+from neuralsim.training.data.map_pairs import map_pair  # noqa: E402
+from neuralsim.training.data.simulated_pairs import Pair, load_clip, load_pair, pair_files  # noqa: E402
 from neuralsim.training.pretrained import load_model, load_weights  # noqa: E402
 from neuralsim.training.run import load_painter  # noqa: E402
-from neuralsim.training.simulated_pairs import Pair, load_clip, load_pair, pair_files  # noqa: E402
 from neuralsim.training.trainer import Trainer  # noqa: E402
 
 SIZE = 256, 128  # px of the pairs
@@ -54,7 +54,7 @@ def pair(seed: int) -> dict[str, np.ndarray]:
 
 def test_a_painter_gets_the_shipped_weights_back_from_the_graph() -> None:
     torch.manual_seed(0)
-    ours, other = Painter(SIZES["street-rt"]), Painter(SIZES["street-rt"])
+    ours, other = Generator(SIZES["street-rt"]), Generator(SIZES["street-rt"])
     load_weights(ours, "street-rt")
     load_weights(other, str(zoo.HERE / "street-rt"))
     for (name, mine), theirs in zip(ours.state_dict().items(), other.state_dict().values(), strict=True):
@@ -64,19 +64,19 @@ def test_a_painter_gets_the_shipped_weights_back_from_the_graph() -> None:
 def test_a_painter_that_sees_the_past_may_begin_as_one_that_does_not(tmp_path: Path) -> None:
     alone = replace(SIZES["street-rt"], past_frames=0, past=())
     torch.manual_seed(0)
-    first = Painter(alone)
+    first = Generator(alone)
     path = tmp_path / "model.onnx"
-    onnx_export.to_onnx(VideoGenerator(surface(), first).eval(), path)
-    card = onnx_export.card("own", path, {"day": np.zeros((CHANNELS, 3))}, VideoGenerator(surface(), first))
+    onnx_export.to_onnx(GeneratorGraph(surface(), first).eval(), path)
+    card = onnx_export.card("own", path, {"day": np.zeros((CHANNELS, 3))}, GeneratorGraph(surface(), first))
     (tmp_path / "card.yaml").write_text(yaml.safe_dump(card | {"default_style": "day", "licence": "mine"}))
-    seeing = Painter(replace(alone, past_frames=1, past=(8,) * 5))
+    seeing = Generator(replace(alone, past_frames=1, past=(8,) * 5))
     before = {name: value.clone() for name, value in seeing.state_dict().items()}
     load_weights(seeing, str(tmp_path))
     for name, value in seeing.state_dict().items():
         wanted = first.state_dict().get(name, before[name])
         torch.testing.assert_close(value, wanted, rtol=1e-3, atol=1e-4, msg=name)
     with pytest.raises(zoo.ModelError, match="another architecture"):
-        load_weights(Painter(replace(alone, head=8)), str(tmp_path))
+        load_weights(Generator(replace(alone, head=8)), str(tmp_path))
 
 
 def test_what_was_exported_is_what_a_run_begins_with(tmp_path: Path) -> None:
@@ -92,7 +92,7 @@ def test_what_was_exported_is_what_a_run_begins_with(tmp_path: Path) -> None:
     (tmp_path / "run.yaml").write_text(yaml.safe_dump(config))
     torch.set_num_threads(1)
     assert cli.main(["train", str(tmp_path / "run.yaml")]) == 0
-    shipped = Painter(SIZES["street-rt"])
+    shipped = Generator(SIZES["street-rt"])
     load_weights(shipped, "street-rt")
     label, tint, detail = torch.zeros(1, 32, 64).long() + 3, torch.zeros(1, 3, 32, 64), torch.zeros(1, 2, 16, 32)
     with torch.no_grad():
@@ -101,7 +101,7 @@ def test_what_was_exported_is_what_a_run_begins_with(tmp_path: Path) -> None:
 
 
 def test_a_model_of_another_architecture_is_refused_by_name(tmp_path: Path) -> None:
-    smaller = Painter(replace(SIZES["street-rt"], decoder=(16,) * 5))
+    smaller = Generator(replace(SIZES["street-rt"], decoder=(16,) * 5))
     with pytest.raises(zoo.ModelError, match="of another architecture than the run's, without '"):
         load_weights(smaller, "street-rt")
     with pytest.raises(zoo.ModelError, match="unknown model 'street-ft'"):

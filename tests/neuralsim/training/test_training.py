@@ -23,16 +23,16 @@ torch = pytest.importorskip("torch", reason="training needs the train extra")
 from helpers.training import SMALL, Own, equal, picture, tiny  # noqa: E402
 from safetensors.torch import load_file, save_file  # noqa: E402
 
-from neuralsim.evaluation.town_drive import TownDrive  # noqa: E402
 from neuralsim.models.classes import Channel  # noqa: E402
 from neuralsim.models.surface import Surface  # noqa: E402
-from neuralsim.training import conditioning  # noqa: E402
+from neuralsim.town.town_drive import TownDrive  # noqa: E402
 from neuralsim.training.checkpoint import about  # noqa: E402
 from neuralsim.training.config import Source, TrainConfig  # noqa: E402
-from neuralsim.training.datasets import Pictures, find  # noqa: E402
+from neuralsim.training.data import conditioning  # noqa: E402
+from neuralsim.training.data.datasets import Pictures, find  # noqa: E402
+from neuralsim.training.data.palette import palettes, styles  # noqa: E402
+from neuralsim.training.data.simulated_pairs import drive_pairs  # noqa: E402
 from neuralsim.training.losses import feature_distance  # noqa: E402
-from neuralsim.training.palette import palettes, styles  # noqa: E402
-from neuralsim.training.simulated_pairs import drive_pairs  # noqa: E402
 from neuralsim.training.tensors import collate  # noqa: E402
 from neuralsim.training.trainer import Trainer  # noqa: E402
 from neuralsim.training.training_board import Board  # noqa: E402

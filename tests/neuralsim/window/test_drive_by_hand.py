@@ -19,8 +19,9 @@ import pygame
 import pytest
 from helpers.command import ROOT
 
-from neuralsim.recording.random_access_reader import RecordingReader
-from neuralsim.window import settings, sound
+from neuralsim.drive import settings
+from neuralsim.recording.reading.random_access_reader import RecordingReader
+from neuralsim.window import sound
 
 pytestmark = pytest.mark.alone
 

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from bridge.messages import Camera, Ego, Frame, Impact
+from neuralsim.drive.settings import CockpitSettings
 from neuralsim.window.feedback import Feel
-from neuralsim.window.settings import CockpitSettings
 from neuralsim.window.sound import PIECE, RATE, Heard, Synthesiser, blow, revolutions
 
 

@@ -14,22 +14,22 @@ from bridge.geometry import focal_length
 from bridge.messages import MIRROR, Camera, Chart, Ego, Frame
 from bridge.process.settings import SettingsError
 from bridge.size import Size
-from bridge.town.assets.prop_meshes import traffic_light_bulbs
-from bridge.town.assets.templates import ARM
-from bridge.town.core.types import Transform
-from bridge.town.opendrive.network import Network
-from bridge.town.opendrive.towns import load
+from neuralsim.drive import settings
+from neuralsim.drive.driver_input import Axes
+from neuralsim.drive.interactive_drive import HudState
+from neuralsim.drive.keys import HELP
+from neuralsim.drive.settings import CockpitSettings
 from neuralsim.session.options import DriveOptions
-from neuralsim.window import settings
+from neuralsim.town.assets.prop_meshes import traffic_light_bulbs
+from neuralsim.town.assets.templates import ARM
+from neuralsim.town.core.types import Transform
+from neuralsim.town.opendrive.network import Network
+from neuralsim.town.opendrive.towns import load
 from neuralsim.window.drawing import LEGIBLE, Pen
-from neuralsim.window.driver_input import Axes
 from neuralsim.window.hud import Hud
-from neuralsim.window.interactive_drive import HudState
-from neuralsim.window.keys import HELP
 from neuralsim.window.menu import Menu, MenuItem, MenuPage
 from neuralsim.window.minimap import Minimap
 from neuralsim.window.overlay_cards import HelpCard
-from neuralsim.window.settings import CockpitSettings
 from neuralsim.window.tutorial import Tutorial
 
 SIZES = [(320, 160), (512, 256), (640, 480), (1024, 512), (1280, 720), (1600, 700), (3840, 2160)]

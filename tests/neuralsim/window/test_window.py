@@ -12,13 +12,13 @@ import pygame
 import pytest
 from helpers.frames import painted
 
+from neuralsim.drive import driver_input as driving
+from neuralsim.drive.driver_input import approach, dead_zone
+from neuralsim.drive.keys import HELP
 from neuralsim.renderer.views import View
-from neuralsim.window import driver_input as driving
 from neuralsim.window import inputs
 from neuralsim.window.calibration import Calibration
-from neuralsim.window.driver_input import approach, dead_zone
 from neuralsim.window.inputs import Inputs
-from neuralsim.window.keys import HELP
 
 pytestmark = pytest.mark.alone
 ROOT = Path(__file__).resolve().parents[3]
@@ -269,7 +269,7 @@ def test_help_names_every_key_that_does_something():
 
 @pytest.mark.parametrize("size", [(512, 256), (700, 500), (1600, 700), (320, 160)])
 def test_window_of_any_shape_shows_picture_and_hud(driver: Driver, size: tuple[int, int]):
-    from neuralsim.window.interactive_drive import HudState
+    from neuralsim.drive.interactive_drive import HudState
     from neuralsim.window.window import Window
 
     window = Window((96, 48))
@@ -299,7 +299,7 @@ def test_window_of_any_shape_shows_picture_and_hud(driver: Driver, size: tuple[i
 
 
 def test_frame_graph_shows_a_bar_for_each_frame(driver: Driver):
-    from neuralsim.window.interactive_drive import HudState
+    from neuralsim.drive.interactive_drive import HudState
     from neuralsim.window.window import Window
 
     window = Window((512, 256))
@@ -319,7 +319,7 @@ def test_frame_graph_shows_a_bar_for_each_frame(driver: Driver):
 
 
 def test_a_late_warp_is_drawn_where_it_can_be_made(driver: Driver):
-    from neuralsim.window.interactive_drive import HudState
+    from neuralsim.drive.interactive_drive import HudState
     from neuralsim.window.window import Window
 
     window = Window((512, 256))
@@ -352,7 +352,7 @@ def test_a_late_warp_is_drawn_where_it_can_be_made(driver: Driver):
 
 
 def test_divider_of_the_split_view_can_be_dragged(driver: Driver):
-    from neuralsim.window.interactive_drive import HudState
+    from neuralsim.drive.interactive_drive import HudState
     from neuralsim.window.window import Window
 
     window = Window((96, 48))

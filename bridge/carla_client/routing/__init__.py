@@ -1,0 +1,1 @@
+"""Ways through the map: routes, spawn points and the ego's autopilot."""

@@ -1,0 +1,12 @@
+"""The folder in which this user's builds, engines and measured choices are kept between starts."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+
+def cache_folder() -> Path:
+    """``$NEURALSIM_CACHE``, else ``neuralsim`` in the user's cache folder. May not exist yet."""
+    own = os.environ.get("NEURALSIM_CACHE")
+    return Path(own) if own else Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "neuralsim"

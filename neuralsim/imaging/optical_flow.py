@@ -1,0 +1,51 @@
+"""Dense optical flow of a real clip as backward motion.
+
+Dense inverse search (Kroeger et al., ECCV 2016) as OpenCV has it. One file per picture, same name, in KITTI's flow PNG
+(16 bit; red, green: 64 x + 2^15 of (dx, dy) in pixels; blue: valid). As everywhere in NeuralSim the motion leads from
+a pixel of this picture to where its surface was in the picture before; the first picture has none.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from neuralsim.imaging.picture_files import ImageError, read, write_png
+from neuralsim.recording.picture_folder import MOTION_STEPS, encode_motion
+
+
+def backward(before: np.ndarray, after: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Motion f32 (H, W, 2), pixels, of ``after`` back to ``before`` (u8 RGB), and where it holds, bool (H, W).
+
+    It holds where the forward flow leads back again: |f + b|^2 < 0.01 (|f|^2 + |b|^2) + 0.5 (Sundaram et al., ECCV
+    2010), and inside the picture.
+    """
+    search = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
+    old, new = (cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY) for picture in (before, after))
+    back, forth = search.calc(new, old, None), search.calc(old, new, None)  # type: ignore[call-overload]
+    height, width = new.shape
+    x = np.arange(width, dtype=np.float32)[None, :] + back[..., 0]
+    y = np.arange(height, dtype=np.float32)[:, None] + back[..., 1]
+    returned = cv2.remap(forth, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    apart = np.square(back + returned).sum(2)
+    size = np.square(back).sum(2) + np.square(returned).sum(2)
+    inside = (x >= 0) & (x <= width - 1) & (y >= 0) & (y <= height - 1)
+    return np.asarray(back), (apart < 0.01 * size + 0.5) & inside
+
+
+def save(path: Path, motion: np.ndarray, valid: np.ndarray) -> None:
+    """Write motion f32 (H, W, 2) and where it is valid (H, W) as KITTI's flow PNG. Raises ImageError."""
+    coded = encode_motion(motion)
+    coded[..., 0] &= valid.astype(np.uint16)
+    write_png(path, coded)
+
+
+def load(path: Path) -> tuple[np.ndarray, np.ndarray]:
+    """Motion f32 (H, W, 2) in pixels and validity bool (H, W) from KITTI's flow PNG. Raises ImageError."""
+    coded = read(path, cv2.IMREAD_UNCHANGED)
+    if coded.dtype != np.uint16 or coded.ndim != 3 or coded.shape[2] != 3:
+        raise ImageError(f"{path}: not a KITTI flow PNG (16 bit, three channels); `neuralsim flow` makes them")
+    motion = (coded[..., :0:-1].astype(np.float32) - 32768.0) / MOTION_STEPS
+    return motion, coded[..., 0] > 0

@@ -1,0 +1,54 @@
+"""``neuralsim flow IMAGES --out MOTION``: the optical flow of a folder of images.
+
+The flow itself is computed in ``neuralsim/imaging/optical_flow.py``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from neuralsim.base.failure import fail
+from neuralsim.base.progress import ProgressLine
+from neuralsim.imaging.optical_flow import backward, save
+from neuralsim.imaging.picture_files import ImageError, pictures, read
+from neuralsim.offline.options import FlowOptions
+
+
+def run(files: list[Path], out: Path, progress: Callable[[int], None] = lambda _: None) -> None:
+    """Flow of the pictures ``files``, one after another, into the folder ``out``; ``progress``: so many are done.
+
+    Raises ImageError: a picture that cannot be read or is of another size, a full disk.
+    """
+    before: np.ndarray | None = None
+    for number, file in enumerate(files):
+        after = cv2.cvtColor(read(file), cv2.COLOR_BGR2RGB)
+        if before is None:
+            motion, valid = np.zeros((*after.shape[:2], 2), np.float32), np.zeros(after.shape[:2], bool)
+        elif before.shape != after.shape:
+            sizes = " and ".join(f"{size[1]}x{size[0]}" for size in (before.shape, after.shape))
+            raise ImageError(f"{file}: the pictures of a clip must be of one size, not {sizes}")
+        else:
+            motion, valid = backward(before, after)
+        save(out / f"{file.stem}.png", motion, valid)
+        before = after
+        progress(number + 1)
+
+
+def run_folder(options: FlowOptions) -> int:
+    """Flow of all pictures in a folder; returns the exit code. Problems are one line on stderr."""
+    out = options.out
+    try:
+        files = pictures(options.images)
+        progress = ProgressLine(len(files))
+        try:
+            run(files, out, progress.exported)
+        finally:
+            progress.close()
+    except ImageError as error:
+        return fail(error)
+    print(f"{out}: {len(files)} fields")
+    return 0

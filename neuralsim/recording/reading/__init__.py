@@ -1,0 +1,1 @@
+"""Readers for recordings, which may come from anybody and may be damaged."""

@@ -1,0 +1,124 @@
+"""A recording read front to back: whole, cut short or damaged."""
+
+from __future__ import annotations
+
+from collections.abc import Container, Iterator, Mapping
+from pathlib import Path
+
+from mcap.records import Attachment, Channel, Header, McapRecord, Message, Metadata
+
+from neuralsim.base.failure import reason
+from neuralsim.recording import RecordingError
+from neuralsim.recording.reading.recorded_frame import Recorded, attach, checked_about, checked_topic, rate, take
+from neuralsim.recording.reading.untrusted_mcap import Lost, Records, open_recording
+from neuralsim.recording.topics import LAST, camera_topic
+
+
+class Begun:
+    """Tells messages of frames whose beginning is there from those whose beginning is lost in a gap."""
+
+    def __init__(self) -> None:
+        self._opening = ""  # topic that frames begin with
+        self._severed: tuple[int, int] | None = None  # sequence and time of a frame without its beginning
+        self._after_gap = False
+
+    def gap(self, about: Mapping[str, str]) -> None:
+        """Something is missing here; ``about``: the recording's metadata, which say what frames begin with."""
+        self._after_gap = True
+        plane, view = (about.get(key, "").partition(",")[0] for key in ("planes", "views"))
+        if plane and not self._opening:
+            self._opening = camera_topic(view, plane)
+
+    def __call__(self, topic: str, message: Message) -> bool:
+        """Whether the beginning of this message's frame is there."""
+        frame = message.sequence, message.log_time
+        if self._after_gap:
+            self._after_gap = False
+            self._severed = None if topic == self._opening else frame
+        if frame == self._severed:
+            return False
+        self._opening = self._opening or topic
+        return True
+
+
+class McapRecording:
+    """Reads a recording front to back, whole, cut short or damaged: it does without the index at the end.
+
+    ``complete`` and ``problem`` (one line, "" when whole) are known after the frames were read, ``about`` and
+    ``files`` (attachments) after the first of them. Raises :class:`RecordingError` for what is no MCAP file of ours.
+    """
+
+    def __init__(self, path: str | Path) -> None:
+        self.path = Path(path)
+        self.about: dict[str, str] = {}
+        self.files: dict[str, bytes] = {}
+        self.complete = False
+        self.problem = ""
+
+    @property
+    def scenario(self) -> str:
+        """What the recording is called: the scenario's name, or the file's."""
+        return self.about.get("scenario", self.path.stem)
+
+    @property
+    def fps(self) -> float:
+        """Frames per second as it was recorded."""
+        return rate(self.about)
+
+    def frames(self, topics: Container[str] | None = None) -> Iterator[Recorded]:
+        """Every whole frame, in order, with what is on ``topics`` (None: on all). One whose messages are not all there
+        (the file was cut, a chunk is damaged) is left out."""
+        held: Recorded | None = None
+        whole = False
+        begun = Begun()
+        for topic, message in self._messages():
+            if message is None:
+                if held is not None and whole:
+                    yield held
+                held = None
+                begun.gap(self.about)
+                continue
+            if not begun(topic, message):
+                continue
+            if held is None or message.sequence != held.index:
+                if held is not None and whole:
+                    yield held
+                held, whole = Recorded(message.sequence, message.log_time / 1e9), False
+            whole = whole or topic == LAST
+            if topics is None or topic in topics:
+                try:
+                    take(held, topic, message.data)
+                except ValueError as error:
+                    raise RecordingError(f"{self.path}: frame {held.index}: {error}") from None
+        if held is not None and whole:  # chunks end anywhere
+            yield held
+
+    def records(self) -> Iterator[McapRecord | Lost]:
+        """Every record up to the end, or to where it can be read."""
+        with open_recording(self.path) as file:
+            records, read = Records(file), 0
+            try:
+                for record in records:
+                    read += not isinstance(record, Header | Lost)
+                    yield record
+            except OSError as error:
+                raise RecordingError(f"cannot read {self.path}: {reason(error)}") from None
+            if not read:
+                raise RecordingError(f"{self.path} is no recording: nothing in it can be read")
+            self.problem = records.problem
+            self.complete = not self.problem
+
+    def _messages(self) -> Iterator[tuple[str, Message | None]]:
+        """Topic and message; None for a gap."""
+        topics: dict[int, str] = {}
+        for record in self.records():
+            if isinstance(record, Message):
+                yield topics.get(record.channel_id, ""), record
+            elif isinstance(record, Lost):
+                yield "", None
+            elif isinstance(record, Channel):
+                topics[record.id] = checked_topic(self.path, record.topic)
+            elif isinstance(record, Metadata) and record.name == "recording":
+                self.about = checked_about(self.path, record.metadata)
+            elif isinstance(record, Attachment):
+                attach(self.path, self.files, record)

@@ -1,0 +1,111 @@
+"""Recordings as MCAP, written while driving: a chunk to disk at least twice a second.
+
+Log times are simulated nanoseconds. A chunk is compressed with zstd and carries its CRC, so that a file whose writer
+was killed can be read up to its last chunk, and one with a damaged chunk past it.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import IO
+
+import numpy as np
+from mcap.writer import CompressionType, IndexType, Writer
+
+from bridge.messages import Frame
+from neuralsim.base.failure import reason
+from neuralsim.recording import RecordingError, foxglove
+from neuralsim.recording.topics import JSON, ONCE, messages, protobuf_topics
+from neuralsim.recording.writing.queued_writer import QueuedWriter
+
+FLUSH = 0.5  # s of wall clock after which what came is on disk
+CHUNK = 8 << 20  # bytes, before compression
+_QUEUE = 8  # frames between driving and writing
+_PICTURE = tuple[Frame, "np.ndarray | None"]
+
+
+class McapWriter(QueuedWriter[_PICTURE]):
+    """Writes frames to ``path`` in a thread of its own; ``write`` waits while that is behind.
+
+    ``planes``: of tag, instance, depth, motion, rgb, neural. ``about`` becomes the metadata record "recording",
+    ``files`` (name -> content) attachments, ``views`` are the names of further cameras: of each tick, what they see
+    comes before the frame of the first one. ``block``: wait where the writing is behind, or leave the frame out and
+    count it in ``dropped``. Raises :class:`RecordingError` where the file cannot be opened; later,
+    ``error`` is one line.
+    """
+
+    def __init__(
+        self,
+        path: str | Path,
+        planes: Sequence[str],
+        about: Mapping[str, str],
+        files: Mapping[str, bytes] | None = None,
+        views: Sequence[str] = (),
+        block: bool = True,
+    ) -> None:
+        super().__init__(Path(path), _QUEUE, FLUSH)
+        self.planes, self.views = tuple(planes), tuple(views)
+        self.block = block
+        self.dropped = 0  # left out because the writing was behind
+        self.frames = 0  # written
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            self._file: IO[bytes] = self.path.open("wb")
+        except OSError as error:
+            raise RecordingError(f"cannot record to {self.path}: {reason(error)}") from None
+        self._writer = Writer(
+            self._file, CHUNK, CompressionType.ZSTD, IndexType.ALL, enable_crcs=True, enable_data_crcs=False
+        )
+        self._about, self._files = dict(about), dict(files or {})
+        self._due = 0.0
+        self._start()
+
+    def write(self, frame: Frame, neural: np.ndarray | None) -> bool:
+        """Queue a frame and its picture, u8 (H, W, 3) RGB; neither may change afterwards. True if it was taken."""
+        taken = self._put((frame, neural), self.block)
+        self.dropped += not taken and self.error is None
+        return taken
+
+    def _begin(self) -> None:
+        writer = self._writer
+        writer.start(profile="", library="neuralsim")
+        for name, content in self._files.items():
+            writer.add_attachment(0, 0, name, "application/octet-stream", content)
+        about = {"planes": ",".join(self.planes), "views": ",".join(self.views)}
+        writer.add_metadata("recording", {**self._about, **about})
+        self._channels: dict[str, int] = {}
+        known: dict[str, int] = {}
+        topics = [protobuf_topics(self.planes, view) for view in ("", *self.views)]
+        for topic, name in {**ONCE, **{topic: name for one in topics for topic, name in one.items()}}.items():
+            if name not in known:
+                known[name] = writer.register_schema(name, "protobuf", foxglove.descriptors(name))
+            self._channels[topic] = writer.register_channel(topic, "protobuf", known[name])
+        for topic, (name, schema) in JSON.items():
+            number = writer.register_schema(name, "jsonschema", json.dumps({"title": name, **schema}).encode())
+            self._channels[topic] = writer.register_channel(topic, "json", number)
+        self._due = time.monotonic() + FLUSH
+
+    def _add(self, item: _PICTURE) -> None:
+        frame, neural = item
+        now = round(frame.sim_time * 1e9)
+        for topic, data in messages(frame, neural, self.planes):
+            self._writer.add_message(self._channels[topic], now, data, now, self.frames)
+        self.frames += not frame.view
+        if time.monotonic() >= self._due:
+            self._rest()
+
+    def _rest(self) -> None:
+        self._writer.flush()
+        self._due = time.monotonic() + FLUSH
+
+    def _finish(self) -> None:
+        self._writer.finish()
+        self._file.close()
+
+    def _abandon(self) -> None:
+        with suppress(OSError, ValueError):
+            self._file.close()

@@ -1,0 +1,1 @@
+"""The TensorRT runtime: engines, their builder, and the CUDA calls they need."""

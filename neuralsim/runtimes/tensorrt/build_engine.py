@@ -1,0 +1,42 @@
+"""``neuralsim build-engine``: TensorRT's engine for this GPU, kept for every drive after."""
+
+from __future__ import annotations
+
+import time
+
+from neuralsim import zoo
+from neuralsim.base.failure import fail
+from neuralsim.base.progress import reporting
+from neuralsim.runtimes import cuda_driver
+from neuralsim.runtimes.tensorrt import engines as tensorrt_engines
+from neuralsim.runtimes.tensorrt import runtime as tensorrt_
+
+
+def run(model: str, size: tuple[int, int], precision: str, level: int, workspace: int, again: bool) -> int:
+    """Build the engine of ``model`` for ``size`` (width, height); returns the exit code.
+
+    Args:
+        model: Name of a shipped model or a folder.
+        size: Width and height, px.
+        precision: One of ``tensorrt_.PRECISIONS``.
+        level: TensorRT's optimisation level, 0 to 5.
+        workspace: Memory that TensorRT may use while building, MiB.
+        again: Build even if there is one already.
+    """
+    try:
+        card = zoo.load(model)
+        reason = tensorrt_.obstacle()
+        if reason:
+            raise tensorrt_engines.EngineError(reason)
+        width, height = (-(-side // card.multiple_of) * card.multiple_of for side in size)
+        facts = tensorrt_engines.EngineFacts.here(card.file, height, width, precision)
+        if tensorrt_engines.is_current(facts) and not again:
+            print(f"{facts.path}: is there already, for {facts.gpu} and TensorRT {facts.tensorrt}")
+            return 0
+        begun = time.monotonic()
+        with reporting() as report:
+            path = tensorrt_engines.build(card.file, facts, level, workspace, report)
+    except (zoo.ModelError, tensorrt_engines.EngineError, cuda_driver.NoGpu, OSError) as error:
+        return fail(error)
+    print(f"{path}: built in {time.monotonic() - begun:.0f} s for {facts.gpu}, {path.stat().st_size / 1e6:.1f} MB")
+    return 0

@@ -1,0 +1,38 @@
+"""What the light needs to know of bodies that move: their size, and of cars where glass, axles and lamps are."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from neuralsim.town.assets.car_shapes import CARS
+from neuralsim.town.assets.meshes import Mesh
+from neuralsim.town.assets.vehicle_meshes import rear_lamp
+
+#: Columns of a body's row: half length, half width, height; where bonnet and boot lid meet the glass, the axles (along
+#: x), radius of a wheel; heights of the windows' lower edge (0: not a car), of the bonnet's front edge, of the sills;
+#: three pillars (along x, ``NONE`` where there are fewer); centre of a rear lamp (|y|, z); which lamps are lit.
+LENGTH, HALF_WIDTH, TALL, COWL, TAIL, FRONT_AXLE, REAR_AXLE, RADIUS, BELT, NOSE, SILL, PILLAR = range(12)
+LAMP_Y, LAMP_Z, LIT, COLUMNS = 14, 15, 16, 17
+NONE = -99.0
+#: Bits of ``LIT``, those of ``carla.VehicleLightState``.
+LOW_BEAM, BRAKE, RIGHT, LEFT = 2, 8, 16, 32
+
+
+def body_row(name: str, mesh: Mesh) -> np.ndarray:
+    """f32 (COLUMNS,) of a vehicle or walker of this ``mesh``; ``name``: its blueprint's id, if it is a vehicle."""
+    low, high = mesh.bounds
+    row = np.zeros(COLUMNS, np.float32)
+    row[LENGTH], row[HALF_WIDTH], row[TALL] = (high[0] - low[0]) / 2.0, (high[1] - low[1]) / 2.0, high[2]
+    row[PILLAR : PILLAR + 3] = NONE
+    car = CARS.get(name)
+    if car is None:
+        return row
+    half = car.length / 2.0
+    row[LENGTH], row[HALF_WIDTH], row[TALL] = half, car.width / 2.0, car.height
+    row[COWL], row[TAIL] = half - car.cowl_at, half - car.tail_at
+    row[FRONT_AXLE], row[REAR_AXLE] = half - car.front, half - car.front - car.wheelbase
+    row[RADIUS], row[BELT], row[NOSE], row[SILL] = car.wheel, (car.belt_z + car.cowl_z) / 2.0, car.nose_z, car.clearance
+    for k, pillar in enumerate(car.pillars[:3]):
+        row[PILLAR + k] = half - pillar
+    row[LAMP_Y], row[LAMP_Z] = rear_lamp(car)[1:]
+    return row

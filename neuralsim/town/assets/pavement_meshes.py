@@ -1,0 +1,156 @@
+"""Small objects on pavements: boards, planters, café tables, racks, refuse, weeds.
+
+As in ``prop_meshes``: origin at the centre of the foot on the ground, fronts face +x; metres.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from bridge.tags import Tag
+from neuralsim.town.assets.meshes import NEAR, RGB, Mesh, box, cylinder, loft, merge, prism, quad, tube
+from neuralsim.town.assets.prop_meshes import BARK, DARK, STEEL, TRUNK, WOOD, bush, cabinet
+from neuralsim.town.assets.two_wheelers import bicycle
+
+TERRACOTTA: RGB = (168, 96, 66)
+WEED: RGB = (96, 118, 54)
+
+
+def signboard(colour: RGB = (44, 62, 54)) -> Mesh:
+    """A shop's board on two leaves that lean against each other, seen from both ways along the street."""
+    leaves = [
+        quad([(0.35, s * 0.3, 0.0), (-0.35, s * 0.3, 0.0), (-0.3, 0.0, 1.05), (0.3, 0.0, 1.05)], Tag.STATIC, colour)
+        for s in (-1, 1)
+    ]
+    return merge(leaves)
+
+
+def planter() -> Mesh:
+    """A tub with a shrub."""
+    square = [(-0.45, -0.45), (0.45, -0.45), (0.45, 0.45), (-0.45, 0.45)]
+    return merge([prism(square, 0.0, 0.55, Tag.STATIC, TERRACOTTA), bush(0.55, 4).moved(z=0.45)])
+
+
+def ticket_machine() -> Mesh:
+    """Where parking is paid for."""
+    return merge(
+        [
+            box((0.22, 0.3, 1.0), (0, 0, 1.05), Tag.STATIC, (58, 74, 96)),
+            cylinder(0.07, 0.0, 0.6, Tag.STATIC, DARK, 6),
+            box((0.06, 0.34, 0.34), (0, 0, 1.75), Tag.TRAFFIC_SIGN, (24, 78, 168)),
+        ]
+    )
+
+
+def cafe_table() -> Mesh:
+    """A round table and two chairs, along y."""
+    tag = Tag.STATIC
+    parts = [cylinder(0.36, 0.7, 0.74, tag, WOOD, 8), cylinder(0.04, 0.0, 0.7, tag, DARK, 5)]
+    for side in (-1, 1):
+        y = side * 0.75
+        parts += [
+            box((0.42, 0.42, 0.05), (0, y, 0.45), tag, WOOD),
+            box((0.42, 0.04, 0.42), (0, y + side * 0.2, 0.68), tag, WOOD),
+        ]
+        parts += [box((0.04, 0.04, 0.45), (x, y + d, 0.22), tag, DARK) for x in (-0.18, 0.18) for d in (-0.18, 0.18)]
+    return merge(parts)
+
+
+def parasol() -> Mesh:
+    """A café's sunshade over a table."""
+    angle = 2.0 * np.pi * np.arange(8) / 8
+    rim = np.stack([1.3 * np.cos(angle), 1.3 * np.sin(angle), np.full(8, 2.05)], 1)
+    canopy = loft(np.stack([rim, 0.05 * rim + [0.0, 0.0, 2.5]]), Tag.STATIC, (196, 176, 138), caps=False)
+    return merge([canopy, cylinder(0.025, 0.0, 2.5, Tag.POLE, STEEL, 5), cafe_table()])
+
+
+def advertising_column() -> Mesh:
+    """A round column for posters."""
+    return merge(
+        [
+            cylinder(0.58, 0.0, 2.7, Tag.STATIC, (172, 160, 138), 14),
+            tube([(0, 0, 2.7), (0, 0, 2.8), (0, 0, 3.1)], [0.66, 0.66, 0.08], Tag.STATIC, (52, 66, 60), 14),
+        ]
+    )
+
+
+def bicycle_rack(count: int = 3, seed: int = 0) -> Mesh:
+    """Stands across the pavement (along x), 0.8 m apart, most with a bicycle leaning on them."""
+    rng = np.random.default_rng(seed)
+    parts = []
+    for k in range(count):
+        y = 0.8 * (k - (count - 1) / 2)
+        hoop = [(-0.4, y, 0.0), (-0.4, y, 0.72), (-0.3, y, 0.8), (0.3, y, 0.8), (0.4, y, 0.72), (0.4, y, 0.0)]
+        parts.append(tube(hoop, 0.025, Tag.STATIC, STEEL, 4))
+        if rng.random() < 0.8:
+            paint: RGB = ((30, 34, 38), (120, 30, 32), (38, 70, 116), (96, 104, 98))[int(rng.integers(4))]
+            machine = bicycle(0.34, 1.06, 0.92).whole().painted(paint)
+            lean = np.radians(rng.uniform(3.0, 8.0))
+            c, s = np.cos(lean), np.sin(lean)
+            turned = machine.transformed(np.array([[1, 0, 0, 0], [0, c, -s, 0], [0, s, c, 0], [0, 0, 0, 1.0]]))
+            parts.append(turned.moved(float(rng.normal(0.0, 0.08)), y + 0.13, 0.0, 180.0 * (rng.random() < 0.5)))
+    return merge(parts)
+
+
+def sacks(seed: int = 0) -> Mesh:
+    """Refuse put out for collection: a heap of sacks, sometimes a box."""
+    rng = np.random.default_rng(seed)
+    parts = []
+    for _ in range(int(rng.integers(2, 5))):
+        x, y, size = rng.normal(0, 0.25), rng.normal(0, 0.4), rng.uniform(0.22, 0.32)
+        path = [(x, y, 0.0), (x, y, size), (x, y, 1.7 * size), (x, y, 2.1 * size)]
+        parts.append(tube(path, [0.8 * size, size, 0.5 * size, 0.08], Tag.STATIC, DARK, 6))
+    parts.append(box((0.4, 0.5, 0.35), (0.3, 0.7, 0.18), Tag.STATIC, (150, 118, 84)))
+    return merge(parts)
+
+
+def weeds(length: float, high: float, seed: int = 0, tag: int = Tag.VEGETATION) -> Mesh:
+    """What grows along x at the foot of a wall or at the edge of a road: tufts of uneven height."""
+    rng = np.random.default_rng(seed)
+    end = length / 2
+    strip = quad([(-end, -0.08, 0.0), (end, -0.08, 0.0), (end, 0.08, 0.02), (-end, 0.08, 0.02)], tag, WEED)
+    count = int(14 * length)
+    x = rng.uniform(-length / 2, length / 2, count)
+    tall = high * rng.uniform(0.2, 1.0, count) * (0.4 + 0.6 * np.sin(7.0 * x + seed) ** 2)
+    wide = rng.uniform(0.06, 0.16, count)
+    y = rng.normal(0.0, 0.07, count)
+    feet = np.stack([x - wide, y - 0.04, np.zeros(count)], 1), np.stack([x + wide, y + 0.04, np.zeros(count)], 1)
+    tips = np.stack([x + rng.normal(0, 0.08, count), y + rng.normal(0, 0.08, count), tall], 1)
+    blades = Mesh.of(np.stack([*feet, tips], 1).reshape(-1, 3), np.arange(3 * count).reshape(-1, 3), tag, WEED)
+    return merge([strip, blades]).with_level(NEAR)
+
+
+def utility_pole(height: float = 8.5) -> Mesh:
+    """Wooden pole of an overhead line that runs along y."""
+    return merge(
+        [
+            tube([(0, 0, -0.5), (0, 0, height)], [0.14, 0.1], TRUNK, BARK, 7),
+            box((0.12, 1.7, 0.12), (0.1, 0, height - 0.5), Tag.POLE, BARK),
+            *[
+                cylinder(0.05, height - 0.44, height - 0.22, Tag.POLE, DARK, 5).moved(0.1, y)
+                for y in (-0.75, 0.0, 0.75)
+            ],
+        ]
+    )
+
+
+def pavement_templates() -> dict[str, Mesh]:
+    """All of these by name."""
+    found = {
+        "board": signboard(),
+        "board pale": signboard((206, 198, 178)),
+        "planter": planter(),
+        "ticket": ticket_machine(),
+        "table": cafe_table(),
+        "parasol": parasol(),
+        "column": advertising_column(),
+        "sacks": sacks(),
+        "utility": utility_pole(),
+        "control": merge([cabinet(), cabinet().moved(0.0, 0.95)]),
+    }
+    for seed in range(2):
+        found[f"bikes {seed}"] = bicycle_rack(2 + 2 * seed, seed)
+    for seed in range(3):
+        found[f"weeds {seed}"] = weeds(1.6, 0.34, seed)
+        found[f"verge {seed}"] = weeds(2.6, 0.3, seed + 3, Tag.TERRAIN)
+    return found

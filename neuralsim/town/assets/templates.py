@@ -1,0 +1,120 @@
+"""The meshes of everything that is drawn more than once, by name, in the order the scene holds them."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from functools import lru_cache
+
+import numpy as np
+
+from neuralsim.town.assets import prop_meshes
+from neuralsim.town.assets.lit_bodies import COLUMNS, body_row
+from neuralsim.town.assets.meshes import Mesh
+from neuralsim.town.assets.pavement_meshes import pavement_templates
+from neuralsim.town.assets.people_meshes import KINDS, PHASES, walker_templates
+from neuralsim.town.assets.vehicle_meshes import vehicle_templates, vehicles
+from neuralsim.town.assets.wheels import WheelTable
+from neuralsim.town.disk_cache import kept
+
+ARM = 3.6  # m, how far a traffic light's arm reaches over a wide road
+_LIT = {"red": (255, 60, 40), "yellow": (255, 200, 50), "green": (70, 255, 140)}
+_DIM = {"red": (96, 24, 20), "yellow": (98, 78, 22), "green": (22, 84, 40)}
+TREE_SEEDS = 3
+
+Vector = tuple[float, float, float]
+
+
+class Templates:
+    """``meshes`` in order; ``index`` by name; ``wheels``: what of them turns when a vehicle moves; ``bodies`` f32
+    (meshes, K): what the light needs to know of those that move, 0 of others."""
+
+    def __init__(self) -> None:
+        self.meshes: list[Mesh] = []
+        self.index: dict[str, int] = {}
+        self._extents: dict[str, tuple[Vector, Vector]] = {}
+        self.vehicles = vehicle_templates()
+        for name, mesh in self.vehicles.items():
+            self._add(name, mesh)
+        self.walkers: dict[str, int] = {}
+        for kind in KINDS:
+            phases = walker_templates(kind)
+            assert len(phases) == PHASES
+            self.walkers[kind] = len(self.meshes)
+            for phase, mesh in enumerate(phases):
+                self._add(f"{kind} {phase}", mesh)
+        for arm in (0.0, ARM):
+            for state in prop_meshes.STATES:
+                mesh = prop_meshes.traffic_light(arm)
+                lit = (mesh.colours == np.array(_DIM[state], np.uint8)).all(axis=1)
+                colours = np.where(lit[:, None], np.array(_LIT[state], np.uint8), mesh.colours)
+                self._add(f"light {arm:g} {state}", replace(mesh, colours=colours))
+        for name, mesh in _props().items():
+            self._add(name, mesh)
+        apart = []
+        for name, vehicle in vehicles().items():
+            whole, first = self.index[name], len(self.meshes)
+            self._add(f"{name} body", vehicle.body)
+            self._add(f"{name} wheel", vehicle.wheel)
+            apart.append((whole, first, first + 1, vehicle))
+        self.wheels = WheelTable(len(self.meshes), apart)
+        self.bodies = np.zeros((len(self.meshes), COLUMNS), np.float32)
+        walkers = {f"{kind} {phase}" for kind in KINDS for phase in range(PHASES)}
+        for name in (*self.vehicles, *walkers):
+            self.bodies[self.index[name]] = body_row(name, self.meshes[self.index[name]])
+        for whole, body, _, _ in apart:
+            self.bodies[body] = self.bodies[whole]
+
+    def _add(self, name: str, mesh: Mesh) -> None:
+        self.index[name] = len(self.meshes)
+        self.meshes.append(mesh)
+
+    def extent(self, name: str) -> tuple[Vector, Vector]:
+        """Half sizes of a mesh's bounding box and its centre, metres."""
+        if name not in self._extents:
+            low, high = self.meshes[self.index[name]].bounds
+            half, middle = (high.astype(float) - low) / 2, (high.astype(float) + low) / 2
+            self._extents[name] = _vector(half), _vector(middle)
+        return self._extents[name]
+
+
+def _vector(values: np.ndarray) -> Vector:
+    x, y, z = values.tolist()
+    return x, y, z
+
+
+@lru_cache(maxsize=1)
+def templates() -> Templates:
+    """The one set that every town of this process shares."""
+    return kept("templates", (), Templates)
+
+
+def _props() -> dict[str, Mesh]:
+    p = prop_meshes
+    found = {
+        "lamp": p.street_lamp(),
+        "lantern": p.lantern(),
+        "direction": p.direction_sign(),
+        "bollard": p.bollard(),
+        "delineator": p.delineator(),
+        "bench": p.bench(),
+        "litter": p.litter_bin(),
+        "bin": p.wheeled_bin(),
+        "bin brown": p.wheeled_bin((88, 62, 44)),
+        "cabinet": p.cabinet(),
+        "post": p.post_box(),
+        "stop": p.bus_stop(),
+        "fence": p.fence(2.0),
+        "railing": p.railing(2.0),
+        "hedge": p.hedge(2.05, 1.3),
+        "hedge low": p.hedge(2.05, 0.9, 0.6, 3),
+        "hedge high": p.hedge(2.05, 1.9, 0.9, 5),
+    }
+    for kind in ("limit", "stop", "yield", "warning", "parking", "priority", "crossing"):
+        found[f"sign {kind}"] = p.sign(kind)
+    for kind in p.TREES:
+        for seed in range(TREE_SEEDS):
+            found[f"{kind} {seed}"] = p.tree(kind, seed)
+    for seed in range(2):
+        found[f"bush {seed}"] = p.bush(0.8, seed)
+    found |= {f"box {name}": p.block(name) for name in p.BOXES}
+    return found | pavement_templates()

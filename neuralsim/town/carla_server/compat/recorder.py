@@ -1,0 +1,251 @@
+"""Recordings of a town's vehicles and walkers, and their replay: CARLA's recorder with a file format of its own.
+
+A file is a zlib stream of msgpack values: a header, then one value a frame: time (s), actors that have come (id,
+blueprint, attributes), ids that have gone, poses (f32 (N, 7): id's row is given by order of coming; x, y, z, pitch,
+yaw, roll, speed), collisions (actor, other). Only names are taken from clients, never paths: files lie in ``folder()``.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import zlib
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, BinaryIO
+
+import msgpack
+import numpy as np
+
+from neuralsim.town.core.types import Actor, Transform
+
+if TYPE_CHECKING:
+    from neuralsim.town.world import World
+
+FORMAT = "neuralsim town recording 1"
+MAX_FILE_BYTES = 1 << 30  # bytes of a recording
+MAX_FRAME_BYTES = 64 << 20
+
+
+def folder() -> Path:
+    """Where recordings lie."""
+    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(base) / "neuralsim" / "recorder"
+
+
+def path_of(name: str) -> Path:
+    """The file of a recording that a client names. Raises ``ValueError`` for what is no name."""
+    last = re.split(r"[\\/]", name)[-1]
+    if not re.fullmatch(r"[\w.\- ]{1,100}", last) or not last.strip(". "):
+        raise ValueError(f"{name!r} is no name for a recording: use letters, digits, dots and dashes")
+    return folder() / last
+
+
+@dataclass
+class RecordedFrame:
+    """One moment: ``poses`` by actor id, f32 (7,)."""
+
+    time: float
+    come: list[list[Any]]  # id, blueprint, attributes
+    gone: list[int]
+    poses: dict[int, np.ndarray]
+    collisions: list[list[int]] = field(default_factory=list)
+
+
+def read(path: Path) -> tuple[dict[str, Any], Iterator[RecordedFrame]]:
+    """The header and the frames of a file. Raises ``ValueError`` for a missing or foreign file; a cut one just ends."""
+    try:
+        file = path.open("rb")
+    except OSError as error:
+        raise ValueError(f"cannot read the recording {path.name!r}: {(error.strerror or 'error').lower()}") from None
+    values = _values(file)
+    header = next(values, None)
+    if not isinstance(header, dict) or header.get("format") != FORMAT:
+        file.close()
+        raise ValueError(f"{path.name!r} is no recording of the town")
+    return header, _frames(values)
+
+
+def _values(file: BinaryIO) -> Iterator[Any]:
+    unpacker = msgpack.Unpacker(max_buffer_size=MAX_FRAME_BYTES)
+    inflate = zlib.decompressobj()
+    with file:
+        while chunk := file.read(1 << 16):
+            try:
+                unpacker.feed(inflate.decompress(chunk, MAX_FRAME_BYTES))
+                yield from unpacker
+            except (zlib.error, ValueError, msgpack.UnpackException):
+                return
+
+
+def _frames(values: Iterator[Any]) -> Iterator[RecordedFrame]:
+    order: list[int] = []
+    for time, come, gone, poses, collisions in values:
+        order = [ident for ident in order if ident not in gone] + [each[0] for each in come]
+        rows = np.frombuffer(poses, "<f4").reshape(-1, 7)
+        yield RecordedFrame(time, come, gone, dict(zip(order, rows, strict=True)), collisions)
+
+
+class Recorder:
+    """Records and replays one world. Both at once is possible; a second of either replaces the first."""
+
+    def __init__(self, world: World) -> None:
+        self.world = world
+        self.speed, self.ignore_hero = 1.0, False
+        self._file: BinaryIO | None = None
+        self._deflate = zlib.compressobj(6)
+        self._known: dict[int, Actor] = {}
+        self._start = 0.0
+        self._written = 0
+        self._replay: Iterator[RecordedFrame] | None = None
+        self._pair: tuple[RecordedFrame, RecordedFrame] | None = None
+        self._now, self._end = 0.0, np.inf
+        self._cast: dict[int, int] = {}  # id in the recording -> id here
+        self._made: set[int] = set()  # actors that the replay has brought
+
+    # Recording ----------------------------------------------------------------------------------------------------
+
+    def start(self, name: str) -> str:
+        """Begin a recording; returns where it lies."""
+        self.stop()
+        path = path_of(name)
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            self._file = path.open("wb")
+        except OSError as error:
+            raise ValueError(f"cannot write {path}: {(error.strerror or 'error').lower()}") from None
+        self._deflate, self._known, self._written = zlib.compressobj(6), {}, 0
+        self._start = self.world.time
+        self._put({"format": FORMAT, "map": self.world.name, "date": datetime.now().isoformat(" ", "seconds")})
+        self.after()
+        return str(path)
+
+    def stop(self) -> None:
+        """End the recording, if there is one."""
+        if self._file is not None:
+            file, self._file = self._file, None
+            file.write(self._deflate.flush())
+            file.close()
+
+    def after(self) -> None:
+        """Write the frame that has just been made."""
+        if self._file is None:
+            return
+        actors = {k: a for k, a in self.world.actors.items() if a.blueprint.id.startswith(("vehicle.", "walker."))}
+        come = [[k, a.blueprint.id, a.attributes] for k, a in actors.items() if k not in self._known]
+        gone = [k for k in self._known if k not in actors]
+        order = [k for k in self._known if k in actors] + [k for k in actors if k not in self._known]
+        self._known = {k: actors[k] for k in order}
+        poses = np.array([_row(actor) for actor in self._known.values()], "<f4").reshape(-1, 7)
+        collisions = [[int(event.actor), int(event.other)] for event in self.world.events()]
+        self._put([self.world.time - self._start, come, gone, poses.tobytes(), collisions])
+        if self._written > MAX_FILE_BYTES:
+            self.stop()
+
+    def _put(self, value: Any) -> None:
+        assert self._file is not None
+        data = self._deflate.compress(msgpack.packb(value))
+        self._written += len(data)
+        try:
+            self._file.write(data)
+        except OSError:  # the disk is full: what has been written can be replayed
+            self._file = None
+
+    # Replay -------------------------------------------------------------------------------------------------------
+
+    def replay(self, name: str, start: float, duration: float) -> str:
+        """Move the recorded actors as they went; returns a line about it. Negative ``start``: from the end."""
+        self.stop_replay(keep=False)
+        path = path_of(name)
+        header, frames = read(path)
+        if header["map"] != self.world.name:
+            raise ValueError(f"{path.name!r} was recorded in {header['map']}: load that town first")
+        if start < 0.0:
+            start += max((frame.time for frame in read(path)[1]), default=0.0)
+        self._now, self._end = max(start, 0.0), max(start, 0.0) + duration if duration > 0.0 else np.inf
+        first = next(frames, None)
+        second = None if first is None else next(frames, None)
+        if first is None or second is None:
+            raise ValueError(f"{path.name!r} is empty")
+        self._replay, self._pair = frames, (first, second)
+        self._meet(first)
+        self._meet(second)
+        return f"Replaying File: {path}\nFrom {self._now:g} s"
+
+    def stop_replay(self, keep: bool) -> None:
+        """End the replay; ``keep``: its actors stay where they are, else those that it brought go."""
+        self._replay, self._pair = None, None
+        for ident in self._cast.values():
+            if ident in self.world.actors:
+                self.world.set_physics(ident, True)
+                if not keep and ident in self._made:
+                    self.world.destroy(ident)
+        self._cast.clear()
+        self._made.clear()
+
+    def before(self, delta: float) -> None:
+        """Put the replay's actors where they are at the end of the step that comes."""
+        if self._replay is None or self._pair is None:
+            return
+        self._now += delta * self.speed
+        earlier, later = self._pair
+        while later.time < self._now:
+            following = next(self._replay, None)
+            if following is None:
+                self._place(later, later, 1.0)
+                self.stop_replay(keep=True)
+                return
+            earlier, later = later, following
+            self._meet(later)
+        self._pair = earlier, later
+        self._place(earlier, later, (self._now - earlier.time) / max(later.time - earlier.time, 1e-9))
+        if self._now >= self._end:
+            self.stop_replay(keep=True)
+
+    def _meet(self, frame: RecordedFrame) -> None:
+        """Find or spawn the actors that appear in this frame; destroy those that have disappeared."""
+        for ident in frame.gone:
+            here = self._cast.pop(ident, None)
+            if here in self._made:
+                self._made.discard(here)
+                self.world.destroy(here)
+        for ident, kind, attributes in frame.come:
+            if self.ignore_hero and attributes.get("role_name") == "hero":
+                continue
+            actor = self.world.actors.get(ident)
+            if actor is None or actor.blueprint.id != kind:
+                try:
+                    actor = self.world.spawn(kind, attributes, _transform(frame.poses[ident]))
+                except ValueError:
+                    continue  # something solid is there now: this one is left out
+                self._made.add(actor.id)
+            self._cast[ident] = actor.id
+            if kind.startswith("vehicle."):
+                self.world.drive_of(actor.id)
+                self.world.set_physics(actor.id, False)
+
+    def _place(self, earlier: RecordedFrame, later: RecordedFrame, share: float) -> None:
+        for ident, here in self._cast.items():
+            a, b = earlier.poses.get(ident), later.poses.get(ident)
+            if b is None or here not in self.world.actors:
+                continue
+            pose = b.copy()
+            if a is not None:
+                turn = (b[3:6] - a[3:6] + 180.0) % 360.0 - 180.0
+                pose[:3], pose[3:6] = a[:3] + share * (b[:3] - a[:3]), a[3:6] + share * turn
+            self.world.set_transform(here, _transform(pose))
+            yaw = np.radians(pose[4])
+            self.world.actors[here].velocity[:] = float(pose[6]) * np.array([np.cos(yaw), np.sin(yaw), 0.0])
+
+
+def _row(actor: Actor) -> list[float]:
+    pose = actor.transform
+    yaw = np.radians(pose.yaw)
+    speed = float(actor.velocity[0] * np.cos(yaw) + actor.velocity[1] * np.sin(yaw))
+    return [pose.x, pose.y, pose.z, pose.pitch, pose.yaw, pose.roll, speed]
+
+
+def _transform(row: np.ndarray) -> Transform:
+    return Transform(*(float(value) for value in row[:6]))

@@ -1,0 +1,253 @@
+"""CARLA's server functions that concern the life of single actors."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from bridge.size import MOST
+from neuralsim.town.assets.people_meshes import PHASES
+from neuralsim.town.assets.skeleton import bones
+from neuralsim.town.assets.templates import templates
+from neuralsim.town.carla_server import structs
+from neuralsim.town.carla_server.compat.v2x import CustomMessages
+from neuralsim.town.carla_server.handlers.lookup import find
+from neuralsim.town.carla_server.registry import function
+from neuralsim.town.carla_server.rpc import Call
+from neuralsim.town.carla_server.town_server import TownServer
+from neuralsim.town.core.types import Actor, Transform
+
+MOST_IDS = 10_000  # in one question
+#: A vehicle's lamps by CARLA's names, in halves of its box from its middle: forward, right, up.
+COMPONENTS = {
+    f"{end}-{kind}-{side}-1": (ahead, aside if side == "r" else -aside, up)
+    for end, ahead in (("front", 1.0), ("back", -1.0))
+    for kind, aside, up in (("light", 0.72, -0.1), ("blinker", 0.85, -0.1))
+    for side in "lr"
+}
+RIGID = 0  # carla.AttachmentType; the others are spring arms
+
+
+def spawn(
+    town: TownServer, description: list[Any], transform: list[Any], parent: int = 0, attachment: int = RIGID
+) -> Actor:
+    """A new actor, watched if it is a sensor. Raises ``ValueError`` for what cannot be."""
+    _, kind, given = description
+    if parent:
+        find(town, parent)
+    attributes = structs.attributes(given)
+    if kind.startswith("sensor.camera."):
+        _check_camera(attributes)
+    arm = {"arm": True} if attachment != RIGID else {}
+    actor: Actor = town.world.spawn(kind, attributes, structs.transform(transform), parent, **arm)
+    try:
+        town.sensing.watch(actor)
+    except ValueError:
+        town.world.destroy(actor.id)
+        raise
+    return actor
+
+
+def _check_camera(given: dict[str, str]) -> None:
+    width, height = int(given.get("image_size_x", "800")), int(given.get("image_size_y", "600"))
+    if not (1 <= width <= MOST and 1 <= height <= MOST):
+        raise ValueError(f"image_size is {width}x{height}: choose 1 to {MOST} pixels each way")
+    if not 1.0 <= structs.finite(given.get("fov", "90")) <= 170.0:
+        raise ValueError(f"fov is {given['fov']}: choose 1 to 170 degrees")
+    structs.finite(given.get("sensor_tick", "0") or 0)
+
+
+@function
+def get_actors_by_id(town: TownServer, call: Call, idents: list[int]) -> list[Any]:
+    if len(idents) > MOST_IDS:
+        raise ValueError(f"{len(idents)} actors are asked for; {MOST_IDS} can be at once")
+    known = (town.world.actors.get(ident) or town.world.signs.get(ident) for ident in idents)
+    return [structs.pack_actor(actor, town.sensing.token(actor.id)) for actor in known if actor is not None]
+
+
+@function
+def get_spectator(town: TownServer, call: Call) -> list[Any]:
+    for actor in town.world.actors.values():
+        if actor.blueprint.id == "spectator":
+            return structs.pack_actor(actor, b"")
+    raise ValueError("this town has no spectator")
+
+
+@function
+def spawn_actor(town: TownServer, call: Call, description: list[Any], transform: list[Any]) -> list[Any]:
+    actor = spawn(town, description, transform)
+    return structs.pack_actor(actor, town.sensing.token(actor.id))
+
+
+@function
+def spawn_actor_with_parent(
+    town: TownServer, call: Call, description: list[Any], transform: list[Any], parent: int,
+    attachment: int = RIGID, *socket: Any,
+) -> list[Any]:  # fmt: skip
+    actor = spawn(town, description, transform, parent, attachment)
+    return structs.pack_actor(actor, town.sensing.token(actor.id))
+
+
+@function
+def destroy_actor(town: TownServer, call: Call, ident: int) -> bool:
+    done = bool(town.world.destroy(ident))
+    town.vehicle_commands.forget(ident)
+    town.sensing.close_removed()
+    return done
+
+
+@function
+def get_actor_bounding_box(town: TownServer, call: Call, ident: int) -> list[Any]:
+    """Empty for a destroyed actor, as CARLA's server answers.
+
+    Its Traffic Manager asks for every vehicle at every step, and an error for one that was destroyed a moment ago would
+    end the client.
+    """
+    return structs.pack_box(town.world.actors.get(ident) or town.world.signs.get(ident))
+
+
+@function
+def set_actor_transform(town: TownServer, call: Call, ident: int, transform: list[Any]) -> None:
+    find(town, ident)
+    town.world.set_transform(ident, structs.transform(transform))
+
+
+@function
+def set_actor_location(town: TownServer, call: Call, ident: int, location: list[Any]) -> None:
+    pose = find(town, ident).transform
+    town.world.set_transform(ident, Transform(*structs.vector(location), pose.pitch, pose.yaw, pose.roll))
+
+
+@function
+def set_actor_simulate_physics(town: TownServer, call: Call, ident: int, enabled: bool) -> None:
+    if find(town, ident).blueprint.id.startswith("vehicle."):
+        town.world.drive_of(ident)
+    town.world.set_physics(ident, bool(enabled))
+
+
+@function
+def set_actor_enable_gravity(town: TownServer, call: Call, ident: int, enabled: bool) -> None:
+    town.world.set_gravity(find(town, ident).id, bool(enabled))
+
+
+@function
+def set_actor_collisions(town: TownServer, call: Call, ident: int, enabled: bool) -> None:
+    find(town, ident)
+    town.world.set_collisions(ident, bool(enabled))
+
+
+@function
+def apply_control_to_vehicle(town: TownServer, call: Call, ident: int, control: list[Any]) -> None:
+    actor = find(town, ident, "vehicle")
+    given = structs.vehicle_control(control)
+    town.world.drive_of(ident)  # from now on its control applies
+    town.vehicle_commands.targets.pop(ident, None)
+    actor.control = given
+
+
+@function
+def send(town: TownServer, call: Call, ident: int, message: str) -> None:
+    """A message for the other ``sensor.other.v2x_custom`` to hear in the next tick."""
+    sensor = town.sensing.sensors.get(find(town, ident, "sensor").id)
+    if sensor is None or not isinstance(sensor.instrument, CustomMessages):
+        raise ValueError(f"actor {ident} sends no messages of clients: spawn a sensor.other.v2x_custom")
+    sensor.instrument.queue(str(message))
+
+
+@function
+def apply_control_to_walker(town: TownServer, call: Call, ident: int, control: list[Any]) -> None:
+    direction, speed, _ = control
+    town.world.walk(find(town, ident, "walker").id, structs.vector(direction), structs.finite(speed))
+
+
+def _component(town: TownServer, ident: int, name: str) -> np.ndarray:
+    """Where a lamp of a vehicle is in its own axes, f64 (4, 4)."""
+    actor = find(town, ident, "vehicle")
+    found = COMPONENTS.get(name)
+    if found is None:
+        raise ValueError(f"actor {ident} has no component {name!r}; there are {', '.join(COMPONENTS)}")
+    length, width, height = actor.body
+    pose = np.eye(4)
+    pose[:3, 3] = np.array(actor.box_offset) + np.array(found) * (length, width, height)
+    if found[0] < 0.0:
+        pose[0, 0] = pose[1, 1] = -1.0  # lamps look away from the vehicle
+    return pose
+
+
+def _pose(matrix: np.ndarray) -> list[list[float]]:
+    """``carla.Transform`` of something that stands as upright as its vehicle."""
+    pitch = float(np.degrees(np.arcsin(np.clip(matrix[2, 0], -1.0, 1.0))))
+    roll = float(np.degrees(np.arctan2(-matrix[2, 1], matrix[2, 2])))
+    yaw = float(np.degrees(np.arctan2(matrix[1, 0], matrix[0, 0])))
+    return [matrix[:3, 3].tolist(), [pitch, yaw, roll]]
+
+
+def _bones(town: TownServer, ident: int) -> list[tuple[str, Transform, Transform, Transform]]:
+    """Name of each bone of a walker, and it in the world, in the walker, and to the bone that it hangs on; others have
+    none."""
+    actor = find(town, ident)
+    if not actor.blueprint.id.startswith("walker."):
+        return []
+    kind, phase = next(
+        (kind, actor.template - first)
+        for kind, first in templates().walkers.items()
+        if first <= actor.template < first + PHASES
+    )
+    skeleton, pose = bones(kind, phase), actor.transform
+    places = {"": np.zeros(3)} | {bone.name: bone.at for bone in skeleton}
+    world = np.array([bone.at for bone in skeleton]) @ pose.matrix()[:3, :3].T + pose.matrix()[:3, 3]
+    return [
+        (
+            bone.name,
+            replace(pose, x=float(x), y=float(y), z=float(z)),
+            Transform(*map(float, bone.at)),
+            Transform(*map(float, bone.at - places[bone.parent])),
+        )
+        for bone, (x, y, z) in zip(skeleton, world, strict=True)
+    ]
+
+
+@function
+def get_bones_transform(town: TownServer, call: Call, ident: int) -> list[Any]:
+    find(town, ident, "walker")
+    return [[[name, *map(structs.pack_transform, poses)] for name, *poses in _bones(town, ident)]]
+
+
+@function
+def blend_pose(town: TownServer, call: Call, ident: int, part: float) -> None:
+    """Nothing to see: there is no other pose than the animation's."""
+    find(town, ident, "walker")
+    structs.finite(part)
+
+
+@function
+def get_actor_bone_names(town: TownServer, call: Call, ident: int) -> list[str]:
+    return [name for name, *_ in _bones(town, ident)]
+
+
+@function
+def get_actor_bone_world_transforms(town: TownServer, call: Call, ident: int) -> list[Any]:
+    return [structs.pack_transform(world) for _, world, _, _ in _bones(town, ident)]
+
+
+@function
+def get_actor_bone_relative_transforms(town: TownServer, call: Call, ident: int) -> list[Any]:
+    return [structs.pack_transform(relative) for *_, relative in _bones(town, ident)]
+
+
+@function
+def get_actor_component_names(town: TownServer, call: Call, ident: int) -> list[str]:
+    return list(COMPONENTS) if find(town, ident).blueprint.id.startswith("vehicle.") else []
+
+
+@function
+def get_actor_component_world_transform(town: TownServer, call: Call, ident: int, name: str) -> list[Any]:
+    local = _component(town, ident, name)
+    return _pose(find(town, ident).transform.matrix() @ local)
+
+
+@function
+def get_actor_component_relative_transform(town: TownServer, call: Call, ident: int, name: str) -> list[Any]:
+    return _pose(_component(town, ident, name))

@@ -1,0 +1,134 @@
+"""CARLA's batches: many commands in one message, each with an answer of its own."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Any
+
+import numpy as np
+
+from neuralsim.town.carla_server import structs
+from neuralsim.town.carla_server.handlers import actors, traffic_manager, vehicles
+from neuralsim.town.carla_server.handlers.lookup import find
+from neuralsim.town.carla_server.registry import FUNCTIONS, function
+from neuralsim.town.carla_server.rpc import Call, Raw, RpcError
+from neuralsim.town.carla_server.town_server import TownServer
+
+TURN = 0.5  # s that a batch holds the world at most
+
+
+def _batch_spawn(town: TownServer, call: Call, arguments: list[Any]) -> int:
+    description, transform, parent, *attachment, then = arguments
+    how = int(attachment[0]) if attachment and isinstance(attachment[0], int) else actors.RIGID
+    actor = actors.spawn(town, description, transform, int(parent[1]) if parent[0] else 0, how)
+    for command in then:
+        index, rest = command[0]
+        # A future actor is 0: what follows the spawn means the one just made. The answer is the spawn's own.
+        with suppress(Exception):
+            _command(town, call, [index, [rest[0] or actor.id, *rest[1:]]])
+    return actor.id
+
+
+def _console(town: TownServer, call: Call, arguments: list[Any]) -> int:
+    raise RpcError("not supported by the town: command.ConsoleCommand")
+
+
+def _plain(implementation: Callable[..., Any]) -> Callable[..., int]:
+    def run(town: TownServer, call: Call, arguments: list[Any]) -> int:
+        implementation(town, call, *arguments)
+        return int(arguments[0])
+
+    return run
+
+
+def _batch_lights(town: TownServer, call: Call, arguments: list[Any]) -> int:
+    vehicles.set_vehicle_light_state(town, call, arguments[0], [arguments[1]])
+    return int(arguments[0])
+
+
+def _batch_autopilot(town: TownServer, call: Call, arguments: list[Any]) -> int:
+    traffic_manager.set_actor_autopilot(town, call, arguments[0], arguments[1])  # the port is the client's own affair
+    return int(arguments[0])
+
+
+def _batch_destroy(town: TownServer, call: Call, arguments: list[Any]) -> int:
+    if not actors.destroy_actor(town, call, arguments[0]):
+        raise RpcError(f"unable to destroy actor {arguments[0]}: there is none that could be")
+    return int(arguments[0])
+
+
+def _batch_walker_state(town: TownServer, call: Call, arguments: list[Any]) -> int:
+    ident, transform, speed = arguments  # from CARLA's own walker navigation: where it is, and how fast it goes there
+    actor = find(town, ident, "walker")
+    pose = structs.transform(transform)
+    pose.z = town.world.ground.level(pose.x, pose.y, pose.z)
+    town.world.set_transform(ident, pose)
+    yaw = np.radians(pose.yaw)
+    town.world.walk(ident, (float(np.cos(yaw)), float(np.sin(yaw)), 0.0), structs.finite(speed), carried=True)
+    return actor.id
+
+
+def _batch_traffic_light(town: TownServer, call: Call, arguments: list[Any]) -> int:
+    town.world.set_light(arguments[0], structs.LIGHT_NAMES.get(arguments[1], str(arguments[1])))
+    return int(arguments[0])
+
+
+#: By index in ``rpc::Command``'s variant.
+COMMANDS: tuple[Callable[..., int], ...] = (
+    _batch_spawn,
+    _batch_destroy,
+    _plain(actors.apply_control_to_vehicle),
+    _plain(vehicles.apply_ackermann_control_to_vehicle),
+    _plain(actors.apply_control_to_walker),
+    _plain(vehicles.apply_physics_control),
+    _plain(actors.set_actor_transform),
+    _batch_walker_state,
+    _plain(vehicles.set_actor_target_velocity),
+    _plain(vehicles.set_actor_target_angular_velocity),
+    _plain(vehicles.add_actor_impulse),
+    _plain(vehicles.add_actor_force),
+    _plain(vehicles.add_actor_angular_impulse),
+    _plain(vehicles.add_actor_torque),
+    _plain(actors.set_actor_simulate_physics),
+    _plain(actors.set_actor_enable_gravity),
+    _batch_autopilot,
+    _plain(FUNCTIONS["show_vehicle_debug_telemetry"]),
+    _batch_lights,
+    _plain(actors.set_actor_location),
+    _console,
+    _batch_traffic_light,
+)
+
+
+def _command(town: TownServer, call: Call, command: list[Any]) -> int:
+    index, arguments = command
+    if not 0 <= index < len(COMMANDS):
+        raise RpcError(f"not supported by the town: command {index}")
+    return COMMANDS[index](town, call, arguments)
+
+
+@function
+def apply_batch(town: TownServer, call: Call, commands: list[Any], tick: bool) -> Raw:
+    """Every command gets its own answer: the actor's id, or an error. ``tick``: and then a tick.
+
+    A long batch lets others have the world now and then.
+    """
+    answers: list[Any] = []
+    waiting = iter(commands)
+    while len(answers) < len(commands):
+        with town.lock, town.world.together():
+            until = time.monotonic() + TURN
+            for command in waiting:
+                try:
+                    answers.append([[1, _command(town, call, command[0])]])
+                except Exception as error:  # one bad command leaves the others alone
+                    answers.append([[0, [str(error)]]])
+                if time.monotonic() > until:
+                    break
+        time.sleep(0.0)  # a thread that waits for the lock gets it before this asks again
+    if tick and town.settings.synchronous_mode:
+        town.streams.settle(call.connection)
+        town.tick(lambda _: call.answer(answers))
+    return Raw(answers)

@@ -1,0 +1,128 @@
+"""CARLA's server functions that ask about the scene: objects, boxes, rays, lamps, files."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from neuralsim.town.carla_server import structs
+from neuralsim.town.carla_server.compat.level_objects import ANY, wanted
+from neuralsim.town.carla_server.compat.sensor_interface import GRAVITY
+from neuralsim.town.carla_server.registry import accept, function
+from neuralsim.town.carla_server.rpc import Call
+from neuralsim.town.carla_server.town_server import TownServer
+
+MOST_HITS = 32  # of one ray
+
+accept("enable_gbuffers")  # they are there for who listens to them
+
+
+@function
+def get_gbuffer_token(town: TownServer, call: Call, ident: int, texture: int) -> bytes:
+    return town.sensing.gbuffer_token(ident, texture)
+
+
+@function
+def get_environment_objects(town: TownServer, call: Call, tag: int) -> list[Any]:
+    return [
+        [thing.place, thing.box, thing.ident, thing.name, thing.tag]
+        for thing in town.static_scene.things
+        if wanted(thing.tag, tag)
+    ]
+
+
+@function
+def get_all_level_BBs(town: TownServer, call: Call, tag: int) -> list[Any]:
+    """Boxes in the world: of what stands, and of the actors now."""
+    boxes = [thing.box for thing in town.static_scene.things if wanted(thing.tag, tag)]
+    with town.lock:
+        actors = list(town.world.actors.values())
+    for actor in actors:
+        tags = structs.semantic_tags(actor)
+        if actor.template >= 0 and tags and (tag == ANY or tag in tags):
+            pose = actor.transform
+            centre = pose.matrix()[:3] @ (*actor.box_offset, 1.0)
+            rotation = [float(pose.pitch), float(pose.yaw), float(pose.roll)]
+            boxes.append([centre.tolist(), [float(half) for half in actor.body], rotation, actor.id])
+    return boxes
+
+
+@function
+def get_names_of_all_objects(town: TownServer, call: Call) -> list[str]:
+    return [thing.name for thing in town.static_scene.things]
+
+
+@function
+def cast_ray(town: TownServer, call: Call, start: list[Any], end: list[Any]) -> list[Any]:
+    """Everything on the way from one place to another, nearest first: place and label."""
+    origin, target = np.array(structs.vector(start)), np.array(structs.vector(end))
+    way = target - origin
+    length = float(np.linalg.norm(way))
+    found: list[Any] = []
+    at = 0.0
+    while length > 0.0 and len(found) < MOST_HITS:
+        hits = town.sensing.cast(origin + way * at, way, 1.0 - at)
+        if not np.isfinite(hits.distance[0]):
+            break
+        at += float(hits.distance[0])
+        found.append([(origin + way * at).tolist(), int(hits.tag[0])])
+        at += 0.01 / length  # on through its surface
+    return found
+
+
+@function
+def project_point(town: TownServer, call: Call, location: list[Any], direction: list[Any], reach: float) -> list[Any]:
+    """The first thing in a direction: whether there is one, its place and label."""
+    origin, way = np.array(structs.vector(location)), np.array(structs.vector(direction))
+    size = float(np.linalg.norm(way))
+    if size < 1e-9:
+        raise ValueError("the direction has no length")
+    hits = town.sensing.cast(origin, way / size, structs.finite(reach))
+    if not np.isfinite(hits.distance[0]):
+        return [False, [[0.0, 0.0, 0.0], 0]]
+    return [True, [(origin + way / size * hits.distance[0]).tolist(), int(hits.tag[0])]]
+
+
+@function
+def get_required_files(town: TownServer, call: Call, folder: str = "") -> list[str]:
+    """Files that the client keeps a copy of: the navigation mesh, for those who ask for that folder."""
+    name = town.static_scene.navigation_file
+    return [name] if name and folder.strip("/").endswith("Nav") else []
+
+
+@function
+def request_file(town: TownServer, call: Call, name: str) -> bytes:
+    if not name or name != town.static_scene.navigation_file:
+        raise ValueError(f"there is no file {name!r}: ask get_required_files for those there are")
+    return town.static_scene.navigation_mesh
+
+
+@function
+def get_navigation_mesh(town: TownServer, call: Call) -> bytes:
+    return town.static_scene.navigation_mesh
+
+
+@function
+def query_lights_state(town: TownServer, call: Call, client: str) -> list[Any]:
+    return list(town.static_scene.lamps.values())
+
+
+@function
+def update_lights_state(town: TownServer, call: Call, client: str, lights: list[Any], discard: bool) -> None:
+    """Keep what scripts set; the pictures show lamps by daylight only."""
+    for ident, place, intensity, group, colour, active in lights:
+        if ident in town.static_scene.lamps:
+            tint = [min(max(int(value), 0), 255) for value in colour[:3]]
+            state = [ident, list(structs.vector(place)), structs.finite(intensity), int(group) & 7, tint, bool(active)]
+            town.static_scene.lamps[ident] = state
+
+
+@function
+def get_imui_gravity(town: TownServer, call: Call) -> float:
+    return town.sensing.gravity
+
+
+@function
+def set_imui_gravity(town: TownServer, call: Call, gravity: float = GRAVITY) -> None:
+    town.sensing.gravity = structs.finite(gravity)

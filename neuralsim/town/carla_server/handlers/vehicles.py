@@ -1,0 +1,142 @@
+"""CARLA's server functions that only vehicles have, and the forces that act on any actor."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from neuralsim.town.carla_server import structs
+from neuralsim.town.carla_server.handlers.lookup import find
+from neuralsim.town.carla_server.registry import accept, function
+from neuralsim.town.carla_server.rpc import Call
+from neuralsim.town.carla_server.town_server import TownServer
+from neuralsim.town.carla_server.vehicle_commands import ACKERMANN, Ackermann
+
+# Pictures of the town have no doors that open and no overlay; there is one model of motion.
+accept("open_vehicle_door", "close_vehicle_door", "show_vehicle_debug_telemetry", "set_wheel_steer_direction")
+
+
+@function
+def get_physics_control(town: TownServer, call: Call, ident: int) -> list[Any]:
+    return town.vehicle_commands.physics_of(find(town, ident, "vehicle"))
+
+
+@function
+def apply_physics_control(town: TownServer, call: Call, ident: int, control: list[Any]) -> None:
+    town.vehicle_commands.set_physics(find(town, ident, "vehicle"), control)
+
+
+@function
+def get_vehicle_light_state(town: TownServer, call: Call, ident: int) -> list[int]:
+    return [int(find(town, ident, "vehicle").light_state)]
+
+
+@function
+def set_vehicle_light_state(town: TownServer, call: Call, ident: int, state: list[int]) -> None:
+    find(town, ident, "vehicle").light_state = int(state[0]) & 0xFFFFFFFF
+
+
+@function
+def get_vehicle_light_states(town: TownServer, call: Call) -> list[list[int]]:
+    vehicles = (actor for actor in town.world.actors.values() if actor.blueprint.id.startswith("vehicle."))
+    return [[actor.id, int(actor.light_state)] for actor in vehicles]
+
+
+@function
+def apply_ackermann_control_to_vehicle(town: TownServer, call: Call, ident: int, control: list[Any]) -> None:
+    find(town, ident, "vehicle")
+    steer, steer_speed, speed, acceleration, *_ = (structs.finite(value) for value in control)
+    before = town.vehicle_commands.targets.get(ident)
+    wheel = before.wheel if before is not None else 0.0
+    town.vehicle_commands.targets[ident] = Ackermann(steer, steer_speed, speed, acceleration, wheel)
+
+
+@function
+def get_ackermann_controller_settings(town: TownServer, call: Call, ident: int) -> list[float]:
+    find(town, ident, "vehicle")
+    return town.vehicle_commands.gains.get(ident, ACKERMANN)
+
+
+@function
+def apply_ackermann_controller_settings(town: TownServer, call: Call, ident: int, settings: list[float]) -> None:
+    find(town, ident, "vehicle")  # kept and given back: the town's controller needs no gains
+    gains = [structs.finite(value) for value in settings]
+    if len(gains) != len(ACKERMANN):
+        raise ValueError(f"{len(gains)} gains came, there are {len(ACKERMANN)}")
+    town.vehicle_commands.gains[ident] = gains
+
+
+@function
+def get_telemetry_data(town: TownServer, call: Call, ident: int) -> list[Any]:
+    actor = find(town, ident, "vehicle")
+    return structs.telemetry(actor, town.vehicle_commands.spec(actor), town.world.drives.get(ident))
+
+
+@function
+def get_wheel_steer_angle(town: TownServer, call: Call, ident: int, wheel: int) -> float:
+    find(town, ident, "vehicle")
+    drive = town.world.drives.get(ident)
+    return float(np.degrees(drive.steer)) if drive is not None and wheel in (0, 1) else 0.0
+
+
+@function
+def set_actor_target_velocity(town: TownServer, call: Call, ident: int, velocity: list[Any]) -> None:
+    if find(town, ident).blueprint.id.startswith("vehicle."):
+        town.world.drive_of(ident)
+    town.world.set_velocity(ident, np.array(structs.vector(velocity)))
+
+
+@function
+def set_actor_target_angular_velocity(town: TownServer, call: Call, ident: int, velocity: list[Any]) -> None:
+    if find(town, ident).blueprint.id.startswith("vehicle."):
+        town.world.drive_of(ident).turn = float(np.radians(structs.vector(velocity)[2]))
+
+
+@function
+def enable_actor_constant_velocity(town: TownServer, call: Call, ident: int, velocity: list[Any]) -> None:
+    if find(town, ident).blueprint.id.startswith("vehicle."):
+        town.world.drive_of(ident)
+    town.vehicle_commands.constant[ident] = structs.vector(velocity)
+
+
+@function
+def disable_actor_constant_velocity(town: TownServer, call: Call, ident: int) -> None:
+    town.vehicle_commands.constant.pop(ident, None)
+
+
+@function
+def add_actor_impulse(town: TownServer, call: Call, ident: int, impulse: list[Any]) -> None:
+    town.vehicle_commands.push(find(town, ident), np.array(structs.vector(impulse)))
+
+
+@function
+def add_actor_impulse_at_location(
+    town: TownServer, call: Call, ident: int, impulse: list[Any], location: list[Any]
+) -> None:
+    at = np.array(structs.vector(location))
+    town.vehicle_commands.push(find(town, ident), np.array(structs.vector(impulse)), at)
+
+
+@function
+def add_actor_force(town: TownServer, call: Call, ident: int, force: list[Any]) -> None:
+    """A force acts for one tick, as Unreal's does."""
+    town.vehicle_commands.push(find(town, ident), np.array(structs.vector(force)) * town.delta)
+
+
+@function
+def add_actor_force_at_location(
+    town: TownServer, call: Call, ident: int, force: list[Any], location: list[Any]
+) -> None:
+    at = np.array(structs.vector(location))
+    town.vehicle_commands.push(find(town, ident), np.array(structs.vector(force)) * town.delta, at)
+
+
+@function
+def add_actor_angular_impulse(town: TownServer, call: Call, ident: int, impulse: list[Any]) -> None:
+    town.vehicle_commands.twist(find(town, ident, "vehicle"), np.array(structs.vector(impulse)))
+
+
+@function
+def add_actor_torque(town: TownServer, call: Call, ident: int, torque: list[Any]) -> None:
+    town.vehicle_commands.twist(find(town, ident, "vehicle"), np.array(structs.vector(torque)) * town.delta)

@@ -1,0 +1,191 @@
+"""CARLA's server functions that concern the whole world: episode, map, settings, weather, traffic lights."""
+
+from __future__ import annotations
+
+from typing import Any, get_type_hints
+
+import numpy as np
+
+from neuralsim.town.carla_server import structs
+from neuralsim.town.carla_server.registry import accept, function
+from neuralsim.town.carla_server.rpc import Call
+from neuralsim.town.carla_server.town_server import TownServer
+from neuralsim.town.dynamics.traffic_lights import TrafficLight
+
+# Debug drawings are for a spectator's window, which the town does not have. Its scenery is one layer.
+accept(
+    "draw_debug_shape", "clear_debug_shape", "clear_debug_string", "load_map_layer", "unload_map_layer",
+    "set_annotations_traverse_translucency", "update_day_night_cycle",
+)  # fmt: skip
+
+
+@function
+def version(town: TownServer, call: Call) -> str:
+    return structs.VERSION
+
+
+@function
+def get_episode_info(town: TownServer, call: Call) -> list[Any]:
+    return [town.episode, [town.streams.token(town.snapshots)]]
+
+
+@function
+def get_sensor_token(town: TownServer, call: Call, stream: int) -> list[Any]:
+    token = town.streams.token(stream, call.connection)
+    town.subscribes(call.connection, stream)
+    return [token]
+
+
+@function
+def tick_cue(town: TownServer, call: Call) -> None:
+    town.tick_for(call)
+
+
+@function
+def get_episode_settings(town: TownServer, call: Call) -> list[Any]:
+    settings = list(vars(town.settings).values())
+    delta = town.settings.fixed_delta_seconds
+    settings[2] = [False] if delta is None else [True, delta]
+    return settings
+
+
+@function
+def set_episode_settings(town: TownServer, call: Call, data: list[Any]) -> int:
+    kinds = get_type_hints(type(town.settings))
+    if len(data) != len(kinds):
+        raise ValueError(f"{len(data)} settings came, there are {len(kinds)}")
+    values = [_setting(name, kind, value) for (name, kind), value in zip(kinds.items(), data, strict=True)]
+    return town.set_settings(type(town.settings)(*values), call.connection)
+
+
+def _setting(name: str, kind: Any, value: Any) -> Any:
+    """A setting as it is kept, checked: what one client sets, every other one reads. Raises ``ValueError``."""
+    if kind is bool:
+        if not isinstance(value, bool):
+            raise ValueError(f"{name} is {value!r:.40}: true or false")
+        return value
+    if kind is int:
+        if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= 1000:
+            raise ValueError(f"{name} is {value!r:.40}: a whole number from 0 to 1000")
+        return value
+    if kind is float:
+        return structs.finite(value)
+    delta = structs.finite(value[1]) if value[0] else None
+    if delta is not None and not 0.0005 <= delta <= 10.0:
+        raise ValueError(f"{name} is {delta:g}: choose 0.0005 to 10 s")
+    return delta
+
+
+@function
+def get_available_maps(town: TownServer, call: Call) -> list[str]:
+    return [f"Carla/Maps/{name}" for name in town.towns]
+
+
+@function
+def get_map_info(town: TownServer, call: Call) -> list[Any]:
+    points = [structs.pack_transform(point) for point in town.world.spawn_points()]
+    return [f"Carla/Maps/{town.world.name}", points]
+
+
+@function
+def get_map_data(town: TownServer, call: Call) -> str:
+    return town.static_scene.opendrive
+
+
+@function
+def load_new_episode(town: TownServer, call: Call, name: str, reset_settings: bool = True, layers: int = 0) -> None:
+    town.load(name, call.connection)
+    if reset_settings and town.settings.synchronous_mode:
+        town.set_settings(type(town.settings)(), call.connection)
+
+
+@function
+def copy_opendrive_to_file(town: TownServer, call: Call, opendrive: str, parameters: list[Any]) -> None:
+    if not isinstance(opendrive, str):
+        raise ValueError("an OpenDRIVE file is text")
+    town.uploaded = opendrive
+
+
+@function
+def get_weather_parameters(town: TownServer, call: Call) -> list[float]:
+    return [float(town.world.weather.get(name, 0.0)) for name in structs.WEATHER]
+
+
+@function
+def set_weather_parameters(town: TownServer, call: Call, values: list[float]) -> None:
+    numbers = [structs.finite(value) for value in values]
+    town.world.weather.update(zip(structs.WEATHER, numbers, strict=True))
+
+
+@function
+def get_actor_definitions(town: TownServer, call: Call) -> list[Any]:
+    return [structs.pack_blueprint(number, each) for number, each in enumerate(town.world.blueprints(), 1)]
+
+
+def _light(town: TownServer, ident: int) -> TrafficLight:
+    if ident not in town.actor_states.lights:
+        raise ValueError(f"actor {ident} is no traffic light")
+    return town.actor_states.lights[ident]
+
+
+def _junction(town: TownServer, ident: int) -> list[TrafficLight]:
+    cycle = _light(town, ident).cycle
+    return [light for light in town.actor_states.lights.values() if light.cycle == cycle]
+
+
+@function
+def set_traffic_light_state(town: TownServer, call: Call, ident: int, state: int) -> None:
+    town.world.set_light(ident, structs.LIGHT_NAMES.get(state, str(state)))
+
+
+@function
+def set_traffic_light_green_time(town: TownServer, call: Call, ident: int, seconds: float) -> None:
+    _light(town, ident).green_time = max(0.0, structs.finite(seconds))
+
+
+@function
+def set_traffic_light_yellow_time(town: TownServer, call: Call, ident: int, seconds: float) -> None:
+    _light(town, ident).yellow_time = max(0.0, structs.finite(seconds))
+
+
+@function
+def set_traffic_light_red_time(town: TownServer, call: Call, ident: int, seconds: float) -> None:
+    _light(town, ident).red_time = max(0.0, structs.finite(seconds))
+
+
+@function
+def freeze_traffic_light(town: TownServer, call: Call, ident: int, frozen: bool) -> None:
+    for light in _junction(town, ident):
+        light.frozen = bool(frozen)
+
+
+@function
+def freeze_all_traffic_lights(town: TownServer, call: Call, frozen: bool) -> None:
+    for light in town.actor_states.lights.values():
+        light.frozen = bool(frozen)
+
+
+@function
+def reset_traffic_light_group(town: TownServer, call: Call, ident: int) -> None:
+    for light in _junction(town, ident):
+        light.elapsed = 0.0
+
+
+@function
+def reset_all_traffic_lights(town: TownServer, call: Call) -> None:
+    for light in town.actor_states.lights.values():
+        light.elapsed = 0.0
+
+
+@function
+def get_group_traffic_lights(town: TownServer, call: Call, ident: int) -> list[int]:
+    return [light.actor for light in _junction(town, ident)]
+
+
+@function
+def get_light_boxes(town: TownServer, call: Call, ident: int) -> list[Any]:
+    """World boxes of the light's heads, each around its lamps."""
+    lamps = np.stack([np.reshape(places, (-1, 3)) for places in _light(town, ident).bulbs.values()])
+    low, high = lamps.min(axis=0) - 0.15, lamps.max(axis=0) + 0.15
+    heads = zip((low + high) / 2, (high - low) / 2, strict=True)
+    return [[centre.tolist(), half.tolist(), [0.0, 0.0, 0.0], ident] for centre, half in heads]

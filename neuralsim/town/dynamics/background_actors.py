@@ -1,0 +1,183 @@
+"""Background actors: the town's own vehicles and pedestrians, kept near the driven vehicles."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+
+import numpy as np
+
+from neuralsim.town.assets.people_meshes import KINDS
+from neuralsim.town.assets.templates import templates
+from neuralsim.town.core import blueprint_library
+from neuralsim.town.core.types import Actor, Blueprint
+from neuralsim.town.dynamics.driven_vehicles import BRAKE_LIGHT
+from neuralsim.town.dynamics.lanes import LaneTable
+from neuralsim.town.dynamics.traffic import CRUISE, Traffic
+from neuralsim.town.dynamics.vehicle_dynamics import SPECS, VehicleState
+from neuralsim.town.dynamics.walkers import FAR as WALKERS_WITHIN
+from neuralsim.town.dynamics.walkers import Walkers
+from neuralsim.town.ground.blocks import Ground
+from neuralsim.town.opendrive.network import Network
+
+LOW_BEAM = 1 | 2  # carla.VehicleLightState.Position and LowBeam
+BLINKERS = {-1: 32, 0: 0, 1: 16}  # LeftBlinker, RightBlinker
+JAM = 25.0  # s of waiting behind a driven vehicle after which a vehicle is moved elsewhere
+
+Make = Callable[[Blueprint, dict[str, str], str], Actor]  # a new actor with a blueprint, attributes and a template
+
+
+class BackgroundActors:
+    """The background traffic and pedestrians.
+
+    ``traffic`` and ``walkers``, whose rows are the actors ``vehicles`` and ``people``.
+
+    ``make`` puts an actor into the world.
+
+    ``network``: the lanes; ``blueprints``: by id; ``rng`` draws kinds, paints and places.
+    """
+
+    def __init__(
+        self,
+        network: Network,
+        ground: Ground,
+        blueprints: Mapping[str, Blueprint],
+        actors: Mapping[int, Actor],
+        make: Make,
+        rng: np.random.Generator,
+        vehicles: int,
+        walkers: int,
+    ) -> None:
+        self._actors, self._rng = actors, rng
+        self.vehicles: list[int] = []  # ids, one per row of ``traffic``
+        self.people: list[int] = []  # ids, one per row of ``walkers``
+        self.traffic = self._populate_roads(LaneTable(network), blueprints, make, vehicles)
+        self.walkers = self._populate_pavements(ground, network, blueprints, make, walkers)
+
+    def _populate_roads(self, table: LaneTable, blueprints: Mapping[str, Blueprint], make: Make, count: int) -> Traffic:
+        rng, book = self._rng, templates()
+        base = {name: blueprint_library.BASE_TYPES.get(name, "car") for name in book.vehicles}
+        share = {"car": 1.0, "van": 1.3, "truck": 0.8, "bus": 0.8, "motorcycle": 0.35, "bicycle": 0.2}
+        if table.on_motorways:
+            share |= {"truck": 2.5, "bicycle": 0.0}
+        names = list(base)
+        weights = np.array([share[base[name]] for name in names])
+        chosen = [names[k] for k in rng.choice(len(names), count, p=weights / weights.sum())]
+        for name in chosen:
+            blueprint = blueprints[name]
+            values = {attribute.id: attribute.value for attribute in blueprint.attributes}
+            values["color"] = str(rng.choice(blueprint_library.PAINTS))
+            self.vehicles.append(make(blueprint, values, name).id)
+        sizes = np.array([self._actors[k].extent for k in self.vehicles]).reshape(-1, 3) * 2
+        spread = np.array([SPECS[base[name]].wheelbase for name in chosen])
+        traffic = Traffic(table, sizes[:, 0], sizes[:, 1], sizes[:, 0] * spread)
+        traffic.fastest = np.array([CRUISE[base[name]] for name in chosen])
+        slow = np.array([0.4 if base[name] == "bicycle" else 1.0 for name in chosen])
+        traffic.scatter(rng, slow)
+        return traffic
+
+    def _populate_pavements(
+        self, ground: Ground, network: Network, blueprints: Mapping[str, Blueprint], make: Make, count: int
+    ) -> Walkers:
+        rng, kinds = self._rng, blueprint_library.TOWNSPEOPLE
+        picked = [kinds[k] for k in rng.choice(len(kinds), count, p=np.array([0.35, 0.3, 0.25, 0.1]))]
+        scale = np.array([KINDS[blueprint_library.WALKERS[name]].scale for name in picked])
+        walkers = Walkers(ground, count, scale, rng, network.crosswalks)
+        for name in picked[: len(walkers)]:
+            blueprint = blueprints[name]
+            values = {attribute.id: attribute.value for attribute in blueprint.attributes}
+            values["color"] = ",".join(str(v) for v in rng.integers(30, 200, 3))
+            self.people.append(make(blueprint, values, f"{blueprint_library.WALKERS[name]} 0").id)
+        return walkers
+
+    def release(self, actor_id: int) -> None:
+        """Take an actor out of the background traffic: destroyed or controlled by a client. Nothing for all others."""
+        if actor_id in self.vehicles:
+            self.traffic.remove(self.vehicles.index(actor_id))
+            self.vehicles.remove(actor_id)
+        if actor_id in self.people:
+            self.walkers.remove(self.people.index(actor_id))
+            self.people.remove(actor_id)
+
+    def drive_of(self, actor_id: int) -> VehicleState:
+        """The state of one of the vehicles. Raises ValueError for other actors."""
+        if actor_id not in self.vehicles:
+            raise ValueError(f"actor {actor_id} is not a vehicle of the town's traffic")
+        actor, k = self._actors[actor_id], self.vehicles.index(actor_id)
+        x, y, _, yaw, _ = self.traffic.poses[k].tolist()
+        spec = SPECS[blueprint_library.BASE_TYPES.get(actor.blueprint.id, "car")]
+        return VehicleState(spec, 2 * actor.extent[0], x, y, yaw, float(self.traffic.speed[k]))
+
+    def make_way(self, arrivals: Sequence[tuple[float, float, float]], drives: Sequence[VehicleState]) -> None:
+        """Move vehicles away from places where others are about to appear: x, y and half a length each,
+        metres; not near ``drives`` either."""
+        if not self.vehicles:
+            return
+        here = np.array(arrivals, np.float64).reshape(-1, 3)
+        keep_off = np.concatenate([np.array([(drive.x, drive.y) for drive in drives]).reshape(-1, 2), here[:, :2]])
+        away = np.hypot(*(self.traffic.poses[:, None, :2] - here[None, :, :2]).transpose(2, 0, 1))
+        for k in np.flatnonzero((away < 16.0 + here[:, 2]).any(axis=1)):
+            self.traffic.replace(int(k), self._rng, keep_off)
+
+    def gather(self, drives: Sequence[VehicleState], turn: int, at_once: bool = False) -> None:
+        """Keep traffic near the driven vehicles: actors left far behind reappear ahead, one at a time.
+
+        ``turn``: whose turn it is, counted on from step to step.
+        """
+        if not drives:
+            return
+        places = np.array([(drive.x, drive.y) for drive in drives])
+        for crowd, far in ((self.traffic, self.traffic.far), (self.walkers, WALKERS_WITHIN)):
+            count = len(crowd)
+            for i in range(count) if at_once else (turn % count,) if count else ():
+                away = np.hypot(*(crowd.poses[i, :2] - places).T)
+                nearest = int(away.argmin())
+                drive, focus = drives[nearest], places[nearest]
+                forward = np.array([np.cos(drive.yaw), np.sin(drive.yaw)])
+                behind = float((crowd.poses[i, :2] - focus) @ forward) < -25.0
+                jammed = crowd is self.traffic and behind and self.traffic.waited[i] > JAM
+                if away[nearest] > far + 15.0 or jammed:
+                    if at_once:
+                        crowd.bring(i, self._rng, focus, 0 * forward - 1e-9, 25.0)
+                    else:
+                        crowd.bring(i, self._rng, focus, forward, 0.45 * far)
+
+    def show(self, delta: float, dark: bool) -> None:
+        """Write the state after ``delta`` seconds into the actors; ``dark``: lamps are on."""
+        crowd, beams = self.traffic, LOW_BEAM if dark else 0
+        for actor_id, (x, y, z, yaw, pitch), v, brakes, blinks in zip(
+            self.vehicles,
+            crowd.poses.tolist(),
+            crowd.speed.tolist(),
+            crowd.braking.tolist(),
+            crowd.blinker.tolist(),
+            strict=True,
+        ):
+            actor = self._actors[actor_id]
+            place = actor.transform
+            turned = (np.degrees(yaw) - place.yaw + 180.0) % 360.0 - 180.0
+            place.x, place.y, place.z, place.yaw, place.pitch = (
+                x,
+                y,
+                z,
+                float(np.degrees(yaw)),
+                float(np.degrees(pitch)),
+            )
+            vx, vy = v * float(np.cos(yaw)), v * float(np.sin(yaw))
+            if delta > 0.0:
+                actor.acceleration[:2] = (vx - actor.velocity[0]) / delta, (vy - actor.velocity[1]) / delta
+                actor.angular_velocity[2] = turned / delta
+            actor.velocity[:2] = vx, vy
+            lamps = beams | (BRAKE_LIGHT if brakes else 0) | BLINKERS[blinks]
+            actor.light_state = actor.light_state & ~(LOW_BEAM | BRAKE_LIGHT | BLINKERS[1] | BLINKERS[-1]) | lamps
+        for actor_id, (x, y, z, yaw), v, phase in zip(
+            self.people,
+            self.walkers.poses.tolist(),
+            self.walkers.speed.tolist(),
+            self.walkers.phase.tolist(),
+            strict=True,
+        ):
+            actor = self._actors[actor_id]
+            place = actor.transform
+            place.x, place.y, place.z, place.yaw = x, y, z, float(np.degrees(yaw))
+            actor.velocity[:2] = v * float(np.cos(yaw)), v * float(np.sin(yaw))
+            actor.template = templates().walkers[blueprint_library.WALKERS[actor.blueprint.id]] + phase

@@ -1,0 +1,238 @@
+"""Software rasteriser: tag, instance, depth, backward motion and a shaded picture of a scene, in one pass.
+
+Everything per pixel and per triangle runs compiled (``raster_kernels``): triangles on one core, the pixels of bands of
+rows on another one too, as far as it is free.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+from bridge.bands import by_bands
+from bridge.geometry import focal_length
+from bridge.jitter import NONE, Jitter
+from bridge.tags import Tag
+from neuralsim.town.assets.lit_bodies import COLUMNS, LENGTH, LIT, LOW_BEAM
+from neuralsim.town.assets.meshes import NEAR
+from neuralsim.town.render import raster_kernels as kernels
+from neuralsim.town.render import static_lighting as backdrops
+from neuralsim.town.render.daylight import Atmosphere, daylight
+from neuralsim.town.render.finishes import textures
+from neuralsim.town.render.foliage import leaf_masks
+from neuralsim.town.render.raster_kernels import Planes
+from neuralsim.town.render.scene import Placements, Scene
+from neuralsim.town.render.shading_kernels import Backdrop, Light, shade
+from neuralsim.town.render.shadow_kernels import cast_shadows, mirror
+
+FAR_LEVEL, DISTANT_LEVEL = 8.0, 5.0  # pixels per metre, below which parts are drawn in these levels of detail
+FAR_PLANE = 1000.0  # m, depth of the sky
+_CASTS_WITHIN, _CASTS_AHEAD = 70.0, 12.0  # m before and behind the camera, of bodies that cast shadows as they move
+_LEAST_SUN = 0.02  # of its light, below which it casts no shadows that can be seen
+_LEAST_WET = 0.05
+_REFLECTS = np.zeros(256, np.float32)
+_REFLECTS[[Tag.ROAD, Tag.ROAD_LINE, Tag.SIDEWALK]] = 0.55, 0.4, 0.3
+_EMPTY = backdrops.empty()
+_SHADED_BY = ("tag", "instance", "depth")  # planes
+
+
+class _Drawn(NamedTuple):
+    """What shading needs of what was drawn; see ``shade``."""
+
+    listed: kernels.DrawList
+    bodies: np.ndarray
+    inverses: np.ndarray
+    pose: np.ndarray
+    towards: np.ndarray  # f64 (7,): the sun from the camera, down from the camera, darkness
+    light: Light
+    lens: kernels.Lens
+
+
+class Rasteriser:
+    """A pinhole camera of fixed size: focal length width / (2 tan(fov / 2)), principal point (width / 2, height / 2).
+
+    ``fov`` is horizontal, degrees. Raises ValueError for sizes below 1 or a field of view outside (0, 180).
+    """
+
+    def __init__(self, width: int, height: int, fov: float) -> None:
+        if width < 1 or height < 1 or not 0.0 < fov < 180.0:
+            raise ValueError(f"camera {width}x{height} with fov {fov}: give sizes of 1 or more and 0 < fov < 180")
+        self.width, self.height, self.fov = width, height, fov
+        self.focal = focal_length(width, fov)
+        levels = self.focal / FAR_LEVEL, self.focal / DISTANT_LEVEL
+        self._lens = kernels.Lens(width, height, self.focal, width / 2.0, height / 2.0, *levels)
+        self._planes = Planes(
+            np.empty((height, width), np.uint8),
+            np.empty((height, width), np.uint16),
+            np.empty((height, width), np.float32),
+            np.empty((height, width, 2), np.float32),
+            np.empty((height, width, 3), np.uint8),
+        )
+        self._drawn: _Drawn | None = None
+        self._grow(1, 1, 1)
+
+    def _grow(self, triangles: int, vertices: int, candidates: int) -> None:
+        self._buffer = kernels.VisibilityBuffer(
+            nearness=np.empty(self.height * self.width, np.float32),
+            ids=np.empty(self.height * self.width, np.int32),
+            tiles=np.zeros((-(-self.height // kernels.TILE), -(-self.width // kernels.TILE)), np.float32),
+            source=np.empty(triangles, np.int32),
+            owner=np.empty(triangles, np.int32),
+            label=np.empty(triangles, np.uint32),
+            shaded=np.empty((triangles, 9), np.float32),
+            points=np.empty((5, vertices)),
+        )
+        self._buffer.label[0] = Tag.SKY << 16
+        self._buffer.owner[0] = 0
+        self._buffer.shaded[0] = 0.0
+        self._chosen = np.empty(candidates, np.int64)
+        self._keys = np.empty(candidates)
+
+    def _make_room(self, triangles: int, vertices: int, candidates: int) -> None:
+        """With some to spare: what comes and goes is no reason to begin with cold memory in every other frame."""
+        room = len(self._buffer.source), self._buffer.points.shape[1], len(self._chosen)
+        if triangles >= room[0] or vertices > room[1] or candidates > room[2]:
+            self._grow(max(triangles * 5 // 4 + 1, room[0]), max(vertices, room[1]), max(candidates * 5 // 4, room[2]))
+
+    def render(
+        self,
+        scene: Scene,
+        placements: Placements,
+        pose: np.ndarray,
+        previous_pose: np.ndarray,
+        *,
+        sun: tuple[float, ...] = (45.0, 30.0),
+        hide: int = 0,
+        jitter: Jitter = NONE,
+        backdrop: Backdrop | None = None,
+    ) -> Planes:
+        """All planes: ``draw`` and ``picture``."""
+        planes = self.draw(scene, placements, pose, previous_pose, sun=sun, hide=hide, jitter=jitter)
+        return planes._replace(rgb=self.picture(backdrop))
+
+    def draw(
+        self,
+        scene: Scene,
+        placements: Placements,
+        pose: np.ndarray,
+        previous_pose: np.ndarray,
+        *,
+        sun: tuple[float, ...] = (45.0, 30.0),
+        hide: int = 0,
+        lit: bool = True,
+        jitter: Jitter = NONE,
+    ) -> Planes:
+        """Planes but for ``rgb``, seen from ``pose`` (f64 (4, 4), world <- camera), motion towards ``previous_pose``.
+
+        ``jitter``: pixels (right, down) by which the principal point, and with it the whole picture, is shifted; motion
+        is what it is without jitter in either frame. ``scene`` with ``placements`` in it; ``sun``: altitude and azimuth
+        in degrees, or all of an ``Atmosphere``; ``hide``: instance of placements that are not drawn (0: none); ``lit``:
+        whether a ``picture`` may follow. Planes belong to the rasteriser and are overwritten by its next call. Raises
+        ValueError for templates that do not exist or change topology between the frames.
+        """
+        count = len(placements)
+        camera, before = _inverse(pose), _inverse(previous_pose)
+        matrices, previous, warps, inverses = _object_matrices(placements, camera, before, pose)
+        shift = np.zeros(count + 1, np.int32)
+        seen = np.arange(count)
+        if count:
+            self._check(scene, placements)
+            first = scene.triangle_spans[scene.chunks :, NEAR]
+            shift[1:] = first[placements.previous_template] - first[placements.template]
+            if hide:
+                seen = seen[placements.instance != hide]
+        part_of = np.concatenate([np.arange(scene.chunks), scene.chunks + placements.template[seen]]).astype(np.int32)
+        object_of = np.concatenate([np.zeros(scene.chunks, np.int64), seen + 1]).astype(np.int32)
+
+        moving = int(scene.sizes[placements.template[seen]].sum()) if count else 0
+        self._make_room(len(scene.triangles) + moving, scene.most_vertices, len(part_of))
+        colours = np.zeros((count + 1, 3), np.uint8)
+        colours[1:] = placements.colour
+        instances = np.zeros(count + 1, np.uint16)
+        instances[1:] = placements.instance
+        listed = kernels.DrawList(part_of, object_of, matrices, colours, instances)
+        lens = self._lens._replace(cx=self.width / 2.0 + jitter[0], cy=self.height / 2.0 + jitter[1])
+        kept = kernels.select(scene.boxes, listed, lens, FAR_PLANE, self._chosen, self._keys)
+        order = np.argsort(self._keys[:kept], kind="stable")
+        light = daylight(Atmosphere(*sun))
+        buffer, planes = self._buffer, self._planes
+        buffer.nearness.fill(0.0)
+        buffer.ids.fill(0)
+        buffer.tiles.fill(0.0)
+        chosen, keys = self._chosen[:kept][order], self._keys[:kept][order]
+        towards = np.concatenate([camera[:3, :3] @ light.to_sun, camera[:3, 2], [light.dark]])
+        kernels.draw(scene.arrays, listed, chosen, keys, lens, towards, leaf_masks(), buffer, lit)
+        motions = kernels.Motions(shift, previous, warps)
+        arrays = scene.arrays
+        by_bands(self.height, lambda a, b: kernels.resolve(buffer, arrays, matrices, motions, lens, a, b, planes))
+        bodies = np.zeros((count + 1, COLUMNS), np.float32)
+        if lit:
+            bodies[1:] = scene.bodies[placements.template]
+            bodies[1:, LIT] = placements.lights
+            if hide and light.dark > 0.0:  # who drives has no key for headlamps
+                bodies[1:, LIT] += LOW_BEAM * ((placements.instance == hide) & (placements.lights & LOW_BEAM == 0))
+        self._drawn = _Drawn(listed, bodies, inverses, pose.copy(), towards, light, lens) if lit else None
+        return planes._replace(rgb=None)
+
+    def picture(self, backdrop: Backdrop | None = None, half: bool = False) -> np.ndarray:
+        """u8 (H, W, 3): what was just drawn, shaded. Overwritten by the next call.
+
+        ``half``: every second pixel of every second row, shaded as a picture of that size: ((H + 1) / 2, (W + 1) / 2,
+        3); ``backdrop``: of the town, None: nothing that stands still casts shadows. Raises ValueError where nothing
+        was drawn ``lit``.
+        """
+        if self._drawn is None:
+            raise ValueError("nothing was drawn to be shaded")
+        listed, bodies, inverses, pose, towards, light, lens = self._drawn
+        planes = self._planes
+        ids: np.ndarray = self._buffer.ids.reshape(self.height, self.width)
+        if half:  # pixel x is at 2 x: x + 0.5 - cx of the half are 2 x + 0.5 - cx of the whole, halved
+            ids = np.ascontiguousarray(ids[::2, ::2])
+            thinned = {name: np.ascontiguousarray(getattr(planes, name)[::2, ::2]) for name in _SHADED_BY}
+            planes = planes._replace(**thinned, rgb=np.empty((*ids.shape, 3), np.uint8))
+            centre = lens.cx / 2.0 + 0.25, lens.cy / 2.0 + 0.25
+            lens = lens._replace(
+                width=ids.shape[1], height=ids.shape[0], focal=lens.focal / 2.0, cx=centre[0], cy=centre[1]
+            )
+        assert planes.rgb is not None
+        quarter = (ids.shape[0] + 1) // 2, (ids.shape[1] + 1) // 2
+        cast, beams = np.full((*quarter, 2), 255, np.uint8), np.zeros(quarter, np.uint8)
+        ahead = listed.matrices[:, 0, 3]
+        near = np.flatnonzero((bodies[:, LENGTH] > 0.0) & (ahead > -_CASTS_AHEAD) & (ahead < _CASTS_WITHIN))
+        shining = bool(light.sun[1] > _LEAST_SUN)
+        seen = planes.depth, planes.instance
+        cast_shadows(bodies, near, listed, inverses, towards[:3], shining, light.dark, lens, *seen, cast, beams)
+        given = ids, self._buffer, bodies, inverses, pose, textures(), backdrop or _EMPTY, light, lens, cast, beams
+        by_bands(ids.shape[0], lambda first, last: shade(*given, half, first, last, planes))
+        if light.wet > _LEAST_WET:
+            mirror(planes.rgb, planes.tag, light.wet, _REFLECTS)
+        return planes.rgb
+
+    @staticmethod
+    def _check(scene: Scene, placements: Placements) -> None:
+        both = np.concatenate([placements.template, placements.previous_template])
+        if both.min() < 0 or both.max() >= scene.templates:
+            raise ValueError(f"placement of template {both.max()}: the scene has {scene.templates}")
+        if (scene.sizes[placements.template] != scene.sizes[placements.previous_template]).any():
+            raise ValueError("a placement's previous template has another topology: use phases of the same body")
+
+
+def _inverse(pose: np.ndarray) -> np.ndarray:
+    """Inverse of a rigid 4x4 pose."""
+    result = np.eye(4)
+    result[:3, :3] = pose[:3, :3].T
+    result[:3, 3] = -pose[:3, :3].T @ pose[:3, 3]
+    return result
+
+
+def _object_matrices(
+    placements: Placements, camera: np.ndarray, before: np.ndarray, pose: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Camera <- local, previous camera <- local, previous camera <- camera, local <- camera; f64 (N + 1, 3, 4), entry 0
+    static."""
+    maps = np.empty((4, len(placements) + 1, 3, 4))
+    now, then, inverses, warps = maps
+    now[0], then[0], inverses[0] = camera[:3], before[:3], pose[:3]
+    kernels.chain(camera, before, placements.pose, placements.previous_pose, now, then, inverses, warps)
+    return now, then, warps, inverses

@@ -1,0 +1,151 @@
+"""The scene that is drawn: a static mesh, cut into chunks that are culled by view and by occlusion, and templates that
+placements put into the world each frame.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from neuralsim.town.assets.lit_bodies import COLUMNS
+from neuralsim.town.assets.meshes import ALWAYS, END, FAR, NEAR, PAINT, Mesh
+from neuralsim.town.render import raster_kernels as kernels
+from neuralsim.town.render.daylight import LAMPS, SIGNALS
+from neuralsim.town.render.finishes import finishes
+
+CHUNK = 24.0  # m, side of a chunk of the static mesh
+
+
+@dataclass
+class Placements:
+    """Placed templates (props and moving objects), as a structure of arrays of length N.
+
+    ``template`` i32 (N,), index into the scene's templates; ``previous_template`` likewise for the frame before, which
+    differs for bodies that change shape and must have the same topology; ``pose`` and ``previous_pose`` f64 (N, 4, 4),
+    world <- local; ``instance`` u16 (N,); ``colour`` u8 (N, 3), RGB of the ``PAINT`` triangles;
+    ``lights`` i32 (N,), bits of ``carla.VehicleLightState``.
+    """
+
+    template: np.ndarray
+    previous_template: np.ndarray
+    pose: np.ndarray
+    previous_pose: np.ndarray
+    instance: np.ndarray
+    colour: np.ndarray
+    lights: np.ndarray
+
+    @staticmethod
+    def empty(count: int = 0) -> Placements:
+        """``count`` placements of template 0 at the origin, to be filled in."""
+        eye = np.tile(np.eye(4), (count, 1, 1))
+        zeros = np.zeros(count, np.int32)
+        return Placements(
+            zeros, zeros.copy(), eye, eye.copy(), np.zeros(count, np.uint16), np.full((count, 3), 128, np.uint8),
+            zeros.copy(),
+        )  # fmt: skip
+
+    def __len__(self) -> int:
+        return len(self.template)
+
+
+class Scene:
+    """The drawable geometry: the static world and the templates of props and actors. ``arrays``: for kernels.
+
+    ``static`` has world coordinates; its triangles are grouped by the ``CHUNK`` cell of their centre. Triangles larger
+    than a chunk are allowed but weaken culling.
+    """
+
+    def __init__(self, static: Mesh, templates: Sequence[Mesh], bodies: np.ndarray | None = None) -> None:
+        """``bodies`` f32 (templates, K): ``neuralsim.town.assets.lit_bodies``; None: moving things cast no shadow."""
+        blocks = [_Block(static, group) for group in _chunks(static)]
+        self.chunks = len(blocks)
+        blocks += [_Block(mesh, np.arange(len(mesh.triangles))) for mesh in templates]
+        self.templates = len(templates)
+        vertex = triangle = 0
+        vertex_spans, triangle_spans = [], []
+        for block in blocks:
+            vertex_spans.append([vertex + v for v in block.vertex_levels])
+            triangle_spans.append([triangle + t for t in block.triangle_levels])
+            block.triangles += vertex
+            vertex += len(block.vertices)
+            triangle += len(block.triangles)
+        none = _Block(Mesh.empty(), np.arange(0))
+        stacked = blocks or [none]
+        self.vertex_spans, self.triangle_spans = (
+            np.array(spans, np.int32).reshape(-1, END + 1) for spans in (vertex_spans, triangle_spans)
+        )
+        self.boxes = np.array([block.box for block in blocks], np.float64).reshape(-1, 6)
+        self.vertices = np.ascontiguousarray(np.concatenate([block.vertices for block in stacked]).T)  # (3, V)
+        self.triangles = np.concatenate([block.triangles for block in stacked])
+        self.tags = np.concatenate([block.tags for block in stacked])
+        self.instances = np.concatenate([block.instances for block in stacked])
+        self.solid = np.concatenate([block.solid for block in stacked])
+        self.colours = np.concatenate([block.colours for block in stacked])
+        self.glow = np.zeros(len(self.colours), np.uint8)  # 1 always, 2 when it is dark
+        for kind, shining in ((1, SIGNALS), (2, LAMPS)):
+            for colour in shining:
+                self.glow[(self.colours == np.array(colour, np.uint8)).all(axis=1)] = kind
+        self.finish = finishes(self.vertices.T, self.triangles, self.tags, self.colours)
+        self.bodies = np.zeros((len(templates), COLUMNS), np.float32) if bodies is None else bodies
+        self.paint = (self.colours == np.array(PAINT, np.uint8)).all(axis=1)
+        self.static_triangles = int(self.triangle_spans[: self.chunks, END].max(initial=0))  # these come first
+        self.sizes = np.diff(self.triangle_spans[self.chunks :, [NEAR, END]])[:, 0]  # triangles per template
+        self.most_vertices = int(np.diff(self.vertex_spans[:, [NEAR, END]]).max(initial=1))
+        self.arrays = kernels.SceneArrays(*(getattr(self, name) for name in kernels.SceneArrays._fields))
+
+    def finest(self, part: int) -> np.ndarray:
+        """i64 (n,): the triangles of a part as it is drawn near by, levels ``NEAR`` and ``ALWAYS``."""
+        return np.arange(self.triangle_spans[part, NEAR], self.triangle_spans[part, FAR])
+
+    def finest_static(self) -> np.ndarray:
+        """i64 (n,): the same of the whole static mesh."""
+        return np.concatenate([np.arange(0), *(self.finest(chunk) for chunk in range(self.chunks))])
+
+
+class _Block:
+    """One part of the scene: its triangles sorted by level of detail, its vertices by the levels that need them."""
+
+    def __init__(self, mesh: Mesh, chosen: np.ndarray) -> None:
+        levels = np.asarray(mesh.levels)[chosen]
+        single = bool((levels == ALWAYS).all())  # most of a static world, so nothing is sorted
+        if not single:
+            chosen = chosen[np.argsort(levels, kind="stable")]
+            levels = np.sort(levels)
+        used, corners = np.unique(mesh.triangles[chosen], return_inverse=True)
+        corners = corners.astype(np.int32).reshape(-1, 3)
+        group = np.full(len(used), ALWAYS)
+        if not single:
+            marks = np.zeros((END, len(used)), bool)  # which levels need a vertex
+            for level in range(END):
+                marks[level, corners[levels == level]] = True
+            single_level = marks.sum(axis=0) == 1
+            group[single_level] = marks.argmax(axis=0)[single_level]
+            order = np.argsort(group, kind="stable")
+            place = np.empty(len(used), np.int32)
+            place[order] = np.arange(len(used))
+            used, corners = used[order], place[corners]
+        self.vertices = mesh.vertices[used]
+        self.triangles = corners
+        self.tags, self.colours = mesh.tags[chosen], mesh.colours[chosen]
+        self.instances = np.asarray(mesh.instances)[chosen]
+        self.solid = np.asarray(mesh.solid)[chosen]
+        self.vertex_levels = _level_bounds(group)
+        self.triangle_levels = _level_bounds(levels)
+        low, high = (self.vertices.min(0), self.vertices.max(0)) if len(used) else (np.zeros(3), np.zeros(3))
+        self.box = np.concatenate([(low + high) / 2.0, (high - low) / 2.0 + 1e-4]).astype(np.float64)
+
+
+def _level_bounds(levels: np.ndarray) -> list[int]:
+    return [*(int((levels < level).sum()) for level in range(END)), len(levels)]
+
+
+def _chunks(mesh: Mesh) -> list[np.ndarray]:
+    """Triangle indices of each non-empty cell of the ground grid."""
+    if not len(mesh.triangles):
+        return []
+    cell = np.floor(mesh.vertices[mesh.triangles, :2].mean(axis=1) / CHUNK).astype(np.int64)
+    key = (cell[:, 0] - cell[:, 0].min()) * (np.ptp(cell[:, 1]) + 1) + cell[:, 1] - cell[:, 1].min()
+    order = np.argsort(key, kind="stable")
+    return np.split(order, np.flatnonzero(np.diff(key[order])) + 1)

@@ -1,0 +1,183 @@
+"""The compiled shadows and beams of what moves, and the sun's shadows of what stands still."""
+
+from __future__ import annotations
+
+import numpy as np
+from numba import njit
+
+from neuralsim.town.assets.lit_bodies import BELT, HALF_WIDTH, LENGTH, LIT, LOW_BEAM, SILL, TALL
+from neuralsim.town.render.raster_kernels import NEAR_PLANE, options
+
+_REACH = 0.55  # m round a body that it keeps the sky's light from
+_DEEP = 0.8  # of the sky's light that is gone under a body
+_BEAM = 40.0  # m that a headlamp reaches
+
+
+@njit(forceinline=True, **options)
+def _through(x, y, z, sun, half_x, half_y, low, high, middle):  # type: ignore[no-untyped-def]
+    """M of the ray from (x, y, z) towards the ``sun`` f64 (3,) inside a box about ``middle`` on the x axis."""
+    enter, leave = 0.0, 1e9
+    for axis in range(3):
+        at = x - middle if axis == 0 else y if axis == 1 else z
+        way = sun[axis]
+        least = -half_x if axis == 0 else -half_y if axis == 1 else low
+        most = half_x if axis == 0 else half_y if axis == 1 else high
+        if abs(way) < 1e-6:
+            if at < least or at > most:
+                return 0.0
+            continue
+        one, two = (least - at) / way, (most - at) / way
+        enter, leave = max(enter, min(one, two)), min(leave, max(one, two))
+    return max(leave - enter, 0.0)
+
+
+@njit(**options)
+def _frame(body, matrix, sun, lens, beam):  # type: ignore[no-untyped-def]
+    """Left, top, right, bottom (px) of where a body's shadow and beams may fall; right < left: nowhere.
+
+    ``sun`` f64 (3,): towards it, in the body's axes.
+    """
+    width, height, focal, cx, cy, _, _ = lens
+    left, top, right, bottom = 1e9, 1e9, -1e9, -1e9
+    seen = False
+    stretch = body[TALL] / max(sun[2], 0.12) if sun[2] > 0.0 else 0.0
+    for corner in range(16):
+        x = (body[LENGTH] + _REACH) * (1.0 if corner & 1 else -1.0)
+        y = (body[HALF_WIDTH] + _REACH) * (1.0 if corner & 2 else -1.0)
+        z = body[TALL] if corner & 4 else -0.4
+        if corner & 8:
+            z = -0.4
+            if corner & 4:
+                x, y = x - sun[0] * stretch, y - sun[1] * stretch
+            elif beam and corner & 1:
+                x, y = x + _BEAM, y * 6.0
+        px = matrix[0, 0] * x + matrix[0, 1] * y + matrix[0, 2] * z + matrix[0, 3]
+        py = matrix[1, 0] * x + matrix[1, 1] * y + matrix[1, 2] * z + matrix[1, 3]
+        pz = matrix[2, 0] * x + matrix[2, 1] * y + matrix[2, 2] * z + matrix[2, 3]
+        seen = seen or px > NEAR_PLANE
+        px = max(px, 0.4)
+        u, v = cx + focal * py / px, cy - focal * pz / px
+        left, right, top, bottom = min(left, u), max(right, u), min(top, v), max(bottom, v)
+    if not seen:
+        return 0, 0, -1, -1
+    return int(max(left, 0.0)), int(max(top, 0.0)), int(min(right + 1.0, width)), int(min(bottom + 1.0, height))
+
+
+@njit(**options)
+def cast_shadows(bodies, chosen, listed, inverses, to_sun, shining, dark, lens, depth, instance, cast, beams):  # type: ignore[no-untyped-def]
+    """Darken ``cast`` under and behind moving bodies, and light up ``beams`` before their headlamps.
+
+    ``bodies`` f32 (N, K): ``neuralsim.town.assets.lit_bodies``; ``chosen`` i64 (B,): which objects cast; ``listed``:
+    ``DrawList``; ``inverses`` f64 (N, 3, 4), local <- camera; ``to_sun`` f64 (3,) in the camera; ``shining``: whether
+    the sun does; ``dark``: 0 by day; ``lens``: ``Lens``; ``depth`` f32, ``instance`` u16 (H, W); ``cast`` u8 (H / 2,
+    W / 2, 2), rounded up: shares of sun and sky, 255 = all, of every other pixel; ``beams`` u8 (H / 2, W / 2). Both are
+    changed.
+    """
+    focal, cx, cy = lens.focal, lens.cx, lens.cy
+    local = np.empty(3)
+    for k in range(len(chosen)):
+        o = chosen[k]
+        body, m = bodies[o], inverses[o]
+        for r in range(3):
+            local[r] = (m[r, 0] * to_sun[0] + m[r, 1] * to_sun[1] + m[r, 2] * to_sun[2]) if shining else 0.0
+        lamps = dark > 0.0 and int(body[LIT]) & LOW_BEAM != 0
+        left, top, right, bottom = _frame(body, listed.matrices[o], local, lens, lamps)
+        half_x, half_y, tall, sill, belt = body[LENGTH], body[HALF_WIDTH], body[TALL], body[SILL], body[BELT]
+        number = listed.instances[o]
+        m0, m1 = listed.matrices[o, 0, 0], listed.matrices[o, 0, 1]
+        far = abs(m0) * half_x + abs(m1) * half_y + _REACH
+        nearest, farthest = listed.matrices[o, 0, 3] - far, listed.matrices[o, 0, 3] + far
+        if shining:
+            long = tall / max(local[2], 0.12)
+            way = -long * (m0 * local[0] + m1 * local[1])
+            nearest, farthest = nearest + min(way, 0.0), farthest + max(way, 0.0)
+        if lamps:
+            nearest, farthest = nearest - max(-m0, 0.3) * _BEAM, farthest + max(m0, 0.3) * _BEAM
+        for y2 in range(top // 2, (bottom + 1) // 2):
+            for x2 in range(left // 2, (right + 1) // 2):
+                i, j = 2 * y2, 2 * x2
+                if instance[i, j] == number:  # of its outline, the pixels beside it
+                    i, j = min(i + 1, instance.shape[0] - 1), min(j + 1, instance.shape[1] - 1)
+                d = float(depth[i, j])
+                if d < nearest or d > farthest or instance[i, j] == number:
+                    continue
+                up = -(i + 0.5 - cy) / focal
+                aside = (j + 0.5 - cx) / focal
+                z = d * (m[2, 0] + m[2, 1] * aside + m[2, 2] * up) + m[2, 3]
+                if z > 3.0 or z < -2.5:
+                    continue
+                x = d * (m[0, 0] + m[0, 1] * aside + m[0, 2] * up) + m[0, 3]
+                y = d * (m[1, 0] + m[1, 1] * aside + m[1, 2] * up) + m[1, 3]
+                if z < 0.4:
+                    beyond_x, beyond_y = max(abs(x) - half_x, 0.0), max(abs(y) - half_y, 0.0)
+                    near = 1.0 - np.sqrt(beyond_x * beyond_x + beyond_y * beyond_y) / _REACH
+                    if near > 0.0:
+                        under = min(1.0, max(min(half_x - abs(x), half_y - abs(y)), 0.0) * 2.0)
+                        share = 1.0 - (0.45 + (_DEEP - 0.45) * under) * near * near * min(1.0, 1.6 - 4.0 * z)
+                        cast[y2, x2, 1] = np.uint8(cast[y2, x2, 1] * min(share, 1.0))
+                if shining:
+                    way = _through(x, y, z, local, half_x, half_y, sill, belt if belt > 0.0 else tall, 0.0)
+                    if belt > 0.0:
+                        cabin = 0.5 * half_x, 0.85 * half_y, belt - 0.1, tall, -0.16 * half_x
+                        way += _through(x, y, z, local, cabin[0], cabin[1], cabin[2], cabin[3], cabin[4])
+                    if way > 0.0:
+                        cast[y2, x2, 0] = np.uint8(cast[y2, x2, 0] * max(1.0 - way * 4.0, 0.0))
+                ahead = x - half_x
+                if lamps and 0.3 < ahead < _BEAM and z < 1.6:
+                    spread = y / (half_y + 0.28 * ahead)
+                    strength = np.exp(-1.6 * spread * spread) * min(ahead / 3.0, 1.0) * (1.0 - ahead / _BEAM)
+                    beams[y2, x2] = np.uint8(min(beams[y2, x2] + 190.0 * strength, 255.0))
+
+
+@njit(**options)
+def project(vertices, triangles, matrix, top):  # type: ignore[no-untyped-def]
+    """Keep in ``top`` f32 (h, w) the greatest height of triangles seen from far above, at the middle of each texel.
+
+    ``vertices`` f32 (3, V); ``triangles`` i32 (T, 3); ``matrix`` f64 (3, 4): texel right, texel down and height.
+    """
+    high, wide = top.shape
+    m = matrix
+    u, v, w = np.empty(3), np.empty(3), np.empty(3)
+    for t in range(len(triangles)):
+        for k in range(3):
+            a = triangles[t, k]
+            x, y, z = vertices[0, a], vertices[1, a], vertices[2, a]
+            u[k] = m[0, 0] * x + m[0, 1] * y + m[0, 2] * z + m[0, 3]
+            v[k] = m[1, 0] * x + m[1, 1] * y + m[1, 2] * z + m[1, 3]
+            w[k] = m[2, 0] * x + m[2, 1] * y + m[2, 2] * z + m[2, 3]
+        area = (u[1] - u[0]) * (v[2] - v[0]) - (u[2] - u[0]) * (v[1] - v[0])
+        if abs(area) < 1e-9:
+            continue
+        j0, j1 = int(max(np.ceil(u.min()), 0.0)), int(min(np.floor(u.max()), wide - 1.0))
+        for i in range(int(max(np.ceil(v.min()), 0.0)), int(min(np.floor(v.max()), high - 1.0)) + 1):
+            for j in range(j0, j1 + 1):
+                a = ((u[1] - j) * (v[2] - i) - (u[2] - j) * (v[1] - i)) / area
+                b = ((u[2] - j) * (v[0] - i) - (u[0] - j) * (v[2] - i)) / area
+                if a >= 0.0 and b >= 0.0 and a + b <= 1.0:
+                    top[i, j] = max(top[i, j], np.float32(a * w[0] + b * w[1] + (1.0 - a - b) * w[2]))
+
+
+@njit(**options)
+def mirror(rgb, label, wet, reflects):  # type: ignore[no-untyped-def]
+    """Let wet ground mirror what stands behind it: each column is turned over where the ground begins.
+
+    ``rgb`` u8 (H, W, 3), changed; ``label`` u8 (H, W), tags; ``wet`` 0..1; ``reflects`` f32 (256,): by tag, share of
+    the picture that is mirrored there at a right slant.
+    """
+    height, width = label.shape
+    for x in range(width):
+        foot = -1  # the last row above that is no ground
+        for i in range(height):
+            share = reflects[label[i, x]] * wet
+            if share <= 0.0:
+                foot = i
+                continue
+            row = 2 * foot + 1 - i
+            if foot < 0 or row < 0:
+                continue
+            depth = (i - foot) / height
+            share *= max(1.0 - 1.6 * depth, 0.15)
+            above, below = max(row - 1, 0), min(row + 1, height - 1)
+            for c in range(3):
+                seen = 0.5 * rgb[row, x, c] + 0.25 * rgb[above, x, c] + 0.25 * rgb[below, x, c]
+                rgb[i, x, c] = np.uint8(rgb[i, x, c] + (seen - rgb[i, x, c]) * share)

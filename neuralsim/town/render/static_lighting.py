@@ -1,0 +1,216 @@
+"""What stands still of a town, as the light sees it: the wear of its ground, its lamps, and the shadows of its sun.
+
+Computed once for a town, and for each place of the sun; the shaded view looks it up.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import cv2
+import numpy as np
+
+from bridge.tags import Tag
+from neuralsim.town.assets.meshes import ALWAYS, DISTANT
+from neuralsim.town.opendrive.lane import Lane
+from neuralsim.town.render.scene import Placements, Scene
+from neuralsim.town.render.shading_kernels import Backdrop
+from neuralsim.town.render.shadow_kernels import project
+
+_TEXELS = 14_000_000  # of each map, at most
+_CELL = 0.2  # m, the least texel of the ground
+_SHADE = 0.25  # m, that of the sun's shadows
+_HEIGHTS = -8.0, 30.0  # m, between which shadows are told
+_MARGIN = 40.0  # m around the lanes
+_STEP = 2.0  # degrees between two places of the sun
+
+
+def empty() -> Backdrop:
+    """Of a scene without a town: nothing is worn, nothing is in shadow."""
+    return Backdrop(
+        np.zeros(2), 1.0, np.full((1, 1), 128, np.uint8), np.zeros((1, 1), np.uint8), np.zeros((3, 4)),
+        _nothing(), _houses({}),
+    )  # fmt: skip
+
+
+def _nothing() -> np.ndarray:
+    """A map of shadows without any."""
+    return np.full((1, 1), -1e9, np.float32)
+
+
+def _houses(fronts: dict[int, tuple[float, float]]) -> np.ndarray:
+    out = np.zeros((1 << 16, 2), np.float32)
+    out[:, 1] = 1e9
+    for instance, (foot, eaves) in fronts.items():
+        out[instance] = foot if abs(foot) > 0.5 else 0.0, eaves
+    return out
+
+
+class Backdrops:
+    """``at(altitude, azimuth)``: the backdrop of a town under a sun; the last one is kept."""
+
+    def __init__(
+        self,
+        scene: Scene,
+        props: Placements,
+        lanes: Sequence[Lane],
+        fronts: dict[int, tuple[float, float]],
+        lamps: np.ndarray,
+        seed: int,
+    ) -> None:
+        """``scene`` with its ``props``; ``lanes`` that are driven on; ``fronts``: heights of foot and eaves of houses
+        by instance; ``lamps`` f64 (N, 3): where street lamps shine; ``seed``: of the wear."""
+        self._scene, self._props = scene, props
+        every = np.concatenate([lane.centre[:, :2] for lane in lanes])
+        self._low, self._high = every.min(0) - _MARGIN, every.max(0) + _MARGIN
+        size = self._high - self._low
+        self._cell = max(_CELL, float(np.sqrt(size.prod() / _TEXELS)))
+        shape = np.ceil(size / self._cell).astype(int)[::-1] + 1
+        self._tone = self._worn(lanes, (int(shape[0]), int(shape[1])), np.random.default_rng([seed, 7]))
+        self._light = self._lit(lamps, (int(shape[0]) // 4 + 1, int(shape[1]) // 4 + 1))
+        self._houses = _houses(fronts)
+        self._known: tuple[tuple[float, float], Backdrop] | None = None
+
+    def __getstate__(self) -> dict[str, Any]:
+        """What is kept between starts: what was computed, not what it was computed from."""
+        return {name: value for name, value in vars(self).items() if name not in ("_scene", "_props")}
+
+    def of(self, scene: Scene, props: Placements) -> Backdrops:
+        """The same of this scene with its props, after it was kept."""
+        self._scene, self._props = scene, props
+        return self
+
+    def at(self, altitude: float, azimuth: float) -> Backdrop:
+        """Under the sun at so many degrees, to the nearest even ones."""
+        place = round(altitude / _STEP) * _STEP, round(azimuth / _STEP) * _STEP % 360.0
+        if place[0] < _STEP:
+            place = 0.0, 0.0
+        if self._known is None or self._known[0] != place:
+            sun, shadow = self._shadow(*place) if place[0] > 0.0 else (np.zeros((3, 4)), _nothing())
+            drop = Backdrop(self._low, self._cell, self._tone, self._light, sun, shadow, self._houses)
+            self._known = place, drop
+        return self._known[1]
+
+    def _shadow(self, altitude: float, azimuth: float) -> tuple[np.ndarray, np.ndarray]:
+        """How high towards the sun the first thing in its way is."""
+        a, b = np.radians(altitude), np.radians(azimuth)
+        to_sun = np.array([np.cos(a) * np.cos(b), np.cos(a) * np.sin(b), np.sin(a)])
+        across = np.array([-np.sin(b), np.cos(b), 0.0])
+        axes = np.stack([across, np.cross(to_sun, across), to_sun])
+        west, east, south, north = self._low[0], self._high[0], self._low[1], self._high[1]
+        corners = np.array([(x, y, z) for x in (west, east) for y in (south, north) for z in _HEIGHTS])
+        seen = corners @ axes[:2].T
+        low, size = seen.min(0), np.ptp(seen, axis=0)
+        texel = max(_SHADE, float(np.sqrt(size.prod() / _TEXELS)))
+        matrix = np.concatenate([axes, np.zeros((3, 1))], axis=1)
+        matrix[:2, 3] = -low
+        matrix[:2] /= texel
+        wide, high = (np.ceil(size / texel).astype(int) + 1).tolist()
+        top = np.full((high, wide), -1e9, np.float32)
+        for vertices, triangles in self._casters():
+            project(vertices, triangles, matrix, top)
+        return matrix, top
+
+    def _casters(self) -> list[tuple[np.ndarray, np.ndarray]]:
+        """What casts shadows: vertices f32 (3, V) in the world and triangles i32 (T, 3)."""
+        scene, static = self._scene, self._scene.finest_static()
+        flat = (Tag.ROAD, Tag.ROAD_LINE, Tag.SIDEWALK, Tag.TERRAIN)
+        found = [(scene.vertices, scene.triangles[static[~np.isin(scene.tags[static], flat)]])]
+        for template in np.unique(self._props.template).tolist():
+            spans, corners_of = (of[scene.chunks + template] for of in (scene.triangle_spans, scene.vertex_spans))
+            corners = scene.vertices[:, corners_of[ALWAYS] : corners_of[DISTANT]].astype(np.float64)  # as from afar
+            shape = scene.triangles[spans[ALWAYS] : spans[DISTANT]] - corners_of[ALWAYS]
+            pose = self._props.pose[self._props.template == template]
+            world = np.einsum("nij,jv->niv", pose[:, :3, :3], corners) + pose[:, :3, 3:]
+            triangles = shape + np.arange(len(pose))[:, None, None] * corners.shape[1]
+            vertices = np.ascontiguousarray(world.transpose(1, 0, 2).reshape(3, -1), np.float32)
+            found.append((vertices, np.ascontiguousarray(triangles.reshape(-1, 3), np.int32)))
+        return found
+
+    def _texels(self, points: np.ndarray) -> np.ndarray:
+        """i32 (N, 2), for OpenCV with 4 bits below the point, of world points (N, 2+)."""
+        return np.asarray(np.round((points[:, :2] - self._low) / self._cell * 16.0), np.int32)
+
+    def _worn(self, lanes: Sequence[Lane], shape: tuple[int, int], rng: np.random.Generator) -> np.ndarray:
+        """Wear, repairs and dirt of the ground, and less of the sky's light at walls and kerbs: u8, 128 = none."""
+        tone: np.ndarray = np.full(shape, 128, np.uint8)
+        for lane in lanes:
+            self._wear(tone, lane, rng)
+        tone = np.asarray(cv2.GaussianBlur(tone, (3, 3), 0.0), np.uint8)
+        for tags, reach, depth in (((Tag.BUILDING, Tag.WALL, Tag.VEGETATION), 1.6, 0.75), ((Tag.SIDEWALK,), 0.7, 0.3)):
+            mask = self._footprint(tags, shape)
+            side = max(3, int(reach / self._cell) | 1)
+            near = cv2.blur(cv2.blur(mask, (side, side)), (side, side))
+            edge = np.where(mask > 0, 255 - near, near)  # darkest along the outline
+            kept = 255 - (edge.astype(np.float32) * depth).astype(np.uint8)
+            tone = np.asarray(cv2.multiply(tone, kept, scale=1.0 / 255.0), np.uint8)
+        return tone
+
+    def _wear(self, tone: np.ndarray, lane: Lane, rng: np.random.Generator) -> None:
+        """Draw what traffic leaves on a lane: tracks, dripped oil, patches, sealed cracks, manholes."""
+        across = (lane.right - lane.left) / np.maximum(lane.width, 0.1)[:, None]
+
+        def stripe(aside: float, wide: float, value: int) -> None:
+            line = [self._texels(lane.centre + across * aside).reshape(-1, 1, 2)]
+            cv2.polylines(tone, line, False, value, max(1, round(wide / self._cell)), cv2.LINE_AA, 4)
+
+        stripe(0.0, 3.4, 126)
+        stripe(0.0, 0.7, 116)
+        for side in (-0.85, 0.85):
+            stripe(side, 0.5, 139)
+        stripe(-float(lane.width.mean()) / 2.0, 0.1, 104)
+        length = lane.length
+        at = np.concatenate([[0.0], np.cumsum(np.linalg.norm(np.diff(lane.centre, axis=0), axis=1))])
+
+        def spot(where: float, aside: float) -> np.ndarray:
+            return np.array([np.interp(where, at, lane.centre[:, k] + across[:, k] * aside) for k in (0, 1)])
+
+        for _ in range(rng.poisson(length / 26.0)):  # patches
+            start, long = rng.uniform(0.0, length), rng.uniform(1.0, 7.0)
+            middle, wide = rng.uniform(-1.2, 1.2), rng.uniform(0.3, 0.9)
+            sides = ((0.0, -wide), (long, -wide), (long, wide), (0.0, wide))
+            outline = self._texels(np.array([spot(start + on, middle + aside) for on, aside in sides]))
+            cv2.fillPoly(tone, [outline], int(rng.integers(98, 142)), cv2.LINE_AA, 4)
+            cv2.polylines(tone, [outline], True, 84, 1, cv2.LINE_AA, 4)
+        for _ in range(rng.poisson(length / 22.0)):  # sealed cracks
+            start, middle = rng.uniform(0.0, length), rng.uniform(-1.4, 1.4)
+            along = start + np.cumsum(rng.uniform(0.3, 1.0, 9))
+            aside = middle + np.cumsum(rng.normal(0.0, 0.25, 9))
+            path = np.stack([spot(w, a) for w, a in zip(along, aside, strict=True)])
+            cv2.polylines(tone, [self._texels(path)], False, 80, 1, cv2.LINE_AA, 4)
+        for _ in range(rng.poisson(length / 40.0)):  # manholes
+            centre = self._texels(spot(rng.uniform(0.0, length), rng.uniform(-1.0, 1.0))[None])[0].tolist()
+            radius = int(0.34 / self._cell * 16.0)
+            cv2.circle(tone, centre, radius, 76, -1, cv2.LINE_AA, 4)
+            cv2.circle(tone, centre, radius // 2, 100, -1, cv2.LINE_AA, 4)
+
+    def _footprint(self, tags: tuple[int, ...], shape: tuple[int, int]) -> np.ndarray:
+        """u8, 255 where the static mesh has one of ``tags`` less than 3 m over its lowest point nearby."""
+        scene = self._scene
+        last = scene.static_triangles
+        triangles = scene.triangles[:last][np.isin(scene.tags[:last], tags)]
+        mask = np.zeros(shape, np.uint8)
+        flat = scene.vertices[:2].T
+        points = self._texels(flat[triangles.ravel()]).reshape(-1, 3, 2)
+        for corners in points:
+            cv2.fillConvexPoly(mask, corners, 255, cv2.LINE_8, 4)
+        return mask
+
+    def _lit(self, lamps: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
+        """u8: light of street lamps on the ground."""
+        light = np.zeros(shape, np.float32)
+        cell = 4.0 * self._cell
+        reach = int(14.0 / cell)
+        y, x = np.mgrid[-reach : reach + 1, -reach : reach + 1] * cell
+        pool = 215.0 * (1.0 + (x * x + y * y) / 22.0) ** -1.5  # falls as the cosine and the square of a lamp 4.7 m up
+        pool = np.maximum(pool - pool[reach, 0], 0.0).astype(np.float32)
+        for place in lamps:
+            j, i = np.round((place[:2] - self._low) / cell).astype(int).tolist()
+            top, left = i - reach, j - reach
+            rows = slice(max(top, 0), min(i + reach + 1, shape[0]))
+            columns = slice(max(left, 0), min(j + reach + 1, shape[1]))
+            if rows.start < rows.stop and columns.start < columns.stop:
+                part = pool[rows.start - top : rows.stop - top, columns.start - left : columns.stop - left]
+                light[rows, columns] += part
+        return np.asarray(light.clip(0.0, 255.0), np.uint8)

@@ -1,0 +1,1 @@
+"""Studies that the evaluation rests on, run from a checkout. They are not in the wheel."""

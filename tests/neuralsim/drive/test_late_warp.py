@@ -1,0 +1,203 @@
+"""Late warp: a picture moved to a later camera pose is what that camera would have seen."""
+
+from __future__ import annotations
+
+import time
+
+import numpy as np
+import pytest
+
+from bridge.messages import Camera, Frame, MovingObject
+from neuralsim.drive import late_warp
+from neuralsim.drive.late_warp import LateWarp
+
+W, H, FOV = 256, 128, 70.0
+WALL, CAR = 20.0, 8.0  # metres ahead of the first camera
+STEP = 0.05  # s between two frames
+RATE = np.array([6.0, 2.0, 0.4])  # of the camera: m/s ahead, m/s right, rad/s right
+EDGE = [(-2, 0), (2, 0), (0, -2), (0, 2), (-2, -2), (2, 2), (-2, 2), (2, -2)]  # pixels around one
+PUSH = 5.0  # m/s right, the car's own
+
+
+def seen(time_: float) -> tuple[Frame, np.ndarray]:
+    """A wall, and a car before it, at a time: the frame, and u32 (H, W) of smooth colours fixed to both."""
+    ahead, right, yaw = RATE * time_
+    pose = np.eye(4)
+    pose[:2, :2] = [[np.cos(yaw), -np.sin(yaw)], [np.sin(yaw), np.cos(yaw)]]
+    pose[:3, 3] = ahead, right, 1.4
+    camera = Camera(W, H, FOV, pose)
+    j, i = np.meshgrid(np.arange(W) + 0.5, np.arange(H) + 0.5)
+    rays = np.stack([np.ones_like(j), (j - W / 2) / camera.focal, (H / 2 - i) / camera.focal], -1) @ pose[:3, :3].T
+    wall, car = (far - pose[0, 3] for far in (WALL, CAR))
+    at = pose[:3, 3] + (car / rays[..., 0])[..., None] * rays
+    middle = PUSH * time_
+    on_car = (np.abs(at[..., 1] - middle) < 1.0) & (np.abs(at[..., 2] - 1.0) < 0.8)
+    depth = np.where(on_car, car, wall) / rays[..., 0]
+    point = pose[:3, 3] + depth[..., None] * rays
+    point[on_car, 1] -= middle
+    wave = [128.0 + 100.0 * np.sin(point[..., 1] * k + point[..., 2] * 0.7 + 2.0 * on_car) for k in (0.5, 0.8, 1.1)]
+    pixels = sum(channel.astype(np.uint32) << np.uint32(8 * n) for n, channel in enumerate(wave))
+    planes = {"depth": depth.astype(np.float32), "instance": np.where(on_car, 7, 0).astype(np.uint16)}
+    place = np.eye(4)
+    place[:3, 3] = CAR, middle, 1.0
+    objects = [MovingObject(7, 14, place, (0.1, 1.0, 0.8))]
+    number = round(time_ / STEP)
+    return Frame(number, number, time_, camera, planes, objects=objects), np.ascontiguousarray(pixels, np.uint32)
+
+
+def apart(first: np.ndarray, second: np.ndarray) -> np.ndarray:
+    """f64 (H, W): mean difference of the three colours."""
+    return np.mean([np.abs(((first >> n) & 255).astype(float) - ((second >> n) & 255)) for n in (0, 8, 16)], 0)
+
+
+@pytest.mark.parametrize("known", [True, False])
+@pytest.mark.parametrize("late", [0.016, 0.033, 0.05])
+def test_a_moved_picture_is_what_would_be_seen_then(known: bool, late: float):
+    before, _ = seen(0.20)
+    frame, pixels = seen(0.25)
+    after, _ = seen(0.30)
+    true, picture = seen(0.25 + late)
+    warp = LateWarp()
+    warp.frame(before)
+    warp.frame(frame)
+    if known:
+        warp.heard(after)
+    out = np.zeros_like(pixels)
+    assert warp.moved(pixels, late, out)
+    error, held = apart(out, picture), apart(pixels, picture)
+    inside = np.s_[8:-8, 24:-24]  # what came in over the edge nobody can know
+    assert error[inside].mean() < 0.2 * held[inside].mean()
+    car = true.planes["instance"] == 7  # it moves by itself
+    within = np.zeros_like(car)
+    within[2:-2, 2:-2] = np.all([car[2 + dy : H - 2 + dy, 2 + dx : W - 2 + dx] for dx, dy in EDGE], 0)
+    assert within.sum() > 1000
+    assert error[within].max() < 4.0
+    assert np.median(error[inside]) < 1.0
+
+
+def test_where_nothing_is_known_nothing_is_moved():
+    frame, pixels = seen(0.25)
+    out = np.zeros_like(pixels)
+    warp = LateWarp()
+    assert not warp.moved(pixels, 0.02, out)
+    warp.frame(frame)
+    assert not warp.moved(pixels, 0.02, out)
+    later, _ = seen(5.0)  # a gap, or a jump: nothing follows from it
+    warp.heard(later)
+    assert not warp.moved(pixels, 0.02, out)
+    near, _ = seen(0.30)
+    warp.heard(near)
+    assert warp.moved(pixels, 0.02, out)
+    assert not warp.moved(pixels, 0.0, out)
+    assert not warp.moved(pixels[:64, :64], 0.02, out)
+    del frame.planes["depth"]
+    assert not warp.moved(pixels, 0.02, out)
+
+
+def test_a_prediction_does_not_go_on_for_ever():
+    warp = LateWarp()
+    (frame, pixels), (after, _) = seen(0.25), seen(0.30)
+    warp.frame(frame)
+    warp.heard(after)
+    soon, late = np.zeros_like(pixels), np.zeros_like(pixels)
+    warp.moved(pixels, 0.07, soon)
+    warp.moved(pixels, 3.0, late)
+    np.testing.assert_array_equal(soon, late)
+
+
+def test_blocks_moved_as_one_go_where_their_pixels_would_and_cost_less(monkeypatch: pytest.MonkeyPatch):
+    (frame, pixels), (after, _) = seen(0.25), seen(0.30)
+
+    def moved(rough: float) -> tuple[np.ndarray, float]:
+        monkeypatch.setattr(late_warp, "_ROUGH", rough)
+        warp, out, costs = LateWarp(), np.zeros_like(pixels), []
+        warp.frame(frame)
+        warp.heard(after)
+        for _ in range(30):
+            begun = time.thread_time()
+            assert warp.moved(pixels, 0.03, out)
+            costs.append(time.thread_time() - begun)
+        return out, min(costs)
+
+    together, cost = moved(late_warp._ROUGH)
+    one_by_one, full_cost = moved(-1.0)  # no block is as smooth as that
+    assert apart(together, one_by_one).max() < 3.0
+    assert 0 < np.count_nonzero(together != one_by_one) < 0.5 * pixels.size
+    assert cost < 0.8 * full_cost
+
+
+def test_nothing_is_read_from_beyond_the_picture():
+    rng = np.random.default_rng(1)
+    frame, pixels = seen(0.25)
+    pixels[:], out = 0x01020304, np.zeros_like(pixels)
+    for _ in range(60):
+        after, _ = seen(0.30)
+        yaw, pitch, roll = rng.uniform(-0.05, 0.05, 3)
+        after.camera.pose[:3, :3] @= [[1.0, -yaw, pitch], [yaw, 1.0, -roll], [-pitch, roll, 1.0]]
+        after.camera.pose[:3, 3] += rng.uniform(-1.0, 1.0, 3)
+        warp = LateWarp()
+        warp.frame(frame)
+        warp.heard(after)
+        out[:] = 0
+        assert warp.moved(pixels, 0.05, out)
+        assert np.all(out == 0x01020304)
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf, 0.0, -5.0, 1e-30])
+def test_a_damaged_depth_leads_nowhere_else(value: float):
+    frame, pixels = seen(0.25)
+    pixels[:], out = 0x01020304, np.zeros_like(pixels)
+    frame.planes["depth"][np.random.default_rng(0).random((H, W)) < 0.3] = value
+    after, _ = seen(0.30)
+    warp = LateWarp()
+    warp.frame(frame)
+    warp.heard(after)
+    assert warp.moved(pixels, 0.03, out)
+    assert np.all(out == 0x01020304)
+
+
+@pytest.mark.parametrize("value", [0.0, 1e30])
+def test_no_picture_is_moved_by_a_pose_that_is_none(value: float):
+    (frame, pixels), (after, _) = seen(0.25), seen(0.30)
+    (after if value else frame).camera.pose[:] = value
+    warp = LateWarp()
+    warp.frame(frame)
+    warp.heard(after)
+    assert not warp.moved(pixels, 0.03, np.zeros_like(pixels))
+
+
+def test_it_is_cheap_even_where_nothing_is_smooth():
+    rng = np.random.default_rng(0)
+    planes = {"depth": rng.uniform(5, 60, (256, 512)).astype(np.float32), "instance": np.zeros((256, 512), np.uint16)}
+    frames = [Frame(n, n, n * STEP, Camera(512, 256, FOV, np.eye(4)), planes) for n in range(2)]
+    frames[1].camera.pose[0, 3] = 0.5
+    warp = LateWarp()
+    warp.frame(frames[0])
+    warp.heard(frames[1])
+    pixels, out = (np.zeros((256, 512), np.uint32) for _ in range(2))
+    costs = []
+    for _ in range(30):
+        begun = time.thread_time()
+        warp.moved(pixels, 0.03, out)
+        costs.append(time.thread_time() - begun)
+    assert min(costs) < 0.008
+
+
+def test_what_comes_into_view_mirrors_the_rim():
+    """Turning right, a band at the right edge is unknown: it is no row of stripes."""
+    frame, _ = seen(0.25)
+    turned, _ = seen(0.25)
+    turned.sim_time = frame.sim_time + 0.05
+    c, s = np.cos(0.06), np.sin(0.06)
+    turned.camera.pose[:3, :3] = frame.camera.pose[:3, :3] @ [[c, -s, 0.0], [s, c, 0.0], [0.0, 0.0, 1.0]]
+    height, width = frame.planes["depth"].shape
+    pixels = np.tile(np.arange(width, dtype=np.uint32) // 2, (height, 1))
+    warp, out = LateWarp(), np.zeros_like(pixels)
+    warp.frame(frame)
+    warp.heard(turned)
+    assert warp.moved(pixels, 0.05, out)
+    row = out[height // 2].astype(int)
+    edge = int(row.argmax())
+    unknown = width - 1 - edge
+    assert 5 < unknown < width // 4
+    assert np.abs(row[edge + 1 :] - row[edge - 1 : edge - 1 - unknown : -1]).max() <= 2

@@ -1,0 +1,160 @@
+"""The shaded view: shadows, mirrors and lamps where they belong."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from bridge.tags import Tag
+from neuralsim.town.assets.lit_bodies import BRAKE, LEFT, LOW_BEAM, RIGHT
+from neuralsim.town.assets.meshes import box, flat, merge, quad
+from neuralsim.town.assets.templates import templates
+from neuralsim.town.opendrive.lane import Lane
+from neuralsim.town.render import shading_kernels
+from neuralsim.town.render.raster import Planes, Rasteriser
+from neuralsim.town.render.scene import Placements, Scene
+from neuralsim.town.render.static_lighting import Backdrops
+
+W, H, FOV = 192, 96, 70.0
+LUMA = np.array((0.299, 0.587, 0.114))
+GROUND = flat([(-80, -80), (120, -80), (120, 80), (-80, 80)], 0.0, Tag.ROAD, (84, 84, 86))
+CAR = "vehicle.seat.leon body"
+
+
+def eye(x: float = 0.0, z: float = 1.5, pitch: float = 0.0) -> np.ndarray:
+    """A camera's pose that looks along x, ``pitch`` degrees down."""
+    c, s = np.cos(np.radians(pitch)), np.sin(np.radians(pitch))
+    return np.array([[c, 0, s, x], [0, 1, 0, 0], [-s, 0, c, z], [0, 0, 0, 1.0]])
+
+
+def car(ahead: float, lights: int = 0) -> Placements:
+    """One car, seen from behind, ``ahead`` m along x."""
+    one = Placements.empty(1)
+    one.template[:] = one.previous_template[:] = templates().index[CAR]
+    one.pose[0, 0, 3] = one.previous_pose[0, 0, 3] = ahead
+    one.instance[:], one.lights[:] = 7, lights
+    return one
+
+
+def view(placed: Placements, sun: tuple[float, ...], pose: np.ndarray | None = None) -> Planes:
+    pose = eye() if pose is None else pose
+    scene = Scene(GROUND, templates().meshes, templates().bodies)
+    return Rasteriser(W, H, FOV).render(scene, placed, pose, pose, sun=sun)
+
+
+def brightness(planes: Planes) -> np.ndarray:
+    assert planes.rgb is not None
+    return planes.rgb @ LUMA
+
+
+def test_a_car_darkens_the_ground_under_it_and_away_from_the_sun() -> None:
+    overhead = eye(10.0, 14.0, 90.0)
+    sun_to_the_right = view(car(10.0), (35.0, 90.0), overhead)
+    seen, road = brightness(sun_to_the_right), sun_to_the_right.tag == Tag.ROAD
+    body = np.argwhere(sun_to_the_right.instance == 7)
+    left, right = body[:, 1].min(), body[:, 1].max()
+    rows = slice(body[:, 0].min() + 4, body[:, 0].max() - 4)
+    plain = np.median(seen[road])
+    assert seen[rows, left - 5 : left - 1].mean() < 0.8 * plain, "its shadow falls to the left"
+    assert seen[rows, right + 8 : right + 14].mean() > 0.9 * plain
+    overcast = brightness(view(car(10.0), (35.0, 90.0, 100.0), overhead))
+    assert overcast[rows, right + 1 : right + 3].mean() < 0.9 * np.median(overcast[road]), "less of the sky beside it"
+
+
+def lane() -> Lane:
+    """A straight lane along x."""
+    x = np.arange(-60.0, 100.0, 4.0)
+    zero = np.zeros_like(x)
+    line = np.column_stack([x, zero, zero])
+    aside = np.array([0.0, 1.75, 0.0])
+    return Lane(
+        road=1, section=0, id=-1, kind="driving", junction=-1, centre=line, left=line - aside, right=line + aside,
+        width=np.full(len(x), 3.5), left_marking=None, right_marking=None, speed=13.9,
+    )  # fmt: skip
+
+
+def test_what_stands_still_has_a_shadow_on_the_side_away_from_the_sun() -> None:
+    tower = box((2.0, 2.0, 10.0), (20.0, 0.0, 5.0), Tag.STATIC, (90, 90, 90))
+    scene = Scene(merge([GROUND, tower]), [])
+    drop = Backdrops(scene, Placements.empty(), [lane()], {}, np.zeros((0, 3)), 0)
+    ground = {}
+    for azimuth in (90.0, 270.0):
+        pose = eye(20.0, 40.0, 90.0)
+        planes = Rasteriser(W, H, FOV).render(
+            scene, Placements.empty(), pose, pose, sun=(45.0, azimuth), backdrop=drop.at(45.0, azimuth)
+        )
+        ground[azimuth] = brightness(planes)[H // 2 - 1 : H // 2 + 1]
+    middle, metre = W // 2, W / (2.0 * 40.0 * np.tan(np.radians(FOV / 2.0)))
+    near = round(5.0 * metre)
+    assert ground[90.0][:, middle - near].mean() < 0.75 * ground[90.0][:, middle + near].mean()
+    assert ground[270.0][:, middle + near].mean() < 0.75 * ground[270.0][:, middle - near].mean()
+    assert drop.at(45.0, 90.4) is drop.at(44.8, 89.6), "the sun moves by steps"
+
+
+def test_wet_ground_mirrors_what_stands_behind_it() -> None:
+    wall = quad([(30, -60, 0), (30, 60, 0), (30, 60, 9), (30, -60, 9)], Tag.WALL, (240, 40, 40))
+    scene = Scene(merge([GROUND, wall]), [])
+    red = []
+    for wet in (0.0, 100.0):
+        planes = Rasteriser(W, H, FOV).render(scene, Placements.empty(), eye(), eye(), sun=(45.0, 180.0, 0.0, 0.0, wet))
+        assert planes.rgb is not None
+        just_before = planes.rgb[(planes.tag == Tag.ROAD) & (planes.depth > 20.0)].astype(float).mean(0)
+        red.append(just_before[0] / just_before[2])
+    assert red[0] < 1.1
+    assert red[1] > 1.5
+
+
+def lit(lights: int) -> np.ndarray:
+    planes = view(car(9.0, lights), (45.0, 30.0))
+    assert planes.rgb is not None
+    return planes.rgb.astype(int)
+
+
+def test_lamps_shine_on_their_side_of_a_car_and_headlamps_light_the_road() -> None:
+    off = lit(0)
+    braking = (lit(BRAKE)[..., 0] - off[..., 0]) > 60
+    assert braking[:, : W // 2].any()
+    assert braking[:, W // 2 :].any()
+    for side, light in ((slice(0, W // 2), LEFT), (slice(W // 2, W), RIGHT)):
+        amber = (lit(light) - off)[..., 1] > 60
+        assert amber[:, side].any()
+        assert amber.sum() == amber[:, side].sum()
+    overhead = eye(16.0, 20.0, 90.0)
+    dark, beams = (view(car(10.0, lights), (-20.0, 0.0), overhead) for lights in (0, LOW_BEAM))
+    more = np.where(dark.tag == Tag.ROAD, brightness(beams) - brightness(dark), 0.0)
+    front = np.argwhere(dark.instance == 7)[:, 0].min()
+    assert (more[:front] > 20.0).sum() > 100
+    assert (more[front + 2 :] < 10.0).all()
+
+
+@pytest.mark.parametrize("facing", [0.9, 0.5, 0.2])
+def test_a_wall_in_grazing_sun_does_not_shade_itself(facing: float) -> None:
+    """A plane in its own shadow map is lit all over, and would not be with the slack of one that faces the sun."""
+    texel, steep = 0.3, float(np.sqrt(1.0 - facing**2)) / facing
+    sun = np.array([[1 / texel, 0.0, 0.0, 0.0], [0.0, 1 / texel, 0.0, 0.0], [0.0, 0.0, 1.0, 0.0]])
+    shadow = np.tile(np.arange(64, dtype=np.float32) * texel * steep, (64, 1))  # highest towards the sun on the right
+    places = np.random.default_rng(0).uniform(2.0, 16.0, (300, 2))
+
+    def lit(slack: float) -> np.ndarray:
+        return np.array([shading_kernels._sunlit.py_func(shadow, sun, slack, x, y, steep * x) for x, y in places])
+
+    assert (lit(shading_kernels._slack.py_func(sun, facing)) == 1.0).all()
+    assert (lit(0.25) < 1.0).any() == (facing < 0.6)
+
+
+@pytest.mark.parametrize("normal", [(1.0, 0.0, 0.0), (0.0, 1.0, 0.0), (0.0, 0.0, 1.0), (0.6, -0.4, 0.2)])
+def test_leaves_have_no_direction(normal: tuple[float, float, float]) -> None:
+    """Strokes all over a crown, as of a texture that is drawn out, are painted as strokes."""
+    across = np.cross(normal, (0.3, 0.5, 0.8))
+    axes = np.array([normal, across, np.cross(normal, across)])
+    axes /= np.linalg.norm(axes, axis=1)[:, None]
+    corners = [20.0 * (i * axes[1] + j * axes[2]) for i, j in ((-1, -1), (1, -1), (1, 1), (-1, 1))]
+    pose = np.eye(4)
+    pose[:3, 0], pose[:3, 1], pose[:3, 2], pose[:3, 3] = -axes[0], axes[1], np.cross(-axes[0], axes[1]), 5.0 * axes[0]
+    foliage = quad(corners, Tag.VEGETATION, (70, 110, 50))
+    scene = Scene(foliage, templates().meshes, templates().bodies)
+    planes = Rasteriser(W, H, FOV).render(scene, Placements.empty(0), pose, pose, sun=(45.0, 0.0, 100.0))
+    assert (planes.tag == Tag.VEGETATION).all()
+    down, right = (slope.ravel() for slope in np.gradient(brightness(planes)[::2, ::2]))
+    least, most = np.linalg.eigvalsh(np.cov(down, right))
+    assert most < 1.6 * least
