@@ -74,7 +74,7 @@ class VideoGenerator(nn.Module):
     ) -> RecurrenceStep:
         """The next frame.
 
-        label i64 (N, H, W); embedded f32 (N, embed, H, W), movers (N, 1, H, W), detail (N, 2, H/2, W/2): of ``Generator``;
+        label i64 (N, H, W); embedded f32 (N, embed, H, W), movers (N, 1, H, W), detail (N, 2, H/2, W/2);
         motion f32 (N, H, W, 2) px, backward; past_rgb, past_label: those of the last step or ``no_past``;
         blend f32 (CHANNELS,): ``GeneratorConfig.blend`` for this frame, None: its own.
         """
